@@ -1,0 +1,5 @@
+/** Files that the bundler embeds: `with { type: "text" }` gives the contents, `with { type: "file" }` a path. */
+declare module "*.sql" {
+  const contents: string;
+  export default contents;
+}

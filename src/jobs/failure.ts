@@ -1,0 +1,77 @@
+/**
+ * Why a task did not do its work. The class alone decides what happens next (worker/retry.ts); the code
+ * says what it was to an operator. A failure is made once, where it occurs; nobody else looks at messages.
+ */
+export const FAILURE_CLASSES = {
+  DOWNLOAD_TIMEOUT: "transient",
+  DOWNLOAD_CONNECT_FAILED: "transient",
+  DOWNLOAD_RESET: "transient",
+  DOWNLOAD_TRUNCATED: "transient",
+  DOWNLOAD_TOO_SLOW: "transient",
+  DOWNLOAD_PROTOCOL_ERROR: "transient",
+  DOWNLOAD_DNS_TEMPORARY: "transient",
+  PROXY_EXHAUSTED: "transient",
+
+  DOWNLOAD_HOST_UNAVAILABLE: "throttled",
+
+  UPLOAD_UNAVAILABLE: "unavailable",
+  UPLOAD_TIMEOUT: "unavailable",
+  UPLOAD_THROTTLED: "unavailable",
+  UPLOAD_ACCESS_DENIED: "unavailable",
+  UPLOAD_NO_SUCH_BUCKET: "unavailable",
+  UPLOAD_DISK_FULL: "unavailable",
+
+  DOWNLOAD_DNS_NOT_FOUND: "permanent",
+  DOWNLOAD_TLS_INVALID: "permanent",
+  DOWNLOAD_TOO_LARGE: "permanent",
+  DOWNLOAD_HEADERS_TOO_LARGE: "permanent",
+  DOWNLOAD_TOO_MANY_REDIRECTS: "permanent",
+  DOWNLOAD_URL_NOT_ALLOWED: "permanent",
+  DOWNLOAD_CONTENT_TYPE_MISMATCH: "permanent",
+  HANDLER_ERROR: "permanent",
+  TASK_INTERRUPTED: "permanent",
+
+  /** Looks like a damaged transfer from outside: once more, then for good. */
+  DOWNLOAD_CHECKSUM_MISMATCH: "mismatch",
+  DOWNLOAD_SIZE_MISMATCH: "mismatch",
+} as const;
+
+export type FailureClass = "transient" | "throttled" | "unavailable" | "permanent" | "mismatch";
+export type NamedFailureCode = keyof typeof FAILURE_CLASSES;
+export type HttpFailureCode = `DOWNLOAD_HTTP_${number}`;
+export type FailureCode = NamedFailureCode | HttpFailureCode;
+
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly code: FailureCode;
+  readonly class: FailureClass;
+  /** How long the host asked us to stay away, in milliseconds. */
+  readonly retryAfterMs: number | undefined;
+  readonly httpStatus: number | undefined;
+
+  constructor(
+    code: FailureCode,
+    message: string,
+    more: { retryAfterMs?: number | undefined; httpStatus?: number; cause?: unknown } = {},
+  ) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.code = code;
+    this.retryAfterMs = more.retryAfterMs;
+    this.httpStatus = more.httpStatus;
+    this.class = classOf(code, more.retryAfterMs !== undefined);
+  }
+}
+
+/** The class of a code. A 503 is the host's wish to be left alone only if it says for how long. */
+export function classOf(code: FailureCode, hasRetryAfter = false): FailureClass {
+  if (code in FAILURE_CLASSES) return FAILURE_CLASSES[code as NamedFailureCode];
+  const status = Number(code.slice("DOWNLOAD_HTTP_".length));
+  if (status === 429 || (status === 503 && hasRetryAfter)) return "throttled";
+  if (status === 408 || (status >= 500 && status <= 599)) return "transient";
+  return "permanent";
+}
+
+/** An answer whose status is no answer to our request. */
+export function httpFailure(status: number, retryAfterMs?: number): Failure {
+  return new Failure(`DOWNLOAD_HTTP_${status}`, `the origin answered ${status}`, { httpStatus: status, retryAfterMs });
+}

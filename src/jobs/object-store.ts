@@ -1,0 +1,75 @@
+/**
+ * Where objects go. Two implementations, `local/` and `s3/`, pass one suite: test/contract/object-store.ts.
+ *
+ * The promise of every implementation: an object is visible under its key only when it is whole; whatever
+ * fails, is aborted or is killed before that leaves an older object of that key as it was.
+ * Every method throws `Failure` with an `UPLOAD_*` code, or the abort reason of its signal; never anything else.
+ */
+export interface ObjectRef {
+  readonly bucket: string;
+  /** 1–1024 bytes of UTF-8, no empty, `.` or `..` segment, no control characters, no backslash. */
+  readonly key: string;
+}
+
+export interface ObjectMeta {
+  readonly contentType: string;
+  /** Names the writer (job and task), where the backend can carry it. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface StoredObject {
+  readonly bytes: number;
+  /** Without quotes; empty where the backend has none. */
+  readonly etag: string;
+}
+
+export interface ObjectInfo extends ObjectRef {
+  readonly bytes: number;
+  readonly etag: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** What start-up needs to remove an upload that a crash left half done: a multipart id or a temporary file. */
+export interface OpenUpload extends ObjectRef {
+  readonly uploadId: string;
+}
+
+/** One object being written. Exactly one of `commit` and `abort` ends it. */
+export interface Upload {
+  /** Takes one chunk; resolves when more may come (backpressure). The chunk must not be changed afterwards. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes the object visible, durably. Before this returns nobody sees it. */
+  commit(): Promise<StoredObject>;
+  /** Gives up; nothing of it stays. Idempotent, never throws; after a failed or finished `commit` too. */
+  abort(): Promise<void>;
+}
+
+export interface UploadOptions extends ObjectMeta {
+  /** Exact size in bytes, where it is known beforehand: lets the backend stream without parts. */
+  readonly size?: number;
+  readonly signal: AbortSignal;
+  /** Awaited before the first byte goes out, with what start-up would need to clean up. */
+  readonly onOpen: (upload: OpenUpload) => Promise<void>;
+}
+
+export interface ObjectStore {
+  /** Stores a small object in one go. Durable and visible when it resolves. */
+  put(ref: ObjectRef, body: Uint8Array, options: ObjectMeta & { signal: AbortSignal }): Promise<StoredObject>;
+  open(ref: ObjectRef, options: UploadOptions): Promise<Upload>;
+  /** `undefined` where there is no such object. */
+  head(ref: ObjectRef, signal: AbortSignal): Promise<ObjectInfo | undefined>;
+  /** The object's bytes; `undefined` where there is none. */
+  read(ref: ObjectRef, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined>;
+  /** Idempotent: no error where there is no such object. */
+  remove(ref: ObjectRef, signal: AbortSignal): Promise<void>;
+  /** All objects under a prefix, in key order, page by page. */
+  list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<{ key: string; bytes: number }>;
+  /** Removes what a crash left of an upload. Idempotent. */
+  abortUpload(upload: OpenUpload, signal: AbortSignal): Promise<void>;
+  /** Resolves if the bucket can be written to, as far as can be seen without writing. */
+  check(bucket: string, signal: AbortSignal): Promise<void>;
+  /** Says why this backend cannot hold a key that object-key.ts allows (a too long file name, say), or nothing. */
+  refuses(key: string): string | undefined;
+  /** How the object is named to clients: `s3://bucket/key` or `file:///…`. */
+  urlOf(ref: ObjectRef): string;
+}

@@ -1,0 +1,97 @@
+import type { JobHeader } from "./job.ts";
+/**
+ * A task: one resource of a job.
+ *
+ *     pending ──claim──▶ running ──settle──▶ completed │ failed
+ *        ▲                  │
+ *        │ release          ├──retry, snooze──▶ retrying ──claim──▶ running
+ *        └──────────────────┘
+ *     pending │ retrying │ running ──cancel──▶ cancelled
+ *     failed ──replay──▶ pending
+ *
+ * `settle` and `recover` alone move a task out of `running`. queue.db repeats the states as a CHECK.
+ */
+export const TASK_STATES = ["pending", "running", "retrying", "completed", "failed", "cancelled"] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+/** What a handler yields for one resource; the queue stores it as a `Task` message. */
+export interface TaskSpec {
+  readonly resourceId: string;
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly tags?: Readonly<Record<string, string>>;
+  /** `sha256:`, `sha1:` or `md5:` and hex. */
+  readonly checksum?: string;
+  /** Expected size in bytes. */
+  readonly size?: number;
+  /** A media type; `*` is allowed in either half. */
+  readonly contentType?: string;
+  readonly rejectHtml?: boolean;
+  readonly proxyPool?: string;
+  /** Where the object goes; what is absent follows the manifest's and the handler's storage. */
+  readonly bucket?: string;
+  readonly key?: string;
+}
+
+/** A task as it lies in the queue: everything resolved, nothing left to look up. */
+export interface Task extends TaskSpec {
+  readonly bucket: string;
+  readonly key: string;
+}
+
+/** One try, as it is kept with the task and shown to operators. */
+export interface Attempt {
+  readonly startedAt: number;
+  readonly durationMs: number;
+  readonly code: string;
+  readonly message: string;
+  readonly httpStatus?: number;
+  /** The address that was connected to. */
+  readonly address?: string;
+  readonly proxy?: string;
+  readonly bytes: number;
+}
+
+/** At most so many attempts are kept with a task: the first one and the latest. */
+export const ATTEMPTS_KEPT_MAX = 20;
+
+/** A task in a worker's hands. `claimId` fences it: settling with a stale one changes nothing. */
+export interface ClaimedTask {
+  readonly id: number;
+  readonly claimId: number;
+  readonly lane: number;
+  readonly job: JobHeader;
+  readonly task: Task;
+  /** URL's host and port: what limits and breakers go by. */
+  readonly host: string;
+  /** Attempts spent so far. */
+  readonly attempts: number;
+  /** Crashes of the process while a claim of this task was out. */
+  readonly crashes: number;
+  readonly history: readonly Attempt[];
+  /** Since when it has been waiting for a throttling host or an unavailable storage, without a break. */
+  readonly waitingSince: { readonly class: "throttled" | "unavailable"; readonly at: number } | undefined;
+}
+
+/** What a completed task leaves behind. */
+export interface TaskResult {
+  readonly finalUrl: string;
+  readonly httpStatus: number;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly etag: string;
+  readonly contentType: string;
+  readonly storageUrl: string;
+  readonly startedAt: number;
+}
+
+/** Host and port of a URL, lower case, the scheme's port left out: the unit of limits, lanes and filters. */
+export function hostOf(url: string): string {
+  return new URL(url).host;
+}
+
+/** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */
+export function withAttempt(history: readonly Attempt[], attempt: Attempt): readonly Attempt[] {
+  const all = [...history, attempt];
+  return all.length <= ATTEMPTS_KEPT_MAX ? all : [all[0] as Attempt, ...all.slice(all.length - ATTEMPTS_KEPT_MAX + 1)];
+}

@@ -1,0 +1,37 @@
+import type { Failure, FailureCode } from "./failure.ts";
+import type { Attempt, ClaimedTask, TaskResult } from "./task.ts";
+
+/** How one attempt ended. */
+export type Outcome =
+  | { readonly kind: "stored"; readonly result: TaskResult }
+  | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: Attempt }
+  | { readonly kind: "interrupted"; readonly by: "shutdown" | "cancel" };
+
+/** What is to become of the task; `settle` carries it out, once. */
+export type Verdict =
+  | { readonly kind: "complete"; readonly result: TaskResult }
+  /** The attempt is spent; another follows at `availableAt`. */
+  | { readonly kind: "retry"; readonly attempt: Attempt; readonly availableAt: number }
+  /** Host or storage cannot be used for a while; no attempt is spent. */
+  | {
+      readonly kind: "snooze";
+      readonly attempt: Attempt;
+      readonly availableAt: number;
+      readonly waitingSince: NonNullable<ClaimedTask["waitingSince"]>;
+    }
+  /** Back to where it was, as if it had never been claimed. */
+  | { readonly kind: "release" }
+  /** For good: a dead letter. */
+  | {
+      readonly kind: "discard";
+      readonly code: FailureCode;
+      readonly message: string;
+      readonly attempt: Attempt;
+      /** Spent in all. */
+      readonly attempts: number;
+    };
+
+export interface Settlement {
+  readonly claimed: ClaimedTask;
+  readonly verdict: Verdict;
+}

@@ -1,0 +1,84 @@
+import { Database } from "bun:sqlite";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { StoreError } from "./store-error.ts";
+
+export interface DatabaseOptions {
+  readonly path: string;
+  /** SQL scripts in order; `PRAGMA user_version` counts those that ran. */
+  readonly migrations: readonly string[];
+  /**
+   * FULL: a commit is on the disk when it returns. NORMAL: it may be lost with the power, but never out of order;
+   * for stores that can be replayed.
+   */
+  readonly synchronous: "FULL" | "NORMAL";
+}
+
+/** "FtBx", so that `file queue.db` and a wrong path are told apart from somebody else's database. */
+const APPLICATION_ID = 0x46744278;
+
+/** Pages of 4 KiB after which a commit also checkpoints; 1000 stall the loop for about 10 ms. */
+const CHECKPOINT_PAGES = 1000;
+
+/** Says whether a store has ever been written: an absent file and an empty one are alike. */
+export function isAbsent(path: string): boolean {
+  return !existsSync(path) || statSync(path).size === 0;
+}
+
+/**
+ * Opens a store, creates it where it is absent, and brings its schema up to date.
+ * @throws StoreError if the file is no store of ours, is newer than this program, or cannot be opened.
+ */
+export function openDatabase({ path, migrations, synchronous }: DatabaseOptions): Database {
+  makePrivate(path);
+  let db: Database | undefined;
+  try {
+    db = new Database(path, { strict: true, readwrite: true, create: true });
+    db.run("PRAGMA journal_mode = WAL");
+    db.run(`PRAGMA synchronous = ${synchronous}`);
+    db.run("PRAGMA foreign_keys = ON");
+    db.run("PRAGMA temp_store = MEMORY");
+    db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    migrate(db, path, migrations);
+    return db;
+  } catch (error) {
+    db?.close();
+    if (error instanceof StoreError) throw error;
+    throw new StoreError(path, `cannot be opened: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode. */
+function makePrivate(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    closeSync(openSync(path, "a", 0o600));
+    chmodSync(path, 0o600);
+  } catch (error) {
+    throw new StoreError(path, `cannot be created: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function migrate(db: Database, path: string, migrations: readonly string[]): void {
+  const version = pragma(db, "user_version");
+  const owner = pragma(db, "application_id");
+  const tables = db.query<{ n: number }, []>("SELECT count(*) AS n FROM sqlite_schema").get()?.n ?? 0;
+  if (owner !== APPLICATION_ID && (owner !== 0 || tables > 0)) throw new StoreError(path, "is not a store of FetchBox");
+  if (version > migrations.length) {
+    throw new StoreError(
+      path,
+      `has schema ${version}, newer than this program's ${migrations.length}; run a newer FetchBox`,
+    );
+  }
+  if (version === migrations.length) return;
+  db.transaction(() => {
+    for (const script of migrations.slice(version)) db.run(script);
+    db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
+    db.run(`PRAGMA user_version = ${migrations.length}`);
+  }).immediate();
+}
+
+function pragma(db: Database, name: "user_version" | "application_id"): number {
+  const row = db.query<Record<string, number>, []>(`PRAGMA ${name}`).get();
+  return row?.[name] ?? 0;
+}

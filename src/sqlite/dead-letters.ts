@@ -1,0 +1,135 @@
+import type { Database } from "bun:sqlite";
+import { toBinary } from "@bufbuild/protobuf";
+import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
+import type { Event, EventBatch, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
+import type { JobHeader } from "../jobs/job.ts";
+import type { Attempt } from "../jobs/task.ts";
+import { createFollower } from "./follower.ts";
+import type { Follower } from "./outbox.ts";
+import { decodeLetter } from "./task-codec.ts";
+
+export interface DeadLetterRecord {
+  readonly task: number;
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly tenant: string;
+  readonly resourceId: string;
+  readonly url: string;
+  readonly host: string;
+  readonly code: string;
+  readonly message: string;
+  readonly attempts: number;
+  /** Milliseconds since the epoch. */
+  readonly failedAt: number;
+}
+
+export interface DeadLetterFilter {
+  readonly code?: string | undefined;
+  readonly host?: string | undefined;
+  readonly jobId?: string | undefined;
+  readonly jobType?: string | undefined;
+  readonly tenant?: string | undefined;
+  /** Failed at this time or later, milliseconds since the epoch. */
+  readonly since?: number | undefined;
+  /** Failed before this time. */
+  readonly until?: number | undefined;
+}
+
+const COLUMNS = `task, job_id AS jobId, job_type AS jobType, tenant, resource_id AS resourceId, url, host, code,
+  message, attempts, failed_at AS failedAt`;
+
+const CONDITIONS: Readonly<Record<keyof DeadLetterFilter, string>> = {
+  code: "code = $code",
+  host: "host = $host",
+  jobId: "job_id = $jobId",
+  jobType: "job_type = $jobType",
+  tenant: "tenant = $tenant",
+  since: "failed_at >= $since",
+  until: "failed_at < $until",
+};
+
+/** dlq.db: the tasks that failed for good. It follows queue.db. */
+export class DeadLetters {
+  readonly follower: Follower;
+  readonly #db: Database;
+  readonly #jobOf: (seq: number) => JobHeader;
+
+  /** `jobOf` knows the job of every event that arrives: queue.db does. */
+  constructor(db: Database, path: string, jobOf: (seq: number) => JobHeader) {
+    this.#db = db;
+    this.#jobOf = jobOf;
+    this.follower = createFollower(db, path, (batch) => this.#apply(batch));
+  }
+
+  /** How many there are. */
+  size(): number {
+    return this.#db.query<{ letters: number }, []>("SELECT letters FROM size").get()?.letters ?? 0;
+  }
+
+  /** Dead letters with task ids before `beforeTask`, newest task first. */
+  list(filter: DeadLetterFilter, beforeTask: number, limit: number): DeadLetterRecord[] {
+    const conditions = ["task < $before"];
+    const values: Record<string, string | number> = { before: beforeTask, limit };
+    for (const [name, condition] of Object.entries(CONDITIONS) as [keyof DeadLetterFilter, string][]) {
+      const value = filter[name];
+      if (value === undefined) continue;
+      conditions.push(condition);
+      values[name] = value;
+    }
+    return this.#db
+      .query<DeadLetterRecord, [Record<string, string | number>]>(
+        `SELECT ${COLUMNS} FROM dead_letters WHERE ${conditions.join(" AND ")} ORDER BY task DESC LIMIT $limit`,
+      )
+      .all(values);
+  }
+
+  find(task: number): (DeadLetterRecord & { readonly history: readonly Attempt[] }) | undefined {
+    const row = this.#db
+      .query<DeadLetterRecord & { letter: Uint8Array }, [number]>(
+        `SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`,
+      )
+      .get(task);
+    if (row === null) return undefined;
+    const { letter, ...record } = row;
+    return { ...record, history: decodeLetter(letter).history };
+  }
+
+  #apply(batch: EventBatch): void {
+    let added = 0;
+    for (const event of batch.events) {
+      if (event.kind.case !== "taskFailed") continue;
+      this.#insert(event, event.kind.value);
+      added++;
+    }
+    if (added > 0) this.#db.query<never, [number]>("UPDATE size SET letters = letters + ?").run(added);
+  }
+
+  #insert(event: Event, failed: TaskFailed): void {
+    const { letter } = failed;
+    if (letter?.task === undefined) throw new Error(`task ${failed.task} failed without its letter`);
+    const job = this.#jobOf(event.job);
+    this.#db
+      .query<
+        never,
+        [number, number, string, string, string, string, string, string, string, string, number, number, Uint8Array]
+      >(
+        `INSERT INTO dead_letters (task, job, job_id, job_type, tenant, resource_id, url, host, code, message, attempts,
+           failed_at, letter) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        failed.task,
+        event.job,
+        job.jobId,
+        job.jobType,
+        job.tenant,
+        letter.task.resourceId,
+        letter.task.url,
+        failed.host,
+        failed.code,
+        failed.message,
+        failed.attempts,
+        event.at,
+        toBinary(DeadLetterSchema, letter),
+      );
+  }
+}

@@ -1,0 +1,141 @@
+import type { Database } from "bun:sqlite";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { EventSchema } from "../gen/fetchbox/v1/event_pb.ts";
+import type { JobCounters } from "../jobs/job.ts";
+import type { TaskState } from "../jobs/task.ts";
+
+export type NewEvent = MessageInitShape<typeof EventSchema>;
+type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
+
+/** What one member of a commit changed, gathered so that the commit writes it once for all its members. */
+export class Changes {
+  readonly events: NewEvent[] = [];
+  readonly depth = new Map<WaitingState, number>();
+  readonly ended = new Map<number, { -readonly [K in keyof Omit<JobCounters, "total">]: number }>();
+  readonly afterCommit: (() => void)[] = [];
+
+  /** Tasks entered (positive) or left (negative) a state that is not final. */
+  moved(state: WaitingState, tasks: number): void {
+    this.depth.set(state, (this.depth.get(state) ?? 0) + tasks);
+  }
+
+  /** Tasks of a job ended. */
+  end(job: number, state: "completed" | "failed" | "cancelled", tasks = 1): void {
+    const counters = this.ended.get(job) ?? { completed: 0, failed: 0, cancelled: 0 };
+    counters[state] += tasks;
+    this.ended.set(job, counters);
+  }
+
+  absorb(other: Changes): void {
+    for (const event of other.events) this.events.push(event);
+    for (const [state, tasks] of other.depth) this.moved(state, tasks);
+    for (const [job, counters] of other.ended) {
+      for (const state of ["completed", "failed", "cancelled"] as const) {
+        if (counters[state] > 0) this.end(job, state, counters[state]);
+      }
+    }
+    for (const action of other.afterCommit) this.afterCommit.push(action);
+  }
+}
+
+interface Member {
+  readonly work: (changes: Changes) => void;
+  readonly done: () => void;
+  readonly fail: (error: unknown) => void;
+}
+
+export interface GroupCommitOptions {
+  /** How long a first member waits for others, in milliseconds. */
+  readonly gatherMs: number;
+  /** So many members commit at once. */
+  readonly membersMax: number;
+  /** Writes what the members changed together; the last thing before COMMIT. */
+  readonly seal: (changes: Changes) => void;
+  /** Told how long each commit took, in milliseconds, and how many members it had. */
+  readonly onCommit?: (durationMs: number, members: number) => void;
+}
+
+/**
+ * Lets concurrent writers share one transaction, and so one fsync. Each has a savepoint of its own: one that throws
+ * is rolled back and rejected alone. If the commit itself fails, all of them are rejected and nothing is written.
+ */
+export class GroupCommit {
+  readonly #db: Database;
+  readonly #options: GroupCommitOptions;
+  #waiting: Member[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(db: Database, options: GroupCommitOptions) {
+    this.#db = db;
+    this.#options = options;
+  }
+
+  /** Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction. */
+  run<T>(work: (changes: Changes) => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let result: T;
+      this.#waiting.push({
+        work: (changes) => {
+          result = work(changes);
+        },
+        done: () => resolve(result),
+        fail: reject,
+      });
+      if (this.#waiting.length >= this.#options.membersMax) this.flush();
+      else this.#timer ??= setTimeout(() => this.flush(), this.#options.gatherMs);
+    });
+  }
+
+  /** Commits what waits, now. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const members = this.#waiting;
+    this.#waiting = [];
+    if (members.length === 0) return;
+    const startedAt = performance.now();
+    let committed: { changes: Changes; members: Member[] };
+    try {
+      committed = this.#commit(members);
+    } catch (error) {
+      if (this.#db.inTransaction) this.#db.run("ROLLBACK");
+      for (const member of members) member.fail(error);
+      return;
+    }
+    this.#options.onCommit?.(performance.now() - startedAt, members.length);
+    for (const action of committed.changes.afterCommit) action();
+    for (const member of committed.members) member.done();
+  }
+
+  #commit(members: readonly Member[]): { changes: Changes; members: Member[] } {
+    const all = new Changes();
+    const done: Member[] = [];
+    this.#db.run("BEGIN IMMEDIATE");
+    for (const member of members) {
+      const changes = this.#attempt(member);
+      if (changes === undefined) continue;
+      all.absorb(changes);
+      done.push(member);
+    }
+    this.#options.seal(all);
+    this.#db.run("COMMIT");
+    return { changes: all, members: done };
+  }
+
+  #attempt(member: Member): Changes | undefined {
+    const changes = new Changes();
+    this.#db.run("SAVEPOINT member");
+    try {
+      member.work(changes);
+      this.#db.run("RELEASE member");
+      return changes;
+    } catch (error) {
+      // A full disk or an I/O error ends the whole transaction by itself; then nobody's work is left.
+      if (!this.#db.inTransaction) throw error;
+      this.#db.run("ROLLBACK TO member");
+      this.#db.run("RELEASE member");
+      member.fail(error);
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,158 @@
+import type { Database } from "bun:sqlite";
+import type { JobStatus, Priority } from "../jobs/job.ts";
+import type { Attempt } from "../jobs/task.ts";
+import { createFollower } from "./follower.ts";
+import { applyToLedger } from "./ledger/apply.ts";
+import type { LogLevel } from "./ledger/log-entries.ts";
+import { decodeHistory } from "./task-codec.ts";
+import type { Follower } from "./outbox.ts";
+
+/** What is known of one job. Times are milliseconds since the epoch. */
+export interface JobRecord {
+  readonly seq: number;
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly tenant: string;
+  readonly priority: Priority;
+  readonly traceId: string;
+  readonly manifestUrl: string;
+  readonly status: JobStatus;
+  readonly total: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly bytes: number;
+  readonly firstTask: number;
+  readonly lastTask: number;
+  readonly logCount: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly completedAt: number | null;
+}
+
+/** How one task ended. */
+export interface ResultRecord {
+  readonly task: number;
+  readonly state: "completed" | "failed" | "cancelled";
+  readonly resourceId: string;
+  readonly url: string;
+  readonly finalUrl: string | null;
+  readonly attempts: number;
+  readonly httpStatus: number | null;
+  readonly bytes: number | null;
+  /** Hex. */
+  readonly sha256: string | null;
+  readonly etag: string | null;
+  readonly contentType: string | null;
+  readonly storageUrl: string | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly startedAt: number | null;
+  readonly finishedAt: number;
+  readonly history: readonly Attempt[];
+}
+
+export interface LogRecord {
+  readonly offset: number;
+  readonly at: number;
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly resourceId: string | null;
+  /** JSON object. */
+  readonly fields: string;
+}
+
+export interface JobFilter {
+  readonly status?: JobStatus | undefined;
+  readonly jobType?: string | undefined;
+  readonly tenant?: string | undefined;
+}
+
+const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, priority, trace_id AS traceId,
+  manifest_url AS manifestUrl, status, total, completed, failed, cancelled, bytes, first_task AS firstTask,
+  last_task AS lastTask, log_count AS logCount, created_at AS createdAt, updated_at AS updatedAt,
+  completed_at AS completedAt`;
+
+const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url AS finalUrl, attempts,
+  http_status AS httpStatus, bytes, lower(hex(sha256)) AS sha256, etag, content_type AS contentType,
+  storage_url AS storageUrl, error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
+  finished_at AS finishedAt, history`;
+
+type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };
+
+/** ledger.db: what happened to every job, for reading. It follows queue.db and decides nothing. */
+export class Ledger {
+  readonly follower: Follower;
+  readonly #db: Database;
+
+  constructor(db: Database, path: string) {
+    this.#db = db;
+    this.follower = createFollower(db, path, (batch) => applyToLedger(db, batch));
+  }
+
+  findJob(jobId: string): JobRecord | undefined {
+    return (
+      this.#db.query<JobRecord, [string]>(`SELECT ${JOB_COLUMNS} FROM jobs WHERE job_id = ?`).get(jobId) ?? undefined
+    );
+  }
+
+  /** Jobs older than `beforeSeq`, newest first. */
+  listJobs(filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
+    const conditions = ["seq < $before"];
+    if (filter.status !== undefined) conditions.push("status = $status");
+    if (filter.jobType !== undefined) conditions.push("job_type = $jobType");
+    if (filter.tenant !== undefined) conditions.push("tenant = $tenant");
+    return this.#db
+      .query<JobRecord, [Record<string, string | number | null>]>(
+        `SELECT ${JOB_COLUMNS} FROM jobs WHERE ${conditions.join(" AND ")} ORDER BY seq DESC LIMIT $limit`,
+      )
+      .all({
+        before: beforeSeq,
+        limit,
+        ...(filter.status !== undefined && { status: filter.status }),
+        ...(filter.jobType !== undefined && { jobType: filter.jobType }),
+        ...(filter.tenant !== undefined && { tenant: filter.tenant }),
+      });
+  }
+
+  /** The first failed tasks of a job, in order of their ids. */
+  failures(job: JobRecord, limit: number): ResultRecord[] {
+    return this.#db
+      .query<ResultRow, [number, number]>(
+        `SELECT ${RESULT_COLUMNS} FROM results WHERE job = ? AND state = 'failed' ORDER BY task LIMIT ?`,
+      )
+      .all(job.seq, limit)
+      .map(resultOf);
+  }
+
+  /** Results of a job with task ids after `afterTask`, in order of their ids. */
+  results(job: JobRecord, afterTask: number, limit: number, state?: ResultRecord["state"]): ResultRecord[] {
+    return this.#db
+      .query<ResultRow, [number, number, number, number, string | null, number]>(
+        `SELECT ${RESULT_COLUMNS} FROM results WHERE task > max(?, ?) AND task <= ? AND job = ?
+           AND state = coalesce(?, state) ORDER BY task LIMIT ?`,
+      )
+      .all(afterTask, job.firstTask - 1, job.lastTask, job.seq, state ?? null, limit)
+      .map(resultOf);
+  }
+
+  /** One task's result, if it ended. */
+  result(task: number): ResultRecord | undefined {
+    const row = this.#db.query<ResultRow, [number]>(`SELECT ${RESULT_COLUMNS} FROM results WHERE task = ?`).get(task);
+    return row === null ? undefined : resultOf(row);
+  }
+
+  /** Log lines of a job from `offset` on. */
+  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogRecord[] {
+    return this.#db
+      .query<LogRecord, [number, number, string, number]>(
+        `SELECT offset, at, level, message, resource_id AS resourceId, fields FROM logs
+         WHERE job = ? AND offset >= ? AND level IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,
+      )
+      .all(job.seq, offset, JSON.stringify(levels), limit);
+  }
+}
+
+function resultOf(row: ResultRow): ResultRecord {
+  return { ...row, sha256: row.sha256 === "" ? null : row.sha256, history: decodeHistory(row.history) };
+}

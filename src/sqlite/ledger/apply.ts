@@ -1,0 +1,187 @@
+import type { Database } from "bun:sqlite";
+import type { Event, EventBatch, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
+import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
+import { toBinary } from "@bufbuild/protobuf";
+import type { JobStatus } from "../../jobs/job.ts";
+import { logEntriesOf } from "./log-entries.ts";
+
+/** What one batch changes in one job's row. */
+interface JobChange {
+  completed: number;
+  failed: number;
+  bytes: number;
+  logCount: number;
+  at: number;
+  status: JobStatus | undefined;
+}
+
+/** Writes a batch of events. Runs inside a transaction; events are applied in order, each once. */
+export function applyToLedger(db: Database, batch: EventBatch): void {
+  const jobs = new Map<number, JobChange>();
+  for (const event of batch.events) {
+    if (event.kind.case === "jobAccepted") insertJob(db, event);
+    const change = changeOf(db, jobs, event.job);
+    change.at = event.at;
+    applyEvent(db, event, change);
+    appendLogs(db, event, change);
+  }
+  for (const [seq, change] of jobs) updateJob(db, seq, change);
+}
+
+function changeOf(db: Database, jobs: Map<number, JobChange>, seq: number): JobChange {
+  let change = jobs.get(seq);
+  if (change === undefined) {
+    const row = db
+      .query<{ logCount: number }, [number]>("SELECT log_count AS logCount FROM jobs WHERE seq = ?")
+      .get(seq);
+    change = { completed: 0, failed: 0, bytes: 0, logCount: row?.logCount ?? 0, at: 0, status: undefined };
+    jobs.set(seq, change);
+  }
+  return change;
+}
+
+function applyEvent(db: Database, event: Event, change: JobChange): void {
+  const { kind } = event;
+  switch (kind.case) {
+    case "jobStarted":
+      change.status = "in_progress";
+      break;
+    case "taskCompleted":
+      change.completed++;
+      change.bytes += kind.value.bytes;
+      insertCompleted(db, event, kind.value);
+      break;
+    case "taskFailed":
+      change.failed++;
+      insertFailed(db, event, kind.value);
+      break;
+    case "jobFinished":
+      change.status = kind.value.status as JobStatus;
+      break;
+  }
+}
+
+function insertJob(db: Database, { kind, job, at }: Event): void {
+  if (kind.case !== "jobAccepted") return;
+  const { value } = kind;
+  db.query<never, [number, string, string, string, string, string, string, number, number, number, number, number]>(
+    `INSERT INTO jobs (seq, job_id, job_type, tenant, priority, trace_id, manifest_url, status, total, first_task,
+       last_task, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)`,
+  ).run(
+    job,
+    value.jobId,
+    value.jobType,
+    value.tenant,
+    value.priority,
+    value.traceId,
+    value.manifestUrl,
+    value.total,
+    value.firstTask,
+    value.lastTask,
+    at,
+    at,
+  );
+  if (value.idempotencyKey !== "") {
+    db.query<never, [string, string, number, number]>(
+      "INSERT OR REPLACE INTO idempotency (tenant, key, job, created_at) VALUES (?, ?, ?, ?)",
+    ).run(value.tenant, value.idempotencyKey, job, at);
+  }
+}
+
+// A replayed task that ends again replaces its earlier result.
+function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted): void {
+  db.query<
+    never,
+    [
+      number,
+      number,
+      string,
+      string,
+      string,
+      number,
+      number,
+      number,
+      Uint8Array,
+      string,
+      string,
+      string,
+      number,
+      number,
+      Uint8Array | null,
+    ]
+  >(
+    `INSERT OR REPLACE INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, sha256,
+       etag, content_type, storage_url, started_at, finished_at, history)
+     VALUES (?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  ).run(
+    result.task,
+    job,
+    result.resourceId,
+    result.url,
+    result.finalUrl,
+    result.attempts,
+    result.httpStatus,
+    result.bytes,
+    result.sha256,
+    result.etag,
+    result.contentType,
+    result.storageUrl,
+    result.startedAt,
+    at,
+    result.history === undefined ? null : toBinary(AttemptHistorySchema, result.history),
+  );
+}
+
+function insertFailed(db: Database, { job, at }: Event, failed: TaskFailed): void {
+  const history = failed.letter?.history;
+  db.query<
+    never,
+    [number, number, string, string, number, number | null, string, string, number, number, Uint8Array | null]
+  >(
+    `INSERT OR REPLACE INTO results (task, job, state, resource_id, url, attempts, http_status, error_code,
+       error_message, started_at, finished_at, history) VALUES (?, ?, 'failed', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  ).run(
+    failed.task,
+    job,
+    failed.letter?.task?.resourceId ?? "",
+    failed.letter?.task?.url ?? "",
+    failed.attempts,
+    history?.attempts.at(-1)?.httpStatus || null,
+    failed.code,
+    failed.message,
+    failed.startedAt,
+    at,
+    history === undefined ? null : toBinary(AttemptHistorySchema, history),
+  );
+}
+
+function appendLogs(db: Database, event: Event, change: JobChange): void {
+  const insert = db.query<never, [number, number, number, string, string, string | null, string]>(
+    "INSERT INTO logs (job, offset, at, level, message, resource_id, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
+  );
+  for (const entry of logEntriesOf(event)) {
+    insert.run(
+      event.job,
+      change.logCount++,
+      event.at,
+      entry.level,
+      entry.message,
+      entry.resourceId ?? null,
+      JSON.stringify(entry.fields),
+    );
+  }
+}
+
+function updateJob(db: Database, seq: number, change: JobChange): void {
+  db.query<never, [number, number, number, number, number, number]>(
+    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, bytes = bytes + ?, log_count = ?, updated_at = ?
+     WHERE seq = ?`,
+  ).run(change.completed, change.failed, change.bytes, change.logCount, change.at, seq);
+  if (change.status === undefined) return;
+  const completedAt = change.status === "in_progress" ? null : change.at;
+  db.query<never, [string, number | null, number]>("UPDATE jobs SET status = ?, completed_at = ? WHERE seq = ?").run(
+    change.status,
+    completedAt,
+    seq,
+  );
+}

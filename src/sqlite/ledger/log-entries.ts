@@ -1,0 +1,49 @@
+import type { Event } from "../../gen/fetchbox/v1/event_pb.ts";
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A line of a job's log, before it has its place in it. */
+export interface LogEntry {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly resourceId?: string;
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
+/** What an event says to those who read the job's log; a pure function, so that a replayed event says the same. */
+export function logEntriesOf({ kind }: Event): LogEntry[] {
+  switch (kind.case) {
+    case "jobAccepted":
+      return [{ level: "info", message: "job accepted", fields: { resources: kind.value.total } }];
+    case "taskCompleted": {
+      const { task, resourceId, bytes, httpStatus, attempts } = kind.value;
+      const fields = { task_id: task, bytes, http_status: httpStatus, attempts };
+      return [{ level: "info", message: "resource stored", resourceId, fields }];
+    }
+    case "taskPostponed": {
+      const { task, resourceId, attempt, attempts, availableAt } = kind.value;
+      const fields = {
+        task_id: task,
+        code: attempt?.code ?? "",
+        error: attempt?.message ?? "",
+        attempts,
+        next_attempt_at: new Date(availableAt).toISOString(),
+      };
+      return [{ level: "warn", message: "attempt failed", resourceId, fields }];
+    }
+    case "taskFailed": {
+      const { task, code, message, attempts, letter } = kind.value;
+      const resourceId = letter?.task?.resourceId ?? "";
+      const fields = { task_id: task, code, error: message, attempts };
+      return [
+        { level: "warn", message: "attempt failed", resourceId, fields },
+        { level: "error", message: "resource failed for good; it lies in the dead letters", resourceId, fields },
+      ];
+    }
+    case "jobFinished":
+      return [{ level: "info", message: `job ${kind.value.status}`, fields: { status: kind.value.status } }];
+    default:
+      return [];
+  }
+}

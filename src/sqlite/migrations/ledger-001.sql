@@ -1,0 +1,80 @@
+-- ledger.db follows queue.db: what happened to every job. Times are milliseconds since the epoch.
+
+CREATE TABLE jobs (
+  seq INTEGER PRIMARY KEY,
+  job_id TEXT NOT NULL UNIQUE,
+  job_type TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  priority TEXT NOT NULL CHECK (priority IN ('low', 'normal', 'high')),
+  trace_id TEXT NOT NULL,
+  manifest_url TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('queued', 'in_progress', 'completed', 'partial', 'failed', 'cancelled')),
+  total INTEGER NOT NULL CHECK (total >= 0),
+  completed INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
+  failed INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+  cancelled INTEGER NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+  bytes INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0),
+  first_task INTEGER NOT NULL,
+  last_task INTEGER NOT NULL,
+  log_count INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  completed_at INTEGER,
+  CHECK (completed + failed + cancelled <= total)
+) STRICT;
+CREATE INDEX jobs_by_status ON jobs (status, seq);
+CREATE INDEX jobs_by_type ON jobs (job_type, seq);
+CREATE INDEX jobs_by_tenant ON jobs (tenant, seq);
+
+-- One row per task that ended.
+CREATE TABLE results (
+  task INTEGER PRIMARY KEY,
+  job INTEGER NOT NULL REFERENCES jobs (seq),
+  state TEXT NOT NULL CHECK (state IN ('completed', 'failed', 'cancelled')),
+  resource_id TEXT NOT NULL,
+  url TEXT NOT NULL,
+  final_url TEXT,
+  attempts INTEGER NOT NULL,
+  http_status INTEGER,
+  bytes INTEGER,
+  sha256 BLOB,
+  etag TEXT,
+  content_type TEXT,
+  storage_url TEXT,
+  error_code TEXT,
+  error_message TEXT,
+  started_at INTEGER,
+  finished_at INTEGER NOT NULL,
+  -- An AttemptHistory message: the attempts that failed.
+  history BLOB,
+  CHECK (state <> 'completed' OR (bytes IS NOT NULL AND sha256 IS NOT NULL AND storage_url IS NOT NULL)),
+  CHECK ((state = 'failed') = (error_code IS NOT NULL))
+) STRICT;
+CREATE INDEX results_failed ON results (job, task) WHERE state = 'failed';
+
+CREATE TABLE logs (
+  job INTEGER NOT NULL REFERENCES jobs (seq),
+  -- Counts from 0 within the job, without gaps.
+  offset INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  level TEXT NOT NULL CHECK (level IN ('debug', 'info', 'warn', 'error')),
+  message TEXT NOT NULL,
+  resource_id TEXT,
+  -- JSON object.
+  fields TEXT NOT NULL,
+  PRIMARY KEY (job, offset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  job INTEGER NOT NULL REFERENCES jobs (seq),
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meta (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('applied_seq', '0');

@@ -1,0 +1,106 @@
+-- queue.db: the only truth. Times are milliseconds since the epoch.
+
+-- One row per sequence; a number is never used twice, even after its row was pruned.
+CREATE TABLE sequences (
+  name TEXT PRIMARY KEY,
+  last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO sequences VALUES ('job', 0), ('task', 0);
+
+CREATE TABLE jobs (
+  seq INTEGER PRIMARY KEY,
+  job_id TEXT NOT NULL UNIQUE,
+  job_type TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  priority TEXT NOT NULL CHECK (priority IN ('low', 'normal', 'high')),
+  trace_id TEXT NOT NULL,
+  manifest_url TEXT NOT NULL,
+  -- 'staged': its tasks are still being written; swept at start if the commit that makes it live never came.
+  status TEXT NOT NULL CHECK (status IN ('staged', 'queued', 'in_progress', 'completed', 'partial', 'failed', 'cancelled')),
+  total INTEGER NOT NULL CHECK (total >= 0),
+  completed INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
+  failed INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+  cancelled INTEGER NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+  -- The job's tasks are among these ids; another job's may lie between them.
+  first_task INTEGER NOT NULL,
+  last_task INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  CHECK (completed + failed + cancelled <= total),
+  CHECK ((finished_at IS NULL) = (status IN ('staged', 'queued', 'in_progress')))
+) STRICT;
+CREATE INDEX jobs_staged ON jobs (seq) WHERE status = 'staged';
+
+CREATE TABLE tasks (
+  id INTEGER PRIMARY KEY,
+  job INTEGER NOT NULL REFERENCES jobs (seq),
+  lane INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'retrying', 'completed', 'failed', 'cancelled')),
+  -- When it may be claimed; NULL unless it waits.
+  available_at INTEGER,
+  claim_id INTEGER,
+  attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+  waiting_class TEXT CHECK (waiting_class IN ('throttled', 'unavailable')),
+  waiting_since INTEGER,
+  -- A Task message; emptied when the task is completed or lies in dlq.db.
+  payload BLOB NOT NULL,
+  -- An AttemptHistory message.
+  history BLOB,
+  CHECK ((available_at IS NOT NULL) = (state IN ('pending', 'retrying'))),
+  CHECK ((claim_id IS NOT NULL) = (state = 'running')),
+  CHECK ((waiting_class IS NULL) = (waiting_since IS NULL))
+) STRICT;
+CREATE INDEX tasks_due ON tasks (lane, available_at) WHERE available_at IS NOT NULL;
+CREATE INDEX tasks_claimed ON tasks (claim_id) WHERE claim_id IS NOT NULL;
+
+-- The tasks of one job for one host that wait to be claimed.
+CREATE TABLE lanes (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  job INTEGER NOT NULL REFERENCES jobs (seq),
+  host TEXT NOT NULL,
+  waiting INTEGER NOT NULL CHECK (waiting >= 0),
+  -- Nothing of the lane is due earlier.
+  next_due INTEGER NOT NULL,
+  UNIQUE (job, host)
+) STRICT;
+
+-- How many tasks are in each state that is not final; so that nobody has to count.
+CREATE TABLE depth (
+  state TEXT PRIMARY KEY CHECK (state IN ('pending', 'running', 'retrying')),
+  tasks INTEGER NOT NULL CHECK (tasks >= 0)
+) STRICT, WITHOUT ROWID;
+INSERT INTO depth VALUES ('pending', 0), ('running', 0), ('retrying', 0);
+
+CREATE TABLE idempotency (
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  -- SHA-256 of job type and decoded body.
+  fingerprint BLOB NOT NULL,
+  -- The body of the first answer.
+  answer TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_age ON idempotency (created_at);
+
+-- Uploads that would stay open or half made if the process died now.
+CREATE TABLE uploads (
+  task INTEGER NOT NULL,
+  bucket TEXT NOT NULL,
+  key TEXT NOT NULL,
+  upload_id TEXT NOT NULL,
+  PRIMARY KEY (task, upload_id)
+) STRICT, WITHOUT ROWID;
+
+-- What the ledger and the dead letters have yet to make durable: one EventBatch message per commit.
+CREATE TABLE outbox (
+  seq INTEGER PRIMARY KEY,
+  batch BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE meta (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0');

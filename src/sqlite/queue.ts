@@ -1,0 +1,161 @@
+import type { Database } from "bun:sqlite";
+import type { JobHeader } from "../jobs/job.ts";
+import type { Task, TaskState } from "../jobs/task.ts";
+import type { Settlement } from "../jobs/verdict.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { Outbox } from "./outbox.ts";
+import {
+  type Acceptance,
+  acceptJob,
+  findIdempotent,
+  type NewJob,
+  removeStaged,
+  type StagedJob,
+  stageTasks,
+} from "./queue/accept.ts";
+import { type Claim, claimTasks, type LaneRequest } from "./queue/claim.ts";
+import { type JobCache, type Lane, type QueueContext, readLanes } from "./queue/context.ts";
+import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
+import { putBack, readInterrupted, sweepStaged } from "./queue/recover.ts";
+import { countEnded, settleTask } from "./queue/settle.ts";
+import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
+import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
+
+export interface TaskQueueDeps {
+  readonly db: Database;
+  readonly outbox: Outbox;
+  readonly jobs: JobCache;
+  readonly now: () => number;
+  readonly onCommit?: (durationMs: number, members: number) => void;
+}
+
+/** Longer than a commit takes, shorter than anybody notices. */
+const GATHER_MS = 2;
+const MEMBERS_MAX = 64;
+const RECOVER_BATCH = 500;
+
+/**
+ * queue.db: jobs and tasks, and the only truth about them (D1). Every change shares the group commit, and is on the
+ * disk and with the followers when its promise resolves.
+ */
+export class TaskQueue {
+  readonly #context: QueueContext;
+  readonly #now: () => number;
+  #lastClaim = 0;
+
+  constructor({ db, outbox, jobs, now, onCommit }: TaskQueueDeps) {
+    const commit = new GroupCommit(db, {
+      gatherMs: GATHER_MS,
+      membersMax: MEMBERS_MAX,
+      ...(onCommit !== undefined && { onCommit }),
+      seal: (changes) => {
+        countEnded(context, now(), changes);
+        writeDepth(context, changes);
+        if (changes.events.length === 0) return;
+        const batch = outbox.write(changes.events);
+        // Before anybody hears that the commit is done: reading follows writing.
+        changes.afterCommit.unshift(() => outbox.deliver(batch));
+      },
+    });
+    const context: QueueContext = { db, commit, jobs, onWaiting: () => {} };
+    this.#context = context;
+    this.#now = now;
+  }
+
+  /** Says who hears of tasks that begin to wait, after the commit. */
+  onWaiting(listener: (lane: Lane) => void): void {
+    this.#context.onWaiting = listener;
+  }
+
+  /** Commits what is gathering, now. */
+  flush(): void {
+    this.#context.commit.flush();
+  }
+
+  /** Writes some of the tasks of a job too large for one commit. Nobody claims them before `accept`. */
+  stage(job: NewJob, tasks: readonly Task[], before?: StagedJob): Promise<StagedJob> {
+    return this.#context.commit.run(() => stageTasks(this.#context, job, tasks, before));
+  }
+
+  /** Takes back what `stage` wrote. */
+  unstage(staged: StagedJob): Promise<void> {
+    return this.#context.commit.run(() => removeStaged(this.#context, staged));
+  }
+
+  /**
+   * Makes a job live: once this resolves, nothing of it is lost.
+   * @throws QueueFullError, IdempotencyTakenError: nothing of this call was written.
+   */
+  accept(acceptance: Acceptance): Promise<JobHeader> {
+    return this.#context.commit.run((changes) => acceptJob(this.#context, acceptance, changes));
+  }
+
+  /** The first answer under an idempotency key, while it is remembered. */
+  findIdempotent(tenant: string, key: string): { fingerprint: Uint8Array; answer: string } | undefined {
+    return findIdempotent(this.#context, tenant, key);
+  }
+
+  /** Lanes with waiting tasks, in order of their ids. */
+  lanes(afterId: number, limit: number): Lane[] {
+    return readLanes(this.#context, afterId, limit);
+  }
+
+  /** Takes due tasks of some lanes, oldest first; a lane that has fewer gives fewer. */
+  claim(requests: readonly LaneRequest[]): Promise<Claim> {
+    return this.#context.commit.run((changes) => {
+      const now = this.#now();
+      this.#lastClaim = Math.max(now * 1000, this.#lastClaim + 1);
+      return claimTasks(this.#context, requests, this.#lastClaim, now, changes);
+    });
+  }
+
+  /** Ends a claim as the verdict says. False if it is stale: then nothing changed. */
+  settle(settlement: Settlement): Promise<boolean> {
+    return this.#context.commit.run((changes) => settleTask(this.#context, settlement, this.#now(), changes));
+  }
+
+  /** Remembers an open upload; settling its task forgets it. */
+  recordUpload(upload: RecordedUpload): Promise<void> {
+    return this.#context.commit.run(() => recordUpload(this.#context, upload));
+  }
+
+  openUploads(): RecordedUpload[] {
+    return readUploads(this.#context);
+  }
+
+  forgetUpload(upload: RecordedUpload): Promise<void> {
+    return this.#context.commit.run(() => forgetUpload(this.#context, upload));
+  }
+
+  /** Puts back what was claimed when the process died. For start-up, before the first claim. */
+  async recover(): Promise<{ interrupted: number; sweptJobs: number }> {
+    let interrupted = 0;
+    for (;;) {
+      const tasks = readInterrupted(this.#context, RECOVER_BATCH);
+      if (tasks.length === 0) break;
+      const done = this.#context.commit.run((changes) => {
+        for (const task of tasks) putBack(this.#context, task, this.#now(), changes);
+      });
+      this.flush();
+      await done;
+      interrupted += tasks.length;
+    }
+    const swept = this.#context.commit.run(() => sweepStaged(this.#context));
+    this.flush();
+    return { interrupted, sweptJobs: await swept };
+  }
+
+  depth(): Depth {
+    return readDepth(this.#context);
+  }
+
+  /** Tasks of one job with ids after `afterId`, in order of their ids. */
+  tasksOfJob(
+    job: { readonly seq: number; readonly lastTask: number },
+    afterId: number,
+    limit: number,
+    states: readonly TaskState[],
+  ): QueuedTask[] {
+    return readTasksOfJob(this.#context, job, afterId, limit, states);
+  }
+}

@@ -1,0 +1,200 @@
+import type { JobHeader } from "../../jobs/job.ts";
+import { hostOf, type Task } from "../../jobs/task.ts";
+import type { Changes } from "../group-commit.ts";
+import { encodeTask } from "../task-codec.ts";
+import { type QueueContext, readLanesOfJob } from "./context.ts";
+import { readDepth } from "./depth.ts";
+
+export type NewJob = Omit<JobHeader, "seq">;
+
+/** A job whose tasks are being written in several commits; nobody claims them before it is accepted. */
+export interface StagedJob {
+  readonly seq: number;
+  readonly firstTask: number;
+  readonly lastTask: number;
+  readonly total: number;
+}
+
+export interface Acceptance {
+  readonly job: NewJob;
+  /** The tasks, or the last of them where others are staged. */
+  readonly tasks: readonly Task[];
+  readonly staged?: StagedJob | undefined;
+  readonly idempotency?:
+    | { readonly key: string; readonly fingerprint: Uint8Array; readonly answer: string }
+    | undefined;
+  /** The most tasks that may be under way, this job's included. */
+  readonly pendingMax: number;
+}
+
+/** The backlog would grow over its limit. */
+export class QueueFullError extends Error {
+  override readonly name = "QueueFullError";
+}
+
+/** Another job was accepted under the same idempotency key. */
+export class IdempotencyTakenError extends Error {
+  override readonly name = "IdempotencyTakenError";
+}
+
+/** Writes tasks of a job that is not live yet; the first call writes the job, too. Runs inside a transaction. */
+export function stageTasks(
+  context: QueueContext,
+  job: NewJob,
+  tasks: readonly Task[],
+  before: StagedJob | undefined,
+): StagedJob {
+  const lastTask = nextNumber(context, "task", tasks.length);
+  const firstTask = lastTask - tasks.length + 1;
+  if (before === undefined) {
+    const staged = { seq: nextNumber(context, "job", 1), firstTask, lastTask, total: tasks.length };
+    insertJob(context, job, staged);
+    insertTasks(context, staged.seq, firstTask, tasks, job.createdAt);
+    return staged;
+  }
+  const staged = { ...before, lastTask, total: before.total + tasks.length };
+  context.db
+    .query<never, [number, number, number]>("UPDATE jobs SET total = ?, last_task = ? WHERE seq = ?")
+    .run(staged.total, staged.lastTask, staged.seq);
+  insertTasks(context, staged.seq, firstTask, tasks, job.createdAt);
+  return staged;
+}
+
+/**
+ * Makes a job live. Runs inside a transaction.
+ * @throws QueueFullError, IdempotencyTakenError
+ */
+export function acceptJob(context: QueueContext, acceptance: Acceptance, changes: Changes): JobHeader {
+  const { job, idempotency } = acceptance;
+  const staged = stageTasks(context, job, acceptance.tasks, acceptance.staged);
+  addPending(context, staged.total, acceptance.pendingMax);
+  if (idempotency !== undefined) rememberKey(context, job, idempotency);
+  context.db.query<never, [number]>("UPDATE jobs SET status = 'queued' WHERE seq = ?").run(staged.seq);
+  changes.events.push({
+    at: job.createdAt,
+    job: staged.seq,
+    kind: {
+      case: "jobAccepted",
+      value: {
+        jobId: job.jobId,
+        jobType: job.jobType,
+        tenant: job.tenant,
+        priority: job.priority,
+        traceId: job.traceId,
+        manifestUrl: job.manifestUrl,
+        total: staged.total,
+        firstTask: staged.firstTask,
+        lastTask: staged.lastTask,
+        idempotencyKey: idempotency?.key ?? "",
+      },
+    },
+  });
+  changes.afterCommit.push(() => {
+    for (const lane of readLanesOfJob(context, staged.seq)) context.onWaiting(lane);
+  });
+  return { ...job, seq: staged.seq };
+}
+
+/** Removes a job that never became live, with its tasks. Runs inside a transaction. */
+export function removeStaged(context: QueueContext, { seq, firstTask, lastTask }: Omit<StagedJob, "total">): void {
+  context.db
+    .query<never, [number, number, number]>("DELETE FROM tasks WHERE id BETWEEN ? AND ? AND job = ?")
+    .run(firstTask, lastTask, seq);
+  context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
+  context.db.query<never, [number]>("DELETE FROM jobs WHERE seq = ? AND status = 'staged'").run(seq);
+}
+
+/** The first answer under a key, if it is still remembered. */
+export function findIdempotent(
+  context: QueueContext,
+  tenant: string,
+  key: string,
+): { fingerprint: Uint8Array; answer: string } | undefined {
+  const row = context.db
+    .query<{ fingerprint: Uint8Array; answer: string }, [string, string]>(
+      "SELECT fingerprint, answer FROM idempotency WHERE tenant = ? AND key = ?",
+    )
+    .get(tenant, key);
+  return row ?? undefined;
+}
+
+/** Written at once and not with the other changes of the commit, so that members beside this one see it. */
+function addPending(context: QueueContext, tasks: number, max: number): void {
+  const { pending, running, retrying } = readDepth(context);
+  const before = pending + running + retrying;
+  if (before + tasks > max) {
+    throw new QueueFullError(`${before} tasks are under way; ${tasks} more would exceed the limit of ${max}`);
+  }
+  context.db.query<never, [number]>("UPDATE depth SET tasks = tasks + ? WHERE state = 'pending'").run(tasks);
+}
+
+/** Takes `count` numbers and returns the last of them. A rolled back transaction gives them back. */
+function nextNumber(context: QueueContext, sequence: "job" | "task", count: number): number {
+  const row = context.db
+    .query<{ last: number }, [number, string]>("UPDATE sequences SET last = last + ? WHERE name = ? RETURNING last")
+    .get(count, sequence);
+  if (row === null) throw new Error(`the sequence ${sequence} is missing`);
+  return row.last;
+}
+
+function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, lastTask }: StagedJob): void {
+  context.db
+    .query<never, [number, string, string, string, string, string, string, number, number, number, number]>(
+      `INSERT INTO jobs (seq, job_id, job_type, tenant, priority, trace_id, manifest_url, status, total, first_task,
+         last_task, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'staged', ?, ?, ?, ?)`,
+    )
+    .run(
+      seq,
+      job.jobId,
+      job.jobType,
+      job.tenant,
+      job.priority,
+      job.traceId,
+      job.manifestUrl,
+      total,
+      firstTask,
+      lastTask,
+      job.createdAt,
+    );
+}
+
+function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[], now: number): void {
+  const insert = context.db.query<never, [number, number, number, number, Uint8Array]>(
+    "INSERT INTO tasks (id, job, lane, state, available_at, payload) VALUES (?, ?, ?, 'pending', ?, ?)",
+  );
+  const lanes = new Map<string, { id: number; tasks: number }>();
+  let id = firstTask;
+  for (const task of tasks) {
+    const host = hostOf(task.url);
+    let lane = lanes.get(host);
+    if (lane === undefined) {
+      lane = { id: laneId(context, job, host, now), tasks: 0 };
+      lanes.set(host, lane);
+    }
+    lane.tasks++;
+    insert.run(id++, job, lane.id, now, encodeTask(task));
+  }
+  const count = context.db.query<never, [number, number]>("UPDATE lanes SET waiting = waiting + ? WHERE id = ?");
+  for (const lane of lanes.values()) count.run(lane.tasks, lane.id);
+}
+
+function laneId(context: QueueContext, job: number, host: string, now: number): number {
+  const row = context.db
+    .query<{ id: number }, [number, string, number]>(
+      `INSERT INTO lanes (job, host, waiting, next_due) VALUES (?, ?, 0, ?)
+       ON CONFLICT (job, host) DO UPDATE SET next_due = min(next_due, excluded.next_due) RETURNING id`,
+    )
+    .get(job, host, now);
+  if (row === null) throw new Error("a lane was neither inserted nor found");
+  return row.id;
+}
+
+function rememberKey(context: QueueContext, job: NewJob, idempotency: NonNullable<Acceptance["idempotency"]>): void {
+  const { changes } = context.db
+    .query<never, [string, string, Uint8Array, string, number]>(
+      `INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT DO NOTHING`,
+    )
+    .run(job.tenant, idempotency.key, idempotency.fingerprint, idempotency.answer, job.createdAt);
+  if (changes === 0) throw new IdempotencyTakenError("another job was accepted under this key");
+}

@@ -1,0 +1,112 @@
+import { type ClaimedTask, hostOf, type TaskState } from "../../jobs/task.ts";
+import type { Changes } from "../group-commit.ts";
+import { decodeHistory, decodeTask } from "../task-codec.ts";
+import type { QueueContext } from "./context.ts";
+
+export interface LaneRequest {
+  readonly lane: number;
+  /** At most so many tasks of it. */
+  readonly limit: number;
+}
+
+/** What a lane holds after a claim. */
+export interface LaneLevel {
+  readonly id: number;
+  readonly waiting: number;
+  readonly nextDue: number;
+}
+
+export interface Claim {
+  readonly tasks: readonly ClaimedTask[];
+  readonly lanes: readonly LaneLevel[];
+}
+
+interface TaskRow {
+  id: number;
+  job: number;
+  lane: number;
+  attempts: number;
+  crashes: number;
+  waiting_class: "throttled" | "unavailable" | null;
+  waiting_since: number | null;
+  payload: Uint8Array;
+  history: Uint8Array | null;
+}
+
+/** Takes due tasks of some lanes, oldest first, fewer where a lane has fewer. Runs inside a transaction. */
+export function claimTasks(
+  context: QueueContext,
+  requests: readonly LaneRequest[],
+  claimId: number,
+  now: number,
+  changes: Changes,
+): Claim {
+  const tasks: ClaimedTask[] = [];
+  const lanes: LaneLevel[] = [];
+  for (const request of requests) {
+    const rows = takeRows(context, request, claimId, now);
+    for (const row of rows) tasks.push(claimedTask(context, row, claimId));
+    lanes.push(shrinkLane(context, request.lane, rows.length));
+  }
+  changes.moved("running", tasks.length);
+  for (const task of tasks) changes.moved(waitingState(task), -1);
+  startJobs(context, tasks, now, changes);
+  return { tasks, lanes };
+}
+
+/** The state in which a task waits: it was tried before, or not. */
+export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskState, "pending" | "retrying"> {
+  return task.history.length > 0 ? "retrying" : "pending";
+}
+
+function takeRows(context: QueueContext, { lane, limit }: LaneRequest, claimId: number, now: number): TaskRow[] {
+  return context.db
+    .query<TaskRow, [number, number, number, number]>(
+      `UPDATE tasks SET state = 'running', claim_id = ?, available_at = NULL
+       WHERE id IN (SELECT id FROM tasks WHERE lane = ? AND available_at <= ? ORDER BY available_at, id LIMIT ?)
+       RETURNING id, job, lane, attempts, crashes, waiting_class, waiting_since, payload, history`,
+    )
+    .all(claimId, lane, now, limit)
+    .sort((a, b) => a.id - b.id);
+}
+
+function shrinkLane(context: QueueContext, lane: number, taken: number): LaneLevel {
+  const row = context.db
+    .query<LaneLevel, [number, number]>(
+      `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
+         (SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)
+       WHERE id = ? RETURNING id, waiting, next_due AS nextDue`,
+    )
+    .get(taken, lane);
+  return row ?? { id: lane, waiting: 0, nextDue: 0 };
+}
+
+function claimedTask(context: QueueContext, row: TaskRow, claimId: number): ClaimedTask {
+  const task = decodeTask(row.payload);
+  return {
+    id: row.id,
+    claimId,
+    lane: row.lane,
+    job: context.jobs.get(row.job),
+    task,
+    host: hostOf(task.url),
+    attempts: row.attempts,
+    crashes: row.crashes,
+    history: decodeHistory(row.history),
+    waitingSince:
+      row.waiting_class === null || row.waiting_since === null
+        ? undefined
+        : { class: row.waiting_class, at: row.waiting_since },
+  };
+}
+
+function startJobs(context: QueueContext, tasks: readonly ClaimedTask[], now: number, changes: Changes): void {
+  for (const seq of new Set(tasks.map((task) => task.job.seq))) {
+    if (context.jobs.started.has(seq)) continue;
+    const { changes: updated } = context.db
+      .query<never, [number]>("UPDATE jobs SET status = 'in_progress' WHERE seq = ? AND status = 'queued'")
+      .run(seq);
+    if (updated > 0) changes.events.push({ at: now, job: seq, kind: { case: "jobStarted", value: {} } });
+    changes.afterCommit.push(() => context.jobs.started.add(seq));
+  }
+}

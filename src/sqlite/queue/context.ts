@@ -1,0 +1,116 @@
+import type { Database } from "bun:sqlite";
+import type { JobHeader } from "../../jobs/job.ts";
+import type { GroupCommit } from "../group-commit.ts";
+
+/** The tasks of one job for one host: the unit of fairness. */
+export interface Lane {
+  readonly id: number;
+  readonly job: JobHeader;
+  readonly host: string;
+  /** Tasks that wait, due or not. */
+  readonly waiting: number;
+  /** Nothing of the lane is due earlier. */
+  readonly nextDue: number;
+}
+
+/** What the parts of the queue share. */
+export interface QueueContext {
+  readonly db: Database;
+  readonly commit: GroupCommit;
+  readonly jobs: JobCache;
+  /** Told after a commit: tasks came into a lane that may be new to the listener. */
+  onWaiting: (lane: Lane) => void;
+}
+
+interface JobRow {
+  seq: number;
+  job_id: string;
+  job_type: string;
+  tenant: string;
+  priority: JobHeader["priority"];
+  trace_id: string;
+  manifest_url: string;
+  created_at: number;
+}
+
+/** Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. */
+export class JobCache {
+  readonly #db: Database;
+  readonly #headers = new Map<number, JobHeader>();
+  /** Jobs that are known to be past `queued`. */
+  readonly started = new Set<number>();
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  get(seq: number): JobHeader {
+    const known = this.#headers.get(seq);
+    if (known !== undefined) return known;
+    const row = this.#db
+      .query<JobRow, [number]>(
+        "SELECT seq, job_id, job_type, tenant, priority, trace_id, manifest_url, created_at FROM jobs WHERE seq = ?",
+      )
+      .get(seq);
+    if (row === null) throw new Error(`job ${seq} is not in the queue`);
+    const header: JobHeader = {
+      seq: row.seq,
+      jobId: row.job_id,
+      jobType: row.job_type,
+      tenant: row.tenant,
+      priority: row.priority,
+      traceId: row.trace_id,
+      manifestUrl: row.manifest_url,
+      createdAt: row.created_at,
+    };
+    this.#headers.set(seq, header);
+    return header;
+  }
+
+  forget(seq: number): void {
+    this.#headers.delete(seq);
+    this.started.delete(seq);
+  }
+}
+
+interface LaneRow {
+  id: number;
+  job: number;
+  host: string;
+  waiting: number;
+  next_due: number;
+}
+
+/** Lanes with waiting tasks, in order of their ids; those of jobs that are not live yet are left out. */
+export function readLanes(context: QueueContext, afterId: number, limit: number): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number, number]>(
+      `SELECT l.id, l.job, l.host, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
+       WHERE l.waiting > 0 AND j.status <> 'staged' AND l.id > ? ORDER BY l.id LIMIT ?`,
+    )
+    .all(afterId, limit);
+  return rows.map((row) => laneOf(context, row));
+}
+
+export function readLanesOfJob(context: QueueContext, job: number): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number]>("SELECT id, job, host, waiting, next_due FROM lanes WHERE job = ? AND waiting > 0")
+    .all(job);
+  return rows.map((row) => laneOf(context, row));
+}
+
+/** Puts one task back into its lane. The new state of the lane is told once it is committed. */
+export function growLane(context: QueueContext, lane: number, availableAt: number): Lane {
+  const row = context.db
+    .query<LaneRow, [number, number, number]>(
+      `UPDATE lanes SET waiting = waiting + 1, next_due = CASE WHEN waiting = 0 THEN ? ELSE min(next_due, ?) END
+       WHERE id = ? RETURNING id, job, host, waiting, next_due`,
+    )
+    .get(availableAt, availableAt, lane);
+  if (row === null) throw new Error(`lane ${lane} is not in the queue`);
+  return laneOf(context, row);
+}
+
+function laneOf(context: QueueContext, row: LaneRow): Lane {
+  return { id: row.id, job: context.jobs.get(row.job), host: row.host, waiting: row.waiting, nextDue: row.next_due };
+}

@@ -1,0 +1,97 @@
+import { type Attempt, hostOf, type Task } from "../../jobs/task.ts";
+import type { Changes } from "../group-commit.ts";
+import { decodeHistory, decodeTask } from "../task-codec.ts";
+import { removeStaged } from "./accept.ts";
+import { waitingState } from "./claim.ts";
+import type { QueueContext } from "./context.ts";
+import { failedEvent, wait } from "./settle.ts";
+
+/** Crashes of the process during claims of one task, after which it is buried. */
+export const CRASHES_MAX = 5;
+
+interface ClaimedRow {
+  id: number;
+  job: number;
+  lane: number;
+  attempts: number;
+  crashes: number;
+  payload: Uint8Array;
+  history: Uint8Array | null;
+}
+
+export interface InterruptedTask {
+  readonly id: number;
+  readonly job: number;
+  readonly lane: number;
+  readonly attempts: number;
+  /** The crash just found included. */
+  readonly crashes: number;
+  readonly task: Task;
+  readonly history: readonly Attempt[];
+}
+
+/** Tasks that were claimed when the process died, at most `limit`. */
+export function readInterrupted(context: QueueContext, limit: number): InterruptedTask[] {
+  const rows = context.db
+    .query<ClaimedRow, [number]>(
+      `SELECT id, job, lane, attempts, crashes, payload, history FROM tasks WHERE claim_id IS NOT NULL
+       ORDER BY claim_id, id LIMIT ?`,
+    )
+    .all(limit);
+  return rows.map((row) => ({
+    id: row.id,
+    job: row.job,
+    lane: row.lane,
+    attempts: row.attempts,
+    crashes: row.crashes + 1,
+    task: decodeTask(row.payload),
+    history: decodeHistory(row.history),
+  }));
+}
+
+/** Puts an interrupted task back, or buries it if it was there at too many crashes. Runs inside a transaction. */
+export function putBack(context: QueueContext, interrupted: InterruptedTask, now: number, changes: Changes): void {
+  changes.moved("running", -1);
+  if (interrupted.crashes >= CRASHES_MAX) {
+    bury(context, interrupted, now, changes);
+    return;
+  }
+  const state = waitingState(interrupted);
+  context.db
+    .query<never, [string, number, number, number]>(
+      "UPDATE tasks SET state = ?, claim_id = NULL, crashes = ?, available_at = ? WHERE id = ?",
+    )
+    .run(state, interrupted.crashes, now, interrupted.id);
+  wait(context, interrupted.lane, state, now, changes);
+}
+
+function bury(
+  context: QueueContext,
+  { id, job, task, history, attempts }: InterruptedTask,
+  now: number,
+  changes: Changes,
+): void {
+  const message = `the process ended ${CRASHES_MAX} times while this task was claimed`;
+  context.db
+    .query<never, [number, number]>(
+      "UPDATE tasks SET state = 'failed', claim_id = NULL, crashes = ?, payload = x'', history = NULL WHERE id = ?",
+    )
+    .run(CRASHES_MAX, id);
+  changes.end(job, "failed");
+  const attempt: Attempt = { startedAt: now, durationMs: 0, code: "TASK_INTERRUPTED", message, bytes: 0 };
+  const failed = { id, job: context.jobs.get(job), task, host: hostOf(task.url), history };
+  changes.events.push(
+    failedEvent(failed, { kind: "discard", code: "TASK_INTERRUPTED", message, attempt, attempts }, now),
+  );
+}
+
+/** Removes jobs whose acceptance never came. Runs inside a transaction. */
+export function sweepStaged(context: QueueContext): number {
+  const staged = context.db
+    .query<{ seq: number; firstTask: number; lastTask: number }, []>(
+      "SELECT seq, first_task AS firstTask, last_task AS lastTask FROM jobs WHERE status = 'staged'",
+    )
+    .all();
+  for (const job of staged) removeStaged(context, job);
+  return staged.length;
+}

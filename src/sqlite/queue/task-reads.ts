@@ -1,0 +1,38 @@
+import type { Attempt, Task, TaskState } from "../../jobs/task.ts";
+import { decodeHistory, decodeTask } from "../task-codec.ts";
+import type { QueueContext } from "./context.ts";
+
+/** A task as the queue sees it. One that ended has left its contents to the ledger. */
+export interface QueuedTask {
+  readonly id: number;
+  readonly state: TaskState;
+  readonly attempts: number;
+  readonly task: Task | undefined;
+  readonly history: readonly Attempt[];
+}
+
+/** Tasks of one job with ids after `afterId`, in order of their ids. */
+export function readTasksOfJob(
+  context: QueueContext,
+  job: { readonly seq: number; readonly lastTask: number },
+  afterId: number,
+  limit: number,
+  states: readonly TaskState[],
+): QueuedTask[] {
+  const rows = context.db
+    .query<
+      { id: number; state: TaskState; attempts: number; payload: Uint8Array; history: Uint8Array | null },
+      [number, number, number, string, number]
+    >(
+      `SELECT id, state, attempts, payload, history FROM tasks WHERE id > ? AND id <= ? AND job = ?
+         AND state IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
+    )
+    .all(afterId, job.lastTask, job.seq, JSON.stringify(states), limit);
+  return rows.map((row) => ({
+    id: row.id,
+    state: row.state,
+    attempts: row.attempts,
+    task: row.payload.length === 0 ? undefined : decodeTask(row.payload),
+    history: decodeHistory(row.history),
+  }));
+}

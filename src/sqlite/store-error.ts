@@ -1,0 +1,21 @@
+/** A store is damaged, missing, foreign or out of step; nothing was changed. The process ends with exit code 3. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly path: string;
+
+  constructor(path: string, problem: string, options?: { cause?: unknown }) {
+    super(`${path}: ${problem}`, options);
+    this.path = path;
+  }
+}
+
+/** Another process holds the data directory. The process ends with exit code 4. */
+export class StoreLockedError extends Error {
+  override readonly name = "StoreLockedError";
+
+  constructor(path: string) {
+    super(
+      `${path}: another FetchBox process works in this directory; stop it, or choose other paths in [queue], [ledger] and [dlq]`,
+    );
+  }
+}

@@ -1,0 +1,121 @@
+import type { Database } from "bun:sqlite";
+import { join, resolve } from "node:path";
+import { isAbsent, openDatabase } from "./database.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { lockDirectory } from "./directory-lock.ts";
+import { Ledger } from "./ledger.ts";
+import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
+import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
+import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
+import { type Follower, Outbox } from "./outbox.ts";
+import { TaskQueue } from "./queue.ts";
+import { JobCache } from "./queue/context.ts";
+import { StoreError } from "./store-error.ts";
+
+export interface StoresOptions {
+  /** Folders of queue.db, ledger.db and dlq.db; they may be one. */
+  readonly queuePath: string;
+  readonly ledgerPath: string;
+  readonly dlqPath: string;
+  readonly now: () => number;
+  /** A follower could not take a batch; it gets it later. */
+  readonly onLag: (follower: Follower, error: unknown) => void;
+  readonly onCommit?: (durationMs: number, members: number) => void;
+}
+
+export interface Stores {
+  readonly queue: TaskQueue;
+  readonly ledger: Ledger;
+  readonly deadLetters: DeadLetters;
+  readonly outbox: Outbox;
+  close(): void;
+}
+
+/**
+ * Opens the three stores for this process alone, creates what a new installation lacks, and brings the followers up
+ * to what queue.db decided.
+ * @throws StoreLockedError if another process has one of the folders.
+ * @throws StoreError if a store is missing beside its siblings, foreign, damaged or from another time.
+ */
+export function openStores(options: StoresOptions): Stores {
+  const folders = [options.queuePath, options.ledgerPath, options.dlqPath].map((path) => resolve(path));
+  const releases: (() => void)[] = [];
+  const close = () => {
+    for (const release of releases.splice(0).reverse()) release();
+  };
+  try {
+    for (const folder of new Set(folders)) releases.push(lockDirectory(folder).release);
+    const [queuePath, ledgerPath, dlqPath] = [
+      join(options.queuePath, "queue.db"),
+      join(options.ledgerPath, "ledger.db"),
+      join(options.dlqPath, "dlq.db"),
+    ];
+    refuseLostQueue(queuePath, [ledgerPath, dlqPath]);
+    const open = (path: string, schema: string, synchronous: "FULL" | "NORMAL") => {
+      const db = openDatabase({ path, migrations: [schema], synchronous });
+      releases.push(() => db.close());
+      return db;
+    };
+    const queueDb = open(queuePath, queueSchema, "FULL");
+    const ledgerDb = open(ledgerPath, ledgerSchema, "NORMAL");
+    const dlqDb = open(dlqPath, dlqSchema, "NORMAL");
+    const installation = installationOf(queueDb) ?? found(queueDb);
+    for (const [db, path] of [
+      [ledgerDb, ledgerPath],
+      [dlqDb, dlqPath],
+    ] as const) {
+      joinInstallation(db, path, installation, queuePath);
+    }
+
+    const jobs = new JobCache(queueDb);
+    const ledger = new Ledger(ledgerDb, ledgerPath);
+    const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq));
+    // Dead letters first: they are readable before the job shows its end.
+    const outbox = new Outbox(queueDb, queuePath, [deadLetters.follower, ledger.follower], options.onLag);
+    outbox.replay();
+    const queue = new TaskQueue({
+      db: queueDb,
+      outbox,
+      jobs,
+      now: options.now,
+      ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
+    });
+    return { queue, ledger, deadLetters, outbox, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** A new queue.db beside old followers would begin to count anew, under numbers that they know already. */
+function refuseLostQueue(queuePath: string, followerPaths: readonly string[]): void {
+  if (!isAbsent(queuePath)) return;
+  const orphan = followerPaths.find((path) => !isAbsent(path));
+  if (orphan === undefined) return;
+  throw new StoreError(
+    queuePath,
+    `is missing or empty, but ${orphan} is there: put it back from a backup, or move the other stores away to begin anew`,
+  );
+}
+
+function installationOf(db: Database): string | undefined {
+  return db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'installation'").get()?.value;
+}
+
+function found(queueDb: Database): string {
+  const installation = Bun.randomUUIDv7();
+  queueDb.query<never, [string]>("INSERT INTO meta VALUES ('installation', ?)").run(installation);
+  return installation;
+}
+
+function joinInstallation(db: Database, path: string, installation: string, queuePath: string): void {
+  const own = installationOf(db);
+  if (own === undefined) {
+    db.query<never, [string]>("INSERT INTO meta VALUES ('installation', ?)").run(installation);
+  } else if (own !== installation) {
+    throw new StoreError(
+      path,
+      `belongs to another installation than ${queuePath}; check [queue], [ledger] and [dlq] path`,
+    );
+  }
+}
