@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
-import type { JobHeader } from "../jobs/job.ts";
-import type { Task, TaskState } from "../jobs/task.ts";
+import type { JobHeader, JobStatus } from "../jobs/job.ts";
+import type { Lane } from "../jobs/lane.ts";
+import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Outbox } from "./outbox.ts";
@@ -13,10 +14,10 @@ import {
   type StagedJob,
   stageTasks,
 } from "./queue/accept.ts";
-import { type Claim, claimTasks, type LaneRequest } from "./queue/claim.ts";
-import { type JobCache, type Lane, type QueueContext, readLanes } from "./queue/context.ts";
+import { claimTasks, type LaneRequest } from "./queue/claim.ts";
+import { type JobCache, type QueueContext, readLanes } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
-import { putBack, readInterrupted, sweepStaged } from "./queue/recover.ts";
+import { type DoomedTask, isDoomed, putBack, readInterrupted, sweepStaged } from "./queue/recover.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
 import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
@@ -57,14 +58,19 @@ export class TaskQueue {
         changes.afterCommit.unshift(() => outbox.deliver(batch));
       },
     });
-    const context: QueueContext = { db, commit, jobs, onWaiting: () => {} };
+    const context: QueueContext = { db, commit, jobs, onLane: () => {}, onFinished: () => {} };
     this.#context = context;
     this.#now = now;
   }
 
-  /** Says who hears of tasks that begin to wait, after the commit. */
-  onWaiting(listener: (lane: Lane) => void): void {
-    this.#context.onWaiting = listener;
+  /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
+  onLane(listener: (lane: Lane) => void): void {
+    this.#context.onLane = listener;
+  }
+
+  /** Says who hears, after a commit, that a job ended. */
+  onFinished(listener: (job: JobHeader, status: JobStatus) => void): void {
+    this.#context.onFinished = listener;
   }
 
   /** Commits what is gathering, now. */
@@ -95,13 +101,13 @@ export class TaskQueue {
     return findIdempotent(this.#context, tenant, key);
   }
 
-  /** Lanes with waiting tasks, in order of their ids. */
-  lanes(afterId: number, limit: number): Lane[] {
-    return readLanes(this.#context, afterId, limit);
+  /** Lanes with waiting tasks, the first due first. */
+  lanes(limit: number): Lane[] {
+    return readLanes(this.#context, limit);
   }
 
   /** Takes due tasks of some lanes, oldest first; a lane that has fewer gives fewer. */
-  claim(requests: readonly LaneRequest[]): Promise<Claim> {
+  claim(requests: readonly LaneRequest[]): Promise<ClaimedTask[]> {
     return this.#context.commit.run((changes) => {
       const now = this.#now();
       this.#lastClaim = Math.max(now * 1000, this.#lastClaim + 1);
@@ -127,12 +133,18 @@ export class TaskQueue {
     return this.#context.commit.run(() => forgetUpload(this.#context, upload));
   }
 
-  /** Puts back what was claimed when the process died. For start-up, before the first claim. */
-  async recover(): Promise<{ interrupted: number; sweptJobs: number }> {
+  /**
+   * Puts back what was claimed when the process died, and buries what was there at too many crashes: `onDoomed` hears
+   * of it before. For start-up, before the first claim.
+   */
+  async recover(onDoomed: (doomed: DoomedTask) => Promise<void>): Promise<{ interrupted: number; sweptJobs: number }> {
     let interrupted = 0;
     for (;;) {
       const tasks = readInterrupted(this.#context, RECOVER_BATCH);
       if (tasks.length === 0) break;
+      for (const { id, job, task } of tasks.filter(isDoomed)) {
+        await onDoomed({ id, jobId: this.#context.jobs.get(job).jobId, task });
+      }
       const done = this.#context.commit.run((changes) => {
         for (const task of tasks) putBack(this.#context, task, this.#now(), changes);
       });

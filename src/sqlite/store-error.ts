@@ -19,3 +19,10 @@ export class StoreLockedError extends Error {
     );
   }
 }
+
+/** Whether an error of a store means that its disk is full (SQLITE_FULL, or an I/O error that says so). */
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  return code === "SQLITE_FULL" || code === "ENOSPC" || code === "EDQUOT";
+}

@@ -64,6 +64,7 @@ CREATE TABLE lanes (
   next_due INTEGER NOT NULL,
   UNIQUE (job, host)
 ) STRICT;
+CREATE INDEX lanes_due ON lanes (next_due, id) WHERE waiting > 0;
 
 -- How many tasks are in each state that is not final; so that nobody has to count.
 CREATE TABLE depth (
@@ -87,10 +88,12 @@ CREATE INDEX idempotency_age ON idempotency (created_at);
 -- Uploads that would stay open or half made if the process died now.
 CREATE TABLE uploads (
   task INTEGER NOT NULL,
+  -- Settling a claim forgets its own uploads; those of an earlier one were left by a crash.
+  claim_id INTEGER NOT NULL,
   bucket TEXT NOT NULL,
   key TEXT NOT NULL,
   upload_id TEXT NOT NULL,
-  PRIMARY KEY (task, upload_id)
+  PRIMARY KEY (task, claim_id, upload_id)
 ) STRICT, WITHOUT ROWID;
 
 -- What the ledger and the dead letters have yet to make durable: one EventBatch message per commit.

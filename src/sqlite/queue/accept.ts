@@ -90,7 +90,7 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
     },
   });
   changes.afterCommit.push(() => {
-    for (const lane of readLanesOfJob(context, staged.seq)) context.onWaiting(lane);
+    for (const lane of readLanesOfJob(context, staged.seq)) context.onLane(lane);
   });
   return { ...job, seq: staged.seq };
 }

@@ -1,24 +1,12 @@
 import { type ClaimedTask, hostOf, type TaskState } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
-import type { QueueContext } from "./context.ts";
+import { type QueueContext, shrinkLane } from "./context.ts";
 
 export interface LaneRequest {
   readonly lane: number;
   /** At most so many tasks of it. */
   readonly limit: number;
-}
-
-/** What a lane holds after a claim. */
-export interface LaneLevel {
-  readonly id: number;
-  readonly waiting: number;
-  readonly nextDue: number;
-}
-
-export interface Claim {
-  readonly tasks: readonly ClaimedTask[];
-  readonly lanes: readonly LaneLevel[];
 }
 
 interface TaskRow {
@@ -40,18 +28,18 @@ export function claimTasks(
   claimId: number,
   now: number,
   changes: Changes,
-): Claim {
+): ClaimedTask[] {
   const tasks: ClaimedTask[] = [];
-  const lanes: LaneLevel[] = [];
   for (const request of requests) {
     const rows = takeRows(context, request, claimId, now);
     for (const row of rows) tasks.push(claimedTask(context, row, claimId));
-    lanes.push(shrinkLane(context, request.lane, rows.length));
+    const lane = shrinkLane(context, request.lane, rows.length);
+    changes.afterCommit.push(() => context.onLane(lane));
   }
   changes.moved("running", tasks.length);
   for (const task of tasks) changes.moved(waitingState(task), -1);
   startJobs(context, tasks, now, changes);
-  return { tasks, lanes };
+  return tasks;
 }
 
 /** The state in which a task waits: it was tried before, or not. */
@@ -68,17 +56,6 @@ function takeRows(context: QueueContext, { lane, limit }: LaneRequest, claimId: 
     )
     .all(claimId, lane, now, limit)
     .sort((a, b) => a.id - b.id);
-}
-
-function shrinkLane(context: QueueContext, lane: number, taken: number): LaneLevel {
-  const row = context.db
-    .query<LaneLevel, [number, number]>(
-      `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
-         (SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)
-       WHERE id = ? RETURNING id, waiting, next_due AS nextDue`,
-    )
-    .get(taken, lane);
-  return row ?? { id: lane, waiting: 0, nextDue: 0 };
 }
 
 function claimedTask(context: QueueContext, row: TaskRow, claimId: number): ClaimedTask {

@@ -1,25 +1,17 @@
 import type { Database } from "bun:sqlite";
-import type { JobHeader } from "../../jobs/job.ts";
+import type { JobHeader, JobStatus } from "../../jobs/job.ts";
+import type { Lane } from "../../jobs/lane.ts";
 import type { GroupCommit } from "../group-commit.ts";
-
-/** The tasks of one job for one host: the unit of fairness. */
-export interface Lane {
-  readonly id: number;
-  readonly job: JobHeader;
-  readonly host: string;
-  /** Tasks that wait, due or not. */
-  readonly waiting: number;
-  /** Nothing of the lane is due earlier. */
-  readonly nextDue: number;
-}
 
 /** What the parts of the queue share. */
 export interface QueueContext {
   readonly db: Database;
   readonly commit: GroupCommit;
   readonly jobs: JobCache;
-  /** Told after a commit: tasks came into a lane that may be new to the listener. */
-  onWaiting: (lane: Lane) => void;
+  /** Told after a commit what a lane holds now; the lane may be new to the listener. */
+  onLane: (lane: Lane) => void;
+  /** Told after a commit that a job ended. */
+  onFinished: (job: JobHeader, status: JobStatus) => void;
 }
 
 interface JobRow {
@@ -81,14 +73,14 @@ interface LaneRow {
   next_due: number;
 }
 
-/** Lanes with waiting tasks, in order of their ids; those of jobs that are not live yet are left out. */
-export function readLanes(context: QueueContext, afterId: number, limit: number): Lane[] {
+/** Lanes with waiting tasks, the first due first; those of jobs that are not live yet are left out. */
+export function readLanes(context: QueueContext, limit: number): Lane[] {
   const rows = context.db
-    .query<LaneRow, [number, number]>(
+    .query<LaneRow, [number]>(
       `SELECT l.id, l.job, l.host, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
-       WHERE l.waiting > 0 AND j.status <> 'staged' AND l.id > ? ORDER BY l.id LIMIT ?`,
+       WHERE l.waiting > 0 AND j.status <> 'staged' ORDER BY l.next_due, l.id LIMIT ?`,
     )
-    .all(afterId, limit);
+    .all(limit);
   return rows.map((row) => laneOf(context, row));
 }
 
@@ -107,6 +99,19 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
        WHERE id = ? RETURNING id, job, host, waiting, next_due`,
     )
     .get(availableAt, availableAt, lane);
+  if (row === null) throw new Error(`lane ${lane} is not in the queue`);
+  return laneOf(context, row);
+}
+
+/** Takes claimed tasks out of their lane. */
+export function shrinkLane(context: QueueContext, lane: number, taken: number): Lane {
+  const row = context.db
+    .query<LaneRow, [number, number]>(
+      `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
+         (SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)
+       WHERE id = ? RETURNING id, job, host, waiting, next_due`,
+    )
+    .get(taken, lane);
   if (row === null) throw new Error(`lane ${lane} is not in the queue`);
   return laneOf(context, row);
 }

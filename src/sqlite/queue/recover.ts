@@ -7,7 +7,7 @@ import type { QueueContext } from "./context.ts";
 import { failedEvent, wait } from "./settle.ts";
 
 /** Crashes of the process during claims of one task, after which it is buried. */
-export const CRASHES_MAX = 5;
+const CRASHES_MAX = 5;
 
 interface ClaimedRow {
   id: number;
@@ -30,6 +30,13 @@ export interface InterruptedTask {
   readonly history: readonly Attempt[];
 }
 
+/** A task about to be buried. */
+export interface DoomedTask {
+  readonly id: number;
+  readonly jobId: string;
+  readonly task: Task;
+}
+
 /** Tasks that were claimed when the process died, at most `limit`. */
 export function readInterrupted(context: QueueContext, limit: number): InterruptedTask[] {
   const rows = context.db
@@ -49,10 +56,15 @@ export function readInterrupted(context: QueueContext, limit: number): Interrupt
   }));
 }
 
+/** Whether an interrupted task was there at too many crashes. */
+export function isDoomed(interrupted: Pick<InterruptedTask, "crashes">): boolean {
+  return interrupted.crashes >= CRASHES_MAX;
+}
+
 /** Puts an interrupted task back, or buries it if it was there at too many crashes. Runs inside a transaction. */
 export function putBack(context: QueueContext, interrupted: InterruptedTask, now: number, changes: Changes): void {
   changes.moved("running", -1);
-  if (interrupted.crashes >= CRASHES_MAX) {
+  if (isDoomed(interrupted)) {
     bury(context, interrupted, now, changes);
     return;
   }

@@ -5,6 +5,7 @@ import type { Changes, NewEvent } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
 import { waitingState } from "./claim.ts";
 import { growLane, type QueueContext } from "./context.ts";
+import { forgetUploadsOf } from "./uploads.ts";
 
 type Verdicts = { [K in Verdict["kind"]]: Extract<Verdict, { kind: K }> };
 
@@ -17,7 +18,7 @@ export function settleTask(
 ): boolean {
   if (!endClaim(context, claimed, verdict, now)) return false;
   changes.moved("running", -1);
-  context.db.query<never, [number]>("DELETE FROM uploads WHERE task = ?").run(claimed.id);
+  forgetUploadsOf(context, claimed.id, claimed.claimId);
   switch (verdict.kind) {
     case "complete":
       changes.end(claimed.job.seq, "completed");
@@ -55,7 +56,11 @@ export function countEnded(context: QueueContext, now: number, changes: Changes)
       .run(status, now, seq);
     context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
     changes.events.push({ at: now, job: seq, kind: { case: "jobFinished", value: { status } } });
-    changes.afterCommit.push(() => context.jobs.forget(seq));
+    const job = context.jobs.get(seq);
+    changes.afterCommit.push(() => {
+      context.jobs.forget(seq);
+      context.onFinished(job, status);
+    });
   }
 }
 
@@ -69,7 +74,7 @@ export function wait(
 ): void {
   changes.moved(state, 1);
   const grown = growLane(context, lane, availableAt);
-  changes.afterCommit.push(() => context.onWaiting(grown));
+  changes.afterCommit.push(() => context.onLane(grown));
 }
 
 function endClaim(context: QueueContext, claimed: ClaimedTask, verdict: Verdict, now: number): boolean {

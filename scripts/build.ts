@@ -1,0 +1,23 @@
+/**
+ * Compiles the one executable: `bun scripts/build.ts [--target=bun-linux-arm64] [--outfile=dist/fetchbox]`.
+ */
+import { $ } from "bun";
+
+const flags = [
+  "--compile",
+  "--production",
+  "--minify",
+  // Half the start-up time; it needs the ESM format where the entry exports.
+  "--bytecode",
+  "--format=esm",
+  "--sourcemap",
+  // The working directory belongs to somebody else: a .env or a bunfig.toml there must not reach into the program.
+  "--no-compile-autoload-dotenv",
+  "--no-compile-autoload-bunfig",
+  // Handlers that users write may stand beside npm packages; to resolve those, their package.json is read.
+  "--compile-autoload-package-json",
+];
+
+const own = process.argv.slice(2);
+const outfile = own.some((arg) => arg.startsWith("--outfile")) ? [] : ["--outfile=dist/fetchbox"];
+await $`${process.execPath} build ${flags} src/main.ts ${outfile} ${own}`;

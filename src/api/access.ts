@@ -1,0 +1,46 @@
+import { timingSafeEqual } from "node:crypto";
+import type { AccessToken, Role } from "../config/access-token.ts";
+import type { Access } from "./endpoint.ts";
+import { ApiError } from "./errors.ts";
+
+export interface AuthSettings {
+  /** "none": open to everyone who can connect. */
+  readonly mode: "token" | "none";
+  /** Without any, "token" is open, too; the configuration allows that on loopback addresses only. */
+  readonly tokens: readonly AccessToken[];
+}
+
+/** Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. */
+export type Authorize = (access: Access, authorization: string | null) => void;
+
+/** Bearer tokens (RFC 6750), each compared in the same time whatever was sent. */
+export function createAuthorize({ mode, tokens }: AuthSettings): Authorize {
+  if (mode === "none" || tokens.length === 0) return () => {};
+  const known = tokens.map(({ role, token }) => ({ role, digest: digestOf(token.reveal()) }));
+  return (access, authorization) => {
+    if (access === "open") return;
+    const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+    if (sent === undefined) throw unauthorized("a bearer token is needed: Authorization: Bearer TOKEN", "");
+    const role = roleOf(known, sent);
+    if (role === undefined) throw unauthorized("the bearer token is not known here", ', error="invalid_token"');
+    if (access === "operator" && role !== "operator") {
+      throw new ApiError("FORBIDDEN", { message: "this needs an operator's token" });
+    }
+  };
+}
+
+function roleOf(known: readonly { role: Role; digest: Uint8Array }[], sent: string): Role | undefined {
+  const digest = digestOf(sent);
+  // All of them, so that the time does not tell which one came close.
+  const roles = known.filter((token) => timingSafeEqual(token.digest, digest)).map(({ role }) => role);
+  return roles.includes("operator") ? "operator" : roles[0];
+}
+
+/** Of equal length, whatever the token's. */
+function digestOf(token: string): Uint8Array {
+  return new Bun.CryptoHasher("sha256").update(token).digest();
+}
+
+function unauthorized(message: string, error: string): ApiError {
+  return new ApiError("UNAUTHORIZED", { message, headers: { "www-authenticate": `Bearer realm="fetchbox"${error}` } });
+}

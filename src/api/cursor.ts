@@ -1,0 +1,53 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import type { Parameter } from "./parameters.ts";
+
+const CursorSchema = Type.Object(
+  {
+    v: Type.Literal(1),
+    list: Type.String(),
+    at: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  },
+  { additionalProperties: false },
+);
+
+const CURSOR_CHARACTERS_MAX = 200;
+
+/** Where the next page of a list starts. Opaque to clients, so that what it holds may change. */
+export function formatCursor(list: string, at: number): string {
+  const cursor: Static<typeof CursorSchema> = { v: 1, list, at };
+  return Buffer.from(JSON.stringify(cursor)).toString("base64url");
+}
+
+/** The `cursor` parameter of one list: the cursor of another list is refused. */
+export function cursorParameter(list: string): Parameter<number | undefined> {
+  return {
+    schema: { type: "string", maxLength: CURSOR_CHARACTERS_MAX },
+    description: "`next_cursor` of the page before; the other parameters must be the same.",
+    parse: (text) => (text === undefined ? undefined : parseCursor(list, text)),
+  };
+}
+
+function parseCursor(list: string, text: string): number {
+  const cursor = decode(text);
+  if (!Value.Check(CursorSchema, cursor) || cursor.list !== list) {
+    throw new Error("must be next_cursor of a page of this list");
+  }
+  return cursor.at;
+}
+
+function decode(text: string): unknown {
+  if (text.length > CURSOR_CHARACTERS_MAX) return undefined;
+  try {
+    return JSON.parse(Buffer.from(text, "base64url").toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** A page of at most `limit` of the rows, of which one more than that was asked for to see whether there are more. */
+export function pageOf<T>(rows: readonly T[], limit: number, cursorOf: (last: T) => string) {
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return { page, next_cursor: rows.length > limit && last !== undefined ? cursorOf(last) : null };
+}

@@ -1,0 +1,122 @@
+import type { Attempt } from "../jobs/task.ts";
+import type { DeadLetterRecord, DeadLetters } from "../sqlite/dead-letters.ts";
+import { publicUrl } from "../telemetry/url.ts";
+import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
+import { type Endpoint, withQuery } from "./endpoint.ts";
+import { ApiError } from "./errors.ts";
+import { DEAD_LETTER_EXAMPLE, HISTORY_EXAMPLE } from "./examples.ts";
+import { isoTime } from "./iso-time.ts";
+import { LIST_LIMIT, nameParameter } from "./job-endpoints.ts";
+import { json } from "./json-response.ts";
+import { integer, text, time } from "./parameters.ts";
+import type { DeadLetterDetail, DeadLetterRow } from "./schemas.ts";
+
+const CODE = /^[A-Z0-9_]{1,64}$/;
+const HOST = /^[!-~]{1,261}$/;
+const JOB_ID = /^[0-9a-fA-F-]{36}$/;
+
+export function deadLetterEndpoints(deadLetters: DeadLetters): Endpoint[] {
+  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters)];
+}
+
+function listDeadLetters(deadLetters: DeadLetters): Endpoint {
+  return withQuery({
+    method: "GET",
+    path: "/operators/dlq",
+    access: "operator",
+    doc: {
+      tag: "Dead letters",
+      summary: "List dead letters, newest task first",
+      answers: {
+        200: {
+          description: "A page of dead letters.",
+          schema: "DeadLetterList",
+          example: { entries: [DEAD_LETTER_EXAMPLE], next_cursor: null },
+        },
+      },
+    },
+    query: {
+      code: text(CODE, "must be a failure code", "Only this failure code.", "DOWNLOAD_HTTP_404"),
+      host: text(
+        HOST,
+        "must be a host, with its port unless it is the usual one",
+        "Only this host.",
+        "cdn.example.com",
+      ),
+      job_id: text(JOB_ID, "must be a job id", "Only this job.", DEAD_LETTER_EXAMPLE.job_id),
+      job_type: nameParameter("Only jobs of this type.", "default"),
+      tenant: nameParameter("Only jobs of this tenant.", "default"),
+      since: time("Failed at this time or later."),
+      until: time("Failed before this time."),
+      limit: integer(LIST_LIMIT, "Most dead letters on the page."),
+      cursor: cursorParameter("dlq"),
+    },
+    answer: (_call, { code, host, job_id, job_type, tenant, since, until, limit, cursor }) => {
+      const filter = {
+        code,
+        host: host?.toLowerCase(),
+        jobId: job_id?.toLowerCase(),
+        jobType: job_type,
+        tenant,
+        since,
+        until,
+      };
+      const rows = deadLetters.list(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+      const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("dlq", task));
+      return json({ entries: page.map(rowOf), next_cursor });
+    },
+  });
+}
+
+function readDeadLetter(deadLetters: DeadLetters): Endpoint {
+  return {
+    method: "GET",
+    path: "/operators/dlq/:task_id",
+    access: "operator",
+    doc: {
+      tag: "Dead letters",
+      summary: "Read one dead letter with its attempts",
+      answers: {
+        200: {
+          description: "The dead letter.",
+          schema: "DeadLetterDetail",
+          example: { ...DEAD_LETTER_EXAMPLE, history: [HISTORY_EXAMPLE] },
+        },
+      },
+      errors: ["DLQ_ENTRY_NOT_FOUND"],
+    },
+    answer: ({ params }) => {
+      const id = params.task_id ?? "";
+      const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
+      if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptOf) };
+      return json(body);
+    },
+  };
+}
+
+function rowOf(letter: DeadLetterRecord): DeadLetterRow {
+  return {
+    task_id: letter.task,
+    job_id: letter.jobId,
+    job_type: letter.jobType,
+    tenant: letter.tenant,
+    resource_id: letter.resourceId,
+    url: publicUrl(letter.url),
+    failure_code: letter.code,
+    failure_message: letter.message,
+    attempts: letter.attempts,
+    failed_at: isoTime(letter.failedAt),
+  };
+}
+
+function attemptOf(attempt: Attempt): DeadLetterDetail["history"][number] {
+  return {
+    started_at: isoTime(attempt.startedAt),
+    duration_ms: attempt.durationMs,
+    code: attempt.code,
+    message: attempt.message,
+    http_status: attempt.httpStatus ?? null,
+    proxy: attempt.proxy === undefined ? null : publicUrl(attempt.proxy),
+  };
+}

@@ -1,0 +1,116 @@
+/** Examples of the OpenAPI document. */
+const JOB_ID = "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
+const MANIFEST_URL = `s3://fetchbox-artifacts/manifests/default/${JOB_ID}/metadata.json`;
+
+export const MANIFEST_EXAMPLE = {
+  manifest_version: "v1",
+  metadata: { source: "press kit" },
+  resources: [
+    { id: "cover.jpg", url: "https://cdn.example.com/image.jpg", content_type: "image/*" },
+    {
+      id: "book.pdf",
+      url: "https://cdn.example.com/book.pdf",
+      size: 48213,
+      headers: { Referer: "https://example.com/page.html" },
+    },
+  ],
+};
+
+export const ACCEPTED_EXAMPLE = { job_id: JOB_ID, status: "queued", manifest_key: MANIFEST_URL, resource_count: 2 };
+
+export const JOB_EXAMPLE = {
+  job_id: JOB_ID,
+  job_type: "default",
+  tenant: "default",
+  status: "partial",
+  resource_total: 2,
+  resource_completed: 1,
+  resource_failed: 1,
+  resource_cancelled: 0,
+  bytes_stored: 48213,
+  manifest_key: MANIFEST_URL,
+  created_at: "2026-11-23T12:00:00.000Z",
+  updated_at: "2026-11-23T12:00:02.310Z",
+  completed_at: "2026-11-23T12:00:02.310Z",
+  log_count: 5,
+  errors: [
+    {
+      resource_id: "cover.jpg",
+      code: "DOWNLOAD_HTTP_404",
+      message: "the origin answered 404",
+      attempts: 1,
+      timestamp: "2026-11-23T12:00:02.310Z",
+    },
+  ],
+  errors_truncated: false,
+};
+
+export const RESOURCE_EXAMPLE = {
+  resource_id: "book.pdf",
+  url: "https://cdn.example.com/book.pdf",
+  final_url: "https://cdn.example.com/book.pdf",
+  state: "completed",
+  attempts: 1,
+  http_status: 200,
+  bytes: 48213,
+  sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+  etag: "d41d8cd98f00b204e9800998ecf8427e",
+  content_type: "application/pdf",
+  storage_key: `s3://fetchbox-artifacts/resources/default/${JOB_ID}/book.pdf`,
+  error: null,
+  started_at: "2026-11-23T12:00:00.420Z",
+  finished_at: "2026-11-23T12:00:01.100Z",
+};
+
+export const LOGS_EXAMPLE = {
+  job_id: JOB_ID,
+  logs: [
+    {
+      offset: 0,
+      timestamp: "2026-11-23T12:00:00.000Z",
+      level: "info",
+      message: "job accepted",
+      resource_id: null,
+      trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+      fields: { resources: 2 },
+    },
+  ],
+  next_offset: 1,
+};
+
+export const DEAD_LETTER_EXAMPLE = {
+  task_id: 1,
+  job_id: JOB_ID,
+  job_type: "default",
+  tenant: "default",
+  resource_id: "cover.jpg",
+  url: "https://cdn.example.com/image.jpg",
+  failure_code: "DOWNLOAD_HTTP_404",
+  failure_message: "the origin answered 404",
+  attempts: 1,
+  failed_at: "2026-11-23T12:00:02.310Z",
+};
+
+export const HISTORY_EXAMPLE = {
+  started_at: "2026-11-23T12:00:02.100Z",
+  duration_ms: 210,
+  code: "DOWNLOAD_HTTP_404",
+  message: "the origin answered 404",
+  http_status: 404,
+  proxy: null,
+};
+
+export const HEALTH_EXAMPLE = {
+  status: "healthy",
+  components: {
+    api: { status: "healthy" },
+    queue: { status: "healthy" },
+    ledger: { status: "healthy" },
+    dlq: { status: "healthy" },
+    broker: { status: "healthy" },
+    workers: { status: "healthy" },
+    storage: { status: "healthy" },
+  },
+  version: "0.1.0",
+  uptime_seconds: 86400,
+};

@@ -1,0 +1,8 @@
+/** Milliseconds since the epoch as RFC 3339 in UTC. */
+export function isoTime(at: number): string {
+  return new Date(at).toISOString();
+}
+
+export function isoTimeOrNull(at: number | null): string | null {
+  return at === null ? null : isoTime(at);
+}

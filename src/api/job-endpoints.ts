@@ -1,0 +1,145 @@
+import { NAME_PATTERN } from "../config/schema.ts";
+import { JOB_STATUSES } from "../jobs/job.ts";
+import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
+import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
+import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
+import { type Endpoint, withQuery } from "./endpoint.ts";
+import { ApiError } from "./errors.ts";
+import { JOB_EXAMPLE, LOGS_EXAMPLE } from "./examples.ts";
+import { json } from "./json-response.ts";
+import { choice, integer, text } from "./parameters.ts";
+import type { JobSnapshot, LogPage } from "./schemas.ts";
+import { isoTime, isoTimeOrNull } from "./iso-time.ts";
+
+const ERRORS_MAX = 100;
+const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
+export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
+
+/** A filter by a name that clients choose: a job type or a tenant. */
+export function nameParameter(description: string, example: string) {
+  return text(new RegExp(NAME_PATTERN), NAME_RULE, description, example);
+}
+
+/** The job of a path. @throws ApiError JOB_NOT_FOUND */
+export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
+  const job = ledger.findJob((params.job_id ?? "").toLowerCase());
+  if (job === undefined) throw new ApiError("JOB_NOT_FOUND");
+  return job;
+}
+
+export function jobEndpoints(ledger: Ledger): Endpoint[] {
+  return [listJobs(ledger), readJob(ledger), readLogs(ledger)];
+}
+
+function listJobs(ledger: Ledger): Endpoint {
+  return withQuery({
+    method: "GET",
+    path: "/operators/jobs",
+    access: "submit",
+    doc: {
+      tag: "Jobs",
+      summary: "List jobs, newest first",
+      answers: {
+        200: { description: "A page of jobs.", schema: "JobList", example: { jobs: [JOB_EXAMPLE], next_cursor: null } },
+      },
+    },
+    query: {
+      status: choice(JOB_STATUSES, "Only jobs in this status."),
+      job_type: nameParameter("Only jobs of this type.", "default"),
+      tenant: nameParameter("Only jobs of this tenant.", "default"),
+      limit: integer(LIST_LIMIT, "Most jobs on the page."),
+      cursor: cursorParameter("jobs"),
+    },
+    answer: (_call, { status, job_type, tenant, limit, cursor }) => {
+      const filter = { status, jobType: job_type, tenant };
+      const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+      const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
+      return json({ jobs: page.map((job) => snapshotOf(ledger, job)), next_cursor });
+    },
+  });
+}
+
+function readJob(ledger: Ledger): Endpoint {
+  return {
+    method: "GET",
+    path: "/operators/jobs/:job_id",
+    access: "submit",
+    doc: {
+      tag: "Jobs",
+      summary: "Read one job",
+      answers: { 200: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
+      errors: ["JOB_NOT_FOUND"],
+    },
+    answer: ({ params }) => json(snapshotOf(ledger, jobOf(ledger, params))),
+  };
+}
+
+function readLogs(ledger: Ledger): Endpoint {
+  return withQuery({
+    method: "GET",
+    path: "/operators/jobs/:job_id/logs",
+    access: "submit",
+    doc: {
+      tag: "Jobs",
+      summary: "Read a job's log",
+      description: "Rows come in order of their offsets. Go on with `next_offset`, as long as the job is not terminal.",
+      answers: { 200: { description: "A page of the log.", schema: "LogPage", example: LOGS_EXAMPLE } },
+      errors: ["JOB_NOT_FOUND"],
+    },
+    query: {
+      offset: integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, fallback: 0 }, "Offset of the first row."),
+      limit: integer(LIST_LIMIT, "Most rows on the page."),
+      level: choice(LOG_LEVELS, "Only rows of this level and worse."),
+    },
+    answer: ({ params }, { offset, limit, level }) => {
+      const job = jobOf(ledger, params);
+      const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
+      const rows = ledger.logs(job, offset, limit, levels);
+      const last = rows.at(-1);
+      const more = rows.length === limit && last !== undefined;
+      const body: LogPage = {
+        job_id: job.jobId,
+        logs: rows.map((row) => ({
+          offset: row.offset,
+          timestamp: isoTime(row.at),
+          level: row.level,
+          message: row.message,
+          resource_id: row.resourceId,
+          trace_id: job.traceId,
+          // The ledger writes nothing but JSON objects there.
+          fields: JSON.parse(row.fields) as Record<string, unknown>,
+        })),
+        next_offset: more ? last.offset + 1 : Math.max(offset, job.logCount),
+      };
+      return json(body);
+    },
+  });
+}
+
+function snapshotOf(ledger: Ledger, job: JobRecord): JobSnapshot {
+  const failures = job.failed === 0 ? [] : ledger.failures(job, ERRORS_MAX);
+  return {
+    job_id: job.jobId,
+    job_type: job.jobType,
+    tenant: job.tenant,
+    status: job.status,
+    resource_total: job.total,
+    resource_completed: job.completed,
+    resource_failed: job.failed,
+    resource_cancelled: job.cancelled,
+    bytes_stored: job.bytes,
+    manifest_key: job.manifestUrl,
+    created_at: isoTime(job.createdAt),
+    updated_at: isoTime(job.updatedAt),
+    completed_at: isoTimeOrNull(job.completedAt),
+    log_count: job.logCount,
+    errors: failures.map((failure) => ({
+      resource_id: failure.resourceId,
+      code: failure.errorCode ?? "",
+      message: failure.errorMessage ?? "",
+      attempts: failure.attempts,
+      timestamp: isoTime(failure.finishedAt),
+    })),
+    errors_truncated: job.failed > failures.length,
+  };
+}

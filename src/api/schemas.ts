@@ -1,0 +1,219 @@
+import { type Static, type TProperties, type TSchema, Type } from "@sinclair/typebox";
+import { JOB_STATUSES } from "../jobs/job.ts";
+import { TASK_STATES } from "../jobs/task.ts";
+import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
+import { HEALTH_COMPONENTS, HEALTH_STATUSES } from "../telemetry/health.ts";
+
+/** What the API answers, each shape once: the types of the answers and the document's components. */
+function closed<T extends TProperties>(properties: T, description: string) {
+  return Type.Object(properties, { additionalProperties: false, description });
+}
+
+function oneOf<T extends string>(words: readonly T[], description: string) {
+  return Type.Union(
+    words.map((word) => Type.Literal(word)),
+    { description },
+  );
+}
+
+function orNull<T extends TSchema>(schema: T, description: string) {
+  return Type.Union([schema, Type.Null()], { description });
+}
+
+function count(description: string) {
+  return Type.Integer({ minimum: 0, description });
+}
+
+function time(description: string) {
+  return Type.String({ description: `${description} RFC 3339, UTC.`, examples: ["2026-11-23T12:00:00.000Z"] });
+}
+
+const nextCursor = orNull(Type.String(), "`cursor` of the next page; null on the last one.");
+
+export const ErrorSchema = closed(
+  {
+    code: Type.String({ description: "What it is, for programs." }),
+    message: Type.String({ description: "What it is and what to do, for people." }),
+    request_id: Type.String({ description: "Names the request in the service's log." }),
+    details: Type.Array(
+      closed(
+        {
+          path: Type.String({ description: "JSON pointer (RFC 6901) to the place." }),
+          message: Type.String({ description: "The broken rule." }),
+        },
+        "One broken rule.",
+      ),
+      { maxItems: 20, description: "Every broken rule, as far as there is room." },
+    ),
+  },
+  "The shape of every error.",
+);
+
+export const AcceptedSchema = closed(
+  {
+    job_id: Type.String({ description: "UUIDv7." }),
+    status: Type.Literal("queued"),
+    manifest_key: Type.String({ description: "URL of the stored manifest." }),
+    resource_count: count("Tasks after the handler's expansion."),
+  },
+  "A job that is durably queued.",
+);
+
+export const JobSchema = closed(
+  {
+    job_id: Type.String(),
+    job_type: Type.String({ description: "The handler's name." }),
+    tenant: Type.String(),
+    status: oneOf(JOB_STATUSES, "completed: all stored; partial: some failed; failed: all failed."),
+    resource_total: count("Tasks in all."),
+    resource_completed: count("Tasks whose object is stored."),
+    resource_failed: count("Tasks that failed for good."),
+    resource_cancelled: count("Tasks that were cancelled."),
+    bytes_stored: count("Bytes of the stored objects."),
+    manifest_key: Type.String({ description: "URL of the stored manifest." }),
+    created_at: time("When it was accepted."),
+    updated_at: time("When it last changed."),
+    completed_at: orNull(Type.String(), "When it became terminal. RFC 3339, UTC."),
+    log_count: count("Rows of its log."),
+    errors: Type.Array(
+      closed(
+        {
+          resource_id: Type.String(),
+          code: Type.String({ description: "Failure code." }),
+          message: Type.String(),
+          attempts: count("Attempts spent."),
+          timestamp: time("When it failed for good."),
+        },
+        "A resource that failed for good.",
+      ),
+      { maxItems: 100, description: "The first failures." },
+    ),
+    errors_truncated: Type.Boolean({ description: "There are more failures than `errors` lists." }),
+  },
+  "A job as it is now.",
+);
+
+export const JobListSchema = closed({ jobs: Type.Array(JobSchema), next_cursor: nextCursor }, "Jobs, newest first.");
+
+export const ResourceSchema = closed(
+  {
+    resource_id: Type.String(),
+    url: Type.String({ description: "Without userinfo." }),
+    final_url: orNull(Type.String(), "Where redirects led to."),
+    state: oneOf(TASK_STATES, "retrying: waits to be tried again."),
+    attempts: count("Attempts spent."),
+    http_status: orNull(Type.Integer(), "Of the latest answer."),
+    bytes: orNull(Type.Integer(), "Size of the object."),
+    sha256: orNull(Type.String(), "Hex."),
+    etag: orNull(Type.String(), "As the storage gave it, without quotes."),
+    content_type: orNull(Type.String(), "Of the object."),
+    storage_key: orNull(Type.String(), "URL of the object."),
+    error: orNull(
+      closed({ code: Type.String(), message: Type.String() }, "A failure."),
+      "The latest failure, unless the object is stored.",
+    ),
+    started_at: orNull(Type.String(), "When the last attempt began. RFC 3339, UTC."),
+    finished_at: orNull(Type.String(), "When it ended. RFC 3339, UTC."),
+  },
+  "One resource of a job.",
+);
+
+export const ResourceListSchema = closed(
+  { resources: Type.Array(ResourceSchema), next_cursor: nextCursor },
+  "Resources of a job.",
+);
+
+export const LogPageSchema = closed(
+  {
+    job_id: Type.String(),
+    logs: Type.Array(
+      closed(
+        {
+          offset: count("Place in the job's log, from 0."),
+          timestamp: time("When it happened."),
+          level: oneOf(LOG_LEVELS, "Severity."),
+          message: Type.String(),
+          resource_id: orNull(Type.String(), "The resource it is about."),
+          trace_id: Type.String({ description: "W3C trace id of the job." }),
+          fields: Type.Unsafe<Record<string, unknown>>(
+            Type.Object({}, { description: "What belongs to the message." }),
+          ),
+        },
+        "One row.",
+      ),
+    ),
+    next_offset: count("`offset` to go on with, also when there is nothing more for now."),
+  },
+  "Rows of a job's log.",
+);
+
+const DEAD_LETTER = {
+  task_id: Type.Integer({ description: "Sequential id of the task." }),
+  job_id: Type.String(),
+  job_type: Type.String(),
+  tenant: Type.String(),
+  resource_id: Type.String(),
+  url: Type.String({ description: "Without userinfo." }),
+  failure_code: Type.String(),
+  failure_message: Type.String(),
+  attempts: count("Attempts spent."),
+  failed_at: time("When it failed for good."),
+};
+
+export const DeadLetterSchema = closed(DEAD_LETTER, "A task that failed for good.");
+
+export const DeadLetterListSchema = closed(
+  { entries: Type.Array(DeadLetterSchema), next_cursor: nextCursor },
+  "Dead letters, newest task first.",
+);
+
+export const DeadLetterDetailSchema = closed(
+  {
+    ...DEAD_LETTER,
+    history: Type.Array(
+      closed(
+        {
+          started_at: time("When it began."),
+          duration_ms: count("How long it took."),
+          code: Type.String({ description: "Failure code." }),
+          message: Type.String(),
+          http_status: orNull(Type.Integer(), "Of the answer, where there was one."),
+          proxy: orNull(Type.String(), "The proxy it went through."),
+        },
+        "One attempt.",
+      ),
+      { description: "The first attempt and the latest 19." },
+    ),
+  },
+  "A dead letter with its attempts.",
+);
+
+const ComponentSchema = closed(
+  {
+    status: oneOf(HEALTH_STATUSES, "How it does."),
+    reason: Type.Optional(Type.String({ description: "Why it is not healthy." })),
+  },
+  "One part of the service.",
+);
+
+export const HealthSchema = closed(
+  {
+    status: oneOf(HEALTH_STATUSES, "The service as a whole."),
+    components: closed(
+      Object.fromEntries(HEALTH_COMPONENTS.map((name) => [name, ComponentSchema] as const)),
+      "Its parts.",
+    ),
+    version: Type.String(),
+    uptime_seconds: count("Since the start."),
+  },
+  "How the service does.",
+);
+
+export const AliveSchema = closed({ status: Type.Literal("alive") }, "The process runs.");
+export const ReadySchema = closed({ status: Type.Literal("ready") }, "The service takes jobs.");
+
+export type JobSnapshot = Static<typeof JobSchema>;
+export type ResourceRow = Static<typeof ResourceSchema>;
+export type LogPage = Static<typeof LogPageSchema>;
+export type DeadLetterRow = Static<typeof DeadLetterSchema>;
+export type DeadLetterDetail = Static<typeof DeadLetterDetailSchema>;

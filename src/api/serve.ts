@@ -1,0 +1,100 @@
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { Authorize } from "./access.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { ApiError, errorResponse, toApiError } from "./errors.ts";
+
+export interface ServeDeps {
+  readonly authorize: Authorize;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "request">;
+  /** Whether the service answers to this name; absent: to every name. */
+  readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
+  readonly newRequestId: () => string;
+}
+
+/** Answers one request by one endpoint. Never rejects. */
+export type Serve = (
+  endpoint: Endpoint,
+  request: Request,
+  params: Readonly<Record<string, string>>,
+) => Promise<Response>;
+
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]);
+const REQUEST_ID = /^[!-~]{1,128}$/;
+
+/** What an answer carries that does not say otherwise. */
+const HEADERS: readonly (readonly [string, string])[] = [
+  ["cache-control", "no-store"],
+  ["x-content-type-options", "nosniff"],
+  ["content-security-policy", "default-src 'none'; frame-ancestors 'none'"],
+  ["referrer-policy", "no-referrer"],
+];
+
+/** All that every request has in common: request id, host, access, errors, headers, metrics, a line in the log. */
+export function createServe(deps: ServeDeps): Serve {
+  return async (endpoint, request, params) => {
+    const startedAt = performance.now();
+    const requestId = requestIdOf(request) ?? deps.newRequestId();
+    const noted: Record<string, string> = {};
+    let response: Response;
+    try {
+      refuseForeignHost(deps, request);
+      deps.authorize(endpoint.access, request.headers.get("authorization"));
+      response = await endpoint.answer({
+        request,
+        params,
+        requestId,
+        note: (fields) => void Object.assign(noted, fields),
+      });
+    } catch (error) {
+      response = answerError(deps.log, error, requestId);
+    }
+    for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value);
+    response.headers.set("x-request-id", requestId);
+    record(deps, endpoint, request, response.status, performance.now() - startedAt, {
+      request_id: requestId,
+      ...noted,
+    });
+    return response;
+  };
+}
+
+function requestIdOf(request: Request): string | undefined {
+  const id = request.headers.get("x-request-id");
+  return id !== null && REQUEST_ID.test(id) ? id : undefined;
+}
+
+function refuseForeignHost({ isAcceptedHost }: ServeDeps, request: Request): void {
+  if (isAcceptedHost === undefined || isAcceptedHost(request.headers.get("host") ?? "")) return;
+  throw new ApiError("FORBIDDEN", {
+    message: "the service does not answer to the name in Host; call it by its address",
+  });
+}
+
+/** The one place where what went wrong in a request is logged. */
+function answerError(log: Log, thrown: unknown, requestId: string): Response {
+  const error = toApiError(thrown);
+  if (error.status === 500)
+    log.error({ request_id: requestId, code: error.code, err: error.cause ?? error }, error.message);
+  else if (error.status > 500 && error.code !== "NOT_READY" && error.code !== "SHUTTING_DOWN") {
+    log.warn({ request_id: requestId, code: error.code, err: error.cause ?? error }, error.message);
+  }
+  return errorResponse(error, requestId);
+}
+
+function record(
+  { log, metrics }: ServeDeps,
+  endpoint: Endpoint,
+  request: Request,
+  status: number,
+  durationMs: number,
+  fields: Readonly<Record<string, string>>,
+): void {
+  // Neither a label nor a field takes what a client makes up.
+  const method = METHODS.has(request.method) ? request.method : "OTHER";
+  metrics.request(endpoint.path, method, status, durationMs / 1000);
+  const line = { ...fields, method, route: endpoint.path, status, duration_ms: Math.round(durationMs * 100) / 100 };
+  if (endpoint.method === "GET") log.debug(line, "request answered");
+  else log.info(line, "request answered");
+}

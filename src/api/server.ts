@@ -1,0 +1,134 @@
+import { Elysia } from "elysia";
+import type { Submit } from "../intake/submission.ts";
+import type { DeadLetters } from "../sqlite/dead-letters.ts";
+import type { Ledger } from "../sqlite/ledger.ts";
+import type { TaskQueue } from "../sqlite/queue.ts";
+import type { HealthReport } from "../telemetry/health.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { FillRandom } from "../telemetry/trace-context.ts";
+import { type AuthSettings, createAuthorize } from "./access.ts";
+import { deadLetterEndpoints } from "./dead-letter-endpoints.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { ApiError } from "./errors.ts";
+import { jobEndpoints } from "./job-endpoints.ts";
+import { openApiDocument } from "./open-api.ts";
+import { resourcesEndpoint } from "./resources-endpoint.ts";
+import { createServe } from "./serve.ts";
+import { serviceEndpoints } from "./service-endpoints.ts";
+import { submitEndpoint } from "./submit-endpoint.ts";
+import { swaggerEndpoints } from "./swagger.ts";
+
+export interface ApiDeps {
+  readonly submit: Submit;
+  readonly queue: TaskQueue;
+  readonly ledger: Ledger;
+  readonly deadLetters: DeadLetters;
+  readonly health: () => HealthReport;
+  readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request">;
+  readonly log: Log;
+  readonly limits: { readonly maxPayloadBytes: number };
+  readonly auth: AuthSettings;
+  /** Whether the service answers to the name in `Host`; absent: to every name. */
+  readonly isAcceptedHost?: (host: string) => boolean;
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly newRequestId: () => string;
+  readonly fillRandom: FillRandom;
+}
+
+export type Api = ReturnType<typeof createApi>;
+
+/** The HTTP API. It takes requests by `fetch`, without a socket of its own. */
+export function createApi(deps: ApiDeps) {
+  const endpoints = apiEndpoints(deps);
+  const serve = createServe({ ...deps, authorize: createAuthorize(deps.auth) });
+  const app = new Elysia({
+    aot: true,
+    normalize: false,
+    // Also a host shorter than four characters leaves the path where it is.
+    handler: { standardHostname: false },
+    strictPath: true,
+  });
+  for (const endpoint of endpoints) {
+    for (const method of endpoint.method === "GET" ? ["GET", "HEAD"] : [endpoint.method]) {
+      app.route(method, endpoint.path, ({ request, params }) => serve(endpoint, request, params), { parse: "none" });
+    }
+  }
+  const unmatched = unmatchedEndpoint(endpoints);
+  // Nothing else gets here: `serve` does not throw.
+  return app.onError(({ request }) => serve(unmatched, request, {}));
+}
+
+function apiEndpoints(deps: ApiDeps): Endpoint[] {
+  const endpoints = [
+    submitEndpoint({ submit: deps.submit, bodyBytesMax: deps.limits.maxPayloadBytes, fillRandom: deps.fillRandom }),
+    ...jobEndpoints(deps.ledger),
+    resourcesEndpoint(deps.ledger, deps.queue),
+    ...deadLetterEndpoints(deps.deadLetters),
+    ...serviceEndpoints({ ...deps, startedAt: deps.now() }),
+  ];
+  return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];
+}
+
+/** Where no endpoint is: 405 if there is one for another method, else 404. */
+function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
+  const patterns = endpoints.map(({ method, path }) => ({
+    methods: method === "GET" ? ["GET", "HEAD"] : [method],
+    pattern: new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`),
+  }));
+  return {
+    method: "GET",
+    path: "unmatched",
+    access: "open",
+    answer: ({ request }) => {
+      const { pathname } = new URL(request.url);
+      const allowed = patterns.filter(({ pattern }) => pattern.test(pathname)).flatMap(({ methods }) => methods);
+      if (allowed.length === 0) throw new ApiError("NOT_FOUND");
+      throw new ApiError("METHOD_NOT_ALLOWED", { headers: { allow: [...new Set(allowed)].join(", ") } });
+    },
+  };
+}
+
+export interface ServerOptions {
+  readonly hostname: string;
+  /** 0 lets the system choose one. */
+  readonly port: number;
+  /** A connection that is silent for so long is closed; at most 255. Longer than a submission takes. */
+  readonly idleTimeoutSeconds: number;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  /** Takes no new connections and waits for the requests at work; an abort of `signal` cuts them off. */
+  stop(signal: AbortSignal): Promise<void>;
+}
+
+/** Listens. Throws if the address is taken or not ours. */
+export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: ServerOptions): RunningServer {
+  const server = Bun.serve({
+    hostname,
+    port,
+    // Two processes on one port would split the requests between them unnoticed.
+    reusePort: false,
+    idleTimeout: idleTimeoutSeconds,
+    // Each endpoint counts for itself what it reads, and says so in our shape; Bun's own answer has no body.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    development: false,
+    fetch: (request) => api.fetch(request),
+  });
+  return {
+    port: server.port ?? port,
+    stop: async (signal) => {
+      const cut = () => void server.stop(true);
+      signal.addEventListener("abort", cut, { once: true });
+      try {
+        if (signal.aborted) cut();
+        await server.stop(false);
+      } finally {
+        signal.removeEventListener("abort", cut);
+      }
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { NAME_PATTERN } from "../config/schema.ts";
+import type { Breach } from "../intake/intake-error.ts";
+import type { Submission } from "../intake/submission.ts";
+import { type FillRandom, newTraceId, parseTraceparent } from "../telemetry/trace-context.ts";
+import { ApiError } from "./errors.ts";
+import { type Parameters, text } from "./parameters.ts";
+
+const NAME = new RegExp(NAME_PATTERN);
+const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
+const KEY = /^[!-~]{1,255}$/;
+const KEY_RULE = "must be 1 to 255 visible ASCII characters";
+
+const HEADERS = {
+  "X-Fetchbox-Job-Type": text(NAME, NAME_RULE, "The handler that takes the job; `default` if absent.", "default"),
+  "X-Fetchbox-Tenant": text(NAME, NAME_RULE, "On whose behalf; `default` if absent.", "default"),
+  "X-Fetchbox-Idempotency-Key": text(
+    KEY,
+    KEY_RULE,
+    "A submission under a key that its tenant has used gets the answer of the first one.",
+    "order-4711",
+  ),
+  "Idempotency-Key": text(KEY, KEY_RULE, "The same as `X-Fetchbox-Idempotency-Key`.", "order-4711"),
+};
+
+/** The headers of `POST /jobs` (contract, section 1), for the document. */
+export const SUBMISSION_HEADERS: Parameters = {
+  ...HEADERS,
+  traceparent: {
+    schema: { type: "string" },
+    description: "W3C trace context that the job joins; a malformed one is ignored.",
+    example: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    parse: parseTraceparent,
+  },
+};
+
+/**
+ * What the headers of a submission say.
+ * @throws ApiError INVALID_PAYLOAD with every breach.
+ */
+export function readSubmissionHeaders(headers: Headers, fillRandom: FillRandom): Omit<Submission, "body"> {
+  const breaches: Breach[] = [];
+  const read = (name: keyof typeof HEADERS): string | undefined => {
+    try {
+      return HEADERS[name].parse(headers.get(name) ?? undefined);
+    } catch (error) {
+      breaches.push({ path: `/headers/${name}`, message: error instanceof Error ? error.message : "is malformed" });
+      return undefined;
+    }
+  };
+  const jobType = read("X-Fetchbox-Job-Type") ?? "default";
+  const tenant = read("X-Fetchbox-Tenant") ?? "default";
+  const ownKey = read("X-Fetchbox-Idempotency-Key");
+  const standardKey = read("Idempotency-Key");
+  if (ownKey !== undefined && standardKey !== undefined && ownKey !== standardKey) {
+    breaches.push({ path: "/headers/Idempotency-Key", message: "must be the same as X-Fetchbox-Idempotency-Key" });
+  }
+  if (breaches.length > 0) {
+    throw new ApiError("INVALID_PAYLOAD", { message: "the headers break a rule", details: breaches });
+  }
+  const idempotencyKey = ownKey ?? standardKey;
+  return {
+    jobType,
+    tenant,
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+    traceId: parseTraceparent(headers.get("traceparent") ?? undefined)?.traceId ?? newTraceId(fillRandom),
+  };
+}

@@ -1,0 +1,27 @@
+import { ConfigError } from "../config/config-error.ts";
+import { HandlerLoadError } from "../intake/plugins.ts";
+import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
+
+/** What the process ends with (contract, section 6). */
+export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** The command line cannot be carried out as it stands; the message says why and what to do. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** The work was tried and failed. */
+export class WorkFailedError extends Error {
+  override readonly name = "WorkFailedError";
+}
+
+/** The code for an error that ends a command; `undefined` for one that nobody foresaw. */
+export function exitCodeOf(error: unknown): ExitCode | undefined {
+  if (error instanceof ConfigError || error instanceof UsageError || error instanceof HandlerLoadError)
+    return EXIT.usage;
+  if (error instanceof WorkFailedError) return EXIT.failed;
+  if (error instanceof StoreError) return EXIT.store;
+  if (error instanceof StoreLockedError) return EXIT.locked;
+  return undefined;
+}

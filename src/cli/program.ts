@@ -1,0 +1,70 @@
+import { Command, CommanderError } from "commander";
+import { VERSION } from "../version.ts";
+import { configCheck, configPrint } from "./config.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import { type RunOptions, run } from "./run.ts";
+import { serve } from "./serve.ts";
+
+/** What every command works with; the environment is read by the configuration alone. */
+export interface CliContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+export interface ConfigOptions {
+  readonly config?: string;
+  readonly envFile?: string;
+}
+
+/** Runs one command line to its end. @throws what the command throws; see `exitCodeOf` */
+export async function runProgram(args: readonly string[], context: CliContext): Promise<ExitCode> {
+  let code: ExitCode = EXIT.done;
+  const program = new Command("fetchbox")
+    .description("Fetches what manifests list into object storage, and accounts for every URL.")
+    .version(VERSION, "-V, --version")
+    .configureOutput({ writeOut: context.out, writeErr: context.err })
+    .showHelpAfterError("(fetchbox --help says what there is)")
+    .exitOverride();
+
+  withConfig(
+    program.command("serve", { isDefault: true }).description("run the service (also with no command)"),
+  ).action(async (options: ConfigOptions) => {
+    code = await serve(options, context);
+  });
+  withConfig(program.command("run").description("run one manifest to its end in this process"))
+    .argument("<manifest>", "the manifest, a JSON file")
+    .option("--out <dir>", "store the objects in this directory instead of the configured storage")
+    .option("--job-type <name>", "the job type, which names its handler", "default")
+    .action(async (manifest: string, options: RunOptions) => {
+      code = await run(manifest, options, context);
+    });
+
+  const config = program.command("config").description("look at the configuration");
+  withConfig(config.command("check").description("say whether it can be used, and every problem if not")).action(
+    (options: ConfigOptions) => configCheck(options, context),
+  );
+  withConfig(config.command("print").description("print what its layers add up to, secrets masked")).action(
+    (options: ConfigOptions) => configPrint(options, context),
+  );
+  program
+    .command("version")
+    .description("print the version")
+    .action(() => context.out(`fetchbox ${VERSION}\n`));
+
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return code;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has said it: help and version end with 0, a mistake with what the contract has for it.
+    return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  }
+}
+
+function withConfig(command: Command): Command {
+  return command
+    .option("--config <file>", "the TOML file; else FETCHBOX_CONFIG, else config/fetchbox.toml where it exists")
+    .option("--env-file <file>", "the .env file; else .env beside the TOML file");
+}

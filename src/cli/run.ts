@@ -1,0 +1,155 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLogUpdate } from "log-update";
+import { type App, createApp } from "../app.ts";
+import { IntakeError } from "../intake/intake-error.ts";
+import type { SubmissionAnswer } from "../intake/submission.ts";
+import { delay, systemClock } from "../jobs/clock.ts";
+import { isFinished } from "../jobs/job.ts";
+import type { JobRecord } from "../sqlite/ledger.ts";
+import { createLog } from "../telemetry/log.ts";
+import { VERSION } from "../version.ts";
+import { configOf } from "./config.ts";
+import { EXIT, type ExitCode, UsageError, WorkFailedError } from "./exit-code.ts";
+import type { CliContext, ConfigOptions } from "./program.ts";
+import { printable, Progress } from "./progress.ts";
+import { ensureRequestLimit } from "./request-limit.ts";
+import { stopSignal } from "./stop-signal.ts";
+import { bytesText, durationText } from "./units.ts";
+
+export interface RunOptions extends ConfigOptions {
+  readonly out?: string;
+  readonly jobType: string;
+}
+
+const REFRESH_MS = 100;
+const LINES_PER_LOOK = 1000;
+
+/**
+ * Runs one manifest to its end in this process: the same line as the service, with books of its own that go when it
+ * ends. Nothing is answered, so nothing is kept: whoever stops it starts it again.
+ */
+export async function run(manifest: string, options: RunOptions, context: CliContext): Promise<ExitCode> {
+  const body = readManifest(manifest);
+  const books = mkdtempSync(join(tmpdir(), "fetchbox-run-"));
+  try {
+    const paths = { queue: { path: books }, ledger: { path: books }, dlq: { path: books } };
+    const storage = options.out === undefined ? {} : { storage: { backend: "local", path: options.out } };
+    const config = configOf(options, context, { ...paths, ...storage });
+    ensureRequestLimit(config.queue.workers, context.env);
+    const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
+    const app = await createApp(config, { log, clock: systemClock, version: VERSION });
+    try {
+      await app.start();
+      return await runJob(app, body, options.jobType, context);
+    } finally {
+      await app.stop();
+    }
+  } finally {
+    rmSync(books, { recursive: true, force: true });
+  }
+}
+
+function readManifest(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`the manifest cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function runJob(app: App, body: Uint8Array, jobType: string, context: CliContext): Promise<ExitCode> {
+  const stop = new AbortController();
+  void stopSignal().then((signal) => stop.abort(new Error(`stopped by ${signal}`)));
+  const startedAt = systemClock.monotonic();
+  const { job_id: jobId } = await submit(app, body, jobType);
+  const display = process.stdout.isTTY ? terminalDisplay() : plainDisplay(context);
+  let job = findJob(app, jobId);
+  let offset = 0;
+  for (;;) {
+    const lines = app.stores.ledger.logs(job, offset, LINES_PER_LOOK, ["info", "warn", "error"]);
+    offset += lines.length;
+    display.tell(lines);
+    job = findJob(app, jobId);
+    display.show(job, app);
+    if (isFinished(job.status) && offset === job.logCount) break;
+    if (lines.length === LINES_PER_LOOK) continue;
+    await delay(systemClock, REFRESH_MS, stop.signal).catch(() => {});
+    if (stop.signal.aborted) break;
+  }
+  display.end();
+  const seconds = (systemClock.monotonic() - startedAt) / 1000;
+  context.out(`${summary(job)} in ${durationText(seconds)}\nmanifest: ${job.manifestUrl}\n`);
+  return job.status === "completed" ? EXIT.done : EXIT.failed;
+}
+
+async function submit(app: App, body: Uint8Array, jobType: string): Promise<SubmissionAnswer["body"]> {
+  const traceId = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
+  try {
+    return (await app.submit({ jobType, tenant: "default", traceId, body })).body;
+  } catch (error) {
+    if (!(error instanceof IntakeError)) throw error;
+    const details = (error.details ?? []).map(({ path, message }) => `\n  ${path}: ${message}`).join("");
+    const text = `${error.code}: ${error.message}${details}`;
+    if (error.code === "INVALID_PAYLOAD" || error.code === "UNSUPPORTED_JOB_TYPE") {
+      throw new UsageError(text, { cause: error });
+    }
+    throw new WorkFailedError(text, { cause: error });
+  }
+}
+
+function findJob(app: App, jobId: string): JobRecord {
+  const job = app.stores.ledger.findJob(jobId);
+  if (job === undefined) throw new Error(`job ${jobId} is not in the ledger`);
+  return job;
+}
+
+function summary(job: JobRecord): string {
+  const counts = [`${job.completed} of ${job.total} stored`];
+  if (job.failed > 0) counts.push(`${job.failed} failed`);
+  const left = job.total - job.completed - job.failed - job.cancelled;
+  if (left > 0) counts.push(`${left} not done`);
+  return `job ${job.jobId} ${job.status}: ${counts.join(", ")}, ${bytesText(job.bytes)}`;
+}
+
+type LogLines = ReturnType<App["stores"]["ledger"]["logs"]>;
+
+interface Display {
+  tell(lines: LogLines): void;
+  show(job: JobRecord, app: App): void;
+  end(): void;
+}
+
+/** A line per event, for logs and pipes. */
+function plainDisplay({ out }: CliContext): Display {
+  return { tell: (lines) => lines.forEach((line) => out(`${eventText(line)}\n`)), show: () => {}, end: () => {} };
+}
+
+/** What goes wrong scrolls by; the job and its downloads stay at the bottom. */
+function terminalDisplay(): Display {
+  const progress = new Progress();
+  const screen = createLogUpdate(process.stdout);
+  return {
+    tell(lines) {
+      const troubles = lines.filter(({ level }) => level !== "info");
+      if (troubles.length === 0) return;
+      screen.clear();
+      for (const line of troubles) process.stdout.write(`${eventText(line)}\n`);
+    },
+    show(job, app) {
+      const { rows = 24, columns = 80 } = process.stdout;
+      screen(progress.render(job, app.active.list(), systemClock.monotonic(), rows, columns).join("\n"));
+    },
+    end: () => screen.done(),
+  };
+}
+
+function eventText({ at, level, message, resourceId, fields }: LogLines[number]): string {
+  const time = new Date(at).toISOString().slice(11, 19);
+  const details = Object.entries(JSON.parse(fields) as Record<string, string | number>)
+    .filter(([name]) => name !== "task_id")
+    .map(([name, value]) => `${name}=${printable(String(value))}`);
+  const subject = resourceId === null ? [] : [printable(resourceId)];
+  return [time, level.padEnd(5), ...subject, message, ...details].join(" ");
+}

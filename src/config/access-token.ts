@@ -1,0 +1,29 @@
+import { Secret } from "./secret.ts";
+
+export type Role = "operator" | "submit";
+
+export interface AccessToken {
+  /** `submit`: POST /jobs and reading jobs; `operator`: everything. */
+  readonly role: Role;
+  readonly token: Secret;
+}
+
+/** Splits `operator:SECRET`. Throws, without the text in the message, on anything else. */
+export function parseAccessToken(text: string): AccessToken {
+  const colon = text.indexOf(":");
+  const role = text.slice(0, colon);
+  if (colon < 0 || (role !== "operator" && role !== "submit")) {
+    throw new Error('must be "operator:SECRET" or "submit:SECRET"');
+  }
+  const token = text.slice(colon + 1);
+  // What fits into `Authorization: Bearer` and into a list that is separated by commas.
+  if (!/^[!-+\--~]{1,1024}$/.test(token)) {
+    throw new Error("must have a token of 1 to 1024 visible ASCII characters, without a comma");
+  }
+  return { role, token: new Secret(token) };
+}
+
+/** The part that must not stand in a file. */
+export function accessTokenSecret(text: string): string {
+  return text.slice(text.indexOf(":") + 1);
+}

@@ -1,0 +1,113 @@
+import { statSync } from "node:fs";
+import { relative, sep } from "node:path";
+import { headerNameProblem, headerValueProblem, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
+import { formatBindAddress, isLoopback } from "./bind-address.ts";
+import type { KeyPath } from "./key-path.ts";
+import { proxyCycles } from "./proxy-cycles.ts";
+import type { Config, HandlerConfig } from "./schema.ts";
+
+export interface CrossCheck {
+  readonly config: Config;
+  /** False where a value at or below one of the keys was refused already: it is not there. */
+  readonly usable: (...paths: readonly KeyPath[]) => boolean;
+  readonly report: (path: KeyPath, message: string) => void;
+}
+
+/** What a single key's schema cannot say: rules between keys, and files that must exist. */
+export function crossCheck(check: CrossCheck): void {
+  checkAccess(check);
+  checkFolders(check);
+  checkBackoff(check);
+  checkCredentials(check);
+  for (const [name, handler] of Object.entries(check.config.handlers)) checkHandler(check, name, handler);
+  checkProxies(check);
+}
+
+function checkAccess({ config: { server }, usable, report }: CrossCheck): void {
+  if (!usable(["server", "bind_addr"], ["server", "auth"])) return;
+  if (new Set(server.auth.tokens.map(({ token }) => token.reveal())).size < server.auth.tokens.length) {
+    report(["server", "auth", "tokens"], "must not hold a token twice: its role would be unclear");
+  }
+  if (server.auth.mode === "none" || isLoopback(server.bind_addr) || server.auth.tokens.length > 0) return;
+  report(
+    ["server", "bind_addr"],
+    `${formatBindAddress(server.bind_addr)} can be reached from other machines and there are no tokens: ` +
+      'set FETCHBOX__SERVER__AUTH__TOKENS=operator:SECRET, or listen on "127.0.0.1:8080", ' +
+      'or allow everyone with server.auth.mode = "none"',
+  );
+}
+
+/** Objects and databases do not share a folder: `{storage.path}/{bucket}` holds objects only. */
+function checkFolders({ config, usable, report }: CrossCheck): void {
+  if (!usable(["storage", "path"], ["storage", "backend"]) || config.storage.backend !== "local") return;
+  for (const section of ["queue", "ledger", "dlq"] as const) {
+    if (!usable([section, "path"])) continue;
+    const inner = isWithin(config.storage.path, config[section].path);
+    if (!inner && !isWithin(config[section].path, config.storage.path)) continue;
+    const message = "must not be, hold or lie in the folder of the objects";
+    report([section, "path"], `${message}, storage.path = ${JSON.stringify(config.storage.path)}`);
+  }
+}
+
+function isWithin(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== ".." && !way.startsWith(`..${sep}`);
+}
+
+function checkBackoff({ config: { queue }, usable, report }: CrossCheck): void {
+  if (!usable(["queue", "retry_backoff_ms"], ["queue", "retry_backoff_max_ms"])) return;
+  if (queue.retry_backoff_ms <= queue.retry_backoff_max_ms) return;
+  report(["queue", "retry_backoff_ms"], `must not exceed queue.retry_backoff_max_ms (${queue.retry_backoff_max_ms})`);
+}
+
+function checkCredentials({ config: { storage }, usable, report }: CrossCheck): void {
+  if (!usable(["storage", "backend"], ["storage", "credentials"])) return;
+  if (storage.backend !== "s3" || storage.credentials !== undefined) return;
+  report(
+    ["storage", "backend"],
+    '"s3" needs credentials: set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)',
+  );
+}
+
+function checkHandler({ config, usable, report }: CrossCheck, name: string, handler: HandlerConfig): void {
+  const path = ["handlers", name];
+  if (usable([...path, "handler"]) && handler.handler !== "default") {
+    const problem = handlerFileProblem(handler.handler);
+    if (problem !== undefined) report([...path, "handler"], problem);
+  }
+  const pool = handler.proxy.primary;
+  if (pool !== undefined && !Object.hasOwn(config.proxies, pool)) report([...path, "proxy", "primary"], noPool(pool));
+  if (usable([...path, "default_headers"])) checkHeaders(handler.default_headers, [...path, "default_headers"], report);
+}
+
+function checkHeaders(headers: HandlerConfig["default_headers"], path: KeyPath, report: CrossCheck["report"]): void {
+  const entries = Object.entries(headers);
+  if (entries.length > REQUEST_HEADERS_MAX)
+    report(path, `must be at most ${REQUEST_HEADERS_MAX} headers, got ${entries.length}`);
+  for (const [name, value] of entries) {
+    const problem = headerNameProblem(name) ?? headerValueProblem(value);
+    if (problem !== undefined) report([...path, name], problem);
+  }
+}
+
+function handlerFileProblem(file: string): string | undefined {
+  if (!/\.(ts|js)$/.test(file)) return 'must be "default" or the path of a .ts or .js file';
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat?.isFile() === true ? undefined : `names the file ${file}, which does not exist`;
+}
+
+function checkProxies({ config: { proxies }, usable, report }: CrossCheck): void {
+  const pools = Object.entries(proxies).filter(([name]) => usable(["proxies", name, "fallbacks"]));
+  for (const [name, pool] of pools) {
+    for (const [index, fallback] of pool.fallbacks.entries()) {
+      if (!Object.hasOwn(proxies, fallback)) report(["proxies", name, "fallbacks", index], noPool(fallback));
+    }
+  }
+  for (const cycle of proxyCycles(Object.fromEntries(pools))) {
+    report(["proxies", cycle[0] ?? "", "fallbacks"], `must not lead back to the pool itself: ${cycle.join(" → ")}`);
+  }
+}
+
+function noPool(name: string): string {
+  return `names the proxy pool ${JSON.stringify(name)}, and there is no [proxies.${name}]`;
+}

@@ -1,0 +1,137 @@
+import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { expectation } from "./expectation.ts";
+import { sealOf, secretPartOf } from "./field.ts";
+import { FileText, isReference } from "./file-text.ts";
+import { type KeyPath, keyText } from "./key-path.ts";
+import { sealTable, unwrapTable } from "./sealed-table.ts";
+import { suggest } from "./suggest.ts";
+import { emptyTree, isTree } from "./tree.ts";
+
+const NO_SECRET = "must not hold a secret itself: write ${NAME} in its place and set NAME in the environment";
+
+/** Takes every breach of the schema. `unusable` says that the value at the path is not there in the result. */
+export type Report = (path: KeyPath, message: string, unusable: boolean) => void;
+
+/**
+ * What a raw tree decodes to, defaults filled in. Tells every breach to `report`. What is unusable is a gap in the
+ * result, a value that is undefined; tables are always there.
+ */
+export function decode(schema: TSchema, raw: unknown, path: KeyPath, report: Report): unknown {
+  if (sealOf(schema) !== undefined) return decodeSealed(schema, raw, path, report);
+  if (KindGuard.IsObject(schema) && !KindGuard.IsTransform(schema)) return decodeObject(schema, raw, path, report);
+  if (KindGuard.IsRecord(schema)) return decodeRecord(schema, raw, path, report);
+  const present = raw === undefined ? schema.default : raw;
+  if (present === undefined) {
+    report(path, `is missing. ${schema.description ?? ""}`.trim(), true);
+    return undefined;
+  }
+  if (KindGuard.IsArray(schema) && Array.isArray(present)) {
+    if (!checkLength(schema, present, path, report)) return undefined;
+    return present.map((item, index) => decode(schema.items, item, [...path, index], report));
+  }
+  return decodeLeaf(schema, present, path, report);
+}
+
+function decodeObject(schema: TObject, raw: unknown, path: KeyPath, report: Report): unknown {
+  if (raw !== undefined && !isTree(raw)) {
+    report(path, `must be a table${got(schema, raw)}`, true);
+    return decodeObject(schema, undefined, path, () => {});
+  }
+  const tree = raw ?? {};
+  const known = Object.keys(schema.properties);
+  for (const key of Object.keys(tree)) {
+    if (!known.includes(key)) report([...path, key], unknownKey(key, known, path), false);
+  }
+  const required = new Set(schema.required);
+  const present = known.filter((key) => Object.hasOwn(tree, key) || required.has(key));
+  return Object.fromEntries(
+    present.map((key) => {
+      const property = schema.properties[key];
+      return [key, property === undefined ? undefined : decode(property, tree[key], [...path, key], report)];
+    }),
+  );
+}
+
+function unknownKey(key: string, known: readonly string[], path: KeyPath): string {
+  const meant = suggest(key, known);
+  const table = path.length === 0 ? "the configuration" : `[${keyText(path)}]`;
+  return meant === undefined
+    ? `is no key of ${table}; it knows ${known.join(", ")}`
+    : `is no key; did you mean ${keyText([...path, meant])}?`;
+}
+
+function decodeRecord(schema: TRecord, raw: unknown, path: KeyPath, report: Report): unknown {
+  if (raw !== undefined && !isTree(raw)) {
+    report(path, `must be a table${got(schema, raw)}`, true);
+    return emptyTree();
+  }
+  // Looked up by names that clients choose: no prototype.
+  const decoded = emptyTree();
+  for (const [pattern, value] of Object.entries(schema.patternProperties)) {
+    for (const [name, inner] of Object.entries(raw ?? {})) {
+      if (new RegExp(pattern).test(name)) decoded[name] = decode(value, inner, [...path, name], report);
+      else
+        report([...path, name], "must be named by 1 to 64 of a-z, 0-9, '-', '_' and '.', and not '.' or '..'", false);
+    }
+  }
+  return decoded;
+}
+
+function decodeSealed(schema: TSchema, raw: unknown, path: KeyPath, report: Report): unknown {
+  for (const [name, inner] of isTree(raw) ? Object.entries(raw) : []) {
+    const isLiteral = inner instanceof FileText && !inner.hasReference;
+    if (isLiteral && sealOf(schema)?.(name) === true) report([...path, name], NO_SECRET, false);
+  }
+  const { value, shown: masked } = unwrapTable(raw ?? schema.default, path, (at, message) =>
+    report(at, message, false),
+  );
+  if (typeof value === "object" && value !== null && Value.Check(schema, value)) return sealTable({ ...value }, masked);
+  const first = Value.Errors(schema, value).First();
+  const inner = first?.path.split("/").slice(1) ?? [];
+  report([...path, ...inner], `must be ${expectation(first?.schema ?? schema)}`, true);
+  return undefined;
+}
+
+function checkLength(schema: TSchema, items: readonly unknown[], path: KeyPath, report: Report): boolean {
+  const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema as { minItems?: number; maxItems?: number };
+  if (items.length >= minItems && items.length <= maxItems) return true;
+  report(path, `must be ${expectation(schema)}, got ${items.length} entries`, true);
+  return false;
+}
+
+function decodeLeaf(schema: TSchema, raw: unknown, path: KeyPath, report: Report): unknown {
+  const refused = raw instanceof FileText ? fileTextProblem(schema, raw) : undefined;
+  if (refused !== undefined) {
+    report(path, refused, true);
+    return undefined;
+  }
+  const value = raw instanceof FileText ? raw.text : raw;
+  if (!Value.Check(schema, value)) {
+    report(path, `must be ${expectation(schema)}${got(schema, raw)}`, true);
+    return undefined;
+  }
+  if (!KindGuard.IsTransform(schema)) return value;
+  try {
+    return schema[TransformKind].Decode(value) as unknown;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    report(path, `${message}${got(schema, raw)}`, true);
+    return undefined;
+  }
+}
+
+/** What only the text in the file can show: a literal secret, a reference that leads nowhere. */
+function fileTextProblem(schema: TSchema, { template, problem }: FileText): string | undefined {
+  const secret = secretPartOf(schema)?.(template) ?? "";
+  return secret === "" || isReference(secret) ? problem : NO_SECRET;
+}
+
+/** How a refused value is repeated: shortened, before references are filled in, and never where it may be a secret. */
+function got(schema: TSchema, raw: unknown): string {
+  if (secretPartOf(schema) !== undefined) return "";
+  if (isTree(raw)) return ", got a table";
+  if (Array.isArray(raw)) return ", got a list";
+  const text = typeof raw === "number" ? String(raw) : JSON.stringify(raw instanceof FileText ? raw.template : raw);
+  return `, got ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+}

@@ -1,0 +1,82 @@
+import { type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { formatSize, parseSize } from "./size.ts";
+
+/** What a field may say beside TypeBox's own options. */
+export interface FieldOptions extends SchemaOptions {
+  readonly description: string;
+  /** Gives the part of a file's text that must be a `${NAME}` reference; messages never repeat such a field. */
+  readonly secretPart?: (text: string) => string;
+}
+
+/** A list of words to choose from. */
+export function choice<const T extends string>(
+  words: readonly T[],
+  options: FieldOptions & { default: T },
+): TUnsafe<T> {
+  return Type.Unsafe<T>(
+    Type.Union(
+      words.map((word) => Type.Literal(word)),
+      options,
+    ),
+  );
+}
+
+/** A whole number. */
+export function integer(minimum: number, maximum: number, fallback: number, description: string) {
+  return Type.Integer({ minimum, maximum, default: fallback, description });
+}
+
+/** A number, fractions allowed. */
+export function decimal(minimum: number, maximum: number, fallback: number, description: string) {
+  return Type.Number({ minimum, maximum, default: fallback, description });
+}
+
+/** A size: "5MiB" or a number in the file, bytes when decoded. Both bounds are bytes. */
+export function size(minimum: number, maximum: number, fallback: string, description: string) {
+  const raw = Type.Union([Type.Integer(), Type.String()], { default: fallback, description, minimum, maximum });
+  return Type.Transform(raw)
+    .Decode((value) => {
+      const bytes = parseSize(value);
+      if (bytes >= minimum && bytes <= maximum) return bytes;
+      throw new Error(`must be between ${formatSize(minimum)} and ${formatSize(maximum)}`);
+    })
+    .Encode(formatSize);
+}
+
+/** A string that obeys a rule; the rule says what is wrong with it, or nothing. */
+export function ruled(rule: (text: string) => string | undefined, options: FieldOptions) {
+  return parsed(
+    (text) => {
+      const problem = rule(text);
+      if (problem !== undefined) throw new Error(problem);
+      return text;
+    },
+    (text) => text,
+    options,
+  );
+}
+
+/** A string that becomes something else. `parse` throws what is wrong; `format` gives the text back, masked. */
+export function parsed<T>(parse: (text: string) => T, format: (value: T) => string, options: FieldOptions) {
+  return Type.Transform(Type.String({ maxLength: 4096, ...options }))
+    .Decode(parse)
+    .Encode(format);
+}
+
+/**
+ * A free table whose `${NAME}` values read `***` when it is printed; see sealed-table.ts. In a file the values of
+ * those names that `mustRefer` picks must hold a reference.
+ */
+export function sealed<T extends TSchema>(schema: T, mustRefer: (name: string) => boolean = () => false): T {
+  return { ...schema, sealed: mustRefer };
+}
+
+/** The names picked by `mustRefer` of a free table; undefined for any other schema. */
+export function sealOf(schema: TSchema): ((name: string) => boolean) | undefined {
+  return schema["sealed"] as ReturnType<typeof sealOf>;
+}
+
+/** What `FieldOptions.secretPart` says of a schema. */
+export function secretPartOf(schema: TSchema): FieldOptions["secretPart"] {
+  return schema["secretPart"] as FieldOptions["secretPart"];
+}

@@ -1,0 +1,45 @@
+const REFERENCE = /\$(\$?)\{([^}]*)(\}?)/g;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** A string of the TOML file: as it stands there, and with its `${NAME}` references filled in. */
+export class FileText {
+  readonly template: string;
+  readonly text: string;
+  readonly hasReference: boolean;
+  /** Why a reference could not be filled in, if one could not. */
+  readonly problem: string | undefined;
+
+  constructor(template: string, text: string, hasReference: boolean, problem: string | undefined) {
+    this.template = template;
+    this.text = text;
+    this.hasReference = hasReference;
+    this.problem = problem;
+  }
+}
+
+/** The value of a variable, or undefined. */
+export type Lookup = (name: string) => string | undefined;
+
+/** Whether a part of a template is one `${NAME}` reference and nothing else. */
+export function isReference(template: string): boolean {
+  return template.startsWith("${") && template.endsWith("}") && NAME.test(template.slice(2, -1));
+}
+
+/**
+ * Fills in `${NAME}`; `$${` is a literal `${`. In the userinfo of a URL a value is percent-encoded, so that a
+ * password may hold any character.
+ */
+export function expandReferences(template: string, lookup: Lookup): FileText {
+  const userinfoEnd = /^[a-z]+:\/\/[^/\\?#]*@/i.exec(template)?.[0].length ?? 0;
+  let hasReference = false;
+  let problem: string | undefined;
+  const text = template.replace(REFERENCE, (whole, escape: string, name: string, close: string, at: number) => {
+    if (escape !== "") return whole.slice(1);
+    hasReference = true;
+    const value = lookup(name) ?? "";
+    if (close === "" || !NAME.test(name)) problem = "must name a variable as in ${NAME}; a literal ${ is written $${";
+    else if (value === "") problem = `refers to \${${name}}, which is not set in the environment or .env`;
+    return at < userinfoEnd ? encodeURIComponent(value) : value;
+  });
+  return new FileText(template, text, hasReference, problem);
+}

@@ -1,0 +1,20 @@
+/** The way to a value: table keys and list positions. */
+export type KeyPath = readonly (string | number)[];
+
+/** The key as one writes it in TOML, with list positions in brackets. */
+export function keyText(path: KeyPath): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    const key = /^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part);
+    return text === "" ? key : `${text}.${key}`;
+  }, "");
+}
+
+/** What is noted by `keyText` for a path, or else for the nearest thing around it. */
+export function nearest<T>(notes: ReadonlyMap<string, T>, path: KeyPath): T | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const note = notes.get(keyText(path.slice(0, length)));
+    if (note !== undefined) return note;
+  }
+  return undefined;
+}

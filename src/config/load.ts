@@ -1,0 +1,110 @@
+import { dirname, join, resolve } from "node:path";
+import { ConfigError, type Problem } from "./config-error.ts";
+import { addCredentials } from "./credentials.ts";
+import { crossCheck } from "./cross-checks.ts";
+import { decode } from "./decode.ts";
+import { readEnvLayer } from "./env-layer.ts";
+import { expandTree } from "./expand-tree.ts";
+import { type KeyPath, keyText, nearest } from "./key-path.ts";
+import { type Config, ConfigSchema } from "./schema.ts";
+import { readTomlFile, type TomlFile } from "./toml-file.ts";
+import { emptyTree, leavesOf, mergeTrees, type Tree } from "./tree.ts";
+import { type EnvFile, readVariables } from "./variables.ts";
+
+export interface LoadOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute. What relative paths start from. */
+  readonly cwd: string;
+  /** `--config`; before FETCHBOX_CONFIG, before config/fetchbox.toml where that exists. */
+  readonly configPath?: string | undefined;
+  /** `--env-file`; else .env beside the TOML file, or in `cwd` where there is none. */
+  readonly envFile?: string | undefined;
+  /** The topmost layer, shaped like the file: what the command line sets. */
+  readonly overrides?: Tree | undefined;
+}
+
+const DEFAULT_FILE = "config/fetchbox.toml";
+const DEFAULT_HANDLERS = ["default", "fetchbox::handlers::DefaultHandler"];
+
+/**
+ * What defaults, TOML file, .env, environment and overrides add up to, checked; its paths are absolute. Reads those
+ * two files and looks whether handler files exist, nothing else. Throws `ConfigError` with every problem found.
+ */
+export function loadConfig(options: LoadOptions): Config {
+  const problems = tlsProblems(options.env);
+  const toml = readToml(options);
+  const variables = readVariables(options.env, envFileOf(options, toml?.name), problems);
+
+  const sources = new Map<string, string>();
+  const setSource = (path: KeyPath, source: string) => void sources.set(keyText(path), source);
+  const report = (path: KeyPath, message: string) => {
+    const source = nearest(sources, path) ?? toml?.file.sourceOf(path) ?? "defaults";
+    problems.push({ source, key: keyText(path), message });
+  };
+
+  const lookup = (name: string) => variables.get(name)?.value;
+  const fromFile = expandTree(toml?.file.tree ?? {}, lookup, report);
+  const fromEnv = readEnvLayer(ConfigSchema, fromFile, variables, problems, setSource);
+  const overrides = mergeTrees(emptyTree(), options.overrides ?? {});
+  for (const [path] of leavesOf(overrides)) setSource(path, "command line");
+  const tree = mergeTrees(mergeTrees(fromFile, fromEnv), overrides);
+  addCredentials(tree, variables, setSource);
+
+  const config = decodeAndCheck(tree, options.cwd, report);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message: string) => void): Config {
+  const unusable: string[] = [];
+  // Where something is unusable, problems have been reported and this result goes no further than the checks.
+  const config = decode(ConfigSchema, tree, [], (path, message, isUnusable) => {
+    report(path, message);
+    if (isUnusable) unusable.push(keyText(path));
+  }) as Config;
+  const usable = (...paths: readonly KeyPath[]) =>
+    !paths.some((path) => unusable.some((key) => isBelow(key, keyText(path)) || isBelow(keyText(path), key)));
+
+  for (const section of ["queue", "ledger", "dlq", "storage"] as const) {
+    if (usable([section, "path"])) config[section].path = resolve(cwd, config[section].path);
+  }
+  config.handlers["default"] ??= defaultHandler();
+  for (const [name, handler] of Object.entries(config.handlers)) {
+    if (!usable(["handlers", name, "handler"])) continue;
+    handler.handler = DEFAULT_HANDLERS.includes(handler.handler) ? "default" : resolve(cwd, handler.handler);
+  }
+  crossCheck({ config, usable, report });
+  return config;
+}
+
+function defaultHandler(): Config["handlers"][string] {
+  return { handler: "default", proxy: {}, storage: {}, default_headers: {}, reject_html: false, options: {} };
+}
+
+/** Whether the key is the other one or something below it. */
+function isBelow(key: string, other: string): boolean {
+  return key === other || key.startsWith(`${other}.`) || key.startsWith(`${other}[`);
+}
+
+function readToml({ env, cwd, configPath }: LoadOptions): { file: TomlFile; name: string } | undefined {
+  const named = configPath ?? (env["FETCHBOX_CONFIG"] || undefined);
+  const name = named ?? DEFAULT_FILE;
+  const file = readTomlFile(resolve(cwd, name), name);
+  if (file !== undefined) return { file, name };
+  if (named === undefined) return undefined;
+  const by = configPath === undefined ? "FETCHBOX_CONFIG" : "--config";
+  throw new ConfigError([{ source: name, key: "", message: `does not exist, and ${by} names it` }]);
+}
+
+function envFileOf({ cwd, envFile }: LoadOptions, tomlName: string | undefined): EnvFile {
+  const name = envFile ?? (tomlName === undefined ? ".env" : join(dirname(tomlName), ".env"));
+  return { file: resolve(cwd, name), name, named: envFile !== undefined };
+}
+
+function tlsProblems(env: LoadOptions["env"]): Problem[] {
+  const name = "NODE_TLS_REJECT_UNAUTHORIZED";
+  if (env[name] !== "0") return [];
+  return [
+    { source: `environment ${name}`, key: "", message: "must not be 0: no certificate would be checked; unset it" },
+  ];
+}

@@ -1,0 +1,42 @@
+import type { TaskSpec } from "../jobs/task.ts";
+import type { HandlerSettings, JobContext, JobHandler } from "./handler.ts";
+import type { Manifest, Resource } from "./manifest-schema.ts";
+
+/** One task per resource, with the headers, the proxy pool and the refusal of HTML that the configuration adds. */
+export function createDefaultHandler(): JobHandler {
+  return {
+    prepare: (manifest) => manifest,
+    *buildTasks(manifest: Manifest, { handler }: JobContext): Iterable<TaskSpec> {
+      for (const resource of manifest.resources) yield taskOf(resource, handler);
+    },
+  };
+}
+
+function taskOf(resource: Resource, { defaultHeaders, proxyPool, rejectHtml }: HandlerSettings): TaskSpec {
+  const { id, url, tags, checksum, size, content_type: contentType, reject_html: reject, proxy_pool: pool } = resource;
+  const headers = withDefaults(resource.headers, defaultHeaders);
+  const rejects = reject ?? rejectHtml;
+  const poolOrDefault = pool ?? proxyPool;
+  return {
+    resourceId: id,
+    url,
+    ...(headers === undefined ? {} : { headers }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(checksum === undefined ? {} : { checksum }),
+    ...(size === undefined ? {} : { size }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(rejects === undefined ? {} : { rejectHtml: rejects }),
+    ...(poolOrDefault === undefined ? {} : { proxyPool: poolOrDefault }),
+  };
+}
+
+/** A resource's own header wins over a default of that name, whatever the letter case. */
+function withDefaults(
+  own: Readonly<Record<string, string>> = {},
+  defaults: Readonly<Record<string, string>>,
+): Record<string, string> | undefined {
+  const names = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  const added = Object.entries(defaults).filter(([name]) => !names.has(name.toLowerCase()));
+  const entries = [...added, ...Object.entries(own)];
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}

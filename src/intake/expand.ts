@@ -1,0 +1,155 @@
+import { Type } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { mediaTypePatternProblem } from "../jobs/media-type.ts";
+import { keyProblem } from "../jobs/object-key.ts";
+import type { ObjectRef } from "../jobs/object-store.ts";
+import { REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
+import type { Task, TaskSpec } from "../jobs/task.ts";
+import { quote } from "./echo.ts";
+import { checkHeaders, checksumProblem, checkTags, idProblem, normalChecksum, urlProblem } from "./field-rules.ts";
+import { type Breach, IntakeError } from "./intake-error.ts";
+import type { JobStorage } from "./job-storage.ts";
+import type { JobContext } from "./handler.ts";
+import type { ManifestLimits } from "./manifest-rules.ts";
+import { mapOf, SizeSchema } from "./manifest-schema.ts";
+import { shapeBreaches } from "./shape-breach.ts";
+
+const TaskSpecSchema = Type.Object(
+  {
+    resourceId: Type.String(),
+    url: Type.String(),
+    headers: Type.Optional(mapOf(Type.String())),
+    tags: Type.Optional(mapOf(Type.String())),
+    checksum: Type.Optional(Type.String()),
+    size: Type.Optional(SizeSchema),
+    contentType: Type.Optional(Type.String()),
+    rejectHtml: Type.Optional(Type.Boolean()),
+    proxyPool: Type.Optional(Type.String()),
+    bucket: Type.Optional(Type.String()),
+    key: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+);
+const SHAPE = TypeCompiler.Compile(TaskSpecSchema);
+
+// A resource's headers and the configuration's, each with that bound of its own.
+const TASK_HEADERS_MAX = 2 * REQUEST_HEADERS_MAX;
+
+/** Turns what one job's handler yields into tasks. */
+export interface Expansion {
+  /**
+   * The task of a spec, with its bucket and key. Handlers are written by users and may yield anything: throws an
+   * IntakeError with HANDLER_ERROR that names the resource and what is wrong with it, also where two tasks of the job
+   * would get in each other's way.
+   */
+  resolve(spec: unknown): Task;
+}
+
+/** Keeps the ids and keys of the job's tasks, about 400 bytes for each. */
+export function createExpansion(
+  { storage }: Pick<JobContext, "storage">,
+  { limits }: { limits: TaskLimits },
+): Expansion {
+  const ids = new Set<string>();
+  const places = createPlaces(storage.manifest);
+  return {
+    resolve(yielded) {
+      const spec = plainCopy(yielded);
+      const isShaped = SHAPE.Check(spec);
+      const breaches = isShaped ? ruleBreaches(spec, limits) : shapeBreaches(SHAPE, spec);
+      if (!isShaped || breaches.length > 0) throw handlerError(yielded, breaches);
+      const task = placed(spec, storage);
+      const problem = ids.has(task.resourceId)
+        ? "has the id of an earlier one"
+        : (limits.refusesKey(task.key) ?? places.take(task));
+      if (problem !== undefined) throw handlerError(yielded, [{ path: "", message: problem }]);
+      ids.add(task.resourceId);
+      return task;
+    },
+  };
+}
+
+export type TaskLimits = Omit<ManifestLimits, "maxResources">;
+
+/** Own members that are there, each read once, so that what is checked is what is used. */
+function plainCopy(yielded: unknown): unknown {
+  if (!isObject(yielded)) return yielded;
+  const entries = Object.entries(yielded).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries.map(([name, value]) => [name, isPlain(value) ? { ...value } : value]));
+}
+
+/** No Headers or Map, whose content is not in members. */
+function isPlain(value: unknown): value is Record<string, unknown> {
+  if (!isObject(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Breach[] {
+  const breaches: Breach[] = [];
+  const say = (path: string, message: string | undefined): void => {
+    if (message !== undefined) breaches.push({ path, message });
+  };
+  const { resourceId, url, headers, tags, checksum, contentType, proxyPool, bucket } = spec;
+  say("/resourceId", idProblem(resourceId));
+  say("/url", urlProblem(url, limits.deniesLiteral));
+  if (headers && !isPlain(headers)) say("/headers", "must be a plain object");
+  if (tags && !isPlain(tags)) say("/tags", "must be a plain object");
+  if (headers) checkHeaders(headers, (below, message) => say(`/headers${below}`, message), TASK_HEADERS_MAX);
+  if (tags) checkTags(tags, (below, message) => say(`/tags${below}`, message));
+  if (checksum !== undefined) say("/checksum", checksumProblem(checksum));
+  if (contentType !== undefined) say("/contentType", mediaTypePatternProblem(contentType));
+  if (proxyPool !== undefined && !limits.pools.has(proxyPool)) say("/proxyPool", "is not a configured proxy pool");
+  if (bucket !== undefined && !limits.buckets.has(bucket)) say("/bucket", "is not an allowed bucket");
+  return breaches;
+}
+
+function placed(spec: TaskSpec, { bucket, resourceKeyPrefix }: JobStorage): Task {
+  return {
+    ...spec,
+    ...(spec.checksum === undefined ? {} : { checksum: normalChecksum(spec.checksum) }),
+    bucket: spec.bucket ?? bucket,
+    key: spec.key ?? resourceKeyPrefix + spec.resourceId,
+  };
+}
+
+/** What a job writes to: no place twice, and none that is a folder of another. */
+function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | undefined } {
+  const files = new Set<string>();
+  const folders = new Set<string>();
+
+  function take({ bucket, key }: ObjectRef): string | undefined {
+    const problem = keyProblem(key);
+    if (problem !== undefined) return `its key ${problem}`;
+    const place = `${bucket}/${key}`;
+    if (files.has(place)) return "has the key of an earlier one, or of the manifest object";
+    if (folders.has(place)) return "has a key that is a folder of an earlier one's";
+    const above = foldersOf(place);
+    if (above.some((folder) => files.has(folder))) return "has a key that lies under an earlier one's";
+    files.add(place);
+    for (const folder of above) folders.add(folder);
+    return undefined;
+  }
+
+  take(manifest);
+  return { take };
+}
+
+function foldersOf(place: string): string[] {
+  const folders: string[] = [];
+  for (let slash = place.lastIndexOf("/"); slash > 0; slash = place.lastIndexOf("/", slash - 1)) {
+    folders.push(place.slice(0, slash));
+  }
+  return folders;
+}
+
+function handlerError(yielded: unknown, breaches: readonly Breach[]): IntakeError {
+  const id = isObject(yielded) && typeof yielded["resourceId"] === "string" ? yielded["resourceId"] : undefined;
+  const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quote(id)}`;
+  const problems = breaches.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
+  return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that cannot be taken: ${problems}`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,63 @@
+import type { TaskQueue } from "../sqlite/queue.ts";
+import { IntakeError } from "./intake-error.ts";
+import type { Submission, SubmissionAnswer } from "./submission.ts";
+
+type Body = SubmissionAnswer["body"];
+
+/**
+ * Lets a submission under a key be accepted once per tenant: the accepted ones are remembered in the queue, those
+ * under way here. A submission that is not accepted frees its key.
+ */
+export class IdempotencyKeys {
+  readonly #queue: Pick<TaskQueue, "findIdempotent">;
+  /** Fingerprints of submissions under way, by tenant and key. */
+  readonly #underWay = new Map<string, Uint8Array>();
+
+  constructor(queue: Pick<TaskQueue, "findIdempotent">) {
+    this.#queue = queue;
+  }
+
+  /**
+   * Runs `accept`, or gives the first answer again.
+   * @throws IntakeError IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED
+   */
+  async once(
+    submission: Submission,
+    accept: (fingerprint: Uint8Array | undefined) => Promise<Body>,
+  ): Promise<SubmissionAnswer> {
+    const { idempotencyKey: key, tenant } = submission;
+    if (key === undefined) return { body: await accept(undefined), replayed: false };
+    const fingerprint = fingerprintOf(submission);
+    const known = this.#queue.findIdempotent(tenant, key);
+    if (known !== undefined) {
+      if (!equal(known.fingerprint, fingerprint)) throw reused();
+      return { body: JSON.parse(known.answer) as Body, replayed: true };
+    }
+    const name = `${tenant} ${key}`; // neither may contain a space
+    const other = this.#underWay.get(name);
+    if (other !== undefined) throw equal(other, fingerprint) ? inProgress() : reused();
+    this.#underWay.set(name, fingerprint);
+    try {
+      return { body: await accept(fingerprint), replayed: false };
+    } finally {
+      this.#underWay.delete(name);
+    }
+  }
+}
+
+/** Same job type and same decoded body make the same submission. */
+function fingerprintOf({ jobType, body }: Submission): Uint8Array {
+  return new Bun.CryptoHasher("sha256").update(jobType).update("\0").update(body).digest();
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+function inProgress(): IntakeError {
+  return new IntakeError("IDEMPOTENCY_IN_PROGRESS", "a submission with this idempotency key is still being processed");
+}
+
+function reused(): IntakeError {
+  return new IntakeError("IDEMPOTENCY_KEY_REUSED", "this idempotency key was used for another payload");
+}

@@ -1,0 +1,39 @@
+/** Every way in which a submission can be turned away (contract, section 1: "Answers"). The API gives them a status. */
+export type IntakeErrorCode =
+  | "INVALID_PAYLOAD"
+  | "UNAUTHORIZED"
+  | "FORBIDDEN"
+  | "UNSUPPORTED_JOB_TYPE"
+  | "IDEMPOTENCY_IN_PROGRESS"
+  | "IDEMPOTENCY_KEY_REUSED"
+  | "PAYLOAD_TOO_LARGE"
+  | "UNSUPPORTED_MEDIA_TYPE"
+  | "QUEUE_FULL"
+  | "RATE_LIMITED"
+  | "HANDLER_ERROR"
+  | "INTERNAL_ERROR"
+  | "STORAGE_UNAVAILABLE"
+  | "SHUTTING_DOWN"
+  | "DISK_FULL";
+
+/** One broken rule: where, as a JSON pointer (RFC 6901), and what. */
+export interface Breach {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** At most so many breaches are named in one answer. */
+export const BREACHES_MAX = 20;
+
+/** Why a submission is turned away. Message and details are served as they are: no secrets in them. */
+export class IntakeError extends Error {
+  override readonly name = "IntakeError";
+  readonly code: IntakeErrorCode;
+  readonly details: readonly Breach[] | undefined;
+
+  constructor(code: IntakeErrorCode, message: string, more: { details?: readonly Breach[]; cause?: unknown } = {}) {
+    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    this.code = code;
+    this.details = more.details?.slice(0, BREACHES_MAX);
+  }
+}

@@ -1,0 +1,122 @@
+const LITERALS = ["true", "false", "null"] as const;
+// One alternative per character, so that matching it cannot backtrack.
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/y;
+
+type Expected =
+  | "a value"
+  | "a value or ']'"
+  | "a name or '}'"
+  | "a name"
+  | "':'"
+  | "',' or '}'"
+  | "',' or ']'"
+  | "the end";
+
+/** Says where a text stops being JSON (RFC 8259) and what should stand there, without quoting it. */
+export function syntaxErrorOf(text: string): string {
+  const { at, expected } = new Grammar(text).run();
+  const before = text.slice(0, at);
+  const line = before.split("\n").length;
+  const column = at - before.lastIndexOf("\n");
+  const found = at >= text.length ? ", found the end of the text" : "";
+  return `expected ${expected} at line ${line}, column ${column}${found}`;
+}
+
+/** Reads JSON without recursion, up to the first character that does not belong. */
+class Grammar {
+  readonly #text: string;
+  readonly #isObject: boolean[] = [];
+  #at = 0;
+  #expected: Expected = "a value";
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  run(): { at: number; expected: string } {
+    for (;;) {
+      while (/[ \t\n\r]/.test(this.#text.charAt(this.#at))) this.#at += 1;
+      const expected = this.#expected;
+      const problem = this.#step(this.#text.charAt(this.#at));
+      if (problem !== undefined) return { at: this.#at, expected: problem };
+      if (expected === "the end") return { at: this.#at, expected };
+    }
+  }
+
+  /** Takes one token; what should have stood there, if another does. */
+  #step(char: string): string | undefined {
+    const wantsName = this.#expected === "a name" || this.#expected === "a name or '}'";
+    if ((this.#expected === "a name or '}'" && char === "}") || (this.#expected === "a value or ']'" && char === "]")) {
+      return this.#close();
+    }
+    if (wantsName) {
+      if (char !== '"') return this.#expected;
+      this.#expected = "':'";
+      return this.#string();
+    }
+    if (this.#expected === "':'") {
+      if (char !== ":") return this.#expected;
+      this.#at += 1;
+      this.#expected = "a value";
+      return undefined;
+    }
+    if (this.#expected === "a value" || this.#expected === "a value or ']'") return this.#value(char);
+    if (this.#expected === "the end") return undefined;
+    return this.#afterValue(char);
+  }
+
+  #afterValue(char: string): string | undefined {
+    const isObject = this.#isObject.at(-1) === true;
+    if (char === (isObject ? "}" : "]")) return this.#close();
+    if (char !== ",") return this.#expected;
+    this.#at += 1;
+    this.#expected = isObject ? "a name" : "a value";
+    return undefined;
+  }
+
+  #close(): undefined {
+    this.#at += 1;
+    this.#isObject.pop();
+    this.#ended();
+  }
+
+  #ended(): void {
+    const isObject = this.#isObject.at(-1);
+    this.#expected = isObject === undefined ? "the end" : isObject ? "',' or '}'" : "',' or ']'";
+  }
+
+  #value(char: string): string | undefined {
+    if (char === "{" || char === "[") {
+      this.#at += 1;
+      this.#isObject.push(char === "{");
+      this.#expected = char === "{" ? "a name or '}'" : "a value or ']'";
+      return undefined;
+    }
+    const expected = this.#expected;
+    this.#ended();
+    if (char === '"') return this.#string();
+    const literal = LITERALS.find((word) => this.#text.startsWith(word, this.#at));
+    const length = literal?.length ?? this.#matched(NUMBER);
+    this.#at += length;
+    return length === 0 ? expected : undefined;
+  }
+
+  #string(): string | undefined {
+    this.#at += 1;
+    for (let char = this.#text.charAt(this.#at); char !== '"'; char = this.#text.charAt(this.#at)) {
+      if (char === "") return "the end of a string";
+      if (char < " ") return "an escape for a control character";
+      const length = char === "\\" ? this.#matched(ESCAPE) : 1;
+      if (length === 0) return "a valid escape";
+      this.#at += length;
+    }
+    this.#at += 1;
+    return undefined;
+  }
+
+  #matched(pattern: RegExp): number {
+    pattern.lastIndex = this.#at;
+    return pattern.exec(this.#text)?.[0].length ?? 0;
+  }
+}

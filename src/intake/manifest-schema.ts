@@ -1,0 +1,100 @@
+import { type ObjectOptions, type Static, type TProperties, type TString, Type } from "@sinclair/typebox";
+import { PRIORITIES } from "../jobs/job.ts";
+
+/**
+ * The shape of a manifest: types, required and known fields. What strings must look like is in
+ * manifest-rules.ts, because "characters" and "bytes" there are not what JSON Schema counts.
+ */
+function closed<T extends TProperties>(properties: T, description?: string) {
+  return Type.Object(properties, {
+    additionalProperties: false,
+    ...(description === undefined ? {} : { description }),
+  });
+}
+
+/** An object from names to strings. Not Type.Record: its pattern `^(.*)$` passes over names with a line break. */
+export function mapOf(values: TString, options: ObjectOptions = {}) {
+  return Type.Unsafe<Record<string, string>>(Type.Object({}, { ...options, additionalProperties: values }));
+}
+
+export const SizeSchema = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: "Expected size in bytes; checked before the object becomes visible.",
+  examples: [48213],
+});
+
+export const ResourceSchema = closed({
+  id: Type.String({
+    description:
+      "1 to 128 characters and at most 255 bytes of UTF-8, unique in the manifest. Becomes part of the storage key: " +
+      "no control characters, no backslash, no empty, '.' or '..' segment; no id is a folder of another.",
+    examples: ["cover.jpg", "chapter-1/page-01.png"],
+  }),
+  url: Type.String({
+    description: "Absolute http: or https: URL of at most 2048 characters.",
+    examples: ["https://cdn.example.com/image.jpg"],
+  }),
+  headers: Type.Optional(
+    mapOf(Type.String(), {
+      description: "At most 10 request headers; values of at most 1 KiB.",
+      examples: [{ Referer: "https://example.com/page.html" }],
+    }),
+  ),
+  tags: Type.Optional(
+    mapOf(Type.String(), { description: "At most 64 tags, kept with the task.", examples: [{ album: "2026" }] }),
+  ),
+  checksum: Type.Optional(
+    Type.String({
+      description: "sha256:, sha1: or md5: and the digest in hex; checked before the object becomes visible.",
+      examples: ["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+    }),
+  ),
+  size: Type.Optional(SizeSchema),
+  content_type: Type.Optional(
+    Type.String({
+      description: "Expected media type; '*' is allowed in either half.",
+      examples: ["image/*", "application/pdf"],
+    }),
+  ),
+  reject_html: Type.Optional(Type.Boolean({ description: "Refuse HTML where something else was wanted." })),
+  proxy_pool: Type.Optional(Type.String({ description: "A configured proxy pool.", examples: ["residential-us"] })),
+});
+
+export const StorageSchema = closed({
+  bucket: Type.Optional(Type.String({ description: "One of the allowed buckets.", examples: ["fetchbox-artifacts"] })),
+  resource_key_prefix: Type.Optional(
+    Type.String({ description: "At most 512 bytes, ends in '/'.", examples: ["2026/11/23/"] }),
+  ),
+  manifest_file: Type.Optional(
+    Type.String({ description: "One segment, and no resource's id.", examples: ["metadata.json"] }),
+  ),
+});
+
+export const ManifestSchema = closed(
+  {
+    manifest_version: Type.Literal("v1"),
+    storage: Type.Optional(StorageSchema),
+    metadata: Type.Optional(
+      Type.Unsafe<Record<string, unknown>>(
+        Type.Object({}, { description: "Any JSON object; stored verbatim in the manifest object." }),
+      ),
+    ),
+    attributes: Type.Optional(
+      closed({
+        priority: Type.Optional(
+          Type.Union(
+            PRIORITIES.map((priority) => Type.Literal(priority)),
+            { default: "normal" },
+          ),
+        ),
+      }),
+    ),
+    resources: Type.Array(ResourceSchema, { minItems: 1, description: "What to download." }),
+  },
+  "What a client wants downloaded, and where it is to go.",
+);
+
+export type Resource = Static<typeof ResourceSchema>;
+export type ManifestStorage = Static<typeof StorageSchema>;
+export type Manifest = Static<typeof ManifestSchema>;

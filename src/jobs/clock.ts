@@ -1,0 +1,37 @@
+/** Time as an argument, so that tests need not sleep. */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch: for what is stored and shown. It may jump. */
+  now(): number;
+  /** Milliseconds that only grow: for durations and for waits within one process. */
+  monotonic(): number;
+  /** Calls `action` once after `ms`, unless cancelled first. */
+  after(ms: number, action: () => void): { cancel(): void };
+}
+
+/** Longer timers overflow in the runtime and fire at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(ms, action) {
+    const timer = setTimeout(action, Math.min(ms, TIMER_MAX_MS));
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Resolves after `ms`; rejects with the signal's reason if that comes first. */
+export function delay(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const stop = () => {
+      timer.cancel();
+      reject(signal.reason);
+    };
+    const timer = clock.after(ms, () => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    });
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}

@@ -1,0 +1,12 @@
+import type { JobHeader } from "./job.ts";
+
+/** The tasks of one job for one host: the unit of fairness. */
+export interface Lane {
+  readonly id: number;
+  readonly job: JobHeader;
+  readonly host: string;
+  /** Tasks that wait, due or not. */
+  readonly waiting: number;
+  /** Nothing of the lane is due earlier. */
+  readonly nextDue: number;
+}

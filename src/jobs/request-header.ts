@@ -1,0 +1,41 @@
+/** Rules for the headers that are sent with a download, whoever names them: a manifest, a handler, the configuration. */
+export const REQUEST_HEADERS_MAX = 10;
+const NAME_LENGTH_MAX = 128;
+const VALUE_BYTES_MAX = 1024;
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+// Framing, routing and hop-by-hop headers (RFC 9110, 7.6.1) are ours to say.
+const OURS = /^(?:host|content-length|transfer-encoding|connection|upgrade|te|trailer|proxy-.*)$/i;
+// An object is stored as it is served, whole: a coding or a part of it would be stored in its place.
+const WOULD_CHANGE_BYTES = /^(?:accept-encoding|range)$/i;
+const SENSITIVE = /^(?:authorization|cookie|x-api-key)$/i;
+
+/** Whether a text can name a header at all. */
+export function isHeaderName(name: string): boolean {
+  return TOKEN.test(name);
+}
+
+/** Says what is wrong with a header's name, or nothing. */
+export function headerNameProblem(name: string): string | undefined {
+  if (!isHeaderName(name)) return "is not a header name (a token of RFC 9110)";
+  if (name.length > NAME_LENGTH_MAX) return `must be named with at most ${NAME_LENGTH_MAX} characters`;
+  if (OURS.test(name)) return "must not be set, FetchBox sets it itself";
+  if (WOULD_CHANGE_BYTES.test(name)) return "must not be set, resources are stored whole and as they are served";
+  // No object in JavaScript can be trusted to keep a member of this name.
+  if (name === "__proto__") return "must not be set";
+  return undefined;
+}
+
+/** Says what is wrong with a header's value, without repeating it, or nothing. A value is sent as Latin-1. */
+export function headerValueProblem(value: string): string | undefined {
+  if (!/^[\t\u0020-\u007e\u0080-\uffff]*$/.test(value)) {
+    return "must not contain CR, LF, NUL or other control characters";
+  }
+  if (!/^[\t\u0020-\u00ff]*$/.test(value)) return "must not contain characters beyond Latin-1; encode them";
+  return value.length > VALUE_BYTES_MAX ? `must be at most ${VALUE_BYTES_MAX} bytes` : undefined;
+}
+
+/** Whether a header of this name usually carries a secret. */
+export function isSensitiveHeader(name: string): boolean {
+  return SENSITIVE.test(name);
+}

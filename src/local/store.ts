@@ -1,0 +1,212 @@
+import { randomUUID } from "node:crypto";
+import { access, constants, type FileHandle, lstat, open, readdir, realpath, rename, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Failure } from "../jobs/failure.ts";
+import { keyProblem } from "../jobs/object-key.ts";
+import type { ObjectRef, ObjectStore, StoredObject, Upload, UploadOptions } from "../jobs/object-store.ts";
+import { streamFile } from "./file-stream.ts";
+import { createFolders } from "./folders.ts";
+import { listFiles } from "./list-files.ts";
+import { errnoOf, localFailure } from "./local-failure.ts";
+import { createLocalUpload } from "./upload.ts";
+
+/** NAME_MAX of every usual Linux file system. */
+const SEGMENT_BYTES_MAX = 255;
+/** A folder that is pruned between `ensure` and `rename` is made again, so often. */
+const PUBLISH_TRIES = 10;
+/** No bucket lies outside the path or is the folder of the temporaries. */
+const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const UPLOAD_ID = /^[0-9a-f-]{36}$/;
+
+export interface LocalStoreOptions {
+  /** The folder of the buckets; made where it does not exist. One process alone may write below it. */
+  readonly path: string;
+  /** `false` trades durability under power loss for speed; default true. */
+  readonly fsync?: boolean;
+}
+
+export interface LocalStore extends ObjectStore {
+  /** Removes the temporaries of a process that died; for start-up, before the first write. Returns how many. */
+  sweep(): Promise<number>;
+}
+
+/**
+ * Objects as files `{path}/{bucket}/{key}`, written under `{path}/.uploads/`, synced and renamed into place.
+ * Carries no labels and no etags. A key that cannot be a file (too long a segment, another object in the way)
+ * is `HANDLER_ERROR`: it is that key's problem, not the bucket's.
+ */
+export function createLocalStore(options: LocalStoreOptions): LocalStore {
+  const root = resolve(options.path);
+  const fsync = options.fsync ?? true;
+  const uploads = join(root, ".uploads");
+  const folders = createFolders(root, fsync);
+
+  async function openUpload(ref: ObjectRef, { size, signal, onOpen }: UploadOptions): Promise<Upload> {
+    const uploadId = randomUUID();
+    const temporary = join(uploads, uploadId);
+    const file = fileOf(root, ref);
+    signal.throwIfAborted();
+    await onOpen({ ...ref, uploadId });
+    const handle = await guarded(ref, signal, () => createTemporary(temporary));
+    const publishFile = () => publish(temporary, ref, file);
+    const failure = (error: unknown) => localFailure(error, ref, signal);
+    return createLocalUpload({ handle, temporary, size, fsync, signal, publish: publishFile, failure });
+  }
+
+  async function createTemporary(temporary: string): Promise<FileHandle> {
+    await folders.ensure(uploads);
+    try {
+      return await open(temporary, "wx");
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+      folders.forget(uploads);
+      await folders.ensure(uploads);
+      return open(temporary, "wx");
+    }
+  }
+
+  async function publish(temporary: string, ref: ObjectRef, file: string): Promise<void> {
+    const folder = dirname(file);
+    try {
+      await moveInto(folder, temporary, file);
+    } catch (error) {
+      await folders.prune(folder, folderOf(root, ref.bucket));
+      throw error;
+    }
+    await folders.sync(folder);
+  }
+
+  async function moveInto(folder: string, temporary: string, file: string): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await folders.ensure(folder);
+        return await rename(temporary, file);
+      } catch (error) {
+        if (errnoOf(error) !== "ENOENT" || tries === PUBLISH_TRIES) throw error;
+        folders.forget(folder);
+      }
+    }
+  }
+
+  async function put(ref: ObjectRef, body: Uint8Array, { signal }: { signal: AbortSignal }): Promise<StoredObject> {
+    const onOpen = () => Promise.resolve();
+    const upload = await openUpload(ref, { contentType: "", size: body.byteLength, signal, onOpen });
+    try {
+      await upload.write(body);
+    } catch (error) {
+      await upload.abort();
+      throw error;
+    }
+    return upload.commit();
+  }
+
+  async function remove(ref: ObjectRef, signal: AbortSignal): Promise<void> {
+    await guarded(ref, signal, async () => {
+      const file = await find(root, ref);
+      if (file === undefined) return;
+      await ignoringAbsence(() => unlink(file));
+      const folder = dirname(file);
+      await ignoringAbsence(() => folders.sync(folder));
+      await folders.prune(folder, folderOf(root, ref.bucket));
+    });
+  }
+
+  async function* list(bucket: string, prefix: string, signal: AbortSignal) {
+    try {
+      signal.throwIfAborted();
+      yield* listFiles(folderOf(root, bucket), prefix, signal);
+    } catch (error) {
+      throw localFailure(error, { bucket, key: prefix }, signal);
+    }
+  }
+
+  async function check(bucket: string, signal: AbortSignal): Promise<void> {
+    await guarded({ bucket, key: "" }, signal, async () => {
+      const { R_OK, W_OK, X_OK } = constants;
+      await folders.ensure(uploads);
+      await access(uploads, W_OK | X_OK);
+      await ignoringAbsence(() => access(folderOf(root, bucket), R_OK | W_OK | X_OK));
+    });
+  }
+
+  async function sweep(): Promise<number> {
+    const orphans = (await ignoringAbsence(() => readdir(uploads))) ?? [];
+    for (const orphan of orphans) await ignoringAbsence(() => unlink(join(uploads, orphan)));
+    return orphans.length;
+  }
+
+  return {
+    put,
+    open: openUpload,
+    remove,
+    list,
+    check,
+    sweep,
+    refuses,
+    head: (ref, signal) =>
+      guarded(ref, signal, async () => {
+        const file = await find(root, ref);
+        const found = file === undefined ? undefined : await ignoringAbsence(() => lstat(file));
+        return found && { bucket: ref.bucket, key: ref.key, bytes: found.size, etag: "", labels: {} };
+      }),
+    read: (ref, signal) =>
+      guarded(ref, signal, async () => {
+        const file = await find(root, ref);
+        if (file === undefined) return undefined;
+        const handle = await ignoringAbsence(() => open(file, constants.O_RDONLY | constants.O_NOFOLLOW));
+        return handle && streamFile(handle, signal, (error) => localFailure(error, ref, signal));
+      }),
+    abortUpload: (upload, signal) =>
+      guarded(upload, signal, async () => {
+        if (UPLOAD_ID.test(upload.uploadId)) await ignoringAbsence(() => unlink(join(uploads, upload.uploadId)));
+      }),
+    urlOf: (ref) => pathToFileURL(fileOf(root, ref)).href,
+  };
+}
+
+function refuses(key: string): string | undefined {
+  const tooLong = key.split("/").some((segment) => Buffer.byteLength(segment) > SEGMENT_BYTES_MAX);
+  return tooLong ? `must have at most ${SEGMENT_BYTES_MAX} bytes between two '/'` : undefined;
+}
+
+function folderOf(root: string, bucket: string): string {
+  if (BUCKET.test(bucket)) return join(root, bucket);
+  throw new Failure("UPLOAD_NO_SUCH_BUCKET", `"${bucket}" cannot be a bucket of the local storage`);
+}
+
+function fileOf(root: string, ref: ObjectRef): string {
+  const problem = keyProblem(ref.key) ?? refuses(ref.key);
+  if (problem !== undefined) throw new Failure("HANDLER_ERROR", `bucket ${ref.bucket}: the key ${problem}`);
+  return join(folderOf(root, ref.bucket), ref.key);
+}
+
+/** The file of an object that is there, or nothing; never through a link inside the bucket. */
+async function find(root: string, ref: ObjectRef): Promise<string | undefined> {
+  const file = fileOf(root, ref);
+  const bucketFolder = folderOf(root, ref.bucket);
+  return ignoringAbsence(async () => {
+    const inside = dirname(file).slice(bucketFolder.length);
+    if ((await realpath(dirname(file))) !== (await realpath(bucketFolder)) + inside) return undefined;
+    return (await lstat(file)).isFile() ? file : undefined;
+  });
+}
+
+/** Runs file system work; what it throws is a `Failure` or the signal's reason. */
+async function guarded<T>(ref: ObjectRef, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  try {
+    signal.throwIfAborted();
+    return await work();
+  } catch (error) {
+    throw localFailure(error, ref, signal);
+  }
+}
+
+async function ignoringAbsence<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}

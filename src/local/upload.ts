@@ -1,0 +1,90 @@
+import { type FileHandle, unlink } from "node:fs/promises";
+import { declaredSize } from "../jobs/declared-size.ts";
+import { Failure } from "../jobs/failure.ts";
+import type { StoredObject, Upload } from "../jobs/object-store.ts";
+
+/** Writes all of a chunk; a single write may be short. Resolves when the kernel has it: that is the backpressure. */
+export async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+  let written = 0;
+  while (written < chunk.byteLength) {
+    const result = await handle.write(chunk, written, chunk.byteLength - written);
+    written += result.bytesWritten;
+  }
+}
+
+export interface LocalUploadOptions {
+  readonly handle: FileHandle;
+  /** Path of the temporary file behind `handle`. */
+  readonly temporary: string;
+  /** Declared size in bytes. */
+  readonly size: number | undefined;
+  readonly fsync: boolean;
+  readonly signal: AbortSignal;
+  /** Moves the finished temporary file to its place, durably. */
+  readonly publish: () => Promise<void>;
+  /** Makes a `Failure` of a system error. */
+  readonly failure: (error: unknown) => unknown;
+}
+
+/** An upload into a temporary file, which `commit` moves into place. */
+export function createLocalUpload(options: LocalUploadOptions): Upload {
+  const { handle, temporary, size, signal } = options;
+  let state: "open" | "failed" | "ended" = "open";
+  const count = declaredSize(size);
+  // A file must not be closed under a system call that runs: its number may be another file's by then.
+  let running: Promise<unknown> = Promise.resolve();
+
+  function run<T>(work: () => Promise<T>): Promise<T> {
+    const started = attempt(work);
+    running = started.catch(() => undefined);
+    return started;
+  }
+
+  async function attempt<T>(work: () => Promise<T>): Promise<T> {
+    if (state !== "open") throw new Failure("UPLOAD_UNAVAILABLE", "the upload has already ended or failed");
+    try {
+      signal.throwIfAborted();
+      return await work();
+    } catch (error) {
+      state = "failed";
+      throw options.failure(error);
+    }
+  }
+
+  async function write(chunk: Uint8Array): Promise<void> {
+    count.add(chunk.byteLength);
+    await writeAll(handle, chunk);
+  }
+
+  async function commit(): Promise<StoredObject> {
+    const bytes = count.total();
+    if (options.fsync) await handle.sync();
+    await handle.close();
+    signal.throwIfAborted();
+    await options.publish();
+    state = "ended";
+    return { bytes, etag: "" };
+  }
+
+  async function abort(): Promise<void> {
+    await running;
+    if (state === "ended") return;
+    state = "ended";
+    // What cannot be removed now, `sweep` removes at the next start.
+    await handle.close().catch(() => undefined);
+    await unlink(temporary).catch(() => undefined);
+  }
+
+  return {
+    write: (chunk) => run(() => write(chunk)),
+    commit: async () => {
+      try {
+        return await run(commit);
+      } catch (error) {
+        await abort();
+        throw error;
+      }
+    },
+    abort,
+  };
+}

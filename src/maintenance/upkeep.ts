@@ -1,0 +1,39 @@
+import type { Clock } from "../jobs/clock.ts";
+
+/** Something to do again and again. */
+export interface Chore {
+  readonly everyMs: number;
+  /** Must not throw; the next round begins when it is done. */
+  readonly run: (signal: AbortSignal) => void | Promise<void>;
+}
+
+/** Does chores until it is stopped, each at its own pace and never twice at a time. */
+export class Upkeep {
+  readonly #clock: Clock;
+  readonly #timers = new Set<{ cancel(): void }>();
+  readonly #stopping = new AbortController();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  start(chores: readonly Chore[]): void {
+    for (const chore of chores) this.#schedule(chore);
+  }
+
+  stop(): void {
+    this.#stopping.abort(new Error("the upkeep is stopping"));
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #schedule(chore: Chore): void {
+    if (this.#stopping.signal.aborted) return;
+    const timer = this.#clock.after(chore.everyMs, async () => {
+      this.#timers.delete(timer);
+      await chore.run(this.#stopping.signal);
+      this.#schedule(chore);
+    });
+    this.#timers.add(timer);
+  }
+}

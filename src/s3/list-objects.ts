@@ -1,0 +1,40 @@
+import type { S3Client } from "./client.ts";
+import { elementsOf, textOf } from "./xml.ts";
+
+const PAGE_KEYS = "1000";
+
+/** Everything under a prefix, in the order of UTF-8 bytes, a page of 1000 at a time. */
+export async function* listObjects(client: S3Client, bucket: string, prefix: string, signal: AbortSignal) {
+  for (let token: string | undefined; ; ) {
+    const query = {
+      "list-type": "2",
+      prefix,
+      "max-keys": PAGE_KEYS,
+      "encoding-type": "url",
+      ...(token === undefined ? {} : { "continuation-token": token }),
+    };
+    const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
+    const isEncoded = textOf(text, "EncodingType") === "url";
+    for (const element of elementsOf(text, "Contents")) {
+      yield { key: keyIn(element, isEncoded), bytes: Number(textOf(element, "Size")) };
+    }
+    token = textOf(text, "NextContinuationToken");
+    if (token === undefined || textOf(text, "IsTruncated") !== "true") return;
+  }
+}
+
+/** Ids of the uploads of exactly this key that are open: at most the first 1000. */
+export async function openUploadsOf(client: S3Client, bucket: string, key: string, signal: AbortSignal) {
+  // Without encoding-type: Ceph obeys it here, but does not say so in its answer.
+  const query = { uploads: "", prefix: key };
+  const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
+  return [...elementsOf(text, "Upload")]
+    .filter((element) => keyIn(element, false) === key)
+    .flatMap((element) => textOf(element, "UploadId") ?? []);
+}
+
+// Some servers write a space as "+", as a form does; a real one always comes as "%2B".
+function keyIn(element: string, isEncoded: boolean): string {
+  const key = textOf(element, "Key") ?? "";
+  return isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key;
+}

@@ -1,0 +1,48 @@
+import { Failure } from "../jobs/failure.ts";
+import type { ObjectMeta } from "../jobs/object-store.ts";
+
+const LABEL = "x-amz-meta-fetchbox-";
+/** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
+export const TOKEN_HEADER = "x-amz-meta-upload-token";
+
+const CONTENT_TYPE_CHARS_MAX = 255;
+const UNKNOWN_TYPE = "application/octet-stream";
+
+/** The headers an object is stored with. Label names are of `a-z 0-9 -`; values may be anything (they are encoded). */
+export function metadataHeaders(meta: ObjectMeta): Record<string, string> {
+  const headers: Record<string, string> = { "content-type": signableType(meta.contentType) };
+  for (const [name, value] of Object.entries(meta.labels ?? {})) {
+    if (!/^[a-z0-9-]+$/.test(name)) throw new Failure("HANDLER_ERROR", `"${name}" cannot be the name of a label`);
+    headers[LABEL + name] = encodeURIComponent(value);
+  }
+  return headers;
+}
+
+/** The labels that an object was stored with. */
+export function labelsOf(headers: Headers): Record<string, string> {
+  const labels: Record<string, string> = {};
+  headers.forEach((value, name) => {
+    if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = decoded(value);
+  });
+  return labels;
+}
+
+/** An ETag without its quotes. */
+export function bareEtag(etag: string | null | undefined): string {
+  return (etag ?? "").replace(/^W\//, "").replaceAll('"', "");
+}
+
+// An origin may send anything as its type; only what every server spells alike can be signed.
+function signableType(contentType: string): string {
+  const type = contentType.trim().replace(/ +/g, " ");
+  return type.length <= CONTENT_TYPE_CHARS_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
+}
+
+/** Others may have stored labels that were never encoded. */
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}

@@ -1,0 +1,44 @@
+/** Lets so many through at a time, in the order they came. */
+export interface Permits {
+  /** Resolves with the function that gives the permit back, to be called once. Rejects with the signal's reason. */
+  acquire(signal: AbortSignal): Promise<() => void>;
+}
+
+export function createPermits(count: number): Permits {
+  const waiting = new Set<() => void>();
+  let free = count;
+
+  // A permit goes straight to the next in line, so that a newcomer cannot take it in between.
+  function release(): void {
+    for (const next of waiting) {
+      waiting.delete(next);
+      next();
+      return;
+    }
+    free++;
+  }
+
+  return {
+    async acquire(signal) {
+      signal.throwIfAborted();
+      if (free === 0) await turn(signal);
+      else free--;
+      return release;
+    },
+  };
+
+  function turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        waiting.delete(onTurn);
+        reject(signal.reason);
+      };
+      const onTurn = () => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      waiting.add(onTurn);
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+}

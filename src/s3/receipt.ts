@@ -1,0 +1,48 @@
+import { randomUUID } from "node:crypto";
+import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
+import type { S3Client } from "./client.ts";
+import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
+import { S3Failure } from "./s3-failure.ts";
+
+/**
+ * Finds out how an upload ended whose last answer got lost. Every upload carries a token of its own as
+ * metadata; what lies under the key with that token is it.
+ */
+export interface Receipt {
+  readonly headers: Readonly<Record<string, string>>;
+  /** The object, if it is ours that is visible now; or nothing. Throws where that cannot be found out. */
+  find(signal: AbortSignal): Promise<StoredObject | undefined>;
+  /** Removes the object, if it is ours that is visible. Never throws. */
+  withdraw(): Promise<void>;
+}
+
+export function createReceipt(client: S3Client, ref: ObjectRef): Receipt {
+  const token = randomUUID();
+  const { bucket, key } = ref;
+
+  async function find(signal: AbortSignal): Promise<StoredObject | undefined> {
+    try {
+      const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
+      if (headers.get(TOKEN_HEADER) !== token) return undefined;
+      return { bytes: Number(headers.get("content-length")), etag: bareEtag(headers.get("etag")) };
+    } catch (error) {
+      if (error instanceof S3Failure && error.httpStatus === 404) return undefined;
+      throw error;
+    }
+  }
+
+  async function withdraw(): Promise<void> {
+    // The upload's own signal may be the reason why we are here; the client's deadline bounds this.
+    const { signal } = new AbortController();
+    try {
+      await client.retrying(async () => {
+        if ((await find(signal)) === undefined) return;
+        await client.exchange({ method: "DELETE", bucket, key }, signal);
+      }, signal);
+    } catch {
+      // What is ours and still there belongs to a task that knows its key: the next try writes over it.
+    }
+  }
+
+  return { headers: { [TOKEN_HEADER]: token }, find, withdraw };
+}

@@ -1,0 +1,99 @@
+import { Failure, type NamedFailureCode } from "../jobs/failure.ts";
+import { textOf } from "./xml.ts";
+
+const BY_S3_CODE: Readonly<Record<string, NamedFailureCode>> = {
+  AccessDenied: "UPLOAD_ACCESS_DENIED",
+  AllAccessDisabled: "UPLOAD_ACCESS_DENIED",
+  AccountProblem: "UPLOAD_ACCESS_DENIED",
+  ExpiredToken: "UPLOAD_ACCESS_DENIED",
+  InvalidAccessKeyId: "UPLOAD_ACCESS_DENIED",
+  InvalidToken: "UPLOAD_ACCESS_DENIED",
+  RequestTimeTooSkewed: "UPLOAD_ACCESS_DENIED",
+  SignatureDoesNotMatch: "UPLOAD_ACCESS_DENIED",
+  NoSuchBucket: "UPLOAD_NO_SUCH_BUCKET",
+  RequestTimeout: "UPLOAD_TIMEOUT",
+  RequestLimitExceeded: "UPLOAD_THROTTLED",
+  ServiceUnavailable: "UPLOAD_THROTTLED",
+  SlowDown: "UPLOAD_THROTTLED",
+  Throttling: "UPLOAD_THROTTLED",
+  TooManyRequests: "UPLOAD_THROTTLED",
+  InsufficientStorage: "UPLOAD_DISK_FULL",
+  QuotaExceeded: "UPLOAD_DISK_FULL",
+  XMinioStorageFull: "UPLOAD_DISK_FULL",
+  // Problems of this object alone; waiting for the bucket to recover would wait for ever.
+  EntityTooLarge: "DOWNLOAD_TOO_LARGE",
+  InvalidObjectName: "HANDLER_ERROR",
+  KeyTooLongError: "HANDLER_ERROR",
+  XMinioInvalidObjectName: "HANDLER_ERROR",
+  XMinioObjectExistsAsDirectory: "HANDLER_ERROR",
+  XMinioParentIsObject: "HANDLER_ERROR",
+};
+
+const BY_STATUS: Readonly<Record<number, NamedFailureCode>> = {
+  401: "UPLOAD_ACCESS_DENIED",
+  403: "UPLOAD_ACCESS_DENIED",
+  408: "UPLOAD_TIMEOUT",
+  429: "UPLOAD_THROTTLED",
+  503: "UPLOAD_THROTTLED",
+  507: "UPLOAD_DISK_FULL",
+};
+
+const HINTS: Readonly<Record<string, string>> = {
+  AccessDenied: "give these credentials the right to do this",
+  AuthorizationHeaderMalformed: "check storage.region",
+  ExpiredToken: "renew the session token",
+  InvalidAccessKeyId: "check the access key id",
+  NoSuchBucket: "create the bucket or correct its name",
+  PermanentRedirect: "check storage.endpoint and storage.region",
+  RequestTimeTooSkewed: "set this machine's clock",
+  SignatureDoesNotMatch: "check the secret access key",
+};
+
+/** A failure with what S3 said, which decides whether to try again and what is still uncertain. */
+export class S3Failure extends Failure {
+  /** Error code of S3; empty where there was no answer, or none with a body. */
+  readonly s3Code: string;
+
+  constructor(code: NamedFailureCode, message: string, more: { s3Code?: string; status?: number; cause?: unknown }) {
+    super(code, message, { cause: more.cause, ...(more.status === undefined ? {} : { httpStatus: more.status }) });
+    this.s3Code = more.s3Code ?? "";
+  }
+
+  /** True where the request may have taken effect all the same. */
+  get isUncertain(): boolean {
+    return this.httpStatus === undefined || this.httpStatus >= 500;
+  }
+
+  /** True where the same request may well succeed in a moment. */
+  get isPassing(): boolean {
+    if (this.httpStatus === undefined) return true;
+    return this.httpStatus >= 500 ? this.httpStatus !== 501 && this.httpStatus !== 507 : this.httpStatus === 429;
+  }
+}
+
+/** What was asked, for messages. */
+export interface Asked {
+  readonly method: string;
+  readonly bucket: string;
+}
+
+/** S3 said no. `body` is its XML, if any; only the code is taken from it, since the rest may hold signatures. */
+export function refusal({ method, bucket }: Asked, status: number, body: string): S3Failure {
+  const s3Code = /^\w{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
+  const hint = HINTS[s3Code];
+  const message = `S3 answered ${method} in bucket ${bucket} with ${s3Code === "" ? "" : `${s3Code}, `}status ${status}`;
+  const code = BY_S3_CODE[s3Code] ?? BY_STATUS[status] ?? "UPLOAD_UNAVAILABLE";
+  return new S3Failure(code, hint === undefined ? message : `${message}: ${hint}`, { s3Code, status });
+}
+
+/** No answer in time. */
+export function timedOut({ method, bucket }: Asked, ms: number): S3Failure {
+  return new S3Failure("UPLOAD_TIMEOUT", `S3 made no progress with ${method} in bucket ${bucket} for ${ms} ms`, {});
+}
+
+/** No answer at all: refused, reset, no such host, TLS. */
+export function unreachable({ method, bucket }: Asked, host: string, cause: unknown): S3Failure {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+  const message = `S3 at ${host} gave no answer to ${method} in bucket ${bucket}: ${code}`;
+  return new S3Failure("UPLOAD_UNAVAILABLE", message, { cause });
+}

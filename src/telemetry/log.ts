@@ -1,0 +1,61 @@
+import { type Logger, pino } from "pino";
+import { prettyFactory } from "pino-pretty";
+
+export type Log = Logger;
+
+export interface LogOptions {
+  readonly level: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+  /** "auto": readable on a terminal, JSON lines elsewhere. */
+  readonly format: "auto" | "json" | "pretty";
+  /** Where the lines go; standard output by default. */
+  readonly destination?: LogDestination;
+}
+
+export interface LogDestination {
+  /** Takes one line of JSON with its line break; must not throw. */
+  write(line: string): void;
+  readonly isTerminal: boolean;
+}
+
+/** While nobody takes the output, at most so many characters wait for it; what comes then is lost. */
+const WAITING_MAX = 1024 * 1024;
+
+const SECRET_FIELDS = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "token"];
+
+/**
+ * The service's log: one JSON line per event, with an ISO time and the level's name, written before the call
+ * returns, so that a killed process has lost none. Fields go by `job_id`, `resource_id`, `task_id`, `trace_id` and
+ * `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values of secret headers are masked in a
+ * field of that name and one level below.
+ */
+export function createLog({ level, format, destination = standardOutput() }: LogOptions): Log {
+  const readable = format === "pretty" || (format === "auto" && destination.isTerminal);
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: SECRET_FIELDS.flatMap(secretPaths), censor: "***" },
+    },
+    readable ? pretty(destination) : destination,
+  );
+}
+
+function secretPaths(name: string): string[] {
+  const spellings = [name, name.replace(/(^|-)([a-z])/g, (letter) => letter.toUpperCase())];
+  return spellings.flatMap((spelling) => [`["${spelling}"]`, `*["${spelling}"]`]);
+}
+
+/** Not pino-pretty's stream: that one is a pipeline whose last lines are lost when the process ends. */
+function pretty(destination: LogDestination): { write(line: string): void } {
+  const format = prettyFactory({ colorize: destination.isTerminal, translateTime: "SYS:HH:MM:ss.l" });
+  return { write: (line) => destination.write(format(line)) };
+}
+
+function standardOutput(): LogDestination {
+  const stream = pino.destination({ dest: 1, sync: true, maxLength: WAITING_MAX });
+  // A reader that went away (EPIPE) or a full disk must not end the service.
+  stream.on("error", () => {});
+  return { write: (line) => void stream.write(line), isTerminal: process.stdout.isTTY === true };
+}

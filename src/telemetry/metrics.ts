@@ -1,0 +1,138 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { FailureCode } from "../jobs/failure.ts";
+
+export interface MetricsDeps {
+  readonly version: string;
+  /** Read at each scrape, as are the others: cheap, and must not throw. */
+  readonly queueDepth: () => Readonly<Record<"pending" | "running" | "retrying", number>>;
+  /** Absent: `fetchbox_dlq_size` is not served. */
+  readonly dlqSize?: () => number;
+  readonly workersBusy: () => number;
+}
+
+/** What the stages tell. All durations are seconds, all sizes bytes. */
+export interface Metrics {
+  jobAccepted(jobType: string): void;
+  taskCompleted(jobType: string): void;
+  taskFailed(jobType: string, code: FailureCode): void;
+  taskRetried(code: FailureCode): void;
+  downloaded(bytes: number, seconds: number): void;
+  uploaded(seconds: number): void;
+  /** From when a task could be claimed until a worker took it. */
+  waited(seconds: number): void;
+  proxyFailed(pool: string): void;
+  /** `route` is a pattern of ours, never a path of a client's. */
+  request(route: string, method: string, status: number, seconds: number): void;
+  commit(seconds: number): void;
+  eventLoopLag(seconds: number): void;
+  /** Everything in the Prometheus text format. */
+  scrape(): Promise<string>;
+  readonly contentType: string;
+}
+
+const SHORT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const TRANSFER_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600];
+const WAIT_SECONDS = [0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400];
+
+/** The service's metrics, in a registry of their own. Observing costs about a microsecond. */
+export function createMetrics(deps: MetricsDeps): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name, help, buckets, registers });
+  const counter = <T extends string>(name: string, help: string, labelNames: T[]) =>
+    labelled(new Counter({ name, help, labelNames, registers }), labelNames);
+
+  const accepted = counter("fetchbox_jobs_accepted_total", "Jobs that were accepted.", ["job_type"]);
+  const completed = counter("fetchbox_tasks_completed_total", "Tasks whose object is stored.", ["job_type"]);
+  const failed = counter("fetchbox_tasks_failed_total", "Tasks that failed for good.", ["job_type", "code"]);
+  const retries = counter("fetchbox_task_retries_total", "Attempts that are followed by another.", ["code"]);
+  const proxyFailures = counter("fetchbox_proxy_failures_total", "Failures of proxies themselves.", ["pool"]);
+  const requests = counter("fetchbox_http_requests_total", "Requests that were answered.", [
+    "route",
+    "method",
+    "status",
+  ]);
+  const bytes = new Counter({ name: "fetchbox_download_bytes_total", help: "Bytes downloaded.", registers });
+  const download = histogram("fetchbox_download_duration_seconds", "Time of one download.", TRANSFER_SECONDS);
+  const upload = histogram("fetchbox_upload_duration_seconds", "Time of one upload.", TRANSFER_SECONDS);
+  const wait = histogram("fetchbox_task_wait_seconds", "Time from due to claimed.", WAIT_SECONDS);
+  const request = histogram("fetchbox_http_request_duration_seconds", "Time to answer a request.", REQUEST_SECONDS);
+  const commit = histogram("fetchbox_commit_duration_seconds", "Time of one commit of queue.db.", SHORT_SECONDS);
+  const lag = histogram("fetchbox_event_loop_lag_seconds", "How late a timer came.", SHORT_SECONDS);
+  addGauges(registry, deps);
+
+  return {
+    jobAccepted: (jobType) => accepted(jobType),
+    taskCompleted: (jobType) => completed(jobType),
+    taskFailed: (jobType, code) => failed(jobType, code),
+    taskRetried: (code) => retries(code),
+    proxyFailed: (pool) => proxyFailures(pool),
+    downloaded: (size, seconds) => {
+      bytes.inc(size);
+      download.observe(seconds);
+    },
+    uploaded: (seconds) => upload.observe(seconds),
+    waited: (seconds) => wait.observe(seconds),
+    request: (route, method, status, seconds) => {
+      requests(route, method, String(status));
+      request.observe(seconds);
+    },
+    commit: (seconds) => commit.observe(seconds),
+    eventLoopLag: (seconds) => lag.observe(seconds),
+    scrape: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+/** Counts by label values; the label object of each combination is made once. */
+function labelled<T extends string>(counter: Counter<T>, names: readonly T[]): (...values: string[]) => void {
+  const known = new Map<string, ReturnType<Counter<T>["labels"]>>();
+  return (...values) => {
+    const key = values.join("\0");
+    let child = known.get(key);
+    if (child === undefined) {
+      child = counter.labels(...values.slice(0, names.length));
+      known.set(key, child);
+    }
+    child.inc();
+  };
+}
+
+function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBusy }: MetricsDeps): void {
+  const registers = [registry];
+  new Gauge({
+    name: "fetchbox_queue_depth",
+    help: "Tasks in each state that is not final.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const [state, tasks] of Object.entries(queueDepth())) this.set({ state }, tasks);
+    },
+  });
+  if (dlqSize !== undefined) {
+    new Gauge({
+      name: "fetchbox_dlq_size",
+      help: "Dead letters.",
+      registers,
+      collect() {
+        this.set(dlqSize());
+      },
+    });
+  }
+  new Gauge({
+    name: "fetchbox_worker_busy_count",
+    help: "Workers with a task.",
+    registers,
+    collect() {
+      this.set(workersBusy());
+    },
+  });
+  new Gauge({
+    name: "fetchbox_build_info",
+    help: "1, with the version as a label.",
+    labelNames: ["version"],
+    registers,
+  }).set({ version }, 1);
+}

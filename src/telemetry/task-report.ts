@@ -1,0 +1,50 @@
+import type { FailureCode } from "../jobs/failure.ts";
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { Settlement } from "../jobs/verdict.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { urlForLog } from "./url.ts";
+
+/** Logs and counts what became of each attempt: the one place that does. */
+export function createTaskReport(log: Log, metrics: Metrics, now: () => number): (settlement: Settlement) => void {
+  return ({ claimed, verdict }) => {
+    const { task, job } = claimed;
+    const line = { job_id: job.jobId, resource_id: task.resourceId, task_id: claimed.id, trace_id: job.traceId };
+    switch (verdict.kind) {
+      case "complete": {
+        const { bytes, startedAt, httpStatus } = verdict.result;
+        const durationMs = now() - startedAt;
+        metrics.taskCompleted(job.jobType);
+        metrics.downloaded(bytes, durationMs / 1000);
+        if (claimed.history.length === 0) metrics.waited(Math.max(0, startedAt - job.createdAt) / 1000);
+        log.info(
+          { ...line, url: urlForLog(task.url), http_status: httpStatus, bytes, duration_ms: durationMs },
+          "resource stored",
+        );
+        break;
+      }
+      case "retry":
+      case "snooze":
+        metrics.taskRetried(verdict.attempt.code as FailureCode);
+        log.warn(
+          { ...line, ...attemptFields(claimed, verdict), wait_ms: verdict.availableAt - now() },
+          "attempt failed",
+        );
+        break;
+      case "discard":
+        metrics.taskFailed(job.jobType, verdict.code);
+        log.error(
+          { ...line, ...attemptFields(claimed, verdict), attempts: verdict.attempts },
+          "resource failed for good",
+        );
+        break;
+      case "release":
+        log.info(line, "task put back");
+        break;
+    }
+  };
+}
+
+function attemptFields({ task }: ClaimedTask, { attempt }: { attempt: Settlement["claimed"]["history"][number] }) {
+  return { url: urlForLog(task.url), code: attempt.code, error: attempt.message, duration_ms: attempt.durationMs };
+}

@@ -1,0 +1,27 @@
+/** A URL as it is served: without userinfo. What is no URL comes back as it is, if it can hide none. */
+export function publicUrl(url: string): string {
+  // Nearly every URL has none, and parsing each row's would cost more than all else of the row.
+  if (!url.includes("@")) return url;
+  const parsed = URL.parse(url);
+  if (parsed === null) return "";
+  if (parsed.username === "" && parsed.password === "") return url;
+  parsed.username = "";
+  parsed.password = "";
+  return parsed.href;
+}
+
+/** A URL as it is logged: without userinfo and fragment, the values of its query masked (`?token=***`). */
+export function urlForLog(url: string): string {
+  const parsed = URL.parse(url);
+  if (parsed === null) return "";
+  parsed.username = "";
+  parsed.password = "";
+  parsed.hash = "";
+  const query = parsed.search
+    .slice(1)
+    .split("&")
+    .map((pair) => (pair.includes("=") ? `${pair.slice(0, pair.indexOf("="))}=***` : pair && "***"))
+    .join("&");
+  parsed.search = "";
+  return query === "" ? parsed.href : `${parsed.href}?${query}`;
+}

@@ -1,0 +1,57 @@
+import type { StorageCheck } from "../maintenance/storage-check.ts";
+import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
+import type { StorageGate } from "../worker/storage-gate.ts";
+
+/** What the stages told of their troubles; a trouble goes when its stage works again. */
+export class Troubles {
+  readonly #reasons = new Map<"queue" | "ledger" | "dlq", string>();
+
+  note(component: "queue" | "ledger" | "dlq", error: unknown): void {
+    this.#reasons.set(component, error instanceof Error ? error.message : String(error));
+  }
+
+  clear(component: "queue" | "ledger" | "dlq"): void {
+    this.#reasons.delete(component);
+  }
+
+  of(component: "queue" | "ledger" | "dlq"): ComponentHealth {
+    const reason = this.#reasons.get(component);
+    return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
+  }
+}
+
+export interface HealthDeps {
+  readonly troubles: Troubles;
+  readonly storageCheck: Pick<StorageCheck, "problem">;
+  readonly gate: Pick<StorageGate, "problems">;
+  readonly phase: () => "starting" | "running" | "draining";
+}
+
+/** The health of every component, for `/operators/health` and readiness. */
+export function createHealth({ troubles, storageCheck, gate, phase }: HealthDeps): () => HealthReport {
+  return () => {
+    const now = phase();
+    const stage: ComponentHealth =
+      now === "running" ? { status: "healthy" } : { status: "degraded", reason: `the service is ${now}` };
+    const storage = storageHealth(storageCheck.problem, gate);
+    const components = {
+      api: stage,
+      queue: troubles.of("queue"),
+      ledger: troubles.of("ledger"),
+      dlq: troubles.of("dlq"),
+      broker: stage,
+      workers: stage,
+      storage,
+    };
+    const works = [components.queue, components.ledger, components.dlq, storage].every(
+      ({ status }) => status !== "unhealthy",
+    );
+    return { components, ready: now === "running" && works, draining: now === "draining" };
+  };
+}
+
+function storageHealth(problem: string | undefined, gate: Pick<StorageGate, "problems">): ComponentHealth {
+  if (problem !== undefined) return { status: "unhealthy", reason: problem };
+  const closed = [...gate.problems()].map(([bucket, failure]) => `${bucket}: ${failure.message}`);
+  return closed.length === 0 ? { status: "healthy" } : { status: "unhealthy", reason: closed.join("; ") };
+}

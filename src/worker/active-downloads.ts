@@ -1,0 +1,35 @@
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { AttemptTrace } from "./request.ts";
+
+/** A download under way, for who wants to look. */
+export interface ActiveDownload {
+  readonly claimed: ClaimedTask;
+  /** Filled in as the attempt goes on. */
+  readonly trace: Readonly<AttemptTrace>;
+  /** By the monotonic clock. */
+  readonly begun: number;
+  /** 0 while it is not known. */
+  readonly bytesTotal: number;
+}
+
+/** The downloads under way, at most as many as there are workers. */
+export class ActiveDownloads {
+  readonly #active = new Map<number, ActiveDownload & { bytesTotal: number }>();
+
+  begin(claimed: ClaimedTask, trace: Readonly<AttemptTrace>, begun: number): void {
+    this.#active.set(claimed.id, { claimed, trace, begun, bytesTotal: 0 });
+  }
+
+  expect(claimed: ClaimedTask, bytes: number): void {
+    const download = this.#active.get(claimed.id);
+    if (download !== undefined && Number.isSafeInteger(bytes)) download.bytesTotal = bytes;
+  }
+
+  end(claimed: ClaimedTask): void {
+    this.#active.delete(claimed.id);
+  }
+
+  list(): readonly ActiveDownload[] {
+    return [...this.#active.values()];
+  }
+}

@@ -1,0 +1,106 @@
+import { Failure } from "../jobs/failure.ts";
+import { fetchFailure } from "./fetch-failure.ts";
+import type { IdleTimer } from "./idle-timer.ts";
+import type { AttemptTrace } from "./request.ts";
+
+/** What is used of a stream's reader; Bun and node:stream/web declare the rest differently. */
+interface Reader {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
+/** An answer's body, read chunk by chunk, with its silence watched and its end checked. */
+export class Body {
+  readonly #reader: Reader | undefined;
+  readonly #declared: number | undefined;
+  readonly #trace: AttemptTrace;
+  readonly #signal: AbortSignal;
+  readonly #idle: IdleTimer;
+  readonly #stop: () => void;
+  #ended = false;
+  #bytes = 0;
+
+  constructor(
+    response: Response,
+    declared: number | undefined,
+    trace: AttemptTrace,
+    signal: AbortSignal,
+    idle: IdleTimer,
+  ) {
+    this.#reader = response.body?.getReader();
+    this.#declared = declared;
+    this.#trace = trace;
+    this.#signal = signal;
+    this.#idle = idle;
+    this.#stop = () => this.#cancel();
+    signal.addEventListener("abort", this.#stop, { once: true });
+  }
+
+  /** Bytes read so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The next chunk; nothing at the end. @throws Failure, or the signal's reason */
+  async next(): Promise<Uint8Array | undefined> {
+    const chunk = await this.#read();
+    if (chunk === undefined) {
+      this.#ended = true;
+      this.#checkEnd();
+      return undefined;
+    }
+    this.#idle.touch();
+    this.#bytes += chunk.length;
+    this.#trace.bytes = this.#bytes;
+    return chunk;
+  }
+
+  /** The body's start in one piece: all of it if it ends within `limit` bytes, else a little more than `limit`. */
+  async upTo(limit: number): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    while (this.#bytes <= limit) {
+      const chunk = await this.next();
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+    }
+    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  }
+
+  /** Lets go of the connection, if the body was not read to its end. */
+  close(): void {
+    this.#signal.removeEventListener("abort", this.#stop);
+    if (!this.#ended) this.#cancel();
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    this.#signal.throwIfAborted();
+    if (this.#reader === undefined) return undefined;
+    try {
+      const { done, value } = await this.#reader.read();
+      this.#signal.throwIfAborted(); // a cancelled reader reports an end
+      return done ? undefined : value;
+    } catch (error) {
+      const failure = fetchFailure(error, this.#signal);
+      if (failure instanceof Failure && failure.code === "DOWNLOAD_RESET" && this.#bytes > 0)
+        throw this.#truncated(failure);
+      throw failure;
+    }
+  }
+
+  #checkEnd(): void {
+    if (this.#declared !== undefined && this.#bytes !== this.#declared) throw this.#truncated();
+  }
+
+  #truncated(cause?: unknown): Failure {
+    const of = this.#declared === undefined ? "" : ` of ${this.#declared}`;
+    return new Failure("DOWNLOAD_TRUNCATED", `the body ended after ${this.#bytes}${of} bytes`, { cause });
+  }
+
+  #cancel(): void {
+    void this.#reader?.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,36 @@
+import { Failure } from "../jobs/failure.ts";
+
+type Algorithm = "sha256" | "sha1" | "md5";
+
+/** Hashes a body while it passes: SHA-256 always, for the ledger, and what the client named. */
+export class Checksum {
+  readonly #sha256 = new Bun.CryptoHasher("sha256");
+  readonly #expected: { readonly algorithm: Algorithm; readonly hex: string } | undefined;
+  readonly #other: Bun.CryptoHasher | undefined;
+
+  /** `expected` is `algorithm:hex`, as a manifest has it. */
+  constructor(expected: string | undefined) {
+    const [algorithm, hex] = expected?.split(":") ?? [];
+    if (algorithm === undefined || hex === undefined) return;
+    this.#expected = { algorithm: algorithm as Algorithm, hex: hex.toLowerCase() };
+    if (algorithm !== "sha256") this.#other = new Bun.CryptoHasher(this.#expected.algorithm);
+  }
+
+  update(chunk: Uint8Array): void {
+    this.#sha256.update(chunk);
+    this.#other?.update(chunk);
+  }
+
+  /** The body's SHA-256 in hex. @throws Failure DOWNLOAD_CHECKSUM_MISMATCH */
+  verify(): string {
+    const sha256 = this.#sha256.digest("hex");
+    const expected = this.#expected;
+    if (expected === undefined) return sha256;
+    const actual = this.#other?.digest("hex") ?? sha256;
+    if (actual === expected.hex) return sha256;
+    throw new Failure(
+      "DOWNLOAD_CHECKSUM_MISMATCH",
+      `${expected.algorithm} is ${actual}, the manifest says ${expected.hex}`,
+    );
+  }
+}

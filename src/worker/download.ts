@@ -1,0 +1,139 @@
+import { Failure, httpFailure } from "../jobs/failure.ts";
+import type { Attempt, ClaimedTask, TaskResult } from "../jobs/task.ts";
+import type { Outcome } from "../jobs/verdict.ts";
+import type { ActiveDownloads } from "./active-downloads.ts";
+import { InterruptedError } from "./interrupted.ts";
+import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
+import { follow } from "./redirects.ts";
+import { type AttemptTrace, discardBody, ProxyFailureError, type RequestDeps, request } from "./request.ts";
+import { retryAfterMs } from "./retry-after.ts";
+import { type Service, serviceOf } from "./service.ts";
+import { type TransferDeps, transfer } from "./transfer.ts";
+
+export interface DownloadDeps extends RequestDeps, TransferDeps {
+  readonly userAgent: string;
+  readonly maxRedirects: number;
+  readonly proxies: ProxyPools;
+  readonly active: ActiveDownloads;
+  readonly onProxyFailure: (pool: string) => void;
+}
+
+/** The innermost service: fetches one URL and stores what it gets. */
+export function download(deps: DownloadDeps): Service {
+  return serviceOf(async (claimed, signal): Promise<Outcome> => {
+    const startedAt = deps.clock.now();
+    const begun = deps.clock.monotonic();
+    const trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
+    deps.active.begin(claimed, trace, begun);
+    try {
+      return { kind: "stored", result: await fetchAndStore(claimed, trace, startedAt, signal, deps) };
+    } catch (error) {
+      if (error instanceof InterruptedError) return { kind: "interrupted", by: error.by };
+      if (!(error instanceof Failure)) throw error;
+      const durationMs = Math.round(deps.clock.monotonic() - begun);
+      return { kind: "failed", failure: error, attempt: attemptOf(error, trace, startedAt, durationMs) };
+    } finally {
+      deps.active.end(claimed);
+    }
+  });
+}
+
+async function fetchAndStore(
+  claimed: ClaimedTask,
+  trace: AttemptTrace,
+  startedAt: number,
+  signal: AbortSignal,
+  deps: DownloadDeps,
+): Promise<TaskResult> {
+  const { task } = claimed;
+  const { response, url } = await follow(new URL(task.url), headersOf(claimed, deps.userAgent), trace, signal, {
+    maxRedirects: deps.maxRedirects,
+    get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
+  });
+  if (response.status !== 200 && response.status !== 203) {
+    discardBody(response);
+    throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after"), deps.clock.now()));
+  }
+  deps.active.expect(claimed, Number(response.headers.get("content-length") ?? 0));
+  const stored = await transfer(response, claimed, trace, signal, deps);
+  return {
+    finalUrl: withoutUserinfo(url),
+    httpStatus: response.status,
+    bytes: stored.bytes,
+    sha256: stored.sha256,
+    etag: stored.etag,
+    contentType: stored.contentType,
+    storageUrl: deps.store.urlOf(task),
+    startedAt,
+  };
+}
+
+/** One hop straight, or by the pool's endpoints and its fallbacks' until one of them works. */
+async function throughPool(
+  pool: string | undefined,
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  trace: AttemptTrace,
+  signal: AbortSignal,
+  deps: DownloadDeps,
+): Promise<Response> {
+  if (pool === undefined) return request(url, headers, "straight", trace, signal, deps);
+  for (const endpoint of deps.proxies.endpoints(pool)) {
+    trace.proxy = endpoint.url;
+    const response = await throughProxy(endpoint, url, headers, trace, signal, deps);
+    if (response !== undefined) return response;
+    deps.onProxyFailure(endpoint.pool);
+  }
+  throw new Failure("PROXY_EXHAUSTED", `every endpoint of the proxy pool ${pool} and of its fallbacks failed`);
+}
+
+/** Nothing if it was the proxy that failed. */
+async function throughProxy(
+  endpoint: ProxyEndpoint,
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  trace: AttemptTrace,
+  signal: AbortSignal,
+  deps: DownloadDeps,
+): Promise<Response | undefined> {
+  try {
+    const response = await request(url, headers, endpoint, trace, signal, deps);
+    if (response.status !== 407) return response;
+    discardBody(response);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ProxyFailureError) return undefined;
+    throw error;
+  }
+}
+
+function headersOf({ task }: ClaimedTask, userAgent: string): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = { Accept: "*/*", "User-Agent": userAgent };
+  for (const [name, value] of Object.entries(task.headers ?? {})) {
+    for (const known of Object.keys(headers)) if (known.toLowerCase() === name.toLowerCase()) delete headers[known];
+    headers[name] = value;
+  }
+  // Bytes are stored as they are served.
+  headers["Accept-Encoding"] = "identity";
+  return headers;
+}
+
+function attemptOf(failure: Failure, trace: AttemptTrace, startedAt: number, durationMs: number): Attempt {
+  return {
+    startedAt,
+    durationMs,
+    code: failure.code,
+    message: failure.message,
+    bytes: trace.bytes,
+    ...(trace.httpStatus !== 0 && { httpStatus: trace.httpStatus }),
+    ...(trace.address !== "" && { address: trace.address }),
+    ...(trace.proxy !== "" && { proxy: trace.proxy }),
+  };
+}
+
+function withoutUserinfo(url: URL): string {
+  const shown = new URL(url);
+  shown.username = "";
+  shown.password = "";
+  return shown.href;
+}

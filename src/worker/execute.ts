@@ -1,0 +1,61 @@
+import type { Clock } from "../jobs/clock.ts";
+import { Failure } from "../jobs/failure.ts";
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { Outcome, Verdict } from "../jobs/verdict.ts";
+import type { HostGovernor } from "./host-governor.ts";
+import { decide, type RetryPolicy } from "./retry.ts";
+import type { Service } from "./service.ts";
+import type { Settle } from "./settle.ts";
+
+export interface ExecuteDeps {
+  readonly service: Service;
+  readonly settle: Settle;
+  readonly governor: Pick<HostGovernor, "throttle">;
+  readonly policy: RetryPolicy;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/**
+ * One task in a worker's hands: attempt, decide, settle. Resolves when the attempt is over, with the settlement under
+ * way: it shares a commit with others, and the worker need not wait for that.
+ */
+export async function execute(
+  claimed: ClaimedTask,
+  signal: AbortSignal,
+  deps: ExecuteDeps,
+): Promise<{ settled: Promise<void> }> {
+  const outcome = await attempt(claimed, signal, deps);
+  const now = deps.clock.now();
+  const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
+  respectThrottle(outcome, verdict, claimed, now, deps);
+  return { settled: deps.settle({ claimed, verdict }) };
+}
+
+/** A service reports and does not throw; if it does all the same, that is our fault and costs an attempt. */
+async function attempt(claimed: ClaimedTask, signal: AbortSignal, { service, clock }: ExecuteDeps): Promise<Outcome> {
+  const startedAt = clock.now();
+  try {
+    return await service.call(claimed, signal);
+  } catch (cause) {
+    const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${(cause as Error).message}`, { cause });
+    const durationMs = clock.now() - startedAt;
+    return {
+      kind: "failed",
+      failure,
+      attempt: { startedAt, durationMs, code: failure.code, message: failure.message, bytes: 0 },
+    };
+  }
+}
+
+/** What one task was told holds for every job's tasks of that host. */
+function respectThrottle(
+  outcome: Outcome,
+  verdict: Verdict,
+  claimed: ClaimedTask,
+  now: number,
+  deps: ExecuteDeps,
+): void {
+  if (outcome.kind !== "failed" || outcome.failure.class !== "throttled") return;
+  if (verdict.kind === "snooze") deps.governor.throttle(claimed.host, verdict.availableAt - now);
+}

@@ -1,0 +1,137 @@
+import type { Clock } from "../jobs/clock.ts";
+
+export interface HostLimits {
+  /** Downloads from one host at the same time, over all jobs. */
+  readonly maxConcurrency: number;
+  /** Requests per second to one host; 0 = no limit. */
+  readonly ratePerSecond: number;
+  /** Transient failures in a row that open the breaker; 0 = no breaker. */
+  readonly breakerFailures: number;
+}
+
+const BREAKER_FIRST_MS = 1000;
+const BREAKER_MAX_MS = 30_000;
+/** Hosts with nothing to remember are forgotten beyond this many. */
+const HOSTS_MAX = 100_000;
+
+/** All times by the monotonic clock. */
+interface HostState {
+  active: number;
+  /** Left alone until then: it throttled us, its breaker is open, or its rate is used up. */
+  closedUntil: number;
+  failuresInARow: number;
+  /** How long the breaker was open last; 0 while it is closed. */
+  breakerMs: number;
+}
+
+/**
+ * Decides how many downloads from one host (name and port) may start now, over all jobs. Who waits for a host waits in
+ * the queue and holds no worker.
+ */
+export class HostGovernor {
+  readonly #limits: HostLimits;
+  readonly #clock: Clock;
+  readonly #hosts = new Map<string, HostState>();
+  /** Hosts that are closed for a time. */
+  readonly #closed = new Set<string>();
+  readonly #onFree: () => void;
+
+  constructor(limits: HostLimits, clock: Clock, onFree: () => void) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#onFree = onFree;
+  }
+
+  /** Downloads that may start now. */
+  room(host: string): number {
+    const state = this.#hosts.get(host);
+    const limit = this.#limitOf(state);
+    return Math.max(0, limit - (state?.active ?? 0));
+  }
+
+  /** Most that may run at once; 0 while the host is left alone. */
+  limit(host: string): number {
+    return this.#limitOf(this.#hosts.get(host));
+  }
+
+  acquire(host: string): void {
+    const state = this.#state(host);
+    state.active++;
+    const { ratePerSecond } = this.#limits;
+    if (ratePerSecond > 0) this.#close(host, state, this.#clock.monotonic() + 1000 / ratePerSecond);
+  }
+
+  release(host: string): void {
+    const state = this.#state(host);
+    state.active--;
+    this.#forgetIfIdle(host, state);
+    this.#onFree();
+  }
+
+  /** The host wants to be left alone for a while, by every job. */
+  throttle(host: string, ms: number): void {
+    this.#close(host, this.#state(host), this.#clock.monotonic() + ms);
+  }
+
+  /** The host answered: its breaker closes. */
+  answered(host: string): void {
+    const state = this.#hosts.get(host);
+    if (state === undefined) return;
+    state.failuresInARow = 0;
+    state.breakerMs = 0;
+  }
+
+  /** The host failed in a way that may pass; enough of that in a row and it is left alone. */
+  failed(host: string): void {
+    const { breakerFailures } = this.#limits;
+    if (breakerFailures === 0) return;
+    const state = this.#state(host);
+    state.failuresInARow++;
+    if (state.failuresInARow < breakerFailures) return;
+    // Downloads that were under way when it opened say nothing new.
+    if (state.closedUntil > this.#clock.monotonic()) return;
+    state.breakerMs = Math.min(state.breakerMs === 0 ? BREAKER_FIRST_MS : state.breakerMs * 2, BREAKER_MAX_MS);
+    this.#close(host, state, this.#clock.monotonic() + state.breakerMs);
+  }
+
+  /** When the first closed host may be tried again, by the monotonic clock. */
+  nextOpening(): number | undefined {
+    let next: number | undefined;
+    const now = this.#clock.monotonic();
+    for (const host of this.#closed) {
+      const state = this.#hosts.get(host);
+      if (state === undefined || state.closedUntil <= now) this.#closed.delete(host);
+      else if (next === undefined || state.closedUntil < next) next = state.closedUntil;
+    }
+    return next;
+  }
+
+  #limitOf(state: HostState | undefined): number {
+    if (state === undefined) return this.#limits.maxConcurrency;
+    if (state.closedUntil > this.#clock.monotonic()) return 0;
+    if (state.breakerMs > 0) return 1; // half open: one probe
+    // With a rate, one at a time: each start closes the host until the next is due.
+    return this.#limits.ratePerSecond > 0
+      ? Math.min(this.#limits.maxConcurrency, state.active + 1)
+      : this.#limits.maxConcurrency;
+  }
+
+  #close(host: string, state: HostState, until: number): void {
+    state.closedUntil = Math.max(state.closedUntil, until);
+    this.#closed.add(host);
+  }
+
+  #state(host: string): HostState {
+    let state = this.#hosts.get(host);
+    if (state === undefined) {
+      state = { active: 0, closedUntil: 0, failuresInARow: 0, breakerMs: 0 };
+      this.#hosts.set(host, state);
+    }
+    return state;
+  }
+
+  #forgetIfIdle(host: string, state: HostState): void {
+    const remembers = state.failuresInARow > 0 || state.breakerMs > 0 || state.closedUntil > this.#clock.monotonic();
+    if (state.active === 0 && (!remembers || this.#hosts.size > HOSTS_MAX)) this.#hosts.delete(host);
+  }
+}

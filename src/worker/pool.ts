@@ -1,0 +1,81 @@
+import { type Channel, ChannelClosedError } from "../dispatch/channel.ts";
+import type { ClaimedTask } from "../jobs/task.ts";
+import { type ExecuteDeps, execute } from "./execute.ts";
+import { InterruptedError } from "./interrupted.ts";
+import type { Service } from "./service.ts";
+
+export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
+  readonly workers: number;
+  /** Each worker has a service of its own: its rate limit is its own. */
+  readonly createService: () => Service;
+  readonly channel: Channel<ClaimedTask>;
+  readonly onError: (error: unknown) => void;
+}
+
+/** The workers: coroutines that take tasks from the channel, one at a time each. */
+export class WorkerPool {
+  readonly #deps: PoolDeps;
+  readonly #idle = new AbortController();
+  readonly #running = new Map<number, AbortController>();
+  #workers: Promise<void>[] = [];
+
+  constructor(deps: PoolDeps) {
+    this.#deps = deps;
+  }
+
+  get total(): number {
+    return this.#deps.workers;
+  }
+
+  get busy(): number {
+    return this.#running.size;
+  }
+
+  start(): void {
+    this.#workers = Array.from({ length: this.#deps.workers }, () => this.#work());
+  }
+
+  /**
+   * Takes no more tasks, lets the running ones finish until `deadline` resolves, then puts the rest back. Resolves
+   * when every claim is settled.
+   */
+  async stop(deadline: Promise<void>): Promise<void> {
+    this.#idle.abort(new ChannelClosedError("the pool is stopping"));
+    const done = Promise.all(this.#workers);
+    await Promise.race([done, deadline]);
+    for (const controller of this.#running.values()) controller.abort(new InterruptedError("shutdown"));
+    await done;
+  }
+
+  async #work(): Promise<void> {
+    const service = this.#deps.createService();
+    const deps = { ...this.#deps, service };
+    let settled: Promise<void> = Promise.resolve();
+    for (;;) {
+      const claimed = await this.#next(service);
+      if (claimed === undefined) break;
+      const controller = new AbortController();
+      this.#running.set(claimed.id, controller);
+      try {
+        const execution = await execute(claimed, controller.signal, deps);
+        // One settlement may be under way while the next attempt runs, not more.
+        await settled;
+        settled = execution.settled.catch(this.#deps.onError);
+      } finally {
+        this.#running.delete(claimed.id);
+      }
+    }
+    await settled;
+  }
+
+  /** The next task, or nothing once the pool stops. */
+  async #next(service: Service): Promise<ClaimedTask | undefined> {
+    try {
+      await service.ready(this.#idle.signal);
+      return await this.#deps.channel.receive(this.#idle.signal);
+    } catch (error) {
+      if (error instanceof ChannelClosedError) return undefined;
+      throw error;
+    }
+  }
+}

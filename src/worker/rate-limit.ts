@@ -1,0 +1,30 @@
+import { type Clock, delay } from "../jobs/clock.ts";
+import type { Layer } from "./service.ts";
+
+/**
+ * At most so many calls per second; 0 = no limit. A token bucket that holds one second's worth: after a pause a
+ * worker may catch up that much, and no more. Waiting happens before the worker stands in line.
+ */
+export function rateLimit(perSecond: number, clock: Clock): Layer {
+  if (perSecond === 0) return (inner) => inner;
+  const capacity = Math.max(1, perSecond);
+  return (inner) => {
+    let tokens = capacity;
+    let filledAt = clock.monotonic();
+    const refill = () => {
+      const now = clock.monotonic();
+      tokens = Math.min(capacity, tokens + ((now - filledAt) * perSecond) / 1000);
+      filledAt = now;
+    };
+    return {
+      async ready(signal) {
+        await inner.ready(signal);
+        for (refill(); tokens < 1; refill()) await delay(clock, Math.ceil(((1 - tokens) * 1000) / perSecond), signal);
+      },
+      call(claimed, signal) {
+        tokens--;
+        return inner.call(claimed, signal);
+      },
+    };
+  };
+}

@@ -1,0 +1,64 @@
+import { Failure, httpFailure } from "../jobs/failure.ts";
+import { type AttemptTrace, discardBody } from "./request.ts";
+
+export interface RedirectDeps {
+  readonly maxRedirects: number;
+  /** One hop, by whatever way. */
+  readonly get: (url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<Response>;
+}
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** What may be told to an origin that the client did not name: neither credentials nor anything of the client's own. */
+const HARMLESS = new Set(["accept", "accept-language", "user-agent"]);
+
+/**
+ * Follows redirects by hand, so that every hop is judged anew and nothing secret crosses to another origin.
+ * @throws Failure DOWNLOAD_TOO_MANY_REDIRECTS, DOWNLOAD_URL_NOT_ALLOWED, DOWNLOAD_HTTP_3xx, and what `get` throws
+ */
+export async function follow(
+  start: URL,
+  headers: Readonly<Record<string, string>>,
+  trace: AttemptTrace,
+  signal: AbortSignal,
+  { maxRedirects, get }: RedirectDeps,
+): Promise<{ response: Response; url: URL }> {
+  let url = start;
+  let sent = headers;
+  for (let hops = 0; ; hops++) {
+    const response = await get(url, withUserinfo(url, sent), signal);
+    trace.httpStatus = response.status;
+    if (!REDIRECTS.has(response.status)) return { response, url };
+    discardBody(response);
+    if (hops >= maxRedirects) {
+      throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${maxRedirects} redirects`);
+    }
+    const next = target(response, url);
+    if (next.origin !== url.origin) sent = harmlessOf(sent);
+    url = next;
+  }
+}
+
+function target(response: Response, from: URL): URL {
+  const location = response.headers.get("location");
+  const url = location === null ? null : URL.parse(location, from.href);
+  if (url === null) throw httpFailure(response.status);
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);
+  }
+  if (from.protocol === "https:" && url.protocol === "http:") {
+    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", "redirected from https: to http:");
+  }
+  return url;
+}
+
+function harmlessOf(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name.toLowerCase())));
+}
+
+/** Userinfo of a URL becomes Basic authentication (RFC 7617), unless the client gave its own. */
+function withUserinfo(url: URL, headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (url.username === "" && url.password === "") return headers;
+  if (Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) return headers;
+  const userinfo = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return { ...headers, Authorization: `Basic ${Buffer.from(userinfo).toString("base64")}` };
+}

@@ -1,0 +1,115 @@
+import { isIP } from "node:net";
+import type { Clock } from "../jobs/clock.ts";
+import { Failure } from "../jobs/failure.ts";
+import { type Addresses, portOf } from "./addresses.ts";
+import type { ProxyEndpoint } from "./proxies.ts";
+import { fetchFailure, isConnectFailure, isProxyFailure } from "./fetch-failure.ts";
+
+export interface RequestDeps {
+  readonly addresses: Addresses;
+  /** Longest time to connect, and longest silence before the answer's headers. */
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly headerBytesMax: number;
+  readonly clock: Clock;
+}
+
+/** What became known of an attempt on its way, whether it ends well or not. */
+export interface AttemptTrace {
+  address: string;
+  /** Without credentials. */
+  proxy: string;
+  httpStatus: number;
+  bytes: number;
+}
+
+/** One hop's way out: straight, or through an endpoint of a proxy pool. */
+export type Route = ProxyEndpoint | "straight";
+
+/** The proxy of this hop failed, not the host: another endpoint may do better. */
+export class ProxyFailureError extends Error {
+  override readonly name = "ProxyFailureError";
+}
+
+/**
+ * One GET to an address that was checked (D6): the address stands in the URL, the name in `Host` and in TLS. Tries the
+ * next address where a connection is refused.
+ * @throws Failure, ProxyFailureError, or the signal's reason
+ */
+export async function request(
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  route: Route,
+  trace: AttemptTrace,
+  signal: AbortSignal,
+  deps: RequestDeps,
+): Promise<Response> {
+  const addresses = await deps.addresses(url, signal);
+  let refused: unknown;
+  for (const address of addresses) {
+    trace.address = address;
+    try {
+      return checkHeaders(await send(url, address, headers, route, signal, deps), deps.headerBytesMax);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (route !== "straight" && isProxyFailure(error)) {
+        throw new ProxyFailureError("the proxy failed", { cause: error });
+      }
+      if (!isConnectFailure(error)) throw fetchFailure(error, signal);
+      refused = error;
+    }
+  }
+  throw fetchFailure(refused, signal);
+}
+
+async function send(
+  url: URL,
+  address: string,
+  headers: Readonly<Record<string, string>>,
+  route: Route,
+  signal: AbortSignal,
+  deps: RequestDeps,
+): Promise<Response> {
+  const silence = new AbortController();
+  const limitMs = deps.connectTimeoutMs + deps.idleTimeoutMs;
+  const timer = deps.clock.after(limitMs, () => {
+    silence.abort(new Failure("DOWNLOAD_TIMEOUT", `no answer within ${limitMs} ms`));
+  });
+  const host = isIP(address) === 6 ? `[${address}]` : address;
+  try {
+    return await fetch(`${url.protocol}//${host}:${portOf(url)}${url.pathname}${url.search}`, {
+      headers: { ...headers, Host: url.host },
+      redirect: "manual",
+      decompress: false,
+      proxy: route === "straight" ? false : proxyOption(route),
+      signal: AbortSignal.any([signal, silence.signal]),
+      ...(url.protocol === "https:" && isName(url) && { tls: { serverName: url.hostname } }),
+    });
+  } catch (error) {
+    if (silence.signal.aborted && !signal.aborted) throw silence.signal.reason;
+    throw error;
+  } finally {
+    timer.cancel();
+  }
+}
+
+function proxyOption({ url, authorization }: ProxyEndpoint): { url: string; headers?: Record<string, string> } {
+  return { url, ...(authorization !== undefined && { headers: { "Proxy-Authorization": authorization } }) };
+}
+
+function isName(url: URL): boolean {
+  return isIP(url.hostname.replace(/^\[|\]$/g, "")) === 0;
+}
+
+function checkHeaders(response: Response, bytesMax: number): Response {
+  let bytes = 0;
+  for (const [name, value] of response.headers) bytes += name.length + value.length + 4;
+  if (bytes <= bytesMax) return response;
+  discardBody(response);
+  throw new Failure("DOWNLOAD_HEADERS_TOO_LARGE", `the answer's headers are over ${bytesMax} bytes`);
+}
+
+/** Closes the connection of an answer whose body nobody wants. */
+export function discardBody(response: Response): void {
+  void response.body?.cancel().catch(() => {});
+}

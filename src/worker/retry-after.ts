@@ -1,0 +1,11 @@
+/**
+ * A `Retry-After` header (RFC 9110, 10.2.3), seconds or a date, as milliseconds from `now`; nothing where it is absent
+ * or not understood.
+ */
+export function retryAfterMs(header: string | null, now: number): number | undefined {
+  if (header === null) return undefined;
+  if (/^\s*\d{1,10}\s*$/.test(header)) return Number(header) * 1000;
+  if (!/^\s*[A-Za-z]{3,9},/.test(header)) return undefined;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}

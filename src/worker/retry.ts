@@ -1,0 +1,103 @@
+import type { Attempt, ClaimedTask } from "../jobs/task.ts";
+import type { Failure, FailureClass } from "../jobs/failure.ts";
+import { classOf, type FailureCode } from "../jobs/failure.ts";
+import type { Outcome, Verdict } from "../jobs/verdict.ts";
+
+export interface RetryPolicy {
+  /** Attempts after the first one. */
+  readonly maxRetries: number;
+  /** Upper end of the first wait; it doubles with each attempt. */
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  /** How long a task may wait for a host that throttles. */
+  readonly maxThrottleMs: number;
+  /** How long a task may wait for its storage. */
+  readonly maxUnavailableMs: number;
+}
+
+/** The longest wait that a host may ask for. */
+export const RETRY_AFTER_MAX_MS = 15 * 60_000;
+
+/**
+ * What is to become of a task after an attempt (D7). Pure: `now` in milliseconds since the epoch, `random` from
+ * [0, 1).
+ */
+export function decide(
+  outcome: Outcome,
+  claimed: ClaimedTask,
+  policy: RetryPolicy,
+  now: number,
+  random: number,
+): Verdict {
+  switch (outcome.kind) {
+    case "stored":
+      return { kind: "complete", result: outcome.result };
+    case "interrupted":
+      return { kind: "release" };
+    case "failed":
+      return decideFailure(outcome.failure, outcome.attempt, claimed, policy, now, random);
+  }
+}
+
+/** Exponential backoff with full jitter: anywhere up to the bound. `exponent` counts from 0. */
+export function backoff(exponent: number, firstMs: number, maxMs: number, random: number): number {
+  return Math.round(random * Math.min(maxMs, firstMs * 2 ** Math.min(exponent, 40)));
+}
+
+function decideFailure(
+  failure: Failure,
+  attempt: Attempt,
+  claimed: ClaimedTask,
+  policy: RetryPolicy,
+  now: number,
+  random: number,
+): Verdict {
+  const attempts = claimed.attempts + 1;
+  const discard: Verdict = { kind: "discard", code: failure.code, message: failure.message, attempt, attempts };
+  switch (failure.class) {
+    case "permanent":
+      return discard;
+    case "mismatch":
+      if (hasMismatch(claimed.history)) return discard;
+      return { kind: "retry", attempt, availableAt: now + waitBefore(claimed.attempts, policy, random) };
+    case "transient":
+      if (attempts > policy.maxRetries) return discard;
+      return { kind: "retry", attempt, availableAt: now + waitBefore(claimed.attempts, policy, random) };
+    case "throttled":
+    case "unavailable": {
+      const waitingSince =
+        claimed.waitingSince?.class === failure.class ? claimed.waitingSince : { class: failure.class, at: now };
+      const longest = failure.class === "throttled" ? policy.maxThrottleMs : policy.maxUnavailableMs;
+      if (now - waitingSince.at >= longest) return { ...discard, attempts: claimed.attempts };
+      const availableAt = now + snoozeMs(failure, claimed.history, policy, random);
+      return { kind: "snooze", attempt, availableAt, waitingSince };
+    }
+  }
+}
+
+function waitBefore(attempts: number, policy: RetryPolicy, random: number): number {
+  return backoff(attempts, policy.backoffMs, policy.backoffMaxMs, random);
+}
+
+function snoozeMs(failure: Failure, history: readonly Attempt[], policy: RetryPolicy, random: number): number {
+  if (failure.retryAfterMs !== undefined) return Math.min(failure.retryAfterMs, RETRY_AFTER_MAX_MS);
+  const max = failure.class === "unavailable" ? Math.min(policy.backoffMaxMs, 30_000) : policy.backoffMaxMs;
+  const half = Math.min(max, policy.backoffMs) / 2;
+  // At least half a step: somebody else's trouble does not pass in no time.
+  return Math.round(half + backoff(trailing(history, failure.class), half, max - half, random));
+}
+
+/** How many attempts in a row, up to now, failed for this class of reason. */
+function trailing(history: readonly Attempt[], failureClass: FailureClass): number {
+  let count = 0;
+  for (let i = history.length - 1; i >= 0; i--) {
+    const attempt = history[i];
+    if (attempt === undefined || classOf(attempt.code as FailureCode, true) !== failureClass) break;
+    count++;
+  }
+  return count;
+}
+
+function hasMismatch(history: readonly Attempt[]): boolean {
+  return history.some((attempt) => classOf(attempt.code as FailureCode) === "mismatch");
+}

@@ -1,0 +1,22 @@
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { Outcome } from "../jobs/verdict.ts";
+
+/** Does the work of one task. `signal` ends it early; a service never throws, it reports. */
+export interface Service {
+  /** Resolves when a call would be let in at once: a worker asks before it stands in line. */
+  ready(signal: AbortSignal): Promise<void>;
+  call(claimed: ClaimedTask, signal: AbortSignal): Promise<Outcome>;
+}
+
+/** One behaviour around a service: what it is named for, and nothing else. */
+export type Layer = (inner: Service) => Service;
+
+/** Wraps a service in layers; the first one is the outermost. */
+export function compose(layers: readonly Layer[], service: Service): Service {
+  return layers.reduceRight((inner, layer) => layer(inner), service);
+}
+
+/** A service out of a function that is always ready. */
+export function serviceOf(call: Service["call"]): Service {
+  return { ready: () => Promise.resolve(), call };
+}

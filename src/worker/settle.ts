@@ -1,0 +1,55 @@
+import { type Clock, delay } from "../jobs/clock.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { Settlement, Verdict } from "../jobs/verdict.ts";
+import { retract } from "./retract.ts";
+
+export type Settle = (settlement: Settlement) => Promise<void>;
+
+export interface SettleDeps {
+  /** Carries a verdict out in the queue; false if the claim is stale. */
+  readonly settleInQueue: (settlement: Settlement) => Promise<boolean>;
+  readonly store: Pick<ObjectStore, "head" | "remove">;
+  /** Told once what became of each attempt: the one place that logs and counts it. */
+  readonly report: (settlement: Settlement) => void;
+  /** The queue cannot be written to (a full disk); it is tried again. */
+  readonly onTrouble: (error: unknown) => void;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+const RETRY_MS = 1000;
+
+/**
+ * Ends a task's claim as decided. While the queue cannot be written to it tries again, because nobody else may end
+ * the claim; only the end of the process stops it, and then start-up puts the task back.
+ */
+export function createSettle(deps: SettleDeps): Settle {
+  return async (settlement) => {
+    const { claimed, verdict } = settlement;
+    if (verdict.kind === "discard" && mayHaveStored(claimed, verdict)) await tryRetract(claimed, deps);
+    for (;;) {
+      try {
+        if (await deps.settleInQueue(settlement)) deps.report(settlement);
+        return;
+      } catch (error) {
+        deps.onTrouble(error);
+        await delay(deps.clock, RETRY_MS, deps.signal);
+      }
+    }
+  };
+}
+
+/** Whether an earlier attempt may have left the whole object: a crash after the upload, or an upload without answer. */
+function mayHaveStored(claimed: ClaimedTask, verdict: Extract<Verdict, { kind: "discard" }>): boolean {
+  return claimed.crashes > 0 || [...claimed.history, verdict.attempt].some(({ code }) => code.startsWith("UPLOAD_"));
+}
+
+/** The storage may be away; the checker finds what stayed then, and the task's end must not hang on it. */
+async function tryRetract({ id, job, task }: ClaimedTask, deps: SettleDeps): Promise<void> {
+  try {
+    await retract({ id, jobId: job.jobId, task }, deps.store, deps.signal);
+  } catch (error) {
+    deps.onTrouble(error);
+  }
+}

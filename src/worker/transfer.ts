@@ -1,0 +1,129 @@
+import type { Clock } from "../jobs/clock.ts";
+import { Failure } from "../jobs/failure.ts";
+import { isHtml, matchesMediaType } from "../jobs/media-type.ts";
+import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
+import type { ClaimedTask, Task } from "../jobs/task.ts";
+import { Body } from "./body.ts";
+import { Checksum } from "./checksum.ts";
+import { IdleTimer } from "./idle-timer.ts";
+import type { AttemptTrace } from "./request.ts";
+
+export interface TransferDeps {
+  readonly store: ObjectStore;
+  /** Remembers an upload durably before its first byte goes out. */
+  readonly recordUpload: (claimed: ClaimedTask, upload: OpenUpload) => Promise<void>;
+  readonly maxBytes: number;
+  readonly idleTimeoutMs: number;
+  /** Slower downloads are given up; 0 = never. */
+  readonly minBytesPerSecond: number;
+  readonly clock: Clock;
+}
+
+export interface Transferred extends StoredObject {
+  readonly sha256: string;
+  readonly contentType: string;
+}
+
+/** A body up to this size is held in memory, verified, and stored in one go. */
+const BUFFERED_BYTES_MAX = 2 ** 20;
+const FALLBACK_TYPE = "application/octet-stream";
+const HTML_START = /^\s*(?:<!doctype html|<html)/i;
+
+/**
+ * Stores an answer's body as it is served, and makes it visible only when it is whole and what was asked for (D5).
+ * @throws Failure, or the signal's reason; then nothing of it is visible
+ */
+export async function transfer(
+  response: Response,
+  claimed: ClaimedTask,
+  trace: AttemptTrace,
+  signal: AbortSignal,
+  deps: TransferDeps,
+): Promise<Transferred> {
+  const declared = declaredBytes(response);
+  checkHead(response, claimed.task, declared, deps.maxBytes);
+  const contentType = response.headers.get("content-type") || FALLBACK_TYPE;
+  const silence = new AbortController();
+  const idle = new IdleTimer(deps.clock, deps.idleTimeoutMs, () => {
+    silence.abort(new Failure("DOWNLOAD_TIMEOUT", `no byte for ${deps.idleTimeoutMs} ms`));
+  });
+  const body = new Body(response, declared, trace, AbortSignal.any([signal, silence.signal]), idle);
+  const checksum = new Checksum(claimed.task.checksum);
+  let upload: Upload | undefined;
+  try {
+    const start = await body.upTo(BUFFERED_BYTES_MAX);
+    sniffHtml(start, claimed.task, response);
+    const options = { contentType, labels: { job: claimed.job.jobId, task: String(claimed.id) }, signal };
+    if (body.ended) {
+      checksum.update(start);
+      const sha256 = verify(claimed.task, body.bytes, checksum);
+      return { ...(await deps.store.put(claimed.task, start, options)), sha256, contentType };
+    }
+    upload = await deps.store.open(claimed.task, {
+      ...options,
+      ...(declared !== undefined && { size: declared }),
+      onOpen: (open) => deps.recordUpload(claimed, open),
+    });
+    for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await body.next()) {
+      if (body.bytes > deps.maxBytes) throw tooLarge(deps.maxBytes);
+      checksum.update(chunk);
+      idle.cancel(); // a slow storage is no silence of the host
+      await upload.write(chunk);
+      idle.restart();
+    }
+    const sha256 = verify(claimed.task, body.bytes, checksum);
+    return { ...(await upload.commit()), sha256, contentType };
+  } catch (error) {
+    await upload?.abort();
+    throw error;
+  } finally {
+    idle.cancel();
+    body.close();
+  }
+}
+
+function declaredBytes(response: Response): number | undefined {
+  const length = response.headers.get("content-length");
+  return length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
+}
+
+function checkHead(response: Response, task: Task, declared: number | undefined, maxBytes: number): void {
+  if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes, declared);
+  if (declared !== undefined && task.size !== undefined && declared !== task.size) throw wrongSize(declared, task.size);
+  const type = response.headers.get("content-type");
+  if (type === null) return;
+  if (task.contentType !== undefined && !matchesMediaType(task.contentType, type)) {
+    throw wrongType(`the answer is ${type.slice(0, 100)}, the manifest says ${task.contentType}`);
+  }
+  if (task.rejectHtml === true && isHtml(type)) throw wrongType("the answer is HTML, which the manifest refuses");
+}
+
+/** An answer that does not say what it is may still be the HTML page that was not wanted. */
+function sniffHtml(start: Uint8Array, task: Task, response: Response): void {
+  const type = response.headers.get("content-type");
+  if (type === null && task.contentType !== undefined && task.contentType !== "*/*") {
+    throw wrongType(`the answer does not say what it is, the manifest says ${task.contentType}`);
+  }
+  if (task.rejectHtml !== true || type !== null) return;
+  if (HTML_START.test(new TextDecoder().decode(start.subarray(0, 512)))) {
+    throw wrongType("the answer looks like HTML, which the manifest refuses");
+  }
+}
+
+function verify(task: Task, bytes: number, checksum: Checksum): string {
+  if (task.size !== undefined && bytes !== task.size) throw wrongSize(bytes, task.size);
+  return checksum.verify();
+}
+
+function tooLarge(maxBytes: number, declared?: number): Failure {
+  const what = declared === undefined ? "the body is" : `the answer declares ${declared} bytes,`;
+  return new Failure("DOWNLOAD_TOO_LARGE", `${what} over the limit of ${maxBytes} bytes`);
+}
+
+function wrongSize(actual: number, expected: number): Failure {
+  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual} bytes, the manifest says ${expected}`);
+}
+
+function wrongType(message: string): Failure {
+  return new Failure("DOWNLOAD_CONTENT_TYPE_MISMATCH", message);
+}

@@ -1,0 +1,258 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { COMPONENTS } from "../../src/api/open-api.ts";
+import { ErrorSchema } from "../../src/api/schemas.ts";
+import { type ApiDeps, createApi, startServer } from "../../src/api/server.ts";
+import type { Submission, Submit } from "../../src/intake/submission.ts";
+import { Failure } from "../../src/jobs/failure.ts";
+import { newJobId } from "../../src/jobs/job.ts";
+import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
+import type { Verdict } from "../../src/jobs/verdict.ts";
+import { openStores, type Stores } from "../../src/sqlite/stores.ts";
+import type { HealthReport } from "../../src/telemetry/health.ts";
+import { createLog } from "../../src/telemetry/log.ts";
+import { createMetrics } from "../../src/telemetry/metrics.ts";
+
+const healthy = { status: "healthy" } as const;
+export const HEALTHY: HealthReport = {
+  components: {
+    api: healthy,
+    queue: healthy,
+    ledger: healthy,
+    dlq: healthy,
+    broker: healthy,
+    workers: healthy,
+    storage: healthy,
+  },
+  ready: true,
+  draining: false,
+};
+
+const SubmittedSchema = Type.Object({
+  resources: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      url: Type.String(),
+      headers: Type.Optional(Type.Record(Type.String(), Type.String())),
+    }),
+  ),
+});
+
+const LineSchema = Type.Object({ level: Type.String(), msg: Type.String() }, { additionalProperties: true });
+type ErrorBody = Static<typeof ErrorSchema>;
+
+export interface TestApi extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly stores: Stores;
+  readonly submissions: Submission[];
+  /** What the service logged. */
+  readonly lines: (Static<typeof LineSchema> & Record<string, unknown>)[];
+  now: number;
+  /** The log line of the next request that is answered. */
+  answered(): Promise<TestApi["lines"][number]>;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** The body of a 200 answer, which must be as the document says. */
+  get<T extends keyof typeof COMPONENTS>(name: T, path: string): Promise<Static<(typeof COMPONENTS)[T]>>;
+  /** The body of an error, which must have the one shape. */
+  error(path: string, status: number, init?: RequestInit): Promise<ErrorBody>;
+  /** Submits a job with resources r0, r1, … and gives its id. */
+  submit(resources: number, options?: { jobType?: string; tenant?: string; url?: string }): Promise<string>;
+  claim(limit: number): Promise<readonly ClaimedTask[]>;
+  settle(claimed: ClaimedTask, verdict: Verdict): Promise<void>;
+}
+
+/** The API over HTTP with real stores in a folder of its own; `submit` queues without a handler. */
+export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<TestApi> {
+  const folder = await mkdtemp(join(tmpdir(), "fetchbox-api-"));
+  let now = Date.parse("2026-11-23T12:00:00Z");
+  const lines: TestApi["lines"] = [];
+  let onAnswered: (line: TestApi["lines"][number]) => void = () => {};
+  const stores = openStores({
+    queuePath: folder,
+    ledgerPath: folder,
+    dlqPath: folder,
+    now: () => now,
+    onLag: (_follower, error) => {
+      throw error;
+    },
+  });
+  const submissions: Submission[] = [];
+  const metrics = createMetrics({
+    version: "1.2.3",
+    queueDepth: () => stores.queue.depth(),
+    dlqSize: () => stores.deadLetters.size(),
+    workersBusy: () => 0,
+  });
+  const api = createApi({
+    submit: (submission) => {
+      submissions.push(submission);
+      return accept(stores, submission, now);
+    },
+    queue: stores.queue,
+    ledger: stores.ledger,
+    deadLetters: stores.deadLetters,
+    health: () => HEALTHY,
+    metrics,
+    log: createLog({
+      level: "debug",
+      format: "json",
+      destination: {
+        isTerminal: false,
+        write: (text) => {
+          const line = Value.Parse(LineSchema, JSON.parse(text));
+          lines.push(line);
+          if (line.msg === "request answered") onAnswered(line);
+        },
+      },
+    }),
+    limits: { maxPayloadBytes: 64 * 1024 },
+    auth: { mode: "token", tokens: [] },
+    version: "1.2.3",
+    now: () => now,
+    newRequestId: () => Bun.randomUUIDv7(),
+    fillRandom: (bytes) => crypto.getRandomValues(bytes),
+    ...overrides,
+  });
+  const server = startServer(api, { hostname: "127.0.0.1", port: 0, idleTimeoutSeconds: 60 });
+  const url = `http://127.0.0.1:${server.port}`;
+  const request = (path: string, init?: RequestInit) => fetch(url + path, { redirect: "manual", ...init });
+  return {
+    url,
+    port: server.port,
+    stores,
+    submissions,
+    lines,
+    get now() {
+      return now;
+    },
+    set now(at) {
+      now = at;
+    },
+    answered: () =>
+      new Promise((resolve) => {
+        onAnswered = resolve;
+      }),
+    fetch: request,
+    get: async (name, path) => {
+      const response = await request(path);
+      const body: unknown = await response.json();
+      if (response.status !== 200) throw new Error(`${path}: ${response.status} ${JSON.stringify(body)}`);
+      return conforming(COMPONENTS[name], body);
+    },
+    error: async (path, status, init) => {
+      const response = await request(path, init);
+      const body: unknown = await response.json();
+      if (response.status !== status) throw new Error(`${path}: ${response.status} ${JSON.stringify(body)}`);
+      const error = conforming(ErrorSchema, body);
+      if (error.request_id !== response.headers.get("x-request-id")) throw new Error("the request ids differ");
+      return error;
+    },
+    submit: async (resources, { jobType = "default", tenant = "default", url: base = "https://a.example/" } = {}) => {
+      const list = Array.from({ length: resources }, (_, index) => ({ id: `r${index}`, url: `${base}r${index}` }));
+      const response = await request("/jobs", {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-fetchbox-job-type": jobType, "x-fetchbox-tenant": tenant },
+        body: JSON.stringify({ manifest_version: "v1", resources: list }),
+      });
+      return Value.Parse(COMPONENTS.Accepted, await response.json()).job_id;
+    },
+    claim: async (limit) => {
+      const lanes = stores.queue.lanes(1000);
+      const claim = stores.queue.claim(lanes.map(({ id }) => ({ lane: id, limit })));
+      stores.queue.flush();
+      return await claim;
+    },
+    settle: async (claimed, verdict) => {
+      const settled = stores.queue.settle({ claimed, verdict });
+      stores.queue.flush();
+      if (!(await settled)) throw new Error("the claim was stale");
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server.stop(AbortSignal.abort());
+      stores.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+function conforming<T extends TSchema>(schema: T, body: unknown): Static<T> {
+  const breach = Value.Errors(schema, body).First();
+  if (breach !== undefined) throw new Error(`${breach.path}: ${breach.message} in ${JSON.stringify(body)}`);
+  return Value.Parse(schema, body);
+}
+
+async function accept(stores: Stores, submission: Submission, now: number): ReturnType<Submit> {
+  const { resources } = Value.Parse(SubmittedSchema, JSON.parse(new TextDecoder().decode(submission.body)));
+  const jobId = newJobId(0);
+  const manifestUrl = `s3://bucket/manifests/${submission.jobType}/${jobId}/metadata.json`;
+  const accepted = stores.queue.accept({
+    job: {
+      jobId,
+      jobType: submission.jobType,
+      tenant: submission.tenant,
+      priority: "normal",
+      traceId: submission.traceId,
+      manifestUrl,
+      createdAt: now,
+    },
+    tasks: resources.map(({ id, url, headers }) => ({
+      resourceId: id,
+      url,
+      bucket: "bucket",
+      key: id,
+      ...(headers !== undefined && { headers }),
+    })),
+    pendingMax: 1_000_000,
+  });
+  stores.queue.flush();
+  await accepted;
+  const body = {
+    job_id: jobId,
+    status: "queued",
+    manifest_key: manifestUrl,
+    resource_count: resources.length,
+  } as const;
+  return { body, replayed: false };
+}
+
+/** Verdicts as a worker would give them. */
+export function stored(claimed: ClaimedTask, now: number): Verdict {
+  return {
+    kind: "complete",
+    result: {
+      finalUrl: claimed.task.url,
+      httpStatus: 200,
+      bytes: 10,
+      sha256: "ab".repeat(32),
+      etag: "e",
+      contentType: "text/plain",
+      storageUrl: `s3://bucket/${claimed.task.key}`,
+      startedAt: now,
+    },
+  };
+}
+
+export function failedForGood(claimed: ClaimedTask, now: number, status = 404): Verdict {
+  const { code, message } = new Failure(`DOWNLOAD_HTTP_${status}`, `the origin answered ${status}`);
+  return { kind: "discard", code, message, attempts: claimed.attempts + 1, attempt: attempt(now, status) };
+}
+
+export function tryAgain(now: number, status = 502): Verdict {
+  return { kind: "retry", attempt: attempt(now, status), availableAt: now + 1000 };
+}
+
+function attempt(now: number, status: number): Attempt {
+  return {
+    startedAt: now,
+    durationMs: 12,
+    code: `DOWNLOAD_HTTP_${status}`,
+    message: `the origin answered ${status}`,
+    httpStatus: status,
+    proxy: "http://user:secret@proxy:8080",
+    bytes: 0,
+  };
+}

@@ -1,0 +1,164 @@
+import { expect, test } from "bun:test";
+import { inspect } from "node:util";
+import { ConfigError } from "../../src/config/config-error.ts";
+import { printConfig } from "../../src/config/print.ts";
+import { Secret } from "../../src/config/secret.ts";
+import { createProject, onlyProblem } from "./project.ts";
+
+const TOML = `
+[server.auth]
+tokens = ["submit:\${SUBMIT}"]
+[storage]
+backend = "s3"
+[handlers.x]
+handler = "default"
+default_headers = { Authorization = "Bearer \${HEADER}", Accept = "image/*" }
+options = { key = "\${OPTION}", deep = { list = ["\${OPTION}", "plain"] } }
+[proxies.p]
+endpoints = ["http://user:\${PROXY}@proxy-a:8080", "\${WHOLE}"]
+`;
+const SECRETS = {
+  SUBMIT: "hidden-submit",
+  HEADER: "hidden-header",
+  OPTION: "hidden-option",
+  PROXY: "hidden@/:proxy%",
+  WHOLE: "https://who:hidden-whole@proxy-b",
+  S3_ACCESS_KEY_ID: "hidden-id",
+  S3_SECRET_ACCESS_KEY: "hidden-key",
+  S3_SESSION_TOKEN: "hidden-session",
+};
+
+test("a secret shows itself to reveal alone", () => {
+  const secret = new Secret("hidden");
+  expect(secret.reveal()).toBe("hidden");
+  for (const text of [
+    String(secret),
+    `${secret.toString()}`,
+    JSON.stringify(secret),
+    inspect(secret),
+    Bun.inspect(secret),
+  ]) {
+    expect(text).toContain("***");
+    expect(text).not.toContain("hidden");
+  }
+  expect(Object.keys(secret)).toEqual([]);
+});
+
+test("no way of printing a configuration shows a secret", () => {
+  using project = createProject(TOML);
+  const config = project.load({ env: SECRETS });
+  const printed = printConfig(config);
+  for (const text of [
+    printed,
+    JSON.stringify(config),
+    inspect(config, { depth: 20 }),
+    Bun.inspect(config, { depth: 20 }),
+  ]) {
+    expect(text).toContain("***");
+    expect(text).not.toContain("hidden");
+  }
+  expect(printed).toContain(`tokens = [ "submit:***" ]`);
+  expect(printed).toContain(`endpoints = [ "http://***@proxy-a:8080", "https://***@proxy-b" ]`);
+  expect(printed).toContain(`secret_access_key = "***"`);
+  expect(printed).toContain(`Authorization = "***"`);
+  expect(printed).toContain(`Accept = "image/*"`);
+  expect(printed).toContain(`list = [ "***", "plain" ]`);
+});
+
+test("the secrets are there for those who need them", () => {
+  using project = createProject(TOML);
+  const config = project.load({ env: SECRETS });
+  expect(config.server.auth.tokens[0]?.role).toBe("submit");
+  expect(config.server.auth.tokens[0]?.token.reveal()).toBe("hidden-submit");
+  expect(config.storage.credentials?.access_key_id.reveal()).toBe("hidden-id");
+  expect(config.storage.credentials?.session_token?.reveal()).toBe("hidden-session");
+  const [first, second] = config.proxies["p"]?.endpoints ?? [];
+  expect(first?.url).toBe("http://proxy-a:8080");
+  expect(first?.credentials?.reveal()).toBe("user:hidden@/:proxy%");
+  expect(second?.credentials?.reveal()).toBe("who:hidden-whole");
+  expect({ ...config.handlers["x"]?.default_headers }).toEqual({
+    Authorization: "Bearer hidden-header",
+    Accept: "image/*",
+  });
+  expect(config.handlers["x"]?.options["key"]).toBe("hidden-option");
+});
+
+test("tokens come from the environment as role and token", () => {
+  using project = createProject();
+  const env = { FETCHBOX__SERVER__AUTH__TOKENS: "operator:a:b,submit:c" };
+  const { tokens } = project.load({ env }).server.auth;
+  expect(tokens.map(({ role, token }) => [role, token.reveal()])).toEqual([
+    ["operator", "a:b"],
+    ["submit", "c"],
+  ]);
+});
+
+test.each([
+  [`server.auth.tokens = ["operator:hidden"]`, "server.auth.tokens[0]"],
+  [`server.auth.tokens = ["operator:hidden\${A}"]`, "server.auth.tokens[0]"],
+  [`server.auth.tokens = ["hidden"]`, "server.auth.tokens[0]"],
+  [`proxies.p.endpoints = ["http://user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["http://hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["http:user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["http:///user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ['http:\\\\user:hidden@proxy:1']`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["http://user:\${A}hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [
+    `storage.credentials.access_key_id = "\${A}"\nstorage.credentials.secret_access_key = "hidden"`,
+    "storage.credentials.secret_access_key",
+  ],
+  [`storage.endpoint = "http://key:hidden@s3.example.com"`, "storage.endpoint"],
+  [
+    `handlers.x.handler = "default"\nhandlers.x.default_headers = { authorization = "hidden" }`,
+    "handlers.x.default_headers.authorization",
+  ],
+  [
+    `handlers.x.handler = "default"\nhandlers.x.default_headers = { X-Api-Key = "hidden" }`,
+    "handlers.x.default_headers.X-Api-Key",
+  ],
+])("a secret written out in the file is refused, and not repeated: %s", (toml, key) => {
+  const text = onlyProblem(toml, { A: "a" });
+  expect(text).toContain(`: ${key}: must not hold a secret itself`);
+  expect(text).not.toContain("hidden");
+  expect(text.split("\n")).toHaveLength(1);
+});
+
+test.each([
+  ["FETCHBOX__SERVER__AUTH__TOKENS", "hidden"],
+  ["FETCHBOX__SERVER__AUTH__TOKENS", "admin:hidden"],
+  ["FETCHBOX__SERVER__AUTH__TOKENS", "operator:hidden\thidden"],
+  ["FETCHBOX__SERVER__AUTH__TOKENS", "operator:hidden,submit:hidden"],
+  ["FETCHBOX__STORAGE__ENDPOINT", "http://hidden:hidden@s3"],
+  ["FETCHBOX__PROXIES__P__ENDPOINTS", "ftp://user:hidden@proxy"],
+  ["FETCHBOX__PROXIES__P__ENDPOINTS", "http://user:hidden%zz@proxy"],
+  ["FETCHBOX__PROXIES__P__ENDPOINTS", "http://user:hidden@proxy/path"],
+  ["FETCHBOX__STORAGE__CREDENTIALS__ACCESS_KEY_ID", "hidden hidden"],
+])("a message about %s does not repeat its value", (name, value) => {
+  using project = createProject();
+  const text = new ConfigError(project.problems({ env: { [name]: value } })).message;
+  expect(text).toContain(`environment ${name}`);
+  expect(text).not.toContain("hidden");
+});
+
+test("a configuration error shows no secret however it is printed", () => {
+  using project = createProject(`tokens = ["operator:hidden" "submit:hidden"]`);
+  try {
+    project.load();
+    expect.unreachable();
+  } catch (error) {
+    expect(Bun.inspect(error)).not.toContain("submit:hidden");
+    expect(inspect(error, { depth: 20 })).not.toContain("submit:hidden");
+    expect(error).toBeInstanceOf(ConfigError);
+  }
+});
+
+test("the frame of a syntax error shows no text within quotes and no value of what is named like a secret", () => {
+  const text = onlyProblem(`password = hidden\ntokens = ["operator:hidden" "submit:hidden"]\nother = 'hidden\n`);
+  expect(text).toStartWith("config/fetchbox.toml:1:12: ");
+  expect(text).not.toContain("hidden");
+  const next = onlyProblem(`tokens = ["operator:hidden" "submit:hidden"]\n`);
+  expect(next).toContain("1:  tokens = ");
+  expect(next).toContain("^");
+  expect(onlyProblem(`other = "hidden" 'hidden'\n`)).not.toContain("hidden");
+  expect(next).not.toContain("hidden");
+});

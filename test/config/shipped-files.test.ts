@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parse } from "smol-toml";
+import type { Problem } from "../../src/config/config-error.ts";
+import { parseEnvFile } from "../../src/config/env-file.ts";
+import { type Config, ConfigSchema } from "../../src/config/schema.ts";
+import { getFromTree } from "../../src/config/tree.ts";
+import { createProject } from "./project.ts";
+import { documentedRow, schemaKeys } from "./schema-keys.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const EXAMPLE = readFileSync(join(ROOT, "config/fetchbox.example.toml"), "utf8");
+const DOCS = readFileSync(join(ROOT, "docs/configuration.md"), "utf8");
+const EXAMPLE_NAMES: Record<string, string> = { handlers: "gallery", proxies: "residential-us" };
+const EXAMPLE_ENV = { PROXY_PASSWORD: "p", S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b", S3_SESSION_TOKEN: "c" };
+
+/** The example with every default switched on: prose starts with "# ", a default with "#" and its key. */
+const UNCOMMENTED = EXAMPLE.replace(/^#(?=[a-z_.]+ = )/gm, "");
+
+function withoutHandlersAndPools(config: Config) {
+  const { handlers: _handlers, proxies: _proxies, ...rest } = config;
+  return rest;
+}
+
+/** A schema key's place in the example: `*` becomes the name that stands there. */
+function placeOf(path: readonly string[]): string[] {
+  return path.map((key) => (key === "*" ? (EXAMPLE_NAMES[path[0] ?? ""] ?? key) : key));
+}
+
+test("config/fetchbox.toml adds up to the defaults", () => {
+  using bare = createProject();
+  using shipped = createProject(readFileSync(join(ROOT, "config/fetchbox.toml"), "utf8").replaceAll("\r", ""));
+  const expected = JSON.stringify(bare.load()).replaceAll(bare.cwd, shipped.cwd);
+  expect(JSON.parse(JSON.stringify(shipped.load()))).toEqual(JSON.parse(expected));
+});
+
+test("the example loads as it is, and changes nothing but its handler and its pools", () => {
+  using bare = createProject();
+  using example = createProject(EXAMPLE);
+  const config = example.load({ env: { PROXY_PASSWORD: "p" } });
+  const expected = JSON.stringify(withoutHandlersAndPools(bare.load())).replaceAll(bare.cwd, example.cwd);
+  expect(JSON.parse(JSON.stringify(withoutHandlersAndPools(config)))).toEqual(JSON.parse(expected));
+  expect(config.handlers["gallery"]?.proxy.primary).toBe("residential-us");
+  expect(config.proxies["residential-us"]?.endpoints[0]?.credentials?.reveal()).toBe("fetchbox:p");
+});
+
+test("the example without its variables names the one that is missing", () => {
+  using example = createProject(EXAMPLE);
+  expect(example.problems()).toHaveLength(1);
+  expect(example.problems()[0]?.message).toContain("${PROXY_PASSWORD}");
+});
+
+test("the example loads with every default switched on", () => {
+  using example = createProject(UNCOMMENTED);
+  expect(example.load({ env: EXAMPLE_ENV }).storage.credentials?.session_token?.reveal()).toBe("c");
+});
+
+test.each(schemaKeys(ConfigSchema).map((key) => [key.path.join("."), key] as const))(
+  "the example has %s, and where it is commented out with its default",
+  (_, { path, schema }) => {
+    const place = placeOf(path);
+    const value = getFromTree(parse(UNCOMMENTED), place);
+    expect(value).toBeDefined();
+    const isActive = getFromTree(parse(EXAMPLE), place) !== undefined;
+    if (!isActive && schema.default !== undefined) expect(value).toEqual(schema.default);
+  },
+);
+
+test("every key has a comment above it, or above the keys it stands together with", () => {
+  const lines = EXAMPLE.split("\n");
+  for (const [index, line] of lines.entries()) {
+    if (!/^#[a-z_.]+ = /.test(line)) continue;
+    const above = lines.slice(0, index).findLast((other) => !/^#?[a-z_.]+ = /.test(other)) ?? "";
+    expect(above, line).toMatch(/^# |^\[/);
+  }
+});
+
+test.each(schemaKeys(ConfigSchema).map((key) => [key.path.join("."), documentedRow(key)] as const))(
+  "docs/configuration.md has the row of %s",
+  (_, row) => {
+    expect(DOCS.split("\n")).toContain(row);
+  },
+);
+
+test("docs/configuration.md has no row of a key that does not exist", () => {
+  const rows = DOCS.split("\n").filter((line) => /^\| `[a-z]+\./.test(line));
+  expect(rows).toHaveLength(schemaKeys(ConfigSchema).length);
+});
+
+test(".env.example is a .env file once it is uncommented, and every FETCHBOX__ name in it means a key", () => {
+  const text = readFileSync(join(ROOT, ".env.example"), "utf8").replace(/^#(?=[A-Z0-9_]+=)/gm, "");
+  const problems: Problem[] = [];
+  expect(parseEnvFile(text, ".env", problems).size).toBeGreaterThanOrEqual(6);
+  expect(problems).toEqual([]);
+  using project = createProject("");
+  project.write("config/.env", text);
+  expect(project.load().server.auth.tokens).toHaveLength(2);
+});

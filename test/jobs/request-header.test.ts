@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { headerNameProblem, headerValueProblem, isSensitiveHeader } from "../../src/jobs/request-header.ts";
+
+test("every header that passes is one that fetch sends as it is", async () => {
+  await using server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => Response.json(request.headers.get("x-test")),
+  });
+  for (let code = 0; code <= 0x17f; code++) {
+    const value = `a${String.fromCharCode(code)}b`;
+    if (headerValueProblem(value) !== undefined) continue;
+    const answer = await fetch(server.url, { headers: { "X-Test": value } });
+    expect(await answer.json()).toBe(value);
+  }
+});
+
+test("a name that passes is one that Headers takes", () => {
+  for (let code = 0; code <= 0x17f; code++) {
+    const name = `x${String.fromCharCode(code)}`;
+    if (headerNameProblem(name) === undefined) expect(() => new Headers({ [name]: "v" })).not.toThrow();
+    else expect(() => new Headers({ [name]: "v" })).toThrow();
+  }
+});
+
+test("secrets are known by name, whatever the letter case", () => {
+  for (const name of ["Authorization", "COOKIE", "x-api-key"]) expect(isSensitiveHeader(name)).toBeTrue();
+  for (const name of ["X-Authorization", "Cookies", "Referer"]) expect(isSensitiveHeader(name)).toBeFalse();
+});

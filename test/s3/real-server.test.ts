@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Failure } from "../../src/jobs/failure.ts";
+import type { ObjectStore } from "../../src/jobs/object-store.ts";
+import { createS3Store } from "../../src/s3/store.ts";
+import type { ObjectStoreHarness } from "../contract/object-store.ts";
+import { digest, pattern } from "../support/pattern.ts";
+import { failureOf } from "../support/rejection.ts";
+import { curl, makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
+
+const server = s3ServerFor("what a real S3 server says to mistakes");
+if (server !== undefined) describe("a real S3 server", () => describeServer(server));
+
+const never = new AbortController().signal;
+const MIB = 1024 * 1024;
+
+/** Every way to write fails; returns the failures of a put, a streaming PUT and an upload in parts. */
+async function failuresOfWriting(store: ObjectStore, bucket: string): Promise<Failure[]> {
+  const ref = { bucket, key: "never/written" };
+  const meta = { contentType: "x/y", signal: never, onOpen: () => Promise.resolve() };
+  async function upload(bytes: number, size?: number): Promise<void> {
+    const upload = await store.open(ref, size === undefined ? meta : { ...meta, size });
+    try {
+      for (let from = 0; from < bytes; from += MIB) await upload.write(pattern(Math.min(MIB, bytes - from)));
+      await upload.commit();
+    } finally {
+      await upload.abort();
+    }
+  }
+  return [
+    await failureOf(store.put(ref, pattern(10), meta)),
+    await failureOf(upload(2 * MIB, 2 * MIB)),
+    await failureOf(upload(17 * MIB)),
+  ];
+}
+
+function describeServer(server: S3Server): void {
+  const options = s3OptionsOf(server);
+  let harness: ObjectStoreHarness;
+  beforeAll(async () => {
+    harness = await makeS3Harness(server);
+  });
+  afterAll(() => harness[Symbol.asyncDispose]());
+
+  test("refuses a wrong secret, which is UPLOAD_ACCESS_DENIED", async () => {
+    const credentials = { ...server.credentials, secretAccessKey: "wrong" };
+    const [put] = await failuresOfWriting(createS3Store({ ...options, credentials }), server.bucket);
+    expect(put?.code).toBe("UPLOAD_ACCESS_DENIED");
+    expect(put?.message).toContain("SignatureDoesNotMatch");
+  });
+
+  test("refuses a stranger, however he writes", async () => {
+    if (server.stranger === undefined) return console.warn("left out: FETCHBOX_TEST_S3_OTHER_ACCESS_KEY_ID is not set");
+    const store = createS3Store({ ...options, credentials: server.stranger });
+    const failures = await failuresOfWriting(store, server.bucket);
+    // A server that hangs up on a long body before it is sent can hide its answer.
+    for (const { code } of failures) expect(["UPLOAD_ACCESS_DENIED", "UPLOAD_UNAVAILABLE"]).toContain(code);
+    expect(failures[0]?.code).toBe("UPLOAD_ACCESS_DENIED");
+    expect(failures[2]?.code).toBe("UPLOAD_ACCESS_DENIED");
+    expect((await failureOf(store.check(server.bucket, never))).code).toBe("UPLOAD_ACCESS_DENIED");
+  });
+
+  test("has no such bucket, however it is used", async () => {
+    const store = createS3Store(options);
+    const bucket = "fetchbox-no-such-bucket";
+    const [put, stream, parts] = await failuresOfWriting(store, bucket);
+    expect(put?.code).toBe("UPLOAD_NO_SUCH_BUCKET");
+    expect(["UPLOAD_NO_SUCH_BUCKET", "UPLOAD_UNAVAILABLE"]).toContain(stream?.code ?? "");
+    expect(parts?.code).toBe("UPLOAD_NO_SUCH_BUCKET");
+    expect((await failureOf(store.check(bucket, never))).code).toBe("UPLOAD_NO_SUCH_BUCKET");
+    expect((await failureOf(Array.fromAsync(store.list(bucket, "", never)))).code).toBe("UPLOAD_NO_SUCH_BUCKET");
+    expect((await failureOf(store.read({ bucket, key: "x" }, never))).code).toBe("UPLOAD_NO_SUCH_BUCKET");
+  });
+
+  test("refuses a clock that is an hour fast, and the failure says so", async () => {
+    const store = createS3Store({ ...options, now: () => Date.now() + 3_600_000 });
+    const failure = await failureOf(
+      store.put({ bucket: server.bucket, key: "x" }, pattern(1), { contentType: "x/y", signal: never }),
+    );
+    expect(failure.code).toBe("UPLOAD_ACCESS_DENIED");
+    expect(failure.message).toContain("clock");
+  });
+
+  test("answers reads of curl with what was stored", async () => {
+    const ref = { bucket: server.bucket, key: `${harness.prefix}for curl + 100%.bin` };
+    await harness.store.put(ref, pattern(5000), { contentType: "image/png", signal: never });
+    const path = ref.key
+      .replaceAll(" ", "%20")
+      .replaceAll("+", "%2B")
+      .replace(/%(?=\.)/, "%25");
+    expect(digest(await curl(server, `/${server.bucket}/${path}`))).toBe(digest(pattern(5000)));
+  });
+
+  test("keeps nothing of an upload whose id is unknown, once all of its key are aborted", async () => {
+    const { store, bucket, prefix } = harness;
+    for (const name of ["plain", "a b+c%2F&<é>/😀"]) {
+      const ref = { bucket, key: prefix + name };
+      const meta = { contentType: "x/y", signal: never, onOpen: () => Promise.resolve() };
+      const [ours, neighbour] = [await store.open(ref, meta), await store.open({ bucket, key: `${ref.key}2` }, meta)];
+      for (const upload of [ours, neighbour]) {
+        for (let i = 0; i < 9; i++) await upload.write(pattern(MIB, i));
+      }
+      expect(await harness.leftovers()).toHaveLength(2);
+      await store.abortUpload({ ...ref, uploadId: "" }, never);
+      expect(await harness.leftovers()).toHaveLength(1);
+      await ours.abort();
+      expect((await neighbour.commit()).bytes).toBe(9 * MIB);
+      expect(await harness.leftovers()).toEqual([]);
+    }
+  });
+
+  test("keeps the older object when the process that streams is killed", async () => {
+    const ref = { bucket: server.bucket, key: `${harness.prefix}killed` };
+    await harness.store.put(ref, pattern(70), { contentType: "x/y", signal: never });
+    const script = `
+      import { createS3Store } from "${import.meta.dir}/../../src/s3/store.ts";
+      import { s3OptionsOf, s3ServerFor } from "${import.meta.dir}/../support/s3-server.ts";
+      const store = createS3Store(s3OptionsOf(s3ServerFor("")));
+      const signal = new AbortController().signal;
+      const upload = await store.open(${JSON.stringify(ref)}, { contentType: "x/y", size: 4 << 20, signal, onOpen: async () => {} });
+      for (let i = 0; i < 4; i++) await upload.write(new Uint8Array(1 << 20));
+      console.log("written");
+      setInterval(() => {}, 1000);
+    `;
+    await using child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
+    const { value } = await child.stdout.getReader().read();
+    expect(Buffer.from(value ?? []).toString()).toBe("written\n");
+    child.kill("SIGKILL");
+    await child.exited;
+    expect(digest(await harness.readBack(ref.key))).toBe(digest(pattern(70)));
+  });
+}
