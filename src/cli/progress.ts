@@ -20,20 +20,20 @@ export class Progress {
     this.#job.note(job.bytes + running, now);
     this.#forgetOthers(active);
     const shown = active.slice(0, Math.max(1, rows - OTHER_LINES));
-    const lines = [this.#jobLine(job, running), ...shown.map((download) => this.#downloadLine(download, now))];
+    const lines = [
+      this.#jobLine(job, running, bytesLeft(job, active)),
+      ...shown.map((download) => this.#downloadLine(download, now)),
+    ];
     if (active.length > shown.length) lines.push(`  … and ${active.length - shown.length} more`);
     return lines.map((line) => clip(line, columns));
   }
 
-  #jobLine(job: JobRecord, running: number): string {
+  #jobLine(job: JobRecord, running: number, bytesLeft: number | undefined): string {
     const done = job.completed + job.failed;
     const parts = [`${bar(done / job.total)} ${job.completed}/${job.total} stored`];
     if (job.failed > 0) parts.push(`${job.failed} failed`);
     parts.push(bytesText(job.bytes + running), `${bytesText(this.#job.perSecond)}/s`);
-    // Sizes of what has not begun are not known: the mean of what is done stands for them.
-    const mean = job.completed > 0 ? job.bytes / job.completed : undefined;
-    const left =
-      mean === undefined ? undefined : this.#job.secondsFor(Math.max(0, mean * (job.total - done) - running));
+    const left = bytesLeft === undefined ? undefined : this.#job.secondsFor(bytesLeft);
     if (left !== undefined && done < job.total) parts.push(`about ${durationText(left)} left`);
     return parts.join("  ");
   }
@@ -59,6 +59,21 @@ export class Progress {
     const ids = new Set(active.map(({ claimed }) => claimed.id));
     for (const id of this.#downloads.keys()) if (!ids.has(id)) this.#downloads.delete(id);
   }
+}
+
+/**
+ * What a job still has to fetch, as far as one can tell: what is under way says it itself, and for what has not begun
+ * the mean of what is done stands. Nothing while a size under way is unknown.
+ */
+function bytesLeft(job: JobRecord, active: readonly ActiveDownload[]): number | undefined {
+  let bytes = 0;
+  for (const { trace, bytesTotal } of active) {
+    if (bytesTotal === 0) return undefined;
+    bytes += bytesTotal - trace.bytes;
+  }
+  const waiting = job.total - job.completed - job.failed - job.cancelled - active.length;
+  if (waiting <= 0) return bytes;
+  return job.completed === 0 ? undefined : bytes + (waiting * job.bytes) / job.completed;
 }
 
 /** Text from outside, without what could move a cursor or paint a screen. */

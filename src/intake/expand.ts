@@ -74,8 +74,13 @@ export type TaskLimits = Omit<ManifestLimits, "maxResources">;
 /** Own members that are there, each read once, so that what is checked is what is used. */
 function plainCopy(yielded: unknown): unknown {
   if (!isObject(yielded)) return yielded;
-  const entries = Object.entries(yielded).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries.map(([name, value]) => [name, isPlain(value) ? { ...value } : value]));
+  const copy: Record<string, unknown> = { ...yielded };
+  for (const name of Object.keys(copy)) {
+    const value = copy[name];
+    if (value === undefined) delete copy[name];
+    else if (isPlain(value)) copy[name] = { ...value };
+  }
+  return copy;
 }
 
 /** No Headers or Map, whose content is not in members. */
@@ -124,23 +129,21 @@ function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | u
     const place = `${bucket}/${key}`;
     if (files.has(place)) return "has the key of an earlier one, or of the manifest object";
     if (folders.has(place)) return "has a key that is a folder of an earlier one's";
-    const above = foldersOf(place);
-    if (above.some((folder) => files.has(folder))) return "has a key that lies under an earlier one's";
+    const added: string[] = [];
+    for (let slash = place.lastIndexOf("/"); slash > 0; slash = place.lastIndexOf("/", slash - 1)) {
+      const folder = place.slice(0, slash);
+      if (files.has(folder)) return "has a key that lies under an earlier one's";
+      // What lies above a known folder are known folders.
+      if (folders.has(folder)) break;
+      added.push(folder);
+    }
     files.add(place);
-    for (const folder of above) folders.add(folder);
+    for (const folder of added) folders.add(folder);
     return undefined;
   }
 
   take(manifest);
   return { take };
-}
-
-function foldersOf(place: string): string[] {
-  const folders: string[] = [];
-  for (let slash = place.lastIndexOf("/"); slash > 0; slash = place.lastIndexOf("/", slash - 1)) {
-    folders.push(place.slice(0, slash));
-  }
-  return folders;
 }
 
 function handlerError(yielded: unknown, breaches: readonly Breach[]): IntakeError {

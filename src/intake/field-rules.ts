@@ -55,14 +55,13 @@ export function urlProblem(text: string, deniesLiteral: (url: URL) => string | u
 }
 
 export function checksumProblem(checksum: string): string | undefined {
-  const isChecksum = /^(?:sha256:[0-9a-f]{64}|sha1:[0-9a-f]{40}|md5:[0-9a-f]{32})$/.test(normalChecksum(checksum));
+  const isChecksum = /^(?:sha256:[0-9a-fA-F]{64}|sha1:[0-9a-fA-F]{40}|md5:[0-9a-fA-F]{32})$/.test(checksum);
   return isChecksum ? undefined : "must be sha256: and 64, sha1: and 40, or md5: and 32 hexadecimal digits";
 }
 
-/** The digest in lower case. */
+/** The digest of a valid checksum in lower case. */
 export function normalChecksum(checksum: string): string {
-  const colon = checksum.indexOf(":");
-  return checksum.slice(0, colon) + checksum.slice(colon).toLowerCase();
+  return checksum.toLowerCase();
 }
 
 export function checkHeaders(headers: object, report: Report, max = REQUEST_HEADERS_MAX): void {

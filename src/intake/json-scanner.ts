@@ -3,6 +3,8 @@ import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+// The text is valid, so nothing else that has these characters can follow a number.
+const NUMBER = /[-+.0-9eE]+/y;
 
 /** An open object or array, and where in it we are. */
 interface Frame {
@@ -100,9 +102,10 @@ export class JsonScanner {
   }
 
   #number(): void {
-    const start = this.#at;
-    while (/[-+.0-9eE]/.test(this.#text.charAt(this.#at))) this.#at += 1;
-    if (!Number.isFinite(Number(this.#text.slice(start, this.#at)))) throw this.#error("is a number out of range");
+    NUMBER.lastIndex = this.#at;
+    const [number = ""] = NUMBER.exec(this.#text) ?? [];
+    this.#at += number.length;
+    if (!Number.isFinite(Number(number))) throw this.#error("is a number out of range");
   }
 
   #error(message: string): StrictJsonError {

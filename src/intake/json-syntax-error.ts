@@ -1,4 +1,7 @@
+import { JSON_DEPTH_MAX } from "./strict-json-error.ts";
+
 const LITERALS = ["true", "false", "null"] as const;
+const BLANKS = /[ \t\n\r]*/y;
 // One alternative per character, so that matching it cannot backtrack.
 const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/y;
@@ -16,9 +19,13 @@ type Expected =
 /** Says where a text stops being JSON (RFC 8259) and what should stand there, without quoting it. */
 export function syntaxErrorOf(text: string): string {
   const { at, expected } = new Grammar(text).run();
-  const before = text.slice(0, at);
-  const line = before.split("\n").length;
-  const column = at - before.lastIndexOf("\n");
+  let line = 1;
+  let lineStart = 0;
+  for (let end = text.indexOf("\n"); end !== -1 && end < at; end = text.indexOf("\n", lineStart)) {
+    line += 1;
+    lineStart = end + 1;
+  }
+  const column = at - lineStart + 1;
   const found = at >= text.length ? ", found the end of the text" : "";
   return `expected ${expected} at line ${line}, column ${column}${found}`;
 }
@@ -36,7 +43,7 @@ class Grammar {
 
   run(): { at: number; expected: string } {
     for (;;) {
-      while (/[ \t\n\r]/.test(this.#text.charAt(this.#at))) this.#at += 1;
+      this.#at += this.#matched(BLANKS);
       const expected = this.#expected;
       const problem = this.#step(this.#text.charAt(this.#at));
       if (problem !== undefined) return { at: this.#at, expected: problem };
@@ -88,6 +95,7 @@ class Grammar {
 
   #value(char: string): string | undefined {
     if (char === "{" || char === "[") {
+      if (this.#isObject.length === JSON_DEPTH_MAX) return `at most ${JSON_DEPTH_MAX} levels`;
       this.#at += 1;
       this.#isObject.push(char === "{");
       this.#expected = char === "{" ? "a name or '}'" : "a value or ']'";

@@ -5,7 +5,7 @@ import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 export interface StrictJson {
   readonly value: unknown;
   /** The value of a member of the top-level object as it was written, with its numbers and inner spaces. */
-  textOf(name: string): string | undefined;
+  readonly textOf: (name: string) => string | undefined;
 }
 
 /**

@@ -1,11 +1,11 @@
 /** Time as an argument, so that tests need not sleep. */
 export interface Clock {
   /** Wall clock, milliseconds since the epoch: for what is stored and shown. It may jump. */
-  now(): number;
+  readonly now: () => number;
   /** Milliseconds that only grow: for durations and for waits within one process. */
-  monotonic(): number;
+  readonly monotonic: () => number;
   /** Calls `action` once after `ms`, unless cancelled first. */
-  after(ms: number, action: () => void): { cancel(): void };
+  readonly after: (ms: number, action: () => void) => { cancel(): void };
 }
 
 /** Longer timers overflow in the runtime and fire at once. */

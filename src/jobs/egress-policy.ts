@@ -3,9 +3,9 @@ import { embeddedIpv4, type IpAddress, isIn, type Network, parseIpAddress, parse
 /** Which addresses a download may connect to. Pure: names are resolved elsewhere, and each answer is asked about. */
 export interface EgressPolicy {
   /** Why no connection may be made to an address (and port), or nothing. Text that is no address is denied. */
-  denies(ip: string, port?: number): string | undefined;
+  readonly denies: (ip: string, port?: number) => string | undefined;
   /** The same for a URL whose host is written as an address; nothing for a URL with a name. */
-  deniesLiteral(url: URL): string | undefined;
+  readonly deniesLiteral: (url: URL) => string | undefined;
 }
 
 export interface EgressPolicyOptions {
@@ -78,9 +78,9 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
   return {
     denies,
     deniesLiteral(url) {
-      // The URL parser has made dotted IPv4 of hex, octal, short and full-width forms, and brackets mean IPv6.
+      // The URL parser has made dotted IPv4 of hex, octal, short and full-width forms; brackets mean IPv6.
+      if (!/^(?:\[.*\]|[\d.]+)$/.test(url.hostname)) return undefined;
       const host = url.hostname.replace(/^\[|\]$/g, "");
-      if (parseIpAddress(host) === undefined) return undefined;
       return denies(host, Number(url.port) || (url.protocol === "https:" ? 443 : 80));
     },
   };

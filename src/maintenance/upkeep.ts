@@ -29,11 +29,15 @@ export class Upkeep {
 
   #schedule(chore: Chore): void {
     if (this.#stopping.signal.aborted) return;
-    const timer = this.#clock.after(chore.everyMs, async () => {
+    const timer = this.#clock.after(chore.everyMs, () => {
       this.#timers.delete(timer);
-      await chore.run(this.#stopping.signal);
-      this.#schedule(chore);
+      void this.#do(chore);
     });
     this.#timers.add(timer);
+  }
+
+  async #do(chore: Chore): Promise<void> {
+    await chore.run(this.#stopping.signal);
+    this.#schedule(chore);
   }
 }

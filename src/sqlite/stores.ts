@@ -44,7 +44,7 @@ export function openStores(options: StoresOptions): Stores {
     for (const release of releases.splice(0).reverse()) release();
   };
   try {
-    for (const folder of new Set(folders)) releases.push(lockDirectory(folder).release);
+    for (const folder of new Set(folders)) releases.push(lockDirectory(folder));
     const [queuePath, ledgerPath, dlqPath] = [
       join(options.queuePath, "queue.db"),
       join(options.ledgerPath, "ledger.db"),

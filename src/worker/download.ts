@@ -54,7 +54,7 @@ async function fetchAndStore(
     discardBody(response);
     throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after"), deps.clock.now()));
   }
-  deps.active.expect(claimed, Number(response.headers.get("content-length") ?? 0));
+  deps.active.expect(claimed, Number(response.headers.get("content-length") ?? task.size ?? 0));
   const stored = await transfer(response, claimed, trace, signal, deps);
   return {
     finalUrl: withoutUserinfo(url),

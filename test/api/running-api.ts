@@ -103,7 +103,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       destination: {
         isTerminal: false,
         write: (text) => {
-          const line = Value.Parse(LineSchema, JSON.parse(text));
+          const line: unknown = JSON.parse(text);
+          Value.Assert(LineSchema, line);
           lines.push(line);
           if (line.msg === "request answered") onAnswered(line);
         },
@@ -182,7 +183,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
 function conforming<T extends TSchema>(schema: T, body: unknown): Static<T> {
   const breach = Value.Errors(schema, body).First();
   if (breach !== undefined) throw new Error(`${breach.path}: ${breach.message} in ${JSON.stringify(body)}`);
-  return Value.Parse(schema, body);
+  Value.Assert(schema, body);
+  return body;
 }
 
 async function accept(stores: Stores, submission: Submission, now: number): ReturnType<Submit> {

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
+import { Value } from "@sinclair/typebox/value";
+import { COMPONENTS } from "../../src/api/open-api.ts";
 import { IntakeError, type IntakeErrorCode } from "../../src/intake/intake-error.ts";
 import type { Submit } from "../../src/intake/submission.ts";
 import { startTestApi } from "./running-api.ts";
@@ -9,7 +11,7 @@ const BODY = JSON.stringify({ manifest_version: "v1", resources: [{ id: "a", url
 const JSON_TYPE = { "content-type": "application/json" };
 const LIMIT = 64 * 1024;
 
-function post(body: BodyInit, headers: Record<string, string> = {}): RequestInit {
+function post(body: NonNullable<RequestInit["body"]>, headers: Record<string, string> = {}): RequestInit {
   return { method: "POST", headers: { ...JSON_TYPE, ...headers }, body };
 }
 
@@ -20,16 +22,17 @@ test("a job can be read as soon as it is accepted", async () => {
   await using api = await startTestApi();
   const response = await api.fetch("/jobs", post(BODY));
   expect(response.status).toBe(202);
-  const accepted = (await response.json()) as { job_id: string };
+  const accepted: unknown = await response.json();
+  const { job_id } = Value.Parse(COMPONENTS.Accepted, accepted);
   expect(accepted).toEqual({
-    job_id: accepted.job_id,
+    job_id,
     status: "queued",
-    manifest_key: `s3://bucket/manifests/default/${accepted.job_id}/metadata.json`,
+    manifest_key: `s3://bucket/manifests/default/${job_id}/metadata.json`,
     resource_count: 1,
   });
-  expect(response.headers.get("location")).toBe(`/operators/jobs/${accepted.job_id}`);
+  expect(response.headers.get("location")).toBe(`/operators/jobs/${job_id}`);
   expect(response.headers.has("idempotent-replayed")).toBe(false);
-  expect((await api.get("Job", `/operators/jobs/${accepted.job_id}`)).status).toBe("queued");
+  expect((await api.get("Job", `/operators/jobs/${job_id}`)).status).toBe("queued");
 });
 
 test("the answer to an earlier submission says so", async () => {

@@ -1,4 +1,4 @@
-import type { ObjectRef, ObjectStore, Upload, UploadOptions } from "../../src/jobs/object-store.ts";
+import type { ObjectRef, ObjectStore, StoredObject, Upload, UploadOptions } from "../../src/jobs/object-store.ts";
 import type { ObjectStoreHarness } from "./object-store.ts";
 
 export const never = new AbortController().signal;
@@ -10,9 +10,11 @@ export interface ObjectBench {
   readonly harness: ObjectStoreHarness;
   readonly store: ObjectStore;
   readonly refTo: (key: string) => ObjectRef;
-  /** A key that no test has used. */
+  /** A key that no test has used, in a folder of its own. */
   readonly fresh: (ending?: string) => ObjectRef;
-  readonly put: (ref: ObjectRef, body: Uint8Array) => Promise<unknown>;
+  /** Such a folder, for `refTo`; ends in "/". */
+  readonly freshFolder: () => string;
+  readonly put: (ref: ObjectRef, body: Uint8Array) => Promise<StoredObject>;
   readonly open: (ref: ObjectRef, options?: Partial<UploadOptions>) => Promise<Upload>;
   readonly sized: (isKnown: boolean, bytes: number) => { size?: number };
   readonly readAll: (ref: ObjectRef) => Promise<Uint8Array | undefined>;
@@ -33,6 +35,7 @@ export function createObjectBench(harness: () => ObjectStoreHarness): ObjectBenc
     },
     refTo,
     fresh: (ending = "object") => refTo(`${++serial}/${ending}`),
+    freshFolder: () => `${++serial}/`,
     put: (ref, body) => harness().store.put(ref, body, { contentType: TYPE, signal: never }),
     open: (ref, options = {}) =>
       harness().store.open(ref, { contentType: TYPE, signal: never, onOpen: () => Promise.resolve(), ...options }),

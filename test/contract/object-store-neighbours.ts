@@ -8,7 +8,7 @@ const TYPE = "application/octet-stream";
 
 /** Objects among others: what is not there, removal, lists, writers at the same time, signals. */
 export function describeNeighbours(bench: ObjectBench): void {
-  const { refTo, fresh, put, open, readAll, writeAll, keysUnder } = bench;
+  const { refTo, fresh, freshFolder, put, open, readAll, writeAll, keysUnder } = bench;
 
   describe("what is not there", () => {
     test("is undefined to head and read, and removed without an error", async () => {
@@ -40,19 +40,20 @@ export function describeNeighbours(bench: ObjectBench): void {
   });
 
   test("a removed object is gone, and its neighbours stay", async () => {
-    const [one, two] = [fresh("a"), refTo(`${serial}/b`)];
+    const folder = freshFolder();
+    const [one, two] = [refTo(`${folder}a`), refTo(`${folder}b`)];
     await put(one, pattern(1));
     await put(two, pattern(2));
     await bench.store.remove(one, never);
     expect(await bench.store.head(one, never)).toBeUndefined();
-    expect(await keysUnder(refTo(`${serial}/`).key)).toEqual([two.key]);
+    expect(await keysUnder(refTo(folder).key)).toEqual([two.key]);
     await put(one, pattern(3));
     expect((await bench.store.head(one, never))?.bytes).toBe(3);
   });
 
   test("a list is in the order of UTF-8 bytes, and its prefix is text, not a folder", async () => {
     const names = ["a", "a!", "a.txt", "a0", "a1/x", "a1/y/z", "ab", "\uff5e", "\u{1f600}"];
-    const folder = `${++serial}/list/`;
+    const folder = `${freshFolder()}list/`;
     await Promise.all(names.toReversed().map((key) => put(refTo(folder + key), pattern(3))));
     const all = names.map((key) => refTo(folder + key).key);
     expect(await keysUnder(refTo(folder).key)).toEqual(all);
@@ -63,7 +64,7 @@ export function describeNeighbours(bench: ObjectBench): void {
   });
 
   test("a list of more than a page is complete, and can be left early", async () => {
-    const folder = `${++serial}/pages/`;
+    const folder = freshFolder();
     const keys = Array.from({ length: 1005 }, (_, i) => refTo(folder + String(i).padStart(5, "0")).key);
     for (let from = 0; from < keys.length; from += 24) {
       await Promise.all(
@@ -88,7 +89,7 @@ export function describeNeighbours(bench: ObjectBench): void {
   });
 
   test("objects that are put and removed side by side do not disturb each other", async () => {
-    const folder = `${++serial}/busy/`;
+    const folder = freshFolder();
     const rounds = Array.from({ length: 100 }, async (_, i) => {
       const ref = refTo(`${folder}${i % 5}/${i}`);
       for (let round = 0; round < 3; round++) {

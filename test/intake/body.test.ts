@@ -23,9 +23,12 @@ async function codeOf(reading: Promise<unknown>): Promise<string> {
 const text = new TextEncoder().encode('{"some":"body"}');
 const random = crypto.getRandomValues(new Uint8Array(60_000));
 
-test.each([[null], ["identity"], ["Identity"], [" IDENTITY "]])("a body with Content-Encoding %p is what was sent", async (coding) => {
-  expect(await read(text, coding)).toEqual(text);
-});
+test.each([[null], ["identity"], ["Identity"], [" IDENTITY "]])(
+  "a body with Content-Encoding %p is what was sent",
+  async (coding) => {
+    expect(await read(text, coding)).toEqual(text);
+  },
+);
 
 test.each([["gzip"], ["GZip"], [" gzip "]])("a body with Content-Encoding %p is unpacked", async (coding) => {
   expect(Buffer.from(await read(gzipSync(text), coding))).toEqual(Buffer.from(text));
@@ -136,7 +139,7 @@ test("waiting for a body ends with the signal, and its source is cancelled", asy
 
 test("a request's body is read, and refused before it is all there", async () => {
   const codes: string[] = [];
-  await using server = Bun.serve({
+  using server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     async fetch(request) {
@@ -145,7 +148,8 @@ test("a request's body is read, and refused before it is all there", async () =>
       return new Response();
     },
   });
-  const post = (body: Uint8Array, headers: Record<string, string>) => fetch(server.url, { method: "POST", body, headers });
+  const post = (body: Uint8Array, headers: Record<string, string>) =>
+    fetch(server.url, { method: "POST", body, headers });
   await post(text, {});
   await post(whole, { "Content-Encoding": "gzip" });
   await post(text, { "Content-Encoding": "gzip" });

@@ -82,7 +82,8 @@ test("the configuration's pool and refusal of HTML hold where the resource says 
 });
 
 test("objects lie where the contract puts them", () => {
-  const storageOf = (storage?: object) => contextFor(manifestWith({}, storage === undefined ? {} : { storage })).storage;
+  const storageOf = (storage?: object) =>
+    contextFor(manifestWith({}, storage === undefined ? {} : { storage })).storage;
   expect(storageOf()).toEqual({
     bucket: "artifacts",
     resourceKeyPrefix: "resources/default/j1/",

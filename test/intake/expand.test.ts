@@ -42,7 +42,12 @@ test("a full spec is taken over, with its digest in lower case and without what 
     proxyPool: "residential-us",
   };
   const task = start().resolve({ ...full, key: undefined });
-  expect(task).toEqual({ ...full, checksum: `sha1:${"ab".repeat(20)}`, bucket: "artifacts", key: "resources/default/j1/a.jpg" });
+  expect(task).toEqual({
+    ...full,
+    checksum: `sha1:${"ab".repeat(20)}`,
+    bucket: "artifacts",
+    key: "resources/default/j1/a.jpg",
+  });
 });
 
 test("what was checked is what is used, whatever the handler does to its spec afterwards", () => {
@@ -54,7 +59,7 @@ test("what was checked is what is used, whatever the handler does to its spec af
 
 describe("nonsense is the handler's error, which names the resource and what is wrong", () => {
   const of = (what: string) => `the handler yielded ${what} that cannot be taken: `;
-  test.each<[unknown, string]>([
+  const cases: [unknown, string][] = [
     [undefined, `${of("a task without resourceId")}must be an object, is undefined`],
     [null, `${of("a task without resourceId")}must be an object, is null`],
     ["x", `${of("a task without resourceId")}must be an object, is a string`],
@@ -63,13 +68,25 @@ describe("nonsense is the handler's error, which names the resource and what is 
     [{ resourceId: "a" }, `${of('the task of resource "a"')}/url is required`],
     [{ ...SPEC, url: new URL(SPEC.url) }, `${of('the task of resource "a.jpg"')}/url must be a string, is an object`],
     [{ ...SPEC, content_type: "x" }, `${of('the task of resource "a.jpg"')}/content_type is not a known field`],
-    [{ ...SPEC, size: Number.NaN }, `${of('the task of resource "a.jpg"')}/size must be a whole number from 0 to ${2 ** 53 - 1}`],
-    [{ ...SPEC, size: 1n }, `${of('the task of resource "a.jpg"')}/size must be a whole number from 0 to ${2 ** 53 - 1}`],
+    [
+      { ...SPEC, size: Number.NaN },
+      `${of('the task of resource "a.jpg"')}/size must be a whole number from 0 to ${2 ** 53 - 1}`,
+    ],
+    [
+      { ...SPEC, size: 1n },
+      `${of('the task of resource "a.jpg"')}/size must be a whole number from 0 to ${2 ** 53 - 1}`,
+    ],
     [{ ...SPEC, headers: new Headers() }, `${of('the task of resource "a.jpg"')}/headers must be a plain object`],
     [{ ...SPEC, tags: new Map() }, `${of('the task of resource "a.jpg"')}/tags must be a plain object`],
     [{ ...SPEC, headers: { A: 1 } }, `${of('the task of resource "a.jpg"')}/headers/A must be a string, is a number`],
-    [{ ...SPEC, headers: { Host: "x" } }, `${of('the task of resource "a.jpg"')}/headers/Host name 1: must not be set, FetchBox sets it itself`],
-    [{ ...SPEC, resourceId: "../a" }, `${of('the task of resource "../a"')}/resourceId must not contain a '.' or '..' segment`],
+    [
+      { ...SPEC, headers: { Host: "x" } },
+      `${of('the task of resource "a.jpg"')}/headers/Host name 1: must not be set, FetchBox sets it itself`,
+    ],
+    [
+      { ...SPEC, resourceId: "../a" },
+      `${of('the task of resource "../a"')}/resourceId must not contain a '.' or '..' segment`,
+    ],
     [{ ...SPEC, bucket: "b" }, `${of('the task of resource "a.jpg"')}/bucket is not an allowed bucket`],
     [{ ...SPEC, proxyPool: "p" }, `${of('the task of resource "a.jpg"')}/proxyPool is not a configured proxy pool`],
     [{ ...SPEC, key: "../x" }, `${of('the task of resource "a.jpg"')}its key must not contain a '.' or '..' segment`],
@@ -81,7 +98,8 @@ describe("nonsense is the handler's error, which names the resource and what is 
         "/checksum must be sha256: and 64, sha1: and 40, or md5: and 32 hexadecimal digits; " +
         "/contentType must be a media type, like image/png or image/*",
     ],
-  ])("%p", (spec, message) => {
+  ];
+  test.each(cases.map(([spec, message]): [string, unknown] => [message, spec]))("%s", (message, spec) => {
     expect(refusalOf(spec)).toBe(message);
   });
 
@@ -121,6 +139,9 @@ describe("two tasks of a job do not get in each other's way", () => {
 });
 
 test("what the object store cannot hold is the handler's error", () => {
-  const expansion = createExpansion({ storage: STORAGE }, { limits: { ...LIMITS, refusesKey: () => "must be shorter" } });
+  const expansion = createExpansion(
+    { storage: STORAGE },
+    { limits: { ...LIMITS, refusesKey: () => "must be shorter" } },
+  );
   expect(refusalOf(SPEC, expansion)).toEndWith("must be shorter");
 });

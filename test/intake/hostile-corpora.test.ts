@@ -8,7 +8,6 @@ import { encodeStoredManifest } from "../../src/intake/stored-manifest.ts";
 import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
 import type { Task } from "../../src/jobs/task.ts";
 import { corpusBytes, corpusFiles, corpusLines } from "../support/corpus.ts";
-import { naughtyStrings } from "../support/naughty-strings.ts";
 import { LIMITS, manifestWith, parse } from "./manifests.ts";
 
 const SUITE = "JSONTestSuite/test_parsing";
@@ -101,9 +100,10 @@ describe("JSONTestSuite", () => {
 });
 
 test("naughty strings come through intake exactly, or are refused", async () => {
-  const strings = await naughtyStrings();
+  const strings: unknown = JSON.parse((await corpusLines("naughty-strings/blns.json")).join("\n") || "[]");
+  if (!Array.isArray(strings)) throw new Error("blns.json is not an array");
   let passed = 0;
-  for (const naughty of strings) {
+  for (const naughty of strings.map(String)) {
     const places = [
       { id: naughty },
       { tags: { [`k${naughty}`]: naughty } },
@@ -117,9 +117,10 @@ test("naughty strings come through intake exactly, or are refused", async () => 
       if (parsed === undefined) continue;
       passed += 1;
       const { task, stored } = through(parsed);
-      if (place.id !== undefined) expect([task.resourceId, task.key]).toEqual([naughty, `resources/default/j1/${naughty}`]);
-      if (place.tags !== undefined) expect(task.tags).toEqual(place.tags as Record<string, string>);
-      if (place.headers !== undefined) expect(task.headers).toEqual(place.headers as Record<string, string>);
+      if (place.id !== undefined)
+        expect([task.resourceId, task.key]).toEqual([naughty, `resources/default/j1/${naughty}`]);
+      if (place.tags !== undefined) expect<unknown>(task.tags).toEqual(place.tags);
+      if (place.headers !== undefined) expect<unknown>(task.headers).toEqual(place.headers);
       expect(stored.resources[0]).toEqual({ id: "a.jpg", url: "https://example.com/a.jpg", ...place });
     }
     const metadata = { [naughty]: naughty };
@@ -142,7 +143,7 @@ test("no URL made for request forgery gets past the egress policy as an address"
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const isAddress = /^[\d.]+$/.test(host) || host.includes(":");
     expect([line, isAddress ? policy.denies(host) : undefined]).toEqual([line, undefined]);
-    expect([line, /^(?:127|10|0|169\.254|192\.168)\./.test(host)]).toEqual([line, isAddress && false]);
+    expect(host).not.toMatch(/^(?:127|10|0|169\.254|192\.168)\.[\d.]+$/);
   }
 });
 
@@ -168,10 +169,16 @@ test("no id, prefix or manifest name made for traversal leads out of its folder"
 
 test("no line made to inject a header gets into one, decoded or not", async () => {
   const lines = await corpusLines("payloads-all-the-things/crlf-injection.txt");
-  const variants = lines.flatMap((line) => [line, line.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))]);
+  const variants = lines.flatMap((line) => [
+    line,
+    line.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))),
+  ]);
   for (const value of variants) {
     const parsed = accepted(() => parse(manifestWith({ headers: { "X-Test": value } })));
-    expect([value, parsed !== undefined]).toEqual([value, !/[\r\n\0]/.test(value) && !/[^\t -\u00ff]|\u007f/.test(value)]);
+    expect([value, parsed !== undefined]).toEqual([
+      value,
+      !/[\r\n\0]/.test(value) && !/[^\t -\u00ff]|\u007f/.test(value),
+    ]);
     expect(accepted(() => parse(manifestWith({ headers: { [`X-Test: ${value}`]: "x" } })))).toBeUndefined();
     const url = accepted(() => parse(manifestWith({ url: `https://example.com${value}` })));
     if (url !== undefined) expect(through(url).task.url).not.toMatch(/[\r\n]/);

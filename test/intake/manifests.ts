@@ -13,7 +13,11 @@ export const LIMITS: ManifestLimits = {
 
 /** A manifest with one resource, whose fields are replaced or added by `resource`. */
 export function manifestWith(resource: object, more: object = {}): object {
-  return { manifest_version: "v1", ...more, resources: [{ id: "a.jpg", url: "https://example.com/a.jpg", ...resource }] };
+  return {
+    manifest_version: "v1",
+    ...more,
+    resources: [{ id: "a.jpg", url: "https://example.com/a.jpg", ...resource }],
+  };
 }
 
 export function parse(manifest: unknown, limits: Partial<ManifestLimits> = {}): ParsedManifest {

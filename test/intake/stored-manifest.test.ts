@@ -17,7 +17,11 @@ test("the manifest object is the manifest and names its job", () => {
 });
 
 test("what the manifest does not have is not in its object either", () => {
-  expect(Object.keys(JSON.parse(store(parse(manifestWith({})))))).toEqual(["manifest_version", "fetchbox", "resources"]);
+  expect(Object.keys(JSON.parse(store(parse(manifestWith({})))))).toEqual([
+    "manifest_version",
+    "fetchbox",
+    "resources",
+  ]);
 });
 
 test("metadata is stored byte for byte, its names and numbers included", () => {

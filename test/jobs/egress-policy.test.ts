@@ -104,7 +104,9 @@ test("every block that the IANA registries do not call globally reachable is den
   }
   for (const block of await corpusLines("ip-ranges/antissrf-recommendedV1.txt")) {
     // Globally reachable by the registry: AS112 and AMT anycast; and NAT64, see above.
-    if (["192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24", "2620:4f:8000::/48", "64:ff9b::/96"].includes(block)) {
+    if (
+      ["192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24", "2620:4f:8000::/48", "64:ff9b::/96"].includes(block)
+    ) {
       continue;
     }
     for (const address of endsOf(block)) expect([block, address, closed.denies(address)]).not.toContain(undefined);
@@ -127,12 +129,14 @@ function endsOf(block: string): string[] {
 function expand(ip: string): number[] {
   const [head = "", tail = ""] = ip.split("::");
   const read = (side: string) => (side === "" ? [] : side.split(":").map((group) => Number.parseInt(group, 16)));
-  const zeros = new Array<number>(8).fill(0).slice(read(head).length + read(tail).length);
+  const zeros = [0, 0, 0, 0, 0, 0, 0, 0].slice(read(head).length + read(tail).length);
   return [...read(head), ...zeros, ...read(tail)];
 }
 
 describe("allow_private", () => {
-  const open = createEgressPolicy({ allowPrivate: ["10.1.0.0/16", "127.0.0.1/32", "fd00::/8", "::ffff:192.168.0.0/120"] });
+  const open = createEgressPolicy({
+    allowPrivate: ["10.1.0.0/16", "127.0.0.1/32", "fd00::/8", "::ffff:192.168.0.0/120"],
+  });
 
   test.each([["10.1.2.3"], ["127.0.0.1"], ["::ffff:10.1.2.3"], ["64:ff9b::10.1.2.3"], ["fd12::1"], ["192.168.0.9"]])(
     "opens %s",
@@ -144,9 +148,17 @@ describe("allow_private", () => {
     (ip) => expect(open.denies(ip, 80)).toBeString(),
   );
 
-  test.each([["10.0.0.0"], ["10.0.0.0/33"], ["x/8"], ["10.0.0.0/"], ["10.0.0.0/8/8"], ["::/129"], ["10.0.0.0/-1"], [""]])(
-    "refuses %j as no network",
-    (cidr) => expect(() => createEgressPolicy({ allowPrivate: [cidr] })).toThrow("is no network"),
+  test.each([
+    ["10.0.0.0"],
+    ["10.0.0.0/33"],
+    ["x/8"],
+    ["10.0.0.0/"],
+    ["10.0.0.0/8/8"],
+    ["::/129"],
+    ["10.0.0.0/-1"],
+    [""],
+  ])("refuses %j as no network", (cidr) =>
+    expect(() => createEgressPolicy({ allowPrivate: [cidr] })).toThrow("is no network"),
   );
 
   test("can open everything but what FetchBox listens on", () => {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { headerNameProblem, headerValueProblem, isSensitiveHeader } from "../../src/jobs/request-header.ts";
 
 test("every header that passes is one that fetch sends as it is", async () => {
-  await using server = Bun.serve({
+  using server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     fetch: (request) => Response.json(request.headers.get("x-test")),

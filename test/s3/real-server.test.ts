@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Failure } from "../../src/jobs/failure.ts";
+import type { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectStore } from "../../src/jobs/object-store.ts";
 import { createS3Store } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";

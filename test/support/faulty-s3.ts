@@ -46,6 +46,14 @@ export async function startFaultyS3(): Promise<FaultyS3> {
     serve(socket);
   });
 
+  function begin(head: string) {
+    const call = parseHead(head);
+    calls.push(call);
+    const fault = api.faultFor(call);
+    for (const resolve of waiting) resolve(call);
+    return { call, fault, pieces: [], missing: Number(call.headers.get("content-length") ?? "0") };
+  }
+
   function serve(socket: Socket): void {
     let unread: Buffer = Buffer.alloc(0);
     let current: { call: S3Call; fault: Fault | undefined; pieces: Buffer[]; missing: number } | undefined;
@@ -70,14 +78,6 @@ export async function startFaultyS3(): Promise<FaultyS3> {
         finish();
       }
     });
-
-    function begin(head: string) {
-      const call = parseHead(head);
-      calls.push(call);
-      const fault = api.faultFor(call);
-      for (const resolve of waiting) resolve(call);
-      return { call, fault, pieces: [], missing: Number(call.headers.get("content-length") ?? "0") };
-    }
 
     function finish(): void {
       if (current === undefined) return;
@@ -145,6 +145,7 @@ function parseHead(head: string): S3Call {
   );
   return {
     method,
+    path: url.pathname,
     key: decodeURIComponent(url.pathname.split("/").slice(2).join("/")),
     query: url.searchParams,
     headers,

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 
 export interface S3Call {
   readonly method: string;
+  /** As it came, without the query. */
+  readonly path: string;
   /** Without the bucket; empty for requests to the bucket itself. */
   readonly key: string;
   readonly query: URLSearchParams;

@@ -77,12 +77,24 @@ export async function makeS3Harness(server: S3Server): Promise<ObjectStoreHarnes
 /** The body of a GET, signed by curl. */
 export async function curl(server: S3Server, path: string): Promise<Uint8Array> {
   const { accessKeyId, secretAccessKey } = server.credentials;
-  const options = [
-    "--silent",
-    ...["--noproxy", "*", "--max-time", "20", "--path-as-is", "--aws-sigv4", "aws:amz:us-east-1:s3"],
-    ...["--user", `${accessKeyId}:${secretAccessKey}`, "--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"],
-  ];
-  return Bun.$`curl ${options} ${server.endpoint}${path}`.quiet().then(({ stdout }) => stdout);
+  const config = `
+    silent
+    path-as-is
+    noproxy = "*"
+    max-time = 20
+    aws-sigv4 = "aws:amz:us-east-1:s3"
+    user = "${accessKeyId}:${secretAccessKey}"
+    header = "x-amz-content-sha256: UNSIGNED-PAYLOAD"
+    url = "${server.endpoint}${path}"
+  `;
+  const process = Bun.spawn(["curl", "--config", "-"], {
+    stdin: Buffer.from(config),
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const [body, status] = await Promise.all([process.stdout.bytes(), process.exited]);
+  if (status !== 0) throw new Error(`curl failed with ${status}`);
+  return body;
 }
 
 function keysIn(prefix: string) {

@@ -38,7 +38,7 @@ export function logEntriesOf({ kind }: Event): LogEntry[] {
       const fields = { task_id: task, code, error: message, attempts };
       return [
         { level: "warn", message: "attempt failed", resourceId, fields },
-        { level: "error", message: "resource failed for good; it lies in the dead letters", resourceId, fields },
+        { level: "error", message: "resource failed for good", resourceId, fields },
       ];
     }
     case "jobFinished":

@@ -1,0 +1,67 @@
+/**
+ * Everything that must hold before a change lands: format, lint, types, generated code fresh, the binary builds, all
+ * tests pass. `bun run check` ends with `N passed, N failed, N skipped` and exits 1 if anything is wrong.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { $ } from "bun";
+import { testServer } from "./test-s3/test-server.ts";
+
+const STEPS: readonly (readonly [string, readonly string[]])[] = [
+  ["format", ["biome", "check", "."]],
+  ["lint", ["oxlint", "--type-aware", "--deny-warnings", "src", "test", "scripts", "config"]],
+  ["types", ["tsc", "--noEmit"]],
+  ["proto", ["buf", "lint"]],
+];
+
+for (const [name, command] of STEPS) {
+  await step(name, () => $`${command}`.quiet().nothrow());
+}
+await step("generated code", generatedIsFresh);
+await step("build", () => $`${process.execPath} scripts/build.ts`.quiet().nothrow());
+process.exit(await test());
+
+async function step(
+  name: string,
+  run: () => Promise<{ exitCode: number; stdout: Buffer; stderr: Buffer }>,
+): Promise<void> {
+  const startedAt = performance.now();
+  const { exitCode, stdout, stderr } = await run();
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(`${exitCode === 0 ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
+  if (exitCode === 0) return;
+  process.stdout.write(stdout);
+  process.stderr.write(stderr);
+  process.exit(1);
+}
+
+/** What lies in src/gen is what buf makes of proto/ now. */
+async function generatedIsFresh() {
+  const folder = await mkdtemp(join(tmpdir(), "fetchbox-gen-"));
+  try {
+    await $`buf generate --output ${folder}`.quiet();
+    return await $`diff -r ${folder}/src/gen src/gen`.quiet().nothrow();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function test(): Promise<number> {
+  await using server = await testServer();
+  if (server.reason !== undefined) console.log(`S3 tests are skipped: ${server.reason}`);
+  const run = Bun.spawn([process.execPath, "test"], {
+    env: { ...process.env, ...server.env },
+    stdout: "inherit",
+    stderr: "pipe",
+  });
+  let summary = "";
+  for await (const text of run.stderr.pipeThrough(new TextDecoderStream())) {
+    process.stderr.write(text);
+    summary = (summary + text).slice(-4000);
+  }
+  const code = await run.exited;
+  const count = (what: string) => Number(new RegExp(`^\\s*(\\d+) ${what}$`, "m").exec(summary)?.[1] ?? 0);
+  console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
+  return code;
+}

@@ -1,0 +1,103 @@
+import { expect, test } from "bun:test";
+import { isLoopbackCaller } from "../../src/api/accepted-host.ts";
+import { parseAccessToken } from "../../src/config/access-token.ts";
+import { startTestApi } from "./running-api.ts";
+
+const auth = {
+  mode: "token",
+  tokens: ["operator:OPERATOR-SECRET", "submit:SUBMIT-SECRET", "submit:BOTH", "operator:BOTH"].map(parseAccessToken),
+} as const;
+
+const JOB = "/operators/jobs/019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
+const OPEN = ["/health/live", "/health/ready"];
+const SUBMITTERS = ["/operators/jobs", JOB, `${JOB}/resources`, `${JOB}/logs`];
+const OPERATORS = ["/operators/dlq", "/operators/dlq/1", "/operators/health", "/metrics", "/swagger", "/swagger/json"];
+
+function bearer(token: string): RequestInit {
+  return { headers: { authorization: `Bearer ${token}` } };
+}
+
+test("health stays open to everybody", async () => {
+  await using api = await startTestApi({ auth });
+  for (const path of OPEN) expect((await api.fetch(path)).status).toBe(200);
+});
+
+test.each([
+  "",
+  "Bearer",
+  "Bearer ",
+  "Bearer WRONG",
+  "Basic OPERATOR-SECRET",
+  "OPERATOR-SECRET",
+  "Bearer OPERATOR-SECRET x",
+])("the authorization %p opens nothing", async (authorization) => {
+  await using api = await startTestApi({ auth });
+  for (const path of [...SUBMITTERS, ...OPERATORS]) {
+    const response = await api.fetch(path, { headers: { authorization } });
+    expect([path, response.status]).toEqual([path, 401]);
+    expect(response.headers.get("www-authenticate")).toStartWith('Bearer realm="fetchbox"');
+    expect(await response.text()).not.toContain("SECRET");
+  }
+  expect((await api.error("/jobs", 401, { method: "POST", headers: { authorization } })).code).toBe("UNAUTHORIZED");
+});
+
+test("a submit token submits and reads jobs, and nothing else", async () => {
+  await using api = await startTestApi({ auth });
+  for (const path of SUBMITTERS) expect((await api.fetch(path, bearer("SUBMIT-SECRET"))).status).not.toBe(401);
+  expect((await api.fetch("/operators/jobs", bearer("SUBMIT-SECRET"))).status).toBe(200);
+  expect((await api.error("/jobs", 415, { method: "POST", ...bearer("SUBMIT-SECRET") })).code).not.toBe("FORBIDDEN");
+  for (const path of OPERATORS) {
+    expect((await api.error(path, 403, bearer("SUBMIT-SECRET"))).code).toBe("FORBIDDEN");
+  }
+});
+
+test.each(["OPERATOR-SECRET", "BOTH"])("the operator token %s does all", async (token) => {
+  await using api = await startTestApi({ auth });
+  for (const path of [...SUBMITTERS, ...OPERATORS]) {
+    expect([200, 404]).toContain((await api.fetch(path, bearer(token))).status);
+  }
+});
+
+test("the scheme may be written in any case", async () => {
+  await using api = await startTestApi({ auth });
+  expect((await api.fetch("/metrics", { headers: { authorization: "bEARER OPERATOR-SECRET" } })).status).toBe(200);
+});
+
+test("nothing is read of a body before its sender is known", async () => {
+  await using api = await startTestApi({ auth });
+  await api.error("/jobs", 401, { method: "POST", headers: { "content-type": "application/json" }, body: "{" });
+  expect(api.submissions).toHaveLength(0);
+});
+
+test("without tokens, or where the mode says so, everything is open", async () => {
+  for (const open of [
+    { mode: "token", tokens: [] },
+    { ...auth, mode: "none" },
+  ] as const) {
+    await using api = await startTestApi({ auth: open });
+    for (const path of ["/operators/dlq", "/metrics"]) expect((await api.fetch(path)).status).toBe(200);
+  }
+});
+
+test("tokens are in no log line", async () => {
+  await using api = await startTestApi({ auth });
+  await api.fetch("/metrics", bearer("OPERATOR-SECRET"));
+  await api.fetch("/metrics", bearer("GUESSED"));
+  expect(JSON.stringify(api.lines)).not.toMatch(/SECRET|GUESSED/);
+});
+
+test("a loopback service is called by an address or localhost, not by a name that resolves to it", () => {
+  for (const host of ["127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST:1", "a.localhost", "192.168.1.4"]) {
+    expect([host, isLoopbackCaller(host)]).toEqual([host, true]);
+  }
+  for (const host of [
+    "evil.example",
+    "evil.example:8080",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "",
+    "::1.x",
+  ]) {
+    expect([host, isLoopbackCaller(host)]).toEqual([host, false]);
+  }
+});

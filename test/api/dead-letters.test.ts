@@ -1,0 +1,124 @@
+import { expect, test } from "bun:test";
+import { failedForGood, startTestApi, type TestApi, tryAgain } from "./running-api.ts";
+
+async function fail(api: TestApi, status: number): Promise<void> {
+  for (const claimed of await api.claim(10)) await api.settle(claimed, failedForGood(claimed, api.now, status));
+}
+
+async function listed(api: TestApi, query: string): Promise<string[][]> {
+  const pages: string[][] = [];
+  let cursor: string | null = "";
+  while (cursor !== null) {
+    const page: { entries: { url: string }[]; next_cursor: string | null } = await api.get(
+      "DeadLetterList",
+      `/operators/dlq?${query}${cursor === "" ? "" : `&cursor=${cursor}`}`,
+    );
+    pages.push(page.entries.map(({ url }) => url));
+    cursor = page.next_cursor;
+  }
+  return pages;
+}
+
+/** Three dead letters, a second apart: two of a job for a.example, one of another for b.example:81. */
+async function threeLetters(api: TestApi): Promise<[string, string]> {
+  const first = await api.submit(2, { url: "https://joe:PASSWORD@a.example/" });
+  await fail(api, 404);
+  api.now += 1000;
+  const second = await api.submit(1, { jobType: "gallery", tenant: "t1", url: "http://b.example:81/" });
+  await fail(api, 410);
+  return [first, second];
+}
+
+const A0 = "https://a.example/r0";
+const A1 = "https://a.example/r1";
+const B0 = "http://b.example:81/r0";
+
+test("dead letters are listed newest first, page by page, each once", async () => {
+  await using api = await startTestApi();
+  await threeLetters(api);
+  expect(await listed(api, "")).toEqual([[B0, A1, A0]]);
+  expect(await listed(api, "limit=2")).toEqual([[B0, A1], [A0]]);
+  expect(await listed(api, "limit=1")).toEqual([[B0], [A1], [A0]]);
+});
+
+test("dead letters are filtered by each of their properties", async () => {
+  await using api = await startTestApi();
+  const [first, second] = await threeLetters(api);
+  const filters: [string, string[]][] = [
+    ["code=DOWNLOAD_HTTP_404", [A1, A0]],
+    ["host=a.example", [A1, A0]],
+    ["host=B.example:81", [B0]],
+    ["host=b.example", []],
+    [`job_id=${first}`, [A1, A0]],
+    [`job_id=${second.toUpperCase()}`, [B0]],
+    ["job_type=gallery", [B0]],
+    ["tenant=default", [A1, A0]],
+    ["since=2026-11-23T12:00:01Z", [B0]],
+    ["since=2026-11-23T13:00:01%2B01:00", [B0]],
+    ["since=2026-11-23T13:00:01+01:00", [B0]],
+    ["until=2026-11-23T12:00:01.000Z", [A1, A0]],
+    ["since=2026-11-23T12:00:00Z&until=2026-11-23T12:00:02Z&tenant=t1", [B0]],
+  ];
+  for (const [filter, urls] of filters) expect([filter, await listed(api, filter)]).toEqual([filter, [urls]]);
+  expect(await listed(api, "limit=1&code=DOWNLOAD_HTTP_404")).toEqual([[A1], [A0]]);
+});
+
+test("a dead letter tells its cause and every attempt, with time, duration and proxy", async () => {
+  await using api = await startTestApi();
+  const id = await api.submit(1);
+  const [claimed] = await api.claim(1);
+  if (claimed === undefined) throw new Error("a task was expected");
+  await api.settle(claimed, tryAgain(api.now));
+  api.now += 1000;
+  await fail(api, 404);
+  const attempt = { duration_ms: 12, proxy: "http://proxy:8080/" };
+  expect(await api.get("DeadLetterDetail", `/operators/dlq/${claimed.id}`)).toEqual({
+    task_id: claimed.id,
+    job_id: id,
+    job_type: "default",
+    tenant: "default",
+    resource_id: "r0",
+    url: A0,
+    failure_code: "DOWNLOAD_HTTP_404",
+    failure_message: "the origin answered 404",
+    attempts: 2,
+    failed_at: "2026-11-23T12:00:01.000Z",
+    history: [
+      {
+        ...attempt,
+        started_at: "2026-11-23T12:00:00.000Z",
+        code: "DOWNLOAD_HTTP_502",
+        message: "the origin answered 502",
+        http_status: 502,
+      },
+      {
+        ...attempt,
+        started_at: "2026-11-23T12:00:01.000Z",
+        code: "DOWNLOAD_HTTP_404",
+        message: "the origin answered 404",
+        http_status: 404,
+      },
+    ],
+  });
+});
+
+test("what is no dead letter is not found", async () => {
+  await using api = await startTestApi();
+  for (const id of ["1", "0", "-1", "1.5", "x", "99999999999999999999", "0x1"]) {
+    expect((await api.error(`/operators/dlq/${id}`, 404)).code).toBe("DLQ_ENTRY_NOT_FOUND");
+  }
+});
+
+test.each([
+  "code=a b",
+  "host=",
+  "job_id=1",
+  "job_type=A",
+  "since=yesterday",
+  "until=2026-13-01T00:00:00Z",
+  "since=2026-11-23",
+])("the filter %s is refused", async (filter) => {
+  await using api = await startTestApi();
+  const { details } = await api.error(`/operators/dlq?${filter}`, 400);
+  expect(details.map(({ path }) => path)).toEqual([`/query/${filter.split("=")[0]}`]);
+});

@@ -1,0 +1,106 @@
+import { expect, test } from "bun:test";
+import { connect } from "node:net";
+import { startTestApi } from "./running-api.ts";
+
+test("an unknown path is answered with 404 in the one shape", async () => {
+  await using api = await startTestApi();
+  for (const path of ["/", "/nope", "/jobs/", "/operators/jobs/a/b/c", "/operators/jobs/", "/swagger/../x"]) {
+    expect((await api.error(path, 404)).code).toBe("NOT_FOUND");
+  }
+});
+
+test.each([
+  ["DELETE", "/jobs", "POST"],
+  ["GET", "/jobs", "POST"],
+  ["POST", "/operators/jobs", "GET, HEAD"],
+  ["PUT", "/operators/jobs/019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00/logs", "GET, HEAD"],
+  ["PATCH", "/operators/dlq/1?x=1", "GET, HEAD"],
+  ["OPTIONS", "/health/live", "GET, HEAD"],
+])("%s %s is answered with 405 and what is allowed", async (method, path, allow) => {
+  await using api = await startTestApi();
+  const response = await api.fetch(path, { method });
+  expect([response.status, response.headers.get("allow")]).toEqual([405, allow]);
+  expect(await response.json()).toMatchObject({ code: "METHOD_NOT_ALLOWED", details: [] });
+});
+
+test("HEAD is answered like GET, without the body", async () => {
+  await using api = await startTestApi();
+  const head = await api.fetch("/operators/jobs", { method: "HEAD" });
+  expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "30", ""]);
+  expect((await api.fetch("/operators/jobs/none", { method: "HEAD" })).status).toBe(404);
+});
+
+test("a client's request id comes back and is logged", async () => {
+  await using api = await startTestApi();
+  const response = await api.fetch("/health/live", { headers: { "x-request-id": "abc-1" } });
+  expect(response.headers.get("x-request-id")).toBe("abc-1");
+  expect(api.lines.at(-1)).toMatchObject({ request_id: "abc-1", route: "/health/live", method: "GET", status: 200 });
+});
+
+test.each(["a b", "x".repeat(129), "ä"])("the request id %p is replaced", async (id) => {
+  await using api = await startTestApi();
+  const response = await api.fetch("/health/live", { headers: { "x-request-id": id } });
+  expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test("no answer is cached, sniffed or framed", async () => {
+  await using api = await startTestApi();
+  for (const path of ["/operators/jobs", "/nope", "/health/live", "/metrics"]) {
+    const { headers } = await api.fetch(path);
+    expect(headers.get("cache-control")).toBe("no-store");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
+  }
+});
+
+test("a short host does not hide the path", async () => {
+  await using api = await startTestApi();
+  const socket = connect(api.port, "127.0.0.1");
+  socket.write("GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  let answer = "";
+  for await (const chunk of socket) answer += String(chunk);
+  expect(answer).toStartWith("HTTP/1.1 200 ");
+});
+
+test("a host that is not accepted is refused on every path", async () => {
+  await using api = await startTestApi({ isAcceptedHost: (host) => !host.startsWith("evil") });
+  const headers = { host: "evil.example" };
+  expect((await api.error("/operators/jobs", 403, { headers })).code).toBe("FORBIDDEN");
+  expect((await api.error("/nope", 403, { headers })).code).toBe("FORBIDDEN");
+  expect((await api.fetch("/operators/jobs")).status).toBe(200);
+});
+
+test("an answer repeats at most 100 characters of what was sent", async () => {
+  await using api = await startTestApi();
+  const long = "z".repeat(5000);
+  for (const path of [`/operators/jobs?${long}=1`, `/operators/jobs?status=${long}`, `/operators/jobs/${long}`]) {
+    const response = await api.fetch(path);
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(await response.text()).not.toContain("z".repeat(101));
+  }
+});
+
+test("requests are counted by route, not by path", async () => {
+  await using api = await startTestApi();
+  await api.fetch("/operators/jobs/some-job");
+  await api.fetch("/made-up");
+  const text = await (await api.fetch("/metrics")).text();
+  expect(text).toContain('fetchbox_http_requests_total{route="/operators/jobs/:job_id",method="GET",status="404"} 1');
+  expect(text).toContain('fetchbox_http_requests_total{route="unmatched",method="GET",status="404"} 1');
+  expect(text).not.toContain("made-up");
+});
+
+test("a submission is logged at info with its job, reading at debug", async () => {
+  await using api = await startTestApi();
+  const job = await api.submit(1);
+  expect(api.lines.at(-1)).toMatchObject({ level: "info", route: "/jobs", status: 202, job_id: job });
+  await api.fetch("/operators/jobs");
+  expect(api.lines.at(-1)?.level).toBe("debug");
+});
+
+test("two servers cannot share one port", async () => {
+  await using api = await startTestApi();
+  expect(() =>
+    Bun.serve({ hostname: "127.0.0.1", port: api.port, reusePort: true, fetch: () => new Response() }),
+  ).toThrow();
+});

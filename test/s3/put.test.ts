@@ -1,0 +1,79 @@
+import { describe, expect, test } from "bun:test";
+import { startFaultyS3 } from "../support/faulty-s3.ts";
+import { failFirst, isPut, MIB, put, storeOn } from "../support/faulty-store.ts";
+import { digest, pattern } from "../support/pattern.ts";
+import { failureOf } from "../support/rejection.ts";
+
+describe("a put", () => {
+  test("to a closed port is UPLOAD_UNAVAILABLE", async () => {
+    const s3 = await startFaultyS3();
+    await s3[Symbol.asyncDispose]();
+    const failure = await failureOf(put(storeOn(s3.endpoint)));
+    expect(failure.code).toBe("UPLOAD_UNAVAILABLE");
+    expect(failure.message).toContain("ECONNREFUSED");
+  });
+
+  test("survives two resets and a moment's overload, with longer and longer breaks", async () => {
+    await using s3 = await startFaultyS3();
+    const breaks: number[] = [];
+    const store = storeOn(s3.endpoint, { wait: async (ms) => void breaks.push(ms) });
+    failFirst(s3, 2, isPut, { kind: "reset" });
+    await put(store);
+    failFirst(s3, 1, isPut, { kind: "answer", status: 503 });
+    await put(store);
+    expect(digest(s3.objects.get("a/b")?.body)).toBe(digest(pattern(100)));
+    expect(breaks.at(-1)).toBe(100);
+  });
+
+  test("that gets no answer is UPLOAD_TIMEOUT, and its connection is closed", async () => {
+    await using s3 = await startFaultyS3();
+    for (const bytes of [100, 3 * MIB]) {
+      s3.faultFor = () => ({ kind: "hang" });
+      const failure = await failureOf(put(storeOn(s3.endpoint, { timeoutMs: 30 }), bytes));
+      expect(failure.code).toBe("UPLOAD_TIMEOUT");
+      expect(failure.message).toContain("30 ms");
+      await s3.idle();
+    }
+  });
+
+  test("that hangs ends with the reason of its signal at once, and its connection is closed", async () => {
+    await using s3 = await startFaultyS3();
+    s3.faultFor = () => ({ kind: "hang" });
+    const controller = new AbortController();
+    const arrived = s3.arrival(isPut);
+    const attempt = put(storeOn(s3.endpoint), 100, controller.signal).catch((error: unknown) => error);
+    await arrived;
+    const reason = new Error("shutting down");
+    controller.abort(reason);
+    expect(await attempt).toBe(reason);
+    await s3.idle();
+  });
+
+  test("waits where 24 are under way, goes when one ends, and leaves the line when it is aborted", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    s3.faultFor = () => ({ kind: "hang" });
+    const controllers = Array.from({ length: 24 }, () => new AbortController());
+    const hanging = controllers.map((controller) => put(store, 1, controller.signal).catch(() => "aborted"));
+    while (s3.calls.length < 24) await s3.arrival(isPut);
+    s3.faultFor = () => undefined;
+    const impatient = new AbortController();
+    const leaving = put(store, 1, impatient.signal).catch((error: unknown) => error);
+    const waiting = put(store, 2);
+    impatient.abort("no patience");
+    expect(await leaving).toBe("no patience");
+    expect(s3.calls).toHaveLength(24);
+    controllers[0]?.abort();
+    expect((await waiting).bytes).toBe(2);
+    for (const controller of controllers) controller.abort();
+    await Promise.all(hanging);
+    for (let i = 0; i < 30; i++) await put(store);
+  });
+
+  test("of a long body arrives whole, on a connection of its own", async () => {
+    await using s3 = await startFaultyS3();
+    await put(storeOn(s3.endpoint), 5 * MIB + 1);
+    expect(digest(s3.objects.get("a/b")?.body)).toBe(digest(pattern(5 * MIB + 1)));
+    expect(s3.calls[0]?.headers.get("transfer-encoding")).toBeNull();
+  });
+});

@@ -1,0 +1,56 @@
+import { describe, expect, test } from "bun:test";
+import { startFaultyS3 } from "../support/faulty-s3.ts";
+import { MIB, never, put, REF, storeOn } from "../support/faulty-store.ts";
+import { failureOf, rejectionOf } from "../support/rejection.ts";
+
+describe("a read", () => {
+  test("of a body that is cut off fails, and is not taken for the whole", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    await put(store, MIB);
+    s3.faultFor = () => ({ kind: "cut" });
+    const stream = await store.read(REF, never);
+    expect((await failureOf(new Response(stream).bytes())).code).toBe("UPLOAD_UNAVAILABLE");
+  });
+
+  test("ends with the reason of its signal", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    await put(store, 20 * MIB);
+    const controller = new AbortController();
+    const reader = (await store.read(REF, controller.signal))?.getReader();
+    await reader?.read();
+    const reason = new Error("cancelled");
+    controller.abort(reason);
+    const rest = (async () => {
+      while ((await reader?.read())?.done === false);
+    })();
+    expect(await rejectionOf(rest)).toBe(reason);
+  });
+});
+
+describe("a check", () => {
+  test("tells a missing bucket from one that is forbidden", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    await store.check("artifacts", never);
+    s3.faultFor = () => ({ kind: "answer", status: 404 });
+    expect((await failureOf(store.check("artifacts", never))).code).toBe("UPLOAD_NO_SUCH_BUCKET");
+    s3.faultFor = () => ({ kind: "answer", status: 403 });
+    expect((await failureOf(store.check("artifacts", never))).code).toBe("UPLOAD_ACCESS_DENIED");
+  });
+});
+
+test("virtual addressing puts the bucket into the host, path addressing into the path", async () => {
+  await using s3 = await startFaultyS3();
+  const endpoint = s3.endpoint.replace("127.0.0.1", "localhost");
+  const host = new URL(endpoint).host;
+  await put(storeOn(endpoint));
+  expect([s3.calls.at(-1)?.headers.get("host"), s3.calls.at(-1)?.path]).toEqual([host, "/artifacts/a/b"]);
+  await put(storeOn(endpoint, { addressing: "virtual" }));
+  expect([s3.calls.at(-1)?.headers.get("host"), s3.calls.at(-1)?.path]).toEqual([`artifacts.${host}`, "/a/b"]);
+});
+
+test("objects are named by s3 URLs", () => {
+  expect(storeOn("http://127.0.0.1:1").urlOf({ bucket: "b", key: "x/y z" })).toBe("s3://b/x/y z");
+});

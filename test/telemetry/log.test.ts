@@ -1,0 +1,95 @@
+import { expect, test } from "bun:test";
+import { resolve } from "node:path";
+import { createLog, type LogOptions } from "../../src/telemetry/log.ts";
+
+function recorded(options: Partial<LogOptions> & { isTerminal?: boolean } = {}) {
+  const lines: string[] = [];
+  const { isTerminal = false, ...rest } = options;
+  const log = createLog({
+    level: "info",
+    format: "json",
+    ...rest,
+    destination: { write: (line) => void lines.push(line), isTerminal },
+  });
+  return { log, lines };
+}
+
+test("a line is JSON with an ISO time, the level's name and the fields", () => {
+  const { log, lines } = recorded();
+  log.warn({ job_id: "j", task_id: 7 }, "careful");
+  const { time, ...line } = JSON.parse(lines[0] ?? "");
+  expect(line).toEqual({ level: "warn", job_id: "j", task_id: 7, msg: "careful" });
+  expect(new Date(time).toISOString()).toBe(time);
+  expect(lines[0]).toEndWith("}\n");
+});
+
+test("what is below the level is not written", () => {
+  const { log, lines } = recorded({ level: "warn" });
+  log.info("no");
+  log.error("yes");
+  expect(lines).toHaveLength(1);
+});
+
+test("secret headers and tokens are masked, in the line and one level below, in both spellings", () => {
+  const { log, lines } = recorded();
+  const secrets = { Authorization: "S1", cookie: "S2", "X-Api-Key": "S3", "set-cookie": "S4", token: "S5" };
+  log.info({ headers: secrets, ...secrets, "Proxy-Authorization": "S6" }, "request");
+  expect(lines[0]).not.toMatch(/S\d/);
+  expect(lines[0]).toContain('"token":"***"');
+});
+
+test("an error is written with its cause", () => {
+  const { log, lines } = recorded();
+  log.error({ err: new Error("outer", { cause: new Error("inner") }) }, "failed");
+  expect(JSON.parse(lines[0] ?? "").err.message).toBe("outer: inner");
+});
+
+test("on a terminal the log is readable and coloured, elsewhere JSON", () => {
+  const escape = String.fromCharCode(27);
+  const terminal = recorded({ format: "auto", isTerminal: true });
+  const pipe = recorded({ format: "auto" });
+  const file = recorded({ format: "pretty" });
+  for (const { log } of [terminal, pipe, file]) log.info({ job_id: "j" }, "hello");
+  expect(terminal.lines.join("")).toContain("hello");
+  expect(terminal.lines.join("")).toContain(escape);
+  expect(pipe.lines[0]).toStartWith('{"level":"info"');
+  expect(file.lines[0]).toMatch(/INFO: hello\n\s+job_id: "j"/);
+  expect(file.lines[0]).not.toContain(escape);
+});
+
+const SCRIPT = `
+  const { createLog } = await import(${JSON.stringify(resolve("src/telemetry/log.ts"))});
+  const log = createLog({ level: "info", format: process.env.FORMAT });
+  for (let line = 0; line < 5000; line++) log.info({ line }, "x".repeat(100));
+  process.stderr.write("still here");
+  process.kill(process.pid, "SIGKILL");
+`;
+
+test.each(["json", "pretty"])("a killed process has lost no %s line", async (format) => {
+  const child = Bun.spawn([process.execPath, "-e", SCRIPT], {
+    env: { ...process.env, FORMAT: format },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const output = await new Response(child.stdout).text();
+  expect(await child.exited).not.toBe(0);
+  expect(output.split("\n").filter((line) => line.includes("x".repeat(100)))).toHaveLength(5000);
+});
+
+test.each(["head -c 100", "true"])("a reader that goes away (%s) does not end the process", async (reader) => {
+  const child = Bun.spawn(["sh", "-c", `"$BUN" -e "$SCRIPT" | ${reader} >/dev/null`], {
+    env: { ...process.env, FORMAT: "json", BUN: process.execPath, SCRIPT },
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  expect(await new Response(child.stderr).text()).toContain("still here");
+});
+
+test("a full disk does not end the process", async () => {
+  const child = Bun.spawn(["sh", "-c", `"$BUN" -e "$SCRIPT" >/dev/full`], {
+    env: { ...process.env, FORMAT: "json", BUN: process.execPath, SCRIPT },
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  expect(await new Response(child.stderr).text()).toContain("still here");
+});
