@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { NAME_PATTERN } from "../config/schema.ts";
 import { JOB_STATUSES } from "../jobs/job.ts";
 import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
@@ -12,6 +13,8 @@ import type { JobSnapshot, LogPage } from "./schemas.ts";
 import { isoTime, isoTimeOrNull } from "./iso-time.ts";
 
 const ERRORS_MAX = 100;
+/** So many snapshots with all their errors take some 15 ms; then others get their turn. */
+const JOBS_PER_TURN = 20;
 const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
 export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
 
@@ -50,11 +53,16 @@ function listJobs(ledger: Ledger): Endpoint {
       limit: integer(LIST_LIMIT, "Most jobs on the page."),
       cursor: cursorParameter("jobs"),
     },
-    answer: (_call, { status, job_type, tenant, limit, cursor }) => {
+    answer: async (_call, { status, job_type, tenant, limit, cursor }) => {
       const filter = { status, jobType: job_type, tenant };
       const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
-      return json({ jobs: page.map((job) => snapshotOf(ledger, job)), next_cursor });
+      const jobs: JobSnapshot[] = [];
+      for (const job of page) {
+        jobs.push(snapshotOf(ledger, job));
+        if (jobs.length % JOBS_PER_TURN === 0) await setImmediate();
+      }
+      return json({ jobs, next_cursor });
     },
   });
 }

@@ -31,7 +31,7 @@ async function mixedJob(api: TestApi): Promise<string> {
   return id;
 }
 
-const STATES = ["completed", "failed", "retrying", "running", "pending"];
+const STATES: ResourceRow["state"][] = ["completed", "failed", "retrying", "running", "pending"];
 
 test("each resource of a live job is listed once, in every state", async () => {
   await using api = await startTestApi();

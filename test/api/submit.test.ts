@@ -41,7 +41,7 @@ test("the answer to an earlier submission says so", async () => {
   expect([response.status, response.headers.get("idempotent-replayed")]).toEqual([202, "true"]);
 });
 
-const STATUSES: Record<IntakeErrorCode, number> = {
+const STATUSES = {
   INVALID_PAYLOAD: 400,
   UNAUTHORIZED: 401,
   FORBIDDEN: 403,
@@ -57,7 +57,7 @@ const STATUSES: Record<IntakeErrorCode, number> = {
   STORAGE_UNAVAILABLE: 503,
   SHUTTING_DOWN: 503,
   DISK_FULL: 507,
-};
+} satisfies Record<IntakeErrorCode, number>;
 
 test.each(Object.entries(STATUSES) as [IntakeErrorCode, number][])("%s is answered with %d", async (code, status) => {
   const details = [{ path: "/resources/0/url", message: "must be absolute" }];

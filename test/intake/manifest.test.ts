@@ -291,6 +291,7 @@ describe("headers", () => {
     [{ é: "x" }, "", "name 1: is not a header name (a token of RFC 9110)"],
     [{ ["a".repeat(129)]: "x" }, `/${"a".repeat(99)}…`, "name 1: must be named with at most 128 characters"],
     [{ "X-A": "1", "x-a": "1" }, "/x-a", "is there twice; letter case does not matter"],
+    [{ "x-a": "1", "X-A": "1" }, "/X-A", "is there twice; letter case does not matter"],
     [{ A: "a\r\nB: c" }, "/A", CONTROL],
     [{ A: "a\n" }, "/A", CONTROL],
     [{ A: "\u0000" }, "/A", CONTROL],

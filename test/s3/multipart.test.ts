@@ -4,7 +4,7 @@ import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { failFirst, isPut, never, open, PART, REF, storeOn, writeAll } from "../support/faulty-store.ts";
 import type { S3Call } from "../support/memory-s3.ts";
 import { digest, pattern } from "../support/pattern.ts";
-import { failureOf } from "../support/rejection.ts";
+import { failureOf, rejectionOf } from "../support/rejection.ts";
 
 const isCreation = (call: S3Call) => call.method === "POST" && call.query.has("uploads");
 const isCompletion = (call: S3Call) => call.method === "POST" && call.query.has("uploadId");
@@ -109,6 +109,19 @@ describe("an upload in parts", () => {
     await writeAll(upload, body);
     expect(told).toEqual(["", "upload-1"]);
     await upload.commit();
+  });
+
+  test("whose id cannot be recorded sends no part, stays failed, and leaves nothing", async () => {
+    await using s3 = await startFaultyS3();
+    const reason = new Error("queue.db is full");
+    const onOpen = ({ uploadId }: { uploadId: string }) =>
+      uploadId === "" ? Promise.resolve() : Promise.reject(reason);
+    const upload = await storeOn(s3.endpoint).open(REF, { contentType: "x/y", signal: never, onOpen });
+    expect(await rejectionOf(writeAll(upload, body))).toBe(reason);
+    expect(await rejectionOf(upload.write(body))).toBe(reason);
+    expect(await rejectionOf(upload.commit())).toBe(reason);
+    expect(s3.calls.filter(isPut)).toEqual([]);
+    expect(s3.uploads.size).toBe(0);
   });
 
   test("that fits into one part is a single PUT", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { getEventListeners } from "node:events";
 import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { failFirst, isPut, MIB, put, storeOn } from "../support/faulty-store.ts";
 import { digest, pattern } from "../support/pattern.ts";
@@ -49,6 +50,16 @@ describe("a put", () => {
     await s3.idle();
   });
 
+  test("leaves nothing behind on the signal it was given, however it ends", async () => {
+    await using s3 = await startFaultyS3();
+    const { signal } = new AbortController();
+    const store = storeOn(s3.endpoint, { timeoutMs: 20 });
+    await put(store, 100, signal);
+    s3.faultFor = () => ({ kind: "hang" });
+    await failureOf(put(store, 100, signal));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
   test("waits where 24 are under way, goes when one ends, and leaves the line when it is aborted", async () => {
     await using s3 = await startFaultyS3();
     const store = storeOn(s3.endpoint);
@@ -72,8 +83,12 @@ describe("a put", () => {
 
   test("of a long body arrives whole, on a connection of its own", async () => {
     await using s3 = await startFaultyS3();
-    await put(storeOn(s3.endpoint), 5 * MIB + 1);
+    const store = storeOn(s3.endpoint);
+    await put(store);
+    await put(store);
+    await put(store, 5 * MIB + 1);
     expect(digest(s3.objects.get("a/b")?.body)).toBe(digest(pattern(5 * MIB + 1)));
-    expect(s3.calls[0]?.headers.get("transfer-encoding")).toBeNull();
+    expect(s3.calls[2]?.headers.get("transfer-encoding")).toBeNull();
+    expect(s3.calls.map((call) => call.connection)).toEqual([1, 1, 2]);
   });
 });

@@ -29,6 +29,23 @@ describe("a read", () => {
   });
 });
 
+test("a read of a body that does not go on is UPLOAD_TIMEOUT", async () => {
+  await using s3 = await startFaultyS3();
+  const store = storeOn(s3.endpoint, { timeoutMs: 40 });
+  await put(store, MIB);
+  s3.faultFor = () => ({ kind: "pause" });
+  const stream = await store.read(REF, never);
+  expect((await failureOf(new Response(stream).bytes())).code).toBe("UPLOAD_TIMEOUT");
+});
+
+test("a redirect is not followed, since it would carry the signature elsewhere", async () => {
+  await using s3 = await startFaultyS3();
+  await using elsewhere = await startFaultyS3();
+  s3.faultFor = () => ({ kind: "answer", status: 307, location: `${elsewhere.endpoint}/artifacts/a/b` });
+  expect((await failureOf(storeOn(s3.endpoint).remove(REF, never))).code).toBe("UPLOAD_UNAVAILABLE");
+  expect(elsewhere.calls).toEqual([]);
+});
+
 describe("a check", () => {
   test("tells a missing bucket from one that is forbidden", async () => {
     await using s3 = await startFaultyS3();

@@ -4,15 +4,21 @@ import { createMemoryS3, type MemoryS3, type S3Call } from "./memory-s3.ts";
 /** What goes wrong with a request. */
 export type Fault =
   /** Another answer than the right one; `early` gives it before the body has been read. */
-  | { readonly kind: "answer"; readonly status: number; readonly body?: string; readonly early?: boolean }
+  | {
+      readonly kind: "answer";
+      readonly status: number;
+      readonly body?: string;
+      readonly early?: boolean;
+      readonly location?: string;
+    }
   /** Reads the request and never answers; `done` carries it out all the same. */
   | { readonly kind: "hang"; readonly done?: boolean }
   /** Reads no further than the head. */
   | { readonly kind: "stall" }
   /** Resets the connection once the request is read; `done` carries it out all the same: the answer got lost. */
   | { readonly kind: "reset"; readonly done?: boolean }
-  /** Answers rightly, but the connection ends in the middle of the body. */
-  | { readonly kind: "cut" };
+  /** Answers rightly, but the connection ends in the middle of the body; or only the bytes do. */
+  | { readonly kind: "cut" | "pause" };
 
 export interface FaultyS3 extends AsyncDisposable, MemoryS3 {
   readonly endpoint: string;
@@ -31,6 +37,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
   const memory = createMemoryS3();
   const calls: S3Call[] = [];
   const sockets = new Set<Socket>();
+  let connections = 0;
   const waiting = new Set<(call: S3Call) => void>();
   const onIdle = new Set<() => void>();
 
@@ -46,8 +53,8 @@ export async function startFaultyS3(): Promise<FaultyS3> {
     serve(socket);
   });
 
-  function begin(head: string) {
-    const call = parseHead(head);
+  function begin(head: string, connection: number) {
+    const call = parseHead(head, connection);
     calls.push(call);
     const fault = api.faultFor(call);
     for (const resolve of waiting) resolve(call);
@@ -55,6 +62,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
   }
 
   function serve(socket: Socket): void {
+    const connection = ++connections;
     let unread: Buffer = Buffer.alloc(0);
     let current: { call: S3Call; fault: Fault | undefined; pieces: Buffer[]; missing: number } | undefined;
 
@@ -64,7 +72,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
         if (current === undefined) {
           const end = unread.indexOf("\r\n\r\n");
           if (end < 0) return;
-          current = begin(unread.subarray(0, end).toString("latin1"));
+          current = begin(unread.subarray(0, end).toString("latin1"), connection);
           unread = unread.subarray(end + 4);
           if (current.fault?.kind === "stall") socket.pause();
           if (current.fault?.kind === "answer" && current.fault.early === true) finish();
@@ -85,7 +93,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
       current = undefined;
       if (fault?.kind === "hang") return void (fault.done === true && memory.handle(call, Buffer.concat(pieces)));
       if (fault?.kind === "answer") {
-        write(fault.status, fault.body ?? "", {});
+        write(fault.status, fault.body ?? "", fault.location === undefined ? {} : { Location: fault.location });
         if (fault.early === true) socket.end();
         return;
       }
@@ -93,20 +101,20 @@ export async function startFaultyS3(): Promise<FaultyS3> {
       const answer = memory.handle(call, Buffer.concat(pieces));
       if (fault?.kind === "reset") return void socket.resetAndDestroy();
       const isHead = call.method === "HEAD";
-      write(answer.status, isHead ? "" : answer.body, { ...answer.headers }, fault?.kind === "cut", answer.body.length);
+      write(answer.status, isHead ? "" : answer.body, { ...answer.headers }, fault?.kind, answer.body.length);
     }
 
     function write(
       status: number,
       body: string | Uint8Array,
       headers: Readonly<Record<string, string>>,
-      isCut = false,
+      fault?: Fault["kind"],
       length = body.length,
     ): void {
       const lines = Object.entries({ ...headers, "Content-Length": String(length) }).map(([n, v]) => `${n}: ${v}\r\n`);
       socket.write(`HTTP/1.1 ${status} Status\r\n${lines.join("")}\r\n`);
-      socket.write(isCut ? body.slice(0, body.length / 2) : body);
-      if (isCut) socket.end();
+      socket.write(fault === "cut" || fault === "pause" ? body.slice(0, body.length / 2) : body);
+      if (fault === "cut") socket.end();
     }
   }
 
@@ -136,7 +144,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
   return api;
 }
 
-function parseHead(head: string): S3Call {
+function parseHead(head: string, connection: number): S3Call {
   const [requestLine = "", ...lines] = head.split("\r\n");
   const [method = "", target = ""] = requestLine.split(" ");
   const url = new URL(target, "http://s3");
@@ -149,5 +157,6 @@ function parseHead(head: string): S3Call {
     key: decodeURIComponent(url.pathname.split("/").slice(2).join("/")),
     query: url.searchParams,
     headers,
+    connection,
   };
 }

@@ -8,6 +8,8 @@ export interface S3Call {
   readonly key: string;
   readonly query: URLSearchParams;
   readonly headers: Headers;
+  /** Number of the connection it came on. */
+  readonly connection: number;
 }
 
 export interface MemoryAnswer {
