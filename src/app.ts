@@ -17,8 +17,9 @@ import { openStores, type Stores } from "./sqlite/stores.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { createTaskReport } from "./telemetry/task-report.ts";
-import { allowedBuckets, loadHandlers } from "./wiring/handlers.ts";
 import { createDownloadService } from "./wiring/download-service.ts";
+import { createFinalize } from "./wiring/finalize.ts";
+import { allowedBuckets, loadHandlers } from "./wiring/handlers.ts";
 import { createHealth, Troubles } from "./wiring/health.ts";
 import { openObjectStore } from "./wiring/object-store.ts";
 import { ActiveDownloads } from "./worker/active-downloads.ts";
@@ -176,8 +177,10 @@ export async function createApp(config: Config, { log, clock, version }: AppDeps
   });
   const upkeep = new Upkeep(clock);
   const health = createHealth({ troubles, storageCheck, gate, phase: () => phase });
+  const finalize = createFinalize({ handlers, ledger: stores.ledger, log });
   queue.onFinished((job, status) => {
     log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, status }, `job ${status}`);
+    finalize(job, status);
   });
 
   return {

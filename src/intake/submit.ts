@@ -100,9 +100,21 @@ async function accept(
     deps.onAccepted(job, count);
     return answer;
   } catch (error) {
-    if (staged !== undefined) await deps.queue.unstage(staged).catch(() => {}); // start-up sweeps what stays
+    await takeBack(job, staged, storage, deps);
     throw intakeErrorOf(error);
   }
+}
+
+/** Leaves nothing of a job that was not accepted. What cannot be removed now is swept at start, or harms nobody. */
+async function takeBack(
+  job: NewJob,
+  staged: StagedJob | undefined,
+  storage: JobStorage,
+  deps: SubmitDeps,
+): Promise<void> {
+  if (staged !== undefined) await deps.queue.unstage(staged).catch(() => {});
+  // Under a shared prefix it may by now be another job's.
+  if (storage.manifest.key.includes(job.jobId)) await deps.store.remove(storage.manifest, deps.signal).catch(() => {});
 }
 
 function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {

@@ -1,0 +1,47 @@
+import type { JobReport } from "../intake/handler.ts";
+import type { RegisteredHandler } from "../intake/submit.ts";
+import type { JobHeader, JobStatus } from "../jobs/job.ts";
+import type { Ledger } from "../sqlite/ledger.ts";
+import type { Log } from "../telemetry/log.ts";
+
+export interface FinalizeDeps {
+  readonly handlers: ReadonlyMap<string, RegisteredHandler>;
+  readonly ledger: Ledger;
+  readonly log: Log;
+}
+
+const ERRORS_MAX = 100;
+
+/** Tells a job's handler, if it wants to know, that the job ended. What goes wrong there is logged and changes nothing. */
+export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: JobStatus) => void {
+  return (job, status) => {
+    const handler = deps.handlers.get(job.jobType)?.handler;
+    if (handler?.finalize === undefined) return;
+    const report = reportOf(job, status, deps.ledger);
+    if (report === undefined) return;
+    Promise.resolve()
+      .then(() => handler.finalize?.(report))
+      .catch((error: unknown) => {
+        deps.log.warn({ job_id: job.jobId, trace_id: job.traceId, err: error }, "the handler's finalize failed");
+      });
+  };
+}
+
+function reportOf({ seq: _, ...job }: JobHeader, status: JobStatus, ledger: Ledger): JobReport | undefined {
+  const record = ledger.findJob(job.jobId);
+  if (record === undefined) return undefined;
+  const { total, completed, failed, cancelled } = record;
+  return {
+    job,
+    status,
+    counters: { total, completed, failed, cancelled },
+    bytesStored: record.bytes,
+    completedAt: record.completedAt ?? record.updatedAt,
+    errors: ledger.failures(record, ERRORS_MAX).map((failure) => ({
+      resourceId: failure.resourceId,
+      code: failure.errorCode ?? "",
+      message: failure.errorMessage ?? "",
+      attempts: failure.attempts,
+    })),
+  };
+}
