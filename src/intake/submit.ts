@@ -84,11 +84,11 @@ async function accept(
   const context: JobContext = { ...job, storage, handler: settings };
   const manifest = await prepare(handler, parsed.manifest, context);
   const { tasks, staged } = await expand(handler, manifest, context, job, deps);
+  const count = tasks.length + (staged?.total ?? 0);
+  const answer = { job_id: jobId, status: "queued", manifest_key: job.manifestUrl, resource_count: count } as const;
+  const key = submission.idempotencyKey;
   try {
     await storeManifest(parsed, job, storage, deps);
-    const count = tasks.length + (staged?.total ?? 0);
-    const answer = { job_id: jobId, status: "queued", manifest_key: job.manifestUrl, resource_count: count } as const;
-    const key = submission.idempotencyKey;
     await deps.queue.accept({
       job,
       tasks,
@@ -97,12 +97,12 @@ async function accept(
       ...(key !== undefined &&
         fingerprint !== undefined && { idempotency: { key, fingerprint, answer: JSON.stringify(answer) } }),
     });
-    deps.onAccepted(job, count);
-    return answer;
   } catch (error) {
     await takeBack(job, staged, storage, deps);
     throw intakeErrorOf(error);
   }
+  deps.onAccepted(job, count);
+  return answer;
 }
 
 /** Leaves nothing of a job that was not accepted. What cannot be removed now is swept at start, or harms nobody. */
