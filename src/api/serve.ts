@@ -66,7 +66,9 @@ function requestIdOf(request: Request): string | undefined {
 }
 
 function refuseForeignHost({ isAcceptedHost }: ServeDeps, request: Request): void {
-  if (isAcceptedHost === undefined || isAcceptedHost(request.headers.get("host") ?? "")) return;
+  const host = request.headers.get("host");
+  // Every browser names one; HTTP/1.0 need not.
+  if (isAcceptedHost === undefined || host === null || isAcceptedHost(host)) return;
   throw new ApiError("FORBIDDEN", {
     message: "the service does not answer to the name in Host; call it by its address",
   });

@@ -83,12 +83,17 @@ function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
     path: "unmatched",
     access: "open",
     answer: ({ request }) => {
-      const { pathname } = new URL(request.url);
-      const allowed = patterns.filter(({ pattern }) => pattern.test(pathname)).flatMap(({ methods }) => methods);
+      const path = pathOf(request.url);
+      const allowed = patterns.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
       if (allowed.length === 0) throw new ApiError("NOT_FOUND");
       throw new ApiError("METHOD_NOT_ALLOWED", { headers: { allow: [...new Set(allowed)].join(", ") } });
     },
   };
+}
+
+/** Not by `URL`, which refuses some hosts that come through. */
+function pathOf(url: string): string {
+  return url.slice(url.indexOf("/", "https://".length)).replace(/[?#].*$/s, "");
 }
 
 export interface ServerOptions {
@@ -116,7 +121,7 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
     // Each endpoint counts for itself what it reads, and says so in our shape; Bun's own answer has no body.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
-    fetch: (request) => api.fetch(request),
+    fetch: (request) => api.fetch(withHost(request)),
   });
   return {
     port: server.port ?? port,
@@ -131,4 +136,9 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
       }
     },
   };
+}
+
+/** Without a usable `Host` (HTTP/1.0 has none) a request's URL is a bare path, which the router takes for a host. */
+function withHost(request: Request): Request {
+  return request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request;
 }

@@ -3,7 +3,10 @@
  *
  * The promise of every implementation: an object is visible under its key only when it is whole; whatever
  * fails, is aborted or is killed before that leaves an older object of that key as it was.
- * Every method throws `Failure` with an `UPLOAD_*` code, or the abort reason of its signal; never anything else.
+ * Every method throws a `Failure`, or the abort reason of its signal; never anything else. An `UPLOAD_*` code is the
+ * bucket's trouble, and every task for it waits. What concerns one object alone has another code: a body that is not as
+ * long as declared `DOWNLOAD_SIZE_MISMATCH`, one that the backend cannot take `DOWNLOAD_TOO_LARGE`, a key that cannot be
+ * used `HANDLER_ERROR`.
  */
 export interface ObjectRef {
   readonly bucket: string;

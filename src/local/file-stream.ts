@@ -1,10 +1,10 @@
-import type { FileHandle } from "node:fs/promises";
+import type { OpenFile } from "./open-file.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** The bytes of an open file, read on demand; owns the handle and closes it at the end, on cancel and on failure. */
+/** The bytes of an open file, read on demand; owns the file and closes it at the end, on cancel and on failure. */
 export function streamFile(
-  handle: FileHandle,
+  file: OpenFile,
   signal: AbortSignal,
   failure: (error: unknown) => unknown,
 ): ReadableStream<Uint8Array> {
@@ -13,16 +13,17 @@ export function streamFile(
       async pull(controller) {
         try {
           signal.throwIfAborted();
-          const { buffer, bytesRead } = await handle.read(new Uint8Array(CHUNK_BYTES), 0, CHUNK_BYTES);
-          if (bytesRead > 0) return controller.enqueue(buffer.subarray(0, bytesRead));
+          const buffer = new Uint8Array(CHUNK_BYTES);
+          const bytes = await file.read(buffer);
+          if (bytes > 0) return controller.enqueue(buffer.subarray(0, bytes));
         } catch (error) {
-          await handle.close();
+          await file.close();
           throw failure(error);
         }
-        await handle.close();
+        await file.close();
         controller.close();
       },
-      cancel: () => handle.close(),
+      cancel: () => file.close(),
     },
     { highWaterMark: 0 },
   );

@@ -1,6 +1,7 @@
-import { lstat, mkdir, open, rmdir, stat } from "node:fs/promises";
+import { lstat, mkdir, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf } from "./local-failure.ts";
+import { openFile } from "./open-file.ts";
 
 /** Folders remembered as existing; beyond that the oldest is looked up again. */
 const KNOWN_MAX = 4096;
@@ -79,11 +80,11 @@ function createSharedSyncs(): (folder: string) => Promise<void> {
   const next = new Map<string, Promise<void>>();
 
   async function run(folder: string): Promise<void> {
-    const handle = await open(folder, "r");
+    const file = await openFile(folder, "r");
     try {
-      await handle.sync();
+      await file.sync();
     } finally {
-      await handle.close();
+      await file.close();
     }
   }
 

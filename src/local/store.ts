@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { access, constants, type FileHandle, lstat, open, readdir, realpath, rename, unlink } from "node:fs/promises";
+import { access, constants, lstat, readdir, realpath, rename, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Failure } from "../jobs/failure.ts";
@@ -9,6 +9,7 @@ import { streamFile } from "./file-stream.ts";
 import { createFolders } from "./folders.ts";
 import { listFiles } from "./list-files.ts";
 import { errnoOf, localFailure } from "./local-failure.ts";
+import { type OpenFile, openFile } from "./open-file.ts";
 import { createLocalUpload } from "./upload.ts";
 
 /** NAME_MAX of every usual Linux file system. */
@@ -47,22 +48,22 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     const temporary = join(uploads, uploadId);
     const file = fileOf(root, ref);
     signal.throwIfAborted();
-    await onOpen({ ...ref, uploadId });
-    const handle = await guarded(ref, signal, () => createTemporary(temporary));
+    await onOpen({ bucket: ref.bucket, key: ref.key, uploadId });
+    const temporaryFile = await guarded(ref, signal, () => createTemporary(temporary));
     const publishFile = () => publish(temporary, ref, file);
     const failure = (error: unknown) => localFailure(error, ref, signal);
-    return createLocalUpload({ handle, temporary, size, fsync, signal, publish: publishFile, failure });
+    return createLocalUpload({ file: temporaryFile, temporary, size, fsync, signal, publish: publishFile, failure });
   }
 
-  async function createTemporary(temporary: string): Promise<FileHandle> {
+  async function createTemporary(temporary: string): Promise<OpenFile> {
     await folders.ensure(uploads);
     try {
-      return await open(temporary, "wx");
+      return await openFile(temporary, "wx");
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw error;
       folders.forget(uploads);
       await folders.ensure(uploads);
-      return open(temporary, "wx");
+      return openFile(temporary, "wx");
     }
   }
 
@@ -154,8 +155,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       guarded(ref, signal, async () => {
         const file = await find(root, ref);
         if (file === undefined) return undefined;
-        const handle = await ignoringAbsence(() => open(file, constants.O_RDONLY | constants.O_NOFOLLOW));
-        return handle && streamFile(handle, signal, (error) => localFailure(error, ref, signal));
+        const opened = await ignoringAbsence(() => openFile(file, constants.O_RDONLY | constants.O_NOFOLLOW));
+        return opened && streamFile(opened, signal, (error) => localFailure(error, ref, signal));
       }),
     abortUpload: (upload, signal) =>
       guarded(upload, signal, async () => {

@@ -1,20 +1,12 @@
-import { type FileHandle, unlink } from "node:fs/promises";
+import { unlink } from "node:fs/promises";
 import { declaredSize } from "../jobs/declared-size.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { StoredObject, Upload } from "../jobs/object-store.ts";
-
-/** Writes all of a chunk; a single write may be short. Resolves when the kernel has it: that is the backpressure. */
-export async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < chunk.byteLength) {
-    const result = await handle.write(chunk, written, chunk.byteLength - written);
-    written += result.bytesWritten;
-  }
-}
+import type { OpenFile } from "./open-file.ts";
 
 export interface LocalUploadOptions {
-  readonly handle: FileHandle;
-  /** Path of the temporary file behind `handle`. */
+  readonly file: OpenFile;
+  /** Path of `file`, the temporary one. */
   readonly temporary: string;
   /** Declared size in bytes. */
   readonly size: number | undefined;
@@ -28,7 +20,7 @@ export interface LocalUploadOptions {
 
 /** An upload into a temporary file, which `commit` moves into place. */
 export function createLocalUpload(options: LocalUploadOptions): Upload {
-  const { handle, temporary, size, signal } = options;
+  const { file, temporary, size, signal } = options;
   let state: "open" | "failed" | "ended" = "open";
   const count = declaredSize(size);
   // A file must not be closed under a system call that runs: its number may be another file's by then.
@@ -53,13 +45,13 @@ export function createLocalUpload(options: LocalUploadOptions): Upload {
 
   async function write(chunk: Uint8Array): Promise<void> {
     count.add(chunk.byteLength);
-    await writeAll(handle, chunk);
+    await file.write(chunk);
   }
 
   async function commit(): Promise<StoredObject> {
     const bytes = count.total();
-    if (options.fsync) await handle.sync();
-    await handle.close();
+    if (options.fsync) await file.sync();
+    await file.close();
     signal.throwIfAborted();
     await options.publish();
     state = "ended";
@@ -71,7 +63,7 @@ export function createLocalUpload(options: LocalUploadOptions): Upload {
     if (state === "ended") return;
     state = "ended";
     // What cannot be removed now, `sweep` removes at the next start.
-    await handle.close().catch(() => undefined);
+    await file.close().catch(() => undefined);
     await unlink(temporary).catch(() => undefined);
   }
 

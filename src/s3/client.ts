@@ -3,8 +3,16 @@ import { readAnswer } from "./answer-body.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
 import { createHandover } from "./handover.ts";
 import { refusal, S3Failure, timedOut, unreachable } from "./s3-failure.ts";
-import { canonicalQuery, EMPTY_PAYLOAD_HASH, encodePath, type S3Credentials, type Signer } from "./sign.ts";
-import { createSigner, sha256Hex, UNSIGNED_PAYLOAD } from "./sign.ts";
+import {
+  canonicalQuery,
+  createSigner,
+  EMPTY_PAYLOAD_HASH,
+  encodePath,
+  type S3Credentials,
+  type Signer,
+  sha256Hex,
+  UNSIGNED_PAYLOAD,
+} from "./sign.ts";
 
 export interface S3ClientOptions {
   /** Origin of the service, `http:` or `https:`; empty = AWS of the region. */

@@ -1,4 +1,5 @@
 import type { S3Client } from "./client.ts";
+import { decoded } from "./metadata.ts";
 import { elementsOf, textOf } from "./xml.ts";
 
 const PAGE_KEYS = "1000";
@@ -36,5 +37,5 @@ export async function openUploadsOf(client: S3Client, bucket: string, key: strin
 // Some servers write a space as "+", as a form does; a real one always comes as "%2B".
 function keyIn(element: string, isEncoded: boolean): string {
   const key = textOf(element, "Key") ?? "";
-  return isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key;
+  return isEncoded ? decoded(key.replaceAll("+", " ")) : key;
 }

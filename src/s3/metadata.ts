@@ -38,8 +38,8 @@ function signableType(contentType: string): string {
   return type.length <= CONTENT_TYPE_CHARS_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
 }
 
-/** Others may have stored labels that were never encoded. */
-function decoded(value: string): string {
+/** Percent-decoded; as it is where it was never encoded. */
+export function decoded(value: string): string {
   try {
     return decodeURIComponent(value);
   } catch {

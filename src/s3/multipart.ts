@@ -1,6 +1,7 @@
 import { declaredSize } from "../jobs/declared-size.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, StoredObject, Upload } from "../jobs/object-store.ts";
+import { cleanUp } from "./clean-up.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { bareEtag } from "./metadata.ts";
 import { createReceipt } from "./receipt.ts";
@@ -25,7 +26,7 @@ export interface MultipartOptions {
   /** Awaited as soon as the upload has an id, before its first part goes out. */
   readonly onCreate: (uploadId: string) => Promise<void>;
   /** Ends an upload of this key; without an id every one. Idempotent. */
-  readonly abortUpload: (uploadId: string) => Promise<void>;
+  readonly abortUpload: (uploadId: string, signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -191,14 +192,15 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     broken ??= { error: new Failure("UPLOAD_UNAVAILABLE", "the upload was given up") };
     stop.abort(broken.error);
     await Promise.allSettled([working, onItsWay]);
-    if (uploadId !== undefined) await options.abortUpload(uploadId).catch(() => undefined);
+    const id = uploadId;
+    if (id !== undefined) await cleanUp((own) => options.abortUpload(id, own));
     if (creations > 1 || (creations === 1 && uploadId === undefined)) await abortStrays();
     if (wasUncertain) await receipt.withdraw();
   }
 
   /** A creation whose answer got lost has left an upload whose id nobody knows. */
-  async function abortStrays(): Promise<void> {
-    await options.abortUpload("").catch(() => undefined);
+  function abortStrays(): Promise<void> {
+    return cleanUp((own) => options.abortUpload("", own));
   }
 
   return {

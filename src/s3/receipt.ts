@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
+import { cleanUp } from "./clean-up.ts";
 import type { S3Client } from "./client.ts";
 import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
@@ -31,17 +32,13 @@ export function createReceipt(client: S3Client, ref: ObjectRef): Receipt {
     }
   }
 
-  async function withdraw(): Promise<void> {
-    // The upload's own signal may be the reason why we are here; the client's deadline bounds this.
-    const { signal } = new AbortController();
-    try {
-      await client.retrying(async () => {
+  function withdraw(): Promise<void> {
+    return cleanUp((signal) =>
+      client.retrying(async () => {
         if ((await find(signal)) === undefined) return;
         await client.exchange({ method: "DELETE", bucket, key }, signal);
-      }, signal);
-    } catch {
-      // What is ours and still there belongs to a task that knows its key: the next try writes over it.
-    }
+      }, signal),
+    );
   }
 
   return { headers: { [TOKEN_HEADER]: token }, find, withdraw };

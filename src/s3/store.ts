@@ -1,7 +1,15 @@
 import { Failure } from "../jobs/failure.ts";
 import { keyProblem } from "../jobs/object-key.ts";
-import type { ObjectMeta, ObjectRef, ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
-import type { ObjectInfo, UploadOptions } from "../jobs/object-store.ts";
+import type {
+  ObjectInfo,
+  ObjectMeta,
+  ObjectRef,
+  ObjectStore,
+  OpenUpload,
+  StoredObject,
+  Upload,
+  UploadOptions,
+} from "../jobs/object-store.ts";
 import { createS3Client, type S3ClientOptions } from "./client.ts";
 import { listObjects, openUploadsOf } from "./list-objects.ts";
 import { bareEtag, labelsOf, metadataHeaders } from "./metadata.ts";
@@ -59,8 +67,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
       headers,
       signal,
       onCreate: (uploadId) => onOpen({ bucket, key, uploadId }),
-      // The upload's own signal may be the reason for giving up; the client's deadline bounds this.
-      abortUpload: (uploadId) => abortUpload({ bucket, key, uploadId }, new AbortController().signal),
+      abortUpload: (uploadId, own) => abortUpload({ bucket, key, uploadId }, own),
     });
   }
 

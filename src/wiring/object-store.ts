@@ -31,6 +31,6 @@ export function openObjectStore(config: StorageConfig, clock: Clock): OpenedStor
     random: Math.random,
     wait: (ms, signal) => delay(clock, ms, signal),
   });
-  // Uploads are known by their recorded ids: nothing to look for.
+  // Uploads are recorded, by id or by key: nothing to look for.
   return { store, sweep: () => Promise.resolve(0) };
 }

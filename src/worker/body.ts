@@ -1,6 +1,6 @@
 import { Failure } from "../jobs/failure.ts";
+import type { BodyWatch } from "./body-watch.ts";
 import { fetchFailure } from "./fetch-failure.ts";
-import type { IdleTimer } from "./idle-timer.ts";
 import type { AttemptTrace } from "./request.ts";
 
 /** What is used of a stream's reader; Bun and node:stream/web declare the rest differently. */
@@ -15,7 +15,7 @@ export class Body {
   readonly #declared: number | undefined;
   readonly #trace: AttemptTrace;
   readonly #signal: AbortSignal;
-  readonly #idle: IdleTimer;
+  readonly #watch: BodyWatch;
   readonly #stop: () => void;
   #ended = false;
   #bytes = 0;
@@ -25,13 +25,13 @@ export class Body {
     declared: number | undefined,
     trace: AttemptTrace,
     signal: AbortSignal,
-    idle: IdleTimer,
+    watch: BodyWatch,
   ) {
     this.#reader = response.body?.getReader();
     this.#declared = declared;
     this.#trace = trace;
     this.#signal = signal;
-    this.#idle = idle;
+    this.#watch = watch;
     this.#stop = () => this.#cancel();
     signal.addEventListener("abort", this.#stop, { once: true });
   }
@@ -53,8 +53,8 @@ export class Body {
       this.#checkEnd();
       return undefined;
     }
-    this.#idle.touch();
     this.#bytes += chunk.length;
+    this.#watch.received(this.#bytes);
     this.#trace.bytes = this.#bytes;
     return chunk;
   }

@@ -36,9 +36,12 @@ export function isConnectFailure(error: unknown): boolean {
   return CODES[codeOf(error)] === "DOWNLOAD_CONNECT_FAILED";
 }
 
-/** Whether it was the proxy that failed: it could not be reached, or refused the tunnel. */
+/**
+ * Whether it was the proxy that failed: it could not be reached, or refused the tunnel. Names are no names of hosts
+ * here, because hosts are asked for by address.
+ */
 export function isProxyFailure(error: unknown): boolean {
-  return isConnectFailure(error) || /PROXY/i.test(codeOf(error));
+  return isConnectFailure(error) || /PROXY|ENOTFOUND|ENODATA|EAI_|DNS/i.test(codeOf(error));
 }
 
 function codeOf(error: unknown): string {

@@ -11,17 +11,19 @@ export interface HostLimits {
 
 const BREAKER_FIRST_MS = 1000;
 const BREAKER_MAX_MS = 30_000;
-/** Hosts with nothing to remember are forgotten beyond this many. */
+/** At most so many hosts are remembered; the one that is known longest goes first, unless it is in use. */
 const HOSTS_MAX = 100_000;
 
 /** All times by the monotonic clock. */
 interface HostState {
   active: number;
-  /** Left alone until then: it throttled us, its breaker is open, or its rate is used up. */
+  /** Left alone until then: it throttled us, or its rate is used up. */
   closedUntil: number;
   failuresInARow: number;
   /** How long the breaker was open last; 0 while it is closed. */
   breakerMs: number;
+  /** The breaker is open until then, and half open from then on until an answer comes. */
+  breakerUntil: number;
 }
 
 /**
@@ -42,6 +44,11 @@ export class HostGovernor {
     this.#onFree = onFree;
   }
 
+  /** Hosts that there is something to remember of. */
+  get size(): number {
+    return this.#hosts.size;
+  }
+
   /** Downloads that may start now. */
   room(host: string): number {
     const state = this.#hosts.get(host);
@@ -58,7 +65,7 @@ export class HostGovernor {
     const state = this.#state(host);
     state.active++;
     const { ratePerSecond } = this.#limits;
-    if (ratePerSecond > 0) this.#close(host, state, this.#clock.monotonic() + 1000 / ratePerSecond);
+    if (ratePerSecond > 0) this.#closeFor(host, state, 1000 / ratePerSecond);
   }
 
   release(host: string): void {
@@ -70,7 +77,7 @@ export class HostGovernor {
 
   /** The host wants to be left alone for a while, by every job. */
   throttle(host: string, ms: number): void {
-    this.#close(host, this.#state(host), this.#clock.monotonic() + ms);
+    this.#closeFor(host, this.#state(host), ms);
   }
 
   /** The host answered: its breaker closes. */
@@ -79,6 +86,7 @@ export class HostGovernor {
     if (state === undefined) return;
     state.failuresInARow = 0;
     state.breakerMs = 0;
+    state.breakerUntil = 0;
   }
 
   /** The host failed in a way that may pass; enough of that in a row and it is left alone. */
@@ -89,9 +97,11 @@ export class HostGovernor {
     state.failuresInARow++;
     if (state.failuresInARow < breakerFailures) return;
     // Downloads that were under way when it opened say nothing new.
-    if (state.closedUntil > this.#clock.monotonic()) return;
+    const now = this.#clock.monotonic();
+    if (state.breakerUntil > now) return;
     state.breakerMs = Math.min(state.breakerMs === 0 ? BREAKER_FIRST_MS : state.breakerMs * 2, BREAKER_MAX_MS);
-    this.#close(host, state, this.#clock.monotonic() + state.breakerMs);
+    state.breakerUntil = now + state.breakerMs;
+    this.#closed.add(host);
   }
 
   /** When the first closed host may be tried again, by the monotonic clock. */
@@ -100,15 +110,19 @@ export class HostGovernor {
     const now = this.#clock.monotonic();
     for (const host of this.#closed) {
       const state = this.#hosts.get(host);
-      if (state === undefined || state.closedUntil <= now) this.#closed.delete(host);
-      else if (next === undefined || state.closedUntil < next) next = state.closedUntil;
+      const opensAt = state === undefined ? 0 : Math.max(state.closedUntil, state.breakerUntil);
+      if (opensAt > now) next = Math.min(next ?? opensAt, opensAt);
+      else {
+        this.#closed.delete(host);
+        if (state !== undefined) this.#forgetIfIdle(host, state);
+      }
     }
     return next;
   }
 
   #limitOf(state: HostState | undefined): number {
     if (state === undefined) return this.#limits.maxConcurrency;
-    if (state.closedUntil > this.#clock.monotonic()) return 0;
+    if (Math.max(state.closedUntil, state.breakerUntil) > this.#clock.monotonic()) return 0;
     if (state.breakerMs > 0) return 1; // half open: one probe
     // With a rate, one at a time: each start closes the host until the next is due.
     return this.#limits.ratePerSecond > 0
@@ -116,15 +130,16 @@ export class HostGovernor {
       : this.#limits.maxConcurrency;
   }
 
-  #close(host: string, state: HostState, until: number): void {
-    state.closedUntil = Math.max(state.closedUntil, until);
+  #closeFor(host: string, state: HostState, ms: number): void {
+    state.closedUntil = Math.max(state.closedUntil, this.#clock.monotonic() + ms);
     this.#closed.add(host);
   }
 
   #state(host: string): HostState {
     let state = this.#hosts.get(host);
     if (state === undefined) {
-      state = { active: 0, closedUntil: 0, failuresInARow: 0, breakerMs: 0 };
+      if (this.#hosts.size >= HOSTS_MAX) this.#forgetOldest();
+      state = { active: 0, closedUntil: 0, failuresInARow: 0, breakerMs: 0, breakerUntil: 0 };
       this.#hosts.set(host, state);
     }
     return state;
@@ -132,6 +147,14 @@ export class HostGovernor {
 
   #forgetIfIdle(host: string, state: HostState): void {
     const remembers = state.failuresInARow > 0 || state.breakerMs > 0 || state.closedUntil > this.#clock.monotonic();
-    if (state.active === 0 && (!remembers || this.#hosts.size > HOSTS_MAX)) this.#hosts.delete(host);
+    if (state.active === 0 && !remembers) this.#hosts.delete(host);
+  }
+
+  #forgetOldest(): void {
+    for (const [host, { active }] of this.#hosts) {
+      if (active > 0) continue;
+      this.#hosts.delete(host);
+      return;
+    }
   }
 }

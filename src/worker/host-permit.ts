@@ -1,4 +1,5 @@
 import type { HostGovernor } from "./host-governor.ts";
+import { RETRY_AFTER_MAX_MS } from "./retry.ts";
 import type { Layer } from "./service.ts";
 
 /**
@@ -13,9 +14,12 @@ export function hostPermit(governor: HostGovernor): Layer {
         const outcome = await inner.call(claimed, signal);
         if (outcome.kind === "stored") governor.answered(claimed.host);
         else if (outcome.kind === "failed") {
-          const { class: failureClass, httpStatus } = outcome.failure;
+          const { class: failureClass, retryAfterMs } = outcome.failure;
           if (failureClass === "transient") governor.failed(claimed.host);
-          else if (httpStatus !== undefined || failureClass === "mismatch") governor.answered(claimed.host);
+          else if (outcome.attempt.httpStatus !== undefined) governor.answered(claimed.host);
+          // Before the permit is free for another task; a host that does not say for how long is `execute`'s.
+          if (failureClass === "throttled")
+            governor.throttle(claimed.host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS));
         }
         return outcome;
       } finally {

@@ -9,7 +9,7 @@ export interface RedirectDeps {
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** What may be told to an origin that the client did not name: neither credentials nor anything of the client's own. */
-const HARMLESS = new Set(["accept", "accept-language", "user-agent"]);
+const HARMLESS = new Set(["accept", "accept-encoding", "accept-language", "user-agent"]);
 
 /**
  * Follows redirects by hand, so that every hop is judged anew and nothing secret crosses to another origin.
@@ -23,9 +23,9 @@ export async function follow(
   { maxRedirects, get }: RedirectDeps,
 ): Promise<{ response: Response; url: URL }> {
   let url = start;
-  let sent = headers;
+  let sent = withUserinfo(start, headers);
   for (let hops = 0; ; hops++) {
-    const response = await get(url, withUserinfo(url, sent), signal);
+    const response = await get(url, sent, signal);
     trace.httpStatus = response.status;
     if (!REDIRECTS.has(response.status)) return { response, url };
     discardBody(response);
@@ -34,13 +34,14 @@ export async function follow(
     }
     const next = target(response, url);
     if (next.origin !== url.origin) sent = harmlessOf(sent);
+    sent = withUserinfo(next, sent);
     url = next;
   }
 }
 
 function target(response: Response, from: URL): URL {
   const location = response.headers.get("location");
-  const url = location === null ? null : URL.parse(location, from.href);
+  const url = location === null ? null : URL.parse(fromBytes(location), from.href);
   if (url === null) throw httpFailure(response.status);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);
@@ -59,6 +60,24 @@ function harmlessOf(headers: Readonly<Record<string, string>>): Readonly<Record<
 function withUserinfo(url: URL, headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   if (url.username === "" && url.password === "") return headers;
   if (Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) return headers;
-  const userinfo = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const userinfo = `${decoded(url.username)}:${decoded(url.password)}`;
   return { ...headers, Authorization: `Basic ${Buffer.from(userinfo).toString("base64")}` };
+}
+
+/** A stray `%` stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Headers are read as Latin-1, but a `Location` with other than ASCII is UTF-8 as browsers take it, if it can be. */
+function fromBytes(header: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(header, "latin1"));
+  } catch {
+    return header;
+  }
 }

@@ -44,6 +44,8 @@ export async function request(
   signal: AbortSignal,
   deps: RequestDeps,
 ): Promise<Response> {
+  trace.address = "";
+  trace.httpStatus = 0;
   const addresses = await deps.addresses(url, signal);
   let refused: unknown;
   for (const address of addresses) {

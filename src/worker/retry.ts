@@ -58,7 +58,8 @@ function decideFailure(
     case "permanent":
       return discard;
     case "mismatch":
-      if (hasMismatch(claimed.history)) return discard;
+      // The history outlives a replay, which counts anew.
+      if (claimed.attempts > 0 && hasMismatch(claimed.history)) return discard;
       return { kind: "retry", attempt, availableAt: now + waitBefore(claimed.attempts, policy, random) };
     case "transient":
       if (attempts > policy.maxRetries) return discard;
@@ -80,7 +81,10 @@ function waitBefore(attempts: number, policy: RetryPolicy, random: number): numb
 }
 
 function snoozeMs(failure: Failure, history: readonly Attempt[], policy: RetryPolicy, random: number): number {
-  if (failure.retryAfterMs !== undefined) return Math.min(failure.retryAfterMs, RETRY_AFTER_MAX_MS);
+  // "At once" would be asked again and again without an attempt spent: then it is ours to say how long.
+  if (failure.retryAfterMs !== undefined && failure.retryAfterMs > 0) {
+    return Math.min(failure.retryAfterMs, RETRY_AFTER_MAX_MS);
+  }
   const max = failure.class === "unavailable" ? Math.min(policy.backoffMaxMs, 30_000) : policy.backoffMaxMs;
   const half = Math.min(max, policy.backoffMs) / 2;
   // At least half a step: somebody else's trouble does not pass in no time.

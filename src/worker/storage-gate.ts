@@ -30,35 +30,37 @@ export class StorageGate {
     return new Map([...this.#closed].map(([name, bucket]) => [name, bucket.failure]));
   }
 
-  /** The failure to answer with instead of work, if the task's bucket is closed and this is no time for a probe. */
-  admit(bucketName: string): Failure | undefined {
+  /** Whether to work for a bucket; where it is closed, and this is no time for a probe, the failure to answer with. */
+  admit(bucketName: string): "work" | "probe" | Failure {
     const bucket = this.#closed.get(bucketName);
-    if (bucket === undefined) return undefined;
-    if (!bucket.probing && this.#clock.monotonic() >= bucket.closedUntil) {
+    if (bucket === undefined) return "work";
+    const leftMs = Math.ceil(bucket.closedUntil - this.#clock.monotonic());
+    if (!bucket.probing && leftMs <= 0) {
       bucket.probing = true;
-      return undefined;
+      return "probe";
     }
-    const retryAfterMs = Math.max(1, Math.round(bucket.closedUntil - this.#clock.monotonic()));
+    // While a probe runs there is no telling for how long.
+    const retryAfterMs = leftMs > 0 ? leftMs : bucket.waitMs;
     return new Failure(bucket.failure.code, bucket.failure.message, { retryAfterMs });
   }
 
-  learn(bucketName: string, outcome: Outcome): void {
+  /** What admitted work came to; `undefined` where it ended without saying. */
+  learn(bucketName: string, admission: "work" | "probe", outcome: Outcome | undefined): void {
     const bucket = this.#closed.get(bucketName);
-    if (outcome.kind === "stored") {
+    if (outcome?.kind === "stored") {
       this.#closed.delete(bucketName);
-    } else if (outcome.kind === "failed" && outcome.failure.class === "unavailable") {
-      this.#close(bucketName, bucket, outcome.failure);
-    } else if (bucket !== undefined) {
+    } else if (outcome?.kind === "failed" && outcome.failure.class === "unavailable") {
+      this.#close(bucketName, bucket, admission, outcome.failure);
+    } else if (bucket !== undefined && admission === "probe") {
       // The probe failed for another reason, so it says nothing of the bucket: the next one may try.
       bucket.probing = false;
     }
   }
 
-  #close(name: string, bucket: Bucket | undefined, failure: Failure): void {
-    const now = this.#clock.monotonic();
-    if (bucket !== undefined && !bucket.probing) return; // was under way when the bucket closed
+  #close(name: string, bucket: Bucket | undefined, admission: "work" | "probe", failure: Failure): void {
+    if (bucket !== undefined && admission === "work") return; // was under way when the bucket closed
     const waitMs = bucket === undefined ? FIRST_MS : Math.min(bucket.waitMs * 2, MAX_MS);
-    this.#closed.set(name, { failure, closedUntil: now + waitMs, waitMs, probing: false });
+    this.#closed.set(name, { failure, closedUntil: this.#clock.monotonic() + waitMs, waitMs, probing: false });
   }
 }
 
@@ -66,11 +68,16 @@ export function storageGate(gate: StorageGate, clock: Clock): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
     async call(claimed, signal) {
-      const failure = gate.admit(claimed.task.bucket);
-      if (failure !== undefined) return turnedAway(failure, clock);
-      const outcome = await inner.call(claimed, signal);
-      gate.learn(claimed.task.bucket, outcome);
-      return outcome;
+      const { bucket } = claimed.task;
+      const admission = gate.admit(bucket);
+      if (admission instanceof Failure) return turnedAway(admission, clock);
+      let outcome: Outcome | undefined;
+      try {
+        outcome = await inner.call(claimed, signal);
+        return outcome;
+      } finally {
+        gate.learn(bucket, admission, outcome);
+      }
     },
   });
 }

@@ -4,8 +4,8 @@ import { isHtml, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
 import type { ClaimedTask, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
+import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
-import { IdleTimer } from "./idle-timer.ts";
 import type { AttemptTrace } from "./request.ts";
 
 export interface TransferDeps {
@@ -43,16 +43,16 @@ export async function transfer(
   const declared = declaredBytes(response);
   checkHead(response, claimed.task, declared, deps.maxBytes);
   const contentType = response.headers.get("content-type") || FALLBACK_TYPE;
-  const silence = new AbortController();
-  const idle = new IdleTimer(deps.clock, deps.idleTimeoutMs, () => {
-    silence.abort(new Failure("DOWNLOAD_TIMEOUT", `no byte for ${deps.idleTimeoutMs} ms`));
-  });
-  const body = new Body(response, declared, trace, AbortSignal.any([signal, silence.signal]), idle);
+  const givenUp = new AbortController();
+  const watch = new BodyWatch(deps.clock, deps, (failure) => givenUp.abort(failure));
+  const body = new Body(response, declared, trace, AbortSignal.any([signal, givenUp.signal]), watch);
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
   try {
     const start = await body.upTo(BUFFERED_BYTES_MAX);
-    sniffHtml(start, claimed.task, response);
+    checkLength(body.bytes, claimed.task, deps.maxBytes);
+    sniffHtml(start, claimed.task);
+    watch.pause(); // a slow storage is no silence of the host
     const options = { contentType, labels: { job: claimed.job.jobId, task: String(claimed.id) }, signal };
     if (body.ended) {
       checksum.update(start);
@@ -65,11 +65,11 @@ export async function transfer(
       onOpen: (open) => deps.recordUpload(claimed, open),
     });
     for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await body.next()) {
-      if (body.bytes > deps.maxBytes) throw tooLarge(deps.maxBytes);
+      checkLength(body.bytes, claimed.task, deps.maxBytes);
       checksum.update(chunk);
-      idle.cancel(); // a slow storage is no silence of the host
+      watch.pause();
       await upload.write(chunk);
-      idle.restart();
+      watch.resume();
     }
     const sha256 = verify(claimed.task, body.bytes, checksum);
     return { ...(await upload.commit()), sha256, contentType };
@@ -77,12 +77,14 @@ export async function transfer(
     await upload?.abort();
     throw error;
   } finally {
-    idle.cancel();
+    watch.stop();
     body.close();
   }
 }
 
 function declaredBytes(response: Response): number | undefined {
+  // A transfer coding delimits the body, whatever a length beside it says (RFC 9112, 6.3).
+  if (response.headers.has("transfer-encoding")) return undefined;
   const length = response.headers.get("content-length");
   return length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
 }
@@ -90,24 +92,26 @@ function declaredBytes(response: Response): number | undefined {
 function checkHead(response: Response, task: Task, declared: number | undefined, maxBytes: number): void {
   if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes, declared);
   if (declared !== undefined && task.size !== undefined && declared !== task.size) throw wrongSize(declared, task.size);
-  const type = response.headers.get("content-type");
-  if (type === null) return;
+  const type = response.headers.get("content-type") ?? undefined;
   if (task.contentType !== undefined && !matchesMediaType(task.contentType, type)) {
-    throw wrongType(`the answer is ${type.slice(0, 100)}, the manifest says ${task.contentType}`);
+    const served = type === undefined ? "does not say what it is" : `is ${type.slice(0, 100)}`;
+    throw wrongType(`the answer ${served}, the manifest says ${task.contentType}`);
   }
   if (task.rejectHtml === true && isHtml(type)) throw wrongType("the answer is HTML, which the manifest refuses");
 }
 
-/** An answer that does not say what it is may still be the HTML page that was not wanted. */
-function sniffHtml(start: Uint8Array, task: Task, response: Response): void {
-  const type = response.headers.get("content-type");
-  if (type === null && task.contentType !== undefined && task.contentType !== "*/*") {
-    throw wrongType(`the answer does not say what it is, the manifest says ${task.contentType}`);
-  }
-  if (task.rejectHtml !== true || type !== null) return;
+/** A page that was not wanted may come under any name. */
+function sniffHtml(start: Uint8Array, task: Task): void {
+  if (task.rejectHtml !== true) return;
   if (HTML_START.test(new TextDecoder().decode(start.subarray(0, 512)))) {
     throw wrongType("the answer looks like HTML, which the manifest refuses");
   }
+}
+
+/** Stops a body as soon as it cannot be right any more. */
+function checkLength(bytes: number, task: Task, maxBytes: number): void {
+  if (bytes > maxBytes) throw tooLarge(maxBytes);
+  if (task.size !== undefined && bytes > task.size) throw wrongSize(`more than ${task.size}`, task.size);
 }
 
 function verify(task: Task, bytes: number, checksum: Checksum): string {
@@ -120,7 +124,7 @@ function tooLarge(maxBytes: number, declared?: number): Failure {
   return new Failure("DOWNLOAD_TOO_LARGE", `${what} over the limit of ${maxBytes} bytes`);
 }
 
-function wrongSize(actual: number, expected: number): Failure {
+function wrongSize(actual: number | string, expected: number): Failure {
   return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual} bytes, the manifest says ${expected}`);
 }
 

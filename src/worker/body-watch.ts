@@ -1,0 +1,106 @@
+import type { Clock } from "../jobs/clock.ts";
+import { Failure } from "../jobs/failure.ts";
+
+export interface BodyPace {
+  /** Longest silence. */
+  readonly idleTimeoutMs: number;
+  /** Least average speed; 0 = any. */
+  readonly minBytesPerSecond: number;
+}
+
+/** Speed is an average over so long, or over the longest silence where that is shorter. */
+const SPEED_WINDOW_MS = 10_000;
+
+/**
+ * Ends a body whose host is silent or too slow. While it is paused nothing counts: then it is us who are slow. What is
+ * called for every chunk only notes the time; the one timer looks when it goes off.
+ */
+export class BodyWatch {
+  readonly #clock: Clock;
+  readonly #pace: BodyPace;
+  readonly #windowMs: number;
+  readonly #onFailure: (failure: Failure) => void;
+  #bytes = 0;
+  #lastAt: number;
+  #pausedAt: number | undefined;
+  /** Moves on with every pause, so that the time since then is the host's alone. */
+  #windowAt: number;
+  #windowBytes = 0;
+  #timer: { cancel(): void };
+
+  /** `onFailure` is called at most once, with DOWNLOAD_TIMEOUT or DOWNLOAD_TOO_SLOW. */
+  constructor(clock: Clock, pace: BodyPace, onFailure: (failure: Failure) => void) {
+    this.#clock = clock;
+    this.#pace = pace;
+    this.#windowMs = Math.min(SPEED_WINDOW_MS, pace.idleTimeoutMs);
+    this.#onFailure = onFailure;
+    this.#lastAt = clock.monotonic();
+    this.#windowAt = this.#lastAt;
+    this.#timer = this.#arm(this.#msUntilNextLook(this.#lastAt));
+  }
+
+  /** Bytes received in all. */
+  received(bytes: number): void {
+    this.#bytes = bytes;
+    this.#lastAt = this.#clock.monotonic();
+  }
+
+  /** We are busy with what we have; idempotent. */
+  pause(): void {
+    this.#pausedAt ??= this.#clock.monotonic();
+  }
+
+  resume(): void {
+    if (this.#pausedAt === undefined) return;
+    this.#lastAt = this.#clock.monotonic();
+    this.#windowAt += this.#lastAt - this.#pausedAt;
+    this.#pausedAt = undefined;
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  #look(): void {
+    const now = this.#clock.monotonic();
+    if (this.#pausedAt !== undefined) {
+      this.#timer = this.#arm(this.#windowMs);
+      return;
+    }
+    const failure = this.#silence(now) ?? this.#slowness(now);
+    if (failure === undefined) this.#timer = this.#arm(this.#msUntilNextLook(now));
+    else this.#onFailure(failure);
+  }
+
+  #silence(now: number): Failure | undefined {
+    const { idleTimeoutMs } = this.#pace;
+    if (now - this.#lastAt < idleTimeoutMs) return undefined;
+    return new Failure("DOWNLOAD_TIMEOUT", `no byte for ${idleTimeoutMs} ms`);
+  }
+
+  #slowness(now: number): Failure | undefined {
+    const elapsedMs = now - this.#windowAt;
+    const { minBytesPerSecond } = this.#pace;
+    if (minBytesPerSecond === 0 || elapsedMs < this.#windowMs) return undefined;
+    const perSecond = Math.floor(((this.#bytes - this.#windowBytes) * 1000) / elapsedMs);
+    this.#windowAt = now;
+    this.#windowBytes = this.#bytes;
+    if (perSecond >= minBytesPerSecond) return undefined;
+    const seconds = Math.round(elapsedMs / 1000);
+    return new Failure(
+      "DOWNLOAD_TOO_SLOW",
+      `${perSecond} bytes per second over ${seconds} s, at least ${minBytesPerSecond} are wanted`,
+    );
+  }
+
+  #msUntilNextLook(now: number): number {
+    const silentAt = this.#lastAt + this.#pace.idleTimeoutMs;
+    const next = this.#pace.minBytesPerSecond === 0 ? silentAt : Math.min(silentAt, this.#windowAt + this.#windowMs);
+    return Math.max(1, next - now);
+  }
+
+  #arm(ms: number): { cancel(): void } {
+    return this.#clock.after(ms, () => this.#look());
+  }
+}
