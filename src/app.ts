@@ -14,6 +14,7 @@ import { recover } from "./maintenance/recover.ts";
 import { StorageCheck } from "./maintenance/storage-check.ts";
 import { Upkeep } from "./maintenance/upkeep.ts";
 import { openStores, type Stores } from "./sqlite/stores.ts";
+import { watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { createTaskReport } from "./telemetry/task-report.ts";
@@ -84,6 +85,7 @@ export async function createApp(config: Config, { log, clock, version }: AppDeps
   const stopping = new AbortController();
   let phase: "starting" | "running" | "draining" = "starting";
   let server: RunningServer | undefined;
+  let lagWatch: { stop(): void } | undefined;
 
   const onQueueTrouble = (error: unknown) => {
     troubles.note("queue", error);
@@ -231,6 +233,7 @@ export async function createApp(config: Config, { log, clock, version }: AppDeps
       await storageCheck.run(stopping.signal);
       if (storageCheck.problem !== undefined) log.warn({ reason: storageCheck.problem }, "the storage is not ready");
       phase = "running";
+      lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
       upkeep.start([
         { everyMs: 5000, run: (within) => storageCheck.run(within) },
         { everyMs: 1000, run: () => followUp(stores, troubles) },
@@ -242,6 +245,7 @@ export async function createApp(config: Config, { log, clock, version }: AppDeps
     async stop() {
       phase = "draining";
       upkeep.stop();
+      lagWatch?.stop();
       const grace = new AbortController();
       const unclaimed = await broker.stop();
       const released = Promise.all(unclaimed.map((task) => putBack(task)));

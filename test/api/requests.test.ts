@@ -53,13 +53,31 @@ test("no answer is cached, sniffed or framed", async () => {
   }
 });
 
-test("a short host does not hide the path", async () => {
+test.each([
+  "Host: a",
+  "Host: [",
+  "Host: ",
+  "Host: a b",
+  "Host: ::1",
+  "Host: u@h",
+  "Host: ../..",
+  "Host: %zz",
+  "X: no host",
+])("the header %p does not hide the path", async (header) => {
   await using api = await startTestApi();
-  const socket = connect(api.port, "127.0.0.1");
-  socket.write("GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-  let answer = "";
-  for await (const chunk of socket) answer += String(chunk);
-  expect(answer).toStartWith("HTTP/1.1 200 ");
+  const version = header.startsWith("Host") ? "1.1" : "1.0";
+  const exchange = (request: string) => raw(api.port, `${request} HTTP/${version}\r\n${header}\r\nConnection: close`);
+  expect(await exchange("GET /health/live?a=/b")).toStartWith("HTTP/1.1 200 ");
+  expect(await exchange("GET /nope")).toStartWith("HTTP/1.1 404 ");
+  expect(await exchange("DELETE /operators/jobs?x=1")).toStartWith("HTTP/1.1 405 ");
+});
+
+test("a request without a host still carries its body", async () => {
+  await using api = await startTestApi();
+  const body = JSON.stringify({ resources: [{ id: "a", url: "https://a.example/a" }] });
+  const head = `POST /jobs HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+  expect(await raw(api.port, head, body)).toStartWith("HTTP/1.1 202 ");
+  expect(api.submissions).toHaveLength(1);
 });
 
 test("a host that is not accepted is refused on every path", async () => {
@@ -68,6 +86,7 @@ test("a host that is not accepted is refused on every path", async () => {
   expect((await api.error("/operators/jobs", 403, { headers })).code).toBe("FORBIDDEN");
   expect((await api.error("/nope", 403, { headers })).code).toBe("FORBIDDEN");
   expect((await api.fetch("/operators/jobs")).status).toBe(200);
+  expect(await raw(api.port, "GET /health/live HTTP/1.0")).toStartWith("HTTP/1.1 200 ");
 });
 
 test("an answer repeats at most 100 characters of what was sent", async () => {
@@ -104,3 +123,12 @@ test("two servers cannot share one port", async () => {
     Bun.serve({ hostname: "127.0.0.1", port: api.port, reusePort: true, fetch: () => new Response() }),
   ).toThrow();
 });
+
+/** Sends a request as it is written, and gives all that comes back until the server closes. */
+async function raw(port: number, head: string, body = ""): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(`${head}\r\n\r\n${body}`);
+  let answer = "";
+  for await (const chunk of socket) answer += String(chunk);
+  return answer;
+}

@@ -63,6 +63,8 @@ export interface TestApi extends AsyncDisposable {
   submit(resources: number, options?: { jobType?: string; tenant?: string; url?: string }): Promise<string>;
   claim(limit: number): Promise<readonly ClaimedTask[]>;
   settle(claimed: ClaimedTask, verdict: Verdict): Promise<void>;
+  /** Stops the server, but not the stores. */
+  stop(signal: AbortSignal): Promise<void>;
 }
 
 /** The API over HTTP with real stores in a folder of its own; `submit` queues without a handler. */
@@ -172,6 +174,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       stores.queue.flush();
       if (!(await settled)) throw new Error("the claim was stale");
     },
+    stop: (signal) => server.stop(signal),
     [Symbol.asyncDispose]: async () => {
       await server.stop(AbortSignal.abort());
       stores.close();
