@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   worker: ["dispatch"],
   maintenance: ["sqlite"],
   api: ["intake", "sqlite", "telemetry", "config"],
-  wiring: ["config", "intake", "sqlite", "s3", "local", "worker", "maintenance", "telemetry"],
+  wiring: ["api", "config", "dispatch", "intake", "local", "maintenance", "s3", "sqlite", "telemetry", "worker"],
   cli: ["config", "intake", "sqlite", "telemetry", "worker", "app.ts", "version.ts"],
 };
 const BANNED_NAMES = ["utils", "helpers", "common", "types", "index", "misc", "manager", "base", "constants", "shared"];

@@ -1,7 +1,7 @@
 import type { Failure } from "../jobs/failure.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import type { TaskQueue } from "../sqlite/queue.ts";
 import type { DoomedTask } from "../sqlite/queue/recover.ts";
+import type { TaskQueue } from "../sqlite/queue.ts";
 
 export interface RecoverDeps {
   readonly queue: Pick<TaskQueue, "openUploads" | "forgetUpload" | "recover">;

@@ -14,6 +14,11 @@ export class Troubles {
     this.#reasons.delete(component);
   }
 
+  clearFollowers(): void {
+    this.clear("ledger");
+    this.clear("dlq");
+  }
+
   of(component: "queue" | "ledger" | "dlq"): ComponentHealth {
     const reason = this.#reasons.get(component);
     return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };

@@ -23,6 +23,8 @@ export class BodyWatch {
   #bytes = 0;
   #lastAt: number;
   #pausedAt: number | undefined;
+  /** The timer went off in a pause. */
+  #isDue = false;
   /** Moves on with every pause, so that the time since then is the host's alone. */
   #windowAt: number;
   #windowBytes = 0;
@@ -55,19 +57,23 @@ export class BodyWatch {
     this.#lastAt = this.#clock.monotonic();
     this.#windowAt += this.#lastAt - this.#pausedAt;
     this.#pausedAt = undefined;
+    if (!this.#isDue) return;
+    this.#isDue = false;
+    this.#timer = this.#arm(this.#msUntilNextLook(this.#lastAt));
   }
 
   /** Idempotent. */
   stop(): void {
+    this.#isDue = false;
     this.#timer.cancel();
   }
 
   #look(): void {
-    const now = this.#clock.monotonic();
     if (this.#pausedAt !== undefined) {
-      this.#timer = this.#arm(this.#windowMs);
+      this.#isDue = true;
       return;
     }
+    const now = this.#clock.monotonic();
     const failure = this.#silence(now) ?? this.#slowness(now);
     if (failure === undefined) this.#timer = this.#arm(this.#msUntilNextLook(now));
     else this.#onFailure(failure);

@@ -46,7 +46,7 @@ async function fetchAndStore(
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
-  const { response, url } = await follow(new URL(task.url), headersOf(claimed, deps.userAgent), trace, signal, {
+  const { response, url } = await follow(new URL(task.url), headersOf(claimed, deps.userAgent), signal, {
     maxRedirects: deps.maxRedirects,
     get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
   });

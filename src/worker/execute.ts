@@ -38,7 +38,8 @@ async function attempt(claimed: ClaimedTask, signal: AbortSignal, { service, clo
   try {
     return await service.call(claimed, signal);
   } catch (cause) {
-    const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${(cause as Error).message}`, { cause });
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${message}`, { cause });
     const durationMs = clock.now() - startedAt;
     return {
       kind: "failed",

@@ -1,5 +1,5 @@
 import { Failure, httpFailure } from "../jobs/failure.ts";
-import { type AttemptTrace, discardBody } from "./request.ts";
+import { discardBody } from "./request.ts";
 
 export interface RedirectDeps {
   readonly maxRedirects: number;
@@ -18,7 +18,6 @@ const HARMLESS = new Set(["accept", "accept-encoding", "accept-language", "user-
 export async function follow(
   start: URL,
   headers: Readonly<Record<string, string>>,
-  trace: AttemptTrace,
   signal: AbortSignal,
   { maxRedirects, get }: RedirectDeps,
 ): Promise<{ response: Response; url: URL }> {
@@ -26,7 +25,6 @@ export async function follow(
   let sent = withUserinfo(start, headers);
   for (let hops = 0; ; hops++) {
     const response = await get(url, sent, signal);
-    trace.httpStatus = response.status;
     if (!REDIRECTS.has(response.status)) return { response, url };
     discardBody(response);
     if (hops >= maxRedirects) {

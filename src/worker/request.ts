@@ -51,7 +51,9 @@ export async function request(
   for (const address of addresses) {
     trace.address = address;
     try {
-      return checkHeaders(await send(url, address, headers, route, signal, deps), deps.headerBytesMax);
+      const response = await send(url, address, headers, route, signal, deps);
+      trace.httpStatus = response.status;
+      return checkHeaders(response, deps.headerBytesMax);
     } catch (error) {
       signal.throwIfAborted();
       if (route !== "straight" && isProxyFailure(error)) {

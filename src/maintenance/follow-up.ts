@@ -1,0 +1,13 @@
+import type { Outbox } from "../sqlite/outbox.ts";
+
+/** Gives the followers what they missed, and trims the outbox to what they have durably. False if one still cannot. */
+export function followUp(outbox: Outbox): boolean {
+  try {
+    if (!outbox.isDelivered) outbox.replay();
+    outbox.trim();
+    return true;
+  } catch {
+    // Told when it began; readiness shows it until it works again.
+    return false;
+  }
+}

@@ -1,0 +1,86 @@
+import { networkInterfaces } from "node:os";
+import type { Config } from "../config/schema.ts";
+import type { Clock } from "../jobs/clock.ts";
+import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress-policy.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
+import { openStores, type Stores } from "../sqlite/stores.ts";
+import type { Log } from "../telemetry/log.ts";
+import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
+import { ActiveDownloads } from "../worker/active-downloads.ts";
+import { Troubles } from "./health.ts";
+import { openObjectStore } from "./object-store.ts";
+
+export interface FoundationDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly version: string;
+}
+
+/** What every stage stands on. */
+export interface Foundation extends FoundationDeps {
+  readonly stores: Stores;
+  readonly store: ObjectStore;
+  /** Removes temporaries of a process that died, and returns how many; for start-up. */
+  readonly sweepStorage: () => Promise<number>;
+  readonly metrics: Metrics;
+  readonly troubles: Troubles;
+  readonly policy: EgressPolicy;
+  /** Where the API listens, as far as it is known: no download may go there. */
+  readonly own: { readonly host: string; port: number };
+  readonly active: ActiveDownloads;
+  readonly onQueueTrouble: (error: unknown) => void;
+  /** Aborted when the process gives up what is still under way. */
+  readonly stopping: AbortController;
+}
+
+/** Opens the stores and the storage. @throws StoreError, StoreLockedError; then nothing stays open */
+export function layFoundation(config: Config, deps: FoundationDeps): Foundation {
+  const { log, clock, version } = deps;
+  const troubles = new Troubles();
+  const active = new ActiveDownloads();
+  const stores = openStores({
+    queuePath: config.queue.path,
+    ledgerPath: config.ledger.path,
+    dlqPath: config.dlq.path,
+    now: clock.now,
+    onLag: (follower, error) => {
+      troubles.note(follower === stores.ledger.follower ? "ledger" : "dlq", error);
+      log.error({ err: error, store: follower.path }, "a store could not be written; it follows later");
+    },
+    onCommit: (durationMs) => {
+      troubles.clear("queue");
+      metrics.commit(durationMs / 1000);
+    },
+  });
+  const metrics = createMetrics({
+    version,
+    queueDepth: () => stores.queue.depth(),
+    ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
+    workersBusy: () => active.list().length,
+  });
+  const own = { ...config.server.bind_addr };
+  const { store, sweep } = openObjectStore(config.storage, clock);
+  return {
+    ...deps,
+    stores,
+    store,
+    sweepStorage: sweep,
+    metrics,
+    troubles,
+    policy: createEgressPolicy({
+      allowPrivate: config.egress.allow_private,
+      isOwn: (ip, port) => listensOn(own, interfaceAddresses)(ip, port),
+    }),
+    own,
+    active,
+    onQueueTrouble: (error) => {
+      troubles.note("queue", error);
+      log.error({ err: error }, "queue.db could not be written; trying again");
+    },
+    stopping: new AbortController(),
+  };
+}
+
+function interfaceAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) => addresses?.map(({ address }) => address) ?? []);
+}

@@ -1,0 +1,78 @@
+import type { Config } from "../config/schema.ts";
+import { Broker } from "../dispatch/broker.ts";
+import { createTaskReport } from "../telemetry/task-report.ts";
+import { HostGovernor } from "../worker/host-governor.ts";
+import { WorkerPool } from "../worker/pool.ts";
+import { createSettle } from "../worker/settle.ts";
+import { StorageGate } from "../worker/storage-gate.ts";
+import { createDownloadService } from "./download-service.ts";
+import type { Foundation } from "./foundation.ts";
+
+/** Queue to storage: the broker, its channel, and the workers at the other end. */
+export interface Work {
+  readonly broker: Broker;
+  readonly pool: WorkerPool;
+  readonly gate: StorageGate;
+}
+
+/** A batch of tasks big enough that no worker waits for a commit. */
+const WINDOW_MIN = 64;
+
+export function createWork(config: Config, foundation: Foundation): Work {
+  const { log, clock, version, metrics, store, stores, policy, active, onQueueTrouble } = foundation;
+  const { queue } = stores;
+  const gate = new StorageGate(clock);
+  const governor = new HostGovernor(
+    {
+      maxConcurrency: config.download.host.max_concurrency,
+      ratePerSecond: config.download.host.rate_per_second,
+      breakerFailures: config.download.host.breaker_failures,
+    },
+    clock,
+    () => broker.wake(),
+  );
+  const broker: Broker = new Broker({
+    source: queue,
+    hosts: governor,
+    clock,
+    channelSize: config.queue.channel_size,
+    windowSize: Math.max(WINDOW_MIN, config.queue.workers * 2),
+    onError: onQueueTrouble,
+  });
+  const pool = new WorkerPool({
+    workers: config.queue.workers,
+    createService: createDownloadService({
+      config,
+      version,
+      store,
+      queue,
+      policy,
+      governor,
+      gate,
+      active,
+      clock,
+      onProxyFailure: (name) => metrics.proxyFailed(name),
+    }),
+    channel: broker.channel,
+    settle: createSettle({
+      settleInQueue: (settlement) => queue.settle(settlement),
+      store,
+      report: createTaskReport(log, metrics, clock.now),
+      onTrouble: onQueueTrouble,
+      clock,
+      signal: foundation.stopping.signal,
+    }),
+    governor,
+    policy: {
+      maxRetries: config.queue.max_retries,
+      backoffMs: config.queue.retry_backoff_ms,
+      backoffMaxMs: config.queue.retry_backoff_max_ms,
+      maxThrottleMs: config.queue.max_throttle_ms,
+      maxUnavailableMs: config.storage.max_unavailable_ms,
+    },
+    clock,
+    random: Math.random,
+    onError: (error) => log.error({ err: error }, "a task could not be settled; start-up puts it back"),
+  });
+  return { broker, pool, gate };
+}
