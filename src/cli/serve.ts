@@ -17,8 +17,9 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   const app = await createApp(config, { log, clock: systemClock, version: VERSION });
   let url: string;
   try {
-    await app.start();
+    // First, so that an address that is taken stops the start before any work begins; not ready until then.
     url = app.listen();
+    await app.start();
   } catch (error) {
     await app.stop();
     throw listenError(error);
