@@ -1,4 +1,4 @@
-import { type Breach, BREACHES_MAX, IntakeError, type IntakeErrorCode } from "../intake/intake-error.ts";
+import { BREACHES_MAX, type Breach, IntakeError, type IntakeErrorCode } from "../intake/intake-error.ts";
 import { json } from "./json-response.ts";
 
 interface ErrorEntry {

@@ -1,16 +1,16 @@
 import { setImmediate } from "node:timers/promises";
 import { NAME_PATTERN } from "../config/schema.ts";
 import { JOB_STATUSES } from "../jobs/job.ts";
-import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
 import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
+import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { JOB_EXAMPLE, LOGS_EXAMPLE } from "./examples.ts";
+import { isoTime, isoTimeOrNull } from "./iso-time.ts";
 import { json } from "./json-response.ts";
 import { choice, integer, text } from "./parameters.ts";
 import type { JobSnapshot, LogPage } from "./schemas.ts";
-import { isoTime, isoTimeOrNull } from "./iso-time.ts";
 
 const ERRORS_MAX = 100;
 /** So many snapshots with all their errors take some 15 ms; then others get their turn. */

@@ -1,5 +1,5 @@
-import { BREACHES_MAX, type Breach } from "../intake/intake-error.ts";
 import { pointerStep } from "../intake/echo.ts";
+import { BREACHES_MAX, type Breach } from "../intake/intake-error.ts";
 import { ApiError } from "./errors.ts";
 
 /** One parameter of a query or one header: how it is read, and what the document says of it. */

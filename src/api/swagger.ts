@@ -1,6 +1,6 @@
 import faviconPath from "swagger-ui-dist/favicon-32x32.png" with { type: "file" };
-import scriptPath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import stylePath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
+import scriptPath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import type { Access, Endpoint } from "./endpoint.ts";
 import { json } from "./json-response.ts";
 

@@ -13,7 +13,7 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
-import { printable, Progress } from "./progress.ts";
+import { Progress, printable } from "./progress.ts";
 import { ensureRequestLimit } from "./request-limit.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { bytesText, durationText } from "./units.ts";

@@ -1,5 +1,5 @@
-import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { pathProblem } from "../jobs/object-key.ts";
+import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { pointerStep } from "./echo.ts";
 
 /**

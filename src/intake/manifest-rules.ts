@@ -9,7 +9,7 @@ import {
   manifestFileProblem,
   urlProblem,
 } from "./field-rules.ts";
-import { type Breach, BREACHES_MAX } from "./intake-error.ts";
+import { BREACHES_MAX, type Breach } from "./intake-error.ts";
 import { MANIFEST_FILE } from "./job-storage.ts";
 
 /** What a manifest may name or ask for, by configuration. */

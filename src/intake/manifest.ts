@@ -1,6 +1,6 @@
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { normalChecksum } from "./field-rules.ts";
-import { type Breach, BREACHES_MAX, IntakeError } from "./intake-error.ts";
+import { BREACHES_MAX, type Breach, IntakeError } from "./intake-error.ts";
 import { type ManifestLimits, ruleBreaches } from "./manifest-rules.ts";
 import { type Manifest, ManifestSchema } from "./manifest-schema.ts";
 import { shapeBreaches } from "./shape-breach.ts";

@@ -3,7 +3,7 @@ import type { TypeCheck } from "@sinclair/typebox/compiler";
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { isHeaderName } from "../jobs/request-header.ts";
 import { pointerStep } from "./echo.ts";
-import { type Breach, BREACHES_MAX } from "./intake-error.ts";
+import { BREACHES_MAX, type Breach } from "./intake-error.ts";
 
 /** Where and how a value has not the shape of a schema: at most BREACHES_MAX, one for each place. */
 export function shapeBreaches(shape: TypeCheck<TSchema>, value: unknown): Breach[] {

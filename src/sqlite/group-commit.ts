@@ -86,7 +86,7 @@ export class GroupCommit {
     });
   }
 
-  /** Commits what waits, now. */
+  /** Commits what waits, now. @throws what an action after the commit threw; the commit and its members stand. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -98,13 +98,27 @@ export class GroupCommit {
     try {
       committed = this.#commit(members);
     } catch (error) {
-      if (this.#db.inTransaction) this.#db.run("ROLLBACK");
       for (const member of members) member.fail(error);
+      this.#rollBack();
       return;
     }
-    this.#options.onCommit?.(performance.now() - startedAt, members.length);
-    for (const action of committed.changes.afterCommit) action();
-    for (const member of committed.members) member.done();
+    const durationMs = performance.now() - startedAt;
+    // It is on the disk: whatever a listener throws, the others and the members hear of it.
+    const failures = runAll([
+      () => this.#options.onCommit?.(durationMs, members.length),
+      ...committed.changes.afterCommit,
+      ...committed.members.map(({ done }) => done),
+    ]);
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** The next BEGIN fails, and tells, where this does not succeed. */
+  #rollBack(): void {
+    try {
+      if (this.#db.inTransaction) this.#db.run("ROLLBACK");
+    } catch {
+      // The store is closed, or so broken that its members have heard of it.
+    }
   }
 
   #commit(members: readonly Member[]): { changes: Changes; members: Member[] } {
@@ -138,4 +152,17 @@ export class GroupCommit {
       return undefined;
     }
   }
+}
+
+/** Runs all actions, and says what those that failed threw. */
+function runAll(actions: readonly (() => void)[]): unknown[] {
+  const failures: unknown[] = [];
+  for (const action of actions) {
+    try {
+      action();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return failures;
 }

@@ -4,8 +4,8 @@ import type { Attempt } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
 import { applyToLedger } from "./ledger/apply.ts";
 import type { LogLevel } from "./ledger/log-entries.ts";
-import { decodeHistory } from "./task-codec.ts";
 import type { Follower } from "./outbox.ts";
+import { decodeHistory } from "./task-codec.ts";
 
 /** What is known of one job. Times are milliseconds since the epoch. */
 export interface JobRecord {

@@ -8,8 +8,8 @@ import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
 import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
 import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
 import { type Follower, Outbox } from "./outbox.ts";
-import { TaskQueue } from "./queue.ts";
 import { JobCache } from "./queue/context.ts";
+import { TaskQueue } from "./queue.ts";
 import { StoreError } from "./store-error.ts";
 
 export interface StoresOptions {

@@ -85,8 +85,7 @@ export class Body {
       return done ? undefined : value;
     } catch (error) {
       const failure = fetchFailure(error, this.#signal);
-      if (failure instanceof Failure && failure.code === "DOWNLOAD_RESET" && this.#bytes > 0)
-        throw this.#truncated(failure);
+      if (failure instanceof Failure && failure.code === "DOWNLOAD_RESET") throw this.#truncated(failure);
       throw failure;
     }
   }

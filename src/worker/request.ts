@@ -2,8 +2,8 @@ import { isIP } from "node:net";
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import { type Addresses, portOf } from "./addresses.ts";
-import type { ProxyEndpoint } from "./proxies.ts";
 import { fetchFailure, isConnectFailure, isProxyFailure } from "./fetch-failure.ts";
+import type { ProxyEndpoint } from "./proxies.ts";
 
 export interface RequestDeps {
   readonly addresses: Addresses;

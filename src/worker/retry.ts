@@ -1,6 +1,6 @@
-import type { Attempt, ClaimedTask } from "../jobs/task.ts";
 import type { Failure, FailureClass } from "../jobs/failure.ts";
 import { classOf, type FailureCode } from "../jobs/failure.ts";
+import type { Attempt, ClaimedTask } from "../jobs/task.ts";
 import type { Outcome, Verdict } from "../jobs/verdict.ts";
 
 export interface RetryPolicy {

@@ -41,7 +41,6 @@ export async function transfer(
   deps: TransferDeps,
 ): Promise<Transferred> {
   const declared = declaredBytes(response);
-  checkHead(response, claimed.task, declared, deps.maxBytes);
   const contentType = response.headers.get("content-type") || FALLBACK_TYPE;
   const givenUp = new AbortController();
   const watch = new BodyWatch(deps.clock, deps, (failure) => givenUp.abort(failure));
@@ -49,6 +48,7 @@ export async function transfer(
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
   try {
+    checkHead(response, claimed.task, declared, deps.maxBytes);
     const start = await body.upTo(BUFFERED_BYTES_MAX);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
+import { toBinary } from "@bufbuild/protobuf";
 import type { Event, EventBatch, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
 import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
-import { toBinary } from "@bufbuild/protobuf";
 import type { JobStatus } from "../../jobs/job.ts";
 import { logEntriesOf } from "./log-entries.ts";
 

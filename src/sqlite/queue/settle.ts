@@ -1,4 +1,4 @@
-import { statusOf, type JobCounters } from "../../jobs/job.ts";
+import { type JobCounters, statusOf } from "../../jobs/job.ts";
 import { type Attempt, type ClaimedTask, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import type { Changes, NewEvent } from "../group-commit.ts";
