@@ -27,19 +27,22 @@ export function isAbsent(path: string): boolean {
 
 /**
  * Opens a store, creates it where it is absent, and brings its schema up to date.
- * @throws StoreError if the file is no store of ours, is newer than this program, or cannot be opened.
+ * @throws StoreError if the file is no store of ours, is newer than this program, or cannot be opened; then it is as
+ * it was.
  */
 export function openDatabase({ path, migrations, synchronous }: DatabaseOptions): Database {
-  makePrivate(path);
+  if (isAbsent(path)) createPrivate(path);
   let db: Database | undefined;
   try {
-    db = new Database(path, { strict: true, readwrite: true, create: true });
+    db = new Database(path, { strict: true, readwrite: true, create: false });
+    const version = checkSchema(db, path, migrations.length);
+    chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");
     db.run(`PRAGMA synchronous = ${synchronous}`);
     db.run("PRAGMA foreign_keys = ON");
     db.run("PRAGMA temp_store = MEMORY");
     db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    migrate(db, path, migrations);
+    if (version < migrations.length) migrate(db, migrations, version);
     return db;
   } catch (error) {
     db?.close();
@@ -49,28 +52,28 @@ export function openDatabase({ path, migrations, synchronous }: DatabaseOptions)
 }
 
 /** Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode. */
-function makePrivate(path: string): void {
+function createPrivate(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     closeSync(openSync(path, "a", 0o600));
-    chmodSync(path, 0o600);
   } catch (error) {
     throw new StoreError(path, `cannot be created: ${(error as Error).message}`, { cause: error });
   }
 }
 
-function migrate(db: Database, path: string, migrations: readonly string[]): void {
+/** The schema that the file has, 0 for a new one. Only reads: what is not ours stays as it is. */
+function checkSchema(db: Database, path: string, newest: number): number {
   const version = pragma(db, "user_version");
   const owner = pragma(db, "application_id");
   const tables = db.query<{ n: number }, []>("SELECT count(*) AS n FROM sqlite_schema").get()?.n ?? 0;
   if (owner !== APPLICATION_ID && (owner !== 0 || tables > 0)) throw new StoreError(path, "is not a store of FetchBox");
-  if (version > migrations.length) {
-    throw new StoreError(
-      path,
-      `has schema ${version}, newer than this program's ${migrations.length}; run a newer FetchBox`,
-    );
+  if (version > newest) {
+    throw new StoreError(path, `has schema ${version}, newer than this program's ${newest}; run a newer FetchBox`);
   }
-  if (version === migrations.length) return;
+  return version;
+}
+
+function migrate(db: Database, migrations: readonly string[], version: number): void {
   db.transaction(() => {
     for (const script of migrations.slice(version)) db.run(script);
     db.run(`PRAGMA application_id = ${APPLICATION_ID}`);

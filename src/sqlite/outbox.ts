@@ -41,9 +41,7 @@ export class Outbox {
     this.#path = path;
     this.#followers = followers;
     this.#onLag = onLag;
-    this.#trimmed = Number(
-      db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'outbox_trimmed'").get()?.value ?? 0,
-    );
+    this.#trimmed = readTrimmed(db);
     this.#last =
       db.query<{ last: number | null }, []>("SELECT max(seq) AS last FROM outbox").get()?.last ?? this.#trimmed;
     for (const follower of followers) this.#checkFollower(follower);
@@ -123,4 +121,11 @@ export class Outbox {
       );
     }
   }
+}
+
+/** The last batch that was forgotten, because every follower had it; 0 for none. */
+export function readTrimmed(db: Database): number {
+  return Number(
+    db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'outbox_trimmed'").get()?.value ?? 0,
+  );
 }

@@ -7,7 +7,7 @@ import { Ledger } from "./ledger.ts";
 import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
 import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
 import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
-import { type Follower, Outbox } from "./outbox.ts";
+import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
 import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
 import { StoreError } from "./store-error.ts";
@@ -57,6 +57,7 @@ export function openStores(options: StoresOptions): Stores {
       return db;
     };
     const queueDb = open(queuePath, queueSchema, "FULL");
+    refuseLostFollower(queueDb, queuePath, [ledgerPath, dlqPath]);
     const ledgerDb = open(ledgerPath, ledgerSchema, "NORMAL");
     const dlqDb = open(dlqPath, dlqSchema, "NORMAL");
     const installation = installationOf(queueDb) ?? found(queueDb);
@@ -95,6 +96,16 @@ function refuseLostQueue(queuePath: string, followerPaths: readonly string[]): v
   throw new StoreError(
     queuePath,
     `is missing or empty, but ${orphan} is there: put it back from a backup, or move the other stores away to begin anew`,
+  );
+}
+
+/** What was trimmed cannot be replayed into a new follower. */
+function refuseLostFollower(queueDb: Database, queuePath: string, followerPaths: readonly string[]): void {
+  const lost = followerPaths.find(isAbsent);
+  if (lost === undefined || readTrimmed(queueDb) === 0) return;
+  throw new StoreError(
+    lost,
+    `is missing or empty, but ${queuePath} has a history: restore all stores from one backup, or move it away, too, to begin anew`,
   );
 }
 

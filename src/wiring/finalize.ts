@@ -27,7 +27,7 @@ export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: Job
   };
 }
 
-function reportOf({ seq: _, ...job }: JobHeader, status: JobStatus, ledger: Ledger): JobReport | undefined {
+function reportOf(job: JobHeader, status: JobStatus, ledger: Ledger): JobReport | undefined {
   const record = ledger.findJob(job.jobId);
   if (record === undefined) return undefined;
   const { total, completed, failed, cancelled } = record;

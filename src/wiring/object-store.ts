@@ -7,7 +7,7 @@ import { createS3Store } from "../s3/store.ts";
 export interface OpenedStorage {
   readonly store: ObjectStore;
   /** Removes what a process that died left half written, and returns how much; for start-up. */
-  sweep(): Promise<number>;
+  readonly sweep: () => Promise<number>;
 }
 
 /** The backend that the configuration names. */

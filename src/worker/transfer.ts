@@ -1,6 +1,6 @@
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
-import { isHtml, matchesMediaType } from "../jobs/media-type.ts";
+import { isHtml, matchesMediaType, MEDIA_TYPE_LENGTH_MAX } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
 import type { ClaimedTask, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
@@ -41,7 +41,7 @@ export async function transfer(
   deps: TransferDeps,
 ): Promise<Transferred> {
   const declared = declaredBytes(response);
-  const contentType = response.headers.get("content-type") || FALLBACK_TYPE;
+  const contentType = storableType(response);
   const givenUp = new AbortController();
   const watch = new BodyWatch(deps.clock, deps, (failure) => givenUp.abort(failure));
   const body = new Body(response, declared, trace, AbortSignal.any([signal, givenUp.signal]), watch);
@@ -80,6 +80,12 @@ export async function transfer(
     watch.stop();
     body.close();
   }
+}
+
+/** What the answer says it is, unless no storage could carry that: a storage must not stumble over a host's words. */
+function storableType(response: Response): string {
+  const type = (response.headers.get("content-type") ?? "").replaceAll(/\s+/g, " ").trim();
+  return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : FALLBACK_TYPE;
 }
 
 function declaredBytes(response: Response): number | undefined {
