@@ -1,6 +1,6 @@
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
-import { isHtml, matchesMediaType, MEDIA_TYPE_LENGTH_MAX } from "../jobs/media-type.ts";
+import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
 import type { ClaimedTask, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
