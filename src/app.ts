@@ -123,9 +123,7 @@ export class App {
     const giveUp = clock.after(graceMs + SETTLE_GRACE_MS, () => stopping.abort(new Error("the grace period is over")));
     const drained = new AbortController();
     const unclaimed = await this.#work.broker.stop();
-    const released = unclaimed.map((claimed) =>
-      stores.queue.settle({ claimed, verdict: { kind: "release" } }).catch(onQueueTrouble),
-    );
+    const released = unclaimed.map((claimed) => stores.queue.release(claimed).catch(onQueueTrouble));
     await this.#work.pool.stop(delay(clock, graceMs, drained.signal).catch(() => {}));
     drained.abort();
     await Promise.all(released);

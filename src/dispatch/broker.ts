@@ -10,6 +10,8 @@ export interface TaskSource {
   lanes(limit: number): Lane[];
   onLane(listener: (lane: Lane) => void): void;
   claim(requests: readonly { lane: number; limit: number }[]): Promise<ClaimedTask[]>;
+  /** Puts a claimed task back where it was. */
+  release(claimed: ClaimedTask): Promise<unknown>;
 }
 
 /** What the broker needs to know of hosts: who may start now. */
@@ -18,14 +20,25 @@ export interface HostPermits {
   room(host: string): number;
   /** Most that may ever run at once; 0 while the host is left alone. */
   limit(host: string): number;
+  /** For how many more milliseconds the host is left alone. */
+  closedFor(host: string): number;
   acquire(host: string): void;
   /** When the first of the hosts that are left alone may be tried again, by the monotonic clock. */
+  nextOpening(): number | undefined;
+}
+
+/** What the broker needs to know of buckets. */
+export interface BucketGate {
+  /** Tasks for a bucket that may start now: none while it cannot be written to, one to probe it. */
+  room(bucket: string): number;
+  /** When the first closed bucket may be probed, by the monotonic clock. */
   nextOpening(): number | undefined;
 }
 
 export interface BrokerDeps {
   readonly source: TaskSource;
   readonly hosts: HostPermits;
+  readonly buckets: BucketGate;
   readonly clock: Clock;
   /** Bound of the channel to the workers. */
   readonly channelSize: number;
@@ -40,6 +53,8 @@ const LANES_MAX = 100_000;
 const ALARM_MAX_MS = 10_000;
 /** After a claim that failed (a full disk), the next one waits. */
 const CLAIM_RETRY_MS = 1000;
+/** What must wait longer than this does not wait in the window: it would keep others out. */
+const WINDOW_WAIT_MAX_MS = 1000;
 /** Of one host, so many times its limit may be claimed ahead: enough that no worker waits for a commit. */
 const AHEAD = 2;
 
@@ -54,6 +69,7 @@ export class Broker {
   /** Claimed, in the order of their turns; they wait for a permit. */
   #window: ClaimedTask[] = [];
   readonly #ahead = new Map<string, number>();
+  readonly #aheadByBucket = new Map<string, number>();
   #lanesLeftOut = false;
   #claiming: Promise<void> | undefined;
   #alarm: { at: number; cancel(): void } | undefined;
@@ -84,6 +100,7 @@ export class Broker {
     this.#alarm = undefined;
     await this.#claiming;
     this.#ahead.clear();
+    this.#aheadByBucket.clear();
     return [...this.channel.close(), ...this.#window.splice(0)];
   }
 
@@ -105,13 +122,25 @@ export class Broker {
 
   #send(): void {
     if (this.#window.length === 0) return;
-    const { hosts } = this.#deps;
+    const { hosts, buckets } = this.#deps;
     this.#window = this.#window.filter((task) => {
+      if (hosts.closedFor(task.host) > WINDOW_WAIT_MAX_MS || buckets.room(task.task.bucket) === 0) {
+        this.#release(task);
+        return false;
+      }
       if (this.channel.room === 0 || hosts.room(task.host) === 0) return true;
       hosts.acquire(task.host);
-      this.#count(task.host, -1);
+      this.#count(task, -1);
       this.channel.send(task);
       return false;
+    });
+  }
+
+  #release(task: ClaimedTask): void {
+    this.#count(task, -1);
+    this.#deps.source.release(task).catch((error: unknown) => {
+      this.#deps.onError(error);
+      this.#take([task]); // still ours; tried again with the next pump
     });
   }
 
@@ -119,9 +148,12 @@ export class Broker {
     const room = this.#deps.windowSize - this.#window.length;
     if (this.#claiming !== undefined || room < this.#deps.windowSize / 2) return;
     if (this.#lanesLeftOut && this.#lanes.size < LANES_MAX / 2) this.#readLanes();
-    const { hosts, clock, source } = this.#deps;
-    const roomOf = (host: string) => hosts.limit(host) * AHEAD - (this.#ahead.get(host) ?? 0);
-    const chosen = this.#lanes.choose(room, roomOf, clock.now());
+    const { hosts, buckets, clock, source } = this.#deps;
+    const limits = {
+      ofHost: (host: string) => hosts.limit(host) * AHEAD - (this.#ahead.get(host) ?? 0),
+      ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
+    };
+    const chosen = this.#lanes.choose(room, limits, clock.now());
     if (chosen.size === 0) return;
     const requests = [...chosen].map(([lane, limit]) => ({ lane, limit }));
     this.#claiming = source
@@ -137,7 +169,7 @@ export class Broker {
   #take(tasks: readonly ClaimedTask[]): void {
     for (const task of tasks) {
       this.#window.push(task);
-      this.#count(task.host, 1);
+      this.#count(task, 1);
     }
   }
 
@@ -147,10 +179,10 @@ export class Broker {
     if (this.#running) this.#readLanes();
   }
 
-  #count(host: string, change: number): void {
-    const ahead = (this.#ahead.get(host) ?? 0) + change;
-    if (ahead <= 0) this.#ahead.delete(host);
-    else this.#ahead.set(host, ahead);
+  /** Keeps how many tasks of each host and for each bucket are in the window. */
+  #count({ host, task }: ClaimedTask, change: number): void {
+    add(this.#ahead, host, change);
+    add(this.#aheadByBucket, task.bucket, change);
   }
 
   #noteLane(lane: Lane): void {
@@ -171,12 +203,12 @@ export class Broker {
 
   /** Wakes the broker when the first lane is due or the first host may be tried again. */
   #setAlarm(): void {
-    const { clock, hosts } = this.#deps;
+    const { clock, hosts, buckets } = this.#deps;
     const due = this.#lanes.nextDue();
-    const opening = hosts.nextOpening();
+    const opening = Math.min(hosts.nextOpening() ?? Infinity, buckets.nextOpening() ?? Infinity);
     const wait = Math.min(
       due === undefined ? ALARM_MAX_MS : due - clock.now(),
-      opening === undefined ? ALARM_MAX_MS : opening - clock.monotonic(),
+      opening - clock.monotonic(),
       ALARM_MAX_MS,
     );
     const at = clock.monotonic() + Math.max(1, wait);
@@ -189,4 +221,10 @@ export class Broker {
     });
     this.#alarm = { at, cancel: () => timer.cancel() };
   }
+}
+
+function add(counts: Map<string, number>, name: string, change: number): void {
+  const count = (counts.get(name) ?? 0) + change;
+  if (count <= 0) counts.delete(name);
+  else counts.set(name, count);
 }

@@ -7,6 +7,7 @@ const WEIGHTS: Readonly<Record<Priority, number>> = { low: 1, normal: 4, high: 1
 interface KnownLane {
   readonly id: number;
   readonly host: string;
+  readonly bucket: string;
   readonly job: JobTurn;
   waiting: number;
   nextDue: number;
@@ -19,6 +20,44 @@ interface JobTurn {
   readonly lanes: KnownLane[];
   /** Its lanes, sleeping ones included. */
   known: number;
+}
+
+/** How many more tasks may be taken now, by what they go to. */
+export interface Limits {
+  readonly ofHost: (host: string) => number;
+  readonly ofBucket: (bucket: string) => number;
+}
+
+/** What is left of the limits while tasks are chosen. */
+class Room {
+  readonly #hosts = new Map<string, number>();
+  readonly #buckets = new Map<string, number>();
+  readonly #limits: Limits;
+
+  constructor(hosts: Iterable<string>, limits: Limits) {
+    this.#limits = limits;
+    for (const host of hosts) {
+      const free = limits.ofHost(host);
+      if (free > 0) this.#hosts.set(host, free);
+    }
+  }
+
+  /** False if no host has any. */
+  get isLeft(): boolean {
+    return this.#hosts.size > 0;
+  }
+
+  /** Takes up to `tasks`, and says how many that were. */
+  take({ host, bucket }: Pick<KnownLane, "host" | "bucket">, tasks: number): number {
+    const ofHost = this.#hosts.get(host) ?? 0;
+    if (ofHost === 0) return 0;
+    const ofBucket = this.#buckets.get(bucket) ?? this.#limits.ofBucket(bucket);
+    const taken = Math.max(0, Math.min(tasks, ofHost, ofBucket));
+    this.#buckets.set(bucket, ofBucket - taken);
+    if (taken === ofHost) this.#hosts.delete(host);
+    else this.#hosts.set(host, ofHost - taken);
+    return taken;
+  }
 }
 
 /**
@@ -62,6 +101,7 @@ export class Lanes {
       const added: KnownLane = {
         id: lane.id,
         host: lane.host,
+        bucket: lane.bucket,
         job: this.#turnOf(lane),
         waiting: lane.waiting,
         nextDue: lane.nextDue,
@@ -83,19 +123,15 @@ export class Lanes {
   }
 
   /**
-   * Chooses up to `count` tasks by lane, as `lane id → tasks`; `roomOf` says how many more tasks of a host may be
-   * taken. What is chosen counts as gone until `set` tells otherwise.
+   * Chooses up to `count` tasks by lane, as `lane id → tasks`; `limits` say how many more tasks of a host and of a
+   * bucket may be taken. What is chosen counts as gone until `set` tells otherwise.
    */
-  choose(count: number, roomOf: (host: string) => number, now: number): Map<number, number> {
+  choose(count: number, limits: Limits, now: number): Map<number, number> {
     this.#wakeDue(now);
     const chosen = new Map<number, number>();
-    const room = new Map<string, number>();
-    for (const host of this.#hosts.keys()) {
-      const free = roomOf(host);
-      if (free > 0) room.set(host, free);
-    }
+    const room = new Room(this.#hosts.keys(), limits);
     let idleTurns = 0;
-    while (count > 0 && room.size > 0 && idleTurns < this.#turns.length) {
+    while (count > 0 && room.isLeft && idleTurns < this.#turns.length) {
       const turn = this.#turns.shift();
       if (turn === undefined) break;
       const taken = this.#takeTurn(turn, Math.min(turn.weight, count), room, chosen);
@@ -111,17 +147,14 @@ export class Lanes {
     return this.#earliest === Number.POSITIVE_INFINITY ? undefined : this.#earliest;
   }
 
-  #takeTurn(turn: JobTurn, count: number, room: Map<string, number>, chosen: Map<number, number>): number {
+  #takeTurn(turn: JobTurn, count: number, room: Room, chosen: Map<number, number>): number {
     let taken = 0;
     for (let looked = turn.lanes.length; looked > 0 && taken < count; looked--) {
       const lane = turn.lanes.shift();
       if (lane === undefined) break;
       turn.lanes.push(lane);
-      const free = room.get(lane.host) ?? 0;
-      const tasks = Math.min(free, lane.waiting, this.#share(turn, count - taken));
-      if (tasks <= 0) continue;
-      if (tasks === free) room.delete(lane.host);
-      else room.set(lane.host, free - tasks);
+      const tasks = room.take(lane, Math.min(lane.waiting, this.#share(turn, count - taken)));
+      if (tasks === 0) continue;
       chosen.set(lane.id, (chosen.get(lane.id) ?? 0) + tasks);
       lane.waiting -= tasks;
       if (lane.waiting === 0) this.#sleep(lane);

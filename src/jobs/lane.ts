@@ -1,10 +1,11 @@
 import type { JobHeader } from "./job.ts";
 
-/** The tasks of one job for one host: the unit of fairness. */
+/** The tasks of one job for one host and one bucket: the unit of fairness. */
 export interface Lane {
   readonly id: number;
   readonly job: JobHeader;
   readonly host: string;
+  readonly bucket: string;
   /** Tasks that wait, due or not. */
   readonly waiting: number;
   /** Nothing of the lane is due earlier. */

@@ -120,6 +120,11 @@ export class TaskQueue {
     return this.#context.commit.run((changes) => settleTask(this.#context, settlement, this.#now(), changes));
   }
 
+  /** Puts a claimed task back where it was; no attempt is spent. */
+  release(claimed: ClaimedTask): Promise<boolean> {
+    return this.settle({ claimed, verdict: { kind: "release" } });
+  }
+
   /** Remembers an open upload; settling its task forgets it. */
   recordUpload(upload: RecordedUpload): Promise<void> {
     return this.#context.commit.run(() => recordUpload(this.#context, upload));

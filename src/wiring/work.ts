@@ -34,6 +34,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const broker: Broker = new Broker({
     source: queue,
     hosts: governor,
+    buckets: gate,
     clock,
     channelSize: config.queue.channel_size,
     windowSize: Math.max(WINDOW_MIN, config.queue.workers * 2),

@@ -61,6 +61,11 @@ export class HostGovernor {
     return this.#limitOf(this.#hosts.get(host));
   }
 
+  /** For how many more milliseconds the host is left alone. */
+  closedFor(host: string): number {
+    return Math.max(0, (this.#hosts.get(host)?.closedUntil ?? 0) - this.#clock.monotonic());
+  }
+
   acquire(host: string): void {
     const state = this.#state(host);
     state.active++;

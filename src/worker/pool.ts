@@ -17,7 +17,6 @@ export class WorkerPool {
   readonly #deps: PoolDeps;
   readonly #idle = new AbortController();
   readonly #running = new Map<number, AbortController>();
-  #isOver = false;
   #workers: Promise<void>[] = [];
 
   constructor(deps: PoolDeps) {
@@ -44,7 +43,6 @@ export class WorkerPool {
     this.#idle.abort(new ChannelClosedError("the pool is stopping"));
     const done = Promise.all(this.#workers);
     await Promise.race([done, deadline]);
-    this.#isOver = true;
     for (const controller of this.#running.values()) controller.abort(new InterruptedError("shutdown"));
     await done;
   }
@@ -58,7 +56,6 @@ export class WorkerPool {
       if (claimed === undefined) break;
       const controller = new AbortController();
       this.#running.set(claimed.id, controller);
-      if (this.#isOver) controller.abort(new InterruptedError("shutdown"));
       try {
         const execution = await execute(claimed, controller.signal, deps);
         // One settlement may be under way while the next attempt runs, not more.

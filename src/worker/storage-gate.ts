@@ -30,6 +30,22 @@ export class StorageGate {
     return new Map([...this.#closed].map(([name, bucket]) => [name, bucket.failure]));
   }
 
+  /** How many tasks for a bucket may start now: any number, none, or the one that is the next probe. */
+  room(bucketName: string): number {
+    const bucket = this.#closed.get(bucketName);
+    if (bucket === undefined) return Number.POSITIVE_INFINITY;
+    return !bucket.probing && this.#clock.monotonic() >= bucket.closedUntil ? 1 : 0;
+  }
+
+  /** When the first closed bucket may be probed, by the monotonic clock; nothing while none is closed. */
+  nextOpening(): number | undefined {
+    let next: number | undefined;
+    for (const { closedUntil, probing } of this.#closed.values()) {
+      if (!probing && (next === undefined || closedUntil < next)) next = closedUntil;
+    }
+    return next;
+  }
+
   /** Whether to work for a bucket; where it is closed, and this is no time for a probe, the failure to answer with. */
   admit(bucketName: string): "work" | "probe" | Failure {
     const bucket = this.#closed.get(bucketName);

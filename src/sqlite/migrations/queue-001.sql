@@ -54,15 +54,16 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_due ON tasks (lane, available_at) WHERE available_at IS NOT NULL;
 CREATE INDEX tasks_claimed ON tasks (claim_id) WHERE claim_id IS NOT NULL;
 
--- The tasks of one job for one host that wait to be claimed.
+-- The tasks of one job for one host and one bucket that wait to be claimed.
 CREATE TABLE lanes (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   job INTEGER NOT NULL REFERENCES jobs (seq),
   host TEXT NOT NULL,
+  bucket TEXT NOT NULL,
   waiting INTEGER NOT NULL CHECK (waiting >= 0),
   -- Nothing of the lane is due earlier.
   next_due INTEGER NOT NULL,
-  UNIQUE (job, host)
+  UNIQUE (job, host, bucket)
 ) STRICT;
 CREATE INDEX lanes_due ON lanes (next_due, id) WHERE waiting > 0;
 

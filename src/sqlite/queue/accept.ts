@@ -166,10 +166,11 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
   let id = firstTask;
   for (const task of tasks) {
     const host = hostOf(task.url);
-    let lane = lanes.get(host);
+    const name = `${host} ${task.bucket}`; // neither has a space in it
+    let lane = lanes.get(name);
     if (lane === undefined) {
-      lane = { id: laneId(context, job, host, now), tasks: 0 };
-      lanes.set(host, lane);
+      lane = { id: laneId(context, { job, host, bucket: task.bucket }, now), tasks: 0 };
+      lanes.set(name, lane);
     }
     lane.tasks++;
     insert.run(id++, job, lane.id, now, encodeTask(task));
@@ -178,13 +179,13 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
   for (const lane of lanes.values()) count.run(lane.tasks, lane.id);
 }
 
-function laneId(context: QueueContext, job: number, host: string, now: number): number {
+function laneId(context: QueueContext, lane: { job: number; host: string; bucket: string }, now: number): number {
   const row = context.db
-    .query<{ id: number }, [number, string, number]>(
-      `INSERT INTO lanes (job, host, waiting, next_due) VALUES (?, ?, 0, ?)
-       ON CONFLICT (job, host) DO UPDATE SET next_due = min(next_due, excluded.next_due) RETURNING id`,
+    .query<{ id: number }, [number, string, string, number]>(
+      `INSERT INTO lanes (job, host, bucket, waiting, next_due) VALUES (?, ?, ?, 0, ?)
+       ON CONFLICT (job, host, bucket) DO UPDATE SET next_due = min(next_due, excluded.next_due) RETURNING id`,
     )
-    .get(job, host, now);
+    .get(lane.job, lane.host, lane.bucket, now);
   if (row === null) throw new Error("a lane was neither inserted nor found");
   return row.id;
 }

@@ -69,6 +69,7 @@ interface LaneRow {
   id: number;
   job: number;
   host: string;
+  bucket: string;
   waiting: number;
   next_due: number;
 }
@@ -77,7 +78,7 @@ interface LaneRow {
 export function readLanes(context: QueueContext, limit: number): Lane[] {
   const rows = context.db
     .query<LaneRow, [number]>(
-      `SELECT l.id, l.job, l.host, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
+      `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
        WHERE l.waiting > 0 AND j.status <> 'staged' ORDER BY l.next_due, l.id LIMIT ?`,
     )
     .all(limit);
@@ -86,7 +87,9 @@ export function readLanes(context: QueueContext, limit: number): Lane[] {
 
 export function readLanesOfJob(context: QueueContext, job: number): Lane[] {
   const rows = context.db
-    .query<LaneRow, [number]>("SELECT id, job, host, waiting, next_due FROM lanes WHERE job = ? AND waiting > 0")
+    .query<LaneRow, [number]>(
+      "SELECT id, job, host, bucket, waiting, next_due FROM lanes WHERE job = ? AND waiting > 0",
+    )
     .all(job);
   return rows.map((row) => laneOf(context, row));
 }
@@ -96,7 +99,7 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
   const row = context.db
     .query<LaneRow, [number, number, number]>(
       `UPDATE lanes SET waiting = waiting + 1, next_due = CASE WHEN waiting = 0 THEN ? ELSE min(next_due, ?) END
-       WHERE id = ? RETURNING id, job, host, waiting, next_due`,
+       WHERE id = ? RETURNING id, job, host, bucket, waiting, next_due`,
     )
     .get(availableAt, availableAt, lane);
   if (row === null) throw new Error(`lane ${lane} is not in the queue`);
@@ -109,7 +112,7 @@ export function shrinkLane(context: QueueContext, lane: number, taken: number): 
     .query<LaneRow, [number, number]>(
       `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
          (SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)
-       WHERE id = ? RETURNING id, job, host, waiting, next_due`,
+       WHERE id = ? RETURNING id, job, host, bucket, waiting, next_due`,
     )
     .get(taken, lane);
   if (row === null) throw new Error(`lane ${lane} is not in the queue`);
@@ -117,5 +120,12 @@ export function shrinkLane(context: QueueContext, lane: number, taken: number): 
 }
 
 function laneOf(context: QueueContext, row: LaneRow): Lane {
-  return { id: row.id, job: context.jobs.get(row.job), host: row.host, waiting: row.waiting, nextDue: row.next_due };
+  return {
+    id: row.id,
+    job: context.jobs.get(row.job),
+    host: row.host,
+    bucket: row.bucket,
+    waiting: row.waiting,
+    nextDue: row.next_due,
+  };
 }
