@@ -62,7 +62,7 @@ export async function transfer(
     upload = await deps.store.open(claimed.task, {
       ...options,
       ...(declared !== undefined && { size: declared }),
-      onOpen: (open) => deps.recordUpload(claimed, open),
+      onOpen: (open) => record(open, claimed, deps),
     });
     for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await body.next()) {
       checkLength(body.bytes, claimed.task, deps.maxBytes);
@@ -79,6 +79,17 @@ export async function transfer(
   } finally {
     watch.stop();
     body.close();
+  }
+}
+
+/** A queue that cannot be written to is our side's trouble, and no failure of the task. */
+async function record(upload: OpenUpload, claimed: ClaimedTask, deps: TransferDeps): Promise<void> {
+  try {
+    await deps.recordUpload(claimed, upload);
+  } catch (cause) {
+    throw new Failure("UPLOAD_UNAVAILABLE", "the upload could not be recorded in queue.db, so it was not begun", {
+      cause,
+    });
   }
 }
 

@@ -1,0 +1,121 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
+import type { ObjectStore } from "../../src/jobs/object-store.ts";
+import type { ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
+import type { Outcome } from "../../src/jobs/verdict.ts";
+import { ActiveDownloads } from "../../src/worker/active-downloads.ts";
+import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.ts";
+import { download, type DownloadDeps } from "../../src/worker/download.ts";
+import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
+import type { Service } from "../../src/worker/service.ts";
+import { claimedTask } from "./claimed.ts";
+import { FakeClock } from "./clock.ts";
+import { eventually } from "./eventually.ts";
+import { type FaultOrigin, startFaultOrigin } from "./fault-origin.ts";
+import { type LocalHarness, makeLocalHarness } from "./local-objects.ts";
+import { MISBEHAVIOURS } from "./misbehaviours.ts";
+
+export interface RigOptions extends Partial<Omit<DownloadDeps, "proxies" | "store">> {
+  /** What names resolve to; `127.0.0.1` where it is not said. A function may answer differently each time. */
+  readonly names?: Readonly<Record<string, readonly string[] | (() => readonly string[])>>;
+  readonly policy?: EgressPolicy;
+  readonly pools?: Readonly<Record<string, ProxyPool>>;
+  readonly store?: (store: ObjectStore) => ObjectStore;
+}
+
+const never = new AbortController().signal;
+
+/** A download service between an origin that misbehaves by path and a local storage. Time stands still. */
+export class DownloadRig implements AsyncDisposable {
+  readonly clock = new FakeClock();
+  readonly active = new ActiveDownloads();
+  readonly proxyFailures: string[] = [];
+  readonly service: Service;
+  readonly origin: FaultOrigin;
+  readonly storage: LocalHarness;
+
+  constructor(origin: FaultOrigin, storage: LocalHarness, { names = {}, policy, pools, store, ...more }: RigOptions) {
+    this.origin = origin;
+    this.storage = storage;
+    const loopback = createEgressPolicy({ allowPrivate: ["127.0.0.0/8", "::1/128"] });
+    const lookup = (name: string): Promise<readonly string[]> => {
+      const known = names[name] ?? ["127.0.0.1"];
+      return Promise.resolve(typeof known === "function" ? known() : known);
+    };
+    this.service = download({
+      addresses: createAddresses({ policy: policy ?? loopback, lookup, clock: this.clock }),
+      connectTimeoutMs: 10_000,
+      idleTimeoutMs: 30_000,
+      headerBytesMax: 64 * 1024,
+      userAgent: "FetchBox/test",
+      maxRedirects: 5,
+      maxBytes: 2 ** 30,
+      minBytesPerSecond: 0,
+      proxies: new ProxyPools(new Map(Object.entries(pools ?? {}))),
+      store: store?.(storage.store) ?? storage.store,
+      recordUpload: () => Promise.resolve(),
+      active: this.active,
+      onProxyFailure: (pool) => this.proxyFailures.push(pool),
+      clock: this.clock,
+      ...more,
+    });
+  }
+
+  /** A URL of the origin, by its address or by a name. */
+  url(path: string, name = "127.0.0.1"): string {
+    return `http://${name}:${this.origin.port}${path}`;
+  }
+
+  /** Downloads a path of the origin, or a URL. */
+  run(target: string, task: Partial<Task> = {}, signal: AbortSignal = never): Promise<Outcome> {
+    return this.service.call(this.claimed(target, task), signal);
+  }
+
+  claimed(target: string, task: Partial<Task> = {}): ClaimedTask {
+    const url = target.startsWith("/") ? this.url(target) : target;
+    return claimedTask({ key: "r", ...task, url, bucket: this.storage.bucket });
+  }
+
+  /** The same, where it must be stored. */
+  async stored(target: string, task: Partial<Task> = {}): Promise<TaskResult> {
+    const outcome = await this.run(target, task);
+    if (outcome.kind === "stored") return outcome.result;
+    throw new Error(outcome.kind === "failed" ? `${outcome.failure.code}: ${outcome.failure.message}` : outcome.kind);
+  }
+
+  /** The same, where it must fail: the outcome, which the tests look into. */
+  async failed(target: string, task: Partial<Task> = {}): Promise<Extract<Outcome, { kind: "failed" }>> {
+    const outcome = await this.run(target, task);
+    if (outcome.kind === "failed") return outcome;
+    throw new Error(`it ended well: ${outcome.kind}`);
+  }
+
+  /** The text of what was stored. */
+  async text(key = "r"): Promise<string> {
+    return new TextDecoder().decode(await this.storage.readBack(key));
+  }
+
+  /** Every file there is, temporaries included. */
+  async files(): Promise<string[]> {
+    const names = await readdir(this.storage.path, { recursive: true });
+    const isFile = await Promise.all(names.map(async (name) => (await stat(join(this.storage.path, name))).isFile()));
+    return names.filter((_, i) => isFile[i]).toSorted();
+  }
+
+  /** Resolves once the running download has read so many bytes. */
+  async read(bytes: number): Promise<void> {
+    await eventually(`${bytes} bytes read`, () =>
+      (this.active.list()[0]?.trace.bytes ?? 0) >= bytes ? true : undefined,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.origin[Symbol.dispose]();
+    await this.storage[Symbol.asyncDispose]();
+  }
+}
+
+export async function startRig(options: RigOptions = {}): Promise<DownloadRig> {
+  return new DownloadRig(startFaultOrigin(MISBEHAVIOURS), await makeLocalHarness(), options);
+}

@@ -1,0 +1,111 @@
+import { Database, type SQLQueryBindings } from "bun:sqlite";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Follower } from "../../src/sqlite/outbox.ts";
+import { openStores, type Stores } from "../../src/sqlite/stores.ts";
+import { FakeClock } from "./clock.ts";
+
+export type StoreName = "queue" | "ledger" | "dlq";
+
+/** The three stores in one temporary folder, which goes with them. */
+export class TestStores implements AsyncDisposable {
+  readonly clock: FakeClock;
+  /** What followers could not take. */
+  readonly lags: { readonly follower: Follower; readonly error: unknown }[] = [];
+  #folder: string;
+  #stores: Stores | undefined;
+
+  constructor(folder: string, clock: FakeClock) {
+    this.#folder = folder;
+    this.clock = clock;
+    this.open();
+  }
+
+  get folder(): string {
+    return this.#folder;
+  }
+
+  get stores(): Stores {
+    if (this.#stores === undefined) throw new Error("the stores are closed");
+    return this.#stores;
+  }
+
+  get queue(): Stores["queue"] {
+    return this.stores.queue;
+  }
+
+  path(store: StoreName): string {
+    return join(this.#folder, `${store}.db`);
+  }
+
+  /** @throws what `openStores` throws */
+  open(): void {
+    this.#stores = openStores({
+      queuePath: this.#folder,
+      ledgerPath: this.#folder,
+      dlqPath: this.#folder,
+      now: this.clock.now,
+      onLag: (follower, error) => this.lags.push({ follower, error }),
+    });
+  }
+
+  close(): void {
+    this.#stores?.close();
+    this.#stores = undefined;
+  }
+
+  reopen(): void {
+    this.close();
+    this.open();
+  }
+
+  /** Goes on with the files as a SIGKILL would leave them now; what is gathering for a commit is lost. */
+  crash(): void {
+    const copy = makeFolder();
+    cpSync(this.#folder, copy, { recursive: true });
+    this.close();
+    rmSync(this.#folder, { recursive: true });
+    this.#folder = copy;
+    this.open();
+  }
+
+  /** Commits what gathers, and waits for it. */
+  async now<T>(work: Promise<T>): Promise<T> {
+    this.queue.flush();
+    return work;
+  }
+
+  /** Rows as another process would see them. */
+  read<T>(store: StoreName, sql: string, ...values: SQLQueryBindings[]): T[] {
+    return this.#with(store, { readonly: true }, (db) => db.query<T, SQLQueryBindings[]>(sql).all(...values));
+  }
+
+  /** Changes a store behind the service's back. */
+  tamper(store: StoreName, sql: string): void {
+    this.#with(store, { readwrite: true }, (db) => db.run(sql));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+    return Promise.resolve();
+  }
+
+  #with<T>(store: StoreName, options: ConstructorParameters<typeof Database>[1], work: (db: Database) => T): T {
+    const db = new Database(this.path(store), options);
+    try {
+      return work(db);
+    } finally {
+      db.close();
+    }
+  }
+}
+
+export function openTestStores(clock = new FakeClock()): TestStores {
+  return new TestStores(makeFolder(), clock);
+}
+
+export function makeFolder(): string {
+  return mkdtempSync(join(tmpdir(), "fetchbox-stores-"));
+}

@@ -1,0 +1,194 @@
+import { describe, expect, test } from "bun:test";
+import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
+import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
+import { startRig } from "../support/download-rig.ts";
+import { startFaultOrigin } from "../support/fault-origin.ts";
+import { startForwardProxy } from "../support/forward-proxy.ts";
+import { BODY, MISBEHAVIOURS } from "../support/misbehaviours.ts";
+
+const SECRET = "proxy-user:proxy-secret";
+const endpoint = (url: string, credentials?: string) => ({
+  url,
+  authorization: credentials === undefined ? undefined : `Basic ${btoa(credentials)}`,
+});
+const pool = (endpoints: ProxyPool["endpoints"], ...fallbacks: string[]): ProxyPool => ({ endpoints, fallbacks });
+
+/** The URL of a proxy that is not there. */
+function deadProxy(): string {
+  using origin = startFaultOrigin({});
+  return origin.url;
+}
+
+test("the endpoints of a pool take turns, its fallbacks follow, each pool once", () => {
+  const pools = new ProxyPools(
+    new Map([
+      ["a", pool([endpoint("http://a1"), endpoint("http://a2"), endpoint("http://a3")], "b", "c")],
+      ["b", pool([endpoint("http://b1"), endpoint("http://b2")], "a", "c", "unknown")],
+      ["c", pool([endpoint("http://c1")])],
+    ]),
+  );
+  const order = (name: string) =>
+    pools
+      .endpoints(name)
+      .map(({ url }) => url.slice("http://".length))
+      .join(" ");
+  expect(order("a")).toBe("a1 a2 a3 b1 b2 c1");
+  expect(order("a")).toBe("a2 a3 a1 b2 b1 c1");
+  expect(order("a")).toBe("a3 a1 a2 b1 b2 c1");
+  expect(order("c")).toBe("c1");
+  expect(order("unknown")).toBe("");
+  expect(pools.endpoints("b")[0]).toMatchObject({ pool: "b", url: "http://b2" });
+});
+
+describe("a download through a pool", () => {
+  test("asks the proxy for the checked address, by the name's Host", async () => {
+    await using proxy = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url)]) } });
+    const { port } = rig.origin;
+    await rig.stored(`http://origin.test:${port}/ok`, { proxyPool: "main" });
+    expect(await rig.text()).toBe(BODY);
+    expect(proxy.asked).toEqual([`GET http://127.0.0.1:${port}/ok`]);
+    expect(rig.origin.requests[0]?.header("host")).toBe(`origin.test:${port}`);
+    expect(rig.proxyFailures).toEqual([]);
+  });
+
+  test("without a pool goes straight", async () => {
+    await using proxy = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url)]) } });
+    await rig.stored("/ok");
+    expect(proxy.asked).toEqual([]);
+  });
+
+  test("is judged by the egress policy as any other", async () => {
+    await using proxy = await startForwardProxy();
+    const policy = createEgressPolicy({ allowPrivate: [] });
+    await using rig = await startRig({ policy, pools: { main: pool([endpoint(proxy.url)]) } });
+    const { failure } = await rig.failed("/ok", { proxyPool: "main" });
+    expect(failure.code).toBe("DOWNLOAD_URL_NOT_ALLOWED");
+    expect(proxy.asked).toEqual([]);
+  });
+
+  test("takes the endpoints in turn", async () => {
+    await using first = await startForwardProxy();
+    await using second = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(first.url), endpoint(second.url)]) } });
+    for (let i = 0; i < 4; i++) await rig.stored("/ok", { proxyPool: "main" });
+    expect([first.asked.length, second.asked.length]).toEqual([2, 2]);
+  });
+
+  test("takes every redirect through the pool", async () => {
+    await using proxy = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url)]) } });
+    await rig.stored("/redirect/302/%2Fok", { proxyPool: "main" });
+    expect(proxy.asked.length).toBe(2);
+  });
+
+  test("sends the endpoint's credentials to the endpoint and to nobody else", async () => {
+    await using proxy = await startForwardProxy({ credentials: SECRET });
+    await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url, SECRET)]) } });
+    await rig.stored("/ok", { proxyPool: "main" });
+    expect(proxy.authorizations).toEqual([`Basic ${btoa(SECRET)}`]);
+    expect(rig.origin.requests[0]?.headers.flat().join(" ")).not.toContain(btoa(SECRET));
+  });
+
+  test("says which endpoint it took, and no secret", async () => {
+    await using proxy = await startForwardProxy({ credentials: SECRET });
+    await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url, SECRET)]) } });
+    const { failure, attempt } = await rig.failed("/status/404", { proxyPool: "main" });
+    expect(failure.code).toBe("DOWNLOAD_HTTP_404");
+    expect(attempt).toMatchObject({ proxy: proxy.url, address: "127.0.0.1", httpStatus: 404 });
+    expect(JSON.stringify([failure, failure.message, attempt])).not.toMatch(/proxy-secret|Basic/);
+  });
+});
+
+describe("a proxy's own failure moves on to the next endpoint", () => {
+  test.each<[string, () => Promise<{ url: string; more?: AsyncDisposable }>]>([
+    ["refused", () => Promise.resolve({ url: deadProxy() })],
+    ["no such name", () => Promise.resolve({ url: "http://proxy.invalid:3128" })],
+    [
+      "407",
+      async () => {
+        const proxy = await startForwardProxy({ credentials: SECRET });
+        return { url: proxy.url, more: proxy };
+      },
+    ],
+  ])("%s", async (_, start) => {
+    const { url, more } = await start();
+    await using good = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(url), endpoint(good.url)]) } });
+    await rig.stored("/ok", { proxyPool: "main" });
+    expect(rig.proxyFailures).toEqual(["main"]);
+    expect(good.asked.length).toBe(1);
+    expect(rig.origin.requests.length).toBe(1);
+    await more?.[Symbol.asyncDispose]();
+  });
+
+  test.each([403, 407, 502])("a tunnel refused with %d", async (status) => {
+    await using bad = await startForwardProxy({ refusesTunnels: status });
+    await using good = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(bad.url), endpoint(good.url)]) } });
+    const { port } = new URL(deadProxy());
+    // Nothing is behind the tunnel: what counts here is that there is one.
+    await rig.failed(`https://origin.test:${port}/`, { proxyPool: "main" });
+    expect(bad.asked).toEqual([`CONNECT 127.0.0.1:${port}`]);
+    expect(good.asked).toEqual([`CONNECT 127.0.0.1:${port}`]);
+    expect(rig.proxyFailures).toEqual(["main"]);
+  });
+
+  test("and then to the fallback pools", async () => {
+    await using good = await startForwardProxy();
+    await using rig = await startRig({
+      pools: {
+        main: pool([endpoint(deadProxy()), endpoint(deadProxy())], "spare"),
+        spare: pool([endpoint(good.url)]),
+      },
+    });
+    await rig.stored("/ok", { proxyPool: "main" });
+    expect(rig.proxyFailures).toEqual(["main", "main"]);
+    expect(good.asked.length).toBe(1);
+  });
+
+  test("until every one has failed", async () => {
+    await using locked = await startForwardProxy({ credentials: SECRET });
+    const dead = deadProxy();
+    await using rig = await startRig({
+      pools: {
+        main: pool([endpoint(dead, SECRET)], "spare"),
+        spare: pool([endpoint(locked.url, "proxy-user:proxy-secret-2")], "main"),
+      },
+    });
+    const { failure, attempt } = await rig.failed("/ok", { proxyPool: "main" });
+    expect(failure).toMatchObject({ code: "PROXY_EXHAUSTED", class: "transient" });
+    expect(attempt).toMatchObject({ code: "PROXY_EXHAUSTED", proxy: locked.url, bytes: 0 });
+    expect(JSON.stringify([failure, failure.message, attempt])).not.toMatch(/proxy-secret|Basic/);
+    expect(rig.proxyFailures).toEqual(["main", "spare"]);
+    expect(rig.origin.connections.total).toBe(0);
+    expect(await rig.files()).toEqual([]);
+  });
+});
+
+describe("an answer of the host is no failure of the proxy", () => {
+  test.each(["/status/500", "/status/404", "/garbage", "/short/1"])("%s", async (path) => {
+    await using proxy = await startForwardProxy();
+    await using other = await startForwardProxy();
+    await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url), endpoint(other.url)]) } });
+    await rig.failed(path, { proxyPool: "main" });
+    expect(rig.proxyFailures).toEqual([]);
+    expect([proxy.asked.length, other.asked.length]).toEqual([1, 0]);
+  });
+});
+
+test("a 407 of the host itself, without a proxy, is the host's", async () => {
+  await using rig = await startRig();
+  expect((await rig.failed("/status/407")).failure.code).toBe("DOWNLOAD_HTTP_407");
+});
+
+test("a proxy that says nothing is waited for as a host is", async () => {
+  using silent = startFaultOrigin({ "": MISBEHAVIOURS.silent }); // an absolute form begins with no path;
+  await using rig = await startRig({ pools: { main: pool([endpoint(silent.url)]) } });
+  const run = rig.failed("/ok", { proxyPool: "main" });
+  await silent.requested(1);
+  await rig.clock.advance(40_000);
+  expect((await run).failure.code).toBe("DOWNLOAD_TIMEOUT");
+  await silent.idle();
+});

@@ -1,0 +1,217 @@
+import { describe, expect, test } from "bun:test";
+import { HostGovernor, type HostLimits } from "../../src/worker/host-governor.ts";
+import { FakeClock } from "../support/clock.ts";
+
+const HOST = "origin.test";
+
+function setup(limits: Partial<HostLimits> = {}) {
+  const clock = new FakeClock();
+  let freed = 0;
+  const governor = new HostGovernor(
+    { maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3, ...limits },
+    clock,
+    () => freed++,
+  );
+  const use = (what: "answered" | "failed", host = HOST) => {
+    governor.acquire(host);
+    governor[what](host);
+    governor.release(host);
+  };
+  return { clock, governor, use, freed: () => freed };
+}
+
+test("a host takes so many downloads at a time, each host for itself", () => {
+  const { governor, freed } = setup();
+  for (let i = 4; i > 0; i--) {
+    expect(governor.room(HOST)).toBe(i);
+    governor.acquire(HOST);
+  }
+  expect(governor.room(HOST)).toBe(0);
+  expect(governor.limit(HOST)).toBe(4);
+  expect(governor.room("origin.test:8080")).toBe(4);
+  governor.release(HOST);
+  expect(governor.room(HOST)).toBe(1);
+  expect(freed()).toBe(1);
+});
+
+test("a throttled host is closed for everyone, and the longest wish counts", async () => {
+  const { clock, governor } = setup();
+  governor.throttle(HOST, 5000);
+  governor.throttle(HOST, 1000);
+  expect([governor.room(HOST), governor.limit(HOST), governor.nextOpening()]).toEqual([0, 0, 5000]);
+  await clock.advance(4999);
+  expect(governor.room(HOST)).toBe(0);
+  await clock.advance(1);
+  expect(governor.room(HOST)).toBe(4);
+  expect(governor.nextOpening()).toBeUndefined();
+});
+
+test("the next opening is the earliest", () => {
+  const { governor } = setup();
+  governor.throttle("a", 3000);
+  governor.throttle("b", 1000);
+  governor.throttle("c", 2000);
+  expect(governor.nextOpening()).toBe(1000);
+});
+
+test("a rate spreads the starts, though many may run at a time", async () => {
+  const { clock, governor } = setup({ ratePerSecond: 4 });
+  let started = 0;
+  for (let ms = 0; ms < 1000; ms += 10) {
+    while (governor.room(HOST) > 0) {
+      governor.acquire(HOST);
+      started++;
+    }
+    await clock.advance(10);
+  }
+  expect(started).toBe(4);
+  await clock.advance(1000);
+  expect(governor.room(HOST)).toBe(0); // four are running
+  governor.release(HOST);
+  expect(governor.room(HOST)).toBe(1);
+});
+
+describe("the breaker", () => {
+  test("opens after so many failures in a row", () => {
+    const { governor, use } = setup();
+    use("failed");
+    use("failed");
+    expect(governor.room(HOST)).toBe(4);
+    use("failed");
+    expect(governor.room(HOST)).toBe(0);
+    expect(governor.nextOpening()).toBe(1000);
+  });
+
+  test("counts only what comes in a row", () => {
+    const { governor, use } = setup();
+    for (let i = 0; i < 10; i++) {
+      use("failed");
+      use("failed");
+      use("answered");
+    }
+    expect(governor.room(HOST)).toBe(4);
+  });
+
+  test("counts each host for itself", () => {
+    const { governor, use } = setup();
+    for (const host of ["a", "b", "c"]) use("failed", host);
+    expect(["a", "b", "c"].map((host) => governor.room(host))).toEqual([4, 4, 4]);
+  });
+
+  test("lets one probe through, which closes it", async () => {
+    const { clock, governor, use } = setup();
+    for (let i = 0; i < 3; i++) use("failed");
+    await clock.advance(1000);
+    expect(governor.room(HOST)).toBe(1);
+    governor.acquire(HOST);
+    expect(governor.room(HOST)).toBe(0);
+    governor.answered(HOST);
+    governor.release(HOST);
+    expect(governor.room(HOST)).toBe(4);
+    use("failed");
+    use("failed");
+    expect(governor.room(HOST)).toBe(4);
+  });
+
+  test("waits 1 s doubling to 30 s between probes, and 1 s again once it was closed", async () => {
+    const { clock, governor, use } = setup();
+    use("failed");
+    use("failed");
+    const waits: number[] = [];
+    for (let i = 0; i < 7; i++) {
+      use("failed");
+      const wait = (governor.nextOpening() ?? 0) - clock.monotonic();
+      waits.push(wait);
+      await clock.advance(wait);
+    }
+    expect(waits).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    use("answered");
+    for (let i = 0; i < 3; i++) use("failed");
+    expect((governor.nextOpening() ?? 0) - clock.monotonic()).toBe(1000);
+  });
+
+  test("a probe that is interrupted leaves room for the next", async () => {
+    const { clock, governor, use } = setup();
+    for (let i = 0; i < 3; i++) use("failed");
+    await clock.advance(1000);
+    governor.acquire(HOST);
+    governor.release(HOST);
+    expect(governor.room(HOST)).toBe(1);
+  });
+
+  test("does not wait longer for downloads that were under way when it opened", () => {
+    const { governor } = setup();
+    for (let i = 0; i < 4; i++) governor.acquire(HOST);
+    for (let i = 0; i < 4; i++) governor.failed(HOST);
+    expect(governor.nextOpening()).toBe(1000);
+  });
+
+  test("closes when a download that was under way when it opened is answered", () => {
+    const { governor, use } = setup();
+    governor.acquire(HOST);
+    for (let i = 0; i < 3; i++) use("failed");
+    expect(governor.room(HOST)).toBe(0);
+    governor.answered(HOST);
+    expect(governor.room(HOST)).toBe(3);
+  });
+
+  test("opens and doubles for a host with a rate, too", async () => {
+    const { clock, governor, use } = setup({ ratePerSecond: 1 });
+    for (let i = 0; i < 3; i++) {
+      use("failed");
+      await clock.advance(1000);
+    }
+    expect(governor.limit(HOST)).toBe(1);
+    use("failed");
+    await clock.advance(1999);
+    expect(governor.room(HOST)).toBe(0);
+    await clock.advance(1);
+    expect(governor.room(HOST)).toBe(1);
+  });
+
+  test("opens for a host that throttles as well, and the later end counts", async () => {
+    const { clock, governor, use } = setup();
+    governor.throttle(HOST, 500);
+    for (let i = 0; i < 3; i++) use("failed");
+    await clock.advance(999);
+    expect(governor.room(HOST)).toBe(0);
+    await clock.advance(1);
+    expect(governor.room(HOST)).toBe(1);
+  });
+
+  test("of 0 failures is none", () => {
+    const { governor, use } = setup({ breakerFailures: 0 });
+    for (let i = 0; i < 100; i++) use("failed");
+    expect(governor.room(HOST)).toBe(4);
+  });
+});
+
+describe("memory", () => {
+  test("a host with nothing to remember is forgotten", () => {
+    const { governor, use } = setup();
+    for (let i = 0; i < 1000; i++) use("answered", `host-${i}`);
+    expect(governor.size).toBe(0);
+  });
+
+  test("a host that was closed is forgotten when it opens", async () => {
+    const { clock, governor, use } = setup({ ratePerSecond: 1 });
+    for (let i = 0; i < 1000; i++) use("answered", `host-${i}`);
+    for (let i = 0; i < 1000; i++) governor.throttle(`other-${i}`, 1000);
+    expect(governor.size).toBe(2000);
+    await clock.advance(1000);
+    expect(governor.nextOpening()).toBeUndefined();
+    expect(governor.size).toBe(0);
+  });
+
+  test("is bounded, and what is in use stays", () => {
+    const { governor, use } = setup();
+    governor.acquire("in-use");
+    for (let i = 0; i < 3; i++) use("failed", "first");
+    for (let i = 0; i < 100_000; i++) use("failed", `host-${i}`);
+    expect(governor.size).toBe(100_000);
+    expect(governor.room("first")).toBe(4);
+    expect(governor.room("in-use")).toBe(3);
+    for (let i = 0; i < 2; i++) use("failed", "host-99999");
+    expect(governor.room("host-99999")).toBe(0);
+  });
+});

@@ -1,0 +1,164 @@
+import { describe, expect, test } from "bun:test";
+import { Failure, httpFailure } from "../../src/jobs/failure.ts";
+import type { Outcome } from "../../src/jobs/verdict.ts";
+import { serviceOf } from "../../src/worker/service.ts";
+import { StorageGate, storageGate } from "../../src/worker/storage-gate.ts";
+import { claimedTask } from "../support/claimed.ts";
+import { FakeClock, turn } from "../support/clock.ts";
+import { failedWith, STORED } from "../support/outcomes.ts";
+import { rejectionOf } from "../support/rejection.ts";
+
+const never = new AbortController().signal;
+const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "the storage does not answer"));
+
+/** A gate before a service whose calls are answered by hand. */
+function setup() {
+  const clock = new FakeClock();
+  const gate = new StorageGate(clock);
+  const calls: PromiseWithResolvers<Outcome>[] = [];
+  const service = storageGate(
+    gate,
+    clock,
+  )(
+    serviceOf(() => {
+      const call = Promise.withResolvers<Outcome>();
+      calls.push(call);
+      return call.promise;
+    }),
+  );
+  const call = (bucket = "artifacts") => service.call(claimedTask({ bucket }), never);
+  /** One call that is let in and ends so. */
+  const end = async (outcome: Outcome, bucket?: string) => {
+    const before = calls.length;
+    const called = call(bucket);
+    expect(calls.length).toBe(before + 1);
+    calls[before]?.resolve(outcome);
+    await called;
+  };
+  /** How long a call that is not let in is told to wait. */
+  const turnedAway = async (bucket?: string) => {
+    const before = calls.length;
+    const outcome = await call(bucket);
+    expect(calls.length).toBe(before);
+    return outcome.kind === "failed" ? outcome.failure.retryAfterMs : undefined;
+  };
+  return { clock, gate, calls, call, end, turnedAway };
+}
+
+test("an unavailable bucket is closed, and says why and for how long", async () => {
+  const { gate, call, end } = setup();
+  await end(away);
+  const outcome = await call();
+  expect(outcome).toMatchObject({
+    kind: "failed",
+    failure: { code: "UPLOAD_UNAVAILABLE", class: "unavailable", retryAfterMs: 1000 },
+    attempt: { code: "UPLOAD_UNAVAILABLE", message: "the storage does not answer", durationMs: 0, bytes: 0 },
+  });
+  expect([...gate.problems().keys()]).toEqual(["artifacts"]);
+});
+
+test("another bucket stays open", async () => {
+  const { end, gate } = setup();
+  await end(away);
+  await end(STORED, "other");
+  expect([...gate.problems().keys()]).toEqual(["artifacts"]);
+});
+
+test("one probe at a time is let in, and the others are not told to come back at once", async () => {
+  const { clock, calls, call, turnedAway } = setup();
+  const first = call();
+  calls[0]?.resolve(away);
+  await first;
+  await clock.advance(1000);
+  const probe = call();
+  expect(calls.length).toBe(2);
+  expect(await turnedAway()).toBe(1000);
+  await clock.advance(60_000);
+  expect(await turnedAway()).toBe(1000);
+  calls[1]?.resolve(STORED);
+  await probe;
+  void call();
+  expect(calls.length).toBe(3);
+});
+
+test("the wait doubles to 30 s", async () => {
+  const { clock, end, turnedAway } = setup();
+  const waits: (number | undefined)[] = [];
+  for (let i = 0; i < 7; i++) {
+    await end(away);
+    const wait = await turnedAway();
+    waits.push(wait);
+    await clock.advance(wait ?? 0);
+  }
+  expect(waits).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+});
+
+test("a probe that is stored opens the bucket, and the wait begins with 1 s again", async () => {
+  const { clock, gate, end, turnedAway } = setup();
+  for (const wait of [1000, 2000]) {
+    await end(away);
+    await clock.advance(wait);
+  }
+  await end(STORED);
+  expect(gate.problems().size).toBe(0);
+  await end(away);
+  expect(await turnedAway()).toBe(1000);
+});
+
+describe("a probe that says nothing of the bucket lets the next one try at once", () => {
+  test.each<[string, (call: PromiseWithResolvers<Outcome> | undefined) => void]>([
+    ["the origin answered 404", (call) => call?.resolve(failedWith(httpFailure(404)))],
+    ["it was interrupted", (call) => call?.resolve({ kind: "interrupted", by: "shutdown" })],
+    ["it threw", (call) => call?.reject(new Error("boom"))],
+  ])("%s", async (_, finish) => {
+    const { clock, calls, call, end, turnedAway } = setup();
+    await end(away);
+    await clock.advance(1000);
+    const probe = call().catch(() => {});
+    expect(await turnedAway()).toBe(1000);
+    finish(calls[1]);
+    await probe;
+    await end(STORED);
+  });
+});
+
+describe("work that was under way when the bucket closed", () => {
+  test("does not close it for longer", async () => {
+    const { calls, call, turnedAway } = setup();
+    const running = [call(), call(), call()];
+    for (const { resolve } of calls) resolve(away);
+    await Promise.all(running);
+    expect(await turnedAway()).toBe(1000);
+  });
+
+  test("opens it when it is stored", async () => {
+    const { gate, calls, call, end } = setup();
+    const slow = call();
+    await end(away);
+    calls[0]?.resolve(STORED);
+    await slow;
+    expect(gate.problems().size).toBe(0);
+  });
+
+  test("does not let a second probe in", async () => {
+    const { clock, calls, call, end, turnedAway } = setup();
+    const slow = call();
+    const slower = call();
+    await end(away);
+    await clock.advance(1000);
+    void call();
+    expect(calls.length).toBe(4);
+    calls[0]?.resolve(failedWith(httpFailure(404)));
+    calls[1]?.resolve(away);
+    await Promise.all([slow, slower]);
+    expect(await turnedAway()).toBe(1000);
+  });
+});
+
+test("what the service throws passes through", async () => {
+  const { calls, call } = setup();
+  const called = rejectionOf(call());
+  await turn();
+  calls[0]?.reject(new Error("boom"));
+  expect(String(await called)).toBe("Error: boom");
+});
