@@ -50,7 +50,7 @@ async function generatedIsFresh() {
 async function test(): Promise<number> {
   await using server = await testServer();
   if (server.reason !== undefined) console.log(`S3 tests are skipped: ${server.reason}`);
-  const run = Bun.spawn([process.execPath, "test"], {
+  const run = Bun.spawn([process.execPath, "test", "--timeout", "60000"], {
     env: { ...process.env, ...server.env },
     stdout: "inherit",
     stderr: "pipe",

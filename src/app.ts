@@ -130,6 +130,7 @@ export class App {
     await this.#server?.stop(AbortSignal.timeout(API_GRACE_MS));
     giveUp.cancel();
     stopping.abort(new Error("the service has stopped"));
+    await this.#foundation.closeStorage();
     stores.queue.flush();
     stores.close();
   }

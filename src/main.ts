@@ -3,6 +3,10 @@ import { runProgram } from "./cli/program.ts";
 
 const UNFORESEEN = 1;
 
+// Bun's fetch would go past the proxies of the configuration for what these name.
+delete process.env["NO_PROXY"];
+delete process.env["no_proxy"];
+
 try {
   process.exit(
     await runProgram(process.argv.slice(2), {

@@ -18,29 +18,35 @@ const SEGMENT_BYTES_MAX = 255;
 const PUBLISH_TRIES = 10;
 /** No bucket lies outside the path or is the folder of the temporaries. */
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+/** Beside the buckets, whose names never start with a dot. */
+const UPLOADS = ".uploads";
 const UPLOAD_ID = /^[0-9a-f-]{36}$/;
 
 export interface LocalStoreOptions {
-  /** The folder of the buckets; made where it does not exist. One process alone may write below it. */
+  /** The folder of the buckets; made where it does not exist. */
   readonly path: string;
+  /** Names who writes: each owner has temporaries of its own, and is one process at a time. */
+  readonly owner: string;
   /** `false` trades durability under power loss for speed; default true. */
   readonly fsync?: boolean;
 }
 
 export interface LocalStore extends ObjectStore {
-  /** Removes the temporaries of a process that died; for start-up, before the first write. Returns how many. */
+  /** Removes the owner's temporaries that a process left; for start-up, before the first write. Returns how many. */
   sweep(): Promise<number>;
+  /** Removes the folders of the temporaries where they are empty. */
+  close(): Promise<void>;
 }
 
 /**
- * Objects as files `{path}/{bucket}/{key}`, written under `{path}/.uploads/`, synced and renamed into place.
+ * Objects as files `{path}/{bucket}/{key}`, written under `{path}/.uploads/{owner}/`, synced and renamed into place.
  * Carries no labels and no etags. A key that cannot be a file (too long a segment, another object in the way)
  * is `HANDLER_ERROR`: it is that key's problem, not the bucket's.
  */
 export function createLocalStore(options: LocalStoreOptions): LocalStore {
   const root = resolve(options.path);
   const fsync = options.fsync ?? true;
-  const uploads = join(root, ".uploads");
+  const uploads = join(root, UPLOADS, options.owner);
   const folders = createFolders(root, fsync);
 
   async function openUpload(ref: ObjectRef, { size, signal, onOpen }: UploadOptions): Promise<Upload> {
@@ -137,6 +143,10 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     return orphans.length;
   }
 
+  async function close(): Promise<void> {
+    await folders.prune(uploads, root);
+  }
+
   return {
     put,
     open: openUpload,
@@ -144,6 +154,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     list,
     check,
     sweep,
+    close,
     refuses,
     head: (ref, signal) =>
       guarded(ref, signal, async () => {

@@ -24,6 +24,8 @@ export interface StoresOptions {
 }
 
 export interface Stores {
+  /** The same in all three; made when they were. */
+  readonly installation: string;
   readonly queue: TaskQueue;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
@@ -81,7 +83,7 @@ export function openStores(options: StoresOptions): Stores {
       now: options.now,
       ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
     });
-    return { queue, ledger, deadLetters, outbox, close };
+    return { installation, queue, ledger, deadLetters, outbox, close };
   } catch (error) {
     close();
     throw error;

@@ -22,6 +22,7 @@ export interface Foundation extends FoundationDeps {
   readonly store: ObjectStore;
   /** Removes temporaries of a process that died, and returns how many; for start-up. */
   readonly sweepStorage: () => Promise<number>;
+  readonly closeStorage: () => Promise<void>;
   readonly metrics: Metrics;
   readonly troubles: Troubles;
   readonly policy: EgressPolicy;
@@ -59,12 +60,13 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     workersBusy: () => active.list().length,
   });
   const own = { ...config.server.bind_addr };
-  const { store, sweep } = openObjectStore(config.storage, clock);
+  const { store, sweep, close } = openObjectStore(config.storage, stores.installation, clock);
   return {
     ...deps,
     stores,
     store,
     sweepStorage: sweep,
+    closeStorage: close,
     metrics,
     troubles,
     policy: createEgressPolicy({

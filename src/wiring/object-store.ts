@@ -8,13 +8,15 @@ export interface OpenedStorage {
   readonly store: ObjectStore;
   /** Removes what a process that died left half written, and returns how much; for start-up. */
   readonly sweep: () => Promise<number>;
+  /** Leaves nothing behind that is no object. */
+  readonly close: () => Promise<void>;
 }
 
-/** The backend that the configuration names. */
-export function openObjectStore(config: StorageConfig, clock: Clock): OpenedStorage {
+/** The backend that the configuration names; `owner` tells our temporaries from those of another installation. */
+export function openObjectStore(config: StorageConfig, owner: string, clock: Clock): OpenedStorage {
   if (config.backend === "local") {
-    const store = createLocalStore({ path: config.path });
-    return { store, sweep: () => store.sweep() };
+    const store = createLocalStore({ path: config.path, owner });
+    return { store, sweep: () => store.sweep(), close: () => store.close() };
   }
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
@@ -32,5 +34,5 @@ export function openObjectStore(config: StorageConfig, clock: Clock): OpenedStor
     wait: (ms, signal) => delay(clock, ms, signal),
   });
   // Uploads are recorded, by id or by key: nothing to look for.
-  return { store, sweep: () => Promise.resolve(0) };
+  return { store, sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
 }

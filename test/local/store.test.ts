@@ -129,7 +129,7 @@ test("what a killed process was writing is invisible, and the sweep of the next 
   const script = `
     import { localFailure } from "../../src/local/local-failure.ts";
 import { createLocalStore } from "${import.meta.dir}/../../src/local/store.ts";
-    const store = createLocalStore({ path: ${JSON.stringify(path)} });
+    const store = createLocalStore({ path: ${JSON.stringify(path)}, owner: "suite" });
     const signal = new AbortController().signal;
     const upload = await store.open({ bucket: "b", key: "x" }, { contentType: "x/y", signal, onOpen: async () => {} });
     await upload.write(new Uint8Array(1 << 20));
@@ -143,7 +143,7 @@ import { createLocalStore } from "${import.meta.dir}/../../src/local/store.ts";
   await child.exited;
   expect(digest(await readFile(join(path, "b", "x")))).toBe(digest(pattern(70)));
   expect(await harness.leftovers()).toHaveLength(1);
-  expect(await createLocalStore({ path }).sweep()).toBe(1);
+  expect(await createLocalStore({ path, owner: "suite" }).sweep()).toBe(1);
   expect(await harness.leftovers()).toEqual([]);
   expect(await readdir(join(path, "b"))).toEqual(["x"]);
 });
@@ -168,7 +168,7 @@ async function codesOn(mount: string): Promise<string[] | undefined> {
   const script = `
     import { localFailure } from "../../src/local/local-failure.ts";
 import { createLocalStore } from "${import.meta.dir}/../../src/local/store.ts";
-    const store = createLocalStore({ path: ${JSON.stringify(harness.path)} });
+    const store = createLocalStore({ path: ${JSON.stringify(harness.path)}, owner: "suite" });
     const signal = new AbortController().signal;
     const code = (attempt) => attempt.then(() => "none", (error) => error.code);
     const body = new Uint8Array(1 << 20);

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { createLocalStore, type LocalStore } from "../../src/local/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 
+const OWNER = "suite";
+
 export interface LocalHarness extends ObjectStoreHarness {
   readonly store: LocalStore;
   /** Holds the buckets. */
@@ -15,13 +17,13 @@ export async function makeLocalHarness(): Promise<LocalHarness> {
   const path = await mkdtemp(join(tmpdir(), "fetchbox-objects-"));
   const bucket = "artifacts";
   return {
-    store: createLocalStore({ path }),
+    store: createLocalStore({ path, owner: OWNER }),
     path,
     bucket,
     prefix: "suite/",
     hasLabels: false,
     readBack: (key) => readFile(join(path, bucket, key)),
-    leftovers: () => readdir(join(path, ".uploads")).catch(() => []),
+    leftovers: () => readdir(join(path, ".uploads", OWNER)).catch(() => []),
     [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
   };
 }
