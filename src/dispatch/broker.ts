@@ -1,4 +1,4 @@
-import type { Clock } from "../jobs/clock.ts";
+import { type Clock, delay } from "../jobs/clock.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import { Channel } from "./channel.ts";
@@ -51,8 +51,8 @@ export interface BrokerDeps {
 const LANES_MAX = 100_000;
 /** Nothing waits longer than this for a jump of the wall clock, or a lane that was left out, to be noticed. */
 const ALARM_MAX_MS = 10_000;
-/** After a claim that failed (a full disk), the next one waits. */
-const CLAIM_RETRY_MS = 1000;
+/** After a claim or a release that failed (a full disk), the next one waits. */
+const RETRY_MS = 1000;
 /** What must wait longer than this does not wait in the window: it would keep others out. */
 const WINDOW_WAIT_MAX_MS = 1000;
 /** Of one host, so many times its limit may be claimed ahead: enough that no worker waits for a commit. */
@@ -73,6 +73,10 @@ export class Broker {
   #lanesLeftOut = false;
   #claiming: Promise<void> | undefined;
   #alarm: { at: number; cancel(): void } | undefined;
+  readonly #releases = new Set<Promise<void>>();
+  /** By the monotonic clock. */
+  #releasesFrom = 0;
+  readonly #stopping = new AbortController();
   #running = false;
   #woken = false;
 
@@ -98,7 +102,9 @@ export class Broker {
     this.#running = false;
     this.#alarm?.cancel();
     this.#alarm = undefined;
+    this.#stopping.abort(new Error("the broker is stopping"));
     await this.#claiming;
+    await Promise.all(this.#releases);
     this.#ahead.clear();
     this.#aheadByBucket.clear();
     return [...this.channel.close(), ...this.#window.splice(0)];
@@ -125,8 +131,7 @@ export class Broker {
     const { hosts, buckets } = this.#deps;
     this.#window = this.#window.filter((task) => {
       if (hosts.closedFor(task.host) > WINDOW_WAIT_MAX_MS || buckets.room(task.task.bucket) === 0) {
-        this.#release(task);
-        return false;
+        return !this.#release(task);
       }
       if (this.channel.room === 0 || hosts.room(task.host) === 0) return true;
       hosts.acquire(task.host);
@@ -136,24 +141,43 @@ export class Broker {
     });
   }
 
-  #release(task: ClaimedTask): void {
+  /** Gives a task back to the queue. False if that has just failed, and is to be tried later. */
+  #release(task: ClaimedTask): boolean {
+    const { clock, source, onError } = this.#deps;
+    if (clock.monotonic() < this.#releasesFrom) return false;
     this.#count(task, -1);
-    this.#deps.source.release(task).catch((error: unknown) => {
-      this.#deps.onError(error);
-      this.#take([task]); // still ours; tried again with the next pump
-    });
+    const released = source
+      .release(task)
+      .then(() => {})
+      .catch((error: unknown) => {
+        onError(error);
+        this.#releasesFrom = clock.monotonic() + RETRY_MS;
+        this.#take([task]); // still ours
+      })
+      .finally(() => this.#releases.delete(released));
+    this.#releases.add(released);
+    return true;
+  }
+
+  /**
+   * Whether to claim now: half a window at a time, or what fits where the workers want tasks and those in the window
+   * wait for their hosts.
+   */
+  get #isToRefill(): boolean {
+    const room = this.#deps.windowSize - this.#window.length;
+    if (this.#claiming !== undefined || room <= 0) return false;
+    return room >= this.#deps.windowSize / 2 || this.channel.room > 0;
   }
 
   #refill(): void {
-    const room = this.#deps.windowSize - this.#window.length;
-    if (this.#claiming !== undefined || room < this.#deps.windowSize / 2) return;
+    if (!this.#isToRefill) return;
     if (this.#lanesLeftOut && this.#lanes.size < LANES_MAX / 2) this.#readLanes();
     const { hosts, buckets, clock, source } = this.#deps;
     const limits = {
       ofHost: (host: string) => hosts.limit(host) * AHEAD - (this.#ahead.get(host) ?? 0),
       ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
     };
-    const chosen = this.#lanes.choose(room, limits, clock.now());
+    const chosen = this.#lanes.choose(this.#deps.windowSize - this.#window.length, limits, clock.now());
     if (chosen.size === 0) return;
     const requests = [...chosen].map(([lane, limit]) => ({ lane, limit }));
     this.#claiming = source
@@ -175,7 +199,7 @@ export class Broker {
 
   async #claimFailed(error: unknown): Promise<void> {
     this.#deps.onError(error);
-    await new Promise<void>((resolve) => this.#deps.clock.after(CLAIM_RETRY_MS, resolve));
+    await delay(this.#deps.clock, RETRY_MS, this.#stopping.signal).catch(() => {}); // stopping
     if (this.#running) this.#readLanes();
   }
 
@@ -204,13 +228,12 @@ export class Broker {
   /** Wakes the broker when the first lane is due or the first host may be tried again. */
   #setAlarm(): void {
     const { clock, hosts, buckets } = this.#deps;
-    const due = this.#lanes.nextDue();
-    const opening = Math.min(hosts.nextOpening() ?? Infinity, buckets.nextOpening() ?? Infinity);
-    const wait = Math.min(
-      due === undefined ? ALARM_MAX_MS : due - clock.now(),
-      opening - clock.monotonic(),
-      ALARM_MAX_MS,
-    );
+    // Where nothing is to be claimed now, what makes room wakes the broker.
+    const due = this.#isToRefill ? this.#lanes.nextDue() : undefined;
+    const waits = [hosts.nextOpening(), buckets.nextOpening()]
+      .map((opensAt) => (opensAt ?? 0) - clock.monotonic())
+      .filter((ms) => ms > 0); // what is open already has had its chance
+    const wait = Math.min(due === undefined ? ALARM_MAX_MS : due - clock.now(), ...waits, ALARM_MAX_MS);
     const at = clock.monotonic() + Math.max(1, wait);
     if (this.#alarm !== undefined && this.#alarm.at <= at) return;
     this.#alarm?.cancel();

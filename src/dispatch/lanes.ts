@@ -13,11 +13,15 @@ interface KnownLane {
   nextDue: number;
 }
 
-/** One job's lanes with due tasks, in the order in which they take their turns. */
+/** One job's turn: so many tasks of its lanes with due tasks, one lane after the other. */
 interface JobTurn {
   readonly seq: number;
   readonly weight: number;
+  /** Tasks that its turn has left. What it cannot take now, because its hosts are busy, it may take later. */
+  left: number;
   readonly lanes: KnownLane[];
+  /** Index of the lane whose turn it is. */
+  next: number;
   /** Its lanes, sleeping ones included. */
   known: number;
 }
@@ -47,16 +51,16 @@ class Room {
     return this.#hosts.size > 0;
   }
 
-  /** Takes up to `tasks`, and says how many that were. */
-  take({ host, bucket }: Pick<KnownLane, "host" | "bucket">, tasks: number): number {
+  /** Takes one task's room. False if there is none. */
+  take({ host, bucket }: Pick<KnownLane, "host" | "bucket">): boolean {
     const ofHost = this.#hosts.get(host) ?? 0;
-    if (ofHost === 0) return 0;
+    if (ofHost <= 0) return false;
     const ofBucket = this.#buckets.get(bucket) ?? this.#limits.ofBucket(bucket);
-    const taken = Math.max(0, Math.min(tasks, ofHost, ofBucket));
-    this.#buckets.set(bucket, ofBucket - taken);
-    if (taken === ofHost) this.#hosts.delete(host);
-    else this.#hosts.set(host, ofHost - taken);
-    return taken;
+    this.#buckets.set(bucket, ofBucket <= 0 ? 0 : ofBucket - 1);
+    if (ofBucket <= 0) return false;
+    if (ofHost <= 1) this.#hosts.delete(host);
+    else this.#hosts.set(host, ofHost - 1);
+    return true;
   }
 }
 
@@ -108,15 +112,15 @@ export class Lanes {
       };
       this.#lanes.set(lane.id, added);
       added.job.known++;
-      this.#addSleeper(added);
       if (lane.nextDue <= now) this.#wake(added);
+      else this.#addSleeper(added);
       return;
     }
     known.waiting = lane.waiting;
     known.nextDue = lane.nextDue;
     if (this.#sleeping.has(known)) {
-      this.#addSleeper(known);
       if (lane.nextDue <= now) this.#wake(known);
+      else this.#addSleeper(known);
     } else if (lane.nextDue > now) {
       this.#sleep(known);
     }
@@ -130,14 +134,16 @@ export class Lanes {
     this.#wakeDue(now);
     const chosen = new Map<number, number>();
     const room = new Room(this.#hosts.keys(), limits);
-    let idleTurns = 0;
-    while (count > 0 && room.isLeft && idleTurns < this.#turns.length) {
-      const turn = this.#turns.shift();
+    let at = 0;
+    while (count > 0 && room.isLeft) {
+      const turn = this.#turns[at];
       if (turn === undefined) break;
-      const taken = this.#takeTurn(turn, Math.min(turn.weight, count), room, chosen);
-      if (turn.lanes.length > 0) this.#turns.push(turn);
+      const taken = this.#takeTurn(turn, Math.min(turn.left, count), room, chosen);
       count -= taken;
-      idleTurns = taken === 0 ? idleTurns + 1 : 0;
+      turn.left -= taken;
+      if (turn.lanes.length === 0) continue; // nothing of it is due any more: it left the line
+      if (turn.left === 0) this.#endTurn(at);
+      else at++; // it keeps its place, or a busy host would make all priorities alike
     }
     return chosen;
   }
@@ -147,31 +153,39 @@ export class Lanes {
     return this.#earliest === Number.POSITIVE_INFINITY ? undefined : this.#earliest;
   }
 
+  /** Takes up to `count` tasks of a job, one of each lane in turn, and says how many that were. */
   #takeTurn(turn: JobTurn, count: number, room: Room, chosen: Map<number, number>): number {
     let taken = 0;
-    for (let looked = turn.lanes.length; looked > 0 && taken < count; looked--) {
-      const lane = turn.lanes.shift();
-      if (lane === undefined) break;
-      turn.lanes.push(lane);
-      const tasks = room.take(lane, Math.min(lane.waiting, this.#share(turn, count - taken)));
-      if (tasks === 0) continue;
-      chosen.set(lane.id, (chosen.get(lane.id) ?? 0) + tasks);
-      lane.waiting -= tasks;
+    let idle = 0;
+    while (taken < count && idle < turn.lanes.length) {
+      const at = turn.next % turn.lanes.length;
+      turn.next = at + 1;
+      const lane = turn.lanes[at];
+      if (lane === undefined || !room.take(lane)) {
+        idle++;
+        continue;
+      }
+      idle = 0;
+      taken++;
+      chosen.set(lane.id, (chosen.get(lane.id) ?? 0) + 1);
+      lane.waiting--;
       if (lane.waiting === 0) this.#sleep(lane);
-      taken += tasks;
     }
     return taken;
   }
 
-  /** A job's turn goes evenly to its hosts. */
-  #share(turn: JobTurn, tasks: number): number {
-    return Math.max(1, Math.floor(tasks / turn.lanes.length));
+  #endTurn(at: number): void {
+    for (const turn of this.#turns.splice(at, 1)) {
+      turn.left = turn.weight;
+      this.#turns.push(turn);
+    }
   }
 
   #turnOf(lane: Lane): JobTurn {
     let turn = this.#jobs.get(lane.job.seq);
     if (turn === undefined) {
-      turn = { seq: lane.job.seq, weight: WEIGHTS[lane.job.priority], lanes: [], known: 0 };
+      const weight = WEIGHTS[lane.job.priority];
+      turn = { seq: lane.job.seq, weight, left: weight, lanes: [], next: 0, known: 0 };
       this.#jobs.set(lane.job.seq, turn);
     }
     return turn;
@@ -195,7 +209,10 @@ export class Lanes {
   #wake(lane: KnownLane): void {
     this.#sleeping.delete(lane);
     this.#hosts.set(lane.host, (this.#hosts.get(lane.host) ?? 0) + 1);
-    if (lane.job.lanes.length === 0) this.#turns.push(lane.job);
+    if (lane.job.lanes.length === 0) {
+      lane.job.left = lane.job.weight;
+      this.#turns.push(lane.job);
+    }
     lane.job.lanes.push(lane);
   }
 
@@ -204,7 +221,9 @@ export class Lanes {
     const others = (this.#hosts.get(lane.host) ?? 1) - 1;
     if (others === 0) this.#hosts.delete(lane.host);
     else this.#hosts.set(lane.host, others);
-    lane.job.lanes.splice(lane.job.lanes.indexOf(lane), 1);
+    const at = lane.job.lanes.indexOf(lane);
+    lane.job.lanes.splice(at, 1);
+    if (at < lane.job.next) lane.job.next--;
     if (lane.job.lanes.length > 0) return;
     const turn = this.#turns.indexOf(lane.job);
     if (turn >= 0) this.#turns.splice(turn, 1);

@@ -9,6 +9,7 @@ import type { TaskQueue } from "../sqlite/queue.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
 import { createExpansion } from "./expand.ts";
 import { type HandlerSettings, type JobContext, type JobHandler, ManifestError } from "./handler.ts";
+import { inTime, stepsInTime } from "./handler-time.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobStorage, jobStorage } from "./job-storage.ts";
@@ -82,7 +83,7 @@ async function accept(
     createdAt: deps.clock.now(),
   };
   const context: JobContext = { ...job, storage, handler: settings };
-  const manifest = await prepare(handler, parsed.manifest, context);
+  const manifest = await prepare(handler, parsed.manifest, context, deps);
   const { tasks, staged } = await expand(handler, manifest, context, job, deps);
   const count = tasks.length + (staged?.total ?? 0);
   const answer = { job_id: jobId, status: "queued", manifest_key: job.manifestUrl, resource_count: count } as const;
@@ -122,9 +123,14 @@ function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
   if (pending + running + retrying >= pendingMax) throw queueFull();
 }
 
-async function prepare(handler: JobHandler, manifest: Manifest, context: JobContext): Promise<Manifest> {
+async function prepare(
+  handler: JobHandler,
+  manifest: Manifest,
+  context: JobContext,
+  { clock }: SubmitDeps,
+): Promise<Manifest> {
   try {
-    return await handler.prepare(manifest, context);
+    return await inTime(handler.prepare(manifest, context), clock);
   } catch (error) {
     throw handlerError(error);
   }
@@ -142,7 +148,7 @@ async function expand(
   let tasks: Task[] = [];
   let staged: StagedJob | undefined;
   try {
-    for await (const spec of handler.buildTasks(manifest, context)) {
+    for await (const spec of stepsInTime(handler.buildTasks(manifest, context), deps.clock)) {
       if (tasks.length === TASKS_PER_COMMIT) {
         staged = await deps.queue.stage(job, tasks, staged);
         tasks = [];

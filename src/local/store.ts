@@ -19,7 +19,7 @@ const PUBLISH_TRIES = 10;
 /** No bucket lies outside the path or is the folder of the temporaries. */
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** Beside the buckets, whose names never start with a dot. */
-const UPLOADS = ".uploads";
+export const UPLOADS = ".uploads";
 const UPLOAD_ID = /^[0-9a-f-]{36}$/;
 
 export interface LocalStoreOptions {
@@ -138,7 +138,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   }
 
   async function sweep(): Promise<number> {
-    const orphans = (await ignoringAbsence(() => readdir(uploads))) ?? [];
+    const found = (await ignoringAbsence(() => readdir(uploads))) ?? [];
+    const orphans = found.filter((name) => UPLOAD_ID.test(name));
     for (const orphan of orphans) await ignoringAbsence(() => unlink(join(uploads, orphan)));
     return orphans.length;
   }

@@ -36,6 +36,7 @@ export function openDatabase({ path, migrations, synchronous }: DatabaseOptions)
   try {
     db = new Database(path, { strict: true, readwrite: true, create: false });
     const version = checkSchema(db, path, migrations.length);
+    touchTables(db);
     chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");
     db.run(`PRAGMA synchronous = ${synchronous}`);
@@ -79,6 +80,12 @@ function migrate(db: Database, migrations: readonly string[], version: number): 
     db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
     db.run(`PRAGMA user_version = ${migrations.length}`);
   }).immediate();
+}
+
+/** Reads the first page of every table: what is damaged there shows now, and not at the first request. */
+function touchTables(db: Database): void {
+  const tables = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  for (const { name } of tables) db.query(`SELECT 1 FROM "${name}" LIMIT 1`).get();
 }
 
 function pragma(db: Database, name: "user_version" | "application_id"): number {

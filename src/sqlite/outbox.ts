@@ -78,7 +78,7 @@ export class Outbox {
         this.#onLag(follower, error);
       }
     }
-    if (this.length >= TRIM_BATCHES) this.trim();
+    if (this.length >= TRIM_BATCHES) this.#tryTrim();
   }
 
   /** Gives every follower what it missed. @throws what the follower throws. */
@@ -86,7 +86,7 @@ export class Outbox {
     for (const follower of this.#followers) this.#catchUp(follower);
   }
 
-  /** Forgets what both followers have durably. */
+  /** Forgets what both followers have durably. @throws if a store cannot be written to; then nothing is forgotten. */
   trim(): void {
     const durable = Math.min(...this.#followers.map((follower) => follower.checkpoint()));
     if (durable <= this.#trimmed) return;
@@ -95,6 +95,15 @@ export class Outbox {
       this.#db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'outbox_trimmed'").run(String(durable));
     })();
     this.#trimmed = durable;
+  }
+
+  /** What is committed stays so if there is no trimming now (a full disk): the next commit and upkeep try again. */
+  #tryTrim(): void {
+    try {
+      this.trim();
+    } catch {
+      // A disk that stays full shows in the next commit.
+    }
   }
 
   #catchUp(follower: Follower): void {

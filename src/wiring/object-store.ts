@@ -1,8 +1,12 @@
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { StorageConfig } from "../config/schema.ts";
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import { createLocalStore } from "../local/store.ts";
+import { createLocalStore, UPLOADS } from "../local/store.ts";
 import { createS3Store } from "../s3/store.ts";
+import { lockDirectory } from "../sqlite/directory-lock.ts";
+import { StoreLockedError } from "../sqlite/store-error.ts";
 
 export interface OpenedStorage {
   readonly store: ObjectStore;
@@ -14,10 +18,7 @@ export interface OpenedStorage {
 
 /** The backend that the configuration names; `owner` tells our temporaries from those of another installation. */
 export function openObjectStore(config: StorageConfig, owner: string, clock: Clock): OpenedStorage {
-  if (config.backend === "local") {
-    const store = createLocalStore({ path: config.path, owner });
-    return { store, sweep: () => store.sweep(), close: () => store.close() };
-  }
+  if (config.backend === "local") return openLocal(config.path, owner);
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
   const store = createS3Store({
@@ -35,4 +36,41 @@ export function openObjectStore(config: StorageConfig, owner: string, clock: Clo
   });
   // Uploads are recorded, by id or by key: nothing to look for.
   return { store, sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
+}
+
+/**
+ * Several processes may share the folder (a `run` beside a service): each holds a lock on its own temporaries, and what
+ * nobody holds was left by one that died.
+ */
+function openLocal(path: string, owner: string): OpenedStorage {
+  const store = createLocalStore({ path, owner });
+  const uploads = join(path, UPLOADS);
+  const release = lockDirectory(join(uploads, owner));
+  return {
+    store,
+    async sweep() {
+      let swept = await store.sweep();
+      for (const other of await readdir(uploads)) {
+        if (other !== owner) swept += await sweepDead(join(uploads, other));
+      }
+      return swept;
+    },
+    async close() {
+      release();
+      await rm(join(uploads, owner), { recursive: true, force: true });
+      await store.close();
+    },
+  };
+}
+
+async function sweepDead(folder: string): Promise<number> {
+  try {
+    const release = lockDirectory(folder);
+    await rm(folder, { recursive: true, force: true });
+    release();
+    return 1;
+  } catch (error) {
+    if (error instanceof StoreLockedError) return 0;
+    throw error;
+  }
 }

@@ -63,7 +63,9 @@ export class HostGovernor {
 
   /** For how many more milliseconds the host is left alone. */
   closedFor(host: string): number {
-    return Math.max(0, (this.#hosts.get(host)?.closedUntil ?? 0) - this.#clock.monotonic());
+    const state = this.#hosts.get(host);
+    if (state === undefined) return 0;
+    return Math.max(0, Math.max(state.closedUntil, state.breakerUntil) - this.#clock.monotonic());
   }
 
   acquire(host: string): void {

@@ -37,11 +37,12 @@ export class StorageGate {
     return !bucket.probing && this.#clock.monotonic() >= bucket.closedUntil ? 1 : 0;
   }
 
-  /** When the first closed bucket may be probed, by the monotonic clock; nothing while none is closed. */
+  /** When the next closed bucket may be probed, by the monotonic clock; nothing where each may be, or none is closed. */
   nextOpening(): number | undefined {
+    const now = this.#clock.monotonic();
     let next: number | undefined;
-    for (const { closedUntil, probing } of this.#closed.values()) {
-      if (!probing && (next === undefined || closedUntil < next)) next = closedUntil;
+    for (const { closedUntil } of this.#closed.values()) {
+      if (closedUntil > now && (next === undefined || closedUntil < next)) next = closedUntil;
     }
     return next;
   }

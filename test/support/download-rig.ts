@@ -6,7 +6,7 @@ import type { ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
 import { ActiveDownloads } from "../../src/worker/active-downloads.ts";
 import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.ts";
-import { download, type DownloadDeps } from "../../src/worker/download.ts";
+import { type DownloadDeps, download } from "../../src/worker/download.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
 import type { Service } from "../../src/worker/service.ts";
 import { claimedTask } from "./claimed.ts";

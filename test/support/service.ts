@@ -1,9 +1,9 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { JobSnapshot, LogRow, ResourceRow } from "./answers.ts";
 import { ensureBinary, spawnBinary } from "./binary.ts";
 import { eventually } from "./eventually.ts";
-import type { JobSnapshot, LogRow, ResourceRow } from "./answers.ts";
 
 export interface ServiceOptions {
   /** `{ "queue.workers": 4 }` becomes FETCHBOX__QUEUE__WORKERS. */

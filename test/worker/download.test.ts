@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { FailureClass, FailureCode } from "../../src/jobs/failure.ts";
 import type { Task } from "../../src/jobs/task.ts";
-import { eventually } from "../support/eventually.ts";
 import { startRig } from "../support/download-rig.ts";
+import { eventually } from "../support/eventually.ts";
 import { BODY, largeBody } from "../support/misbehaviours.ts";
 import { digest } from "../support/pattern.ts";
 

@@ -179,6 +179,17 @@ describe("the breaker", () => {
     expect(governor.room(HOST)).toBe(1);
   });
 
+  test("closes the host for as long as it is open, so that its tasks do not wait in memory", async () => {
+    const { clock, governor, use } = setup();
+    for (let i = 0; i < 3; i++) use("failed");
+    expect(governor.closedFor(HOST)).toBe(1000);
+    await clock.advance(1000);
+    expect(governor.closedFor(HOST)).toBe(0);
+    use("failed");
+    expect(governor.closedFor(HOST)).toBe(2000);
+    expect(governor.closedFor("unknown")).toBe(0);
+  });
+
   test("of 0 failures is none", () => {
     const { governor, use } = setup({ breakerFailures: 0 });
     for (let i = 0; i < 100; i++) use("failed");

@@ -95,13 +95,15 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
   return { ...job, seq: staged.seq };
 }
 
-/** Removes a job that never became live, with its tasks. Runs inside a transaction. */
+/** Removes a job that never became live, with its tasks; a live one stays. Runs inside a transaction. */
 export function removeStaged(context: QueueContext, { seq, firstTask, lastTask }: Omit<StagedJob, "total">): void {
+  const staged = context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ? AND status = 'staged'").get(seq);
+  if (staged === null) return;
   context.db
     .query<never, [number, number, number]>("DELETE FROM tasks WHERE id BETWEEN ? AND ? AND job = ?")
     .run(firstTask, lastTask, seq);
   context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
-  context.db.query<never, [number]>("DELETE FROM jobs WHERE seq = ? AND status = 'staged'").run(seq);
+  context.db.query<never, [number]>("DELETE FROM jobs WHERE seq = ?").run(seq);
 }
 
 /** The first answer under a key, if it is still remembered. */

@@ -34,7 +34,7 @@ export function claimTasks(
     const rows = takeRows(context, request, claimId, now);
     for (const row of rows) tasks.push(claimedTask(context, row, claimId));
     const lane = shrinkLane(context, request.lane, rows.length);
-    changes.afterCommit.push(() => context.onLane(lane));
+    if (lane !== undefined) changes.afterCommit.push(() => context.onLane(lane));
   }
   changes.moved("running", tasks.length);
   for (const task of tasks) changes.moved(waitingState(task), -1);

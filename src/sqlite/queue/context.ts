@@ -106,8 +106,8 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
   return laneOf(context, row);
 }
 
-/** Takes claimed tasks out of their lane. */
-export function shrinkLane(context: QueueContext, lane: number, taken: number): Lane {
+/** Takes claimed tasks out of their lane. Nothing if the lane went with its job, and none was taken. */
+export function shrinkLane(context: QueueContext, lane: number, taken: number): Lane | undefined {
   const row = context.db
     .query<LaneRow, [number, number]>(
       `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
@@ -115,6 +115,7 @@ export function shrinkLane(context: QueueContext, lane: number, taken: number): 
        WHERE id = ? RETURNING id, job, host, bucket, waiting, next_due`,
     )
     .get(taken, lane);
+  if (row === null && taken === 0) return undefined;
   if (row === null) throw new Error(`lane ${lane} is not in the queue`);
   return laneOf(context, row);
 }

@@ -1,0 +1,301 @@
+import { describe, expect, test } from "bun:test";
+import type { ClaimedTask } from "../../src/jobs/task.ts";
+import { expectTrueCounters } from "../sqlite/recount.ts";
+import { claimedJob, retryAt, settle } from "../sqlite/sample-jobs.ts";
+import { BrokerRig, OPEN_BUCKETS } from "./broker-rig.ts";
+
+const ids = (tasks: readonly ClaimedTask[]) => tasks.map(({ id }) => id);
+const jobsOf = (tasks: readonly ClaimedTask[]) => tasks.map(({ job }) => job.jobId);
+const oneToTen = Array.from({ length: 10 }, (_, i) => i + 1);
+const hostNames = (count: number) => Array.from({ length: count }, (_, i) => `h${i}.test`);
+
+describe("the broker", () => {
+  test("brings every task to the workers once, what was there at the start and what comes later", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(20, ["a.test", "b.test"]);
+    rig.broker.start();
+    const first = await rig.work();
+    await rig.accept(300, ["b.test", "c.test"]);
+    const second = await rig.work();
+    expect(ids([...first, ...second]).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 320 }, (_, i) => i + 1));
+    expect(rig.errors).toEqual([]);
+    expect(rig.stores.queue.depth()).toEqual({ pending: 0, running: 320, retrying: 0 });
+  });
+
+  test("claims nothing before it is started", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(5);
+    await rig.advance(60_000);
+    expect(rig.claims).toBe(0);
+  });
+
+  test("holds no more than its window and the channel, whatever the backlog", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 100 });
+    await rig.accept(1000, hostNames(50));
+    rig.broker.start();
+    await rig.settleDown();
+    let most = 0;
+    for (let i = 0; i < 200; i++) {
+      await rig.work(1);
+      const { running } = rig.stores.queue.depth();
+      most = Math.max(most, running - (i + 1));
+      expect(rig.broker.buffered).toBeLessThanOrEqual(20);
+      expect(rig.broker.channel.length).toBeLessThanOrEqual(4);
+    }
+    expect(most).toBeLessThanOrEqual(20);
+  });
+
+  test("lets no host have more than its permits, in the channel and at work together", async () => {
+    await using rig = new BrokerRig({ hostLimit: 3, channelSize: 10, windowSize: 64 });
+    await rig.accept(50, ["a.test"]);
+    await rig.accept(50, ["b.test", "a.test"]);
+    rig.broker.start();
+    const held = await rig.take();
+    expect(held.length).toBe(6);
+    expect(Object.fromEntries(rig.busiest)).toEqual({ "a.test": 3, "b.test": 3 });
+    for (const task of held) rig.finish(task);
+    expect((await rig.work()).length).toBe(94);
+    expect(Math.max(...rig.busiest.values())).toBe(3);
+  });
+
+  test("brings a job of ten tasks through soon, among one of many thousands on the same host", async () => {
+    await using rig = new BrokerRig({ hostLimit: 4, windowSize: 64 });
+    await rig.accept(20_000, ["a.test"]);
+    rig.broker.start();
+    await rig.work(100);
+    const small = await rig.accept(10, ["a.test"]);
+    const done = await rig.work(60);
+    expect(jobsOf(done).filter((id) => id === small).length).toBe(10);
+  });
+
+  test("serves priorities 16 : 4 : 1 at one busy host", async () => {
+    await using rig = new BrokerRig({ hostLimit: 2, windowSize: 64 });
+    const [high, normal, low] = [
+      await rig.accept(900, ["a.test"], { priority: "high" }),
+      await rig.accept(900, ["a.test"], { priority: "normal" }),
+      await rig.accept(900, ["a.test"], { priority: "low" }),
+    ];
+    rig.broker.start();
+    const done = jobsOf(await rig.work(420));
+    const shares = [high, normal, low].map((job) => done.filter((id) => id === job).length / 20);
+    expect(shares.map(Math.round)).toEqual([16, 4, 1]);
+  });
+
+  test("does not let slow hosts keep a fast one out while workers are free", async () => {
+    const workers = 32;
+    await using rig = new BrokerRig({ hostLimit: 2, windowSize: 2 * workers, channelSize: 4 });
+    await rig.accept(1000, hostNames(12)); // never finish: 24 of the workers are busy for good
+    rig.broker.start();
+    expect((await rig.take()).length).toBe(24);
+    await rig.accept(100, ["fast.test"]);
+    const done = await rig.work(100);
+    expect(done.map(({ host }) => host)).toEqual(Array.from({ length: 100 }, () => "fast.test"));
+  });
+
+  test("gives tasks of hosts that are to be left alone back to the queue, and goes on with the others", async () => {
+    await using rig = new BrokerRig({ hostLimit: 2, windowSize: 16, channelSize: 2 });
+    const hosts = hostNames(8);
+    await rig.accept(400, hosts);
+    rig.broker.start();
+    const held = await rig.take();
+    for (const host of hosts) rig.governor.throttle(host, 900_000);
+    for (const task of held) rig.finish(task);
+    await rig.settleDown();
+    expect(rig.broker.buffered).toBe(rig.broker.channel.length);
+    await rig.accept(20, ["fast.test"]);
+    const done = await rig.work();
+    expect(done.filter(({ host }) => host === "fast.test").length).toBe(20);
+    expectTrueCounters(rig.stores);
+
+    await rig.advance(900_000);
+    expect((await rig.work()).length).toBe(400 - held.length - (done.length - 20));
+    expect(rig.stores.queue.depth().pending).toBe(0);
+  });
+
+  test("gives tasks for a closed bucket back, lets one probe it, and goes on when it opens", async () => {
+    let room = Number.POSITIVE_INFINITY;
+    let opensAt: number | undefined;
+    const buckets = { ...OPEN_BUCKETS, room: () => room, nextOpening: () => opensAt };
+    await using rig = new BrokerRig({ hostLimit: 1, buckets });
+    await rig.accept(10, ["a.test"]);
+    rig.broker.start();
+    const [first] = await rig.take(1);
+    room = 0;
+    opensAt = rig.stores.clock.monotonic() + 3000;
+    if (first !== undefined) rig.finish(first);
+    await rig.settleDown();
+    expect(rig.broker.buffered).toBe(0);
+    expect(rig.stores.queue.depth()).toEqual({ pending: 9, running: 1, retrying: 0 });
+    room = 1;
+    await rig.advance(3000);
+    const [probe] = await rig.take(1);
+    room = 0;
+    if (probe !== undefined) rig.finish(probe);
+    await rig.settleDown();
+    expect(probe).toBeDefined();
+    expect(rig.stores.queue.depth()).toEqual({ pending: 8, running: 2, retrying: 0 });
+    room = Number.POSITIVE_INFINITY;
+    opensAt = undefined;
+    rig.broker.wake();
+    expect((await rig.work()).length).toBe(8);
+  });
+});
+
+describe("the broker wakes", () => {
+  test("when the first waiting task is due, not before", async () => {
+    await using rig = new BrokerRig();
+    const [task] = await claimedJob(rig.stores, 1);
+    if (task === undefined) throw new Error("nothing was claimed");
+    await settle(rig.stores, task, retryAt(rig.stores.clock.now() + 4321));
+    rig.broker.start();
+    await rig.advance(4320);
+    expect(rig.claims).toBe(0);
+    await rig.advance(1);
+    expect(ids(await rig.take())).toEqual([task.id]);
+  });
+
+  test("when a closed host opens", async () => {
+    await using rig = new BrokerRig();
+    rig.governor.throttle("a.test", 7000);
+    await rig.accept(3, ["a.test"]);
+    rig.broker.start();
+    await rig.advance(6999);
+    expect(rig.claims).toBe(0);
+    await rig.advance(1);
+    expect((await rig.take()).length).toBe(3);
+  });
+
+  test("within ten seconds after the wall clock jumped to where a task is due", async () => {
+    await using rig = new BrokerRig();
+    const [task] = await claimedJob(rig.stores, 1);
+    if (task === undefined) throw new Error("nothing was claimed");
+    await settle(rig.stores, task, retryAt(rig.stores.clock.now() + 3_600_000));
+    rig.broker.start();
+    rig.stores.clock.jump(3_600_000);
+    await rig.advance(10_000);
+    expect(ids(await rig.take())).toEqual([task.id]);
+  });
+
+  test("seldom while there is nothing that it could do", async () => {
+    await using rig = new BrokerRig({ windowSize: 4, channelSize: 1, hostLimit: 100 });
+    await rig.accept(40, hostNames(20));
+    rig.broker.start();
+    await rig.settleDown();
+    expect((await rig.take(1)).length).toBe(1); // a long download; all else is full
+    await rig.accept(5, ["late.test"]);
+    const before = rig.pumps();
+    await rig.advance(60_000);
+    expect(rig.pumps() - before).toBeLessThan(10);
+  });
+
+  test("seldom while a bucket waits for a probe and there is no task for it", async () => {
+    await using rig = new BrokerRig({ buckets: { room: () => 1, nextOpening: () => 0 } });
+    rig.broker.start();
+    const before = rig.pumps();
+    await rig.advance(60_000);
+    expect(rig.pumps() - before).toBeLessThan(10);
+  });
+
+  test("once for a thousand lanes in one commit", async () => {
+    await using rig = new BrokerRig({ windowSize: 64 });
+    rig.broker.start();
+    await rig.settleDown();
+    const before = rig.pumps();
+    const accepts = Array.from({ length: 50 }, () => rig.accept(20, hostNames(20)));
+    await Promise.all(accepts);
+    await rig.settleDown();
+    expect(rig.pumps() - before).toBeLessThan(20);
+    expect(rig.broker.buffered).toBeGreaterThan(0);
+  });
+});
+
+describe("when the queue cannot be written to", () => {
+  test("a claim is tried again after a second, and nothing is lost", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(10);
+    rig.claimError = new Error("database or disk is full");
+    rig.broker.start();
+    await rig.advance(0);
+    expect([rig.claims, rig.errors.length]).toEqual([1, 1]);
+    await rig.advance(999);
+    expect(rig.claims).toBe(1);
+    await rig.advance(1);
+    expect(rig.claims).toBe(2);
+    rig.claimError = undefined;
+    await rig.advance(1000);
+    expect(ids(await rig.work())).toEqual(oneToTen);
+  });
+
+  test("a release is tried again after a second, and nothing is lost", async () => {
+    await using rig = new BrokerRig({ hostLimit: 1 });
+    await rig.accept(10, ["a.test"]);
+    rig.broker.start();
+    const [task] = await rig.take(1);
+    rig.releaseError = new Error("database or disk is full");
+    rig.governor.throttle("a.test", 30_000);
+    if (task !== undefined) rig.finish(task);
+    await rig.settleDown();
+    const failed = rig.errors.length;
+    expect(failed).toBeGreaterThan(0);
+    for (let i = 0; i < 50; i++) {
+      rig.broker.wake();
+      await rig.settleDown();
+    }
+    expect(rig.errors.length).toBe(failed);
+    rig.releaseError = undefined;
+    await rig.advance(10_000);
+    expect(rig.broker.buffered).toBe(0);
+    await rig.advance(30_000);
+    expect((await rig.work()).length).toBe(9);
+  });
+
+  test("the broker stops at once, without waiting for the next try", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(10);
+    rig.claimError = new Error("database or disk is full");
+    rig.broker.start();
+    await rig.settleDown();
+    expect(await rig.broker.stop()).toEqual([]);
+    expect(rig.stores.clock.pending).toBe(0);
+  });
+});
+
+describe("a broker that is stopped", () => {
+  test("gives back what no worker has, leaves no timer, and claims nothing more", async () => {
+    await using rig = new BrokerRig({ hostLimit: 2, windowSize: 16, channelSize: 4 });
+    await rig.accept(100, ["a.test", "b.test"]);
+    rig.broker.start();
+    const held = await rig.take(1);
+    const back = await rig.broker.stop();
+    const { running } = rig.stores.queue.depth();
+    expect(held.length + back.length).toBe(running);
+    expect(rig.stores.clock.pending).toBe(0);
+    const { claims } = rig;
+    await rig.accept(10, ["c.test"]);
+    await rig.advance(60_000);
+    expect(rig.claims).toBe(claims);
+  });
+
+  test("gives back what a claim under way brings", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(5);
+    rig.broker.start();
+    expect(rig.claims).toBe(1);
+    const stopped = rig.broker.stop();
+    rig.stores.queue.flush();
+    expect(ids(await stopped)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test("gives back what could not be released", async () => {
+    await using rig = new BrokerRig({ hostLimit: 1 });
+    await rig.accept(3, ["a.test"]);
+    rig.broker.start();
+    const held = await rig.take(1);
+    rig.releaseError = new Error("database or disk is full");
+    rig.governor.throttle("a.test", 30_000);
+    rig.broker.wake();
+    await Promise.resolve();
+    const back = await rig.broker.stop();
+    expect(ids([...held, ...back]).toSorted((a, b) => a - b)).toEqual([1, 2, 3]);
+  });
+});

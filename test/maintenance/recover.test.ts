@@ -1,0 +1,90 @@
+import { describe, expect, test } from "bun:test";
+import { Failure } from "../../src/jobs/failure.ts";
+import type { OpenUpload } from "../../src/jobs/object-store.ts";
+import { type RecoverDeps, recover } from "../../src/maintenance/recover.ts";
+import { expectTrueCounters } from "../sqlite/recount.ts";
+import { claimAll, claimedJob, newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { openTestStores, type TestStores } from "../support/stores.ts";
+
+const signal = new AbortController().signal;
+
+/** Recovers, with a storage that fails for the keys in `broken`, and tells what it was asked to do. */
+async function recoverWith(stores: TestStores, broken: readonly string[] = []) {
+  const aborted: OpenUpload[] = [];
+  const retracted: number[] = [];
+  const leftOver: string[] = [];
+  const orFail = (key: string) =>
+    broken.includes(key) ? Promise.reject(new Failure("UPLOAD_UNAVAILABLE", "away")) : Promise.resolve();
+  const deps: RecoverDeps = {
+    queue: stores.queue,
+    store: {
+      abortUpload: async (upload) => {
+        await orFail(upload.key);
+        aborted.push(upload);
+      },
+    },
+    retract: async ({ id, task }) => {
+      await orFail(task.key);
+      retracted.push(id);
+    },
+    onLeftOver: ({ key }, failure) => leftOver.push(`${key} ${failure.code}`),
+    signal,
+  };
+  return { recovered: await recover(deps), aborted: aborted.map(({ uploadId }) => uploadId), retracted, leftOver };
+}
+
+async function recordUploads(stores: TestStores, keys: readonly string[]): Promise<void> {
+  const [task] = await claimedJob(stores, 1);
+  if (task === undefined) throw new Error("nothing was claimed");
+  for (const key of keys) {
+    const upload = { task: task.id, claimId: task.claimId, bucket: "artifacts", key, uploadId: `upload of ${key}` };
+    await stores.now(stores.queue.recordUpload(upload));
+  }
+}
+
+describe("recovery at start-up", () => {
+  test("aborts open uploads, puts claims back, sweeps what was staged, and says how much of it", async () => {
+    await using stores = openTestStores();
+    await recordUploads(stores, ["a", "b"]);
+    await stores.now(stores.queue.stage(newJob(), newTasks(3)));
+    stores.crash();
+    const { recovered, aborted, leftOver } = await recoverWith(stores);
+    expect(recovered).toEqual({ interrupted: 1, sweptJobs: 1, abortedUploads: 2 });
+    expect(aborted).toEqual(["upload of a", "upload of b"]);
+    expect(leftOver).toEqual([]);
+    expect(stores.queue.openUploads()).toEqual([]);
+    expectTrueCounters(stores);
+  });
+
+  test("keeps an upload that cannot be aborted now for the next start, and goes on", async () => {
+    await using stores = openTestStores();
+    await recordUploads(stores, ["a", "b", "c"]);
+    stores.crash();
+    const first = await recoverWith(stores, ["b"]);
+    expect(first.recovered).toEqual({ interrupted: 1, sweptJobs: 0, abortedUploads: 2 });
+    expect(first.leftOver).toEqual(["b UPLOAD_UNAVAILABLE"]);
+    stores.crash();
+    const second = await recoverWith(stores);
+    expect(second.aborted).toEqual(["upload of b"]);
+    expect(stores.queue.openUploads()).toEqual([]);
+  });
+
+  test("buries a task at its fifth crash even if its object cannot be removed now", async () => {
+    await using stores = openTestStores();
+    await claimedJob(stores, 2);
+    for (let crash = 1; crash <= 4; crash++) {
+      stores.crash();
+      expect((await recoverWith(stores)).retracted).toEqual([]);
+      await claimAll(stores);
+    }
+    stores.crash();
+    const { retracted, leftOver, recovered } = await recoverWith(stores, ["resources/r1"]);
+    expect({ retracted, leftOver, interrupted: recovered.interrupted }).toEqual({
+      retracted: [1],
+      leftOver: ["resources/r1 UPLOAD_UNAVAILABLE"],
+      interrupted: 2,
+    });
+    expect(stores.stores.deadLetters.size()).toBe(2);
+    expectTrueCounters(stores);
+  });
+});

@@ -1,0 +1,208 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { StoreError } from "../../src/sqlite/store-error.ts";
+import { openStores } from "../../src/sqlite/stores.ts";
+import { digest, pattern } from "../support/pattern.ts";
+import { makeFolder, openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
+import { acceptance, claimedJob, complete, settle } from "./sample-jobs.ts";
+
+const STORES: readonly StoreName[] = ["queue", "ledger", "dlq"];
+
+/** Every file of a folder with its mode and contents. */
+function snapshot(folder: string): string[] {
+  return readdirSync(folder)
+    .toSorted()
+    .map((name) => {
+      const path = join(folder, name);
+      return `${name} ${(statSync(path).mode & 0o777).toString(8)} ${digest(readFileSync(path))}`;
+    });
+}
+
+/** What refuses to open the stores, which must be closed; checks that it changes nothing. */
+function refusal(stores: TestStores): StoreError {
+  const before = snapshot(stores.folder);
+  try {
+    stores.open();
+  } catch (error) {
+    expect(snapshot(stores.folder)).toEqual(before);
+    if (error instanceof StoreError) return error;
+    throw error;
+  }
+  throw new Error("the stores opened");
+}
+
+function foreignDatabase(path: string): void {
+  const db = new Database(path, { create: true });
+  db.run("CREATE TABLE songs (title TEXT)");
+  db.run("INSERT INTO songs VALUES ('a')");
+  db.close();
+  chmodSync(path, 0o644);
+}
+
+/** Stores with some history, closed; the outbox is trimmed. */
+async function closedStores(): Promise<TestStores> {
+  const stores = openTestStores();
+  const [task] = await claimedJob(stores, 2);
+  if (task === undefined) throw new Error("nothing was claimed");
+  await settle(stores, task, complete);
+  stores.stores.outbox.trim();
+  stores.close();
+  return stores;
+}
+
+function openAndClose(paths: { queuePath: string; ledgerPath: string; dlqPath: string }): void {
+  openStores({ ...paths, now: Date.now, onLag: () => {} }).close();
+}
+
+describe("new stores", () => {
+  test("are files for their owner alone, sidecars included", async () => {
+    await using stores = openTestStores();
+    await stores.now(stores.queue.accept(acceptance()));
+    const modes = Object.fromEntries(
+      readdirSync(stores.folder).map((name) => [name, statSync(join(stores.folder, name)).mode & 0o777]),
+    );
+    expect(Object.keys(modes)).toContain("queue.db-wal");
+    expect(Object.entries(modes).filter(([, mode]) => mode !== 0o600)).toEqual([]);
+    expect(readdirSync(stores.folder).filter((name) => name.startsWith("fetchbox.lock"))).toEqual(["fetchbox.lock"]);
+  });
+
+  test("make their folders, for their owner alone", () => {
+    const folder = join(makeFolder(), "a/b");
+    using cleanUp = new DisposableStack();
+    cleanUp.defer(() => rmSync(join(folder, "../.."), { recursive: true }));
+    mkdirSync(join(folder, ".."), { recursive: true });
+    const paths = { queuePath: join(folder, "q"), ledgerPath: join(folder, "l"), dlqPath: join(folder, "d") };
+    openAndClose(paths);
+    expect(statSync(paths.queuePath).mode & 0o777).toBe(0o700);
+    openAndClose(paths);
+  });
+
+  test("leave no sidecars when they are closed", async () => {
+    await using stores = await closedStores();
+    expect(readdirSync(stores.folder).toSorted()).toEqual(["dlq.db", "fetchbox.lock", "ledger.db", "queue.db"]);
+  });
+
+  test("carry one installation id, and other stores another", async () => {
+    await using one = openTestStores();
+    await using two = openTestStores();
+    const idsOf = (stores: TestStores) =>
+      STORES.map(
+        (store) =>
+          stores.read<{ value: string }>(store, "SELECT value FROM meta WHERE name = 'installation'")[0]?.value,
+      );
+    expect(new Set(idsOf(one)).size).toBe(1);
+    expect(idsOf(one)[0]).not.toBe(idsOf(two)[0]);
+  });
+
+  test("pass the integrity check", async () => {
+    await using stores = openTestStores();
+    await claimedJob(stores, 10);
+    for (const store of STORES)
+      expect(stores.read<unknown>(store, "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
+  });
+});
+
+describe("a store is refused, and nothing is changed,", () => {
+  for (const store of STORES) {
+    test(`when ${store}.db has a newer schema`, async () => {
+      await using stores = await closedStores();
+      stores.tamper(store, "PRAGMA user_version = 99");
+      const error = refusal(stores);
+      expect(error.path).toBe(stores.path(store));
+      expect(error.message).toContain("newer");
+    });
+
+    test(`when ${store}.db is somebody else's database`, async () => {
+      await using stores = await closedStores();
+      rmSync(stores.path(store));
+      foreignDatabase(stores.path(store));
+      const error = refusal(stores);
+      expect(error.path).toBe(stores.path(store));
+      expect(error.message).toContain("not a store of FetchBox");
+    });
+
+    test(`when ${store}.db is no database`, async () => {
+      await using stores = await closedStores();
+      writeFileSync(stores.path(store), pattern(20_000));
+      chmodSync(stores.path(store), 0o640);
+      expect(refusal(stores).path).toBe(stores.path(store));
+    });
+
+    test(`when ${store}.db belongs to another installation`, async () => {
+      await using stores = await closedStores();
+      await using other = await closedStores();
+      copyFileSync(other.path(store), stores.path(store));
+      const error = refusal(stores);
+      expect(error.message).toContain("another installation");
+      expect(STORES.map((name) => stores.path(name))).toContain(error.path);
+    });
+
+    test(`when ${store}.db is missing beside its siblings`, async () => {
+      await using stores = await closedStores();
+      rmSync(stores.path(store));
+      const error = refusal(stores);
+      expect(error.path).toBe(stores.path(store));
+      expect(error.message).toContain("missing");
+      expect(existsSync(stores.path(store))).toBe(false);
+    });
+
+    test(`when ${store}.db is empty beside its siblings`, async () => {
+      await using stores = await closedStores();
+      truncateSync(stores.path(store));
+      const error = refusal(stores);
+      expect(error.path).toBe(stores.path(store));
+      expect(statSync(stores.path(store)).size).toBe(0);
+    });
+
+    test(`when ${store}.db is a folder`, async () => {
+      await using stores = await closedStores();
+      rmSync(stores.path(store));
+      mkdirSync(stores.path(store));
+      try {
+        stores.open();
+        throw new Error("the stores opened");
+      } catch (error) {
+        expect(error).toBeInstanceOf(StoreError);
+        expect((error as StoreError).path).toBe(stores.path(store));
+      }
+    });
+  }
+
+  test("and opens again once it is put right", async () => {
+    await using stores = await closedStores();
+    stores.tamper("ledger", "PRAGMA user_version = 99");
+    refusal(stores);
+    stores.tamper("ledger", "PRAGMA user_version = 1");
+    stores.open();
+    expect(stores.queue.depth().running).toBe(1);
+  });
+});
+
+test("a new installation whose start was cut short between the stores starts", async () => {
+  await using stores = openTestStores();
+  stores.close();
+  rmSync(stores.path("ledger"));
+  rmSync(stores.path("dlq"));
+  stores.open();
+  expect(stores.stores.outbox.isDelivered).toBe(true);
+});
+
+test("an existing store that others could read is made private", async () => {
+  await using stores = await closedStores();
+  chmodSync(stores.path("queue"), 0o644);
+  stores.open();
+  expect(statSync(stores.path("queue")).mode & 0o777).toBe(0o600);
+});

@@ -1,0 +1,73 @@
+import { expect } from "bun:test";
+import type { TestStores } from "../support/stores.ts";
+
+const LIVE = ["pending", "running", "retrying"];
+
+/** Every counter of the three stores against a recount of what it counts. */
+export function expectTrueCounters(stores: TestStores): void {
+  expectTrueQueue(stores);
+  expectTrueFollowers(stores);
+}
+
+function expectTrueQueue(stores: TestStores): void {
+  const states = stores.read<{ state: string; n: number }>(
+    "queue",
+    `SELECT state, count(*) AS n FROM tasks JOIN jobs ON jobs.seq = tasks.job
+     WHERE jobs.status <> 'staged' GROUP BY state`,
+  );
+  const recounted = Object.fromEntries(LIVE.map((state) => [state, states.find((row) => row.state === state)?.n ?? 0]));
+  expect(stores.queue.depth()).toEqual(recounted as ReturnType<typeof stores.queue.depth>);
+
+  const wrongJobs = stores.read(
+    "queue",
+    `SELECT * FROM (SELECT jobs.*, count(tasks.id) AS n, count(*) FILTER (WHERE state = 'completed') AS c,
+       count(*) FILTER (WHERE state = 'failed') AS f,
+       count(*) FILTER (WHERE state IN ('pending', 'running', 'retrying')) AS live
+     FROM jobs LEFT JOIN tasks ON tasks.job = jobs.seq GROUP BY jobs.seq)
+     WHERE total <> n OR completed <> c OR failed <> f OR cancelled <> 0
+       OR (live = 0) <> (status IN ('completed', 'partial', 'failed'))`,
+  );
+  expect(wrongJobs).toEqual([]);
+
+  const wrongLanes = stores.read(
+    "queue",
+    `SELECT * FROM (SELECT lanes.*, count(tasks.id) AS n, min(tasks.available_at) AS first FROM lanes
+     LEFT JOIN tasks ON tasks.lane = lanes.id AND tasks.available_at IS NOT NULL GROUP BY lanes.id)
+     WHERE waiting <> n OR next_due > first`,
+  );
+  expect(wrongLanes).toEqual([]);
+
+  const strayTasks = stores.read(
+    "queue",
+    "SELECT id FROM tasks WHERE available_at IS NOT NULL AND lane NOT IN (SELECT id FROM lanes WHERE lanes.job = tasks.job)",
+  );
+  expect(strayTasks).toEqual([]);
+}
+
+function expectTrueFollowers(stores: TestStores): void {
+  expect(stores.stores.outbox.isDelivered).toBe(true);
+  const columns = "seq, job_id, job_type, tenant, priority, status, total, completed, failed, first_task, last_task";
+  const truth = stores.read("queue", `SELECT ${columns} FROM jobs WHERE status <> 'staged' ORDER BY seq`);
+  expect(stores.read("ledger", `SELECT ${columns} FROM jobs ORDER BY seq`)).toEqual(truth);
+
+  const ended = "state IN ('completed', 'failed') ORDER BY id";
+  expect(stores.read("ledger", "SELECT task AS id, job, state FROM results ORDER BY task")).toEqual(
+    stores.read("queue", `SELECT id, job, state FROM tasks WHERE ${ended}`),
+  );
+  const letters = stores.read<{ id: number }>("dlq", "SELECT task AS id, job FROM dead_letters ORDER BY task");
+  expect(letters).toEqual(stores.read("queue", "SELECT id, job FROM tasks WHERE state = 'failed' ORDER BY id"));
+  expect(stores.stores.deadLetters.size()).toBe(letters.length);
+
+  const wrongLogs = stores.read(
+    "ledger",
+    `SELECT * FROM (SELECT jobs.seq, log_count, count(*) AS n, min(offset) AS first, max(offset) AS last
+     FROM jobs JOIN logs ON logs.job = jobs.seq GROUP BY jobs.seq)
+     WHERE log_count <> n OR first <> 0 OR last <> n - 1`,
+  );
+  expect(wrongLogs).toEqual([]);
+  const wrongBytes = stores.read(
+    "ledger",
+    `SELECT seq FROM jobs WHERE bytes <> (SELECT coalesce(sum(bytes), 0) FROM results WHERE job = jobs.seq)`,
+  );
+  expect(wrongBytes).toEqual([]);
+}

@@ -1,0 +1,96 @@
+import { describe, expect, test } from "bun:test";
+import type { DoomedTask } from "../../src/sqlite/queue/recover.ts";
+import { openTestStores, type TestStores } from "../support/stores.ts";
+import { expectTrueCounters } from "./recount.ts";
+import { attempt, claimAll, claimedJob, complete, release, retryAt, settle } from "./sample-jobs.ts";
+
+async function recover(stores: TestStores): Promise<{ interrupted: number; sweptJobs: number; doomed: DoomedTask[] }> {
+  const doomed: DoomedTask[] = [];
+  const recovered = await stores.queue.recover((task) => {
+    doomed.push(task);
+    return Promise.resolve();
+  });
+  return { ...recovered, doomed };
+}
+
+describe("recover", () => {
+  test("puts back what was claimed, with one crash more and no attempt spent", async () => {
+    await using stores = openTestStores();
+    const tasks = await claimedJob(stores, 5);
+    for (const task of tasks.slice(0, 2)) await settle(stores, task, retryAt(stores.clock.now()));
+    await settle(stores, tasks[4] ?? never(), complete);
+    await claimAll(stores, 1);
+    stores.crash();
+    expect(await recover(stores)).toEqual({ interrupted: 3, sweptJobs: 0, doomed: [] });
+    expect(stores.queue.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
+    expectTrueCounters(stores);
+    const again = await claimAll(stores);
+    expect(again.map(({ id, crashes, attempts }) => ({ id, crashes, attempts }))).toEqual([
+      { id: 1, crashes: 1, attempts: 1 },
+      { id: 2, crashes: 0, attempts: 1 },
+      { id: 3, crashes: 1, attempts: 0 },
+      { id: 4, crashes: 1, attempts: 0 },
+    ]);
+  });
+
+  test("finds nothing after a stop that released its tasks", async () => {
+    await using stores = openTestStores();
+    for (const task of await claimedJob(stores, 3)) await settle(stores, task, release);
+    stores.reopen();
+    expect(await recover(stores)).toEqual({ interrupted: 0, sweptJobs: 0, doomed: [] });
+    expect((await claimAll(stores)).map(({ crashes }) => crashes)).toEqual([0, 0, 0]);
+  });
+
+  test("buries a task at its fifth crash, with a dead letter, and ends its job", async () => {
+    await using stores = openTestStores();
+    const [task = never()] = await claimedJob(stores, 1);
+    await settle(stores, task, retryAt(stores.clock.now()));
+    await claimAll(stores);
+    for (let crash = 1; crash <= 4; crash++) {
+      stores.crash();
+      expect((await recover(stores)).doomed).toEqual([]);
+      expect((await claimAll(stores))[0]?.crashes).toBe(crash);
+    }
+    stores.crash();
+    const { doomed } = await recover(stores);
+    expect(doomed).toEqual([{ id: 1, jobId: task.job.jobId, task: task.task }]);
+    const letter = stores.stores.deadLetters.find(1);
+    expect(letter).toMatchObject({ code: "TASK_INTERRUPTED", attempts: 1, resourceId: "r0", host: "origin.test" });
+    expect(letter?.history.map(({ code }) => code)).toEqual([attempt.code, "TASK_INTERRUPTED"]);
+    expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
+    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expectTrueCounters(stores);
+    expect(await recover(stores)).toEqual({ interrupted: 0, sweptJobs: 0, doomed: [] });
+  });
+
+  test("that is itself cut short buries and counts once", async () => {
+    await using stores = openTestStores();
+    await claimedJob(stores, 1);
+    for (let crash = 1; crash <= 4; crash++) {
+      stores.crash();
+      await recover(stores);
+      await claimAll(stores);
+    }
+    stores.crash();
+    const cut = stores.queue.recover(() => Promise.reject(new Error("killed while it cleaned up")));
+    expect(await cut.catch((error: Error) => error.message)).toBe("killed while it cleaned up");
+    stores.crash();
+    expect((await recover(stores)).doomed.length).toBe(1);
+    expect(stores.stores.deadLetters.size()).toBe(1);
+    expectTrueCounters(stores);
+  });
+
+  test("puts back more than one batch takes", async () => {
+    await using stores = openTestStores();
+    await claimedJob(stores, 1201);
+    await claimAll(stores); // the rest
+    stores.crash();
+    expect((await recover(stores)).interrupted).toBe(1201);
+    expect(stores.queue.depth()).toEqual({ pending: 1201, running: 0, retrying: 0 });
+    expectTrueCounters(stores);
+  });
+});
+
+function never(): never {
+  throw new Error("something is missing");
+}

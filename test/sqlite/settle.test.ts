@@ -1,0 +1,287 @@
+import { describe, expect, test } from "bun:test";
+import type { JobHeader, JobStatus } from "../../src/jobs/job.ts";
+import type { Lane } from "../../src/jobs/lane.ts";
+import { ATTEMPTS_KEPT_MAX, type ClaimedTask } from "../../src/jobs/task.ts";
+import type { Verdict } from "../../src/jobs/verdict.ts";
+import { openTestStores, type TestStores } from "../support/stores.ts";
+import { expectTrueCounters } from "./recount.ts";
+import {
+  acceptance,
+  attempt,
+  claimAll,
+  claimedJob,
+  complete,
+  discard,
+  newJob,
+  newTasks,
+  release,
+  result,
+  retryAt,
+  settle,
+  snoozeUntil,
+} from "./sample-jobs.ts";
+
+interface TaskRow {
+  state: string;
+  available_at: number | null;
+  claim_id: number | null;
+  attempts: number;
+  waiting_class: string | null;
+  waiting_since: number | null;
+  size: number;
+}
+
+function rowOf(stores: TestStores, id = 1): TaskRow | undefined {
+  return stores.read<TaskRow>(
+    "queue",
+    `SELECT state, available_at, claim_id, attempts, waiting_class, waiting_since, length(payload) AS size
+     FROM tasks WHERE id = ?`,
+    id,
+  )[0];
+}
+
+async function oneClaimed(stores: TestStores, tasks = 1): Promise<ClaimedTask> {
+  return firstOf(await claimedJob(stores, tasks));
+}
+
+function firstOf<T>(list: readonly T[]): T {
+  const [first] = list;
+  if (first === undefined) throw new Error("there is none");
+  return first;
+}
+
+const dump = (stores: TestStores) => [
+  ...["tasks", "jobs", "lanes", "depth", "uploads"].map((table) => stores.read("queue", `SELECT * FROM ${table}`)),
+  stores.read("ledger", "SELECT * FROM results"),
+  stores.read("ledger", "SELECT * FROM logs"),
+];
+
+describe("a verdict", () => {
+  test("complete: the result is in the ledger, the contents are gone from the queue", async () => {
+    await using stores = openTestStores();
+    const task = await oneClaimed(stores);
+    await stores.clock.advance(500);
+    expect(await settle(stores, task, complete)).toBe(true);
+    expect(rowOf(stores)).toMatchObject({ state: "completed", available_at: null, claim_id: null, size: 0 });
+    expect(stores.stores.ledger.result(task.id)).toEqual({
+      task: task.id,
+      state: "completed",
+      resourceId: "r0",
+      url: task.task.url,
+      ...result,
+      attempts: 1,
+      errorCode: null,
+      errorMessage: null,
+      finishedAt: stores.clock.now(),
+      history: [],
+    });
+    expect(stores.stores.ledger.findJob(task.job.jobId)).toMatchObject({
+      status: "completed",
+      completed: 1,
+      bytes: result.bytes,
+      completedAt: stores.clock.now(),
+    });
+    expectTrueCounters(stores);
+  });
+
+  test("retry: an attempt is spent, the task waits as retrying", async () => {
+    await using stores = openTestStores();
+    const task = await oneClaimed(stores);
+    const due = stores.clock.now() + 5000;
+    const lanes: Lane[] = [];
+    stores.queue.onLane((lane) => lanes.push(lane));
+    expect(await settle(stores, task, retryAt(due))).toBe(true);
+    expect(rowOf(stores)).toMatchObject({ state: "retrying", available_at: due, claim_id: null, attempts: 1 });
+    expect(lanes).toMatchObject([{ waiting: 1, nextDue: due }]);
+    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 1 });
+    await stores.clock.advance(5000);
+    const again = firstOf(await claimAll(stores));
+    expect(again).toMatchObject({ attempts: 1, history: [attempt], waitingSince: undefined, task: task.task });
+    expect(again.claimId).toBeGreaterThan(task.claimId);
+    expectTrueCounters(stores);
+  });
+
+  test("snooze: no attempt is spent, and since when it waits is kept until the next retry", async () => {
+    await using stores = openTestStores();
+    const now = stores.clock.now();
+    await settle(stores, await oneClaimed(stores), snoozeUntil(now + 10, now));
+    expect(rowOf(stores)).toMatchObject({ state: "retrying", attempts: 0, waiting_class: "throttled" });
+    await stores.clock.advance(10);
+    const again = firstOf(await claimAll(stores));
+    expect(again).toMatchObject({ attempts: 0, waitingSince: { class: "throttled", at: now } });
+    await settle(stores, again, retryAt(now + 20));
+    expect(rowOf(stores)).toMatchObject({ attempts: 1, waiting_class: null, waiting_since: null });
+    expectTrueCounters(stores);
+  });
+
+  test("release: the task is as if it had never been claimed", async () => {
+    await using stores = openTestStores();
+    const task = await oneClaimed(stores);
+    expect(await settle(stores, task, release)).toBe(true);
+    expect(rowOf(stores)).toMatchObject({ state: "pending", attempts: 0, available_at: stores.clock.now() });
+    const since = stores.clock.now();
+    await settle(stores, firstOf(await claimAll(stores)), snoozeUntil(since, since));
+    const snoozed = firstOf(await claimAll(stores));
+    await settle(stores, snoozed, release);
+    expect(rowOf(stores)).toMatchObject({ state: "retrying", waiting_class: "throttled", waiting_since: since });
+    expectTrueCounters(stores);
+  });
+
+  test("discard: a dead letter holds the task with its headers and attempts, the queue no longer", async () => {
+    await using stores = openTestStores();
+    const [one = never()] = newTasks(1);
+    const job = newJob({ tenant: "t1" });
+    await stores.now(stores.queue.accept(acceptance([{ ...one, headers: { Cookie: "secret" } }], { job })));
+    await settle(stores, firstOf(await claimAll(stores)), retryAt(stores.clock.now()));
+    const task = firstOf(await claimAll(stores));
+    await settle(stores, task, { ...discard, attempts: 2 } as Verdict);
+
+    expect(rowOf(stores)).toMatchObject({ state: "failed", size: 0 });
+    const letter = stores.stores.deadLetters.find(task.id);
+    expect(letter).toMatchObject({
+      task: task.id,
+      jobId: job.jobId,
+      tenant: "t1",
+      resourceId: "r0",
+      host: "origin.test",
+      code: "DOWNLOAD_HTTP_404",
+      attempts: 2,
+      failedAt: stores.clock.now(),
+    });
+    expect(letter?.history.map(({ code }) => code)).toEqual(["DOWNLOAD_HTTP_502", "DOWNLOAD_HTTP_404"]);
+    expect(stores.stores.ledger.result(task.id)).toMatchObject({
+      state: "failed",
+      httpStatus: 404,
+      errorCode: "DOWNLOAD_HTTP_404",
+      attempts: 2,
+      sha256: null,
+    });
+    expect(stores.read("queue", "SELECT 1 FROM tasks WHERE instr(payload, 'secret') > 0")).toEqual([]);
+    expect(stores.stores.deadLetters.size()).toBe(1);
+    expectTrueCounters(stores);
+  });
+
+  test("keeps the first and the latest attempts of many", async () => {
+    await using stores = openTestStores();
+    await claimedJob(stores).then(([task = never()]) => settle(stores, task, retryAt(0)));
+    for (let i = 1; i < 30; i++) {
+      const task = firstOf(await claimAll(stores));
+      await settle(stores, task, {
+        kind: "retry",
+        attempt: { ...attempt, startedAt: i },
+        availableAt: stores.clock.now(),
+      });
+    }
+    const { history, attempts } = firstOf(await claimAll(stores));
+    expect(attempts).toBe(30);
+    expect(history.length).toBe(ATTEMPTS_KEPT_MAX);
+    expect([history[0]?.startedAt, history[1]?.startedAt, history.at(-1)?.startedAt]).toEqual([1000, 11, 29]);
+  });
+});
+
+describe("a stale claim", () => {
+  const verdicts: readonly Verdict[] = [complete, discard, release, retryAt(5), snoozeUntil(5, 5)];
+  for (const verdict of verdicts) {
+    test(`cannot ${verdict.kind} a task`, async () => {
+      await using stores = openTestStores();
+      const stale = await oneClaimed(stores);
+      await settle(stores, stale, release);
+      await stores.clock.advance(1);
+      const fresh = firstOf(await claimAll(stores));
+      await stores.now(stores.queue.recordUpload({ task: 1, claimId: fresh.claimId, ...UPLOAD }));
+      const before = dump(stores);
+      expect(await settle(stores, stale, verdict)).toBe(false);
+      expect(dump(stores)).toEqual(before);
+      expect(await settle(stores, fresh, complete)).toBe(true);
+      expect(await settle(stores, fresh, verdict)).toBe(false);
+      expectTrueCounters(stores);
+    });
+  }
+
+  test("of two in one commit loses: the first counts, once", async () => {
+    await using stores = openTestStores();
+    const task = await oneClaimed(stores, 2);
+    const settles = [complete, discard, complete].map((verdict) => stores.queue.settle({ claimed: task, verdict }));
+    stores.queue.flush();
+    expect(await Promise.all(settles)).toEqual([true, false, false]);
+    expectTrueCounters(stores);
+  });
+
+  test("of before a crash cannot settle what was claimed anew, even if the wall clock went back", async () => {
+    await using stores = openTestStores();
+    const stale = await oneClaimed(stores);
+    stores.crash();
+    stores.clock.jump(-1);
+    await stores.queue.recover(() => Promise.resolve());
+    const fresh = firstOf(await claimAll(stores));
+    expect(fresh.claimId).not.toBe(stale.claimId);
+    expect(await settle(stores, stale, complete)).toBe(false);
+  });
+});
+
+const UPLOAD = { bucket: "artifacts", key: "k", uploadId: "u" };
+
+describe("recorded uploads", () => {
+  test("of a claim go with its settlement; those of an earlier claim stay for start-up", async () => {
+    await using stores = openTestStores();
+    const early = await oneClaimed(stores);
+    await stores.now(stores.queue.recordUpload({ task: 1, claimId: early.claimId, ...UPLOAD }));
+    stores.crash();
+    await stores.clock.advance(1);
+    await stores.queue.recover(() => Promise.resolve());
+    const late = firstOf(await claimAll(stores));
+    await stores.now(stores.queue.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD }));
+    await stores.now(stores.queue.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD, uploadId: "u2" }));
+    expect(stores.queue.openUploads().length).toBe(3);
+    await settle(stores, late, complete);
+    expect(stores.queue.openUploads()).toEqual([{ task: 1, claimId: early.claimId, ...UPLOAD }]);
+    await stores.now(stores.queue.forgetUpload({ task: 1, claimId: early.claimId, ...UPLOAD }));
+    expect(stores.queue.openUploads()).toEqual([]);
+  });
+});
+
+describe("a job ends", () => {
+  const ends: readonly [JobStatus, readonly Verdict[]][] = [
+    ["completed", [complete, complete]],
+    ["partial", [complete, discard]],
+    ["partial", [discard, complete]],
+    ["failed", [discard, discard]],
+  ];
+  for (const [status, verdicts] of ends) {
+    test(`as ${status} after ${verdicts.map(({ kind }) => kind).join(" and ")}, and that is told once`, async () => {
+      await using stores = openTestStores();
+      const told: [JobHeader, JobStatus][] = [];
+      stores.queue.onFinished((job, as) => {
+        expect(stores.stores.ledger.findJob(job.jobId)?.status).toBe(as);
+        told.push([job, as]);
+      });
+      const tasks = await claimedJob(stores, 2);
+      for (const [i, task] of tasks.entries()) {
+        expect(told).toEqual([]);
+        await settle(stores, task, verdicts[i] ?? complete);
+      }
+      expect(told).toEqual([[firstOf(tasks).job, status]]);
+      expect(stores.read("queue", "SELECT * FROM lanes")).toEqual([]);
+      const job = stores.stores.ledger.findJob(firstOf(tasks).job.jobId) ?? never();
+      expect(job).toMatchObject({ status, completedAt: stores.clock.now() });
+      expect(stores.stores.ledger.logs(job, 0, 100, ["info"]).at(-1)?.message).toBe(`job ${status}`);
+      expectTrueCounters(stores);
+    });
+  }
+
+  test("in the commit that settles all of its tasks, beside another that goes on", async () => {
+    await using stores = openTestStores();
+    const one = await claimedJob(stores, 3);
+    const two = await claimedJob(stores, 3);
+    const settles = [...one, ...two.slice(1)].map((claimed) => stores.queue.settle({ claimed, verdict: complete }));
+    stores.queue.flush();
+    await Promise.all(settles);
+    const statusOf = ([task]: ClaimedTask[]) => stores.stores.ledger.findJob(task?.job.jobId ?? "")?.status;
+    expect([statusOf(one), statusOf(two)]).toEqual(["completed", "in_progress"]);
+    expectTrueCounters(stores);
+  });
+});
+
+function never(): never {
+  throw new Error("something is missing");
+}
