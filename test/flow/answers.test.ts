@@ -1,29 +1,16 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
 import { errorOf } from "../support/answers.ts";
 import { startOrigin } from "../support/origin.ts";
-import { pattern } from "../support/pattern.ts";
-import { prepareService, type Service, startService } from "../support/service.ts";
+import { expectNoJob, refusal } from "../support/refusal.ts";
+import { type Service, startService } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
 
 setDefaultTimeout(60_000);
 
 const MIB = 2 ** 20;
-const JSON_TYPE = { "content-type": "application/json" };
 const GOOD = { manifest_version: "v1", resources: [{ id: "a", url: "http://127.0.0.1:9/a" }] };
-
-async function refusal(response: Response): Promise<[number, string]> {
-  return [response.status, (await errorOf(response)).code];
-}
-
-/** Nothing of a job that was not accepted is to be found. */
-async function expectNoJob(service: Service): Promise<void> {
-  expect(await service.get("/operators/jobs")).toEqual({ jobs: [], next_cursor: null });
-  expect(await LOCAL.keys(service, [""])).toEqual([]);
-  expect(await LOCAL.leftovers(service, [])).toEqual([]);
-}
 
 test("a manifest that breaks rules is answered with 400 and the place of every breach", async () => {
   await using service = await startService();
@@ -287,79 +274,6 @@ test("a full queue is answered with 429, and takes jobs again once there is room
   expect((await service.post(manifestOf(3))).status).toBe(202);
 });
 
-describe("a handler of one's own", () => {
-  const handlers = {
-    thrown: "prepare() { throw new Error('secret of the handler'); }, *buildTasks() {}",
-    late: "prepare: (m) => m, *buildTasks({ resources }) { for (const { id, url } of resources) yield { resourceId: id, url }; throw new Error('secret of the handler'); }",
-    nonsense: "prepare: (m) => m, *buildTasks() { yield 5; }",
-    outside:
-      "prepare: (m) => m, *buildTasks({ resources }) { yield { resourceId: 'a', url: resources[0].url, key: '../../x' }; }",
-    nothing: "prepare: (m) => m, *buildTasks() {}",
-    notIterable: "prepare: (m) => m, buildTasks: () => 7",
-  };
-
-  test("that throws, or yields nonsense, is answered with 500 and nothing of the job remains", async () => {
-    const names = Object.keys(handlers).map((name) => name.toLowerCase());
-    await using service = await startService({
-      toml: names.map((name) => `[handlers.${name}]\nhandler = "handlers/${name}.ts"\n`).join(""),
-      files: Object.fromEntries(
-        Object.entries(handlers).map(([name, code]) => [
-          `handlers/${name.toLowerCase()}.ts`,
-          `export default { ${code} };`,
-        ]),
-      ),
-    });
-    for (const name of names) {
-      const response = await service.post(GOOD, { "x-fetchbox-job-type": name });
-      const error = await errorOf(response);
-      expect([name, response.status, error.code]).toEqual([name, 500, "HANDLER_ERROR"]);
-      expect(JSON.stringify(error)).not.toContain("secret");
-      // Whoever runs the service finds the cause.
-      expect(service.log).toContain(error.request_id);
-    }
-    expect(service.log).toContain("secret of the handler");
-    await expectNoJob(service);
-  });
-
-  test("that expands a manifest in its own way has its tasks done under its own keys", async () => {
-    await using origin = await startOrigin();
-    const code = `export default ({ count }) => ({
-      prepare(manifest) { if (manifest.metadata?.bad) throw Object.assign(new Error("no"), {}); return manifest; },
-      async *buildTasks(manifest, context) {
-        for (let i = 0; i < count; i++) yield {
-          resourceId: "page-" + i, url: manifest.resources[0].url + "?page=" + i, key: "own/" + context.jobId + "/" + i,
-        };
-      },
-    });`;
-    await using service = await startService({
-      toml: '[handlers.pages]\nhandler = "pages.ts"\noptions = { count = 2500 }\n',
-      files: { "pages.ts": code },
-    });
-    const manifest = { manifest_version: "v1", resources: [{ id: "a", url: origin.serve("/a", "abc") }] };
-    const response = await service.post(manifest, { "x-fetchbox-job-type": "pages" });
-    expect(response.status).toBe(202);
-    const { job_id: jobId, resource_count } = (await response.json()) as { job_id: string; resource_count: number };
-    expect(resource_count).toBe(2500);
-    expect(await service.finished(jobId, 40_000)).toMatchObject({ status: "completed", resource_completed: 2500 });
-    expect((await LOCAL.keys(service, [`own/${jobId}/`])).length).toBe(2500);
-  });
-
-  test("that hangs is answered with 500 in the end", async () => {
-    await using service = await startService({
-      toml: '[handlers.hung]\nhandler = "hung.ts"\n',
-      files: { "hung.ts": "export default { prepare: () => new Promise(() => {}), *buildTasks() {} };" },
-    });
-    const signal = AbortSignal.timeout(40_000);
-    const response = await service.fetch("/jobs", {
-      method: "POST",
-      headers: { ...JSON_TYPE, "x-fetchbox-job-type": "hung" },
-      body: JSON.stringify(GOOD),
-      signal,
-    });
-    expect(await refusal(response)).toEqual([500, "HANDLER_ERROR"]);
-  });
-});
-
 test("a storage that cannot be reached is answered with 503, and readiness says so", async () => {
   await using service = await startService({
     settings: { "storage.backend": "s3", "storage.endpoint": "http://127.0.0.1:1" },
@@ -379,56 +293,3 @@ test("a storage that cannot be reached is answered with 503, and readiness says 
   expect((await service.fetch("/health/live")).status).toBe(200);
   expect(service.log).not.toContain("secret-0123456789");
 });
-
-describe("a full disk is answered with 507", () => {
-  for (const [what, place] of [
-    ["the storage's", "data/objects"],
-    ["the queue's", "data/queue"],
-  ] as const) {
-    test(`where it is ${what}, and nothing of the job remains; with room again, jobs are taken`, async () => {
-      await using origin = await startOrigin();
-      await using service = await prepareService();
-      await using disk = mountSmall(join(service.folder, place));
-      if (disk.reason !== undefined) {
-        console.warn(`the test of a full disk is left out: ${disk.reason}`);
-        return;
-      }
-      await service.start();
-      const ballast = join(disk.path, "ballast");
-      fill(disk.path, ballast);
-      const url = origin.serve("/a", "abc");
-      // Larger than what is left of the pages in use.
-      const metadata = { text: Buffer.from(pattern(48 * 1024)).toString("base64") };
-      const resources = Array.from({ length: 300 }, (_, i) => ({ id: `${i}`, url, tags: { t: "x".repeat(200) } }));
-      const manifest = { manifest_version: "v1", metadata, resources };
-      const response = await service.post(manifest);
-      expect(await refusal(response)).toEqual([507, "DISK_FULL"]);
-      expect(await service.get("/operators/jobs")).toEqual({ jobs: [], next_cursor: null });
-      expect(await LOCAL.keys(service, ["manifests/", "resources/"])).toEqual([]);
-      rmSync(ballast);
-      const jobId = await service.submit(manifest);
-      expect((await service.finished(jobId)).status).toBe("completed");
-      expect(await service.stop()).toBe(0);
-    });
-  }
-});
-
-/** A file system of 16 MiB, if this process may mount one. */
-function mountSmall(path: string): AsyncDisposable & { readonly path: string; readonly reason: string | undefined } {
-  mkdirSync(path, { recursive: true });
-  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", path]);
-  const reason =
-    mounted.exitCode === 0 ? undefined : `no file system can be mounted: ${mounted.stderr.toString().trim()}`;
-  return {
-    path,
-    reason,
-    async [Symbol.asyncDispose]() {
-      if (reason === undefined) Bun.spawnSync(["umount", "-l", path]);
-    },
-  };
-}
-
-function fill(path: string, file: string): void {
-  const { bavail, bsize } = statfsSync(path);
-  writeFileSync(file, new Uint8Array(Number(bavail) * Number(bsize)));
-}

@@ -41,9 +41,11 @@ export const LOCAL: TestStorage = {
     const keys = await filesBelow(join(service.folder, FOLDER, BUCKET));
     return keys.filter((key) => prefixes.some((prefix) => key.startsWith(prefix)));
   },
-  // The folder is the test's own: whatever is no object of the bucket is left over.
+  // The folder is the test's own: whatever is no object of the bucket is left over, but for a lock.
   leftovers: async (service) =>
-    (await filesBelow(join(service.folder, FOLDER))).filter((file) => !file.startsWith(`${BUCKET}/`)),
+    (await filesBelow(join(service.folder, FOLDER))).filter(
+      (file) => !file.startsWith(`${BUCKET}/`) && !file.endsWith(".lock"),
+    ),
 };
 
 function below(start: string, path: string): string {
