@@ -39,8 +39,11 @@ export async function createApp(config: Config, deps: FoundationDeps): Promise<A
   const { log, stores } = foundation;
   const finalize = createFinalize({ handlers, ledger: stores.ledger, log });
   stores.queue.onFinished((job, status) => {
-    log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, status }, `job ${status}`);
-    finalize(job, status);
+    // After what those who settled its tasks have to say.
+    deps.clock.after(0, () => {
+      log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, status }, `job ${status}`);
+      finalize(job, status);
+    });
   });
   const work = createWork(config, foundation);
   const app: App = new App(

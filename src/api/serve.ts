@@ -80,9 +80,17 @@ function answerError(log: Log, thrown: unknown, requestId: string): Response {
   if (error.status === 500)
     log.error({ request_id: requestId, code: error.code, err: error.cause ?? error }, error.message);
   else if (error.status > 500 && error.code !== "NOT_READY" && error.code !== "SHUTTING_DOWN") {
-    log.warn({ request_id: requestId, code: error.code, err: error.cause ?? error }, error.message);
+    log.warn({ request_id: requestId, code: error.code, reason: reasonOf(error) }, error.message);
   }
   return errorResponse(error, requestId);
+}
+
+/** What is behind an error that is somebody else's: its message says it, a stack of ours would not. */
+function reasonOf(error: ApiError): string {
+  for (let cause: unknown = error; ; cause = cause.cause) {
+    if (!(cause instanceof Error)) return String(cause);
+    if (!(cause.cause instanceof Error)) return cause.message;
+  }
 }
 
 function record(

@@ -23,5 +23,12 @@ export function exitCodeOf(error: unknown): ExitCode | undefined {
   if (error instanceof WorkFailedError) return EXIT.failed;
   if (error instanceof StoreError) return EXIT.store;
   if (error instanceof StoreLockedError) return EXIT.locked;
+  if (isCorruption(error)) return EXIT.store;
   return undefined;
+}
+
+/** SQLite came upon damage that opening the stores did not show. */
+function isCorruption(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB";
 }

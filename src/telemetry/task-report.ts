@@ -27,7 +27,7 @@ export function createTaskReport(log: Log, metrics: Metrics, now: () => number):
       case "snooze":
         metrics.taskRetried(verdict.attempt.code as FailureCode);
         log.warn(
-          { ...line, ...attemptFields(claimed, verdict), wait_ms: verdict.availableAt - now() },
+          { ...line, ...attemptFields(claimed, verdict), wait_ms: Math.max(0, verdict.availableAt - now()) },
           "attempt failed",
         );
         break;

@@ -45,8 +45,8 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     dlqPath: config.dlq.path,
     now: clock.now,
     onLag: (follower, error) => {
-      troubles.note(follower === stores.ledger.follower ? "ledger" : "dlq", error);
-      log.error({ err: error, store: follower.path }, "a store could not be written; it follows later");
+      const isNews = troubles.note(follower === stores.ledger.follower ? "ledger" : "dlq", error);
+      if (isNews) log.error({ err: error, store: follower.path }, "a store could not be written; it follows later");
     },
     onCommit: (durationMs) => {
       troubles.clear("queue");
@@ -76,8 +76,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     own,
     active,
     onQueueTrouble: (error) => {
-      troubles.note("queue", error);
-      log.error({ err: error }, "queue.db could not be written; trying again");
+      if (troubles.note("queue", error)) log.error({ err: error }, "queue.db could not be written; trying again");
     },
     stopping: new AbortController(),
   };

@@ -6,8 +6,12 @@ import type { StorageGate } from "../worker/storage-gate.ts";
 export class Troubles {
   readonly #reasons = new Map<"queue" | "ledger" | "dlq", string>();
 
-  note(component: "queue" | "ledger" | "dlq", error: unknown): void {
-    this.#reasons.set(component, error instanceof Error ? error.message : String(error));
+  /** False if just that is known already: it is tried again and again, and need not be told each time. */
+  note(component: "queue" | "ledger" | "dlq", error: unknown): boolean {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#reasons.get(component) === reason) return false;
+    this.#reasons.set(component, reason);
+    return true;
   }
 
   clear(component: "queue" | "ledger" | "dlq"): void {
