@@ -116,6 +116,15 @@ export class App {
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;
   }
 
+  /** For who ends the process without `stop`: what was running did not crash it. */
+  abandon(): void {
+    try {
+      this.stores.queue.abandon();
+    } catch {
+      // The stores are closed already: nothing was running.
+    }
+  }
+
   /** Takes no more jobs, lets running downloads finish for the grace period, puts the rest back, and closes. */
   async stop(): Promise<void> {
     const { clock, stores, stopping, onQueueTrouble } = this.#foundation;

@@ -61,7 +61,7 @@ function readManifest(path: string): Uint8Array {
 
 async function runJob(app: App, body: Uint8Array, jobType: string, context: CliContext): Promise<ExitCode> {
   const stop = new AbortController();
-  void stopSignal().then((signal) => stop.abort(new Error(`stopped by ${signal}`)));
+  void stopSignal(() => {}).then((signal) => stop.abort(new Error(`stopped by ${signal}`)));
   const startedAt = systemClock.monotonic();
   const { job_id: jobId } = await submit(app, body, jobType);
   const display = process.stdout.isTTY ? terminalDisplay() : plainDisplay(context);

@@ -12,9 +12,12 @@ import { stopSignal } from "./stop-signal.ts";
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
   ensureRequestLimit(config.queue.workers, context.env);
-  const stop = stopSignal();
   const log = createLog(config.log);
   const app = await createApp(config, { log, clock: systemClock, version: VERSION });
+  const stop = stopSignal(() => {
+    log.warn("told again to stop; what is under way is put back by the next start");
+    app.abandon();
+  });
   let url: string;
   try {
     // First, so that an address that is taken stops the start before any work begins; not ready until then.

@@ -1,9 +1,16 @@
-/** The first SIGTERM or SIGINT; a second one ends the process at once, as if nobody had asked nicely. */
-export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
+/**
+ * The first SIGTERM or SIGINT. A second one calls `onSecond` and ends the process at once, in the way that the signal
+ * ends one that does not listen.
+ */
+export function stopSignal(onSecond: () => void): Promise<"SIGTERM" | "SIGINT"> {
   return new Promise((resolve) => {
     let told = false;
     const hear = (signal: "SIGTERM" | "SIGINT") => {
-      if (told) process.kill(process.pid, "SIGKILL");
+      if (told) {
+        process.removeAllListeners(signal);
+        onSecond();
+        process.kill(process.pid, signal);
+      }
       told = true;
       resolve(signal);
     };

@@ -14,10 +14,18 @@ import {
   type StagedJob,
   stageTasks,
 } from "./queue/accept.ts";
-import { claimTasks, type LaneRequest } from "./queue/claim.ts";
+import { claimTasks, type LaneRequest, markStarted } from "./queue/claim.ts";
 import { type JobCache, type QueueContext, readLanes } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
-import { type DoomedTask, isDoomed, putBack, readInterrupted, sweepStaged } from "./queue/recover.ts";
+import {
+  blameFor,
+  type DoomedTask,
+  isDoomed,
+  putBack,
+  readInterrupted,
+  sweepStaged,
+  writeAbandoned,
+} from "./queue/recover.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
 import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
@@ -115,6 +123,16 @@ export class TaskQueue {
     });
   }
 
+  /** Notes that a worker has begun with a claimed task: a crash counts against it from now on. */
+  markStarted(claimed: ClaimedTask): Promise<void> {
+    return this.#context.commit.run(() => markStarted(this.#context, claimed));
+  }
+
+  /** Notes, at once, that the process ends because it was told so: it counts as a crash against no task. */
+  abandon(): void {
+    writeAbandoned(this.#context, true);
+  }
+
   /** Ends a claim as the verdict says. False if it is stale: then nothing changed. */
   settle(settlement: Settlement): Promise<boolean> {
     return this.#context.commit.run((changes) => settleTask(this.#context, settlement, this.#now(), changes));
@@ -139,13 +157,14 @@ export class TaskQueue {
   }
 
   /**
-   * Puts back what was claimed when the process died, and buries what was there at too many crashes: `onDoomed` hears
+   * Puts back what was claimed when the process died, and buries what ran at too many crashes: `onDoomed` hears
    * of it before. For start-up, before the first claim.
    */
   async recover(onDoomed: (doomed: DoomedTask) => Promise<void>): Promise<{ interrupted: number; sweptJobs: number }> {
+    const blame = blameFor(this.#context);
     let interrupted = 0;
     for (;;) {
-      const tasks = readInterrupted(this.#context, RECOVER_BATCH);
+      const tasks = readInterrupted(this.#context, blame, RECOVER_BATCH);
       if (tasks.length === 0) break;
       for (const { id, job, task } of tasks.filter(isDoomed)) {
         await onDoomed({ id, jobId: this.#context.jobs.get(job).jobId, task });
@@ -157,7 +176,10 @@ export class TaskQueue {
       await done;
       interrupted += tasks.length;
     }
-    const swept = this.#context.commit.run(() => sweepStaged(this.#context));
+    const swept = this.#context.commit.run(() => {
+      writeAbandoned(this.#context, false);
+      return sweepStaged(this.#context);
+    });
     this.flush();
     return { interrupted, sweptJobs: await swept };
   }

@@ -18,7 +18,7 @@ export interface Metrics {
   taskRetried(code: FailureCode): void;
   downloaded(bytes: number, seconds: number): void;
   uploaded(seconds: number): void;
-  /** From when a task could be claimed until a worker took it. */
+  /** From the job's acceptance until a worker began with the task. */
   waited(seconds: number): void;
   proxyFailed(pool: string): void;
   /** `route` is a pattern of ours, never a path of a client's. */
@@ -57,7 +57,11 @@ export function createMetrics(deps: MetricsDeps): Metrics {
   const bytes = new Counter({ name: "fetchbox_download_bytes_total", help: "Bytes downloaded.", registers });
   const download = histogram("fetchbox_download_duration_seconds", "Time of one download.", TRANSFER_SECONDS);
   const upload = histogram("fetchbox_upload_duration_seconds", "Time of one upload.", TRANSFER_SECONDS);
-  const wait = histogram("fetchbox_task_wait_seconds", "Time from due to claimed.", WAIT_SECONDS);
+  const wait = histogram(
+    "fetchbox_task_wait_seconds",
+    "Time from a job's acceptance to the start of a task's first attempt.",
+    WAIT_SECONDS,
+  );
   const request = histogram("fetchbox_http_request_duration_seconds", "Time to answer a request.", REQUEST_SECONDS);
   const commit = histogram("fetchbox_commit_duration_seconds", "Time of one commit of queue.db.", SHORT_SECONDS);
   const lag = histogram("fetchbox_event_loop_lag_seconds", "How late a timer came.", SHORT_SECONDS);

@@ -16,7 +16,6 @@ export function createTaskReport(log: Log, metrics: Metrics, now: () => number):
         const durationMs = now() - startedAt;
         metrics.taskCompleted(job.jobType);
         metrics.downloaded(bytes, durationMs / 1000);
-        if (claimed.history.length === 0) metrics.waited(Math.max(0, startedAt - job.createdAt) / 1000);
         log.info(
           { ...line, url: urlForLog(task.url), http_status: httpStatus, bytes, duration_ms: durationMs },
           "resource stored",

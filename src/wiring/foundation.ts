@@ -55,7 +55,12 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   });
   const metrics = createMetrics({
     version,
-    queueDepth: () => stores.queue.depth(),
+    queueDepth: () => {
+      // What is claimed and in nobody's hands yet still waits.
+      const { pending, running, retrying } = stores.queue.depth();
+      const busy = Math.min(running, active.list().length);
+      return { pending: pending + running - busy, running: busy, retrying };
+    },
     ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
     workersBusy: () => active.list().length,
   });

@@ -55,6 +55,11 @@ export function createWork(config: Config, foundation: Foundation): Work {
       onProxyFailure: (name) => metrics.proxyFailed(name),
     }),
     channel: broker.channel,
+    onStart: (claimed) => {
+      // The attempt does not wait for that; should it not succeed, settling tells.
+      queue.markStarted(claimed).catch(onQueueTrouble);
+      if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
+    },
     settle: createSettle({
       settleInQueue: (settlement) => queue.settle(settlement),
       store,

@@ -9,6 +9,8 @@ export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
   /** Each worker has a service of its own: its rate limit is its own. */
   readonly createService: () => Service;
   readonly channel: Channel<ClaimedTask>;
+  /** Told when a worker begins with a task. */
+  readonly onStart: (claimed: ClaimedTask) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -56,6 +58,7 @@ export class WorkerPool {
       if (claimed === undefined) break;
       const controller = new AbortController();
       this.#running.set(claimed.id, controller);
+      this.#deps.onStart(claimed);
       try {
         const execution = await execute(claimed, controller.signal, deps);
         // One settlement may be under way while the next attempt runs, not more.

@@ -37,6 +37,7 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
     workers: 2,
     createService: () => serviceOf(call),
     channel,
+    onStart: () => {},
     settle: (settlement) => {
       settled.push(settlement);
       return Promise.resolve();

@@ -39,6 +39,8 @@ CREATE TABLE tasks (
   -- When it may be claimed; NULL unless it waits.
   available_at INTEGER,
   claim_id INTEGER,
+  -- Whether a worker has begun with the claim: it may wait in memory for a while.
+  started INTEGER NOT NULL DEFAULT 0 CHECK (started IN (0, 1)),
   attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   waiting_class TEXT CHECK (waiting_class IN ('throttled', 'unavailable')),
@@ -107,4 +109,4 @@ CREATE TABLE meta (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0');
+INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0');

@@ -42,6 +42,13 @@ export function claimTasks(
   return tasks;
 }
 
+/** Notes that a worker has begun with a claim, unless it is settled by now. Runs inside a transaction. */
+export function markStarted(context: QueueContext, { id, claimId }: ClaimedTask): void {
+  context.db
+    .query<never, [number, number]>("UPDATE tasks SET started = 1 WHERE id = ? AND claim_id = ?")
+    .run(id, claimId);
+}
+
 /** The state in which a task waits: it was tried before, or not. */
 export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskState, "pending" | "retrying"> {
   return task.history.length > 0 ? "retrying" : "pending";
@@ -50,7 +57,7 @@ export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskSt
 function takeRows(context: QueueContext, { lane, limit }: LaneRequest, claimId: number, now: number): TaskRow[] {
   return context.db
     .query<TaskRow, [number, number, number, number]>(
-      `UPDATE tasks SET state = 'running', claim_id = ?, available_at = NULL
+      `UPDATE tasks SET state = 'running', claim_id = ?, started = 0, available_at = NULL
        WHERE id IN (SELECT id FROM tasks WHERE lane = ? AND available_at <= ? ORDER BY available_at, id LIMIT ?)
        RETURNING id, job, lane, attempts, crashes, waiting_class, waiting_since, payload, history`,
     )

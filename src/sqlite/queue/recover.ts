@@ -6,7 +6,7 @@ import { waitingState } from "./claim.ts";
 import type { QueueContext } from "./context.ts";
 import { failedEvent, wait } from "./settle.ts";
 
-/** Crashes of the process during claims of one task, after which it is buried. */
+/** Crashes of the process while one task ran, after which it is buried. */
 const CRASHES_MAX = 5;
 
 interface ClaimedRow {
@@ -15,6 +15,7 @@ interface ClaimedRow {
   lane: number;
   attempts: number;
   crashes: number;
+  started: 0 | 1;
   payload: Uint8Array;
   history: Uint8Array | null;
 }
@@ -24,7 +25,7 @@ export interface InterruptedTask {
   readonly job: number;
   readonly lane: number;
   readonly attempts: number;
-  /** The crash just found included. */
+  /** The crash just found included, if the task ran then. */
   readonly crashes: number;
   readonly task: Task;
   readonly history: readonly Attempt[];
@@ -37,11 +38,34 @@ export interface DoomedTask {
   readonly task: Task;
 }
 
+/** Which of the interrupted tasks a crash counts against. */
+export type Blame = "nobody" | "started" | "claimed";
+
+/**
+ * Whom to blame for the end of the last process: those tasks that ran, not those that waited in memory. If it died
+ * before any start was written down, each of them may have done it. Nobody, if it was told twice to stop.
+ */
+export function blameFor(context: QueueContext): Blame {
+  const meta = context.db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'abandoned'").get();
+  if (meta?.value === "1") return "nobody";
+  const started = context.db
+    .query<{ id: number }, []>("SELECT id FROM tasks WHERE claim_id IS NOT NULL AND started = 1 LIMIT 1")
+    .get();
+  return started === null ? "claimed" : "started";
+}
+
+/** Notes that the process ends now because it was told so, and not by a crash; `false` takes that back. */
+export function writeAbandoned(context: QueueContext, abandoned: boolean): void {
+  context.db
+    .query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'abandoned' AND value <> ?1")
+    .run(abandoned ? "1" : "0");
+}
+
 /** Tasks that were claimed when the process died, at most `limit`. */
-export function readInterrupted(context: QueueContext, limit: number): InterruptedTask[] {
+export function readInterrupted(context: QueueContext, blame: Blame, limit: number): InterruptedTask[] {
   const rows = context.db
     .query<ClaimedRow, [number]>(
-      `SELECT id, job, lane, attempts, crashes, payload, history FROM tasks WHERE claim_id IS NOT NULL
+      `SELECT id, job, lane, attempts, crashes, started, payload, history FROM tasks WHERE claim_id IS NOT NULL
        ORDER BY claim_id, id LIMIT ?`,
     )
     .all(limit);
@@ -50,18 +74,18 @@ export function readInterrupted(context: QueueContext, limit: number): Interrupt
     job: row.job,
     lane: row.lane,
     attempts: row.attempts,
-    crashes: row.crashes + 1,
+    crashes: row.crashes + (blame === "claimed" || (blame === "started" && row.started === 1) ? 1 : 0),
     task: decodeTask(row.payload),
     history: decodeHistory(row.history),
   }));
 }
 
-/** Whether an interrupted task was there at too many crashes. */
+/** Whether an interrupted task ran at too many crashes. */
 export function isDoomed(interrupted: Pick<InterruptedTask, "crashes">): boolean {
   return interrupted.crashes >= CRASHES_MAX;
 }
 
-/** Puts an interrupted task back, or buries it if it was there at too many crashes. Runs inside a transaction. */
+/** Puts an interrupted task back, or buries it if it ran at too many crashes. Runs inside a transaction. */
 export function putBack(context: QueueContext, interrupted: InterruptedTask, now: number, changes: Changes): void {
   changes.moved("running", -1);
   if (isDoomed(interrupted)) {
@@ -83,7 +107,7 @@ function bury(
   now: number,
   changes: Changes,
 ): void {
-  const message = `the process ended ${CRASHES_MAX} times while this task was claimed`;
+  const message = `the process crashed ${CRASHES_MAX} times while this task ran`;
   context.db
     .query<never, [number, number]>(
       "UPDATE tasks SET state = 'failed', claim_id = NULL, crashes = ?, payload = x'', history = NULL WHERE id = ?",

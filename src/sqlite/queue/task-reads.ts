@@ -11,6 +11,10 @@ export interface QueuedTask {
   readonly history: readonly Attempt[];
 }
 
+/** A claim that no worker has begun with is none to who looks: the task still waits. */
+const SHOWN_STATE = `CASE WHEN state <> 'running' OR started = 1 THEN state
+  WHEN history IS NULL THEN 'pending' ELSE 'retrying' END`;
+
 /** Tasks of one job with ids after `afterId`, in order of their ids. */
 export function readTasksOfJob(
   context: QueueContext,
@@ -24,8 +28,9 @@ export function readTasksOfJob(
       { id: number; state: TaskState; attempts: number; payload: Uint8Array; history: Uint8Array | null },
       [number, number, number, string, number]
     >(
-      `SELECT id, state, attempts, payload, history FROM tasks WHERE id > ? AND id <= ? AND job = ?
-         AND state IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
+      `SELECT id, shown AS state, attempts, payload, history FROM
+         (SELECT *, ${SHOWN_STATE} AS shown FROM tasks WHERE id > ? AND id <= ? AND job = ?)
+       WHERE shown IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
     )
     .all(afterId, job.lastTask, job.seq, JSON.stringify(states), limit);
   return rows.map((row) => ({
