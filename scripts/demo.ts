@@ -95,13 +95,14 @@ async function drain(lines: { read(): Promise<{ done: boolean }> }): Promise<voi
 }
 
 async function watch(url: string): Promise<Snapshot> {
+  let shown = "";
   for (;;) {
     const snapshot = await get<Snapshot>(url);
     const done = snapshot.resource_completed + snapshot.resource_failed;
     const megabytes = (snapshot.bytes_stored / 1e6).toFixed(1);
-    process.stdout.write(
-      `${STEP}progress  ${snapshot.status}: ${done}/${snapshot.resource_total}, ${megabytes} MB stored`,
-    );
+    const line = `progress  ${snapshot.status}: ${done}/${snapshot.resource_total}, ${megabytes} MB stored`;
+    if (line !== shown) process.stdout.write(STEP + line);
+    shown = line;
     if (snapshot.status !== "queued" && snapshot.status !== "in_progress") return snapshot;
     await Bun.sleep(250);
   }

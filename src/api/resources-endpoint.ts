@@ -83,7 +83,8 @@ function endedRow(result: ResultRecord): Row {
       http_status: result.httpStatus,
       bytes: result.bytes,
       sha256: result.sha256,
-      etag: result.etag,
+      // The local storage has none.
+      etag: result.etag === "" ? null : result.etag,
       content_type: result.contentType,
       storage_key: result.storageUrl,
       error: result.errorCode === null ? null : { code: result.errorCode, message: result.errorMessage ?? "" },

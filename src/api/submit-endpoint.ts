@@ -83,6 +83,7 @@ async function bodyOf(request: Request, limitBytes: number): Promise<Uint8Array>
   const declared = request.headers.get("content-length");
   // What says beforehand that it is too large need not be sent. Compressed, a body is hardly larger than plain.
   if (Number(declared ?? 0) > (isPlain ? limitBytes : 2 * limitBytes + 1024)) {
+    await drain(request);
     throw new ApiError("PAYLOAD_TOO_LARGE", {
       message: `the body is larger than ${limitBytes} bytes`,
       headers: { connection: "close" },
@@ -96,5 +97,27 @@ async function bodyOf(request: Request, limitBytes: number): Promise<Uint8Array>
     if (!request.signal.aborted) throw error;
     // The client is gone: nobody reads this answer, but it is no fault of ours.
     throw new ApiError("INVALID_PAYLOAD", { message: "the body ended early", cause: error });
+  }
+}
+
+/** What of a refused body is read and dropped, so that a client that sends before it listens gets its answer. */
+const DRAIN_BYTES_MAX = 32 * 1024 * 1024;
+const DRAIN_MS_MAX = 1000;
+
+/** Lets a body that nobody wants run out, within bounds. Never throws. */
+async function drain(request: Request): Promise<void> {
+  const reader = request.body?.getReader();
+  if (reader === undefined) return;
+  const timer = setTimeout(() => void reader.cancel().catch(() => {}), DRAIN_MS_MAX);
+  try {
+    for (let bytes = 0; bytes < DRAIN_BYTES_MAX; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.byteLength;
+    }
+  } catch {
+    // The client has gone.
+  } finally {
+    clearTimeout(timer);
   }
 }

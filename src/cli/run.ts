@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogUpdate } from "log-update";
@@ -7,6 +7,7 @@ import { IntakeError } from "../intake/intake-error.ts";
 import type { SubmissionAnswer } from "../intake/submission.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { isFinished } from "../jobs/job.ts";
+import { lockDirectory } from "../sqlite/directory-lock.ts";
 import type { JobRecord } from "../sqlite/ledger.ts";
 import { createLog } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
@@ -23,6 +24,8 @@ export interface RunOptions extends ConfigOptions {
   readonly jobType: string;
 }
 
+const BOOKS = "fetchbox-run-";
+const SETTLED_MS = 60_000;
 const REFRESH_MS = 100;
 const LINES_PER_LOOK = 1000;
 
@@ -32,7 +35,8 @@ const LINES_PER_LOOK = 1000;
  */
 export async function run(manifest: string, options: RunOptions, context: CliContext): Promise<ExitCode> {
   const body = readManifest(manifest);
-  const books = mkdtempSync(join(tmpdir(), "fetchbox-run-"));
+  sweepDeadRuns();
+  const books = mkdtempSync(join(tmpdir(), BOOKS));
   try {
     const paths = { queue: { path: books }, ledger: { path: books }, dlq: { path: books } };
     const storage = options.out === undefined ? {} : { storage: { backend: "local", path: options.out } };
@@ -48,6 +52,23 @@ export async function run(manifest: string, options: RunOptions, context: CliCon
     }
   } finally {
     rmSync(books, { recursive: true, force: true });
+  }
+}
+
+/** Removes the books of runs that were killed: they hold their tasks' headers. */
+function sweepDeadRuns(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(BOOKS)) continue;
+    const folder = join(tmpdir(), name);
+    try {
+      // Younger ones may be about to be locked.
+      if (Date.now() - statSync(folder).mtimeMs < SETTLED_MS) continue;
+      const release = lockDirectory(folder);
+      rmSync(folder, { recursive: true, force: true });
+      release();
+    } catch {
+      // Somebody else's, or at work.
+    }
   }
 }
 
@@ -90,12 +111,15 @@ async function submit(app: App, body: Uint8Array, jobType: string): Promise<Subm
     return (await app.submit({ jobType, tenant: "default", traceId, body })).body;
   } catch (error) {
     if (!(error instanceof IntakeError)) throw error;
-    const details = (error.details ?? []).map(({ path, message }) => `\n  ${path}: ${message}`).join("");
+    const details = (error.details ?? [])
+      .map(({ path, message }) => `\n  ${path === "" ? "the file" : path}: ${message}`)
+      .join("");
     const text = `${error.code}: ${error.message}${details}`;
     if (error.code === "INVALID_PAYLOAD" || error.code === "UNSUPPORTED_JOB_TYPE") {
       throw new UsageError(text, { cause: error });
     }
-    throw new WorkFailedError(text, { cause: error });
+    const reason = error.cause instanceof Error ? ` (${error.cause.message})` : "";
+    throw new WorkFailedError(text + reason, { cause: error });
   }
 }
 

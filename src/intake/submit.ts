@@ -36,6 +36,8 @@ export interface SubmitDeps {
   readonly pendingMax: number;
   readonly clock: Clock;
   readonly isDraining: () => boolean;
+  /** Why no job can be taken now, other than that; nothing while one can. */
+  readonly refusal: () => IntakeError | undefined;
   readonly onAccepted: (job: NewJob, tasks: number) => void;
   /** Ends waits for the storage when the process must end. */
   readonly signal: AbortSignal;
@@ -45,12 +47,16 @@ export interface SubmitDeps {
 const TASKS_PER_COMMIT = 1000;
 const STORE_TRIES = 3;
 const STORE_RETRY_MS = 200;
+/** All tries together: a client waits for that. */
+const STORE_DEADLINE_MS = 10_000;
 
 /** Accepts jobs: validate, expand, store the manifest, queue the tasks durably. */
 export function createSubmit(deps: SubmitDeps): Submit {
   const keys = new IdempotencyKeys(deps.queue);
   return async (submission) => {
     if (deps.isDraining()) throw new IntakeError("SHUTTING_DOWN", "the service is shutting down");
+    const refusal = deps.refusal();
+    if (refusal !== undefined) throw refusal;
     const registered = deps.handlers.get(submission.jobType);
     if (registered === undefined) {
       throw new IntakeError("UNSUPPORTED_JOB_TYPE", "no handler is configured for this job type");
@@ -170,27 +176,47 @@ async function storeManifest(
   { store, clock, signal }: SubmitDeps,
 ): Promise<void> {
   const body = encodeStoredManifest(parsed, job);
-  for (let tries = 1; ; tries++) {
-    try {
-      await store.put(storage.manifest, body, {
-        contentType: "application/json",
-        labels: { job: job.jobId },
-        signal,
-      });
-      return;
-    } catch (error) {
-      if (!(error instanceof Failure) || error.class !== "unavailable" || tries === STORE_TRIES) throw error;
-      await delay(clock, STORE_RETRY_MS * tries, signal);
+  const deadline = new AbortController();
+  const timer = clock.after(STORE_DEADLINE_MS, () => {
+    deadline.abort(
+      new Failure("UPLOAD_TIMEOUT", `the storage did not take the manifest within ${STORE_DEADLINE_MS} ms`),
+    );
+  });
+  const either = AbortSignal.any([signal, deadline.signal]);
+  const options = { contentType: "application/json", labels: { job: job.jobId }, signal: either };
+  try {
+    for (let tries = 1; ; tries++) {
+      try {
+        await store.put(storage.manifest, body, options);
+        return;
+      } catch (error) {
+        const isAgain = error instanceof Failure && error.class === "unavailable" && !either.aborted;
+        if (!isAgain || tries === STORE_TRIES) throw error;
+        await delay(clock, STORE_RETRY_MS * tries, either);
+      }
     }
+  } finally {
+    timer.cancel();
   }
 }
 
 function handlerError(error: unknown): unknown {
-  if (error instanceof ManifestError) {
+  if (isManifestError(error)) {
     return new IntakeError("INVALID_PAYLOAD", error.message, { details: error.details, cause: error });
   }
   if (error instanceof IntakeError || isDiskFull(error)) return intakeErrorOf(error);
   return new IntakeError("HANDLER_ERROR", "the job's handler failed", { cause: error });
+}
+
+/** By name: a handler in a file of its own has no way to import our class, and throws one alike. */
+function isManifestError(error: unknown): error is ManifestError {
+  if (error instanceof ManifestError) return true;
+  if (!(error instanceof Error) || error.name !== "ManifestError") return false;
+  const { details = [] } = error as { details?: unknown };
+  return (
+    Array.isArray(details) &&
+    details.every((breach) => typeof breach?.path === "string" && typeof breach.message === "string")
+  );
 }
 
 /** What the client hears of trouble on our side. */

@@ -28,6 +28,7 @@ export class Outbox {
   readonly #followers: readonly Follower[];
   readonly #onLag: (follower: Follower, error: unknown) => void;
   #last: number;
+  #lastError: unknown;
   #trimmed: number;
 
   /** @throws StoreError if a follower is ahead of the truth, or behind what was trimmed. */
@@ -52,6 +53,11 @@ export class Outbox {
     return this.#last - this.#trimmed;
   }
 
+  /** What the follower threw that failed last. */
+  get lastError(): unknown {
+    return this.#lastError;
+  }
+
   /** True if every follower holds all there is. */
   get isDelivered(): boolean {
     return this.#followers.every((follower) => follower.appliedSeq() === this.#last);
@@ -67,7 +73,10 @@ export class Outbox {
     return { seq, batch };
   }
 
-  /** Hands a committed batch to the followers, after whatever they missed. A follower that fails gets it later. */
+  /**
+   * Hands a committed batch to the followers, after whatever they missed. One that fails gets it later, and so do those
+   * behind it: what the ledger shows is in the dead letters.
+   */
   deliver(committed: { seq: number; batch: EventBatch }): void {
     this.#last = committed.seq;
     for (const follower of this.#followers) {
@@ -75,7 +84,9 @@ export class Outbox {
         if (follower.appliedSeq() < committed.seq - 1) this.#catchUp(follower);
         if (follower.appliedSeq() === committed.seq - 1) follower.apply(committed.seq, committed.batch);
       } catch (error) {
+        this.#lastError = error;
         this.#onLag(follower, error);
+        break;
       }
     }
     if (this.length >= TRIM_BATCHES) this.#tryTrim();

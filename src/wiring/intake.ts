@@ -1,7 +1,9 @@
 import type { Config } from "../config/schema.ts";
+import { IntakeError } from "../intake/intake-error.ts";
 import type { Submit } from "../intake/submission.ts";
 import { createSubmit, type RegisteredHandler } from "../intake/submit.ts";
 import { newJobId } from "../jobs/job.ts";
+import { isDiskFull } from "../sqlite/store-error.ts";
 import type { Foundation } from "./foundation.ts";
 import { allowedBuckets } from "./handlers.ts";
 
@@ -28,10 +30,17 @@ export function createIntake(
     pendingMax: config.queue.max_pending_tasks,
     clock,
     isDraining,
+    refusal: () => (stores.outbox.isDelivered ? undefined : behindError(stores.outbox.lastError)),
     onAccepted: (job, tasks) => {
       metrics.jobAccepted(job.jobType);
       log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, tasks }, "job accepted");
     },
     signal: stopping.signal,
   });
+}
+
+/** A job that was accepted now could not be read back: its followers do not take it. */
+function behindError(cause: unknown): IntakeError {
+  if (isDiskFull(cause)) return new IntakeError("DISK_FULL", "the disk of ledger.db or dlq.db is full", { cause });
+  return new IntakeError("STORAGE_UNAVAILABLE", "ledger.db or dlq.db cannot be written to", { cause });
 }

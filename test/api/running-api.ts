@@ -167,7 +167,11 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       const lanes = stores.queue.lanes(1000);
       const claim = stores.queue.claim(lanes.map(({ id }) => ({ lane: id, limit })));
       stores.queue.flush();
-      return await claim;
+      const tasks = await claim;
+      const begun = tasks.map((task) => stores.queue.markStarted(task));
+      stores.queue.flush();
+      await Promise.all(begun);
+      return tasks;
     },
     settle: async (claimed, verdict) => {
       const settled = stores.queue.settle({ claimed, verdict });

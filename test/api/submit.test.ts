@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { Value } from "@sinclair/typebox/value";
@@ -246,3 +247,15 @@ async function exchange(port: number, lines: readonly string[]): Promise<string>
   for await (const chunk of socket) answer += String(chunk);
   return answer;
 }
+
+test("a client that sends all of a body that is too large before it listens gets its answer", async () => {
+  await using api = await startTestApi();
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const headers = { "content-type": "application/json" };
+  const sent = httpRequest(`${api.url}/jobs`, { method: "POST", headers }, (answer) => resolve(answer.statusCode ?? 0));
+  sent.on("error", reject);
+  const body = Buffer.alloc(LIMIT + 8 * 2 ** 20, 32);
+  sent.setHeader("content-length", body.length);
+  sent.end(body);
+  expect(await promise).toBe(413);
+});

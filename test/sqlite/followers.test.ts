@@ -135,6 +135,21 @@ describe("the followers", () => {
     });
   }
 
+  test("show no end of a job in the ledger while its dead letters cannot be written", async () => {
+    await using stores = openTestStores();
+    const [task] = await claimedJob(stores, 1);
+    if (task === undefined) throw new Error("none was claimed");
+    const mend = breakFollower(stores, "dlq");
+    await settle(stores, task, discard);
+    expect(stores.stores.outbox.isDelivered).toBe(false);
+    expect(stores.stores.outbox.lastError).toBeInstanceOf(Error);
+    expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("in_progress");
+    mend();
+    stores.stores.outbox.replay();
+    expect(stores.stores.deadLetters.find(task.id)?.resourceId).toBe("r0");
+    expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
+  });
+
   test("that are ahead of a queue.db of another time are refused", async () => {
     await using stores = openTestStores();
     await someHistory(stores);

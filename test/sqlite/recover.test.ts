@@ -63,6 +63,45 @@ describe("recover", () => {
     expect(await recover(stores)).toEqual({ interrupted: 0, sweptJobs: 0, doomed: [] });
   });
 
+  test("blames those tasks that a worker had begun with, and not those that waited in memory", async () => {
+    await using stores = openTestStores();
+    for (let crash = 1; crash <= 5; crash++) {
+      const [ran = never(), ...waited] = crash === 1 ? await claimedJob(stores, 4) : await claimAll(stores);
+      expect(waited).toHaveLength(3);
+      const marked = stores.queue.markStarted(ran);
+      stores.queue.flush();
+      await marked;
+      stores.crash();
+      expect((await recover(stores)).doomed.map(({ id }) => id)).toEqual(crash === 5 ? [ran.id] : []);
+    }
+    expect((await claimAll(stores)).map(({ crashes }) => crashes)).toEqual([0, 0, 0]);
+    expectTrueCounters(stores);
+  });
+
+  test("blames nobody for an end that was asked for twice, and the next crash counts again", async () => {
+    await using stores = openTestStores();
+    await claimedJob(stores, 1);
+    stores.queue.abandon();
+    stores.crash();
+    await recover(stores);
+    expect((await claimAll(stores)).map(({ crashes }) => crashes)).toEqual([0]);
+    stores.crash();
+    await recover(stores);
+    expect((await claimAll(stores)).map(({ crashes }) => crashes)).toEqual([1]);
+  });
+
+  test("a task that is claimed and not begun with is shown as waiting", async () => {
+    await using stores = openTestStores();
+    const [task = never()] = await claimedJob(stores, 1);
+    const shown = () =>
+      stores.queue.tasksOfJob({ seq: task.job.seq, lastTask: task.id }, 0, 10, ["pending", "running"]);
+    expect(shown().map(({ state }) => state)).toEqual(["pending"]);
+    const marked = stores.queue.markStarted(task);
+    stores.queue.flush();
+    await marked;
+    expect(shown().map(({ state }) => state)).toEqual(["running"]);
+  });
+
   test("that is itself cut short buries and counts once", async () => {
     await using stores = openTestStores();
     await claimedJob(stores, 1);
