@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
+import { timedStore } from "../telemetry/timed-store.ts";
 import { HostGovernor } from "../worker/host-governor.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { createSettle } from "../worker/settle.ts";
@@ -21,6 +22,7 @@ const WINDOW_MIN = 64;
 export function createWork(config: Config, foundation: Foundation): Work {
   const { log, clock, version, metrics, store, stores, policy, active, onQueueTrouble } = foundation;
   const { queue } = stores;
+  const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const gate = new StorageGate(clock);
   const governor = new HostGovernor(
     {
@@ -45,7 +47,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     createService: createDownloadService({
       config,
       version,
-      store,
+      store: timed,
       queue,
       policy,
       governor,
