@@ -105,13 +105,14 @@ export class App {
       { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (followUp(stores.outbox) && troubles.clearFollowers()) },
     ]);
     this.#phase = "running";
+    this.#work.cancellation.resume();
     this.#work.pool.start();
     this.#work.broker.start();
   }
 
   /** Opens the API, and returns the URL that it answers on. @throws if the address is taken or not ours */
   listen(): string {
-    this.#server = openHttp(this.#config, this.#foundation, this.submit, this.#health);
+    this.#server = openHttp(this.#config, this.#foundation, this.#work, this.submit, this.#health);
     this.#foundation.own.port = this.#server.port;
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;
   }

@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dispatch: [],
   worker: ["dispatch"],
   maintenance: ["sqlite"],
-  api: ["intake", "sqlite", "telemetry", "config"],
+  api: ["intake", "maintenance", "sqlite", "telemetry", "config"],
   wiring: ["api", "config", "dispatch", "intake", "local", "maintenance", "s3", "sqlite", "telemetry", "worker"],
   cli: ["config", "intake", "sqlite", "telemetry", "worker", "app.ts", "version.ts"],
 };

@@ -1,5 +1,5 @@
 import type { Attempt } from "../jobs/task.ts";
-import type { DeadLetterRecord, DeadLetters } from "../sqlite/dead-letters.ts";
+import type { DeadLetterFilter, DeadLetterRecord, DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import { publicUrl } from "../telemetry/url.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
@@ -8,15 +8,34 @@ import { DEAD_LETTER_EXAMPLE, HISTORY_EXAMPLE } from "./examples.ts";
 import { isoTime } from "./iso-time.ts";
 import { LIST_LIMIT, nameParameter } from "./job-endpoints.ts";
 import { json } from "./json-response.ts";
-import { integer, text, time } from "./parameters.ts";
+import { integer, text, time, type Values } from "./parameters.ts";
 import type { DeadLetterDetail, DeadLetterRow } from "./schemas.ts";
 
 const CODE = /^[A-Z0-9_]{1,64}$/;
 const HOST = /^[!-~]{1,261}$/;
 const JOB_ID = /^[0-9a-fA-F-]{36}$/;
 
-export function deadLetterEndpoints(deadLetters: DeadLetters): Endpoint[] {
-  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters)];
+/** What dead letters are looked for by, in a query and in a replay. */
+export const DEAD_LETTER_FILTER = {
+  code: text(CODE, "must be a failure code", "Only this failure code.", "DOWNLOAD_HTTP_404"),
+  host: text(HOST, "must be a host, with its port unless it is the usual one", "Only this host.", "cdn.example.com"),
+  job_id: text(JOB_ID, "must be a job id", "Only this job.", DEAD_LETTER_EXAMPLE.job_id),
+  job_type: nameParameter("Only jobs of this type.", "default"),
+  tenant: nameParameter("Only jobs of this tenant.", "default"),
+  since: time("Failed at this time or later."),
+  until: time("Failed before this time."),
+};
+
+export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterFilter {
+  const { code, host, job_id: jobId, job_type: jobType, tenant, since, until } = values;
+  return { code, host: host?.toLowerCase(), jobId: jobId?.toLowerCase(), jobType, tenant, since, until };
+}
+
+export function deadLetterEndpoints(
+  deadLetters: DeadLetters,
+  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+): Endpoint[] {
+  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), giveUpDeadLetter(deadLetters, giveUp)];
 }
 
 function listDeadLetters(deadLetters: DeadLetters): Endpoint {
@@ -36,32 +55,12 @@ function listDeadLetters(deadLetters: DeadLetters): Endpoint {
       },
     },
     query: {
-      code: text(CODE, "must be a failure code", "Only this failure code.", "DOWNLOAD_HTTP_404"),
-      host: text(
-        HOST,
-        "must be a host, with its port unless it is the usual one",
-        "Only this host.",
-        "cdn.example.com",
-      ),
-      job_id: text(JOB_ID, "must be a job id", "Only this job.", DEAD_LETTER_EXAMPLE.job_id),
-      job_type: nameParameter("Only jobs of this type.", "default"),
-      tenant: nameParameter("Only jobs of this tenant.", "default"),
-      since: time("Failed at this time or later."),
-      until: time("Failed before this time."),
+      ...DEAD_LETTER_FILTER,
       limit: integer(LIST_LIMIT, "Most dead letters on the page."),
       cursor: cursorParameter("dlq"),
     },
-    answer: (_call, { code, host, job_id, job_type, tenant, since, until, limit, cursor }) => {
-      const filter = {
-        code,
-        host: host?.toLowerCase(),
-        jobId: job_id?.toLowerCase(),
-        jobType: job_type,
-        tenant,
-        since,
-        until,
-      };
-      const rows = deadLetters.list(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+    answer: (_call, { limit, cursor, ...filter }) => {
+      const rows = deadLetters.list(filterOf(filter), cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("dlq", task));
       return json({ entries: page.map(rowOf), next_cursor });
     },
@@ -86,13 +85,38 @@ function readDeadLetter(deadLetters: DeadLetters): Endpoint {
       errors: ["DLQ_ENTRY_NOT_FOUND"],
     },
     answer: ({ params }) => {
-      const id = params.task_id ?? "";
-      const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
-      if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      const letter = letterOf(deadLetters, params);
       const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptOf) };
       return json(body);
     },
   };
+}
+
+function giveUpDeadLetter(deadLetters: DeadLetters, giveUp: (letter: FullDeadLetter) => Promise<boolean>): Endpoint {
+  return {
+    method: "DELETE",
+    path: "/operators/dlq/:task_id",
+    access: "operator",
+    doc: {
+      tag: "Dead letters",
+      summary: "Give one dead letter up",
+      description: "Its task stays failed, and can not be replayed any more.",
+      answers: { 204: { description: "It is gone.", empty: true } },
+      errors: ["DLQ_ENTRY_NOT_FOUND", "DISK_FULL"],
+    },
+    answer: async ({ params }) => {
+      if (!(await giveUp(letterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      return new Response(null, { status: 204 });
+    },
+  };
+}
+
+/** The dead letter of a path. @throws ApiError DLQ_ENTRY_NOT_FOUND */
+function letterOf(deadLetters: DeadLetters, params: Readonly<Record<string, string>>): FullDeadLetter {
+  const id = params.task_id ?? "";
+  const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
+  if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+  return letter;
 }
 
 function rowOf(letter: DeadLetterRecord): DeadLetterRow {

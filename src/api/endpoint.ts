@@ -20,6 +20,8 @@ export interface AnswerDoc {
   /** Name of a schema in schemas.ts; JSON unless `contentType` says otherwise. */
   readonly schema?: string;
   readonly contentType?: string;
+  /** There is no body. */
+  readonly empty?: true;
   readonly example?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -37,7 +39,7 @@ export interface EndpointDoc {
 
 /** One method on one path: everything that routing, access, the document and the tests need. */
 export interface Endpoint {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   /** As Elysia writes it: `/jobs/:job_id`. */
   readonly path: string;
   readonly access: Access;

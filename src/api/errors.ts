@@ -1,4 +1,5 @@
 import { BREACHES_MAX, type Breach, IntakeError, type IntakeErrorCode } from "../intake/intake-error.ts";
+import { isDiskFull } from "../sqlite/store-error.ts";
 import { json } from "./json-response.ts";
 
 interface ErrorEntry {
@@ -23,6 +24,7 @@ export const ERRORS = {
     message: "a submission under this idempotency key is still being processed",
     retryAfterSeconds: 1,
   },
+  JOB_FINISHED: { status: 409, message: "the job has ended; there is nothing left to cancel" },
   PAYLOAD_TOO_LARGE: { status: 413, message: "the body is too large" },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: "the body must be application/json, plain or gzip" },
   IDEMPOTENCY_KEY_REUSED: { status: 422, message: "this idempotency key was used with another payload" },
@@ -71,6 +73,7 @@ export class ApiError extends Error {
 /** What is thrown, as it is answered: what nobody foresaw says nothing of itself. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (isDiskFull(error)) return new ApiError("DISK_FULL", { cause: error });
   if (!(error instanceof IntakeError)) return new ApiError("INTERNAL_ERROR", { cause: error });
   const { message, details = [] } = error;
   // The rest of such a body is on its way still; nobody will read it.

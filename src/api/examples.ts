@@ -91,6 +91,12 @@ export const DEAD_LETTER_EXAMPLE = {
   failed_at: "2026-11-23T12:00:02.310Z",
 };
 
+export const REPLAY_EXAMPLE = {
+  filter: { code: "DOWNLOAD_HTTP_404", host: "cdn.example.com" },
+  rate_per_second: 5,
+  overrides: { headers: { Referer: "https://example.com/" } },
+};
+
 export const HISTORY_EXAMPLE = {
   started_at: "2026-11-23T12:00:02.100Z",
   duration_ms: 210,

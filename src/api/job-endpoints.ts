@@ -30,8 +30,30 @@ export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>):
   return job;
 }
 
-export function jobEndpoints(ledger: Ledger): Endpoint[] {
-  return [listJobs(ledger), readJob(ledger), readLogs(ledger)];
+export function jobEndpoints(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint[] {
+  return [listJobs(ledger), readJob(ledger), readLogs(ledger), cancelJob(ledger, cancel)];
+}
+
+function cancelJob(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint {
+  return {
+    method: "POST",
+    path: "/operators/jobs/:job_id/cancel",
+    access: "operator",
+    doc: {
+      tag: "Jobs",
+      summary: "Cancel a job",
+      description:
+        "What is stored stays, running downloads are aborted and leave nothing, the rest is not begun. The job is " +
+        "terminal as soon as all of its tasks have ended.",
+      answers: { 202: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
+      errors: ["JOB_NOT_FOUND", "JOB_FINISHED", "DISK_FULL"],
+    },
+    answer: async ({ params }) => {
+      const { jobId } = jobOf(ledger, params);
+      if (!(await cancel(jobId))) throw new ApiError("JOB_FINISHED");
+      return json(snapshotOf(ledger, jobOf(ledger, params)), { status: 202 });
+    },
+  };
 }
 
 function listJobs(ledger: Ledger): Endpoint {

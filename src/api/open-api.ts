@@ -4,6 +4,7 @@ import { ManifestSchema } from "../intake/manifest-schema.ts";
 import type { AnswerDoc, Endpoint, EndpointDoc } from "./endpoint.ts";
 import { ERRORS, type ErrorCode } from "./errors.ts";
 import type { Parameters } from "./parameters.ts";
+import { ReplayedSchema, ReplayRequestSchema } from "./replay-endpoint.ts";
 import * as schemas from "./schemas.ts";
 
 /** The schemas that the document names. TypeBox marks them with symbols; JSON drops those. */
@@ -17,6 +18,8 @@ export const COMPONENTS = {
   LogPage: schemas.LogPageSchema,
   DeadLetterList: schemas.DeadLetterListSchema,
   DeadLetterDetail: schemas.DeadLetterDetailSchema,
+  ReplayRequest: ReplayRequestSchema,
+  Replayed: ReplayedSchema,
   Health: schemas.HealthSchema,
   Alive: schemas.AliveSchema,
   Ready: schemas.ReadySchema,
@@ -127,7 +130,8 @@ function goodAnswers({ answers }: EndpointDoc) {
   return Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, answerOf(answer)]));
 }
 
-function answerOf({ description, schema, contentType = "application/json", example, headers }: AnswerDoc) {
+function answerOf({ description, schema, contentType = "application/json", example, headers, empty }: AnswerDoc) {
+  if (empty === true) return { description };
   return {
     description,
     ...(headers !== undefined && {

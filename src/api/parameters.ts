@@ -85,13 +85,13 @@ export function time(description: string): Parameter<number | undefined> {
   };
 }
 
-/** Reads a whole query. @throws ApiError INVALID_PAYLOAD with every breach. */
-export function readParameters<P extends Parameters>(parameters: P, query: URLSearchParams): Values<P> {
+/** Reads a whole query, which breaches name by `at`. @throws ApiError INVALID_PAYLOAD with every breach. */
+export function readParameters<P extends Parameters>(parameters: P, query: URLSearchParams, at = "/query"): Values<P> {
   const breaches: Breach[] = [];
   for (const name of new Set(query.keys())) {
     if (Object.hasOwn(parameters, name)) continue;
     const known = Object.keys(parameters).join(", ");
-    breaches.push({ path: `/query${pointerStep(name)}`, message: `is not a parameter here; there are ${known}` });
+    breaches.push({ path: `${at}${pointerStep(name)}`, message: `is not a parameter here; there are ${known}` });
     if (breaches.length === BREACHES_MAX) break;
   }
   const values: Record<string, unknown> = {};
@@ -101,11 +101,11 @@ export function readParameters<P extends Parameters>(parameters: P, query: URLSe
       if (more.length > 0) throw new Error("must not be given more than once");
       values[name] = parameter.parse(first);
     } catch (error) {
-      breaches.push({ path: `/query/${name}`, message: error instanceof Error ? error.message : "is malformed" });
+      breaches.push({ path: `${at}/${name}`, message: error instanceof Error ? error.message : "is malformed" });
     }
   }
   if (breaches.length > 0) {
-    throw new ApiError("INVALID_PAYLOAD", { message: "the query breaks a rule", details: breaches });
+    throw new ApiError("INVALID_PAYLOAD", { message: `the ${at.slice(1)} breaks a rule`, details: breaches });
   }
   // Each value came from the parameter of its name.
   return values as Values<P>;

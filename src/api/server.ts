@@ -1,6 +1,6 @@
 import { Elysia } from "elysia";
 import type { Submit } from "../intake/submission.ts";
-import type { DeadLetters } from "../sqlite/dead-letters.ts";
+import type { DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { Ledger } from "../sqlite/ledger.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import type { HealthReport } from "../telemetry/health.ts";
@@ -13,6 +13,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { jobEndpoints } from "./job-endpoints.ts";
 import { openApiDocument } from "./open-api.ts";
+import { type ReplayEndpointDeps, replayEndpoint } from "./replay-endpoint.ts";
 import { resourcesEndpoint } from "./resources-endpoint.ts";
 import { createServe } from "./serve.ts";
 import { serviceEndpoints } from "./service-endpoints.ts";
@@ -21,6 +22,12 @@ import { swaggerEndpoints } from "./swagger.ts";
 
 export interface ApiDeps {
   readonly submit: Submit;
+  /** Cancels a job; false if it has ended. */
+  readonly cancel: (jobId: string) => Promise<boolean>;
+  /** Lets a dead letter go; false if it is none any more. */
+  readonly giveUp: (letter: FullDeadLetter) => Promise<boolean>;
+  readonly replay: ReplayEndpointDeps["replay"];
+  readonly pools: ReplayEndpointDeps["pools"];
   readonly queue: TaskQueue;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
@@ -64,9 +71,10 @@ export function createApi(deps: ApiDeps) {
 function apiEndpoints(deps: ApiDeps): Endpoint[] {
   const endpoints = [
     submitEndpoint({ submit: deps.submit, bodyBytesMax: deps.limits.maxPayloadBytes, fillRandom: deps.fillRandom }),
-    ...jobEndpoints(deps.ledger),
+    ...jobEndpoints(deps.ledger, deps.cancel),
     resourcesEndpoint(deps.ledger, deps.queue),
-    ...deadLetterEndpoints(deps.deadLetters),
+    ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
+    replayEndpoint(deps),
     ...serviceEndpoints({ ...deps, startedAt: deps.now() }),
   ];
   return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];

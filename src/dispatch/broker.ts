@@ -12,6 +12,8 @@ export interface TaskSource {
   claim(requests: readonly { lane: number; limit: number }[]): Promise<ClaimedTask[]>;
   /** Puts a claimed task back where it was. */
   release(claimed: ClaimedTask): Promise<unknown>;
+  /** Whether a job was cancelled since its tasks were claimed. */
+  isCancelling(job: number): boolean;
 }
 
 /** What the broker needs to know of hosts: who may start now. */
@@ -49,7 +51,7 @@ export interface BrokerDeps {
 
 /** Lanes held in memory at most: those that are due first. The others are looked for again after a while. */
 const LANES_MAX = 100_000;
-/** Nothing waits longer than this for a jump of the wall clock, or a lane that was left out, to be noticed. */
+/** Nothing waits longer than this for a lane that was left out to be noticed. */
 const ALARM_MAX_MS = 10_000;
 /** After a claim or a release that failed (a full disk), the next one waits. */
 const RETRY_MS = 1000;
@@ -128,17 +130,22 @@ export class Broker {
 
   #send(): void {
     if (this.#window.length === 0) return;
-    const { hosts, buckets } = this.#deps;
+    const { hosts } = this.#deps;
     this.#window = this.#window.filter((task) => {
-      if (hosts.closedFor(task.host) > WINDOW_WAIT_MAX_MS || buckets.room(task.task.bucket) === 0) {
-        return !this.#release(task);
-      }
+      if (this.#isMisplaced(task)) return !this.#release(task);
       if (this.channel.room === 0 || hosts.room(task.host) === 0) return true;
       hosts.acquire(task.host);
       this.#count(task, -1);
       this.channel.send(task);
       return false;
     });
+  }
+
+  /** Whether a task has no business in the window any more. */
+  #isMisplaced({ host, task, job }: ClaimedTask): boolean {
+    const { hosts, buckets, source } = this.#deps;
+    if (source.isCancelling(job.seq)) return true;
+    return hosts.closedFor(host) > WINDOW_WAIT_MAX_MS || buckets.room(task.bucket) === 0;
   }
 
   /** Gives a task back to the queue. False if that has just failed, and is to be tried later. */
@@ -177,7 +184,7 @@ export class Broker {
       ofHost: (host: string) => hosts.limit(host) * AHEAD - (this.#ahead.get(host) ?? 0),
       ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
     };
-    const chosen = this.#lanes.choose(this.#deps.windowSize - this.#window.length, limits, clock.now());
+    const chosen = this.#lanes.choose(this.#deps.windowSize - this.#window.length, limits, clock.steady());
     if (chosen.size === 0) return;
     const requests = [...chosen].map(([lane, limit]) => ({ lane, limit }));
     this.#claiming = source
@@ -214,7 +221,7 @@ export class Broker {
       this.#lanesLeftOut = true;
       return;
     }
-    this.#lanes.set(lane, this.#deps.clock.now());
+    this.#lanes.set(lane, this.#deps.clock.steady());
     this.wake();
   }
 
@@ -222,7 +229,7 @@ export class Broker {
     this.#lanes.dropSleepers();
     const lanes = this.#deps.source.lanes(LANES_MAX);
     this.#lanesLeftOut = lanes.length === LANES_MAX;
-    for (const lane of lanes) this.#lanes.set(lane, this.#deps.clock.now());
+    for (const lane of lanes) this.#lanes.set(lane, this.#deps.clock.steady());
   }
 
   /** Wakes the broker when the first lane is due or the first host may be tried again. */
@@ -233,7 +240,7 @@ export class Broker {
     const waits = [hosts.nextOpening(), buckets.nextOpening()]
       .map((opensAt) => (opensAt ?? 0) - clock.monotonic())
       .filter((ms) => ms > 0); // what is open already has had its chance
-    const wait = Math.min(due === undefined ? ALARM_MAX_MS : due - clock.now(), ...waits, ALARM_MAX_MS);
+    const wait = Math.min(due === undefined ? ALARM_MAX_MS : due - clock.steady(), ...waits, ALARM_MAX_MS);
     const at = clock.monotonic() + Math.max(1, wait);
     if (this.#alarm !== undefined && this.#alarm.at <= at) return;
     this.#alarm?.cancel();

@@ -4,6 +4,11 @@ export interface Clock {
   readonly now: () => number;
   /** Milliseconds that only grow: for durations and for waits within one process. */
   readonly monotonic: () => number;
+  /**
+   * The wall clock at the process's start and what has gone by since, milliseconds since the epoch: for due times, and
+   * for limits to how long something may wait. It does not jump while the process lives.
+   */
+  readonly steady: () => number;
   /** Calls `action` once after `ms`, unless cancelled first. */
   readonly after: (ms: number, action: () => void) => { cancel(): void };
 }
@@ -11,9 +16,12 @@ export interface Clock {
 /** Longer timers overflow in the runtime and fire at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
+const STARTED_AT = Date.now() - performance.now();
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  steady: () => Math.floor(STARTED_AT + performance.now()),
   after(ms, action) {
     const timer = setTimeout(action, Math.min(ms, TIMER_MAX_MS));
     return { cancel: () => clearTimeout(timer) };

@@ -7,7 +7,7 @@ import type { JobHeader } from "./job.ts";
  *        │ release          ├──retry, snooze──▶ retrying ──claim──▶ running
  *        └──────────────────┘
  *     pending │ retrying │ running ──cancel──▶ cancelled
- *     failed ──replay──▶ pending
+ *     failed ──replay──▶ retrying
  *
  * `settle` and `recover` alone move a task out of `running`. queue.db repeats the states as a CHECK.
  */
@@ -88,6 +88,11 @@ export interface TaskResult {
 /** Host and port of a URL, lower case, the scheme's port left out: the unit of limits, lanes and filters. */
 export function hostOf(url: string): string {
   return new URL(url).host;
+}
+
+/** Whether an earlier attempt may have left the whole object: a crash after the upload, or an upload without answer. */
+export function mayHaveStored({ crashes, history }: Pick<ClaimedTask, "crashes" | "history">): boolean {
+  return crashes > 0 || history.some(({ code }) => code.startsWith("UPLOAD_"));
 }
 
 /** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */

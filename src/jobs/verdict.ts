@@ -21,6 +21,8 @@ export type Verdict =
     }
   /** Back to where it was, as if it had never been claimed. */
   | { readonly kind: "release" }
+  /** Its job was cancelled while it ran. */
+  | { readonly kind: "cancel" }
   /** For good: a dead letter. */
   | {
       readonly kind: "discard";

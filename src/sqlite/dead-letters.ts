@@ -3,7 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
 import type { Event, EventBatch, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
 import type { JobHeader } from "../jobs/job.ts";
-import type { Attempt } from "../jobs/task.ts";
+import type { Attempt, Task } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
 import type { Follower } from "./outbox.ts";
 import { decodeLetter } from "./task-codec.ts";
@@ -33,6 +33,11 @@ export interface DeadLetterFilter {
   readonly since?: number | undefined;
   /** Failed before this time. */
   readonly until?: number | undefined;
+}
+
+export interface FullDeadLetter extends DeadLetterRecord {
+  readonly contents: Task;
+  readonly history: readonly Attempt[];
 }
 
 const COLUMNS = `task, job_id AS jobId, job_type AS jobType, tenant, resource_id AS resourceId, url, host, code,
@@ -68,22 +73,16 @@ export class DeadLetters {
 
   /** Dead letters with task ids before `beforeTask`, newest task first. */
   list(filter: DeadLetterFilter, beforeTask: number, limit: number): DeadLetterRecord[] {
-    const conditions = ["task < $before"];
-    const values: Record<string, string | number> = { before: beforeTask, limit };
-    for (const [name, condition] of Object.entries(CONDITIONS) as [keyof DeadLetterFilter, string][]) {
-      const value = filter[name];
-      if (value === undefined) continue;
-      conditions.push(condition);
-      values[name] = value;
-    }
+    const { where, values } = conditionsOf(filter, "task < $before");
     return this.#db
       .query<DeadLetterRecord, [Record<string, string | number>]>(
-        `SELECT ${COLUMNS} FROM dead_letters WHERE ${conditions.join(" AND ")} ORDER BY task DESC LIMIT $limit`,
+        `SELECT ${COLUMNS} FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
       )
-      .all(values);
+      .all({ ...values, before: beforeTask, limit });
   }
 
-  find(task: number): (DeadLetterRecord & { readonly history: readonly Attempt[] }) | undefined {
+  /** A dead letter with its attempts, and with all that is needed to run its task again. */
+  find(task: number): FullDeadLetter | undefined {
     const row = this.#db
       .query<DeadLetterRecord & { letter: Uint8Array }, [number]>(
         `SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`,
@@ -91,17 +90,34 @@ export class DeadLetters {
       .get(task);
     if (row === null) return undefined;
     const { letter, ...record } = row;
-    return { ...record, history: decodeLetter(letter).history };
+    const { task: contents, history } = decodeLetter(letter);
+    return { ...record, contents, history };
+  }
+
+  /** How many match a filter. */
+  count(filter: DeadLetterFilter): number {
+    const { where, values } = conditionsOf(filter);
+    return (
+      this.#db
+        .query<{ n: number }, [Record<string, string | number>]>(`SELECT count(*) AS n FROM dead_letters${where}`)
+        .get(values)?.n ?? 0
+    );
   }
 
   #apply(batch: EventBatch): void {
     let added = 0;
     for (const event of batch.events) {
-      if (event.kind.case !== "taskFailed") continue;
-      this.#insert(event, event.kind.value);
-      added++;
+      const { kind } = event;
+      if (kind.case === "taskFailed") {
+        this.#insert(event, kind.value);
+        added++;
+      } else if (kind.case === "taskReplayed" || kind.case === "letterDropped") {
+        added -= this.#db
+          .query<never, [number]>("DELETE FROM dead_letters WHERE task = ?")
+          .run(kind.value.task).changes;
+      }
     }
-    if (added > 0) this.#db.query<never, [number]>("UPDATE size SET letters = letters + ?").run(added);
+    if (added !== 0) this.#db.query<never, [number]>("UPDATE size SET letters = letters + ?").run(added);
   }
 
   #insert(event: Event, failed: TaskFailed): void {
@@ -132,4 +148,19 @@ export class DeadLetters {
         toBinary(DeadLetterSchema, letter),
       );
   }
+}
+
+function conditionsOf(
+  filter: DeadLetterFilter,
+  ...more: readonly string[]
+): { where: string; values: Record<string, string | number> } {
+  const conditions = [...more];
+  const values: Record<string, string | number> = {};
+  for (const [name, condition] of Object.entries(CONDITIONS) as [keyof DeadLetterFilter, string][]) {
+    const value = filter[name];
+    if (value === undefined) continue;
+    conditions.push(condition);
+    values[name] = value;
+  }
+  return { where: conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`, values };
 }

@@ -5,13 +5,15 @@ import type { JobCounters } from "../jobs/job.ts";
 import type { TaskState } from "../jobs/task.ts";
 
 export type NewEvent = MessageInitShape<typeof EventSchema>;
+/** How a job's counters change. */
+export type Tally = { -readonly [K in keyof Omit<JobCounters, "total">]: number } & { letters: number };
 type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
 
 /** What one member of a commit changed, gathered so that the commit writes it once for all its members. */
 export class Changes {
   readonly events: NewEvent[] = [];
   readonly depth = new Map<WaitingState, number>();
-  readonly ended = new Map<number, { -readonly [K in keyof Omit<JobCounters, "total">]: number }>();
+  readonly tallies = new Map<number, Tally>();
   readonly afterCommit: (() => void)[] = [];
 
   /** Tasks entered (positive) or left (negative) a state that is not final. */
@@ -19,20 +21,18 @@ export class Changes {
     this.depth.set(state, (this.depth.get(state) ?? 0) + tasks);
   }
 
-  /** Tasks of a job ended. */
-  end(job: number, state: "completed" | "failed" | "cancelled", tasks = 1): void {
-    const counters = this.ended.get(job) ?? { completed: 0, failed: 0, cancelled: 0 };
-    counters[state] += tasks;
-    this.ended.set(job, counters);
+  /** Tasks of a job ended, or dead letters of it came (positive) or went (negative). */
+  tally(job: number, what: keyof Tally, by = 1): void {
+    const tally = this.tallies.get(job) ?? { completed: 0, failed: 0, cancelled: 0, letters: 0 };
+    tally[what] += by;
+    this.tallies.set(job, tally);
   }
 
   absorb(other: Changes): void {
     for (const event of other.events) this.events.push(event);
     for (const [state, tasks] of other.depth) this.moved(state, tasks);
-    for (const [job, counters] of other.ended) {
-      for (const state of ["completed", "failed", "cancelled"] as const) {
-        if (counters[state] > 0) this.end(job, state, counters[state]);
-      }
+    for (const [job, tally] of other.tallies) {
+      for (const what of ["completed", "failed", "cancelled", "letters"] as const) this.tally(job, what, tally[what]);
     }
     for (const action of other.afterCommit) this.afterCommit.push(action);
   }

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { Clock } from "../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
@@ -14,9 +15,11 @@ import {
   type StagedJob,
   stageTasks,
 } from "./queue/accept.ts";
+import { cancelWaiting, readWaiting, requestCancel, type WaitingTask } from "./queue/cancel.ts";
 import { claimTasks, type LaneRequest, markStarted } from "./queue/claim.ts";
-import { type JobCache, type QueueContext, readLanes } from "./queue/context.ts";
+import { type JobCache, type QueueContext, readLanes, readLanesOfJob } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
+import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
 import {
   blameFor,
   type DoomedTask,
@@ -26,6 +29,7 @@ import {
   sweepStaged,
   writeAbandoned,
 } from "./queue/recover.ts";
+import { type DropReason, dropLetter, type Replay, replayTask } from "./queue/replay.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
 import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
@@ -34,7 +38,7 @@ export interface TaskQueueDeps {
   readonly db: Database;
   readonly outbox: Outbox;
   readonly jobs: JobCache;
-  readonly now: () => number;
+  readonly clock: Pick<Clock, "now" | "steady">;
   readonly onCommit?: (durationMs: number, members: number) => void;
 }
 
@@ -49,31 +53,42 @@ const RECOVER_BATCH = 500;
  */
 export class TaskQueue {
   readonly #context: QueueContext;
-  readonly #now: () => number;
-  #lastClaim = 0;
+  readonly #lastSeen = new LastSeen();
+  #onLane: (lane: Lane) => void = () => {};
+  #onStray: (job: number) => void = () => {};
 
-  constructor({ db, outbox, jobs, now, onCommit }: TaskQueueDeps) {
+  constructor({ db, outbox, jobs, clock, onCommit }: TaskQueueDeps) {
     const commit = new GroupCommit(db, {
       gatherMs: GATHER_MS,
       membersMax: MEMBERS_MAX,
       ...(onCommit !== undefined && { onCommit }),
       seal: (changes) => {
-        countEnded(context, now(), changes);
+        countEnded(context, changes);
         writeDepth(context, changes);
+        this.#lastSeen.note(context);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
         // Before anybody hears that the commit is done: reading follows writing.
         changes.afterCommit.unshift(() => outbox.deliver(batch));
       },
     });
-    const context: QueueContext = { db, commit, jobs, onLane: () => {}, onFinished: () => {} };
+    const context: QueueContext = { db, commit, jobs, clock, onLane: () => {}, onFinished: () => {} };
+    context.onLane = (lane) => {
+      if (!jobs.cancelling.has(lane.job.seq)) return this.#onLane(lane);
+      this.#onLane({ ...lane, waiting: 0 });
+      if (lane.waiting > 0) this.#onStray(lane.job.seq);
+    };
     this.#context = context;
-    this.#now = now;
   }
 
   /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
   onLane(listener: (lane: Lane) => void): void {
-    this.#context.onLane = listener;
+    this.#onLane = listener;
+  }
+
+  /** Says who hears, after a commit, that a task of a job that is being cancelled waits: it is to be cancelled, too. */
+  onStray(listener: (job: number) => void): void {
+    this.#onStray = listener;
   }
 
   /** Says who hears, after a commit, that a job ended. */
@@ -116,11 +131,7 @@ export class TaskQueue {
 
   /** Takes due tasks of some lanes, oldest first; a lane that has fewer gives fewer. */
   claim(requests: readonly LaneRequest[]): Promise<ClaimedTask[]> {
-    return this.#context.commit.run((changes) => {
-      const now = this.#now();
-      this.#lastClaim = Math.max(now * 1000, this.#lastClaim + 1);
-      return claimTasks(this.#context, requests, this.#lastClaim, now, changes);
-    });
+    return this.#context.commit.run((changes) => claimTasks(this.#context, requests, changes));
   }
 
   /** Notes that a worker has begun with a claimed task: a crash counts against it from now on. */
@@ -135,12 +146,58 @@ export class TaskQueue {
 
   /** Ends a claim as the verdict says. False if it is stale: then nothing changed. */
   settle(settlement: Settlement): Promise<boolean> {
-    return this.#context.commit.run((changes) => settleTask(this.#context, settlement, this.#now(), changes));
+    return this.#context.commit.run((changes) => settleTask(this.#context, settlement, changes));
   }
 
   /** Puts a claimed task back where it was; no attempt is spent. */
   release(claimed: ClaimedTask): Promise<boolean> {
     return this.settle({ claimed, verdict: { kind: "release" } });
+  }
+
+  /**
+   * Notes that nothing more of a job is to be fetched: none of its tasks is claimed from now on. Its number, or
+   * `undefined` if there is no such job at work.
+   */
+  async requestCancel(jobId: string): Promise<number | undefined> {
+    const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
+    if (job !== undefined) for (const lane of readLanesOfJob(this.#context, job)) this.#context.onLane(lane);
+    return job;
+  }
+
+  isCancelling(job: number): boolean {
+    return this.#context.jobs.cancelling.has(job);
+  }
+
+  /** Jobs that are being cancelled; at start, those that the last process did not get done. */
+  cancellingJobs(): number[] {
+    return [...this.#context.jobs.cancelling];
+  }
+
+  /** Tasks of a job that nobody works on, with ids after `afterId`, in order of their ids. */
+  waitingTasks(job: number, afterId: number, limit: number): WaitingTask[] {
+    return readWaiting(this.#context, job, afterId, limit);
+  }
+
+  /** Cancels those of some tasks of a job that still wait. */
+  cancelWaiting(job: number, ids: readonly number[]): Promise<void> {
+    return this.#context.commit.run((changes) => cancelWaiting(this.#context, job, ids, changes));
+  }
+
+  /** Puts dead letters back to work, all in one commit; those that are none any more are left out. How many it were. */
+  replay(replays: readonly Replay[]): Promise<number> {
+    return this.#context.commit.run(
+      (changes) => replays.filter((replay) => replayTask(this.#context, replay, changes)).length,
+    );
+  }
+
+  /** Lets dead letters go, all in one commit; their tasks stay failed. How many it were. */
+  dropLetters(
+    letters: readonly { readonly id: number; readonly resourceId: string }[],
+    reason: DropReason,
+  ): Promise<number> {
+    return this.#context.commit.run(
+      (changes) => letters.filter((letter) => dropLetter(this.#context, letter, reason, changes)).length,
+    );
   }
 
   /** Remembers an open upload; settling its task forgets it. */
@@ -157,10 +214,13 @@ export class TaskQueue {
   }
 
   /**
-   * Puts back what was claimed when the process died, and buries what ran at too many crashes: `onDoomed` hears
+   * Brings waits into this process's time, puts back what was claimed when the last one died, and buries what ran at too many crashes: `onDoomed` hears
    * of it before. For start-up, before the first claim.
    */
   async recover(onDoomed: (doomed: DoomedTask) => Promise<void>): Promise<{ interrupted: number; sweptJobs: number }> {
+    const rebased = this.#context.commit.run(() => rebaseWaits(this.#context));
+    this.flush();
+    await rebased;
     const blame = blameFor(this.#context);
     let interrupted = 0;
     for (;;) {
@@ -170,7 +230,7 @@ export class TaskQueue {
         await onDoomed({ id, jobId: this.#context.jobs.get(job).jobId, task });
       }
       const done = this.#context.commit.run((changes) => {
-        for (const task of tasks) putBack(this.#context, task, this.#now(), changes);
+        for (const task of tasks) putBack(this.#context, task, changes);
       });
       this.flush();
       await done;

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { join, resolve } from "node:path";
+import type { Clock } from "../jobs/clock.ts";
 import { isAbsent, openDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { lockDirectory } from "./directory-lock.ts";
@@ -17,7 +18,7 @@ export interface StoresOptions {
   readonly queuePath: string;
   readonly ledgerPath: string;
   readonly dlqPath: string;
-  readonly now: () => number;
+  readonly clock: Pick<Clock, "now" | "steady">;
   /** A follower could not take a batch; it gets it later. */
   readonly onLag: (follower: Follower, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
@@ -80,7 +81,7 @@ export function openStores(options: StoresOptions): Stores {
       db: queueDb,
       outbox,
       jobs,
-      now: options.now,
+      clock: options.clock,
       ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
     });
     return { installation, queue, ledger, deadLetters, outbox, close };

@@ -1,3 +1,4 @@
+import type { Clock } from "../jobs/clock.ts";
 import type { FailureCode } from "../jobs/failure.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
@@ -6,14 +7,14 @@ import type { Metrics } from "./metrics.ts";
 import { urlForLog } from "./url.ts";
 
 /** Logs and counts what became of each attempt: the one place that does. */
-export function createTaskReport(log: Log, metrics: Metrics, now: () => number): (settlement: Settlement) => void {
+export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (settlement: Settlement) => void {
   return ({ claimed, verdict }) => {
     const { task, job } = claimed;
     const line = { job_id: job.jobId, resource_id: task.resourceId, task_id: claimed.id, trace_id: job.traceId };
     switch (verdict.kind) {
       case "complete": {
         const { bytes, startedAt, httpStatus } = verdict.result;
-        const durationMs = now() - startedAt;
+        const durationMs = clock.now() - startedAt;
         metrics.taskCompleted(job.jobType);
         metrics.downloaded(bytes, durationMs / 1000);
         log.info(
@@ -26,7 +27,7 @@ export function createTaskReport(log: Log, metrics: Metrics, now: () => number):
       case "snooze":
         metrics.taskRetried(verdict.attempt.code as FailureCode);
         log.warn(
-          { ...line, ...attemptFields(claimed, verdict), wait_ms: Math.max(0, verdict.availableAt - now()) },
+          { ...line, ...attemptFields(claimed, verdict), wait_ms: Math.max(0, verdict.availableAt - clock.steady()) },
           "attempt failed",
         );
         break;
@@ -36,6 +37,9 @@ export function createTaskReport(log: Log, metrics: Metrics, now: () => number):
           { ...line, ...attemptFields(claimed, verdict), attempts: verdict.attempts },
           "resource failed for good",
         );
+        break;
+      case "cancel":
+        log.info(line, "task cancelled");
         break;
       case "release":
         log.info(line, "task put back");

@@ -43,7 +43,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     queuePath: config.queue.path,
     ledgerPath: config.ledger.path,
     dlqPath: config.dlq.path,
-    now: clock.now,
+    clock,
     onLag: (follower, error) => {
       const isNews = troubles.note(follower === stores.ledger.follower ? "ledger" : "dlq", error);
       if (isNews) log.error({ err: error, store: follower.path }, "a store could not be written; it follows later");

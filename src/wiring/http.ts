@@ -3,16 +3,19 @@ import { createApi, type RunningServer, startServer } from "../api/server.ts";
 import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
 import type { Submit } from "../intake/submission.ts";
+import { replay } from "../maintenance/replay.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { Foundation } from "./foundation.ts";
+import type { Work } from "./work.ts";
 
 /** A connection that is silent for so long is closed. */
 const IDLE_SECONDS = 120;
 
 /** Opens the API. @throws if the address is taken or not ours */
 export function openHttp(
-  config: Pick<Config, "server" | "api">,
+  config: Pick<Config, "server" | "api" | "proxies">,
   { log, clock, version, metrics, stores }: Foundation,
+  { cancellation }: Pick<Work, "cancellation">,
   submit: Submit,
   health: () => HealthReport,
 ): RunningServer {
@@ -20,6 +23,11 @@ export function openHttp(
   const isOpen = auth.mode === "none" || auth.tokens.length === 0;
   const api = createApi({
     submit,
+    cancel: (jobId) => cancellation.cancel(jobId),
+    giveUp: async ({ task, resourceId }) =>
+      (await stores.queue.dropLetters([{ id: task, resourceId }], "given_up")) > 0,
+    replay: (request) => replay(request, { queue: stores.queue, deadLetters: stores.deadLetters, clock }),
+    pools: new Set(Object.keys(config.proxies)),
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,

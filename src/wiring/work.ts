@@ -1,9 +1,11 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
+import { Cancellation } from "../maintenance/cancellation.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
 import { HostGovernor } from "../worker/host-governor.ts";
 import { WorkerPool } from "../worker/pool.ts";
+import { retract } from "../worker/retract.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
 import { createDownloadService } from "./download-service.ts";
@@ -14,6 +16,7 @@ export interface Work {
   readonly broker: Broker;
   readonly pool: WorkerPool;
   readonly gate: StorageGate;
+  readonly cancellation: Cancellation;
 }
 
 /** A batch of tasks big enough that no worker waits for a commit. */
@@ -65,7 +68,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     settle: createSettle({
       settleInQueue: (settlement) => queue.settle(settlement),
       store,
-      report: createTaskReport(log, metrics, clock.now),
+      report: createTaskReport(log, metrics, clock),
       onTrouble: onQueueTrouble,
       clock,
       signal: foundation.stopping.signal,
@@ -80,7 +83,26 @@ export function createWork(config: Config, foundation: Foundation): Work {
     },
     clock,
     random: Math.random,
+    isCancelled: ({ job }) => queue.isCancelling(job.seq),
     onError: (error) => log.error({ err: error }, "a task could not be settled; start-up puts it back"),
   });
-  return { broker, pool, gate };
+  return { broker, pool, gate, cancellation: createCancellation(foundation, pool) };
+}
+
+function createCancellation({ stores, store, log, clock, stopping, onQueueTrouble }: Foundation, pool: WorkerPool) {
+  return new Cancellation({
+    queue: stores.queue,
+    stopRunning: (job) => pool.cancel(job),
+    retract: async (disowned) => {
+      try {
+        await retract(disowned, store, stopping.signal);
+      } catch (error) {
+        const { bucket, key } = disowned.task;
+        log.warn({ bucket, key, err: error }, "what a cancelled task may have stored could not be removed");
+      }
+    },
+    onTrouble: onQueueTrouble,
+    clock,
+    signal: stopping.signal,
+  });
 }

@@ -26,7 +26,7 @@ export async function execute(
   deps: ExecuteDeps,
 ): Promise<{ settled: Promise<void> }> {
   const outcome = await attempt(claimed, signal, deps);
-  const now = deps.clock.now();
+  const now = deps.clock.steady();
   const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
   respectThrottle(outcome, verdict, claimed, now, deps);
   return { settled: deps.settle({ claimed, verdict }) };

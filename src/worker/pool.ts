@@ -11,14 +11,21 @@ export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
   readonly channel: Channel<ClaimedTask>;
   /** Told when a worker begins with a task. */
   readonly onStart: (claimed: ClaimedTask) => void;
+  /** Whether a task's job was cancelled since it was claimed. */
+  readonly isCancelled: (claimed: ClaimedTask) => boolean;
   readonly onError: (error: unknown) => void;
+}
+
+interface Running {
+  readonly job: number;
+  readonly controller: AbortController;
 }
 
 /** The workers: coroutines that take tasks from the channel, one at a time each. */
 export class WorkerPool {
   readonly #deps: PoolDeps;
   readonly #idle = new AbortController();
-  readonly #running = new Map<number, AbortController>();
+  readonly #running = new Map<number, Running>();
   #workers: Promise<void>[] = [];
 
   constructor(deps: PoolDeps) {
@@ -45,8 +52,15 @@ export class WorkerPool {
     this.#idle.abort(new ChannelClosedError("the pool is stopping"));
     const done = Promise.all(this.#workers);
     await Promise.race([done, deadline]);
-    for (const controller of this.#running.values()) controller.abort(new InterruptedError("shutdown"));
+    for (const { controller } of this.#running.values()) controller.abort(new InterruptedError("shutdown"));
     await done;
+  }
+
+  /** Stops the running tasks of a job, by its number in the queue. */
+  cancel(job: number): void {
+    for (const running of this.#running.values()) {
+      if (running.job === job) running.controller.abort(new InterruptedError("cancel"));
+    }
   }
 
   async #work(): Promise<void> {
@@ -57,7 +71,8 @@ export class WorkerPool {
       const claimed = await this.#next(service);
       if (claimed === undefined) break;
       const controller = new AbortController();
-      this.#running.set(claimed.id, controller);
+      this.#running.set(claimed.id, { job: claimed.job.seq, controller });
+      if (this.#deps.isCancelled(claimed)) controller.abort(new InterruptedError("cancel"));
       this.#deps.onStart(claimed);
       try {
         const execution = await execute(claimed, controller.signal, deps);

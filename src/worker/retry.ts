@@ -33,7 +33,7 @@ export function decide(
     case "stored":
       return { kind: "complete", result: outcome.result };
     case "interrupted":
-      return { kind: "release" };
+      return { kind: outcome.by === "cancel" ? "cancel" : "release" };
     case "failed":
       return decideFailure(outcome.failure, outcome.attempt, claimed, policy, now, random);
   }

@@ -1,6 +1,6 @@
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import type { ClaimedTask } from "../jobs/task.ts";
+import { type ClaimedTask, mayHaveStored } from "../jobs/task.ts";
 import type { Settlement, Verdict } from "../jobs/verdict.ts";
 import { retract } from "./retract.ts";
 
@@ -27,7 +27,7 @@ const RETRY_MS = 1000;
 export function createSettle(deps: SettleDeps): Settle {
   return async (settlement) => {
     const { claimed, verdict } = settlement;
-    if (verdict.kind === "discard" && mayHaveStored(claimed, verdict)) await tryRetract(claimed, deps);
+    if (isDisowned(claimed, verdict)) await tryRetract(claimed, deps);
     for (;;) {
       try {
         if (await deps.settleInQueue(settlement)) deps.report(settlement);
@@ -40,9 +40,11 @@ export function createSettle(deps: SettleDeps): Settle {
   };
 }
 
-/** Whether an earlier attempt may have left the whole object: a crash after the upload, or an upload without answer. */
-function mayHaveStored(claimed: ClaimedTask, verdict: Extract<Verdict, { kind: "discard" }>): boolean {
-  return claimed.crashes > 0 || [...claimed.history, verdict.attempt].some(({ code }) => code.startsWith("UPLOAD_"));
+/** Whether a task ends without its object, which an attempt may have left all the same. */
+function isDisowned(claimed: ClaimedTask, verdict: Verdict): boolean {
+  if (verdict.kind === "cancel") return true;
+  if (verdict.kind !== "discard") return false;
+  return mayHaveStored({ crashes: claimed.crashes, history: [...claimed.history, verdict.attempt] });
 }
 
 /** The storage may be away; the checker finds what stayed then, and the task's end must not hang on it. */

@@ -14,7 +14,7 @@ test.each([
   ["GET", "/jobs", "POST"],
   ["POST", "/operators/jobs", "GET, HEAD"],
   ["PUT", "/operators/jobs/019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00/logs", "GET, HEAD"],
-  ["PATCH", "/operators/dlq/1?x=1", "GET, HEAD"],
+  ["PATCH", "/operators/dlq/1?x=1", "GET, HEAD, DELETE"],
   ["OPTIONS", "/health/live", "GET, HEAD"],
 ])("%s %s is answered with 405 and what is allowed", async (method, path, allow) => {
   await using api = await startTestApi();

@@ -11,6 +11,7 @@ import { Failure } from "../../src/jobs/failure.ts";
 import { newJobId } from "../../src/jobs/job.ts";
 import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
+import { replay } from "../../src/maintenance/replay.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
 import { createLog } from "../../src/telemetry/log.ts";
@@ -77,7 +78,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     queuePath: folder,
     ledgerPath: folder,
     dlqPath: folder,
-    now: () => now,
+    clock: { now: () => now, steady: () => now },
     onLag: (_follower, error) => {
       throw error;
     },
@@ -94,6 +95,12 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       submissions.push(submission);
       return accept(stores, submission, now);
     },
+    cancel: async (jobId) => (await stores.queue.requestCancel(jobId)) !== undefined,
+    giveUp: async ({ task, resourceId }) =>
+      (await stores.queue.dropLetters([{ id: task, resourceId }], "given_up")) > 0,
+    replay: (request) =>
+      replay(request, { queue: stores.queue, deadLetters: stores.deadLetters, clock: { steady: () => now } }),
+    pools: new Set(["residential-us"]),
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,

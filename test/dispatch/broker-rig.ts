@@ -46,6 +46,7 @@ export class BrokerRig implements AsyncDisposable {
         this.claims++;
         return this.#follow(this.claimError === undefined ? queue.claim(requests) : Promise.reject(this.claimError));
       },
+      isCancelling: (job) => queue.isCancelling(job),
       release: (task) =>
         this.#follow(this.releaseError === undefined ? queue.release(task) : Promise.reject(this.releaseError)),
     };

@@ -1,3 +1,4 @@
+import { systemClock } from "../../src/jobs/clock.ts";
 import { openStores } from "../../src/sqlite/stores.ts";
 import { acceptance, newTasks } from "./sample-jobs.ts";
 
@@ -12,7 +13,7 @@ const { queue } = openOrSayWhy(folder);
 
 function openOrSayWhy(path: string) {
   try {
-    return openStores({ queuePath: path, ledgerPath: path, dlqPath: path, now: Date.now, onLag: () => {} });
+    return openStores({ queuePath: path, ledgerPath: path, dlqPath: path, clock: systemClock, onLag: () => {} });
   } catch (error) {
     process.stdout.write(`${(error as Error).name}\n`);
     process.exit(0);

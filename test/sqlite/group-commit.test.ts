@@ -92,12 +92,12 @@ describe("members of a commit", () => {
 
   test("that throw do not reach the seal", async () => {
     const sealed: unknown[] = [];
-    const commit = groupCommit({ seal: (changes) => sealed.push(...changes.depth, ...changes.ended) });
+    const commit = groupCommit({ seal: (changes) => sealed.push(...changes.depth, ...changes.tallies) });
     const good = commit.run((changes) => changes.moved("pending", 2));
     const also = commit.run((changes) => {
       changes.moved("pending", 3);
-      changes.end(7, "failed");
-      changes.end(7, "completed", 2);
+      changes.tally(7, "failed");
+      changes.tally(7, "completed", 2);
     });
     const bad = commit.run((changes) => {
       changes.moved("running", 1);
@@ -107,7 +107,7 @@ describe("members of a commit", () => {
     await Promise.all([good, also, rejectionOf(bad)]);
     expect(sealed).toEqual([
       ["pending", 5],
-      [7, { completed: 2, failed: 1, cancelled: 0 }],
+      [7, { completed: 2, failed: 1, cancelled: 0, letters: 0 }],
     ]);
   });
 });

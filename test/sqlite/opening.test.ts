@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../../src/jobs/clock.ts";
 import { StoreError } from "../../src/sqlite/store-error.ts";
 import { openStores } from "../../src/sqlite/stores.ts";
 import { digest, pattern } from "../support/pattern.ts";
@@ -64,7 +65,7 @@ async function closedStores(): Promise<TestStores> {
 }
 
 function openAndClose(paths: { queuePath: string; ledgerPath: string; dlqPath: string }): void {
-  openStores({ ...paths, now: Date.now, onLag: () => {} }).close();
+  openStores({ ...paths, clock: systemClock, onLag: () => {} }).close();
 }
 
 describe("new stores", () => {

@@ -42,7 +42,9 @@ class Wanderer {
     if (dice < 120) this.#accept();
     else if (dice < 150) this.#stage();
     else if (dice < 400) this.#claim();
-    else if (dice < 850) this.#settle();
+    else if (dice < 800) this.#settle();
+    else if (dice < 815) this.#cancel();
+    else if (dice < 860) this.#takeLetters();
     else if (dice < 890) this.#settleStale();
     else if (dice < 930) await this.#commit();
     else if (dice < 985) await this.#stores.clock.advance(this.#random(3000));
@@ -65,6 +67,10 @@ class Wanderer {
       await this.#commit();
       if (this.#claimed.length === 0) break;
       while (this.#claimed.length > 0) this.#settle();
+      await this.#commit();
+    }
+    while (this.#stores.queue.cancellingJobs().length > 0) {
+      this.#sweepCancelled();
       await this.#commit();
     }
   }
@@ -112,13 +118,48 @@ class Wanderer {
     );
   }
 
+  #cancel(): void {
+    const live = this.#stores.read<{ job_id: string }>("queue", "SELECT job_id FROM jobs WHERE finished_at IS NULL");
+    const job = live[this.#random(Math.max(1, live.length))];
+    if (job !== undefined) this.#run(this.#stores.queue.requestCancel(job.job_id));
+    this.#sweepCancelled();
+  }
+
+  #sweepCancelled(): void {
+    const { queue } = this.#stores;
+    for (const job of queue.cancellingJobs()) {
+      const ids = queue.waitingTasks(job, 0, 1 + this.#random(10)).map(({ id }) => id);
+      this.#run(queue.cancelWaiting(job, ids));
+    }
+  }
+
+  /** Replays or drops some dead letters, some of them twice. */
+  #takeLetters(): void {
+    const { queue, stores, clock } = this.#stores;
+    const letters = stores.deadLetters.list({}, Number.MAX_SAFE_INTEGER, 1 + this.#random(4));
+    if (this.#random(3) === 0) {
+      const dropped = letters.map(({ task, resourceId }) => ({ id: task, resourceId }));
+      this.#run(queue.dropLetters([...dropped, ...dropped], "given_up"));
+      return;
+    }
+    const replays = letters.flatMap(({ task }) => {
+      const letter = stores.deadLetters.find(task);
+      if (letter === undefined) return [];
+      const { contents, history } = letter;
+      return [{ id: task, task: contents, history, availableAt: clock.steady() + this.#random(2000) }];
+    });
+    this.#run(queue.replay(replays));
+    this.#run(queue.replay(replays).then((again) => expect(again).toBe(0)));
+  }
+
   #verdict(): Verdict {
-    const now = this.#stores.clock.now();
-    const verdicts = [
+    const now = this.#stores.clock.steady();
+    const verdicts: Verdict[] = [
       complete,
       complete,
       complete,
       discard,
+      { kind: "cancel" },
       release,
       retryAt(now + this.#random(5000)),
       snoozeUntil(now + this.#random(5000), now),

@@ -21,11 +21,12 @@ function expectTrueQueue(stores: TestStores): void {
   const wrongJobs = stores.read(
     "queue",
     `SELECT * FROM (SELECT jobs.*, count(tasks.id) AS n, count(*) FILTER (WHERE state = 'completed') AS c,
-       count(*) FILTER (WHERE state = 'failed') AS f,
+       count(*) FILTER (WHERE state = 'failed') AS f, count(*) FILTER (WHERE state = 'cancelled') AS x,
+       count(*) FILTER (WHERE letter = 1) AS l,
        count(*) FILTER (WHERE state IN ('pending', 'running', 'retrying')) AS live
      FROM jobs LEFT JOIN tasks ON tasks.job = jobs.seq GROUP BY jobs.seq)
-     WHERE total <> n OR completed <> c OR failed <> f OR cancelled <> 0
-       OR (live = 0) <> (status IN ('completed', 'partial', 'failed'))`,
+     WHERE total <> n OR completed <> c OR failed <> f OR cancelled <> x OR letters <> l
+       OR (live = 0) <> (status IN ('completed', 'partial', 'failed', 'cancelled'))`,
   );
   expect(wrongJobs).toEqual([]);
 
@@ -46,16 +47,17 @@ function expectTrueQueue(stores: TestStores): void {
 
 function expectTrueFollowers(stores: TestStores): void {
   expect(stores.stores.outbox.isDelivered).toBe(true);
-  const columns = "seq, job_id, job_type, tenant, priority, status, total, completed, failed, first_task, last_task";
+  const columns =
+    "seq, job_id, job_type, tenant, priority, status, total, completed, failed, cancelled, first_task, last_task";
   const truth = stores.read("queue", `SELECT ${columns} FROM jobs WHERE status <> 'staged' ORDER BY seq`);
   expect(stores.read("ledger", `SELECT ${columns} FROM jobs ORDER BY seq`)).toEqual(truth);
 
-  const ended = "state IN ('completed', 'failed') ORDER BY id";
+  const ended = "state IN ('completed', 'failed', 'cancelled') ORDER BY id";
   expect(stores.read("ledger", "SELECT task AS id, job, state FROM results ORDER BY task")).toEqual(
     stores.read("queue", `SELECT id, job, state FROM tasks WHERE ${ended}`),
   );
   const letters = stores.read<{ id: number }>("dlq", "SELECT task AS id, job FROM dead_letters ORDER BY task");
-  expect(letters).toEqual(stores.read("queue", "SELECT id, job FROM tasks WHERE state = 'failed' ORDER BY id"));
+  expect(letters).toEqual(stores.read("queue", "SELECT id, job FROM tasks WHERE letter = 1 ORDER BY id"));
   expect(stores.stores.deadLetters.size()).toBe(letters.length);
 
   const wrongLogs = stores.read(

@@ -8,15 +8,18 @@ interface Timer {
 /** A clock that stands still until it is told to go on. */
 export class FakeClock implements Clock {
   readonly #timers = new Set<Timer>();
+  #steadyFrom: number;
   #elapsedMs = 0;
   #startedAt: number;
 
   constructor(startedAt = Date.UTC(2026, 10, 23, 12)) {
     this.#startedAt = startedAt;
+    this.#steadyFrom = startedAt;
   }
 
   readonly now = (): number => this.#startedAt + this.#elapsedMs;
   readonly monotonic = (): number => this.#elapsedMs;
+  readonly steady = (): number => this.#steadyFrom + this.#elapsedMs;
 
   readonly after = (ms: number, action: () => void): { cancel(): void } => {
     const timer = { at: this.#elapsedMs + ms, action };
@@ -27,6 +30,11 @@ export class FakeClock implements Clock {
   /** Timers that nobody has cancelled and that have not gone off: 0 once all work is done. */
   get pending(): number {
     return this.#timers.size;
+  }
+
+  /** Another process begins: its steady time starts at the wall clock's. */
+  restart(): void {
+    this.#steadyFrom = this.#startedAt;
   }
 
   /** Sets the wall clock forward or back, as an administrator does; monotonic time does not notice. */

@@ -41,11 +41,12 @@ export class TestStores implements AsyncDisposable {
 
   /** @throws what `openStores` throws */
   open(): void {
+    this.clock.restart();
     this.#stores = openStores({
       queuePath: this.#folder,
       ledgerPath: this.#folder,
       dlqPath: this.#folder,
-      now: this.clock.now,
+      clock: this.clock,
       onLag: (follower, error) => this.lags.push({ follower, error }),
     });
   }

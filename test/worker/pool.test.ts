@@ -38,6 +38,7 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
     createService: () => serviceOf(call),
     channel,
     onStart: () => {},
+    isCancelled: () => false,
     settle: (settlement) => {
       settled.push(settlement);
       return Promise.resolve();

@@ -108,9 +108,12 @@ describe("what ended without a failure", () => {
     expect(decide({ kind: "stored", result }, claimedTask(), POLICY, NOW, 0)).toEqual({ kind: "complete", result });
   });
 
-  test.each(["shutdown", "cancel"] as const)("a task interrupted by %s is released", (by) => {
+  test.each([
+    ["shutdown", "release"],
+    ["cancel", "cancel"],
+  ] as const)("a task interrupted by %s ends in %s", (by, kind) => {
     const spent = claimedTask({}, { attempts: 3 });
-    expect(decide({ kind: "interrupted", by }, spent, POLICY, NOW, 0)).toEqual({ kind: "release" });
+    expect(decide({ kind: "interrupted", by }, spent, POLICY, NOW, 0)).toEqual({ kind });
   });
 });
 

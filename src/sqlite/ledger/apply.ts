@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { toBinary } from "@bufbuild/protobuf";
-import type { Event, EventBatch, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
+import type { Event, EventBatch, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
 import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
 import type { JobStatus } from "../../jobs/job.ts";
 import { logEntriesOf } from "./log-entries.ts";
@@ -9,6 +9,7 @@ import { logEntriesOf } from "./log-entries.ts";
 interface JobChange {
   completed: number;
   failed: number;
+  cancelled: number;
   bytes: number;
   logCount: number;
   at: number;
@@ -34,7 +35,15 @@ function changeOf(db: Database, jobs: Map<number, JobChange>, seq: number): JobC
     const row = db
       .query<{ logCount: number }, [number]>("SELECT log_count AS logCount FROM jobs WHERE seq = ?")
       .get(seq);
-    change = { completed: 0, failed: 0, bytes: 0, logCount: row?.logCount ?? 0, at: 0, status: undefined };
+    change = {
+      completed: 0,
+      failed: 0,
+      cancelled: 0,
+      bytes: 0,
+      logCount: row?.logCount ?? 0,
+      at: 0,
+      status: undefined,
+    };
     jobs.set(seq, change);
   }
   return change;
@@ -54,6 +63,15 @@ function applyEvent(db: Database, event: Event, change: JobChange): void {
     case "taskFailed":
       change.failed++;
       insertFailed(db, event, kind.value);
+      break;
+    case "taskCancelled":
+      change.cancelled++;
+      insertCancelled(db, event, kind.value);
+      break;
+    case "taskReplayed":
+      change.failed--;
+      change.status = "in_progress";
+      db.query<never, [number]>("DELETE FROM results WHERE task = ?").run(kind.value.task);
       break;
     case "jobFinished":
       change.status = kind.value.status as JobStatus;
@@ -88,7 +106,6 @@ function insertJob(db: Database, { kind, job, at }: Event): void {
   }
 }
 
-// A replayed task that ends again replaces its earlier result.
 function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted): void {
   db.query<
     never,
@@ -110,7 +127,7 @@ function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted
       Uint8Array | null,
     ]
   >(
-    `INSERT OR REPLACE INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, sha256,
+    `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, sha256,
        etag, content_type, storage_url, started_at, finished_at, history)
      VALUES (?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
@@ -138,7 +155,7 @@ function insertFailed(db: Database, { job, at }: Event, failed: TaskFailed): voi
     never,
     [number, number, string, string, number, number | null, string, string, number, number, Uint8Array | null]
   >(
-    `INSERT OR REPLACE INTO results (task, job, state, resource_id, url, attempts, http_status, error_code,
+    `INSERT INTO results (task, job, state, resource_id, url, attempts, http_status, error_code,
        error_message, started_at, finished_at, history) VALUES (?, ?, 'failed', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
     failed.task,
@@ -152,6 +169,24 @@ function insertFailed(db: Database, { job, at }: Event, failed: TaskFailed): voi
     failed.startedAt,
     at,
     history === undefined ? null : toBinary(AttemptHistorySchema, history),
+  );
+}
+
+function insertCancelled(db: Database, { job, at }: Event, { task, ...cancelled }: TaskCancelled): void {
+  const latest = cancelled.history?.attempts.at(-1);
+  db.query<never, [number, number, string, string, number, number | null, number | null, number, Uint8Array | null]>(
+    `INSERT INTO results (task, job, state, resource_id, url, attempts, http_status, started_at, finished_at, history)
+     VALUES (?, ?, 'cancelled', ?, ?, ?, ?, ?, ?, ?)`,
+  ).run(
+    task,
+    job,
+    cancelled.resourceId,
+    cancelled.url,
+    cancelled.attempts,
+    latest?.httpStatus || null,
+    latest?.startedAt ?? null,
+    at,
+    cancelled.history === undefined ? null : toBinary(AttemptHistorySchema, cancelled.history),
   );
 }
 
@@ -173,10 +208,10 @@ function appendLogs(db: Database, event: Event, change: JobChange): void {
 }
 
 function updateJob(db: Database, seq: number, change: JobChange): void {
-  db.query<never, [number, number, number, number, number, number]>(
-    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, bytes = bytes + ?, log_count = ?, updated_at = ?
-     WHERE seq = ?`,
-  ).run(change.completed, change.failed, change.bytes, change.logCount, change.at, seq);
+  db.query<never, [number, number, number, number, number, number, number]>(
+    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?, bytes = bytes + ?,
+       log_count = ?, has_logs = 1, updated_at = ? WHERE seq = ?`,
+  ).run(change.completed, change.failed, change.cancelled, change.bytes, change.logCount, change.at, seq);
   if (change.status === undefined) return;
   const completedAt = change.status === "in_progress" ? null : change.at;
   db.query<never, [string, number | null, number]>("UPDATE jobs SET status = ?, completed_at = ? WHERE seq = ?").run(

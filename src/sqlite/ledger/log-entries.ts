@@ -41,6 +41,16 @@ export function logEntriesOf({ kind }: Event): LogEntry[] {
         { level: "error", message: "resource failed for good", resourceId, fields },
       ];
     }
+    case "cancelRequested":
+      return [{ level: "warn", message: "job is being cancelled", fields: {} }];
+    case "taskReplayed": {
+      const { task, resourceId } = kind.value;
+      return [{ level: "info", message: "dead letter replayed", resourceId, fields: { task_id: task } }];
+    }
+    case "letterDropped": {
+      const { task, resourceId, reason } = kind.value;
+      return [{ level: "warn", message: "dead letter dropped", resourceId, fields: { task_id: task, reason } }];
+    }
     case "jobFinished":
       return [{ level: "info", message: `job ${kind.value.status}`, fields: { status: kind.value.status } }];
     default:

@@ -20,11 +20,15 @@ CREATE TABLE jobs (
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   completed_at INTEGER,
+  -- 0 once its log rows are past their retention; log_count stays.
+  has_logs INTEGER NOT NULL DEFAULT 1 CHECK (has_logs IN (0, 1)),
   CHECK (completed + failed + cancelled <= total)
 ) STRICT;
 CREATE INDEX jobs_by_status ON jobs (status, seq);
 CREATE INDEX jobs_by_type ON jobs (job_type, seq);
 CREATE INDEX jobs_by_tenant ON jobs (tenant, seq);
+CREATE INDEX jobs_by_end ON jobs (completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX jobs_with_logs ON jobs (completed_at) WHERE completed_at IS NOT NULL AND has_logs = 1;
 
 -- One row per task that ended.
 CREATE TABLE results (
@@ -68,10 +72,12 @@ CREATE TABLE logs (
 CREATE TABLE idempotency (
   tenant TEXT NOT NULL,
   key TEXT NOT NULL,
-  job INTEGER NOT NULL REFERENCES jobs (seq),
+  -- The job may be gone before its key.
+  job INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE TABLE meta (
   name TEXT PRIMARY KEY,

@@ -5,7 +5,7 @@ CREATE TABLE sequences (
   name TEXT PRIMARY KEY,
   last INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO sequences VALUES ('job', 0), ('task', 0);
+INSERT INTO sequences VALUES ('job', 0), ('task', 0), ('claim', 0);
 
 CREATE TABLE jobs (
   seq INTEGER PRIMARY KEY,
@@ -26,10 +26,19 @@ CREATE TABLE jobs (
   last_task INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   finished_at INTEGER,
+  -- Nothing more of it is to be fetched; its tasks are being cancelled.
+  cancelling INTEGER NOT NULL DEFAULT 0 CHECK (cancelling IN (0, 1)),
+  -- Dead letters of its tasks: it stays as long as there are any.
+  letters INTEGER NOT NULL DEFAULT 0 CHECK (letters >= 0),
+  -- Past its retention: its rows are going, some at a time.
+  pruning INTEGER NOT NULL DEFAULT 0 CHECK (pruning IN (0, 1)),
+  CHECK (letters <= failed),
   CHECK (completed + failed + cancelled <= total),
   CHECK ((finished_at IS NULL) = (status IN ('staged', 'queued', 'in_progress')))
 ) STRICT;
 CREATE INDEX jobs_staged ON jobs (seq) WHERE status = 'staged';
+CREATE INDEX jobs_cancelling ON jobs (seq) WHERE cancelling = 1;
+CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL AND letters = 0;
 
 CREATE TABLE tasks (
   id INTEGER PRIMARY KEY,
@@ -39,22 +48,29 @@ CREATE TABLE tasks (
   -- When it may be claimed; NULL unless it waits.
   available_at INTEGER,
   claim_id INTEGER,
+  -- By the clock of the process that claimed it.
+  claimed_at INTEGER,
   -- Whether a worker has begun with the claim: it may wait in memory for a while.
   started INTEGER NOT NULL DEFAULT 0 CHECK (started IN (0, 1)),
   attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   waiting_class TEXT CHECK (waiting_class IN ('throttled', 'unavailable')),
   waiting_since INTEGER,
+  -- Whether a dead letter tells of it, so that it can be tried again.
+  letter INTEGER NOT NULL DEFAULT 0 CHECK (letter IN (0, 1)),
   -- A Task message; emptied when the task is completed or lies in dlq.db.
   payload BLOB NOT NULL,
   -- An AttemptHistory message.
   history BLOB,
   CHECK ((available_at IS NOT NULL) = (state IN ('pending', 'retrying'))),
   CHECK ((claim_id IS NOT NULL) = (state = 'running')),
+  CHECK ((claim_id IS NULL) = (claimed_at IS NULL)),
+  CHECK (letter = 0 OR state = 'failed'),
   CHECK ((waiting_class IS NULL) = (waiting_since IS NULL))
 ) STRICT;
 CREATE INDEX tasks_due ON tasks (lane, available_at) WHERE available_at IS NOT NULL;
 CREATE INDEX tasks_claimed ON tasks (claim_id) WHERE claim_id IS NOT NULL;
+CREATE INDEX tasks_stalled ON tasks (waiting_since) WHERE waiting_since IS NOT NULL;
 
 -- The tasks of one job for one host and one bucket that wait to be claimed.
 CREATE TABLE lanes (
@@ -109,4 +125,4 @@ CREATE TABLE meta (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0');
+INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0');

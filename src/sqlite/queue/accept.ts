@@ -2,7 +2,7 @@ import type { JobHeader } from "../../jobs/job.ts";
 import { hostOf, type Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { encodeTask } from "../task-codec.ts";
-import { type QueueContext, readLanesOfJob } from "./context.ts";
+import { nextNumber, type QueueContext, readLanesOfJob } from "./context.ts";
 import { readDepth } from "./depth.ts";
 
 export type NewJob = Omit<JobHeader, "seq">;
@@ -49,14 +49,14 @@ export function stageTasks(
   if (before === undefined) {
     const staged = { seq: nextNumber(context, "job", 1), firstTask, lastTask, total: tasks.length };
     insertJob(context, job, staged);
-    insertTasks(context, staged.seq, firstTask, tasks, job.createdAt);
+    insertTasks(context, staged.seq, firstTask, tasks);
     return staged;
   }
   const staged = { ...before, lastTask, total: before.total + tasks.length };
   context.db
     .query<never, [number, number, number]>("UPDATE jobs SET total = ?, last_task = ? WHERE seq = ?")
     .run(staged.total, staged.lastTask, staged.seq);
-  insertTasks(context, staged.seq, firstTask, tasks, job.createdAt);
+  insertTasks(context, staged.seq, firstTask, tasks);
   return staged;
 }
 
@@ -130,15 +130,6 @@ function addPending(context: QueueContext, tasks: number, max: number): void {
   context.db.query<never, [number]>("UPDATE depth SET tasks = tasks + ? WHERE state = 'pending'").run(tasks);
 }
 
-/** Takes `count` numbers and returns the last of them. A rolled back transaction gives them back. */
-function nextNumber(context: QueueContext, sequence: "job" | "task", count: number): number {
-  const row = context.db
-    .query<{ last: number }, [number, string]>("UPDATE sequences SET last = last + ? WHERE name = ? RETURNING last")
-    .get(count, sequence);
-  if (row === null) throw new Error(`the sequence ${sequence} is missing`);
-  return row.last;
-}
-
 function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, lastTask }: StagedJob): void {
   context.db
     .query<never, [number, string, string, string, string, string, string, number, number, number, number]>(
@@ -160,7 +151,8 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
     );
 }
 
-function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[], now: number): void {
+function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
+  const now = context.clock.steady();
   const insert = context.db.query<never, [number, number, number, number, Uint8Array]>(
     "INSERT INTO tasks (id, job, lane, state, available_at, payload) VALUES (?, ?, ?, 'pending', ?, ?)",
   );
@@ -171,7 +163,7 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
     const name = `${host} ${task.bucket}`; // neither has a space in it
     let lane = lanes.get(name);
     if (lane === undefined) {
-      lane = { id: laneId(context, { job, host, bucket: task.bucket }, now), tasks: 0 };
+      lane = { id: ensureLane(context, { job, host, bucket: task.bucket }, now), tasks: 0 };
       lanes.set(name, lane);
     }
     lane.tasks++;
@@ -181,13 +173,18 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
   for (const lane of lanes.values()) count.run(lane.tasks, lane.id);
 }
 
-function laneId(context: QueueContext, lane: { job: number; host: string; bucket: string }, now: number): number {
+/** The lane of a job's tasks for a host and a bucket; a new one holds nothing yet. Nothing of it is due before `dueAt`. */
+export function ensureLane(
+  context: QueueContext,
+  lane: { job: number; host: string; bucket: string },
+  dueAt: number,
+): number {
   const row = context.db
     .query<{ id: number }, [number, string, string, number]>(
       `INSERT INTO lanes (job, host, bucket, waiting, next_due) VALUES (?, ?, ?, 0, ?)
        ON CONFLICT (job, host, bucket) DO UPDATE SET next_due = min(next_due, excluded.next_due) RETURNING id`,
     )
-    .get(lane.job, lane.host, lane.bucket, now);
+    .get(lane.job, lane.host, lane.bucket, dueAt);
   if (row === null) throw new Error("a lane was neither inserted nor found");
   return row.id;
 }

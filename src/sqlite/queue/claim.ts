@@ -1,7 +1,7 @@
 import { type ClaimedTask, hostOf, type TaskState } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
-import { type QueueContext, shrinkLane } from "./context.ts";
+import { nextNumber, type QueueContext, shrinkLane } from "./context.ts";
 
 export interface LaneRequest {
   readonly lane: number;
@@ -22,23 +22,19 @@ interface TaskRow {
 }
 
 /** Takes due tasks of some lanes, oldest first, fewer where a lane has fewer. Runs inside a transaction. */
-export function claimTasks(
-  context: QueueContext,
-  requests: readonly LaneRequest[],
-  claimId: number,
-  now: number,
-  changes: Changes,
-): ClaimedTask[] {
+export function claimTasks(context: QueueContext, requests: readonly LaneRequest[], changes: Changes): ClaimedTask[] {
+  const claimId = nextNumber(context, "claim", 1);
   const tasks: ClaimedTask[] = [];
+  const due = context.clock.steady();
   for (const request of requests) {
-    const rows = takeRows(context, request, claimId, now);
+    const rows = takeRows(context, request, claimId, due);
     for (const row of rows) tasks.push(claimedTask(context, row, claimId));
     const lane = shrinkLane(context, request.lane, rows.length);
     if (lane !== undefined) changes.afterCommit.push(() => context.onLane(lane));
   }
   changes.moved("running", tasks.length);
   for (const task of tasks) changes.moved(waitingState(task), -1);
-  startJobs(context, tasks, now, changes);
+  startJobs(context, tasks, context.clock.now(), changes);
   return tasks;
 }
 
@@ -57,11 +53,11 @@ export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskSt
 function takeRows(context: QueueContext, { lane, limit }: LaneRequest, claimId: number, now: number): TaskRow[] {
   return context.db
     .query<TaskRow, [number, number, number, number]>(
-      `UPDATE tasks SET state = 'running', claim_id = ?, started = 0, available_at = NULL
-       WHERE id IN (SELECT id FROM tasks WHERE lane = ? AND available_at <= ? ORDER BY available_at, id LIMIT ?)
+      `UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, started = 0, available_at = NULL
+       WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?2 ORDER BY available_at, id LIMIT ?4)
        RETURNING id, job, lane, attempts, crashes, waiting_class, waiting_since, payload, history`,
     )
-    .all(claimId, lane, now, limit)
+    .all(claimId, now, lane, limit)
     .sort((a, b) => a.id - b.id);
 }
 

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { Clock } from "../../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
 import type { GroupCommit } from "../group-commit.ts";
@@ -8,6 +9,7 @@ export interface QueueContext {
   readonly db: Database;
   readonly commit: GroupCommit;
   readonly jobs: JobCache;
+  readonly clock: Pick<Clock, "now" | "steady">;
   /** Told after a commit what a lane holds now; the lane may be new to the listener. */
   onLane: (lane: Lane) => void;
   /** Told after a commit that a job ended. */
@@ -31,9 +33,13 @@ export class JobCache {
   readonly #headers = new Map<number, JobHeader>();
   /** Jobs that are known to be past `queued`. */
   readonly started = new Set<number>();
+  /** Jobs that are being cancelled. */
+  readonly cancelling: Set<number>;
 
   constructor(db: Database) {
     this.#db = db;
+    const rows = db.query<{ seq: number }, []>("SELECT seq FROM jobs WHERE cancelling = 1").all();
+    this.cancelling = new Set(rows.map(({ seq }) => seq));
   }
 
   get(seq: number): JobHeader {
@@ -62,6 +68,7 @@ export class JobCache {
   forget(seq: number): void {
     this.#headers.delete(seq);
     this.started.delete(seq);
+    this.cancelling.delete(seq);
   }
 }
 
@@ -74,12 +81,12 @@ interface LaneRow {
   next_due: number;
 }
 
-/** Lanes with waiting tasks, the first due first; those of jobs that are not live yet are left out. */
+/** Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out. */
 export function readLanes(context: QueueContext, limit: number): Lane[] {
   const rows = context.db
     .query<LaneRow, [number]>(
       `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
-       WHERE l.waiting > 0 AND j.status <> 'staged' ORDER BY l.next_due, l.id LIMIT ?`,
+       WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0 ORDER BY l.next_due, l.id LIMIT ?`,
     )
     .all(limit);
   return rows.map((row) => laneOf(context, row));
@@ -129,4 +136,13 @@ function laneOf(context: QueueContext, row: LaneRow): Lane {
     waiting: row.waiting,
     nextDue: row.next_due,
   };
+}
+
+/** Takes `count` numbers and returns the last of them. A rolled back transaction gives them back. */
+export function nextNumber(context: QueueContext, sequence: "job" | "task" | "claim", count: number): number {
+  const row = context.db
+    .query<{ last: number }, [number, string]>("UPDATE sequences SET last = last + ? WHERE name = ? RETURNING last")
+    .get(count, sequence);
+  if (row === null) throw new Error(`the sequence ${sequence} is missing`);
+  return row.last;
 }

@@ -86,16 +86,17 @@ export function isDoomed(interrupted: Pick<InterruptedTask, "crashes">): boolean
 }
 
 /** Puts an interrupted task back, or buries it if it ran at too many crashes. Runs inside a transaction. */
-export function putBack(context: QueueContext, interrupted: InterruptedTask, now: number, changes: Changes): void {
+export function putBack(context: QueueContext, interrupted: InterruptedTask, changes: Changes): void {
   changes.moved("running", -1);
   if (isDoomed(interrupted)) {
-    bury(context, interrupted, now, changes);
+    bury(context, interrupted, context.clock.now(), changes);
     return;
   }
   const state = waitingState(interrupted);
+  const now = context.clock.steady();
   context.db
     .query<never, [string, number, number, number]>(
-      "UPDATE tasks SET state = ?, claim_id = NULL, crashes = ?, available_at = ? WHERE id = ?",
+      "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, available_at = ? WHERE id = ?",
     )
     .run(state, interrupted.crashes, now, interrupted.id);
   wait(context, interrupted.lane, state, now, changes);
@@ -110,10 +111,12 @@ function bury(
   const message = `the process crashed ${CRASHES_MAX} times while this task ran`;
   context.db
     .query<never, [number, number]>(
-      "UPDATE tasks SET state = 'failed', claim_id = NULL, crashes = ?, payload = x'', history = NULL WHERE id = ?",
+      `UPDATE tasks SET state = 'failed', letter = 1, claim_id = NULL, claimed_at = NULL, crashes = ?, payload = x'', history = NULL
+       WHERE id = ?`,
     )
     .run(CRASHES_MAX, id);
-  changes.end(job, "failed");
+  changes.tally(job, "failed");
+  changes.tally(job, "letters");
   const attempt: Attempt = { startedAt: now, durationMs: 0, code: "TASK_INTERRUPTED", message, bytes: 0 };
   const failed = { id, job: context.jobs.get(job), task, host: hostOf(task.url), history };
   changes.events.push(

@@ -1,5 +1,5 @@
-import { type JobCounters, statusOf } from "../../jobs/job.ts";
-import { type Attempt, type ClaimedTask, withAttempt } from "../../jobs/task.ts";
+import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
+import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import type { Changes, NewEvent } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
@@ -7,26 +7,28 @@ import { waitingState } from "./claim.ts";
 import { growLane, type QueueContext } from "./context.ts";
 import { forgetUploadsOf } from "./uploads.ts";
 
+type EndState = Extract<TaskState, "completed" | "failed" | "cancelled">;
 type Verdicts = { [K in Verdict["kind"]]: Extract<Verdict, { kind: K }> };
 
 /** Carries a verdict out. False if the claim is stale: then nothing changed. Runs inside a transaction. */
-export function settleTask(
-  context: QueueContext,
-  { claimed, verdict }: Settlement,
-  now: number,
-  changes: Changes,
-): boolean {
-  if (!endClaim(context, claimed, verdict, now)) return false;
+export function settleTask(context: QueueContext, { claimed, verdict }: Settlement, changes: Changes): boolean {
+  if (!endClaim(context, claimed, verdict)) return false;
+  const now = context.clock.now();
   changes.moved("running", -1);
   forgetUploadsOf(context, claimed.id, claimed.claimId);
   switch (verdict.kind) {
     case "complete":
-      changes.end(claimed.job.seq, "completed");
+      changes.tally(claimed.job.seq, "completed");
       changes.events.push(completedEvent(claimed, verdict, now));
       break;
     case "discard":
-      changes.end(claimed.job.seq, "failed");
+      changes.tally(claimed.job.seq, "failed");
+      changes.tally(claimed.job.seq, "letters");
       changes.events.push(failedEvent(claimed, verdict, now));
+      break;
+    case "cancel":
+      changes.tally(claimed.job.seq, "cancelled");
+      changes.events.push(cancelledEvent(claimed, now));
       break;
     case "retry":
     case "snooze":
@@ -34,34 +36,50 @@ export function settleTask(
       wait(context, claimed.lane, "retrying", verdict.availableAt, changes);
       break;
     case "release":
-      wait(context, claimed.lane, waitingState(claimed), now, changes);
+      wait(context, claimed.lane, waitingState(claimed), context.clock.steady(), changes);
       break;
   }
   return true;
 }
 
-/** Counts what ended in this commit, and ends the jobs that have nothing left. The last thing before COMMIT. */
-export function countEnded(context: QueueContext, now: number, changes: Changes): void {
-  const count = context.db.query<JobCounters, [number, number, number, number]>(
-    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ? WHERE seq = ?
-     RETURNING total, completed, failed, cancelled`,
+/**
+ * Counts what ended in this commit, ends the jobs that have nothing left, and opens those again that a replay gave
+ * something to do. The last thing before COMMIT.
+ */
+export function countEnded(context: QueueContext, changes: Changes): void {
+  const now = context.clock.now();
+  const count = context.db.query<CountedJob, [number, number, number, number, number]>(
+    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?, letters = letters + ?
+     WHERE seq = ? RETURNING total, completed, failed, cancelled, finished_at AS finishedAt`,
   );
-  for (const [seq, ended] of changes.ended) {
-    const counters = count.get(ended.completed, ended.failed, ended.cancelled, seq);
-    if (counters === null) throw new Error(`job ${seq} is not in the queue`);
-    const status = statusOf(counters);
-    if (status === "in_progress") continue;
-    context.db
-      .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ? WHERE seq = ?")
-      .run(status, now, seq);
-    context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
-    changes.events.push({ at: now, job: seq, kind: { case: "jobFinished", value: { status } } });
-    const job = context.jobs.get(seq);
-    changes.afterCommit.push(() => {
-      context.jobs.forget(seq);
-      context.onFinished(job, status);
-    });
+  for (const [seq, tally] of changes.tallies) {
+    const job = count.get(tally.completed, tally.failed, tally.cancelled, tally.letters, seq);
+    if (job === null) throw new Error(`job ${seq} is not in the queue`);
+    const status = statusOf(job);
+    if (status === "in_progress" && job.finishedAt !== null) reopen(context, seq);
+    else if (status !== "in_progress" && job.finishedAt === null) finish(context, seq, status, now, changes);
   }
+}
+
+type CountedJob = JobCounters & { readonly finishedAt: number | null };
+
+function finish(context: QueueContext, seq: number, status: JobStatus, now: number, changes: Changes): void {
+  context.db
+    .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ?, cancelling = 0 WHERE seq = ?")
+    .run(status, now, seq);
+  context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
+  changes.events.push({ at: now, job: seq, kind: { case: "jobFinished", value: { status } } });
+  const job = context.jobs.get(seq);
+  changes.afterCommit.push(() => {
+    context.jobs.forget(seq);
+    context.onFinished(job, status);
+  });
+}
+
+function reopen(context: QueueContext, seq: number): void {
+  context.db
+    .query<never, [number]>("UPDATE jobs SET status = 'in_progress', finished_at = NULL WHERE seq = ?")
+    .run(seq);
 }
 
 /** Puts one task back into its lane, where the broker finds it once this is committed. */
@@ -77,11 +95,12 @@ export function wait(
   changes.afterCommit.push(() => context.onLane(grown));
 }
 
-function endClaim(context: QueueContext, claimed: ClaimedTask, verdict: Verdict, now: number): boolean {
+function endClaim(context: QueueContext, claimed: ClaimedTask, verdict: Verdict): boolean {
   switch (verdict.kind) {
     case "complete":
     case "discard":
-      return endTask(context, claimed, verdict.kind === "complete" ? "completed" : "failed");
+    case "cancel":
+      return endTask(context, claimed, ENDS[verdict.kind]);
     case "retry":
       return postpone(context, claimed, {
         availableAt: verdict.availableAt,
@@ -97,17 +116,19 @@ function endClaim(context: QueueContext, claimed: ClaimedTask, verdict: Verdict,
         waitingSince: verdict.waitingSince,
       });
     case "release":
-      return release(context, claimed, now);
+      return release(context, claimed);
   }
 }
 
-function endTask(context: QueueContext, { id, claimId }: ClaimedTask, state: "completed" | "failed"): boolean {
+const ENDS = { complete: "completed", discard: "failed", cancel: "cancelled" } as const;
+
+function endTask(context: QueueContext, { id, claimId }: ClaimedTask, state: EndState): boolean {
   // Its headers may be secrets: they go with the need for them.
   return (
     context.db
       .query<never, [string, number, number]>(
-        `UPDATE tasks SET state = ?, claim_id = NULL, payload = x'', history = NULL, waiting_class = NULL,
-           waiting_since = NULL WHERE id = ? AND claim_id = ?`,
+        `UPDATE tasks SET state = ?1, letter = (?1 = 'failed'), claim_id = NULL, claimed_at = NULL, payload = x'', history = NULL,
+           waiting_class = NULL, waiting_since = NULL WHERE id = ?2 AND claim_id = ?3`,
       )
       .run(state, id, claimId).changes > 0
   );
@@ -124,7 +145,7 @@ function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postp
   return (
     context.db
       .query<never, [number, number, Uint8Array | null, string | null, number | null, number, number]>(
-        `UPDATE tasks SET state = 'retrying', claim_id = NULL, available_at = ?, attempts = ?, history = ?,
+        `UPDATE tasks SET state = 'retrying', claim_id = NULL, claimed_at = NULL, available_at = ?, attempts = ?, history = ?,
            waiting_class = ?, waiting_since = ? WHERE id = ? AND claim_id = ?`,
       )
       .run(
@@ -139,13 +160,13 @@ function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postp
   );
 }
 
-function release(context: QueueContext, claimed: ClaimedTask, now: number): boolean {
+function release(context: QueueContext, claimed: ClaimedTask): boolean {
   return (
     context.db
       .query<never, [string, number, number, number]>(
-        "UPDATE tasks SET state = ?, claim_id = NULL, available_at = ? WHERE id = ? AND claim_id = ?",
+        "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, available_at = ? WHERE id = ? AND claim_id = ?",
       )
-      .run(waitingState(claimed), now, claimed.id, claimed.claimId).changes > 0
+      .run(waitingState(claimed), context.clock.steady(), claimed.id, claimed.claimId).changes > 0
   );
 }
 
@@ -169,6 +190,28 @@ function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], 
         startedAt: result.startedAt,
         attempts: claimed.attempts + 1,
         ...(claimed.history.length > 0 && { history: historyMessage(claimed.history) }),
+      },
+    },
+  };
+}
+
+/** Also what is cancelled while it waits goes out by this. */
+export function cancelledEvent(
+  cancelled: Pick<ClaimedTask, "id" | "task" | "attempts" | "history"> & { readonly job: { readonly seq: number } },
+  at: number,
+): NewEvent {
+  const { id, job, task, attempts, history } = cancelled;
+  return {
+    at,
+    job: job.seq,
+    kind: {
+      case: "taskCancelled",
+      value: {
+        task: id,
+        resourceId: task.resourceId,
+        url: task.url,
+        attempts,
+        ...(history.length > 0 && { history: historyMessage(history) }),
       },
     },
   };

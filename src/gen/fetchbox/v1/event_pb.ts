@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file fetchbox/v1/event.proto.
  */
 export const file_fetchbox_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChdmZXRjaGJveC92MS9ldmVudC5wcm90bxILZmV0Y2hib3gudjEiMAoKRXZlbnRCYXRjaBIiCgZldmVudHMYASADKAsyEi5mZXRjaGJveC52MS5FdmVudCLYAgoFRXZlbnQSCgoCYXQYASABKAESCwoDam9iGAIgASgBEjAKDGpvYl9hY2NlcHRlZBgDIAEoCzIYLmZldGNoYm94LnYxLkpvYkFjY2VwdGVkSAASLgoLam9iX3N0YXJ0ZWQYBCABKAsyFy5mZXRjaGJveC52MS5Kb2JTdGFydGVkSAASNAoOdGFza19jb21wbGV0ZWQYBSABKAsyGi5mZXRjaGJveC52MS5UYXNrQ29tcGxldGVkSAASNAoOdGFza19wb3N0cG9uZWQYBiABKAsyGi5mZXRjaGJveC52MS5UYXNrUG9zdHBvbmVkSAASLgoLdGFza19mYWlsZWQYByABKAsyFy5mZXRjaGJveC52MS5UYXNrRmFpbGVkSAASMAoMam9iX2ZpbmlzaGVkGAggASgLMhguZmV0Y2hib3gudjEuSm9iRmluaXNoZWRIAEIGCgRraW5kIsgBCgtKb2JBY2NlcHRlZBIOCgZqb2JfaWQYASABKAkSEAoIam9iX3R5cGUYAiABKAkSDgoGdGVuYW50GAMgASgJEhAKCHByaW9yaXR5GAQgASgJEhAKCHRyYWNlX2lkGAUgASgJEhQKDG1hbmlmZXN0X3VybBgGIAEoCRINCgV0b3RhbBgHIAEoARISCgpmaXJzdF90YXNrGAggASgBEhEKCWxhc3RfdGFzaxgJIAEoARIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkiDAoKSm9iU3RhcnRlZCKTAgoNVGFza0NvbXBsZXRlZBIMCgR0YXNrGAEgASgBEhMKC3Jlc291cmNlX2lkGAIgASgJEgsKA3VybBgDIAEoCRIRCglmaW5hbF91cmwYBCABKAkSEwoLaHR0cF9zdGF0dXMYBSABKA0SDQoFYnl0ZXMYBiABKAESDgoGc2hhMjU2GAcgASgMEgwKBGV0YWcYCCABKAkSFAoMY29udGVudF90eXBlGAkgASgJEhMKC3N0b3JhZ2VfdXJsGAogASgJEhIKCnN0YXJ0ZWRfYXQYCyABKAESEAoIYXR0ZW1wdHMYDCABKA0SLAoHaGlzdG9yeRgNIAEoCzIbLmZldGNoYm94LnYxLkF0dGVtcHRIaXN0b3J5IoEBCg1UYXNrUG9zdHBvbmVkEgwKBHRhc2sYASABKAESEwoLcmVzb3VyY2VfaWQYAiABKAkSJQoHYXR0ZW1wdBgDIAEoCzIULmZldGNoYm94LnYxLkF0dGVtcHQSEAoIYXR0ZW1wdHMYBCABKA0SFAoMYXZhaWxhYmxlX2F0GAUgASgBIpYBCgpUYXNrRmFpbGVkEgwKBHRhc2sYASABKAESDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEhAKCGF0dGVtcHRzGAQgASgNEgwKBGhvc3QYBSABKAkSEgoKc3RhcnRlZF9hdBgGIAEoARInCgZsZXR0ZXIYByABKAsyFy5mZXRjaGJveC52MS5EZWFkTGV0dGVyIh0KC0pvYkZpbmlzaGVkEg4KBnN0YXR1cxgBIAEoCWIGcHJvdG8z", [file_fetchbox_v1_dead_letter, file_fetchbox_v1_task]);
+  fileDesc("ChdmZXRjaGJveC92MS9ldmVudC5wcm90bxILZmV0Y2hib3gudjEiMAoKRXZlbnRCYXRjaBIiCgZldmVudHMYASADKAsyEi5mZXRjaGJveC52MS5FdmVudCKyBAoFRXZlbnQSCgoCYXQYASABKAESCwoDam9iGAIgASgBEjAKDGpvYl9hY2NlcHRlZBgDIAEoCzIYLmZldGNoYm94LnYxLkpvYkFjY2VwdGVkSAASLgoLam9iX3N0YXJ0ZWQYBCABKAsyFy5mZXRjaGJveC52MS5Kb2JTdGFydGVkSAASNAoOdGFza19jb21wbGV0ZWQYBSABKAsyGi5mZXRjaGJveC52MS5UYXNrQ29tcGxldGVkSAASNAoOdGFza19wb3N0cG9uZWQYBiABKAsyGi5mZXRjaGJveC52MS5UYXNrUG9zdHBvbmVkSAASLgoLdGFza19mYWlsZWQYByABKAsyFy5mZXRjaGJveC52MS5UYXNrRmFpbGVkSAASMAoMam9iX2ZpbmlzaGVkGAggASgLMhguZmV0Y2hib3gudjEuSm9iRmluaXNoZWRIABI4ChBjYW5jZWxfcmVxdWVzdGVkGAkgASgLMhwuZmV0Y2hib3gudjEuQ2FuY2VsUmVxdWVzdGVkSAASNAoOdGFza19jYW5jZWxsZWQYCiABKAsyGi5mZXRjaGJveC52MS5UYXNrQ2FuY2VsbGVkSAASMgoNdGFza19yZXBsYXllZBgLIAEoCzIZLmZldGNoYm94LnYxLlRhc2tSZXBsYXllZEgAEjQKDmxldHRlcl9kcm9wcGVkGAwgASgLMhouZmV0Y2hib3gudjEuTGV0dGVyRHJvcHBlZEgAQgYKBGtpbmQiyAEKC0pvYkFjY2VwdGVkEg4KBmpvYl9pZBgBIAEoCRIQCghqb2JfdHlwZRgCIAEoCRIOCgZ0ZW5hbnQYAyABKAkSEAoIcHJpb3JpdHkYBCABKAkSEAoIdHJhY2VfaWQYBSABKAkSFAoMbWFuaWZlc3RfdXJsGAYgASgJEg0KBXRvdGFsGAcgASgBEhIKCmZpcnN0X3Rhc2sYCCABKAESEQoJbGFzdF90YXNrGAkgASgBEhcKD2lkZW1wb3RlbmN5X2tleRgKIAEoCSIMCgpKb2JTdGFydGVkIpMCCg1UYXNrQ29tcGxldGVkEgwKBHRhc2sYASABKAESEwoLcmVzb3VyY2VfaWQYAiABKAkSCwoDdXJsGAMgASgJEhEKCWZpbmFsX3VybBgEIAEoCRITCgtodHRwX3N0YXR1cxgFIAEoDRINCgVieXRlcxgGIAEoARIOCgZzaGEyNTYYByABKAwSDAoEZXRhZxgIIAEoCRIUCgxjb250ZW50X3R5cGUYCSABKAkSEwoLc3RvcmFnZV91cmwYCiABKAkSEgoKc3RhcnRlZF9hdBgLIAEoARIQCghhdHRlbXB0cxgMIAEoDRIsCgdoaXN0b3J5GA0gASgLMhsuZmV0Y2hib3gudjEuQXR0ZW1wdEhpc3RvcnkigQEKDVRhc2tQb3N0cG9uZWQSDAoEdGFzaxgBIAEoARITCgtyZXNvdXJjZV9pZBgCIAEoCRIlCgdhdHRlbXB0GAMgASgLMhQuZmV0Y2hib3gudjEuQXR0ZW1wdBIQCghhdHRlbXB0cxgEIAEoDRIUCgxhdmFpbGFibGVfYXQYBSABKAEilgEKClRhc2tGYWlsZWQSDAoEdGFzaxgBIAEoARIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSEAoIYXR0ZW1wdHMYBCABKA0SDAoEaG9zdBgFIAEoCRISCgpzdGFydGVkX2F0GAYgASgBEicKBmxldHRlchgHIAEoCzIXLmZldGNoYm94LnYxLkRlYWRMZXR0ZXIiHQoLSm9iRmluaXNoZWQSDgoGc3RhdHVzGAEgASgJIhEKD0NhbmNlbFJlcXVlc3RlZCJ/Cg1UYXNrQ2FuY2VsbGVkEgwKBHRhc2sYASABKAESEwoLcmVzb3VyY2VfaWQYAiABKAkSCwoDdXJsGAMgASgJEhAKCGF0dGVtcHRzGAQgASgNEiwKB2hpc3RvcnkYBSABKAsyGy5mZXRjaGJveC52MS5BdHRlbXB0SGlzdG9yeSIxCgxUYXNrUmVwbGF5ZWQSDAoEdGFzaxgBIAEoARITCgtyZXNvdXJjZV9pZBgCIAEoCSJCCg1MZXR0ZXJEcm9wcGVkEgwKBHRhc2sYASABKAESEwoLcmVzb3VyY2VfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJYgZwcm90bzM", [file_fetchbox_v1_dead_letter, file_fetchbox_v1_task]);
 
 /**
  * What one commit of queue.db changed, for the ledger and the dead letters to follow: one outbox row.
@@ -92,6 +92,30 @@ export type Event = Message<"fetchbox.v1.Event"> & {
      */
     value: JobFinished;
     case: "jobFinished";
+  } | {
+    /**
+     * @generated from field: fetchbox.v1.CancelRequested cancel_requested = 9;
+     */
+    value: CancelRequested;
+    case: "cancelRequested";
+  } | {
+    /**
+     * @generated from field: fetchbox.v1.TaskCancelled task_cancelled = 10;
+     */
+    value: TaskCancelled;
+    case: "taskCancelled";
+  } | {
+    /**
+     * @generated from field: fetchbox.v1.TaskReplayed task_replayed = 11;
+     */
+    value: TaskReplayed;
+    case: "taskReplayed";
+  } | {
+    /**
+     * @generated from field: fetchbox.v1.LetterDropped letter_dropped = 12;
+     */
+    value: LetterDropped;
+    case: "letterDropped";
   } | { case: undefined; value?: undefined };
 };
 
@@ -366,4 +390,113 @@ export type JobFinished = Message<"fetchbox.v1.JobFinished"> & {
  */
 export const JobFinishedSchema: GenMessage<JobFinished> = /*@__PURE__*/
   messageDesc(file_fetchbox_v1_event, 7);
+
+/**
+ * Nothing more of the job is to be fetched; each of its tasks that has not ended follows with its own event.
+ *
+ * @generated from message fetchbox.v1.CancelRequested
+ */
+export type CancelRequested = Message<"fetchbox.v1.CancelRequested"> & {
+};
+
+/**
+ * Describes the message fetchbox.v1.CancelRequested.
+ * Use `create(CancelRequestedSchema)` to create a new message.
+ */
+export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
+  messageDesc(file_fetchbox_v1_event, 8);
+
+/**
+ * @generated from message fetchbox.v1.TaskCancelled
+ */
+export type TaskCancelled = Message<"fetchbox.v1.TaskCancelled"> & {
+  /**
+   * @generated from field: double task = 1;
+   */
+  task: number;
+
+  /**
+   * @generated from field: string resource_id = 2;
+   */
+  resourceId: string;
+
+  /**
+   * @generated from field: string url = 3;
+   */
+  url: string;
+
+  /**
+   * Spent until then.
+   *
+   * @generated from field: uint32 attempts = 4;
+   */
+  attempts: number;
+
+  /**
+   * @generated from field: fetchbox.v1.AttemptHistory history = 5;
+   */
+  history?: AttemptHistory | undefined;
+};
+
+/**
+ * Describes the message fetchbox.v1.TaskCancelled.
+ * Use `create(TaskCancelledSchema)` to create a new message.
+ */
+export const TaskCancelledSchema: GenMessage<TaskCancelled> = /*@__PURE__*/
+  messageDesc(file_fetchbox_v1_event, 9);
+
+/**
+ * A task that failed for good is to be tried again: it leaves the dead letters.
+ *
+ * @generated from message fetchbox.v1.TaskReplayed
+ */
+export type TaskReplayed = Message<"fetchbox.v1.TaskReplayed"> & {
+  /**
+   * @generated from field: double task = 1;
+   */
+  task: number;
+
+  /**
+   * @generated from field: string resource_id = 2;
+   */
+  resourceId: string;
+};
+
+/**
+ * Describes the message fetchbox.v1.TaskReplayed.
+ * Use `create(TaskReplayedSchema)` to create a new message.
+ */
+export const TaskReplayedSchema: GenMessage<TaskReplayed> = /*@__PURE__*/
+  messageDesc(file_fetchbox_v1_event, 10);
+
+/**
+ * A dead letter went without its task being tried again.
+ *
+ * @generated from message fetchbox.v1.LetterDropped
+ */
+export type LetterDropped = Message<"fetchbox.v1.LetterDropped"> & {
+  /**
+   * @generated from field: double task = 1;
+   */
+  task: number;
+
+  /**
+   * @generated from field: string resource_id = 2;
+   */
+  resourceId: string;
+
+  /**
+   * "given_up" by an operator, or "pruned" by age or size.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message fetchbox.v1.LetterDropped.
+ * Use `create(LetterDroppedSchema)` to create a new message.
+ */
+export const LetterDroppedSchema: GenMessage<LetterDropped> = /*@__PURE__*/
+  messageDesc(file_fetchbox_v1_event, 11);
 

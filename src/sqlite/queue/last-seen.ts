@@ -1,0 +1,37 @@
+import type { QueueContext } from "./context.ts";
+
+/** So often, at most, a commit also notes the time: milliseconds. */
+const NOTE_EVERY_MS = 1000;
+
+/** Notes, now and then, until when the process was there, by its steady clock. Runs inside a transaction. */
+export class LastSeen {
+  #noted = Number.NEGATIVE_INFINITY;
+
+  note({ db, clock }: QueueContext): void {
+    const now = clock.steady();
+    if (now - this.#noted < NOTE_EVERY_MS) return;
+    db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'last_seen'").run(String(now));
+    this.#noted = now;
+  }
+}
+
+/**
+ * Brings the waits of the last process into this one's time; for start-up, inside a transaction. Time in which nobody
+ * could try does not count against a task that waits for its host or storage. And where the clock was set back
+ * meanwhile, what would be due in what was once the future waits no longer than it was to.
+ */
+export function rebaseWaits({ db, clock }: QueueContext): void {
+  const row = db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'last_seen'").get();
+  const lastSeen = Number(row?.value ?? 0);
+  if (lastSeen === 0) return;
+  const now = clock.steady();
+  const gapMs = now - lastSeen;
+  db.query<never, [number]>("UPDATE tasks SET waiting_since = waiting_since + ? WHERE waiting_since IS NOT NULL").run(
+    gapMs,
+  );
+  if (gapMs >= 0) return;
+  db.query<never, [number, number]>(
+    "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",
+  ).run(gapMs, now);
+  db.query<never, [number]>("UPDATE lanes SET next_due = max(0, next_due + ?)").run(gapMs);
+}
