@@ -1,6 +1,7 @@
 import { createApp } from "../app.ts";
 import { systemClock } from "../jobs/clock.ts";
-import { createLog } from "../telemetry/log.ts";
+import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
+import { createLog, type Log } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
@@ -13,7 +14,13 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   const config = configOf(options, context);
   ensureRequestLimit(config.queue.workers, context.env);
   const log = createLog(config.log);
-  const app = await createApp(config, { log, clock: systemClock, version: VERSION });
+  const reach = armedFailpoint(context.env["FETCHBOX_FAILPOINT"], log);
+  const app = await createApp(config, {
+    log,
+    clock: systemClock,
+    version: VERSION,
+    ...(reach !== undefined && { reach }),
+  });
   const stop = stopSignal(() => {
     log.warn("told again to stop; what is under way is put back by the next start");
     app.abandon();
@@ -33,6 +40,19 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   await app.stop();
   log.info("stopped");
   return EXIT.done;
+}
+
+/** For crash tests alone: the process kills itself where it is told to. */
+function armedFailpoint(text: string | undefined, log: Log): Reach | undefined {
+  if (text === undefined || text === "") return undefined;
+  const failpoint = parseFailpoint(text);
+  if (failpoint === undefined) {
+    throw new UsageError(
+      `FETCHBOX_FAILPOINT must be one of these, with :n for the n-th time:\n  ${FAILPOINTS.join("\n  ")}`,
+    );
+  }
+  log.warn({ failpoint: text }, "a failpoint is armed: this process is going to kill itself");
+  return armFailpoint(failpoint, () => process.kill(process.pid, "SIGKILL"));
 }
 
 function listenError(error: unknown): unknown {

@@ -1,10 +1,11 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../jobs/clock.ts";
+import type { Reach } from "../jobs/failpoint.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
-import { GroupCommit } from "./group-commit.ts";
+import { type Changes, GroupCommit } from "./group-commit.ts";
 import type { Outbox } from "./outbox.ts";
 import {
   type Acceptance,
@@ -40,6 +41,7 @@ export interface TaskQueueDeps {
   readonly jobs: JobCache;
   readonly clock: Pick<Clock, "now" | "steady">;
   readonly onCommit?: (durationMs: number, members: number) => void;
+  readonly reach?: Reach;
 }
 
 /** Longer than a commit takes, shorter than anybody notices. */
@@ -57,7 +59,7 @@ export class TaskQueue {
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
-  constructor({ db, outbox, jobs, clock, onCommit }: TaskQueueDeps) {
+  constructor({ db, outbox, jobs, clock, onCommit, reach }: TaskQueueDeps) {
     const commit = new GroupCommit(db, {
       gatherMs: GATHER_MS,
       membersMax: MEMBERS_MAX,
@@ -70,6 +72,7 @@ export class TaskQueue {
         const batch = outbox.write(changes.events);
         // Before anybody hears that the commit is done: reading follows writing.
         changes.afterCommit.unshift(() => outbox.deliver(batch));
+        if (reach !== undefined) passCommit(changes, reach);
       },
     });
     const context: QueueContext = { db, commit, jobs, clock, onLane: () => {}, onFinished: () => {} };
@@ -257,4 +260,13 @@ export class TaskQueue {
   ): QueuedTask[] {
     return readTasksOfJob(this.#context, job, afterId, limit, states);
   }
+}
+
+/** Just before the commit, and just after it, before anybody else has heard of it. */
+function passCommit(changes: Changes, reach: Reach): void {
+  const told = new Set(changes.events.flatMap(({ kind }) => kind?.case ?? []));
+  for (const event of told) reach(`queue.before-commit/${event}`);
+  changes.afterCommit.unshift(() => {
+    for (const event of told) reach(`queue.after-commit/${event}`);
+  });
 }

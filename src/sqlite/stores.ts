@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { join, resolve } from "node:path";
 import type { Clock } from "../jobs/clock.ts";
+import type { Reach } from "../jobs/failpoint.ts";
 import { isAbsent, openDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { lockDirectory } from "./directory-lock.ts";
@@ -22,6 +23,8 @@ export interface StoresOptions {
   /** A follower could not take a batch; it gets it later. */
   readonly onLag: (follower: Follower, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
+  /** For crash tests: told of the steps that are passed. */
+  readonly reach?: Reach;
 }
 
 export interface Stores {
@@ -75,7 +78,11 @@ export function openStores(options: StoresOptions): Stores {
     const ledger = new Ledger(ledgerDb, ledgerPath);
     const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq));
     // Dead letters first: they are readable before the job shows its end.
-    const outbox = new Outbox(queueDb, queuePath, [deadLetters.follower, ledger.follower], options.onLag);
+    const followers = [
+      watched(deadLetters.follower, "dlq", options.reach),
+      watched(ledger.follower, "ledger", options.reach),
+    ];
+    const outbox = new Outbox(queueDb, queuePath, followers, options.onLag);
     outbox.replay();
     const queue = new TaskQueue({
       db: queueDb,
@@ -83,12 +90,30 @@ export function openStores(options: StoresOptions): Stores {
       jobs,
       clock: options.clock,
       ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
+      ...(options.reach !== undefined && { reach: options.reach }),
     });
     return { installation, queue, ledger, deadLetters, outbox, close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/** A follower that says after each step what it has done, where somebody wants to know. */
+function watched(follower: Follower, store: "dlq" | "ledger", reach: Reach | undefined): Follower {
+  if (reach === undefined) return follower;
+  return {
+    ...follower,
+    apply(seq, batch) {
+      follower.apply(seq, batch);
+      reach(`${store}.applied`);
+    },
+    checkpoint() {
+      const durable = follower.checkpoint();
+      reach(`${store}.checkpointed`);
+      return durable;
+    },
+  };
 }
 
 /** A new queue.db beside old followers would begin to count anew, under numbers that they know already. */

@@ -2,11 +2,13 @@ import { networkInterfaces } from "node:os";
 import type { Config } from "../config/schema.ts";
 import type { Clock } from "../jobs/clock.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress-policy.ts";
+import type { Reach } from "../jobs/failpoint.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import { openStores, type Stores } from "../sqlite/stores.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { ActiveDownloads } from "../worker/active-downloads.ts";
+import { failpointStore } from "./failpoint-store.ts";
 import { Troubles } from "./health.ts";
 import { openObjectStore } from "./object-store.ts";
 
@@ -14,6 +16,8 @@ export interface FoundationDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly version: string;
+  /** For crash tests: told of the steps that are passed. */
+  readonly reach?: Reach;
 }
 
 /** What every stage stands on. */
@@ -45,13 +49,14 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     dlqPath: config.dlq.path,
     clock,
     onLag: (follower, error) => {
-      const isNews = troubles.note(follower === stores.ledger.follower ? "ledger" : "dlq", error);
+      const isNews = troubles.note(follower.path === stores.ledger.follower.path ? "ledger" : "dlq", error);
       if (isNews) log.error({ err: error, store: follower.path }, "a store could not be written; it follows later");
     },
     onCommit: (durationMs) => {
       troubles.clear("queue");
       metrics.commit(durationMs / 1000);
     },
+    ...(deps.reach !== undefined && { reach: deps.reach }),
   });
   const metrics = createMetrics({
     version,
@@ -65,7 +70,8 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     workersBusy: () => active.list().length,
   });
   const own = { ...config.server.bind_addr };
-  const { store, sweep, close } = openObjectStore(config.storage, stores.installation, clock);
+  const { store: opened, sweep, close } = openObjectStore(config.storage, stores.installation, clock);
+  const store = deps.reach === undefined ? opened : failpointStore(opened, deps.reach);
   return {
     ...deps,
     stores,

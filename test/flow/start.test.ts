@@ -236,3 +236,13 @@ test("files that a stranger left in the working directory do not reach into the 
   expect((await service.finished(jobId)).status).toBe("completed");
   expect(readdirSync(service.folder)).not.toContain("pwned");
 });
+
+test("a failpoint that there is not stops the start, and those that there are are named", async () => {
+  await using service = await prepareService();
+  const { code, stderr } = await runBinary(["serve"], {
+    cwd: service.folder,
+    env: { ...service.env, FETCHBOX_FAILPOINT: "?" },
+  });
+  expect(code).toBe(2);
+  expect(stderr).toContain("\n  queue.after-commit/jobAccepted\n");
+});
