@@ -22,8 +22,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   worker: ["dispatch"],
   maintenance: ["sqlite"],
   api: ["intake", "maintenance", "sqlite", "telemetry", "config"],
-  wiring: ["api", "config", "dispatch", "intake", "local", "maintenance", "s3", "sqlite", "telemetry", "worker"],
-  cli: ["config", "intake", "sqlite", "telemetry", "worker", "app.ts", "version.ts"],
+  verify: ["sqlite"],
+  wiring: [
+    "api",
+    "config",
+    "dispatch",
+    "intake",
+    "local",
+    "maintenance",
+    "s3",
+    "sqlite",
+    "telemetry",
+    "verify",
+    "worker",
+  ],
+  cli: ["config", "intake", "sqlite", "telemetry", "verify", "wiring", "worker", "app.ts", "version.ts"],
 };
 const BANNED_NAMES = ["utils", "helpers", "common", "types", "index", "misc", "manager", "base", "constants", "shared"];
 

@@ -1,5 +1,6 @@
 import { ConfigError } from "../config/config-error.ts";
 import { HandlerLoadError } from "../intake/plugins.ts";
+import { Failure } from "../jobs/failure.ts";
 import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 
 /** What the process ends with (contract, section 6). */
@@ -20,7 +21,7 @@ export class WorkFailedError extends Error {
 export function exitCodeOf(error: unknown): ExitCode | undefined {
   if (error instanceof ConfigError || error instanceof UsageError || error instanceof HandlerLoadError)
     return EXIT.usage;
-  if (error instanceof WorkFailedError) return EXIT.failed;
+  if (error instanceof WorkFailedError || error instanceof Failure) return EXIT.failed;
   if (error instanceof StoreError) return EXIT.store;
   if (error instanceof StoreLockedError) return EXIT.locked;
   if (isCorruption(error)) return EXIT.store;

@@ -4,6 +4,7 @@ import { configCheck, configPrint } from "./config.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type RunOptions, run } from "./run.ts";
 import { serve } from "./serve.ts";
+import { type VerifyOptions, verify } from "./verify.ts";
 
 /** What every command works with; the environment is read by the configuration alone. */
 export interface CliContext {
@@ -39,6 +40,15 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .option("--job-type <name>", "the job type, which names its handler", "default")
     .action(async (manifest: string, options: RunOptions) => {
       code = await run(manifest, options, context);
+    });
+
+  withConfig(program.command("verify").description("check the stores against each other and against the storage"))
+    .option("--deep", "read every object and compare its SHA-256")
+    .option("--repair", "put right what can be without a loss; no service may run")
+    .option("--json", "one line of JSON")
+    .addHelpText("after", "\nEnds with 0 if all is well, 1 if something is not, 3 if a store cannot be read.")
+    .action(async (options: VerifyOptions) => {
+      code = await verify(options, context);
     });
 
   const config = program.command("config").description("look at the configuration");

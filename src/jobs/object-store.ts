@@ -67,6 +67,11 @@ export interface ObjectStore {
   remove(ref: ObjectRef, signal: AbortSignal): Promise<void>;
   /** All objects under a prefix, in key order, page by page. */
   list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<{ key: string; bytes: number }>;
+  /**
+   * Uploads that are open in a bucket, whoever began them: what `abortUpload` takes. A temporary that does not tell where
+   * it was to go has an empty key.
+   */
+  openUploads(bucket: string, signal: AbortSignal): AsyncIterable<OpenUpload>;
   /** Removes what a crash left of an upload. Idempotent. */
   abortUpload(upload: OpenUpload, signal: AbortSignal): Promise<void>;
   /** Resolves if the bucket can be written to, as far as can be seen without writing. */

@@ -137,9 +137,18 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     });
   }
 
-  async function sweep(): Promise<number> {
+  async function temporaries(): Promise<string[]> {
     const found = (await ignoringAbsence(() => readdir(uploads))) ?? [];
-    const orphans = found.filter((name) => UPLOAD_ID.test(name));
+    return found.filter((name) => UPLOAD_ID.test(name));
+  }
+
+  async function* openUploads(bucket: string, signal: AbortSignal) {
+    const found = await guarded({ bucket, key: "" }, signal, temporaries);
+    for (const uploadId of found) yield { bucket, key: "", uploadId };
+  }
+
+  async function sweep(): Promise<number> {
+    const orphans = await temporaries();
     for (const orphan of orphans) await ignoringAbsence(() => unlink(join(uploads, orphan)));
     return orphans.length;
   }
@@ -153,6 +162,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     open: openUpload,
     remove,
     list,
+    openUploads,
     check,
     sweep,
     close,

@@ -1,3 +1,4 @@
+import type { OpenUpload } from "../jobs/object-store.ts";
 import type { S3Client } from "./client.ts";
 import { decoded } from "./metadata.ts";
 import { elementsOf, textOf } from "./xml.ts";
@@ -21,6 +22,21 @@ export async function* listObjects(client: S3Client, bucket: string, prefix: str
     }
     token = textOf(text, "NextContinuationToken");
     if (token === undefined || textOf(text, "IsTruncated") !== "true") return;
+  }
+}
+
+/** All uploads that are open in a bucket, a page of 1000 at a time. */
+export async function* listUploads(client: S3Client, bucket: string, signal: AbortSignal): AsyncGenerator<OpenUpload> {
+  let marker: Record<string, string> = {};
+  for (;;) {
+    const query = { uploads: "", "max-uploads": PAGE_KEYS, ...marker };
+    const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
+    for (const element of elementsOf(text, "Upload")) {
+      yield { bucket, key: keyIn(element, false), uploadId: textOf(element, "UploadId") ?? "" };
+    }
+    const [keyMarker, idMarker] = [textOf(text, "NextKeyMarker"), textOf(text, "NextUploadIdMarker")];
+    if (textOf(text, "IsTruncated") !== "true" || keyMarker === undefined) return;
+    marker = { "key-marker": keyMarker, ...(idMarker !== undefined && { "upload-id-marker": idMarker }) };
   }
 }
 

@@ -11,7 +11,7 @@ import type {
   UploadOptions,
 } from "../jobs/object-store.ts";
 import { createS3Client, type S3ClientOptions } from "./client.ts";
-import { listObjects, openUploadsOf } from "./list-objects.ts";
+import { listObjects, listUploads, openUploadsOf } from "./list-objects.ts";
 import { bareEtag, labelsOf, metadataHeaders } from "./metadata.ts";
 import { createMultipart } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
@@ -130,6 +130,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     abortUpload,
     check,
     list: (bucket, prefix, signal) => listObjects(client, bucket, prefix, signal),
+    openUploads: (bucket, signal) => listUploads(client, bucket, signal),
     refuses: () => undefined,
     urlOf: ({ bucket, key }) => `s3://${bucket}/${key}`,
   };

@@ -19,9 +19,19 @@ export interface OpenedStorage {
 /** The backend that the configuration names; `owner` tells our temporaries from those of another installation. */
 export function openObjectStore(config: StorageConfig, owner: string, clock: Clock): OpenedStorage {
   if (config.backend === "local") return openLocal(config.path, owner);
+  // Uploads are recorded, by id or by key: nothing to look for.
+  return { store: s3Store(config, clock), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
+}
+
+/** The same for one who only looks: temporaries are left to those who hold their lock. */
+export function lookAtObjectStore(config: StorageConfig, owner: string, clock: Clock): ObjectStore {
+  return config.backend === "local" ? createLocalStore({ path: config.path, owner }) : s3Store(config, clock);
+}
+
+function s3Store(config: StorageConfig, clock: Clock): ObjectStore {
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
-  const store = createS3Store({
+  return createS3Store({
     endpoint: config.endpoint,
     region: config.region,
     addressing: config.addressing,
@@ -34,8 +44,6 @@ export function openObjectStore(config: StorageConfig, owner: string, clock: Clo
     random: Math.random,
     wait: (ms, signal) => delay(clock, ms, signal),
   });
-  // Uploads are recorded, by id or by key: nothing to look for.
-  return { store, sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
 }
 
 /**

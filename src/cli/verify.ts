@@ -1,0 +1,66 @@
+import { systemClock } from "../jobs/clock.ts";
+import type { Findings } from "../verify/findings.ts";
+import { repairAll, verifyAll } from "../wiring/verify.ts";
+import { configOf } from "./config.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import type { CliContext, ConfigOptions } from "./program.ts";
+import { bytesText } from "./units.ts";
+
+export interface VerifyOptions extends ConfigOptions {
+  readonly deep?: boolean;
+  readonly repair?: boolean;
+  readonly json?: boolean;
+}
+
+/** Checks the stores against each other and against the storage. */
+export async function verify(options: VerifyOptions, context: CliContext): Promise<ExitCode> {
+  const config = configOf(options, context);
+  const { signal } = new AbortController();
+  const deep = options.deep === true;
+  let found = await verifyAll(config, deep, systemClock, signal);
+  let repairs: readonly string[] = [];
+  if (options.repair === true && (found.findings.breachCount > 0 || found.findings.unfinished.length > 0)) {
+    repairs = await repairAll(config, found, systemClock, signal);
+    found = await verifyAll(config, deep, systemClock, signal);
+  }
+  const { findings } = found;
+  context.out(options.json === true ? jsonReport(findings, repairs) : textReport(findings, repairs, deep));
+  return findings.breachCount === 0 ? EXIT.done : EXIT.failed;
+}
+
+function textReport(findings: Findings, repairs: readonly string[], deep: boolean): string {
+  const { counts, breaches, breachCount, unfinished, notes } = findings;
+  const lines = [
+    ...repairs.map((what) => `repaired: ${what}`),
+    ...breaches.map(({ rule, message }) => `breach: ${rule}: ${message}`),
+  ];
+  if (breachCount > breaches.length) lines.push(`breach: and ${breachCount - breaches.length} more`);
+  lines.push(...unfinished.map((what) => `unfinished: ${what}; the next start puts that right`));
+  lines.push(...notes.map((what) => `note: ${what}`));
+  const read = deep ? `, ${bytesText(counts.bytesRead)} read` : "";
+  lines.push(
+    `${counts.jobs} jobs, ${counts.tasks} tasks, ${counts.deadLetters} dead letters, ${counts.objects} objects${read}: ` +
+      (breachCount === 0 ? "no breach" : `${breachCount} breaches`),
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+function jsonReport(
+  { counts, breaches, breachCount, unfinished, notes }: Findings,
+  repairs: readonly string[],
+): string {
+  const { jobs, tasks, deadLetters, objects, bytesRead } = counts;
+  const report = {
+    jobs,
+    tasks,
+    dead_letters: deadLetters,
+    objects,
+    bytes_read: bytesRead,
+    breach_count: breachCount,
+    breaches,
+    unfinished,
+    notes,
+    repaired: repairs,
+  };
+  return `${JSON.stringify(report)}\n`;
+}

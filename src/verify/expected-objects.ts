@@ -1,0 +1,77 @@
+import { Database } from "bun:sqlite";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ObjectRef } from "../jobs/object-store.ts";
+
+export interface ExpectedObject extends ObjectRef {
+  /** 0 for a manifest. */
+  readonly task: number;
+  readonly jobId: string;
+  /** Nothing for a manifest: it is not counted anywhere. */
+  readonly bytes: number | null;
+  /** Hex. */
+  readonly sha256: string | null;
+}
+
+/**
+ * The objects that must be there, in a file of its own, so that millions need no memory and the stores need not be held
+ * while a storage is asked.
+ */
+export class ExpectedObjects implements Disposable {
+  readonly #folder = mkdtempSync(join(tmpdir(), "fetchbox-verify-"));
+  readonly #db = new Database(join(this.#folder, "expected.db"), { create: true, strict: true });
+
+  constructor() {
+    this.#db.run("PRAGMA journal_mode = OFF");
+    this.#db.run("PRAGMA synchronous = OFF");
+    this.#db.run(`CREATE TABLE expected (bucket TEXT, key TEXT, task INTEGER, job_id TEXT, bytes INTEGER, sha256 TEXT,
+      seen INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bucket, key, task, job_id)) WITHOUT ROWID`);
+  }
+
+  addAll(objects: Iterable<ExpectedObject>): void {
+    const insert = this.#db.query<never, [string, string, number, string, number | null, string | null]>(
+      "INSERT OR REPLACE INTO expected (bucket, key, task, job_id, bytes, sha256) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    this.#db.transaction(() => {
+      for (const { bucket, key, task, jobId, bytes, sha256 } of objects) {
+        insert.run(bucket, key, task, jobId, bytes, sha256);
+      }
+    })();
+  }
+
+  buckets(): string[] {
+    return this.#db
+      .query<{ bucket: string }, []>("SELECT DISTINCT bucket FROM expected")
+      .all()
+      .map(({ bucket }) => bucket);
+  }
+
+  /** All that may lie under a key: several tasks may write it, and the last one wins. */
+  under({ bucket, key }: ObjectRef): ExpectedObject[] {
+    return this.#db
+      .query<ExpectedObject, [string, string]>(
+        "SELECT bucket, key, task, job_id AS jobId, bytes, sha256 FROM expected WHERE bucket = ? AND key = ?",
+      )
+      .all(bucket, key);
+  }
+
+  see({ bucket, key }: ObjectRef): void {
+    this.#db
+      .query<never, [string, string]>("UPDATE expected SET seen = 1 WHERE bucket = ? AND key = ?")
+      .run(bucket, key);
+  }
+
+  /** Those that were not seen yet, key by key. */
+  *unseen(): Generator<ObjectRef> {
+    const next = this.#db.query<ObjectRef, [string, string]>(
+      "SELECT bucket, key FROM expected WHERE seen = 0 AND (bucket, key) > (?, ?) ORDER BY bucket, key LIMIT 1",
+    );
+    for (let ref = next.get("", ""); ref !== null; ref = next.get(ref.bucket, ref.key)) yield ref;
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,77 @@
+import type { SqlCheck } from "./sql-check.ts";
+
+const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning = 0";
+
+/** What ledger.db and dlq.db must say, by what queue.db decided, and of themselves. */
+export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
+  {
+    rule: "a job is in the ledger as it is in the queue",
+    sql: `SELECT CASE WHEN l.seq IS NULL THEN format('job %s is not in the ledger', q.job_id)
+        ELSE format('job %s is %s with %d/%d/%d of %d in the queue, %s with %d/%d/%d of %d in the ledger', q.job_id,
+          q.status, q.completed, q.failed, q.cancelled, q.total, l.status, l.completed, l.failed, l.cancelled, l.total)
+        END AS message
+      FROM (${KNOWN_JOBS}) q LEFT JOIN ledger.jobs l ON l.seq = q.seq
+      WHERE l.seq IS NULL OR (l.job_id, l.status, l.total, l.completed, l.failed, l.cancelled) IS NOT
+        (q.job_id, q.status, q.total, q.completed, q.failed, q.cancelled)`,
+  },
+  {
+    rule: "a job at work is in the queue",
+    sql: `SELECT format('job %s is %s in the ledger, but not in the queue', l.job_id, l.status) AS message
+      FROM ledger.jobs l LEFT JOIN main.jobs q ON q.seq = l.seq
+      WHERE q.seq IS NULL AND l.status IN ('queued', 'in_progress')`,
+  },
+  {
+    rule: "a task that ended has its result",
+    sql: `SELECT format('task %d of job %s is %s in the queue, %s in the ledger', t.id, j.job_id, t.state,
+        coalesce(r.state, 'without a result')) AS message
+      FROM main.tasks t JOIN (${KNOWN_JOBS}) j ON j.seq = t.job LEFT JOIN ledger.results r ON r.task = t.id
+      WHERE t.state IN ('completed', 'failed', 'cancelled') AND (r.task IS NULL OR r.state <> t.state OR r.job <> t.job)`,
+  },
+  {
+    rule: "a result has its task",
+    sql: `SELECT format('task %d of job %s has a result in the ledger, but is %s in the queue', r.task, j.job_id,
+        coalesce(t.state, 'not there')) AS message
+      FROM ledger.results r JOIN (${KNOWN_JOBS}) j ON j.seq = r.job LEFT JOIN main.tasks t ON t.id = r.task
+      WHERE t.id IS NULL OR t.state IN ('pending', 'running', 'retrying')`,
+  },
+  {
+    rule: "the ledger's counters are recounts",
+    sql: `SELECT format('job %s says completed %d, failed %d, cancelled %d, %d bytes; its results say %d, %d, %d, %d', j.job_id,
+        j.completed, j.failed, j.cancelled, j.bytes, coalesce(r.completed, 0), coalesce(r.failed, 0),
+        coalesce(r.cancelled, 0), coalesce(r.bytes, 0)) AS message
+      FROM ledger.jobs j LEFT JOIN (SELECT job, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
+        sum(state = 'cancelled') AS cancelled, sum(bytes) AS bytes FROM ledger.results GROUP BY job) r ON r.job = j.seq
+      WHERE (j.completed, j.failed, j.cancelled, j.bytes) IS NOT (coalesce(r.completed, 0), coalesce(r.failed, 0),
+        coalesce(r.cancelled, 0), coalesce(r.bytes, 0))`,
+  },
+  {
+    rule: "a job's log has no gap",
+    sql: `SELECT format('job %s says that its log has %d rows; there are %d, from %d to %d', j.job_id, j.log_count,
+        coalesce(l.n, 0), l.first, l.last) AS message
+      FROM ledger.jobs j LEFT JOIN (SELECT job, count(*) AS n, min(offset) AS first, max(offset) AS last FROM ledger.logs
+        GROUP BY job) l ON l.job = j.seq
+      WHERE j.has_logs = 1 AND (coalesce(l.last, -1) <> j.log_count - 1 OR coalesce(l.n, 0) <> l.last - l.first + 1)`,
+  },
+  {
+    rule: "a task that failed for good has its dead letter",
+    sql: `SELECT format('task %d of job %s failed for good, but has no dead letter', t.id, j.job_id) AS message
+      FROM main.tasks t JOIN main.jobs j ON j.seq = t.job LEFT JOIN dlq.dead_letters d ON d.task = t.id
+      WHERE t.letter = 1 AND d.task IS NULL`,
+  },
+  {
+    rule: "a dead letter has its task",
+    sql: `SELECT format('the dead letter of task %d of job %s tells of a task that %s', d.task, d.job_id,
+        CASE WHEN t.id IS NULL THEN 'is not there' ELSE 'is ' || t.state || ' and has none' END) AS message
+      FROM dlq.dead_letters d LEFT JOIN main.tasks t ON t.id = d.task WHERE t.id IS NULL OR t.letter = 0`,
+  },
+  {
+    rule: "the number of dead letters is a recount",
+    sql: `SELECT format('there are said to be %d dead letters, there are %d', letters, (SELECT count(*) FROM dlq.dead_letters))
+        AS message FROM dlq.size WHERE letters <> (SELECT count(*) FROM dlq.dead_letters)`,
+  },
+  {
+    rule: "a job outlives its dead letters",
+    sql: `SELECT format('job %s of the dead letter of task %d is not in the ledger', d.job_id, d.task) AS message
+      FROM dlq.dead_letters d LEFT JOIN ledger.jobs l ON l.seq = d.job WHERE l.seq IS NULL`,
+  },
+];

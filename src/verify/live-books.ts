@@ -1,0 +1,69 @@
+import { Database } from "bun:sqlite";
+import type { StorePaths } from "./snapshot.ts";
+
+/** The stores as they are now: what looked like a breach a moment ago may have gone on since. */
+export class LiveBooks implements Disposable {
+  readonly #db: Database;
+
+  constructor(paths: StorePaths) {
+    this.#db = new Database(paths.queue, { readonly: true, strict: true });
+    this.#db.query<never, [string]>("ATTACH ? AS ledger").run(paths.ledger);
+  }
+
+  /** Whether a task's object must be there. */
+  isCompleted(task: number): boolean {
+    return (
+      this.#db
+        .query<unknown, [number]>("SELECT 1 FROM ledger.results WHERE task = ? AND state = 'completed'")
+        .get(task) !== null
+    );
+  }
+
+  hasJob(jobId: string): boolean {
+    const known = this.#db.query<unknown, [string]>(
+      "SELECT 1 FROM main.jobs WHERE job_id = ?1 UNION ALL SELECT 1 FROM ledger.jobs WHERE job_id = ?1",
+    );
+    return known.get(jobId) !== null;
+  }
+
+  /** How the task of a resource ended; nothing if it has not, or is not there. */
+  endOf(jobId: string, resourceId: string): { task: number; state: string; storageUrl: string | null } | undefined {
+    return (
+      this.#db
+        .query<{ task: number; state: string; storageUrl: string | null }, [string, string]>(
+          `SELECT r.task, r.state, r.storage_url AS storageUrl FROM ledger.results r JOIN ledger.jobs j ON j.seq = r.job
+           WHERE j.job_id = ? AND r.task BETWEEN j.first_task AND j.last_task AND r.resource_id = ?`,
+        )
+        .get(jobId, resourceId) ?? undefined
+    );
+  }
+
+  /** Whether some task of the job is not at its end. */
+  isAtWork(jobId: string): boolean {
+    return (
+      this.#db
+        .query<unknown, [string]>("SELECT 1 FROM main.jobs WHERE job_id = ? AND finished_at IS NULL")
+        .get(jobId) !== null
+    );
+  }
+
+  /** Whether a worker may have something open. */
+  hasClaims(): boolean {
+    return this.#db.query("SELECT 1 FROM main.tasks WHERE claim_id IS NOT NULL LIMIT 1").get() !== null;
+  }
+
+  /** Whether queue.db knows of an upload; one without an id stands for whatever is open under its key. */
+  isRecorded(key: string, uploadId: string): boolean {
+    return (
+      this.#db
+        .query<unknown, [string, string]>(
+          "SELECT 1 FROM main.uploads WHERE upload_id = ?2 OR (key = ?1 AND upload_id = '')",
+        )
+        .get(key, uploadId) !== null
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+}

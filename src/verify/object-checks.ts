@@ -1,0 +1,120 @@
+import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
+import type { ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
+import type { Findings } from "./findings.ts";
+import type { LiveBooks } from "./live-books.ts";
+
+export interface ObjectChecksDeps {
+  readonly store: ObjectStore;
+  readonly expected: ExpectedObjects;
+  readonly books: LiveBooks;
+  readonly findings: Findings;
+  /** Also reads every object and compares its SHA-256. */
+  readonly deep: boolean;
+  /** Milliseconds since the epoch; of ids that are younger all that is ours is known. */
+  readonly knownSince: number;
+  /** `server.instance`. */
+  readonly instance: number;
+  readonly signal: AbortSignal;
+}
+
+/** What FetchBox writes, where nobody says otherwise. */
+const PREFIXES = ["manifests/", "resources/"] as const;
+const RESOURCE = /^resources\/[^/]+\/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\/(.+)$/;
+
+/** Compares what lies in the buckets with what must. A listing tells of a thousand objects at a time. */
+export async function checkObjects(buckets: readonly string[], deps: ObjectChecksDeps): Promise<void> {
+  for (const bucket of buckets) {
+    for (const prefix of PREFIXES) {
+      for await (const { key, bytes } of deps.store.list(bucket, prefix, deps.signal)) {
+        await checkListed({ bucket, key }, bytes, deps);
+      }
+    }
+  }
+  for (const ref of deps.expected.unseen()) {
+    // Under a prefix that is listed it would have been seen.
+    const isListed = PREFIXES.some((prefix) => ref.key.startsWith(prefix));
+    const found = isListed ? undefined : await deps.store.head(ref, deps.signal);
+    if (found === undefined) tellMissing(ref, deps);
+    else await checkFound(ref, found.bytes, deps);
+  }
+}
+
+async function checkListed(ref: ObjectRef, bytes: number, deps: ObjectChecksDeps): Promise<void> {
+  if (deps.expected.under(ref).length === 0) return checkForeign(ref, deps);
+  deps.expected.see(ref);
+  await checkFound(ref, bytes, deps);
+}
+
+async function checkFound(ref: ObjectRef, bytes: number, deps: ObjectChecksDeps): Promise<void> {
+  deps.findings.counts.objects++;
+  const writers = deps.expected.under(ref);
+  if (writers.some((writer) => writer.bytes === null)) return;
+  const fitting = writers.filter((writer) => writer.bytes === bytes);
+  const [first] = writers;
+  if (first === undefined) return;
+  if (fitting.length === 0) {
+    tell("an object has its size", first, `has ${bytes} bytes, ${first.bytes} were stored`, deps);
+  } else if (deps.deep) {
+    const sha256 = await digestOf(ref, deps);
+    if (sha256 === undefined) tellMissing(ref, deps);
+    else if (!fitting.some((writer) => writer.sha256 === sha256)) {
+      tell("an object has its contents", first, `has SHA-256 ${sha256}, stored was ${first.sha256}`, deps);
+    }
+  }
+}
+
+async function digestOf(ref: ObjectRef, { store, findings, signal }: ObjectChecksDeps): Promise<string | undefined> {
+  const stream = await store.read(ref, signal);
+  if (stream === undefined) return undefined;
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of stream) {
+    hasher.update(chunk);
+    findings.counts.bytesRead += chunk.byteLength;
+  }
+  return hasher.digest("hex");
+}
+
+function tellMissing(ref: ObjectRef, deps: ObjectChecksDeps): void {
+  for (const writer of deps.expected.under(ref)) {
+    if (writer.task === 0) {
+      if (!deps.books.hasJob(writer.jobId)) continue;
+      deps.findings.breach("a job has its manifest", `job ${writer.jobId}: ${nameOf(ref)} is not there`);
+    } else {
+      tell("a completed task has its object", writer, "is not there; submit it again", deps);
+    }
+  }
+}
+
+/** Unless the task was replayed or pruned since the stores were read. */
+function tell(rule: string, writer: ExpectedObject, what: string, { books, findings }: ObjectChecksDeps): void {
+  if (writer.task !== 0 && !books.isCompleted(writer.task)) return;
+  findings.breach(rule, `task ${writer.task} of job ${writer.jobId}: ${nameOf(writer)} ${what}`);
+}
+
+/** An object where none is expected: of a task of ours that did not complete, of nobody, or of somebody else's. */
+function checkForeign(ref: ObjectRef, { books, findings, knownSince, instance }: ObjectChecksDeps): void {
+  const [, jobId, resourceId] = RESOURCE.exec(ref.key) ?? [];
+  if (jobId === undefined || resourceId === undefined) return;
+  if (!books.hasJob(jobId)) {
+    const isOurs = Number.parseInt(jobId.slice(-2), 16) === instance && timeOf(jobId) >= knownSince;
+    if (isOurs) findings.breach("an object has its job", `${nameOf(ref)} belongs to job ${jobId}, which is not known`);
+    return;
+  }
+  const end = books.endOf(jobId, resourceId);
+  if (end === undefined && books.isAtWork(jobId)) return;
+  if (end?.state === "completed" && end.storageUrl?.endsWith(ref.key) === true) return; // since the stores were read
+  const whose =
+    end === undefined
+      ? `job ${jobId}, which has no such resource`
+      : `task ${end.task} of job ${jobId}, which ${end.state}`;
+  findings.breach("a task that did not complete has no object", `${nameOf(ref)} belongs to ${whose}`);
+}
+
+/** When a UUIDv7 was made (RFC 9562): milliseconds since the epoch. */
+function timeOf(uuid: string): number {
+  return Number.parseInt(uuid.replaceAll("-", "").slice(0, 12), 16);
+}
+
+function nameOf({ bucket, key }: ObjectRef): string {
+  return `${bucket}/${key}`;
+}

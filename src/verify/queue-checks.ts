@@ -1,0 +1,62 @@
+import type { SqlCheck } from "./sql-check.ts";
+
+/** Tasks by job and state; jobs that are not live yet, or are going, do not count. */
+const RECOUNT = `SELECT job, count(*) AS total, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
+  sum(state = 'cancelled') AS cancelled, sum(letter) AS letters, count(claim_id) AS running FROM tasks GROUP BY job`;
+const LIVE_JOBS = "SELECT * FROM jobs WHERE status <> 'staged' AND pruning = 0";
+
+/** What queue.db must say of itself: counters are recounts, states are what the counters make them. */
+export const QUEUE_CHECKS: readonly SqlCheck[] = [
+  {
+    rule: "job counters are recounts",
+    sql: `SELECT format('job %s says total %d, completed %d, failed %d, cancelled %d, dead letters %d; its tasks say %d, %d, %d, %d, %d',
+        j.job_id, j.total, j.completed, j.failed, j.cancelled, j.letters, coalesce(r.total, 0), coalesce(r.completed, 0),
+        coalesce(r.failed, 0), coalesce(r.cancelled, 0), coalesce(r.letters, 0)) AS message
+      FROM (${LIVE_JOBS}) j LEFT JOIN (${RECOUNT}) r ON r.job = j.seq
+      WHERE (j.total, j.completed, j.failed, j.cancelled, j.letters) IS NOT
+        (coalesce(r.total, 0), coalesce(r.completed, 0), coalesce(r.failed, 0), coalesce(r.cancelled, 0), coalesce(r.letters, 0))`,
+  },
+  {
+    rule: "a job's status follows its counters",
+    sql: `SELECT format('job %s is %s with %d of %d completed, %d failed, %d cancelled', job_id, status, completed, total,
+        failed, cancelled) AS message
+      FROM (${LIVE_JOBS}) WHERE CASE
+        WHEN completed + failed + cancelled < total THEN status NOT IN ('queued', 'in_progress')
+        WHEN cancelled > 0 THEN status <> 'cancelled'
+        WHEN failed = 0 THEN status <> 'completed'
+        WHEN completed = 0 THEN status <> 'failed'
+        ELSE status <> 'partial' END`,
+  },
+  {
+    rule: "a task has its job",
+    sql: `SELECT format('task %d belongs to job %d, which is not there', t.id, t.job) AS message
+      FROM tasks t LEFT JOIN jobs j ON j.seq = t.job WHERE j.seq IS NULL`,
+  },
+  {
+    rule: "a task lies among its job's",
+    sql: `SELECT format('task %d of job %s is not among its tasks %d to %d', t.id, j.job_id, j.first_task, j.last_task) AS message
+      FROM tasks t JOIN jobs j ON j.seq = t.job WHERE t.id NOT BETWEEN j.first_task AND j.last_task`,
+  },
+  {
+    rule: "lanes are recounts",
+    sql: `SELECT format('lane %d of job %d says that %d tasks wait, there are %d', l.id, l.job, l.waiting, coalesce(w.n, 0)) AS message
+      FROM lanes l LEFT JOIN (SELECT lane, count(*) AS n FROM tasks WHERE available_at IS NOT NULL GROUP BY lane) w
+        ON w.lane = l.id WHERE l.waiting <> coalesce(w.n, 0)`,
+  },
+  {
+    rule: "a waiting task has its lane",
+    sql: `SELECT format('task %d waits in lane %d, which is not there', t.id, t.lane) AS message
+      FROM tasks t LEFT JOIN lanes l ON l.id = t.lane AND l.job = t.job WHERE t.available_at IS NOT NULL AND l.id IS NULL`,
+  },
+  {
+    rule: "the depth is a recount",
+    sql: `SELECT format('%d tasks are said to be %s, there are %d', d.tasks, d.state, coalesce(r.n, 0)) AS message
+      FROM depth d LEFT JOIN (SELECT t.state, count(*) AS n FROM tasks t JOIN jobs j ON j.seq = t.job
+        WHERE j.status <> 'staged' GROUP BY t.state) r ON r.state = d.state WHERE d.tasks <> coalesce(r.n, 0)`,
+  },
+  {
+    rule: "nothing of a live task is missing",
+    sql: `SELECT format('task %d is %s, but what is to be fetched is lost', id, state) AS message
+      FROM tasks WHERE state IN ('pending', 'running', 'retrying') AND length(payload) = 0`,
+  },
+];

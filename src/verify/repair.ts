@@ -1,0 +1,103 @@
+import { Database } from "bun:sqlite";
+import type { ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import type { StorePaths } from "./snapshot.ts";
+
+const RECOUNT = (what: string) => `(SELECT count(*) FROM tasks WHERE tasks.job = jobs.seq AND ${what})`;
+const STATUS = `CASE WHEN completed + failed + cancelled < total THEN
+    CASE status WHEN 'queued' THEN 'queued' ELSE 'in_progress' END
+  WHEN cancelled > 0 THEN 'cancelled' WHEN failed = 0 THEN 'completed' WHEN completed = 0 THEN 'failed' ELSE 'partial' END`;
+
+interface Repair {
+  readonly what: string;
+  readonly sql: string;
+}
+
+/** Counters are derived from rows: those are the truth. Each statement changes only what is wrong. */
+const QUEUE_REPAIRS: readonly Repair[] = [
+  {
+    what: "job counters of queue.db",
+    sql: `UPDATE jobs SET completed = ${RECOUNT("state = 'completed'")}, failed = ${RECOUNT("state = 'failed'")},
+        cancelled = ${RECOUNT("state = 'cancelled'")}, letters = ${RECOUNT("letter = 1")}
+      WHERE status <> 'staged' AND pruning = 0 AND (completed, failed, cancelled, letters) IS NOT
+        (${RECOUNT("state = 'completed'")}, ${RECOUNT("state = 'failed'")}, ${RECOUNT("state = 'cancelled'")}, ${RECOUNT("letter = 1")})`,
+  },
+  {
+    what: "job states of queue.db",
+    sql: `UPDATE jobs SET status = ${STATUS}, finished_at = CASE WHEN completed + failed + cancelled < total THEN NULL
+        ELSE coalesce(finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END
+      WHERE status <> 'staged' AND pruning = 0 AND status <> ${STATUS}`,
+  },
+  {
+    what: "lanes",
+    sql: `UPDATE lanes SET waiting = (SELECT count(*) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL)
+      WHERE waiting <> (SELECT count(*) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL)`,
+  },
+  {
+    what: "depths",
+    sql: `UPDATE depth SET tasks = (SELECT count(*) FROM tasks t JOIN jobs j ON j.seq = t.job WHERE j.status <> 'staged'
+        AND t.state = depth.state)
+      WHERE tasks <> (SELECT count(*) FROM tasks t JOIN jobs j ON j.seq = t.job WHERE j.status <> 'staged'
+        AND t.state = depth.state)`,
+  },
+  {
+    what: "counters and states of ledger.db",
+    sql: `UPDATE ledger.jobs SET (status, completed, failed, cancelled) = (SELECT status, completed, failed, cancelled
+        FROM main.jobs q WHERE q.seq = ledger.jobs.seq)
+      WHERE EXISTS (SELECT 1 FROM main.jobs q WHERE q.seq = ledger.jobs.seq AND q.status <> 'staged' AND q.pruning = 0
+        AND (q.status, q.completed, q.failed, q.cancelled) IS NOT
+          (ledger.jobs.status, ledger.jobs.completed, ledger.jobs.failed, ledger.jobs.cancelled))`,
+  },
+  {
+    what: "byte counts of ledger.db",
+    sql: `UPDATE ledger.jobs SET bytes = (SELECT coalesce(sum(bytes), 0) FROM ledger.results WHERE job = ledger.jobs.seq)
+      WHERE bytes <> (SELECT coalesce(sum(bytes), 0) FROM ledger.results WHERE job = ledger.jobs.seq)`,
+  },
+  {
+    what: "dead letters of tasks that have none",
+    sql: `DELETE FROM dlq.dead_letters WHERE NOT EXISTS
+      (SELECT 1 FROM main.tasks t WHERE t.id = dlq.dead_letters.task AND t.letter = 1)`,
+  },
+  {
+    what: "counts of dead letters",
+    sql: `UPDATE dlq.size SET letters = (SELECT count(*) FROM dlq.dead_letters)
+      WHERE letters <> (SELECT count(*) FROM dlq.dead_letters)`,
+  },
+];
+
+/**
+ * Puts right what can be put right without a loss: counters by a recount, letters that nobody needs, uploads that nobody
+ * knows of. Says what it did. Nobody else may work on the stores.
+ */
+export async function repair(
+  paths: StorePaths,
+  strays: readonly OpenUpload[],
+  store: Pick<ObjectStore, "abortUpload">,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const done = repairStores(paths);
+  for (const upload of strays) {
+    await store.abortUpload(upload, signal);
+    done.push(`aborted the upload ${upload.uploadId} ${upload.key}`.trimEnd());
+  }
+  return done;
+}
+
+function repairStores(paths: StorePaths): string[] {
+  const db = new Database(paths.queue, { readwrite: true, create: false, strict: true });
+  try {
+    db.run("PRAGMA synchronous = FULL");
+    for (const store of ["ledger", "dlq"] as const) {
+      db.query<never, [string]>(`ATTACH ? AS ${store}`).run(paths[store]);
+    }
+    return db
+      .transaction(() =>
+        QUEUE_REPAIRS.flatMap(({ what, sql }) => {
+          const { changes } = db.query<never, []>(sql).run();
+          return changes === 0 ? [] : [`${what}: ${changes} rows`];
+        }),
+      )
+      .immediate();
+  } finally {
+    db.close();
+  }
+}

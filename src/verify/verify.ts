@@ -1,0 +1,148 @@
+import type { Clock } from "../jobs/clock.ts";
+import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import { ExpectedObjects } from "./expected-objects.ts";
+import { Findings } from "./findings.ts";
+import { FOLLOWER_CHECKS } from "./follower-checks.ts";
+import { LiveBooks } from "./live-books.ts";
+import { checkObjects } from "./object-checks.ts";
+import { QUEUE_CHECKS } from "./queue-checks.ts";
+import { installationOf, openSnapshot, type Snapshot, type StorePaths } from "./snapshot.ts";
+import { runSqlChecks } from "./sql-check.ts";
+import { checkUploads, listUploads } from "./upload-checks.ts";
+
+export interface VerifyOptions {
+  readonly paths: StorePaths;
+  readonly connect: (installation: string) => ObjectStore;
+  /** Where a URL that the ledger holds lies; nothing if that is no place of this storage. */
+  readonly refOf: (url: string) => ObjectRef | undefined;
+  /** The buckets of the configuration. */
+  readonly buckets: readonly string[];
+  readonly instance: number;
+  /** Of jobs that were accepted since, all is known: milliseconds since the epoch. */
+  readonly knownSince: number;
+  /** A claim is never older, in milliseconds. */
+  readonly claimMsMax: number;
+  readonly deep: boolean;
+  /** Whether a service works on the stores. */
+  readonly isRunning: () => boolean;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+export interface Verified {
+  readonly findings: Findings;
+  /** Open uploads that nobody knows of: they can be aborted. */
+  readonly strays: readonly OpenUpload[];
+}
+
+/**
+ * Checks the three stores against each other and against the storage. Only reads, and a running service goes on.
+ * @throws StoreError if a store cannot be read; Failure if the storage cannot
+ */
+export async function verify(options: VerifyOptions): Promise<Verified> {
+  const { paths, signal, clock, expectedBuckets } = { ...options, expectedBuckets: new Set(options.buckets) };
+  const findings = new Findings();
+  using expected = new ExpectedObjects();
+  let installation: string;
+  {
+    using snapshot = await openSnapshot(paths, clock);
+    installation = snapshot.installation;
+    checkStores(snapshot, options, findings);
+    gatherExpected(snapshot, options, expected, findings);
+  }
+  using books = new LiveBooks(paths);
+  for (const bucket of expected.buckets()) expectedBuckets.add(bucket);
+  const buckets = [...expectedBuckets];
+  const { deep, knownSince, instance } = options;
+  const store = options.connect(installation);
+  const before = await listUploads(buckets, { store, signal });
+  await checkObjects(buckets, { store, expected, books, findings, deep, knownSince, instance, signal });
+  const isRunning = options.isRunning();
+  const strays = await checkUploads(buckets, before, { store, books, findings, isRunning, signal });
+  return { findings, strays };
+}
+
+function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {
+  const { db, behind, installation } = snapshot;
+  checkFiles(snapshot, options.paths, findings);
+  countAll(snapshot, findings);
+  runSqlChecks(db, QUEUE_CHECKS, findings);
+  for (const store of ["ledger", "dlq"] as const) {
+    const other = installationOf(db, store);
+    if (other === installation) continue;
+    findings.breach(
+      "the stores belong together",
+      `${options.paths[store]} is of installation ${other}, queue.db of ${installation}`,
+    );
+  }
+  if (behind === 0) runSqlChecks(db, FOLLOWER_CHECKS, findings);
+  else if (options.isRunning()) findings.notes.push("ledger.db and dlq.db lag behind; they were not compared");
+  else findings.unfinished.push(`${behind} batches that ledger.db or dlq.db have yet to take; they were not compared`);
+  checkClaims(snapshot, options, findings);
+}
+
+/** @see https://sqlite.org/pragma.html#pragma_integrity_check */
+function checkFiles({ db }: Snapshot, paths: StorePaths, findings: Findings): void {
+  for (const [schema, path] of [
+    ["main", paths.queue],
+    ["ledger", paths.ledger],
+    ["dlq", paths.dlq],
+  ] as const) {
+    const rows = db.query<{ integrity_check: string }, []>(`PRAGMA ${schema}.integrity_check(20)`).all();
+    for (const { integrity_check: found } of rows) {
+      if (found !== "ok") findings.breach("the files are sound", `${path}: ${found}`);
+    }
+  }
+}
+
+/** What was under way when the process died waits for the next start; under a running service nothing is for ever. */
+function checkClaims({ db }: Snapshot, { isRunning, clock, claimMsMax }: VerifyOptions, findings: Findings): void {
+  const running = isRunning();
+  const claims = db
+    .query<{ id: number; claimedAt: number }, []>(
+      "SELECT id, claimed_at AS claimedAt FROM main.tasks WHERE claim_id IS NOT NULL",
+    )
+    .all();
+  if (!running && claims.length > 0) findings.unfinished.push(`${claims.length} tasks that were claimed`);
+  for (const { id, claimedAt } of running ? claims : []) {
+    const ageMs = clock.now() - claimedAt;
+    if (ageMs > claimMsMax) {
+      findings.breach("no claim is older than its limit", `task ${id} was claimed ${Math.round(ageMs / 1000)} s ago`);
+    }
+  }
+  for (const [what, sql] of [
+    ["jobs that are being accepted", "SELECT count(*) AS n FROM main.jobs WHERE status = 'staged'"],
+    ["uploads that are recorded as open", "SELECT count(*) AS n FROM main.uploads"],
+  ] as const) {
+    const { n } = db.query<{ n: number }, []>(sql).get() ?? { n: 0 };
+    if (!running && n > 0) findings.unfinished.push(`${n} ${what}`);
+  }
+}
+
+function countAll({ db }: Snapshot, { counts }: Findings): void {
+  const count = (sql: string) => db.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${sql}`).get()?.n ?? 0;
+  counts.jobs = count("ledger.jobs");
+  counts.tasks = count("main.tasks");
+  counts.deadLetters = count("dlq.dead_letters");
+}
+
+function gatherExpected(
+  { db }: Snapshot,
+  { refOf }: VerifyOptions,
+  expected: ExpectedObjects,
+  findings: Findings,
+): void {
+  const rows = db.query<{ task: number; jobId: string; url: string; bytes: number | null; sha256: string | null }, []>(
+    `SELECT r.task, j.job_id AS jobId, r.storage_url AS url, r.bytes, lower(hex(r.sha256)) AS sha256
+       FROM ledger.results r JOIN ledger.jobs j ON j.seq = r.job WHERE r.state = 'completed'
+     UNION ALL SELECT 0, job_id, manifest_url, NULL, NULL FROM ledger.jobs`,
+  );
+  const objects = function* () {
+    for (const { task, jobId, url, bytes, sha256 } of rows.iterate()) {
+      const ref = refOf(url);
+      if (ref !== undefined) yield { ...ref, task, jobId, bytes, sha256 };
+      else findings.breach("an object is in this storage", `task ${task} of job ${jobId}: ${url} is elsewhere`);
+    }
+  };
+  expected.addAll(objects());
+}

@@ -1,0 +1,240 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Ended, runBinary } from "../support/binary.ts";
+import { startOrigin } from "../support/origin.ts";
+import { pattern } from "../support/pattern.ts";
+import { type Service, startService } from "../support/service.ts";
+import { LOCAL, storagesFor } from "../support/storage.ts";
+
+setDefaultTimeout(60_000);
+
+const MIB = 2 ** 20;
+const STORES = { queue: "data/queue/queue.db", ledger: "data/ledger/ledger.db", dlq: "data/dlq/dlq.db" } as const;
+
+function verify(service: Service, ...args: string[]): Promise<Ended> {
+  return runBinary(["verify", ...args], { cwd: service.folder, env: service.env });
+}
+
+/** A service with a job of twelve resources, of which four fail, one of them replayed and one given up. */
+async function usedService(
+  settings: Readonly<Record<string, string | number | boolean>>,
+  env = {},
+): Promise<[Service, string]> {
+  await using origin = await startOrigin();
+  const service = await startService({ settings, env });
+  const resources = Array.from({ length: 12 }, (_, i) => {
+    const url = i % 3 === 0 ? `${origin.url}/gone/${i}` : origin.serve(`/${i}`, pattern(1000 + i, i + 1));
+    return { id: `r${i}`, url };
+  });
+  const job = await service.submit({ manifest_version: "v1", resources });
+  await service.finished(job);
+  origin.serve("/gone/0", pattern(1000, 1));
+  const replay = await service.fetch("/operators/dlq/replay", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ task_ids: [1] }),
+  });
+  expect(await replay.json()).toEqual({ matched: 1, replayed: 1 });
+  await service.finished(job);
+  expect((await service.fetch("/operators/dlq/4", { method: "DELETE" })).status).toBe(204);
+  return [service, job];
+}
+
+for (const storage of storagesFor("the checker")) {
+  test(`a service finds nothing wrong, at work, killed and stopped, on ${storage.name}`, async () => {
+    const [service, job] = await usedService({ ...storage.settings, "queue.workers": 4 }, storage.env);
+    await using origin = await startOrigin();
+    await using _ = service;
+    const idle = await verify(service, "--deep");
+    expect([idle.code, idle.stdout, idle.stderr]).toEqual([
+      0,
+      expect.stringMatching(/^1 jobs, 12 tasks, 2 dead letters, 10 objects, 9\.\d kB read: no breach\n$/),
+      "",
+    ]);
+    const held = origin.hold("/held", pattern(9 * MIB, 3), { bytes: 5 * MIB, chunked: true });
+    const busy = await service.submit({
+      manifest_version: "v1",
+      resources: [
+        { id: "held", url: held.url },
+        ...Array.from({ length: 60 }, (_, i) => ({ id: `${i}`, url: origin.serve(`/b/${i}`, "b") })),
+      ],
+    });
+    await held.reached;
+    for (let i = 0; i < 3; i++) expect((await verify(service)).stdout).toContain(": no breach\n");
+    await service.kill();
+    const killed = await verify(service);
+    expect([killed.code, killed.stdout]).toEqual([0, expect.stringContaining("unfinished: ")]);
+    held.release();
+    await service.start();
+    expect((await service.finished(busy)).status).toBe("completed");
+    expect((await service.job(job)).resource_completed).toBe(9);
+    expect(await service.stop()).toBe(0);
+    const stopped = await verify(service, "--deep");
+    expect([stopped.code, stopped.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
+    expect(stopped.stdout).not.toContain("unfinished");
+  });
+}
+
+describe("a breach is found and named", () => {
+  let service: Service;
+  let job: string;
+  let copy: string;
+
+  beforeAll(async () => {
+    [service, job] = await usedService(LOCAL.settings);
+    expect(await service.stop()).toBe(0);
+    copy = `${service.folder}-copy`;
+    cpSync(service.folder, copy, { recursive: true });
+  });
+
+  afterAll(async () => {
+    rmSync(copy, { recursive: true });
+    await service[Symbol.asyncDispose]();
+  });
+
+  /** The folder as it was, but for what `change` does to it. */
+  async function changed(change: () => void, ...args: string[]): Promise<Ended> {
+    change();
+    const ended = await verify(service, ...args);
+    rmSync(service.folder, { recursive: true });
+    cpSync(copy, service.folder, { recursive: true });
+    return ended;
+  }
+
+  function tamper(store: keyof typeof STORES, sql: string): () => void {
+    return () => {
+      const db = new Database(join(service.folder, STORES[store]));
+      db.run("PRAGMA ignore_check_constraints = ON");
+      db.run(sql);
+      db.close();
+    };
+  }
+
+  const object = (key: string) => join(service.folder, "data/objects/fetchbox-artifacts", key);
+  const resource = (id: string) => object(`resources/default/${job}/${id}`);
+  const put = (path: string, body: string) => {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, body);
+  };
+
+  test.each<[string, keyof typeof STORES, string, boolean]>([
+    ["job counters are recounts", "queue", "UPDATE jobs SET completed = completed - 1", true],
+    ["job counters are recounts", "queue", "UPDATE jobs SET letters = letters + 1", true],
+    ["a job's status follows its counters", "queue", "UPDATE jobs SET status = 'completed'", true],
+    ["a task has its job", "queue", "UPDATE tasks SET job = 77 WHERE id = 12", false],
+    ["a task lies among its job's", "queue", "UPDATE jobs SET last_task = 11", false],
+    [
+      "lanes are recounts",
+      "queue",
+      "INSERT INTO lanes (job, host, bucket, waiting, next_due) VALUES (1, 'a.test', 'b', 3, 0)",
+      true,
+    ],
+    [
+      "a waiting task has its lane",
+      "queue",
+      "UPDATE tasks SET state = 'pending', available_at = 1, letter = 0, payload = x'00', lane = 9 WHERE id = 7",
+      false,
+    ],
+    ["the depth is a recount", "queue", "UPDATE depth SET tasks = 5 WHERE state = 'retrying'", true],
+    [
+      "nothing of a live task is missing",
+      "queue",
+      "UPDATE tasks SET state = 'pending', available_at = 1, letter = 0 WHERE id = 7",
+      false,
+    ],
+    ["a job is in the ledger as it is in the queue", "ledger", "UPDATE jobs SET completed = 8", true],
+    ["a job is in the ledger as it is in the queue", "ledger", "PRAGMA foreign_keys = OFF; DELETE FROM jobs", false],
+    ["a job at work is in the queue", "ledger", "UPDATE jobs SET seq = 9, status = 'queued'", false],
+    ["a task that ended has its result", "ledger", "DELETE FROM results WHERE task = 2", false],
+    ["a task that ended has its result", "ledger", "UPDATE results SET state = 'cancelled' WHERE task = 2", false],
+    ["a result has its task", "queue", "DELETE FROM tasks WHERE id = 2", false],
+    ["the ledger's counters are recounts", "ledger", "UPDATE jobs SET bytes = bytes + 1", true],
+    ["a job's log has no gap", "ledger", "DELETE FROM logs WHERE offset = 3", false],
+    ["a job's log has no gap", "ledger", "UPDATE jobs SET log_count = log_count + 1", false],
+    ["a task that failed for good has its dead letter", "dlq", "DELETE FROM dead_letters WHERE task = 7", false],
+    ["a dead letter has its task", "dlq", "UPDATE dead_letters SET task = 2 WHERE task = 7", false],
+    ["the number of dead letters is a recount", "dlq", "UPDATE size SET letters = 9", true],
+    ["a job outlives its dead letters", "dlq", "UPDATE dead_letters SET job = 8", false],
+    ["the stores belong together", "dlq", "UPDATE meta SET value = 'other' WHERE name = 'installation'", false],
+    ["an object is in this storage", "ledger", "UPDATE results SET storage_url = 'file:///x/y' WHERE task = 2", false],
+  ])("%s (%s: %s)", async (rule, store, sql, isRepairable) => {
+    const found = await changed(tamper(store, sql));
+    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`breach: ${rule}: `)]);
+    if (!isRepairable) return;
+    const repaired = await changed(tamper(store, sql), "--repair");
+    expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringMatching(/^repaired: .*: 1 rows\n/)]);
+  });
+
+  test.each<[string, () => void, string[]]>([
+    ["a completed task has its object: task 2 ", () => rmSync(resource("r1")), []],
+    ["an object has its size: task 2 ", () => appendFileSync(resource("r1"), "x"), []],
+    ["an object has its size: task 2 ", () => writeFileSync(resource("r1"), ""), []],
+    [
+      "an object has its contents: task 2 ",
+      () => writeFileSync(resource("r1"), readFileSync(resource("r1")).fill(0, 500, 501)),
+      ["--deep"],
+    ],
+    ["a task that did not complete has no object: ", () => put(resource("r6"), "half"), []],
+    ["a task that did not complete has no object: ", () => put(resource("other"), "foreign"), []],
+    [
+      "an object has its job: ",
+      () => put(object(`resources/default/${Bun.randomUUIDv7().slice(0, -2)}00/a`), "foreign"),
+      [],
+    ],
+    ["a job has its manifest: ", () => rmSync(object(`manifests/default/${job}/metadata.json`)), []],
+  ])("%s", async (rule, change, args) => {
+    const found = await changed(change, ...args);
+    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`breach: ${rule}`)]);
+    expect(found.stdout).toEndWith(": 1 breaches\n");
+  });
+
+  test("what is not ours, and manifests of jobs that were never accepted, are no breach", async () => {
+    const found = await changed(() => {
+      put(object(`resources/default/${Bun.randomUUIDv7().slice(0, -2)}01/a`), "another instance's");
+      put(object(`resources/default/018bcfe5-6800-7000-8000-000000000000/a`), "of a job that is past its retention");
+      put(object(`manifests/default/${Bun.randomUUIDv7()}/metadata.json`), "{}");
+      put(object("elsewhere/a"), "somebody else's");
+    });
+    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no breach")]);
+  });
+
+  test("a damaged page", async () => {
+    const found = await changed(() => {
+      const path = join(service.folder, STORES.ledger);
+      const bytes = readFileSync(path);
+      writeFileSync(path, bytes.fill(0xa5, bytes.length - 4096, bytes.length - 2048));
+    });
+    expect([1, 3]).toContain(found.code ?? -1);
+    expect(found.stdout + found.stderr).toContain("ledger.db");
+  });
+
+  test.each(Object.values(STORES))("a missing %s ends with 3", async (store) => {
+    const found = await changed(() => rmSync(join(service.folder, store)));
+    expect([found.code, found.stderr]).toEqual([3, expect.stringContaining(`${store}: is missing`)]);
+  });
+
+  test("--json has the same in one line", async () => {
+    const found = await changed(() => rmSync(resource("r1")), "--json");
+    expect(found.code).toBe(1);
+    expect(JSON.parse(found.stdout)).toMatchObject({
+      jobs: 1,
+      tasks: 12,
+      dead_letters: 2,
+      objects: 9,
+      breach_count: 1,
+      breaches: [{ rule: "a completed task has its object" }],
+    });
+  });
+
+  test("nothing is repaired while a service works on the stores", async () => {
+    tamper("dlq", "UPDATE size SET letters = 9")();
+    await service.start();
+    const found = await verify(service, "--repair");
+    expect(await service.stop()).toBe(0);
+    rmSync(service.folder, { recursive: true });
+    cpSync(copy, service.folder, { recursive: true });
+    expect(found.code).toBe(4);
+  });
+});
