@@ -16,6 +16,7 @@ import { loadHandlers } from "./wiring/handlers.ts";
 import { createHealth } from "./wiring/health.ts";
 import { openHttp } from "./wiring/http.ts";
 import { createIntake } from "./wiring/intake.ts";
+import { retentionChore } from "./wiring/retention.ts";
 import { createWork, type Work } from "./wiring/work.ts";
 import type { ActiveDownloads } from "./worker/active-downloads.ts";
 import { retract } from "./worker/retract.ts";
@@ -102,6 +103,7 @@ export class App {
     this.#lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
     this.#upkeep.start([
       { everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) },
+      retentionChore(this.#config, this.#foundation),
       { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (followUp(stores.outbox) && troubles.clearFollowers()) },
     ]);
     this.#phase = "running";

@@ -3,6 +3,8 @@ import type { Clock } from "../jobs/clock.ts";
 /** Something to do again and again. */
 export interface Chore {
   readonly everyMs: number;
+  /** When to do it for the first time; absent: after `everyMs`. */
+  readonly firstMs?: number;
   /** Must not throw; the next round begins when it is done. */
   readonly run: (signal: AbortSignal) => void | Promise<void>;
 }
@@ -18,7 +20,7 @@ export class Upkeep {
   }
 
   start(chores: readonly Chore[]): void {
-    for (const chore of chores) this.#schedule(chore);
+    for (const chore of chores) this.#schedule(chore, chore.firstMs ?? chore.everyMs);
   }
 
   stop(): void {
@@ -27,9 +29,9 @@ export class Upkeep {
     this.#timers.clear();
   }
 
-  #schedule(chore: Chore): void {
+  #schedule(chore: Chore, afterMs: number): void {
     if (this.#stopping.signal.aborted) return;
-    const timer = this.#clock.after(chore.everyMs, () => {
+    const timer = this.#clock.after(afterMs, () => {
       this.#timers.delete(timer);
       void this.#do(chore);
     });
@@ -38,6 +40,6 @@ export class Upkeep {
 
   async #do(chore: Chore): Promise<void> {
     await chore.run(this.#stopping.signal);
-    this.#schedule(chore);
+    this.#schedule(chore, chore.everyMs);
   }
 }

@@ -36,6 +36,8 @@ export function openDatabase({ path, migrations, synchronous }: DatabaseOptions)
   try {
     db = new Database(path, { strict: true, readwrite: true, create: false });
     const version = checkSchema(db, path, migrations.length);
+    // Counts only before the first table; what retention frees can then be given back bit by bit.
+    if (version === 0) db.run("PRAGMA auto_vacuum = INCREMENTAL");
     touchTables(db);
     chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");

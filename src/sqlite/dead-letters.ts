@@ -5,6 +5,7 @@ import type { Event, EventBatch, TaskFailed } from "../gen/fetchbox/v1/event_pb.
 import type { JobHeader } from "../jobs/job.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
+import { giveBackPages, usedBytes } from "./free-pages.ts";
 import type { Follower } from "./outbox.ts";
 import { decodeLetter } from "./task-codec.ts";
 
@@ -92,6 +93,26 @@ export class DeadLetters {
     const { letter, ...record } = row;
     const { task: contents, history } = decodeLetter(letter);
     return { ...record, contents, history };
+  }
+
+  /** Dead letters from before `before` (milliseconds since the epoch), the oldest first. */
+  oldest(before: number, limit: number): { id: number; resourceId: string }[] {
+    return this.#db
+      .query<{ id: number; resourceId: string }, [number, number]>(
+        `SELECT task AS id, resource_id AS resourceId FROM dead_letters WHERE failed_at < ? ORDER BY failed_at, task
+         LIMIT ?`,
+      )
+      .all(before, limit);
+  }
+
+  /** How much they take, in bytes. */
+  bytes(): number {
+    return usedBytes(this.#db);
+  }
+
+  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  giveBackPages(limit: number): boolean {
+    return giveBackPages(this.#db, limit);
   }
 
   /** How many match a filter. */

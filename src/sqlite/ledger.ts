@@ -2,8 +2,10 @@ import type { Database } from "bun:sqlite";
 import type { JobStatus, Priority } from "../jobs/job.ts";
 import type { Attempt } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
+import { giveBackPages } from "./free-pages.ts";
 import { applyToLedger } from "./ledger/apply.ts";
 import type { LogLevel } from "./ledger/log-entries.ts";
+import { type EndedJob, pruneJobs, pruneKeys, pruneLogs, readPrunableJobs } from "./ledger/prune.ts";
 import type { Follower } from "./outbox.ts";
 import { decodeHistory } from "./task-codec.ts";
 
@@ -92,13 +94,15 @@ export class Ledger {
 
   findJob(jobId: string): JobRecord | undefined {
     return (
-      this.#db.query<JobRecord, [string]>(`SELECT ${JOB_COLUMNS} FROM jobs WHERE job_id = ?`).get(jobId) ?? undefined
+      this.#db
+        .query<JobRecord, [string]>(`SELECT ${JOB_COLUMNS} FROM jobs WHERE job_id = ? AND pruning = 0`)
+        .get(jobId) ?? undefined
     );
   }
 
   /** Jobs older than `beforeSeq`, newest first. */
   listJobs(filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
-    const conditions = ["seq < $before"];
+    const conditions = ["seq < $before", "pruning = 0"];
     if (filter.status !== undefined) conditions.push("status = $status");
     if (filter.jobType !== undefined) conditions.push("job_type = $jobType");
     if (filter.tenant !== undefined) conditions.push("tenant = $tenant");
@@ -140,6 +144,31 @@ export class Ledger {
   result(task: number): ResultRecord | undefined {
     const row = this.#db.query<ResultRow, [number]>(`SELECT ${RESULT_COLUMNS} FROM results WHERE task = ?`).get(task);
     return row === null ? undefined : resultOf(row);
+  }
+
+  /** Takes log rows of one job that ended before `before`, at most `limit`; 0 once there are none. */
+  pruneLogs(before: number, limit: number): number {
+    return pruneLogs(this.#db, before, limit);
+  }
+
+  /** Jobs that ended before `before`, the oldest first, those after `after`. */
+  prunableJobs(before: number, after: EndedJob, limit: number): EndedJob[] {
+    return readPrunableJobs(this.#db, before, after, limit);
+  }
+
+  /** Takes jobs away until about `rows` rows are gone. How many jobs are gone. */
+  pruneJobs(jobs: readonly number[], rows: number): number {
+    return pruneJobs(this.#db, jobs, rows);
+  }
+
+  /** Forgets idempotency keys from before `before`, at most `limit`; how many it were. */
+  pruneKeys(before: number, limit: number): number {
+    return pruneKeys(this.#db, before, limit);
+  }
+
+  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  giveBackPages(limit: number): boolean {
+    return giveBackPages(this.#db, limit);
   }
 
   /** Log lines of a job from `offset` on. */

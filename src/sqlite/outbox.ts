@@ -108,6 +108,13 @@ export class Outbox {
     this.#trimmed = durable;
   }
 
+  /** Trims, and says whether all that was told so far is with the followers durably. */
+  makeDurable(): boolean {
+    const last = this.#last;
+    this.#tryTrim();
+    return this.#trimmed >= last;
+  }
+
   /** What is committed stays so if there is no trimming now (a full disk): the next commit and upkeep try again. */
   #tryTrim(): void {
     try {

@@ -5,6 +5,7 @@ import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
+import { giveBackPages } from "./free-pages.ts";
 import { type Changes, GroupCommit } from "./group-commit.ts";
 import type { Outbox } from "./outbox.ts";
 import {
@@ -20,7 +21,8 @@ import { cancelWaiting, readWaiting, requestCancel, type WaitingTask } from "./q
 import { claimTasks, type LaneRequest, markStarted } from "./queue/claim.ts";
 import { type JobCache, type QueueContext, readLanes, readLanesOfJob } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
-import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
+import { LastSeen, readLastSeen, rebaseWaits } from "./queue/last-seen.ts";
+import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
   blameFor,
   type DoomedTask,
@@ -56,6 +58,8 @@ const RECOVER_BATCH = 500;
 export class TaskQueue {
   readonly #context: QueueContext;
   readonly #lastSeen = new LastSeen();
+  /** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
+  readonly lastSeen: number;
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
@@ -82,6 +86,7 @@ export class TaskQueue {
       if (lane.waiting > 0) this.#onStray(lane.job.seq);
     };
     this.#context = context;
+    this.lastSeen = readLastSeen(db);
   }
 
   /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
@@ -245,6 +250,30 @@ export class TaskQueue {
     });
     this.flush();
     return { interrupted, sweptJobs: await swept };
+  }
+
+  /** Jobs that ended before `before` (milliseconds since the epoch) and are to be pruned. */
+  prunableJobs(before: number, limit: number): number[] {
+    return readPrunable(this.#context, before, limit);
+  }
+
+  /** Takes jobs that ended away, until about `rows` rows are gone. How many jobs are gone. */
+  pruneJobs(jobs: readonly number[], rows: number): Promise<number> {
+    return this.#context.commit.run(() => pruneJobs(this.#context, jobs, rows));
+  }
+
+  /** Forgets idempotency keys from before `before`, but none of a job at work. How many it were. */
+  pruneKeys(before: number, limit: number): Promise<number> {
+    return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
+  }
+
+  hasJob(seq: number): boolean {
+    return this.#context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ?").get(seq) !== null;
+  }
+
+  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  giveBackPages(limit: number): boolean {
+    return giveBackPages(this.#context.db, limit);
   }
 
   depth(): Depth {

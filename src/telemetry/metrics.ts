@@ -21,6 +21,8 @@ export interface Metrics {
   /** From the job's acceptance until a worker began with the task. */
   waited(seconds: number): void;
   proxyFailed(pool: string): void;
+  /** Rows past their retention; `what` is one of a few names. */
+  pruned(what: string, count: number): void;
   /** `route` is a pattern of ours, never a path of a client's. */
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;
@@ -54,6 +56,12 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     "method",
     "status",
   ]);
+  const prunedRows = new Counter({
+    name: "fetchbox_retention_pruned_total",
+    help: "What was taken away by age or size.",
+    labelNames: ["what"],
+    registers,
+  });
   const bytes = new Counter({ name: "fetchbox_download_bytes_total", help: "Bytes downloaded.", registers });
   const download = histogram("fetchbox_download_duration_seconds", "Time of one download.", TRANSFER_SECONDS);
   const upload = histogram("fetchbox_upload_duration_seconds", "Time of one upload.", TRANSFER_SECONDS);
@@ -73,6 +81,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     taskFailed: (jobType, code) => failed(jobType, code),
     taskRetried: (code) => retries(code),
     proxyFailed: (pool) => proxyFailures(pool),
+    pruned: (what, count) => prunedRows.inc({ what }, count),
     downloaded: (size, seconds) => {
       bytes.inc(size);
       download.observe(seconds);

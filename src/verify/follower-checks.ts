@@ -41,7 +41,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
         coalesce(r.cancelled, 0), coalesce(r.bytes, 0)) AS message
       FROM ledger.jobs j LEFT JOIN (SELECT job, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
         sum(state = 'cancelled') AS cancelled, sum(bytes) AS bytes FROM ledger.results GROUP BY job) r ON r.job = j.seq
-      WHERE (j.completed, j.failed, j.cancelled, j.bytes) IS NOT (coalesce(r.completed, 0), coalesce(r.failed, 0),
+      WHERE j.pruning = 0 AND (j.completed, j.failed, j.cancelled, j.bytes) IS NOT (coalesce(r.completed, 0), coalesce(r.failed, 0),
         coalesce(r.cancelled, 0), coalesce(r.bytes, 0))`,
   },
   {
@@ -50,7 +50,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
         coalesce(l.n, 0), l.first, l.last) AS message
       FROM ledger.jobs j LEFT JOIN (SELECT job, count(*) AS n, min(offset) AS first, max(offset) AS last FROM ledger.logs
         GROUP BY job) l ON l.job = j.seq
-      WHERE j.has_logs = 1 AND (coalesce(l.last, -1) <> j.log_count - 1 OR coalesce(l.n, 0) <> l.last - l.first + 1)`,
+      WHERE j.has_logs = 1 AND j.pruning = 0 AND (coalesce(l.last, -1) <> j.log_count - 1 OR coalesce(l.n, 0) <> l.last - l.first + 1)`,
   },
   {
     rule: "a task that failed for good has its dead letter",

@@ -82,6 +82,14 @@ export class TestStores implements AsyncDisposable {
     return this.#with(store, { readonly: true }, (db) => db.query<T, SQLQueryBindings[]>(sql).all(...values));
   }
 
+  /** A reader at another connection, who keeps a checkpoint from getting past what it sees. */
+  pin(store: StoreName): Disposable {
+    const db = new Database(this.path(store), { readonly: true });
+    db.run("BEGIN");
+    db.query("SELECT count(*) FROM meta").get();
+    return { [Symbol.dispose]: () => db.close() };
+  }
+
   /** Changes a store behind the service's back. */
   tamper(store: StoreName, sql: string): void {
     this.#with(store, { readwrite: true }, (db) => db.run(sql));

@@ -22,12 +22,15 @@ CREATE TABLE jobs (
   completed_at INTEGER,
   -- 0 once its log rows are past their retention; log_count stays.
   has_logs INTEGER NOT NULL DEFAULT 1 CHECK (has_logs IN (0, 1)),
+  -- Past its retention: its rows are going, some at a time, and nobody sees it any more.
+  pruning INTEGER NOT NULL DEFAULT 0 CHECK (pruning IN (0, 1)),
   CHECK (completed + failed + cancelled <= total)
 ) STRICT;
 CREATE INDEX jobs_by_status ON jobs (status, seq);
 CREATE INDEX jobs_by_type ON jobs (job_type, seq);
 CREATE INDEX jobs_by_tenant ON jobs (tenant, seq);
 CREATE INDEX jobs_by_end ON jobs (completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX jobs_pruning ON jobs (seq) WHERE pruning = 1;
 CREATE INDEX jobs_with_logs ON jobs (completed_at) WHERE completed_at IS NOT NULL AND has_logs = 1;
 
 -- One row per task that ended.

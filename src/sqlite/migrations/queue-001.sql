@@ -99,6 +99,8 @@ CREATE TABLE idempotency (
   fingerprint BLOB NOT NULL,
   -- The body of the first answer.
   answer TEXT NOT NULL,
+  -- It may be gone before its key.
+  job INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;

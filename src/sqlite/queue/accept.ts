@@ -68,7 +68,7 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
   const { job, idempotency } = acceptance;
   const staged = stageTasks(context, job, acceptance.tasks, acceptance.staged);
   addPending(context, staged.total, acceptance.pendingMax);
-  if (idempotency !== undefined) rememberKey(context, job, idempotency);
+  if (idempotency !== undefined) rememberKey(context, job, staged.seq, idempotency);
   context.db.query<never, [number]>("UPDATE jobs SET status = 'queued' WHERE seq = ?").run(staged.seq);
   changes.events.push({
     at: job.createdAt,
@@ -189,12 +189,17 @@ export function ensureLane(
   return row.id;
 }
 
-function rememberKey(context: QueueContext, job: NewJob, idempotency: NonNullable<Acceptance["idempotency"]>): void {
+function rememberKey(
+  context: QueueContext,
+  job: NewJob,
+  seq: number,
+  idempotency: NonNullable<Acceptance["idempotency"]>,
+): void {
   const { changes } = context.db
-    .query<never, [string, string, Uint8Array, string, number]>(
-      `INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at) VALUES (?, ?, ?, ?, ?)
+    .query<never, [string, string, Uint8Array, string, number, number]>(
+      `INSERT INTO idempotency (tenant, key, fingerprint, answer, job, created_at) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT DO NOTHING`,
     )
-    .run(job.tenant, idempotency.key, idempotency.fingerprint, idempotency.answer, job.createdAt);
+    .run(job.tenant, idempotency.key, idempotency.fingerprint, idempotency.answer, seq, job.createdAt);
   if (changes === 0) throw new IdempotencyTakenError("another job was accepted under this key");
 }

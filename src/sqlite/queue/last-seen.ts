@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import type { QueueContext } from "./context.ts";
 
 /** So often, at most, a commit also notes the time: milliseconds. */
@@ -21,8 +22,7 @@ export class LastSeen {
  * meanwhile, what would be due in what was once the future waits no longer than it was to.
  */
 export function rebaseWaits({ db, clock }: QueueContext): void {
-  const row = db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'last_seen'").get();
-  const lastSeen = Number(row?.value ?? 0);
+  const lastSeen = readLastSeen(db);
   if (lastSeen === 0) return;
   const now = clock.steady();
   const gapMs = now - lastSeen;
@@ -34,4 +34,9 @@ export function rebaseWaits({ db, clock }: QueueContext): void {
     "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",
   ).run(gapMs, now);
   db.query<never, [number]>("UPDATE lanes SET next_due = max(0, next_due + ?)").run(gapMs);
+}
+
+/** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
+export function readLastSeen(db: Database): number {
+  return Number(db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'last_seen'").get()?.value ?? 0);
 }

@@ -1,0 +1,42 @@
+import type { Clock } from "../jobs/clock.ts";
+
+/** Wall and steady time may differ by so much: daylight saving does not count, a slow correction does. */
+const LEAP_MS = 3_600_000;
+/** After a leap the wall clock must go on evenly for so long. */
+const PROBATION_MS = 600_000;
+
+/**
+ * Says whether what is old by the wall clock may be taken for old. After a leap, within the process or since the last one,
+ * it waits: a clock that is wrong at boot is mended within minutes, and then nothing has expired.
+ */
+export class ClockTrust {
+  readonly #clock: Clock;
+  #offset = 0;
+  #evenSince: number | undefined;
+  /** By how much the clock leapt last, in milliseconds. */
+  #leapMs = 0;
+
+  /** `lastSeen`: until when the last process was there, milliseconds since the epoch; 0 if there was none. */
+  constructor(clock: Clock, lastSeen: number) {
+    this.#clock = clock;
+    this.#offset = clock.now() - clock.steady();
+    if (lastSeen > 0) this.#note(clock.now() - lastSeen);
+  }
+
+  get leapMs(): number {
+    return this.#leapMs;
+  }
+
+  get isTrusted(): boolean {
+    const offset = this.#clock.now() - this.#clock.steady();
+    if (this.#note(offset - this.#offset)) this.#offset = offset;
+    return this.#evenSince === undefined || this.#clock.monotonic() - this.#evenSince >= PROBATION_MS;
+  }
+
+  #note(leapMs: number): boolean {
+    if (Math.abs(leapMs) < LEAP_MS) return false;
+    this.#leapMs = leapMs;
+    this.#evenSince = this.#clock.monotonic();
+    return true;
+  }
+}
