@@ -147,6 +147,7 @@ export class App {
     stopping.abort(new Error("the service has stopped"));
     await this.#foundation.closeStorage();
     stores.queue.flush();
+    followUp(stores.outbox);
     stores.close();
   }
 

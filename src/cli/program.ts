@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
+import { backup } from "./backup.ts";
 import { configCheck, configPrint } from "./config.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { type RunOptions, run } from "./run.ts";
@@ -42,6 +43,9 @@ export async function runProgram(args: readonly string[], context: CliContext): 
       code = await run(manifest, options, context);
     });
 
+  withConfig(program.command("backup").description("copy the three stores, while a service runs or not"))
+    .argument("<dir>", "a directory that is not there yet, or is empty")
+    .action((directory: string, options: ConfigOptions) => backup(directory, options, context));
   withConfig(program.command("verify").description("check the stores against each other and against the storage"))
     .option("--deep", "read every object and compare its SHA-256")
     .option("--repair", "put right what can be without a loss; no service may run")

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { EventBatch } from "../gen/fetchbox/v1/event_pb.ts";
+import { readMeta } from "./meta.ts";
 import type { Follower } from "./outbox.ts";
 
 /**
@@ -8,7 +9,7 @@ import type { Follower } from "./outbox.ts";
  * yet durable here.
  */
 export function createFollower(db: Database, path: string, apply: (batch: EventBatch) => void): Follower {
-  let applied = readApplied(db);
+  let applied = Number(readMeta(db, "applied_seq"));
   const write = db.transaction((seq: number, batch: EventBatch) => {
     apply(batch);
     db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'applied_seq'").run(String(seq));
@@ -30,8 +31,4 @@ export function createFollower(db: Database, path: string, apply: (batch: EventB
       return row !== null && row.busy === 0 && row.log === row.checkpointed ? at : 0;
     },
   };
-}
-
-function readApplied(db: Database): number {
-  return Number(db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'applied_seq'").get()?.value ?? 0);
 }

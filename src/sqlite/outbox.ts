@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type EventBatch, EventBatchSchema } from "../gen/fetchbox/v1/event_pb.ts";
 import type { NewEvent } from "./group-commit.ts";
+import { readMeta } from "./meta.ts";
 import { StoreError } from "./store-error.ts";
 
 /** A store that follows queue.db. */
@@ -46,6 +47,11 @@ export class Outbox {
     this.#last =
       db.query<{ last: number | null }, []>("SELECT max(seq) AS last FROM outbox").get()?.last ?? this.#trimmed;
     for (const follower of followers) this.#checkFollower(follower);
+  }
+
+  /** The number of the last batch; 0 for none. */
+  get last(): number {
+    return this.#last;
   }
 
   /** Batches that some follower has yet to make durable. */
@@ -152,7 +158,5 @@ export class Outbox {
 
 /** The last batch that was forgotten, because every follower had it; 0 for none. */
 export function readTrimmed(db: Database): number {
-  return Number(
-    db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'outbox_trimmed'").get()?.value ?? 0,
-  );
+  return Number(readMeta(db, "outbox_trimmed"));
 }

@@ -6,6 +6,7 @@ import { isAbsent, openDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { Ledger } from "./ledger.ts";
+import { readMeta, writeMeta } from "./meta.ts";
 import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
 import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
 import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
@@ -13,6 +14,7 @@ import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
 import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
 import { StoreError } from "./store-error.ts";
+import { advanceTimeline, checkTimeline } from "./timeline.ts";
 
 export interface StoresOptions {
   /** Folders of queue.db, ledger.db and dlq.db; they may be one. */
@@ -66,7 +68,7 @@ export function openStores(options: StoresOptions): Stores {
     refuseLostFollower(queueDb, queuePath, [ledgerPath, dlqPath]);
     const ledgerDb = open(ledgerPath, ledgerSchema, "NORMAL");
     const dlqDb = open(dlqPath, dlqSchema, "NORMAL");
-    const installation = installationOf(queueDb) ?? found(queueDb);
+    const installation = readMeta(queueDb, "installation") || found(queueDb);
     for (const [db, path] of [
       [ledgerDb, ledgerPath],
       [dlqDb, dlqPath],
@@ -83,7 +85,13 @@ export function openStores(options: StoresOptions): Stores {
       watched(ledger.follower, "ledger", options.reach),
     ];
     const outbox = new Outbox(queueDb, queuePath, followers, options.onLag);
+    const following = () => [
+      { db: ledgerDb, path: ledgerPath, appliedSeq: ledger.follower.appliedSeq() },
+      { db: dlqDb, path: dlqPath, appliedSeq: deadLetters.follower.appliedSeq() },
+    ];
+    checkTimeline(queueDb, queuePath, following());
     outbox.replay();
+    advanceTimeline(queueDb, following(), outbox.last);
     const queue = new TaskQueue({
       db: queueDb,
       outbox,
@@ -137,20 +145,16 @@ function refuseLostFollower(queueDb: Database, queuePath: string, followerPaths:
   );
 }
 
-function installationOf(db: Database): string | undefined {
-  return db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'installation'").get()?.value;
-}
-
 function found(queueDb: Database): string {
   const installation = Bun.randomUUIDv7();
-  queueDb.query<never, [string]>("INSERT INTO meta VALUES ('installation', ?)").run(installation);
+  writeMeta(queueDb, "installation", installation);
   return installation;
 }
 
 function joinInstallation(db: Database, path: string, installation: string, queuePath: string): void {
-  const own = installationOf(db);
-  if (own === undefined) {
-    db.query<never, [string]>("INSERT INTO meta VALUES ('installation', ?)").run(installation);
+  const own = readMeta(db, "installation");
+  if (own === "") {
+    writeMeta(db, "installation", installation);
   } else if (own !== installation) {
     throw new StoreError(
       path,

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { readMeta } from "../meta.ts";
 import type { QueueContext } from "./context.ts";
 
 /** So often, at most, a commit also notes the time: milliseconds. */
@@ -38,5 +39,5 @@ export function rebaseWaits({ db, clock }: QueueContext): void {
 
 /** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
 export function readLastSeen(db: Database): number {
-  return Number(db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'last_seen'").get()?.value ?? 0);
+  return Number(readMeta(db, "last_seen"));
 }

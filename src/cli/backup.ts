@@ -1,0 +1,38 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { copyStores, sync } from "../sqlite/backup.ts";
+import { isDiskFull } from "../sqlite/store-error.ts";
+import { storePaths } from "../verify/snapshot.ts";
+import { VERSION } from "../version.ts";
+import { configOf } from "./config.ts";
+import { UsageError, WorkFailedError } from "./exit-code.ts";
+import type { CliContext, ConfigOptions } from "./program.ts";
+
+/**
+ * Copies the three stores, as of one moment, of a service that runs or does not. The copy appears under its name when it
+ * is whole and on the disk.
+ */
+export function backup(directory: string, options: ConfigOptions, context: CliContext): void {
+  const { queue, ledger, dlq } = configOf(options, context);
+  const target = resolve(context.cwd, directory);
+  if (existsSync(target) && readdirSync(target).length > 0) {
+    throw new UsageError(`${target} is there already and not empty; name another directory`);
+  }
+  const partial = join(dirname(target), `.${basename(target)}.partial-${process.pid}`);
+  try {
+    mkdirSync(partial, { recursive: true, mode: 0o700 });
+    const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
+    const { installation, seq, jobs, tasks } = copyStores(paths, partial);
+    const about = { version: VERSION, created_at: new Date().toISOString(), installation, seq, jobs, tasks };
+    writeFileSync(join(partial, "backup.json"), `${JSON.stringify(about, null, 2)}\n`, { mode: 0o600, flush: true });
+    sync(partial);
+    if (existsSync(target)) rmSync(target, { recursive: true });
+    renameSync(partial, target);
+    sync(dirname(target));
+    context.out(`${target}: ${jobs} jobs, ${tasks} tasks\n`);
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    if (!isDiskFull(error)) throw error;
+    throw new WorkFailedError(`the disk of ${target} is full; nothing was kept`, { cause: error });
+  }
+}
