@@ -7,6 +7,7 @@ import { followUp } from "./maintenance/follow-up.ts";
 import { recover } from "./maintenance/recover.ts";
 import { StorageCheck } from "./maintenance/storage-check.ts";
 import { Upkeep } from "./maintenance/upkeep.ts";
+import type { StoreError } from "./sqlite/store-error.ts";
 import type { Stores } from "./sqlite/stores.ts";
 import { watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { HealthReport } from "./telemetry/health.ts";
@@ -86,6 +87,11 @@ export class App {
       gate: work.gate,
       phase: () => this.#phase,
     });
+  }
+
+  /** Resolves when nobody knows any more what is in a store: then the process is to end, without `stop`. */
+  get broken(): Promise<StoreError> {
+    return this.#foundation.broken;
   }
 
   get isDraining(): boolean {

@@ -1,7 +1,7 @@
 import { ConfigError } from "../config/config-error.ts";
 import { HandlerLoadError } from "../intake/plugins.ts";
 import { Failure } from "../jobs/failure.ts";
-import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
+import { isBroken, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 
 /** What the process ends with (contract, section 6). */
 export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;
@@ -24,12 +24,7 @@ export function exitCodeOf(error: unknown): ExitCode | undefined {
   if (error instanceof WorkFailedError || error instanceof Failure) return EXIT.failed;
   if (error instanceof StoreError) return EXIT.store;
   if (error instanceof StoreLockedError) return EXIT.locked;
-  if (isCorruption(error)) return EXIT.store;
+  // SQLite came upon damage that opening the stores did not show.
+  if (isBroken(error)) return EXIT.store;
   return undefined;
-}
-
-/** SQLite came upon damage that opening the stores did not show. */
-function isCorruption(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB";
 }

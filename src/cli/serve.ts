@@ -1,6 +1,7 @@
 import { createApp } from "../app.ts";
-import { systemClock } from "../jobs/clock.ts";
+import { delay, systemClock } from "../jobs/clock.ts";
 import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
+import { StoreError } from "../sqlite/store-error.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
@@ -8,6 +9,9 @@ import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { ensureRequestLimit } from "./request-limit.ts";
 import { stopSignal } from "./stop-signal.ts";
+
+/** Time for answers to go out before the process ends: milliseconds. */
+const ANSWER_MS = 100;
 
 /** Runs the service until it is told to stop. */
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
@@ -35,7 +39,13 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     throw listenError(error);
   }
   log.info({ url, version: VERSION, pid: process.pid }, `FetchBox answers on ${url}, Swagger UI on ${url}/swagger`);
-  const signal = await stop;
+  const signal = await Promise.race([stop, app.broken]);
+  if (signal instanceof StoreError) {
+    log.fatal({ store: signal.path, reason: signal.message }, "a store is broken; the process ends");
+    // Those who wait have been told; closing the stores would write to them.
+    await delay(systemClock, ANSWER_MS, new AbortController().signal);
+    throw signal;
+  }
   log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
   await app.stop();
   log.info("stopped");

@@ -6,7 +6,7 @@ import type { Task } from "../jobs/task.ts";
 import type { NewJob, StagedJob } from "../sqlite/queue/accept.ts";
 import { IdempotencyTakenError, QueueFullError } from "../sqlite/queue/accept.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
-import { isDiskFull } from "../sqlite/store-error.ts";
+import { isBroken, isDiskFull } from "../sqlite/store-error.ts";
 import { createExpansion } from "./expand.ts";
 import { type HandlerSettings, type JobContext, type JobHandler, ManifestError } from "./handler.ts";
 import { inTime, stepsInTime } from "./handler-time.ts";
@@ -105,7 +105,8 @@ async function accept(
         fingerprint !== undefined && { idempotency: { key, fingerprint, answer: JSON.stringify(answer) } }),
     });
   } catch (error) {
-    await takeBack(job, staged, storage, deps);
+    // Where nobody knows what is on the disk the job may be there at the next start, and then needs its manifest.
+    if (!isBroken(error)) await takeBack(job, staged, storage, deps);
     throw intakeErrorOf(error);
   }
   deps.onAccepted(job, count);

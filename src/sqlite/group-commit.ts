@@ -53,6 +53,8 @@ export interface GroupCommitOptions {
   readonly seal: (changes: Changes) => void;
   /** Told how long each commit took, in milliseconds, and how many members it had. */
   readonly onCommit?: (durationMs: number, members: number) => void;
+  /** Told what a commit as a whole threw. */
+  readonly onFailed?: (error: unknown) => void;
 }
 
 /**
@@ -63,6 +65,7 @@ export class GroupCommit {
   readonly #db: Database;
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
+  #halted: { readonly reason: unknown } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(db: Database, options: GroupCommitOptions) {
@@ -73,6 +76,7 @@ export class GroupCommit {
   /** Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction. */
   run<T>(work: (changes: Changes) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      if (this.#halted !== undefined) return reject(this.#halted.reason);
       let result: T;
       this.#waiting.push({
         work: (changes) => {
@@ -84,6 +88,13 @@ export class GroupCommit {
       if (this.#waiting.length >= this.#options.membersMax) this.flush();
       else this.#timer ??= setTimeout(() => this.flush(), this.#options.gatherMs);
     });
+  }
+
+  /** Commits nothing more: whoever waits, or comes, is rejected. */
+  halt(reason: unknown): void {
+    clearTimeout(this.#timer);
+    this.#halted ??= { reason };
+    for (const member of this.#waiting.splice(0)) member.fail(reason);
   }
 
   /** Commits what waits, now. @throws what an action after the commit threw; the commit and its members stand. */
@@ -100,6 +111,7 @@ export class GroupCommit {
     } catch (error) {
       for (const member of members) member.fail(error);
       this.#rollBack();
+      this.#options.onFailed?.(error);
       return;
     }
     const durationMs = performance.now() - startedAt;

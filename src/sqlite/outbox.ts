@@ -28,6 +28,8 @@ export class Outbox {
   readonly #path: string;
   readonly #followers: readonly Follower[];
   readonly #onLag: (follower: Follower, error: unknown) => void;
+  /** Told what queue.db threw. */
+  readonly #onFailed: (error: unknown) => void;
   #last: number;
   #lastError: unknown;
   #trimmed: number;
@@ -38,11 +40,13 @@ export class Outbox {
     path: string,
     followers: readonly Follower[],
     onLag: (follower: Follower, error: unknown) => void,
+    onFailed: (error: unknown) => void = () => {},
   ) {
     this.#db = db;
     this.#path = path;
     this.#followers = followers;
     this.#onLag = onLag;
+    this.#onFailed = onFailed;
     this.#trimmed = readTrimmed(db);
     this.#last =
       db.query<{ last: number | null }, []>("SELECT max(seq) AS last FROM outbox").get()?.last ?? this.#trimmed;
@@ -107,10 +111,15 @@ export class Outbox {
   trim(): void {
     const durable = Math.min(...this.#followers.map((follower) => follower.checkpoint()));
     if (durable <= this.#trimmed) return;
-    this.#db.transaction(() => {
-      this.#db.query<never, [number]>("DELETE FROM outbox WHERE seq <= ?").run(durable);
-      this.#db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'outbox_trimmed'").run(String(durable));
-    })();
+    try {
+      this.#db.transaction(() => {
+        this.#db.query<never, [number]>("DELETE FROM outbox WHERE seq <= ?").run(durable);
+        this.#db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'outbox_trimmed'").run(String(durable));
+      })();
+    } catch (error) {
+      this.#onFailed(error);
+      throw error;
+    }
     this.#trimmed = durable;
   }
 

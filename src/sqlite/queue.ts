@@ -44,6 +44,8 @@ export interface TaskQueueDeps {
   readonly clock: Pick<Clock, "now" | "steady">;
   readonly onCommit?: (durationMs: number, members: number) => void;
   readonly reach?: Reach;
+  /** Told what a commit as a whole threw. */
+  readonly onFailed?: (error: unknown) => void;
 }
 
 /** Longer than a commit takes, shorter than anybody notices. */
@@ -63,11 +65,12 @@ export class TaskQueue {
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
-  constructor({ db, outbox, jobs, clock, onCommit, reach }: TaskQueueDeps) {
+  constructor({ db, outbox, jobs, clock, onCommit, reach, onFailed }: TaskQueueDeps) {
     const commit = new GroupCommit(db, {
       gatherMs: GATHER_MS,
       membersMax: MEMBERS_MAX,
       ...(onCommit !== undefined && { onCommit }),
+      ...(onFailed !== undefined && { onFailed }),
       seal: (changes) => {
         countEnded(context, changes);
         writeDepth(context, changes);
@@ -102,6 +105,11 @@ export class TaskQueue {
   /** Says who hears, after a commit, that a job ended. */
   onFinished(listener: (job: JobHeader, status: JobStatus) => void): void {
     this.#context.onFinished = listener;
+  }
+
+  /** Writes nothing more, whoever asks. */
+  halt(reason: unknown): void {
+    this.#context.commit.halt(reason);
   }
 
   /** Commits what is gathering, now. */

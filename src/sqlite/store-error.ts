@@ -26,3 +26,13 @@ export function isDiskFull(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   return code === "SQLITE_FULL" || code === "ENOSPC" || code === "EDQUOT";
 }
+
+/**
+ * Whether an error of a store means that nobody knows any more what is on the disk: an fsync failed (a later one may
+ * succeed although the data is lost), or the file is damaged. A full disk is none, nor is a write that failed: SQLite
+ * takes those back.
+ */
+export function isBroken(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return /^SQLITE_(IOERR_FSYNC|IOERR_DIR_FSYNC|CORRUPT|NOTADB)/.test(code);
+}

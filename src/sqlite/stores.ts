@@ -13,7 +13,7 @@ import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
 import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
 import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
-import { StoreError } from "./store-error.ts";
+import { isBroken, StoreError } from "./store-error.ts";
 import { advanceTimeline, checkTimeline } from "./timeline.ts";
 
 export interface StoresOptions {
@@ -25,6 +25,8 @@ export interface StoresOptions {
   /** A follower could not take a batch; it gets it later. */
   readonly onLag: (follower: Follower, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
+  /** Told once that nobody knows any more what is in a store: nothing is written from then on. */
+  readonly onBroken?: (error: StoreError) => void;
   /** For crash tests: told of the steps that are passed. */
   readonly reach?: Reach;
 }
@@ -80,11 +82,29 @@ export function openStores(options: StoresOptions): Stores {
     const ledger = new Ledger(ledgerDb, ledgerPath);
     const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq));
     // Dead letters first: they are readable before the job shows its end.
+    let isHalted = false;
+    const notice = (path: string, error: unknown) => {
+      if (isHalted || !isBroken(error)) return;
+      isHalted = true;
+      const broken = new StoreError(path, `${(error as Error).message}: ${WAY_OUT}`, { cause: error });
+      queue.halt(broken);
+      options.onBroken?.(broken);
+    };
     const followers = [
-      watched(deadLetters.follower, "dlq", options.reach),
-      watched(ledger.follower, "ledger", options.reach),
+      watched(guarded(deadLetters.follower, notice), "dlq", options.reach),
+      watched(guarded(ledger.follower, notice), "ledger", options.reach),
     ];
-    const outbox = new Outbox(queueDb, queuePath, followers, options.onLag);
+    const noticeQueue = (error: unknown) => notice(queuePath, error);
+    const outbox = new Outbox(queueDb, queuePath, followers, options.onLag, noticeQueue);
+    const queue: TaskQueue = new TaskQueue({
+      db: queueDb,
+      onFailed: noticeQueue,
+      outbox,
+      jobs,
+      clock: options.clock,
+      ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
+      ...(options.reach !== undefined && { reach: options.reach }),
+    });
     const following = () => [
       { db: ledgerDb, path: ledgerPath, appliedSeq: ledger.follower.appliedSeq() },
       { db: dlqDb, path: dlqPath, appliedSeq: deadLetters.follower.appliedSeq() },
@@ -92,19 +112,31 @@ export function openStores(options: StoresOptions): Stores {
     checkTimeline(queueDb, queuePath, following());
     outbox.replay();
     advanceTimeline(queueDb, following(), outbox.last);
-    const queue = new TaskQueue({
-      db: queueDb,
-      outbox,
-      jobs,
-      clock: options.clock,
-      ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
-      ...(options.reach !== undefined && { reach: options.reach }),
-    });
     return { installation, queue, ledger, deadLetters, outbox, close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+const WAY_OUT =
+  "nobody knows what is on the disk now, so nothing more is written; look after the disk, then start again";
+
+/** A follower whose troubles are looked at, before they are told as a lag. */
+function guarded(follower: Follower, notice: (path: string, error: unknown) => void): Follower {
+  const noticed = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      notice(follower.path, error);
+      throw error;
+    }
+  };
+  return {
+    ...follower,
+    apply: (seq, batch) => noticed(() => follower.apply(seq, batch)),
+    checkpoint: () => noticed(() => follower.checkpoint()),
+  };
 }
 
 /** A follower that says after each step what it has done, where somebody wants to know. */

@@ -4,6 +4,7 @@ import type { Clock } from "../jobs/clock.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress-policy.ts";
 import type { Reach } from "../jobs/failpoint.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { StoreError } from "../sqlite/store-error.ts";
 import { openStores, type Stores } from "../sqlite/stores.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
@@ -27,6 +28,8 @@ export interface Foundation extends FoundationDeps {
   /** Removes temporaries of a process that died, and returns how many; for start-up. */
   readonly sweepStorage: () => Promise<number>;
   readonly closeStorage: () => Promise<void>;
+  /** Resolves when nobody knows any more what is in a store. */
+  readonly broken: Promise<StoreError>;
   readonly metrics: Metrics;
   readonly troubles: Troubles;
   readonly policy: EgressPolicy;
@@ -43,6 +46,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   const { log, clock, version } = deps;
   const troubles = new Troubles();
   const active = new ActiveDownloads();
+  const broken = Promise.withResolvers<StoreError>();
   const stores = openStores({
     queuePath: config.queue.path,
     ledgerPath: config.ledger.path,
@@ -56,6 +60,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       troubles.clear("queue");
       metrics.commit(durationMs / 1000);
     },
+    onBroken: (error) => broken.resolve(error),
     ...(deps.reach !== undefined && { reach: deps.reach }),
   });
   const metrics = createMetrics({
@@ -75,6 +80,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   return {
     ...deps,
     stores,
+    broken: broken.promise,
     store,
     sweepStorage: sweep,
     closeStorage: close,

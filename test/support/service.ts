@@ -70,6 +70,13 @@ export class Service implements AsyncDisposable {
     return this.#output.map(({ stderr }) => stderr).join("");
   }
 
+  /** What was written to standard error so far, which is as it should be. */
+  takeStderr(): string {
+    const text = this.stderr;
+    for (const output of this.#output) output.stderr = "";
+    return text;
+  }
+
   /** Starts a process on the folder, and waits until it answers. */
   async start(): Promise<void> {
     const child = spawnBinary(["serve"], { cwd: this.folder, env: this.env });

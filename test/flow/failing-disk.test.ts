@@ -1,0 +1,106 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runBinary } from "../support/binary.ts";
+import { expectTrueBooks } from "../support/books.ts";
+import { eventually } from "../support/eventually.ts";
+import { startOrigin } from "../support/origin.ts";
+import { pattern } from "../support/pattern.ts";
+import { compilePreload } from "../support/preload.ts";
+import { prepareService, type Service } from "../support/service.ts";
+import { LOCAL } from "../support/storage.ts";
+
+setDefaultTimeout(60_000);
+
+const preload = compilePreload("failing-fsync.c");
+if ("reason" in preload) console.warn(`the tests of failing fsyncs are left out: ${preload.reason}`);
+
+/** A service whose fsyncs fail for paths with one of these texts, as long as there are any. */
+async function serviceOnFailingDisk(): Promise<{ service: Service; fail: (...texts: string[]) => void }> {
+  const library = "library" in preload ? preload.library : "";
+  const service = await prepareService({ settings: { ...LOCAL.settings, "queue.retry_backoff_ms": 1 } });
+  const list = join(service.folder, "failing");
+  const env = { ...service.env, LD_PRELOAD: library, FAIL_FSYNC_WHILE: list };
+  Object.assign(service, { env });
+  await service.start();
+  return {
+    service,
+    fail: (...texts) => (texts.length === 0 ? rmSync(list) : writeFileSync(list, texts.join("\n"))),
+  };
+}
+
+describe.if("library" in preload)("an fsync that fails", () => {
+  test.each(["queue/queue.db-wal", "ledger/ledger.db", "dlq/dlq.db"])(
+    "of %s ends the process with 3: no job is said to be accepted, and none that was is lost",
+    async (path) => {
+      await using origin = await startOrigin();
+      const { service, fail } = await serviceOnFailingDisk();
+      await using _ = service;
+      const body = pattern(700, 3);
+      const resources = [
+        { id: "good", url: origin.serve("/good", body) },
+        { id: "gone", url: `${origin.url}/gone` },
+      ];
+      const manifest = { manifest_version: "v1", resources };
+      const before = await service.submit(manifest);
+      await service.finished(before);
+      fail(path);
+      const answer = await service.post(manifest, { "idempotency-key": "k" }).catch(() => undefined);
+      if (path.startsWith("queue")) expect([500, undefined]).toContain(answer?.status);
+      expect(await service.ended()).toBe(3);
+      expect(service.log).toMatch(new RegExp(`"store":"[^"]*${path.replace("-wal", "")}"`));
+      expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
+      fail();
+      await service.start();
+      await expectTrueBooks(
+        service,
+        LOCAL,
+        before,
+        new Map([
+          ["good", body],
+          ["gone", undefined],
+        ]),
+      );
+      const again = await service.submit(manifest, { "idempotency-key": "k" });
+      expect((await service.finished(again)).status).toBe("partial");
+      const { jobs } = await service.get<{ jobs: unknown[] }>("/operators/jobs");
+      expect(jobs.length).toBe(2);
+      expect(await service.stop()).toBe(0);
+      const checked = await runBinary(["verify", "--deep"], { cwd: service.folder, env: service.env });
+      expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining("no breach")]);
+    },
+  );
+
+  test("of an object fails the attempt alone, and a later one stores it anew", async () => {
+    await using origin = await startOrigin();
+    const { service, fail } = await serviceOnFailingDisk();
+    await using _ = service;
+    fail("/.uploads/");
+    const body = pattern(5_000_000, 4);
+    const small = pattern(500, 5);
+    const held = [origin.hold("/large", body), origin.hold("/small", small)];
+    const resources = [
+      { id: "large", url: `${origin.url}/large` },
+      { id: "small", url: `${origin.url}/small` },
+    ];
+    const refused = await service.post({ manifest_version: "v1", resources });
+    expect(refused.status).toBe(503);
+    fail("/nothing/");
+    const job = await service.submit({ manifest_version: "v1", resources });
+    fail("/.uploads/");
+    for (const hold of held) hold.release();
+    await eventually("an upload has failed", () => /"code":"UPLOAD_UNAVAILABLE"/.test(service.log) || undefined);
+    fail();
+    expect((await service.finished(job)).status).toBe("completed");
+    await expectTrueBooks(
+      service,
+      LOCAL,
+      job,
+      new Map([
+        ["large", body],
+        ["small", small],
+      ]),
+    );
+    expect(await service.stop()).toBe(0);
+  });
+});
