@@ -24,6 +24,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     clock: systemClock,
     version: VERSION,
     ...(reach !== undefined && { reach }),
+    isUnsafe: isUnsafe(context.env["FETCHBOX_UNSAFE_SYNCHRONOUS"], log),
   });
   const stop = stopSignal(() => {
     log.warn("told again to stop; what is under way is put back by the next start");
@@ -63,6 +64,13 @@ function armedFailpoint(text: string | undefined, log: Log): Reach | undefined {
   }
   log.warn({ failpoint: text }, "a failpoint is armed: this process is going to kill itself");
   return armFailpoint(failpoint, () => process.kill(process.pid, "SIGKILL"));
+}
+
+/** For crash tests alone: what is not synced can be lost with the power, and then the test shows something. */
+function isUnsafe(text: string | undefined, log: Log): boolean {
+  if (text !== "OFF") return false;
+  log.warn("FETCHBOX_UNSAFE_SYNCHRONOUS=OFF: what is accepted can be lost with the power");
+  return true;
 }
 
 function listenError(error: unknown): unknown {

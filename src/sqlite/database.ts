@@ -9,9 +9,9 @@ export interface DatabaseOptions {
   readonly migrations: readonly string[];
   /**
    * FULL: a commit is on the disk when it returns. NORMAL: it may be lost with the power, but never out of order;
-   * for stores that can be replayed.
+   * for stores that can be replayed. OFF: for tests that show what FULL is good for.
    */
-  readonly synchronous: "FULL" | "NORMAL";
+  readonly synchronous: "FULL" | "NORMAL" | "OFF";
 }
 
 /** "FtBx", so that `file queue.db` and a wrong path are told apart from somebody else's database. */

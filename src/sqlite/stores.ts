@@ -15,6 +15,7 @@ import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
 import { isBroken, StoreError } from "./store-error.ts";
 import { advanceTimeline, checkTimeline } from "./timeline.ts";
+import { findWalDamage } from "./wal-check.ts";
 
 export interface StoresOptions {
   /** Folders of queue.db, ledger.db and dlq.db; they may be one. */
@@ -27,6 +28,8 @@ export interface StoresOptions {
   readonly onCommit?: (durationMs: number, members: number) => void;
   /** Told once that nobody knows any more what is in a store: nothing is written from then on. */
   readonly onBroken?: (error: StoreError) => void;
+  /** For crash tests, to see that the loss of power shows: nothing is synced. */
+  readonly isUnsafe?: boolean;
   /** For crash tests: told of the steps that are passed. */
   readonly reach?: Reach;
 }
@@ -61,8 +64,13 @@ export function openStores(options: StoresOptions): Stores {
       join(options.dlqPath, "dlq.db"),
     ];
     refuseLostQueue(queuePath, [ledgerPath, dlqPath]);
+    refuseDamagedLog(queuePath);
     const open = (path: string, schema: string, synchronous: "FULL" | "NORMAL") => {
-      const db = openDatabase({ path, migrations: [schema], synchronous });
+      const db = openDatabase({
+        path,
+        migrations: [schema],
+        synchronous: options.isUnsafe === true ? "OFF" : synchronous,
+      });
       releases.push(() => db.close());
       return db;
     };
@@ -165,6 +173,14 @@ function refuseLostQueue(queuePath: string, followerPaths: readonly string[]): v
     queuePath,
     `is missing or empty, but ${orphan} is there: put it back from a backup, or move the other stores away to begin anew`,
   );
+}
+
+/** The followers need no such look: what they lose they get again. */
+function refuseDamagedLog(queuePath: string): void {
+  const log = `${queuePath}-wal`;
+  const damage = findWalDamage(log);
+  if (damage === undefined) return;
+  throw new StoreError(log, `${damage}: jobs that were accepted would be lost; restore all stores from one backup`);
 }
 
 /** What was trimmed cannot be replayed into a new follower. */

@@ -17,6 +17,8 @@ export interface FoundationDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly version: string;
+  /** For crash tests: nothing is synced. */
+  readonly isUnsafe?: boolean;
   /** For crash tests: told of the steps that are passed. */
   readonly reach?: Reach;
 }
@@ -60,6 +62,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       troubles.clear("queue");
       metrics.commit(durationMs / 1000);
     },
+    ...(deps.isUnsafe === true && { isUnsafe: true }),
     onBroken: (error) => broken.resolve(error),
     ...(deps.reach !== undefined && { reach: deps.reach }),
   });

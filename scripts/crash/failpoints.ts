@@ -1,0 +1,66 @@
+import { runBinary } from "../../test/support/binary.ts";
+import type { Service } from "../../test/support/service.ts";
+import type { Checked } from "./check.ts";
+import { type Harness, pause } from "./harness.ts";
+
+const REACH_MS = 30_000;
+
+/** The names that the binary knows. */
+export async function failpointNames(service: Service): Promise<string[]> {
+  const env = { ...service.env, FETCHBOX_FAILPOINT: "?" };
+  const { stderr } = await runBinary(["serve"], { cwd: service.folder, env });
+  return [...stderr.matchAll(/^ {2}(\S+)$/gm)].map(([, name = ""]) => name);
+}
+
+/** Lets the service kill itself at every failpoint, and checks what came of it. */
+export async function failpointRounds(
+  harness: Harness,
+  names: readonly string[],
+  tell: (text: string) => void,
+): Promise<Checked> {
+  const unreached: string[] = [];
+  const plain = harness.service.env;
+  harness.startLoad();
+  for (const name of names) {
+    if (name.startsWith("recover.")) await killInUpload(harness);
+    const times = name.startsWith("queue.") ? 1 + harness.random(3) : 1;
+    Object.assign(harness.service, { env: { ...plain, FETCHBOX_FAILPOINT: `${name}:${times}` } });
+    const isReached = await runUntilKilled(harness);
+    if (!isReached) unreached.push(name);
+    harness.kills[name] = (harness.kills[name] ?? 0) + (isReached ? 1 : 0);
+    Object.assign(harness.service, { env: plain });
+    await harness.service.start();
+    await harness.moment();
+    await harness.service.kill();
+    tell(`${isReached ? "reached" : "not reached"}: ${name}`);
+  }
+  await harness.service.start();
+  const checked = await harness.settleAndCheck();
+  checked.breaches.push(...unreached.map((name) => `the failpoint ${name} was not reached`));
+  return checked;
+}
+
+/** Leaves uploads open, that the next start has to abort. */
+async function killInUpload(harness: Harness): Promise<void> {
+  await harness.service.start();
+  await harness.underWay("chunked");
+  await pause(20);
+  await harness.service.kill();
+}
+
+/** Starts the service and waits for its end, which may come while it starts. */
+async function runUntilKilled(harness: Harness): Promise<boolean> {
+  try {
+    await harness.service.start();
+  } catch {
+    harness.service.takeStderr();
+    return true; // within start-up
+  }
+  const ended = harness.service.ended().then(() => true);
+  const isReached = await Promise.race([ended, pause(REACH_MS).then(() => false)]);
+  if (!isReached) {
+    harness.service.signal("SIGKILL");
+    await ended;
+  }
+  return isReached;
+}
