@@ -132,7 +132,8 @@ async function checkObjects(
 async function checkLog(service: Service, job: JobSnapshot, rows: readonly ResourceRow[], say: Say): Promise<void> {
   const log = await service.logs(job.job_id);
   if (log.some(({ offset }, index) => offset !== index) || log.length !== job.log_count) say("its log has gaps");
-  const told = log.filter(({ message }) => message === "resource stored").map(({ resource_id }) => resource_id);
-  const stored = rows.filter(({ state }) => state === "completed").map(({ resource_id }) => resource_id);
-  if (told.toSorted().join() !== stored.toSorted().join()) say("its log tells of other completions than there were");
+  const told = log.flatMap(({ message, resource_id }) => (message === "resource stored" ? (resource_id ?? "") : []));
+  const stored = rows.flatMap(({ state, resource_id }) => (state === "completed" ? resource_id : []));
+  if (new Set(told).size !== told.length || told.length !== stored.length || stored.some((id) => !told.includes(id)))
+    say("its log tells of other completions than there were");
 }

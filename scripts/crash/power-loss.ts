@@ -58,7 +58,7 @@ async function fullRun({ rounds, seed, tell }: PowerLossOptions): Promise<PowerL
   await service.start();
   harness.startLoad();
   for (let round = 1; round <= rounds; round++) {
-    await harness.moment();
+    for (let i = 0; i < 3; i++) await harness.moment();
     disk.losePower();
     await harness.kill();
     disk.mountAgain();

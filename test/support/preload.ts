@@ -7,9 +7,7 @@ export function compilePreload(source: string): { readonly library: string } | {
   const compiler = ["cc", "gcc", "clang"].find((name) => Bun.which(name) !== null);
   if (compiler === undefined) return { reason: "there is no C compiler" };
   const library = join(mkdtempSync(join(tmpdir(), "fetchbox-preload-")), "preload.so");
-  const { exitCode, stderr } = Bun.spawnSync([
-    compiler,
-    ...["-shared", "-fPIC", "-O1", "-o", library, join(import.meta.dir, source), "-ldl"],
-  ]);
+  const path = join(import.meta.dir, source);
+  const { exitCode, stderr } = Bun.spawnSync([compiler, "-shared", "-fPIC", "-O1", "-o", library, path, "-ldl"]);
   return exitCode === 0 ? { library } : { reason: `the library cannot be compiled: ${stderr.toString().trim()}` };
 }
