@@ -27,7 +27,7 @@ export interface S3ClientOptions {
   readonly random: () => number;
   /** Resolves after so many milliseconds, or rejects with the signal's reason. */
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** Milliseconds without any progress until `UPLOAD_TIMEOUT`; default 60,000. */
+  /** Milliseconds without any progress until `UPLOAD_TIMEOUT`; default 30,000, and half of it for what is soon done. */
   readonly timeoutMs?: number;
 }
 
@@ -64,7 +64,7 @@ export interface S3Client {
   retrying<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
 }
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 30_000;
 /** Up to here a body is signed and sent as a whole; a longer one in pieces, which show that it goes on. */
 const WHOLE_BYTES_MAX = 1024 * 1024;
 const TRIES = 3;
@@ -78,7 +78,9 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   const sign: Signer = createSigner(region, options.credentials);
 
   function deadline(request: S3Request, signal: AbortSignal): Deadline {
-    return createDeadline(signal, timeoutMs, () => timedOut(request, timeoutMs));
+    const isSoonDone = request.body === undefined && request.method !== "POST";
+    const ms = isSoonDone ? timeoutMs / 2 : timeoutMs;
+    return createDeadline(signal, ms, () => timedOut(request, ms));
   }
 
   function signed(request: S3Request) {

@@ -66,7 +66,8 @@ export class S3Failure extends Failure {
 
   /** True where the same request may well succeed in a moment. */
   get isPassing(): boolean {
-    if (this.httpStatus === undefined) return true;
+    // Who has been silent for so long will hardly be quicker at once; the bucket rests, and is probed.
+    if (this.httpStatus === undefined) return this.code !== "UPLOAD_TIMEOUT";
     return this.httpStatus >= 500 ? this.httpStatus !== 501 && this.httpStatus !== 507 : this.httpStatus === 429;
   }
 }
