@@ -39,8 +39,8 @@ export interface ApiDeps {
   /** Whether the service answers to the name in `Host`; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
   readonly version: string;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
   readonly newRequestId: () => string;
   readonly fillRandom: FillRandom;
 }
@@ -75,7 +75,7 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
     replayEndpoint(deps),
-    ...serviceEndpoints({ ...deps, startedAt: deps.now() }),
+    ...serviceEndpoints({ ...deps, startedAt: deps.monotonic() }),
   ];
   return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];
 }

@@ -9,8 +9,9 @@ export interface ServiceEndpointsDeps {
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType">;
   readonly version: string;
-  readonly now: () => number;
-  /** Milliseconds since the epoch. */
+  /** By a clock that only grows, milliseconds. */
+  readonly monotonic: () => number;
+  /** By the same clock. */
   readonly startedAt: number;
 }
 
@@ -18,7 +19,7 @@ export function serviceEndpoints(deps: ServiceEndpointsDeps): Endpoint[] {
   return [readHealth(deps), live(), ready(deps), metrics(deps)];
 }
 
-function readHealth({ health, version, now, startedAt }: ServiceEndpointsDeps): Endpoint {
+function readHealth({ health, version, monotonic, startedAt }: ServiceEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: "/operators/health",
@@ -34,7 +35,7 @@ function readHealth({ health, version, now, startedAt }: ServiceEndpointsDeps): 
     answer: () => {
       const { components } = health();
       const status = overallHealth(components);
-      const uptime_seconds = Math.max(0, Math.floor((now() - startedAt) / 1000));
+      const uptime_seconds = Math.floor((monotonic() - startedAt) / 1000);
       return json({ status, components, version, uptime_seconds }, { status: status === "unhealthy" ? 503 : 200 });
     },
   };

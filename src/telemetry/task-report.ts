@@ -14,7 +14,7 @@ export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (set
     switch (verdict.kind) {
       case "complete": {
         const { bytes, startedAt, httpStatus } = verdict.result;
-        const durationMs = clock.now() - startedAt;
+        const durationMs = Math.max(0, clock.now() - startedAt); // the wall clock may have been set
         metrics.taskCompleted(job.jobType);
         metrics.downloaded(bytes, durationMs / 1000);
         log.info(

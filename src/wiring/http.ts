@@ -39,7 +39,7 @@ export function openHttp(
     // Without tokens a page in somebody's browser must not get in by a name that it made point here.
     ...(isOpen && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
     version,
-    now: clock.now,
+    monotonic: clock.monotonic,
     newRequestId: () => Bun.randomUUIDv7(),
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
   });

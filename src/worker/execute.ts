@@ -35,12 +35,13 @@ export async function execute(
 /** A service reports and does not throw; if it does all the same, that is our fault and costs an attempt. */
 async function attempt(claimed: ClaimedTask, signal: AbortSignal, { service, clock }: ExecuteDeps): Promise<Outcome> {
   const startedAt = clock.now();
+  const begun = clock.monotonic();
   try {
     return await service.call(claimed, signal);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${message}`, { cause });
-    const durationMs = clock.now() - startedAt;
+    const durationMs = Math.round(clock.monotonic() - begun);
     return {
       kind: "failed",
       failure,

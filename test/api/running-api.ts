@@ -122,7 +122,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     limits: { maxPayloadBytes: 64 * 1024 },
     auth: { mode: "token", tokens: [] },
     version: "1.2.3",
-    now: () => now,
+    monotonic: () => now,
     newRequestId: () => Bun.randomUUIDv7(),
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
     ...overrides,
