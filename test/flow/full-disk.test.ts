@@ -1,46 +1,143 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { DeadLetter } from "../support/answers.ts";
+import { expectTrueBooks } from "../support/books.ts";
+import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { pattern } from "../support/pattern.ts";
 import { refusal } from "../support/refusal.ts";
-import { prepareService } from "../support/service.ts";
+import { prepareService, type Service } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
 
 setDefaultTimeout(60_000);
 
-describe("a full disk is answered with 507", () => {
-  for (const [what, place] of [
-    ["the storage's", "data/objects"],
-    ["the queue's", "data/queue"],
-  ] as const) {
-    test(`where it is ${what}, and nothing of the job remains; with room again, jobs are taken`, async () => {
+const DISKS = [
+  ["the storage's", "data/objects"],
+  ["the queue's", "data/queue"],
+  ["the ledger's", "data/ledger"],
+  ["the dead letters'", "data/dlq"],
+  ["everybody's", "data"],
+] as const;
+
+describe("a full disk", () => {
+  for (const [what, place] of DISKS) {
+    test(`that is ${what} is answered with 507, and nothing of the job remains; with room again, all goes on`, async () => {
       await using origin = await startOrigin();
-      await using service = await prepareService();
+      await using service = await prepareService({ settings: LOCAL.settings });
       await using disk = mountSmall(join(service.folder, place));
       if (disk.reason !== undefined) {
         console.warn(`the test of a full disk is left out: ${disk.reason}`);
         return;
       }
       await service.start();
-      const ballast = join(disk.path, "ballast");
-      fill(disk.path, ballast);
+      const body = pattern(3_000_000, 3);
+      const held = origin.hold("/held", body, { bytes: 2_000_000 });
+      const early = await service.submit({
+        manifest_version: "v1",
+        resources: [
+          { id: "held", url: held.url },
+          { id: "gone", url: `${origin.url}/gone` },
+        ],
+      });
+      await held.reached;
+      await eventually("the other one has failed", async () => (await service.job(early)).resource_failed || undefined);
+
+      fill(disk.path);
       const url = origin.serve("/a", "abc");
-      // Larger than what is left of the pages in use.
-      const metadata = { text: Buffer.from(pattern(48 * 1024)).toString("base64") };
-      const resources = Array.from({ length: 300 }, (_, i) => ({ id: `${i}`, url, tags: { t: "x".repeat(200) } }));
-      const manifest = { manifest_version: "v1", metadata, resources };
-      const response = await service.post(manifest);
-      expect(await refusal(response)).toEqual([507, "DISK_FULL"]);
-      expect(await service.get("/operators/jobs")).toEqual({ jobs: [], next_cursor: null });
-      expect(await LOCAL.keys(service, ["manifests/", "resources/"])).toEqual([]);
-      rmSync(ballast);
-      const jobId = await service.submit(manifest);
-      expect((await service.finished(jobId)).status).toBe("completed");
+      const accepted = await acceptedUntilRefused(service, url);
+      held.release();
+      await readsGoOn(service, early);
+      await eventually("readiness tells of it", async () =>
+        (await service.fetch("/health/ready")).status === 503 ? true : undefined,
+      );
+      expect((await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).length).toBe(1);
+
+      rmSync(join(disk.path, "ballast"));
+      expect((await service.finished(early)).status).toBe("partial");
+      // Accepted before the ledger's disk was found full, it is read as soon as that has room.
+      await eventually("what was accepted is there, and nothing else", async () =>
+        (await jobsOf(service)).length === 1 + accepted ? true : undefined,
+      );
+      for (const { job_id } of await jobsOf(service)) await service.finished(job_id);
+      await expectTrueBooks(
+        service,
+        LOCAL,
+        early,
+        new Map([
+          ["held", body],
+          ["gone", undefined],
+        ]),
+      );
+      const row = (await service.resources(early)).find(({ resource_id }) => resource_id === "held");
+      expect(row?.attempts).toBe(1);
+      await eventually("the service is ready", async () =>
+        (await service.fetch("/health/ready")).status === 200 ? true : undefined,
+      );
+      const late = await service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
+      expect((await service.finished(late)).status).toBe("completed");
       expect(await service.stop()).toBe(0);
     });
   }
+
+  test("at a start lets the service begin, and it works when there is room", async () => {
+    await using origin = await startOrigin();
+    await using service = await prepareService({ settings: LOCAL.settings });
+    await using disk = mountSmall(join(service.folder, "data"));
+    if (disk.reason !== undefined) {
+      console.warn(`the test of a start on a full disk is left out: ${disk.reason}`);
+      return;
+    }
+    await service.start();
+    const held = origin.hold("/held", pattern(3_000_000, 3), { bytes: 2_000_000 });
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "held", url: held.url }] });
+    await held.reached;
+    fill(disk.path);
+    await service.kill();
+    const isStarted = await service.start().then(
+      () => true,
+      () => false,
+    );
+    if (!isStarted) expect(service.takeStderr()).toMatch(/full|space/);
+    rmSync(join(disk.path, "ballast"));
+    held.release();
+    if (!isStarted) await service.start();
+    expect((await service.finished(job)).status).toBe("completed");
+  });
 });
+
+function jobsOf(service: Service): Promise<{ job_id: string }[]> {
+  return service.pages("/operators/jobs?limit=100", "jobs");
+}
+
+/** Larger jobs than what is left of the pages in use, until one of them is refused. How many were not. */
+async function acceptedUntilRefused(service: Service, url: string): Promise<number> {
+  const metadata = { text: Buffer.from(pattern(48 * 1024)).toString("base64") };
+  const resources = Array.from({ length: 300 }, (_, i) => ({ id: `${i}`, url, tags: { t: "x".repeat(200) } }));
+  let accepted = 0;
+  const answer = await eventually("a job is refused", async () => {
+    const response = await service.post({ manifest_version: "v1", metadata, resources });
+    if (response.status !== 202) return refusal(response);
+    accepted++;
+    return undefined;
+  });
+  expect(answer).toEqual([507, "DISK_FULL"]);
+  return accepted;
+}
+
+async function readsGoOn(service: Service, job: string): Promise<void> {
+  for (const path of [
+    "/operators/jobs",
+    `/operators/jobs/${job}`,
+    `/operators/jobs/${job}/resources`,
+    `/operators/jobs/${job}/logs`,
+    "/operators/dlq",
+    "/metrics",
+    "/health/live",
+  ]) {
+    expect([path, (await service.fetch(path)).status]).toEqual([path, 200]);
+  }
+}
 
 /** A file system of 16 MiB, if this process may mount one. */
 function mountSmall(path: string): AsyncDisposable & { readonly path: string; readonly reason: string | undefined } {
@@ -57,7 +154,11 @@ function mountSmall(path: string): AsyncDisposable & { readonly path: string; re
   };
 }
 
-function fill(path: string, file: string): void {
+function fill(path: string): void {
   const { bavail, bsize } = statfsSync(path);
-  writeFileSync(file, new Uint8Array(Number(bavail) * Number(bsize)));
+  try {
+    writeFileSync(join(path, "ballast"), new Uint8Array(Number(bavail) * Number(bsize)));
+  } catch {
+    // Somebody else took the last of it.
+  }
 }

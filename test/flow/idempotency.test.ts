@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { errorOf } from "../support/answers.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
-import { type Service, startService } from "../support/service.ts";
+import { prepareService, type Service, startService } from "../support/service.ts";
 
 const KEY = "x-fetchbox-idempotency-key";
 const HANDLER = `export default ({ gate }) => ({
@@ -98,12 +98,50 @@ test("of many at once under one key, one is accepted and the others are told the
   await using origin = await startOrigin();
   await using service = await startService();
   const manifest = manifestOf(origin);
-  const answers = await Promise.all(Array.from({ length: 24 }, () => service.post(manifest, { [KEY]: "k1" })));
+  const answers = await Promise.all(Array.from({ length: 50 }, () => service.post(manifest, { [KEY]: "k1" })));
   const statuses = answers.map(({ status }) => status);
   expect(statuses.filter((status) => status !== 202 && status !== 409)).toEqual([]);
   const accepted = answers.filter(({ status }) => status === 202);
   expect(accepted.filter(({ headers }) => headers.get("idempotent-replayed") === null).length).toBe(1);
   expect(new Set(await Promise.all(accepted.map((answer) => answer.text()))).size).toBe(1);
+  expect(await jobsOf(service)).toBe(1);
+});
+
+test("a job whose answer was lost between its commit and the client is the job of the retry", async () => {
+  await using origin = await startOrigin();
+  await using service = await prepareService();
+  const manifest = manifestOf(origin);
+  const plain = service.env;
+  Object.assign(service, { env: { ...plain, FETCHBOX_FAILPOINT: "queue.after-commit/jobAccepted" } });
+  await service.start();
+  const lost = await service.post(manifest, { [KEY]: "k1" }).catch(() => undefined);
+  expect([lost, await service.ended()]).toEqual([undefined, "SIGKILL"]);
+
+  Object.assign(service, { env: plain });
+  await service.start();
+  const retry = await service.post(manifest, { [KEY]: "k1" });
+  expect([retry.status, retry.headers.get("idempotent-replayed")]).toEqual([202, "true"]);
+  const { job_id: job } = (await retry.json()) as { job_id: string };
+  expect((await service.finished(job)).status).toBe("completed");
+  expect(await jobsOf(service)).toBe(1);
+  expect(origin.hits("/a")).toBe(1);
+});
+
+test("a job that was not committed when the process died is not there, and the retry makes it", async () => {
+  await using origin = await startOrigin();
+  await using service = await prepareService();
+  const manifest = manifestOf(origin);
+  const plain = service.env;
+  Object.assign(service, { env: { ...plain, FETCHBOX_FAILPOINT: "queue.before-commit/jobAccepted" } });
+  await service.start();
+  expect(await service.post(manifest, { [KEY]: "k1" }).catch(() => undefined)).toBeUndefined();
+  expect(await service.ended()).toBe("SIGKILL");
+
+  Object.assign(service, { env: plain });
+  await service.start();
+  expect(await jobsOf(service)).toBe(0);
+  const retry = await service.post(manifest, { [KEY]: "k1" });
+  expect([retry.status, retry.headers.get("idempotent-replayed")]).toEqual([202, null]);
   expect(await jobsOf(service)).toBe(1);
 });
 
