@@ -45,11 +45,11 @@ export function logEntriesOf({ kind }: Event): LogEntry[] {
       return [{ level: "warn", message: "job is being cancelled", fields: {} }];
     case "taskReplayed": {
       const { task, resourceId } = kind.value;
-      return [{ level: "info", message: "dead letter replayed", resourceId, fields: { task_id: task } }];
+      return [{ level: "debug", message: "dead letter replayed", resourceId, fields: { task_id: task } }];
     }
     case "letterDropped": {
       const { task, resourceId, reason } = kind.value;
-      return [{ level: "warn", message: "dead letter dropped", resourceId, fields: { task_id: task, reason } }];
+      return [{ level: "debug", message: "dead letter dropped", resourceId, fields: { task_id: task, reason } }];
     }
     case "jobFinished":
       return [{ level: "info", message: `job ${kind.value.status}`, fields: { status: kind.value.status } }];
