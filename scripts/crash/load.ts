@@ -46,7 +46,7 @@ export class Load {
     const dice = this.#random(100);
     if (dice < 60) return this.#submit(this.#record.plan());
     if (dice < 75) return this.#again();
-    if (dice < 83) return this.#cancel();
+    if (dice < 80) return this.#cancelSome();
     if (dice < 95) return this.#replay();
     return this.#giveUp();
   }
@@ -68,13 +68,18 @@ export class Load {
       this.breaches.push(`submission ${submission.number} is job ${submission.jobId} and job ${jobId}`);
     }
     submission.jobId = jobId;
+    // At once: it has hardly begun.
+    if (this.#random(8) === 0) await this.#cancel(submission);
   }
 
-  async #cancel(): Promise<void> {
+  async #cancelSome(): Promise<void> {
     const known = this.#record.acknowledged;
     // One of the latest: the others have ended.
     const submission = known[known.length - 1 - this.#random(Math.min(8, Math.max(1, known.length)))];
-    if (submission?.jobId === undefined) return;
+    if (submission !== undefined) await this.#cancel(submission);
+  }
+
+  async #cancel(submission: Submission): Promise<void> {
     if (submission.cancel === "no") submission.cancel = "asked";
     const path = `/operators/jobs/${submission.jobId}/cancel`;
     const response = await this.#ask("cancelling", () => this.#service.fetch(path, { method: "POST" }));

@@ -64,6 +64,9 @@ export function createApi(deps: ApiDeps) {
     }
   }
   const unmatched = unmatchedEndpoint(endpoints);
+  for (const { method, path } of shadowed(endpoints)) {
+    app.route(method, path, ({ request }) => serve(unmatched, request, {}), { parse: "none" });
+  }
   // Nothing else gets here: `serve` does not throw.
   return app.onError(({ request }) => serve(unmatched, request, {}));
 }
@@ -80,11 +83,36 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
   return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];
 }
 
+/** Paths that another endpoint's place would take in: `/dlq/replay` is no `/dlq/:task_id`, whatever the method. */
+function shadowed(endpoints: readonly Endpoint[]): { method: string; path: string }[] {
+  return endpoints
+    .filter(({ path }) => !path.includes(":"))
+    .flatMap(({ path }) =>
+      ["GET", "HEAD", "POST", "DELETE"]
+        .filter((method) => !endpoints.some((other) => other.path === path && methodsOf(other).includes(method)))
+        .filter((method) =>
+          endpoints.some(
+            (other) => other.path.includes(":") && methodsOf(other).includes(method) && patternOf(other).test(path),
+          ),
+        )
+        .map((method) => ({ method, path })),
+    );
+}
+
+function methodsOf({ method }: Endpoint): string[] {
+  return method === "GET" ? ["GET", "HEAD"] : [method];
+}
+
+function patternOf({ path }: Endpoint): RegExp {
+  return new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`);
+}
+
 /** Where no endpoint is: 405 if there is one for another method, else 404. */
 function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
-  const patterns = endpoints.map(({ method, path }) => ({
-    methods: method === "GET" ? ["GET", "HEAD"] : [method],
-    pattern: new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`),
+  const patterns = endpoints.map((endpoint) => ({
+    path: endpoint.path,
+    methods: methodsOf(endpoint),
+    pattern: patternOf(endpoint),
   }));
   return {
     method: "GET",
@@ -92,7 +120,9 @@ function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
     access: "open",
     answer: ({ request }) => {
       const path = pathOf(request.url);
-      const allowed = patterns.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
+      const exact = patterns.filter((known) => known.path === path);
+      const matching = exact.length > 0 ? exact : patterns.filter(({ pattern }) => pattern.test(path));
+      const allowed = matching.flatMap(({ methods }) => methods);
       if (allowed.length === 0) throw new ApiError("NOT_FOUND");
       throw new ApiError("METHOD_NOT_ALLOWED", { headers: { allow: [...new Set(allowed)].join(", ") } });
     },

@@ -15,7 +15,7 @@ export class Findings {
   /** What a crash left and the next start puts right: no breach. */
   readonly unfinished: string[] = [];
   readonly notes: string[] = [];
-  readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0 };
+  readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, unknown: 0 };
   #breachCount = 0;
 
   /** All breaches, also those beyond the list. */

@@ -17,9 +17,6 @@ export interface VerifyOptions {
   readonly refOf: (url: string) => ObjectRef | undefined;
   /** The buckets of the configuration. */
   readonly buckets: readonly string[];
-  readonly instance: number;
-  /** Of jobs that were accepted since, all is known: milliseconds since the epoch. */
-  readonly knownSince: number;
   /** A claim is never older, in milliseconds. */
   readonly claimMsMax: number;
   readonly deep: boolean;
@@ -53,10 +50,13 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
   using books = new LiveBooks(paths);
   for (const bucket of expected.buckets()) expectedBuckets.add(bucket);
   const buckets = [...expectedBuckets];
-  const { deep, knownSince, instance } = options;
+  const { deep } = options;
   const store = options.connect(installation);
   const before = await listUploads(buckets, { store, signal });
-  await checkObjects(buckets, { store, expected, books, findings, deep, knownSince, instance, signal });
+  await checkObjects(buckets, { store, expected, books, findings, deep, signal });
+  const { unknown } = findings.counts;
+  if (unknown > 0)
+    findings.notes.push(`${unknown} objects are of jobs that are not known here: pruned, or another installation's`);
   const isRunning = options.isRunning();
   const strays = await checkUploads(buckets, before, { store, books, findings, isRunning, signal });
   return { findings, strays };

@@ -12,7 +12,6 @@ import { type Verified, verify } from "../verify/verify.ts";
 import { allowedBuckets } from "./handlers.ts";
 import { lookAtObjectStore } from "./object-store.ts";
 
-const DAY_MS = 86_400_000;
 /** What a task may take beside its timeout: its settlement, with a disk that is full for a while. */
 const SETTLE_MS = 600_000;
 
@@ -23,8 +22,6 @@ export function verifyAll(config: Config, deep: boolean, clock: Clock, signal: A
     connect: (installation) => lookAtObjectStore(config.storage, installation, clock),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
-    instance: config.server.instance,
-    knownSince: clock.now() - config.ledger.retention_days_jobs * DAY_MS,
     claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
     deep,
     isRunning: () => isLocked(config.queue.path),
