@@ -94,7 +94,11 @@ export class Harness implements AsyncDisposable {
   async settleAndCheck(): Promise<Checked> {
     await this.stopLoad();
     this.#origin.isHealed = true;
-    await eventually("everything has come to its end", () => this.#isSettled(), SETTLE_MS);
+    try {
+      await eventually("everything has come to its end", () => this.#isSettled(), SETTLE_MS);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${await this.#unsettled()}`);
+    }
     const checked = await check(this.service, this.#storage, this.record);
     checked.breaches.push(...this.#load.breaches);
     const code = await this.service.stop();
@@ -110,6 +114,17 @@ export class Harness implements AsyncDisposable {
       if (jobs.length > 0) return undefined;
     }
     return true;
+  }
+
+  /** What hangs, for whoever has to find out why. */
+  async #unsettled(): Promise<string> {
+    const { jobs } = await this.service.get<{ jobs: { job_id: string }[] }>(
+      "/operators/jobs?limit=3&status=in_progress",
+    );
+    const rows = await Promise.all(jobs.map(({ job_id }) => this.service.resources(job_id)));
+    const open = rows.flat().filter(({ state }) => ["pending", "running", "retrying"].includes(state));
+    const health = await (await this.service.fetch("/operators/health")).text();
+    return [...open.slice(0, 5).map((row) => JSON.stringify(row)), health, this.service.log.slice(-1500)].join("\n");
   }
 
   [Symbol.asyncDispose](): Promise<void> {
