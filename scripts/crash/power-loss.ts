@@ -2,6 +2,7 @@ import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "../../test/support/eventually.ts";
 import { prepareService, type Service } from "../../test/support/service.ts";
 import { LOCAL } from "../../test/support/storage.ts";
 import type { Checked } from "./check.ts";
@@ -62,7 +63,7 @@ async function fullRun({ rounds, seed, tell }: PowerLossOptions): Promise<PowerL
     for (let i = 0; i < 3; i++) await harness.moment();
     disk.losePower();
     await harness.kill();
-    disk.mountAgain();
+    await disk.mountAgain();
     await service.start();
     tell(`power lost ${round} times, ${harness.record.acknowledged.length} jobs acknowledged`);
   }
@@ -82,7 +83,7 @@ async function controlRound(seed: number): Promise<number> {
   disk.losePower();
   await harness.kill();
   await harness.stopLoad();
-  disk.mountAgain();
+  await disk.mountAgain();
   const acknowledged = harness.record.acknowledged;
   try {
     await service.start();
@@ -150,8 +151,9 @@ class Disk implements Disposable {
     if (result !== 0) throw new Error("the file system cannot be shut down");
   }
 
-  mountAgain(): void {
-    run("umount", this.path);
+  async mountAgain(): Promise<void> {
+    // The kernel may still be letting go of what the killed process had open.
+    await eventually("the disk is free", () => Bun.spawnSync(["umount", this.path]).exitCode === 0 || undefined);
     run("mount", "-o", "loop", this.#image, this.path);
   }
 
