@@ -123,6 +123,11 @@ export class Outbox {
     this.#trimmed = durable;
   }
 
+  /** Makes the followers durable, and says whether that is all there is. @throws what a follower throws */
+  isDurable(): boolean {
+    return this.#followers.every((follower) => follower.checkpoint() === this.#last);
+  }
+
   /** Trims, and says whether all that was told so far is with the followers durably. */
   makeDurable(): boolean {
     const last = this.#last;

@@ -14,7 +14,7 @@ import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
 import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
 import { isBroken, StoreError } from "./store-error.ts";
-import { advanceTimeline, checkTimeline } from "./timeline.ts";
+import { advanceTimeline, joinTimeline } from "./timeline.ts";
 import { findWalDamage } from "./wal-check.ts";
 
 export interface StoresOptions {
@@ -117,9 +117,9 @@ export function openStores(options: StoresOptions): Stores {
       { db: ledgerDb, path: ledgerPath, appliedSeq: ledger.follower.appliedSeq() },
       { db: dlqDb, path: dlqPath, appliedSeq: deadLetters.follower.appliedSeq() },
     ];
-    checkTimeline(queueDb, queuePath, following());
+    joinTimeline(queueDb, queuePath, following());
     outbox.replay();
-    advanceTimeline(queueDb, following(), outbox.last);
+    if (outbox.isDurable()) advanceTimeline(queueDb, following(), outbox.last);
     return { installation, queue, ledger, deadLetters, outbox, close };
   } catch (error) {
     close();

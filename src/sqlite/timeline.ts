@@ -11,10 +11,10 @@ export interface FollowingStore {
 /**
  * Tells stores of one history from those of another that began as its copy, and counts on from the same numbers: each
  * start opens an epoch with a name of its own. A follower is in the same one, or in the one before, and then it holds
- * nothing of this one.
+ * nothing of this one: it is brought into it here, before it is given anything.
  * @throws StoreError if a follower is of another history
  */
-export function checkTimeline(queueDb: Database, queuePath: string, followers: readonly FollowingStore[]): void {
+export function joinTimeline(queueDb: Database, queuePath: string, followers: readonly FollowingStore[]): void {
   const epoch = readMeta(queueDb, "epoch");
   if (epoch === "") return;
   const before = readMeta(queueDb, "epoch_before");
@@ -27,22 +27,19 @@ export function checkTimeline(queueDb: Database, queuePath: string, followers: r
       `went another way than ${queuePath} since they were one: restore all stores from one backup, or move all of them away to begin anew`,
     );
   }
+  for (const { db } of followers) if (readMeta(db, "epoch") !== epoch) writeMeta(db, "epoch", epoch);
 }
 
 /**
- * Opens a new epoch, which begins after batch `last`, once every follower is in the present one; else brings them
- * there. To be called when the followers hold all that there is. A follower may lose the step with the power, and is
- * then in the epoch before.
+ * Opens a new epoch, which begins after batch `last`. To be called when every follower holds all that there is, and the
+ * present epoch, durably: the step into the new one may be lost with the power, but not two of them.
  */
 export function advanceTimeline(queueDb: Database, followers: readonly FollowingStore[], last: number): void {
-  const present = readMeta(queueDb, "epoch");
-  if (followers.every(({ db }) => readMeta(db, "epoch") === present)) {
-    queueDb.transaction(() => {
-      writeMeta(queueDb, "epoch_before", present);
-      writeMeta(queueDb, "epoch_from", String(last));
-      writeMeta(queueDb, "epoch", Bun.randomUUIDv7());
-    })();
-  }
-  const epoch = readMeta(queueDb, "epoch");
+  const epoch = Bun.randomUUIDv7();
+  queueDb.transaction(() => {
+    writeMeta(queueDb, "epoch_before", readMeta(queueDb, "epoch"));
+    writeMeta(queueDb, "epoch_from", String(last));
+    writeMeta(queueDb, "epoch", epoch);
+  })();
   for (const { db } of followers) writeMeta(db, "epoch", epoch);
 }

@@ -1,8 +1,11 @@
 import { expect, test } from "bun:test";
-import { cpSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { join } from "node:path";
 import { StoreError } from "../../src/sqlite/store-error.ts";
 import { makeFolder, openTestStores, type StoreName, TestStores } from "../support/stores.ts";
 import { claimedJob, complete, settle } from "./sample-jobs.ts";
+
+const FRAME = 24 + 4096;
 
 async function endJobs(stores: TestStores, jobs: number): Promise<void> {
   for (let i = 0; i < jobs; i++) {
@@ -39,18 +42,45 @@ for (const store of ["ledger", "dlq"] as const) {
   });
 }
 
-test("a follower that lost its last batches, and the step to this epoch, with the power is brought up again", async () => {
-  await using stores = openTestStores();
-  await endJobs(stores, 3);
-  stores.close();
-  const durable = `${stores.folder}/durable`;
-  cpSync(stores.path("ledger"), durable);
-  for (let i = 0; i < 3; i++) {
-    stores.open();
-    await endJobs(stores, 1);
-    stores.close();
-    cpSync(durable, stores.path("ledger"));
+/** Every state in which a loss of power may leave a follower: its log up to the end of some commit. */
+function logPrefixes(log: string): number[] {
+  const bytes = existsSync(log) ? readFileSync(log) : Buffer.alloc(0);
+  const ends = [0];
+  for (let at = 32; at + FRAME <= bytes.length; at += FRAME) {
+    const isCurrent = bytes.compare(bytes, 16, 24, at + 8, at + 16) === 0;
+    if (isCurrent && bytes.readUInt32BE(at + 4) !== 0) ends.push(at + FRAME);
   }
-  stores.open();
-  expect(stores.read("ledger", "SELECT count(*) AS n FROM jobs")).toEqual([{ n: 6 }]);
-});
+  return ends;
+}
+
+for (const store of ["ledger", "dlq"] as const) {
+  test(`whatever a ${store} lost of its log with the power, start after start, it is brought up again`, async () => {
+    await using stores = openTestStores();
+    let jobs = 0;
+    for (let start = 1; start <= 4; start++) {
+      await endJobs(stores, 2);
+      jobs += 2;
+      const lengths = logPrefixes(`${stores.path(store)}-wal`);
+      for (const length of [...lengths.slice(0, 6), ...lengths.slice(-6)]) {
+        const folder = makeFolder();
+        cpSync(stores.folder, folder, { recursive: true });
+        truncateSync(join(folder, `${store}.db-wal`), length);
+        rmSync(join(folder, `${store}.db-shm`), { force: true });
+        await using survivor = new TestStores(folder, stores.clock);
+        // And once more, with what this start wrote.
+        survivor.crash();
+        expect(survivor.read("ledger", "SELECT count(*) AS n FROM jobs")).toEqual([{ n: jobs }]);
+      }
+      // The power goes: of this life of the follower only the first half stays.
+      const half = lengths[Math.floor(lengths.length / 2)] ?? 0;
+      const folder = makeFolder();
+      cpSync(stores.folder, folder, { recursive: true });
+      stores.close();
+      rmSync(stores.folder, { recursive: true });
+      cpSync(folder, stores.folder, { recursive: true });
+      truncateSync(`${stores.path(store)}-wal`, half);
+      rmSync(`${stores.path(store)}-shm`, { force: true });
+      stores.open();
+    }
+  });
+}
