@@ -25,16 +25,16 @@ export interface HostPermits {
   /** For how many more milliseconds the host is left alone. */
   closedFor(host: string): number;
   acquire(host: string): void;
-  /** When the first of the hosts that are left alone may be tried again, by the monotonic clock. */
-  nextOpening(): number | undefined;
+  /** When the first of the hosts that are left alone may be tried again, if after `since`; by the monotonic clock. */
+  nextOpening(since: number): number | undefined;
 }
 
 /** What the broker needs to know of buckets. */
 export interface BucketGate {
   /** Tasks for a bucket that may start now: none while it cannot be written to, one to probe it. */
   room(bucket: string): number;
-  /** When the first closed bucket may be probed, by the monotonic clock. */
-  nextOpening(): number | undefined;
+  /** When the first closed bucket may be probed, if after `since`; by the monotonic clock. */
+  nextOpening(since: number): number | undefined;
 }
 
 export interface BrokerDeps {
@@ -123,9 +123,10 @@ export class Broker {
   #pump(): void {
     this.#woken = false;
     if (!this.#running) return;
+    const startedAt = this.#deps.clock.monotonic();
     this.#send();
     this.#refill();
-    this.#setAlarm();
+    this.#setAlarm(startedAt);
   }
 
   #send(): void {
@@ -232,14 +233,17 @@ export class Broker {
     for (const lane of lanes) this.#lanes.set(lane, this.#deps.clock.steady());
   }
 
-  /** Wakes the broker when the first lane is due or the first host may be tried again. */
-  #setAlarm(): void {
+  /**
+   * Wakes the broker when the first lane is due or the first host may be tried again. What has opened since the round
+   * began may have come too late for it; what was open before has had its chance.
+   */
+  #setAlarm(roundBegan: number): void {
     const { clock, hosts, buckets } = this.#deps;
     // Where nothing is to be claimed now, what makes room wakes the broker.
     const due = this.#isToRefill ? this.#lanes.nextDue() : undefined;
-    const waits = [hosts.nextOpening(), buckets.nextOpening()]
-      .map((opensAt) => (opensAt ?? 0) - clock.monotonic())
-      .filter((ms) => ms > 0); // what is open already has had its chance
+    const waits = [hosts.nextOpening(roundBegan), buckets.nextOpening(roundBegan)]
+      .filter((opensAt) => opensAt !== undefined && opensAt > roundBegan)
+      .map((opensAt) => (opensAt ?? 0) - clock.monotonic());
     const wait = Math.min(due === undefined ? ALARM_MAX_MS : due - clock.steady(), ...waits, ALARM_MAX_MS);
     const at = clock.monotonic() + Math.max(1, wait);
     if (this.#alarm !== undefined && this.#alarm.at <= at) return;

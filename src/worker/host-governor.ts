@@ -111,14 +111,13 @@ export class HostGovernor {
     this.#closed.add(host);
   }
 
-  /** When the first closed host may be tried again, by the monotonic clock. */
-  nextOpening(): number | undefined {
+  /** When the first closed host may be tried again, if that is after `since`; by the monotonic clock. */
+  nextOpening(since = this.#clock.monotonic()): number | undefined {
     let next: number | undefined;
-    const now = this.#clock.monotonic();
     for (const host of this.#closed) {
       const state = this.#hosts.get(host);
       const opensAt = state === undefined ? 0 : Math.max(state.closedUntil, state.breakerUntil);
-      if (opensAt > now) next = Math.min(next ?? opensAt, opensAt);
+      if (opensAt > since) next = Math.min(next ?? opensAt, opensAt);
       else {
         this.#closed.delete(host);
         if (state !== undefined) this.#forgetIfIdle(host, state);

@@ -37,12 +37,11 @@ export class StorageGate {
     return !bucket.probing && this.#clock.monotonic() >= bucket.closedUntil ? 1 : 0;
   }
 
-  /** When the next closed bucket may be probed, by the monotonic clock; nothing where each may be, or none is closed. */
-  nextOpening(): number | undefined {
-    const now = this.#clock.monotonic();
+  /** When the next closed bucket may be probed, if that is after `since`; by the monotonic clock. */
+  nextOpening(since = this.#clock.monotonic()): number | undefined {
     let next: number | undefined;
     for (const { closedUntil } of this.#closed.values()) {
-      if (closedUntil > now && (next === undefined || closedUntil < next)) next = closedUntil;
+      if (closedUntil > since && (next === undefined || closedUntil < next)) next = closedUntil;
     }
     return next;
   }

@@ -56,9 +56,9 @@ export class BrokerRig implements AsyncDisposable {
       limit: (host) => this.governor.limit(host),
       closedFor: (host) => this.governor.closedFor(host),
       acquire: (host) => this.governor.acquire(host),
-      nextOpening: () => {
+      nextOpening: (since) => {
         this.#pumps++;
-        return this.governor.nextOpening();
+        return this.governor.nextOpening(since);
       },
     };
     const onError = (error: unknown) => void this.errors.push(error);

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
 import { claimedJob, retryAt, settle } from "../sqlite/sample-jobs.ts";
+import type { FakeClock } from "../support/clock.ts";
 import { BrokerRig, OPEN_BUCKETS } from "./broker-rig.ts";
 
 const ids = (tasks: readonly ClaimedTask[]) => tasks.map(({ id }) => id);
@@ -188,6 +189,26 @@ describe("the broker wakes", () => {
     const before = rig.pumps();
     await rig.advance(60_000);
     expect(rig.pumps() - before).toBeLessThan(10);
+  });
+
+  test("soon where a bucket opens while a round is under way, too late for it", async () => {
+    let opensAt = 0;
+    let clock: FakeClock | undefined;
+    const buckets = {
+      room: () => {
+        if (clock === undefined || clock.monotonic() >= opensAt) return Number.POSITIVE_INFINITY;
+        clock.tick(2);
+        return 0;
+      },
+      nextOpening: (since: number) => (opensAt > since ? opensAt : undefined),
+    };
+    await using rig = new BrokerRig({ buckets });
+    clock = rig.stores.clock;
+    opensAt = clock.monotonic() + 1;
+    await rig.accept(1, ["a.test"]);
+    rig.broker.start();
+    await rig.advance(10);
+    expect((await rig.take()).length).toBe(1);
   });
 
   test("seldom while a bucket waits for a probe and there is no task for it", async () => {

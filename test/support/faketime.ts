@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -41,5 +41,7 @@ export function faketimeEnv(library: string, file: string): Readonly<{ [name: st
 
 /** Sets the clock by so many seconds, from the real time. */
 export function setClock(file: string, seconds: number): void {
-  writeFileSync(file, `${seconds < 0 ? "" : "+"}${seconds}\n`);
+  // At once: an empty file would be a time, too.
+  writeFileSync(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}\n`);
+  renameSync(`${file}.new`, file);
 }
