@@ -53,6 +53,7 @@ export const RESOURCE_EXAMPLE = {
   attempts: 1,
   http_status: 200,
   bytes: 48213,
+  integrity: "verified",
   sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
   etag: "d41d8cd98f00b204e9800998ecf8427e",
   content_type: "application/pdf",

@@ -82,6 +82,7 @@ function endedRow(result: ResultRecord): Row {
       attempts: result.attempts,
       http_status: result.httpStatus,
       bytes: result.bytes,
+      integrity: result.integrity,
       sha256: result.sha256,
       // The local storage has none.
       etag: result.etag === "" ? null : result.etag,
@@ -104,6 +105,7 @@ function liveRow({ state, attempts, history }: QueuedTask, task: NonNullable<Que
     attempts,
     http_status: latest?.httpStatus ?? null,
     bytes: null,
+    integrity: null,
     sha256: null,
     etag: null,
     content_type: null,

@@ -1,6 +1,6 @@
 import { type Static, type TProperties, type TSchema, Type } from "@sinclair/typebox";
 import { JOB_STATUSES } from "../jobs/job.ts";
-import { TASK_STATES } from "../jobs/task.ts";
+import { INTEGRITIES, TASK_STATES } from "../jobs/task.ts";
 import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
 import { HEALTH_COMPONENTS, HEALTH_STATUSES } from "../telemetry/health.ts";
 
@@ -104,6 +104,10 @@ export const ResourceSchema = closed(
     attempts: count("Attempts spent."),
     http_status: orNull(Type.Integer(), "Of the latest answer."),
     bytes: orNull(Type.Integer(), "Size of the object."),
+    integrity: orNull(
+      oneOf(INTEGRITIES, "How it is known to be whole."),
+      "unverified: nothing but the end of the connection said so; a checksum or size in the manifest would.",
+    ),
     sha256: orNull(Type.String(), "Hex."),
     etag: orNull(Type.String(), "As the storage gave it, without quotes."),
     content_type: orNull(Type.String(), "Of the object."),

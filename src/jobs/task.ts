@@ -73,11 +73,16 @@ export interface ClaimedTask {
   readonly waitingSince: { readonly class: "throttled" | "unavailable"; readonly at: number } | undefined;
 }
 
+export const INTEGRITIES = ["verified", "unverified"] as const;
+export type Integrity = (typeof INTEGRITIES)[number];
+
 /** What a completed task leaves behind. */
 export interface TaskResult {
   readonly finalUrl: string;
   readonly httpStatus: number;
   readonly bytes: number;
+  /** Unverified: nothing but the end of the connection said that this is all, neither the answer nor the manifest. */
+  readonly integrity: Integrity;
   readonly sha256: string;
   readonly etag: string;
   readonly contentType: string;

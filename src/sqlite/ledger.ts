@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { JobStatus, Priority } from "../jobs/job.ts";
-import type { Attempt } from "../jobs/task.ts";
+import type { Attempt, Integrity } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
 import { giveBackPages } from "./free-pages.ts";
 import { applyToLedger } from "./ledger/apply.ts";
@@ -42,6 +42,7 @@ export interface ResultRecord {
   readonly attempts: number;
   readonly httpStatus: number | null;
   readonly bytes: number | null;
+  readonly integrity: Integrity | null;
   /** Hex. */
   readonly sha256: string | null;
   readonly etag: string | null;
@@ -76,7 +77,7 @@ const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, priority
   completed_at AS completedAt`;
 
 const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url AS finalUrl, attempts,
-  http_status AS httpStatus, bytes, lower(hex(sha256)) AS sha256, etag, content_type AS contentType,
+  http_status AS httpStatus, bytes, integrity, lower(hex(sha256)) AS sha256, etag, content_type AS contentType,
   storage_url AS storageUrl, error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
   finished_at AS finishedAt, history`;
 

@@ -14,6 +14,7 @@ import { rateLimit } from "../worker/rate-limit.ts";
 import { compose, type Service } from "../worker/service.ts";
 import { type StorageGate, storageGate } from "../worker/storage-gate.ts";
 import { timeout } from "../worker/timeout.ts";
+import { ClosingHosts } from "../worker/until-close.ts";
 
 export interface DownloadServiceDeps {
   readonly config: Pick<Config, "download" | "queue" | "proxies">;
@@ -39,6 +40,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     connectTimeoutMs: config.download.connect_timeout_ms,
     idleTimeoutMs: config.download.idle_timeout_ms,
     headerBytesMax: HEADER_BYTES_MAX,
+    closingHosts: new ClosingHosts(),
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
     maxRedirects: config.download.max_redirects,
     maxBytes: config.download.max_bytes,

@@ -60,6 +60,7 @@ async function fetchAndStore(
     finalUrl: withoutUserinfo(url),
     httpStatus: response.status,
     bytes: stored.bytes,
+    integrity: stored.integrity,
     sha256: stored.sha256,
     etag: stored.etag,
     contentType: stored.contentType,

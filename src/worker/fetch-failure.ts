@@ -14,6 +14,7 @@ const CODES: Readonly<Record<string, NamedFailureCode>> = {
   ConnectionClosed: "DOWNLOAD_RESET",
   Malformed_HTTP_Response: "DOWNLOAD_PROTOCOL_ERROR",
   InvalidContentLength: "DOWNLOAD_PROTOCOL_ERROR",
+  HPE_HEADER_OVERFLOW: "DOWNLOAD_HEADERS_TOO_LARGE",
   TooManyHeaders: "DOWNLOAD_HEADERS_TOO_LARGE",
   ResponseHeadersTooLarge: "DOWNLOAD_HEADERS_TOO_LARGE",
 };

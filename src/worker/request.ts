@@ -4,6 +4,7 @@ import { Failure } from "../jobs/failure.ts";
 import { type Addresses, portOf } from "./addresses.ts";
 import { fetchFailure, isConnectFailure, isProxyFailure } from "./fetch-failure.ts";
 import type { ProxyEndpoint } from "./proxies.ts";
+import { type ClosingHosts, endsByClose, getUntilClose } from "./until-close.ts";
 
 export interface RequestDeps {
   readonly addresses: Addresses;
@@ -11,6 +12,7 @@ export interface RequestDeps {
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly headerBytesMax: number;
+  readonly closingHosts: ClosingHosts;
   readonly clock: Clock;
 }
 
@@ -79,16 +81,11 @@ async function send(
   const timer = deps.clock.after(limitMs, () => {
     silence.abort(new Failure("DOWNLOAD_TIMEOUT", `no answer within ${limitMs} ms`));
   });
-  const host = isIP(address) === 6 ? `[${address}]` : address;
+  const either = AbortSignal.any([signal, silence.signal]);
   try {
-    return await fetch(`${url.protocol}//${host}:${portOf(url)}${url.pathname}${url.search}`, {
-      headers: { ...headers, Host: url.host },
-      redirect: "manual",
-      decompress: false,
-      proxy: route === "straight" ? false : proxyOption(route),
-      signal: AbortSignal.any([signal, silence.signal]),
-      ...(url.protocol === "https:" && isName(url) && { tls: { serverName: url.hostname } }),
-    });
+    return route === "straight"
+      ? await sendStraight(url, address, headers, either, deps)
+      : await sendByFetch(url, address, headers, proxyOption(route), either);
   } catch (error) {
     if (silence.signal.aborted && !signal.aborted) throw silence.signal.reason;
     throw error;
@@ -97,12 +94,52 @@ async function send(
   }
 }
 
+/** By fetch, unless nothing but the end of the connection would tell where the body ends. */
+async function sendStraight(
+  url: URL,
+  address: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+  deps: RequestDeps,
+): Promise<Response> {
+  if (!deps.closingHosts.has(url.host)) {
+    const response = await sendByFetch(url, address, headers, false, signal);
+    if (!response.ok || !endsByClose(response.headers) || response.body === null) return response;
+    discardBody(response);
+    deps.closingHosts.add(url.host);
+  }
+  const serverName = serverNameOf(url);
+  const { headerBytesMax } = deps;
+  return getUntilClose({ url, address, port: portOf(url), headers, serverName, headerBytesMax, signal });
+}
+
+function sendByFetch(
+  url: URL,
+  address: string,
+  headers: Readonly<Record<string, string>>,
+  proxy: false | ReturnType<typeof proxyOption>,
+  signal: AbortSignal,
+): Promise<Response> {
+  const host = isIP(address) === 6 ? `[${address}]` : address;
+  const serverName = serverNameOf(url);
+  return fetch(`${url.protocol}//${host}:${portOf(url)}${url.pathname}${url.search}`, {
+    headers: { ...headers, Host: url.host },
+    redirect: "manual",
+    decompress: false,
+    proxy,
+    signal,
+    ...(serverName !== undefined && { tls: { serverName } }),
+  });
+}
+
 function proxyOption({ url, authorization }: ProxyEndpoint): { url: string; headers?: Record<string, string> } {
   return { url, ...(authorization !== undefined && { headers: { "Proxy-Authorization": authorization } }) };
 }
 
-function isName(url: URL): boolean {
-  return isIP(url.hostname.replace(/^\[|\]$/g, "")) === 0;
+/** The name that TLS verifies; nothing where there is no TLS, or an address in place of a name. */
+function serverNameOf(url: URL): string | undefined {
+  if (url.protocol !== "https:") return undefined;
+  return isIP(url.hostname.replace(/^\[|\]$/g, "")) === 0 ? url.hostname : undefined;
 }
 
 function checkHeaders(response: Response, bytesMax: number): Response {

@@ -2,11 +2,12 @@ import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
-import type { ClaimedTask, Task } from "../jobs/task.ts";
+import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
 import type { AttemptTrace } from "./request.ts";
+import { endsByClose } from "./until-close.ts";
 
 export interface TransferDeps {
   readonly store: ObjectStore;
@@ -20,6 +21,7 @@ export interface TransferDeps {
 }
 
 export interface Transferred extends StoredObject {
+  readonly integrity: Integrity;
   readonly sha256: string;
   readonly contentType: string;
 }
@@ -42,6 +44,7 @@ export async function transfer(
 ): Promise<Transferred> {
   const declared = declaredBytes(response);
   const contentType = storableType(response);
+  const integrity = integrityOf(response, claimed.task);
   const givenUp = new AbortController();
   const watch = new BodyWatch(deps.clock, deps, (failure) => givenUp.abort(failure));
   const body = new Body(response, declared, trace, AbortSignal.any([signal, givenUp.signal]), watch);
@@ -57,7 +60,7 @@ export async function transfer(
     if (body.ended) {
       checksum.update(start);
       const sha256 = verify(claimed.task, body.bytes, checksum);
-      return { ...(await deps.store.put(claimed.task, start, options)), sha256, contentType };
+      return { ...(await deps.store.put(claimed.task, start, options)), sha256, contentType, integrity };
     }
     upload = await deps.store.open(claimed.task, {
       ...options,
@@ -72,7 +75,7 @@ export async function transfer(
       watch.resume();
     }
     const sha256 = verify(claimed.task, body.bytes, checksum);
-    return { ...(await upload.commit()), sha256, contentType };
+    return { ...(await upload.commit()), sha256, contentType, integrity };
   } catch (error) {
     await upload?.abort();
     throw error;
@@ -129,6 +132,12 @@ function sniffHtml(start: Uint8Array, task: Task): void {
 function checkLength(bytes: number, task: Task, maxBytes: number): void {
   if (bytes > maxBytes) throw tooLarge(maxBytes);
   if (task.size !== undefined && bytes > task.size) throw wrongSize(`more than ${task.size}`, task.size);
+}
+
+/** Whether anything but the end of the connection says that the body is whole. */
+function integrityOf(response: Response, task: Task): Integrity {
+  const isTold = task.checksum !== undefined || task.size !== undefined;
+  return endsByClose(response.headers) && !isTold ? "unverified" : "verified";
 }
 
 function verify(task: Task, bytes: number, checksum: Checksum): string {

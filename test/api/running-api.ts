@@ -243,6 +243,7 @@ export function stored(claimed: ClaimedTask, now: number): Verdict {
       finalUrl: claimed.task.url,
       httpStatus: 200,
       bytes: 10,
+      integrity: "verified",
       sha256: "ab".repeat(32),
       etag: "e",
       contentType: "text/plain",

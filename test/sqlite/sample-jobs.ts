@@ -54,6 +54,7 @@ export const result: TaskResult = {
   finalUrl: "http://cdn.test/final",
   httpStatus: 200,
   bytes: 12_345,
+  integrity: "verified",
   sha256: "ab".repeat(32),
   etag: "e1",
   contentType: "image/png",

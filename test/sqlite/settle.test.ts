@@ -154,6 +154,7 @@ describe("a verdict", () => {
       httpStatus: 404,
       errorCode: "DOWNLOAD_HTTP_404",
       attempts: 2,
+      integrity: null,
       sha256: null,
     });
     expect(stores.read("queue", "SELECT 1 FROM tasks WHERE instr(payload, 'secret') > 0")).toEqual([]);

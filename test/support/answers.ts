@@ -39,6 +39,7 @@ export interface ResourceRow {
   readonly attempts: number;
   readonly http_status: number | null;
   readonly bytes: number | null;
+  readonly integrity: "verified" | "unverified" | null;
   readonly sha256: string | null;
   readonly content_type: string | null;
   readonly storage_key: string | null;

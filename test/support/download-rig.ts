@@ -9,6 +9,7 @@ import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.t
 import { type DownloadDeps, download } from "../../src/worker/download.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
 import type { Service } from "../../src/worker/service.ts";
+import { ClosingHosts } from "../../src/worker/until-close.ts";
 import { claimedTask } from "./claimed.ts";
 import { FakeClock } from "./clock.ts";
 import { eventually } from "./eventually.ts";
@@ -48,6 +49,7 @@ export class DownloadRig implements AsyncDisposable {
       connectTimeoutMs: 10_000,
       idleTimeoutMs: 30_000,
       headerBytesMax: 64 * 1024,
+      closingHosts: new ClosingHosts(),
       userAgent: "FetchBox/test",
       maxRedirects: 5,
       maxBytes: 2 ** 30,

@@ -107,6 +107,12 @@ export const MISBEHAVIOURS = {
     await sendZeros(exchange, Number(exchange.args[0]));
     exchange.end();
   },
+  /** `/reset-undeclared/N`: N zeros, and then a reset where the end of the connection should be. */
+  "reset-undeclared": async (exchange) => {
+    await exchange.send(`${OK}Connection: close\r\n\r\n`);
+    await sendZeros(exchange, Number(exchange.args[0]));
+    exchange.reset();
+  },
   /** `/declared/N`: says that N bytes come, and sends none. */
   declared: (exchange) => void exchange.send(`${OK}Content-Length: ${exchange.args[0]}\r\n\r\n`),
 

@@ -7,6 +7,7 @@ export const STORED: Outcome = {
     finalUrl: "http://origin.test/file",
     httpStatus: 200,
     bytes: 1,
+    integrity: "verified",
     sha256: "",
     etag: "",
     contentType: "x/y",

@@ -40,6 +40,8 @@ const FAULTS: readonly Row[] = [
   { path: "/cut-chunk", code: "DOWNLOAD_TRUNCATED", failureClass: "transient", status: 200 },
   { path: "/no-last-chunk", code: "DOWNLOAD_TRUNCATED", failureClass: "transient", status: 200 },
   { path: "/bad-chunk", code: "DOWNLOAD_PROTOCOL_ERROR", failureClass: "transient", status: 200 },
+  { path: "/reset-undeclared/18", code: "DOWNLOAD_TRUNCATED", failureClass: "transient", status: 200 },
+  { path: "/reset-undeclared/2000000", code: "DOWNLOAD_TRUNCATED", failureClass: "transient", status: 200 },
   { path: "/garbage", code: "DOWNLOAD_PROTOCOL_ERROR", failureClass: "transient" },
   { path: "/bad-length", code: "DOWNLOAD_PROTOCOL_ERROR", failureClass: "transient" },
   { path: "/two-lengths", code: "DOWNLOAD_PROTOCOL_ERROR", failureClass: "transient" },
@@ -256,6 +258,7 @@ describe("what was asked for", () => {
         finalUrl: rig.url(path),
         httpStatus: path === "/status/203" ? 203 : 200,
         bytes: body.length,
+        integrity: path === "/close-delimited" ? "unverified" : "verified",
         sha256: Bun.CryptoHasher.hash("sha256", body, "hex"),
         startedAt: rig.clock.now(),
       });
@@ -269,6 +272,26 @@ describe("what was asked for", () => {
     const { sha256 } = await rig.stored(`/large/${bytes}`);
     expect(digest(await rig.storage.readBack("r"))).toBe(`${bytes} ${sha256}`);
     expect(digest(largeBody(bytes))).toBe(`${bytes} ${sha256}`);
+  });
+
+  test("a body that ends with the connection is verified where the manifest says what it must be", async () => {
+    await using rig = await startRig();
+    expect(await rig.stored("/close-delimited", { size: BODY.length })).toMatchObject({ integrity: "verified" });
+    expect(await rig.stored("/close-delimited", { checksum: `sha256:${SHA256}` })).toMatchObject({
+      integrity: "verified",
+    });
+  });
+
+  test("a host that ends bodies with the connection is asked once for each, but for the first", async () => {
+    await using rig = await startRig();
+    for (let i = 0; i < 3; i++) await rig.stored("/close-delimited");
+    expect(rig.origin.requests.length).toBe(4);
+    const [first, second] = rig.origin.requests;
+    expect(second?.headers.filter(([name]) => name.toLowerCase() !== "connection").sort()).toEqual(
+      first?.headers.filter(([name]) => name.toLowerCase() !== "connection").sort(),
+    );
+    // What it answers otherwise is stored all the same.
+    expect(await rig.stored("/large/3000000")).toMatchObject({ bytes: 3_000_000, integrity: "verified" });
   });
 
   test("an empty body is an object of no bytes", async () => {

@@ -2,6 +2,7 @@
 import { systemClock } from "../../src/jobs/clock.ts";
 import { Failure } from "../../src/jobs/failure.ts";
 import { request } from "../../src/worker/request.ts";
+import { ClosingHosts } from "../../src/worker/until-close.ts";
 
 const [url = "", address = ""] = process.argv.slice(2);
 const trace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
@@ -11,6 +12,7 @@ try {
     connectTimeoutMs: 5000,
     idleTimeoutMs: 5000,
     headerBytesMax: 65_536,
+    closingHosts: new ClosingHosts(),
     clock: systemClock,
   });
   console.log(response.status, await response.text());

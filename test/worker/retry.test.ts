@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode, httpFailure } from "../../src/jobs/failure.ts";
-import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
+import type { Attempt, ClaimedTask, TaskResult } from "../../src/jobs/task.ts";
 import type { Outcome, Verdict } from "../../src/jobs/verdict.ts";
 import { backoff, decide, RETRY_AFTER_MAX_MS, type RetryPolicy } from "../../src/worker/retry.ts";
 import { claimedTask } from "../support/claimed.ts";
@@ -95,10 +95,11 @@ const UNAVAILABLE: readonly FailureCode[] = [
 
 describe("what ended without a failure", () => {
   test("a stored task is complete, with its result", () => {
-    const result = {
+    const result: TaskResult = {
       finalUrl: "http://a/",
       httpStatus: 200,
       bytes: 1,
+      integrity: "verified",
       sha256: "",
       etag: "",
       contentType: "x/y",

@@ -118,6 +118,7 @@ function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted
       number,
       number,
       number,
+      string,
       Uint8Array,
       string,
       string,
@@ -127,9 +128,9 @@ function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted
       Uint8Array | null,
     ]
   >(
-    `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, sha256,
-       etag, content_type, storage_url, started_at, finished_at, history)
-     VALUES (?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, integrity,
+       sha256, etag, content_type, storage_url, started_at, finished_at, history)
+     VALUES (?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
     result.task,
     job,
@@ -139,6 +140,7 @@ function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted
     result.attempts,
     result.httpStatus,
     result.bytes,
+    result.integrity,
     result.sha256,
     result.etag,
     result.contentType,

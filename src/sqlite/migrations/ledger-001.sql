@@ -45,6 +45,7 @@ CREATE TABLE results (
   http_status INTEGER,
   bytes INTEGER,
   sha256 BLOB,
+  integrity TEXT CHECK (integrity IN ('verified', 'unverified')),
   etag TEXT,
   content_type TEXT,
   storage_url TEXT,
