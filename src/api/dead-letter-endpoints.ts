@@ -1,6 +1,6 @@
-import type { Attempt } from "../jobs/task.ts";
 import type { DeadLetterFilter, DeadLetterRecord, DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import { publicUrl } from "../telemetry/url.ts";
+import { attemptRow } from "./attempt-row.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
@@ -86,7 +86,7 @@ function readDeadLetter(deadLetters: DeadLetters): Endpoint {
     },
     answer: ({ params }) => {
       const letter = letterOf(deadLetters, params);
-      const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptOf) };
+      const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptRow) };
       return json(body);
     },
   };
@@ -131,16 +131,5 @@ function rowOf(letter: DeadLetterRecord): DeadLetterRow {
     failure_message: letter.message,
     attempts: letter.attempts,
     failed_at: isoTime(letter.failedAt),
-  };
-}
-
-function attemptOf(attempt: Attempt): DeadLetterDetail["history"][number] {
-  return {
-    started_at: isoTime(attempt.startedAt),
-    duration_ms: attempt.durationMs,
-    code: attempt.code,
-    message: attempt.message,
-    http_status: attempt.httpStatus ?? null,
-    proxy: attempt.proxy === undefined ? null : publicUrl(attempt.proxy),
   };
 }

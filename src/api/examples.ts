@@ -59,6 +59,7 @@ export const RESOURCE_EXAMPLE = {
   content_type: "application/pdf",
   storage_key: `s3://fetchbox-artifacts/resources/default/${JOB_ID}/book.pdf`,
   error: null,
+  history: [],
   started_at: "2026-11-23T12:00:00.420Z",
   finished_at: "2026-11-23T12:00:01.100Z",
 };
@@ -104,7 +105,10 @@ export const HISTORY_EXAMPLE = {
   code: "DOWNLOAD_HTTP_404",
   message: "the origin answered 404",
   http_status: 404,
+  address: "192.0.2.7",
   proxy: null,
+  bytes: 0,
+  body_start: null,
 };
 
 export const HEALTH_EXAMPLE = {

@@ -4,6 +4,7 @@ import type { JobRecord, Ledger, ResultRecord } from "../sqlite/ledger.ts";
 import type { QueuedTask } from "../sqlite/queue/task-reads.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import { publicUrl } from "../telemetry/url.ts";
+import { attemptRow } from "./attempt-row.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 import { RESOURCE_EXAMPLE } from "./examples.ts";
@@ -89,6 +90,7 @@ function endedRow(result: ResultRecord): Row {
       content_type: result.contentType,
       storage_key: result.storageUrl,
       error: result.errorCode === null ? null : { code: result.errorCode, message: result.errorMessage ?? "" },
+      history: result.history.map(attemptRow),
       started_at: isoTimeOrNull(result.startedAt),
       finished_at: isoTime(result.finishedAt),
     },
@@ -111,6 +113,7 @@ function liveRow({ state, attempts, history }: QueuedTask, task: NonNullable<Que
     content_type: null,
     storage_key: null,
     error: latest === undefined ? null : { code: latest.code, message: latest.message },
+    history: history.map(attemptRow),
     started_at: latest === undefined ? null : isoTime(latest.startedAt),
     finished_at: null,
   };

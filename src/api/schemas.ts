@@ -28,6 +28,22 @@ function time(description: string) {
   return Type.String({ description: `${description} RFC 3339, UTC.`, examples: ["2026-11-23T12:00:00.000Z"] });
 }
 
+const AttemptSchema = closed(
+  {
+    started_at: time("When it began."),
+    duration_ms: count("How long it took."),
+    code: Type.String({ description: "Failure code." }),
+    message: Type.String(),
+    http_status: orNull(Type.Integer(), "Of the answer, where there was one."),
+    address: orNull(Type.String(), "What was connected to."),
+    proxy: orNull(Type.String(), "The proxy it went through."),
+    bytes: count("Bytes of the body that came."),
+    body_start: orNull(Type.String(), "How a body began that was not what it should be: at most 512 bytes, hex."),
+  },
+  "An attempt that failed.",
+);
+const history = Type.Array(AttemptSchema, { description: "Attempts that failed: the first and the latest 19." });
+
 const nextCursor = orNull(Type.String(), "`cursor` of the next page; null on the last one.");
 
 export const ErrorSchema = closed(
@@ -116,6 +132,7 @@ export const ResourceSchema = closed(
       closed({ code: Type.String(), message: Type.String() }, "A failure."),
       "The latest failure, unless the object is stored.",
     ),
+    history,
     started_at: orNull(Type.String(), "When the last attempt began. RFC 3339, UTC."),
     finished_at: orNull(Type.String(), "When it ended. RFC 3339, UTC."),
   },
@@ -174,20 +191,7 @@ export const DeadLetterListSchema = closed(
 export const DeadLetterDetailSchema = closed(
   {
     ...DEAD_LETTER,
-    history: Type.Array(
-      closed(
-        {
-          started_at: time("When it began."),
-          duration_ms: count("How long it took."),
-          code: Type.String({ description: "Failure code." }),
-          message: Type.String(),
-          http_status: orNull(Type.Integer(), "Of the answer, where there was one."),
-          proxy: orNull(Type.String(), "The proxy it went through."),
-        },
-        "One attempt.",
-      ),
-      { description: "The first attempt and the latest 19." },
-    ),
+    history,
   },
   "A dead letter with its attempts.",
 );
@@ -216,6 +220,7 @@ export const HealthSchema = closed(
 export const AliveSchema = closed({ status: Type.Literal("alive") }, "The process runs.");
 export const ReadySchema = closed({ status: Type.Literal("ready") }, "The service takes jobs.");
 
+export type AttemptRow = Static<typeof AttemptSchema>;
 export type JobSnapshot = Static<typeof JobSchema>;
 export type ResourceRow = Static<typeof ResourceSchema>;
 export type LogPage = Static<typeof LogPageSchema>;

@@ -48,18 +48,46 @@ export class Failure extends Error {
   /** How long the host asked us to stay away, in milliseconds. */
   readonly retryAfterMs: number | undefined;
   readonly httpStatus: number | undefined;
+  /** Of a body that was not what it should be, how it began: hex. */
+  readonly bodyStart: string | undefined;
 
   constructor(
     code: FailureCode,
     message: string,
-    more: { retryAfterMs?: number | undefined; httpStatus?: number; cause?: unknown } = {},
+    more: {
+      retryAfterMs?: number | undefined;
+      httpStatus?: number | undefined;
+      bodyStart?: string;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
     this.retryAfterMs = more.retryAfterMs;
     this.httpStatus = more.httpStatus;
+    this.bodyStart = more.bodyStart;
     this.class = classOf(code, more.retryAfterMs !== undefined);
   }
+}
+
+/** Bytes of a body that are kept to see what it was: never the whole. */
+const EVIDENCE_BYTES = 512;
+const ABOUT_THE_BODY: readonly FailureCode[] = [
+  "DOWNLOAD_CHECKSUM_MISMATCH",
+  "DOWNLOAD_SIZE_MISMATCH",
+  "DOWNLOAD_CONTENT_TYPE_MISMATCH",
+];
+
+/** Whether it helps to see how the body began. */
+export function isAboutTheBody({ code }: Failure): boolean {
+  return ABOUT_THE_BODY.includes(code);
+}
+
+/** The same failure, with how the body began. */
+export function withBodyStart(failure: Failure, start: Uint8Array): Failure {
+  const { code, message, retryAfterMs, httpStatus, cause } = failure;
+  const bodyStart = Buffer.from(start.subarray(0, EVIDENCE_BYTES)).toString("hex");
+  return new Failure(code, message, { retryAfterMs, httpStatus, bodyStart, cause });
 }
 
 /** The class of a code. A 503 is the host's wish to be left alone only if it says for how long. */

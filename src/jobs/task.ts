@@ -50,6 +50,8 @@ export interface Attempt {
   readonly address?: string;
   readonly proxy?: string;
   readonly bytes: number;
+  /** How a body began that was not what it should be: at most 512 bytes, hex. */
+  readonly bodyStart?: string;
 }
 
 /** At most so many attempts are kept with a task: the first one and the latest. */

@@ -66,6 +66,7 @@ export function attemptMessage(attempt: Attempt): MessageInitShape<typeof Attemp
     address: attempt.address ?? "",
     proxy: attempt.proxy ?? "",
     bytes: attempt.bytes,
+    bodyStart: Buffer.from(attempt.bodyStart ?? "", "hex"),
   };
 }
 
@@ -95,5 +96,6 @@ export function attemptOf(message: StoredAttempt): Attempt {
     ...(message.address !== "" && { address: message.address }),
     ...(message.proxy !== "" && { proxy: message.proxy }),
     bytes: message.bytes,
+    ...(message.bodyStart.length > 0 && { bodyStart: Buffer.from(message.bodyStart).toString("hex") }),
   };
 }

@@ -126,6 +126,7 @@ function attemptOf(failure: Failure, trace: AttemptTrace, startedAt: number, dur
     code: failure.code,
     message: failure.message,
     bytes: trace.bytes,
+    ...(failure.bodyStart !== undefined && { bodyStart: failure.bodyStart }),
     ...(trace.httpStatus !== 0 && { httpStatus: trace.httpStatus }),
     ...(trace.address !== "" && { address: trace.address }),
     ...(trace.proxy !== "" && { proxy: trace.proxy }),

@@ -1,5 +1,5 @@
 import type { Clock } from "../jobs/clock.ts";
-import { Failure } from "../jobs/failure.ts";
+import { Failure, isAboutTheBody, withBodyStart } from "../jobs/failure.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
 import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
@@ -50,9 +50,10 @@ export async function transfer(
   const body = new Body(response, declared, trace, AbortSignal.any([signal, givenUp.signal]), watch);
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
+  let start: Uint8Array | undefined;
   try {
     checkHead(response, claimed.task, declared, deps.maxBytes);
-    const start = await body.upTo(BUFFERED_BYTES_MAX);
+    start = await body.upTo(BUFFERED_BYTES_MAX);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage is no silence of the host
@@ -78,11 +79,18 @@ export async function transfer(
     return { ...(await upload.commit()), sha256, contentType, integrity };
   } catch (error) {
     await upload?.abort();
-    throw error;
+    throw await withEvidence(error, start, body);
   } finally {
     watch.stop();
     body.close();
   }
+}
+
+/** What did not fit is easier to understand by how it began: a login page, an error message, another file. */
+async function withEvidence(error: unknown, start: Uint8Array | undefined, body: Body): Promise<unknown> {
+  if (!(error instanceof Failure) || !isAboutTheBody(error)) return error;
+  const seen = start ?? (await body.next().catch(() => undefined));
+  return seen === undefined ? error : withBodyStart(error, seen);
 }
 
 /** A queue that cannot be written to is our side's trouble, and no failure of the task. */

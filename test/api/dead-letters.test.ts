@@ -71,7 +71,7 @@ test("a dead letter tells its cause and every attempt, with time, duration and p
   await api.settle(claimed, tryAgain(api.now));
   api.now += 1000;
   await fail(api, 404);
-  const attempt = { duration_ms: 12, proxy: "http://proxy:8080/" };
+  const attempt = { duration_ms: 12, proxy: "http://proxy:8080/", address: null, bytes: 0, body_start: null };
   expect(await api.get("DeadLetterDetail", `/operators/dlq/${claimed.id}`)).toEqual({
     task_id: claimed.id,
     job_id: id,

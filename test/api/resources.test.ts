@@ -72,6 +72,7 @@ test("a stored resource tells what was stored, a failed one why", async () => {
     content_type: "text/plain",
     storage_key: "s3://bucket/r0",
     error: null,
+    history: [],
     started_at: "2026-11-23T12:00:00.000Z",
     finished_at: "2026-11-23T12:00:00.000Z",
   });
@@ -94,6 +95,7 @@ test("a resource that waits for its retry tells what went wrong last", async () 
     attempts: 1,
     http_status: 502,
     error: { code: "DOWNLOAD_HTTP_502" },
+    history: [{ code: "DOWNLOAD_HTTP_502", http_status: 502, body_start: null }],
     finished_at: null,
   });
   expect(rows[4]).toMatchObject({ attempts: 0, http_status: null, error: null, started_at: null });

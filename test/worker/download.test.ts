@@ -71,7 +71,7 @@ const FAULTS: readonly Row[] = [
     status: 200,
     bytes: 3e6,
   },
-  { path: "/ok", task: { size: 17 }, code: "DOWNLOAD_SIZE_MISMATCH", failureClass: "mismatch", status: 200, bytes: 0 },
+  { path: "/ok", task: { size: 17 }, code: "DOWNLOAD_SIZE_MISMATCH", failureClass: "mismatch", status: 200, bytes: 18 },
   {
     path: "/chunked",
     task: { size: 19 },
@@ -165,6 +165,9 @@ describe("an answer that is not what was asked for", () => {
       expect(attempt.startedAt).toBe(rig.clock.now());
       expect(attempt.httpStatus).toBe(status);
       if (bytes !== undefined) expect(attempt.bytes).toBe(bytes);
+      // What was not what it should be can be looked at, and nothing else.
+      if (code.endsWith("_MISMATCH")) expect(attempt.bodyStart).toMatch(/^(?:[0-9a-f]{2}){1,512}$/);
+      else expect(attempt.bodyStart).toBeUndefined();
       expect(attempt.proxy).toBeUndefined();
       expect(await rig.files()).toEqual(before);
       expect(await rig.text()).toBe(BODY);

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file fetchbox/v1/task.proto.
  */
 export const file_fetchbox_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("ChZmZXRjaGJveC92MS90YXNrLnByb3RvEgtmZXRjaGJveC52MSLrAgoEVGFzaxITCgtyZXNvdXJjZV9pZBgBIAEoCRILCgN1cmwYAiABKAkSLwoHaGVhZGVycxgDIAMoCzIeLmZldGNoYm94LnYxLlRhc2suSGVhZGVyc0VudHJ5EikKBHRhZ3MYBCADKAsyGy5mZXRjaGJveC52MS5UYXNrLlRhZ3NFbnRyeRIOCgZidWNrZXQYBSABKAkSCwoDa2V5GAYgASgJEhAKCGNoZWNrc3VtGAcgASgJEhEKBHNpemUYCCABKAFIAIgBARIUCgxjb250ZW50X3R5cGUYCSABKAkSEwoLcmVqZWN0X2h0bWwYCiABKAgSEgoKcHJveHlfcG9vbBgLIAEoCRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIHCgVfc2l6ZSKVAQoHQXR0ZW1wdBISCgpzdGFydGVkX2F0GAEgASgBEhMKC2R1cmF0aW9uX21zGAIgASgBEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRITCgtodHRwX3N0YXR1cxgFIAEoDRIPCgdhZGRyZXNzGAYgASgJEg0KBXByb3h5GAcgASgJEg0KBWJ5dGVzGAggASgBIjgKDkF0dGVtcHRIaXN0b3J5EiYKCGF0dGVtcHRzGAEgAygLMhQuZmV0Y2hib3gudjEuQXR0ZW1wdGIGcHJvdG8z");
+  fileDesc("ChZmZXRjaGJveC92MS90YXNrLnByb3RvEgtmZXRjaGJveC52MSLrAgoEVGFzaxITCgtyZXNvdXJjZV9pZBgBIAEoCRILCgN1cmwYAiABKAkSLwoHaGVhZGVycxgDIAMoCzIeLmZldGNoYm94LnYxLlRhc2suSGVhZGVyc0VudHJ5EikKBHRhZ3MYBCADKAsyGy5mZXRjaGJveC52MS5UYXNrLlRhZ3NFbnRyeRIOCgZidWNrZXQYBSABKAkSCwoDa2V5GAYgASgJEhAKCGNoZWNrc3VtGAcgASgJEhEKBHNpemUYCCABKAFIAIgBARIUCgxjb250ZW50X3R5cGUYCSABKAkSEwoLcmVqZWN0X2h0bWwYCiABKAgSEgoKcHJveHlfcG9vbBgLIAEoCRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIHCgVfc2l6ZSKpAQoHQXR0ZW1wdBISCgpzdGFydGVkX2F0GAEgASgBEhMKC2R1cmF0aW9uX21zGAIgASgBEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRITCgtodHRwX3N0YXR1cxgFIAEoDRIPCgdhZGRyZXNzGAYgASgJEg0KBXByb3h5GAcgASgJEg0KBWJ5dGVzGAggASgBEhIKCmJvZHlfc3RhcnQYCSABKAwiOAoOQXR0ZW1wdEhpc3RvcnkSJgoIYXR0ZW1wdHMYASADKAsyFC5mZXRjaGJveC52MS5BdHRlbXB0YgZwcm90bzM");
 
 /**
  * One resource of a job, as it lies in queue.db and, if it fails for good, in its dead letter.
@@ -140,6 +140,13 @@ export type Attempt = Message<"fetchbox.v1.Attempt"> & {
    * @generated from field: double bytes = 8;
    */
   bytes: number;
+
+  /**
+   * How a body began that was not what it should be: at most 512 bytes.
+   *
+   * @generated from field: bytes body_start = 9;
+   */
+  bodyStart: Uint8Array;
 };
 
 /**
