@@ -11,8 +11,8 @@ interface Reader {
 
 /** An answer's body, read chunk by chunk, with its silence watched and its end checked. */
 export class Body {
-  readonly #reader: Reader | undefined;
-  readonly #declared: number | undefined;
+  #reader: Reader | undefined;
+  #declared: number | undefined;
   readonly #trace: AttemptTrace;
   readonly #signal: AbortSignal;
   readonly #watch: BodyWatch;
@@ -41,8 +41,20 @@ export class Body {
     return this.#bytes;
   }
 
+  /** Bytes of the whole, where the answer says so. */
+  get declared(): number | undefined {
+    return this.#declared;
+  }
+
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Goes on with the rest, which comes by another connection; `total` is the size of the whole. */
+  continueWith(rest: Response, total: number): void {
+    this.#cancel();
+    this.#reader = rest.body?.getReader();
+    this.#declared = total;
   }
 
   /** The next chunk; nothing at the end. @throws Failure, or the signal's reason */

@@ -46,16 +46,26 @@ async function fetchAndStore(
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
-  const { response, url } = await follow(new URL(task.url), headersOf(claimed, deps.userAgent), signal, {
-    maxRedirects: deps.maxRedirects,
-    get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
-  });
+  const ask = (more: Readonly<Record<string, string>>) =>
+    follow(new URL(task.url), { ...headersOf(claimed, deps.userAgent), ...more }, signal, {
+      maxRedirects: deps.maxRedirects,
+      get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
+    });
+  const { response, url } = await ask({});
   if (response.status !== 200 && response.status !== 203) {
     discardBody(response);
     throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after"), deps.clock.now()));
   }
   deps.active.expect(claimed, Number(response.headers.get("content-length") ?? task.size ?? 0));
-  const stored = await transfer(response, claimed, trace, signal, deps);
+  // From the original URL: what it redirected to may have expired.
+  const reopen = async (headers: Readonly<Record<string, string>>) => {
+    try {
+      return (await ask(headers)).response;
+    } finally {
+      trace.httpStatus = response.status; // the attempt's, whatever became of the rest
+    }
+  };
+  const stored = await transfer(response, claimed, trace, signal, deps, reopen);
   return {
     finalUrl: withoutUserinfo(url),
     httpStatus: response.status,

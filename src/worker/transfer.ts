@@ -6,7 +6,8 @@ import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
-import type { AttemptTrace } from "./request.ts";
+import { type AttemptTrace, discardBody } from "./request.ts";
+import { isCut, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, restOf, strongValidator } from "./resume.ts";
 import { endsByClose } from "./until-close.ts";
 
 export interface TransferDeps {
@@ -41,6 +42,7 @@ export async function transfer(
   trace: AttemptTrace,
   signal: AbortSignal,
   deps: TransferDeps,
+  reopen: Reopen,
 ): Promise<Transferred> {
   const declared = declaredBytes(response);
   const contentType = storableType(response);
@@ -68,7 +70,8 @@ export async function transfer(
       ...(declared !== undefined && { size: declared }),
       onOpen: (open) => record(open, claimed, deps),
     });
-    for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await body.next()) {
+    const next = resuming(body, response.headers, watch, reopen, signal);
+    for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {
       checkLength(body.bytes, claimed.task, deps.maxBytes);
       checksum.update(chunk);
       watch.pause();
@@ -84,6 +87,41 @@ export async function transfer(
     watch.stop();
     body.close();
   }
+}
+
+/**
+ * Reads on, by another connection where one is cut, as long as each brings something: into the same upload and the same
+ * digest. What cannot go on is the failure that it was.
+ */
+function resuming(
+  body: Body,
+  headers: Headers,
+  watch: BodyWatch,
+  reopen: Reopen,
+  signal: AbortSignal,
+): () => Promise<Uint8Array | undefined> {
+  const validator = strongValidator(headers);
+  let begunAt = 0;
+  return async function next(): Promise<Uint8Array | undefined> {
+    try {
+      return await body.next();
+    } catch (error) {
+      if (validator === undefined || !isCut(error) || body.bytes - begunAt < PROGRESS_BYTES_MIN) throw error;
+      begunAt = body.bytes;
+      const point = { validator, offset: body.bytes, total: body.declared };
+      watch.pause();
+      const rest = await reopen(rangeHeaders(point)).catch(() => undefined);
+      signal.throwIfAborted();
+      const total = rest === undefined ? undefined : restOf(rest, point);
+      if (rest === undefined || total === undefined) {
+        if (rest !== undefined) discardBody(rest);
+        throw error;
+      }
+      body.continueWith(rest, total);
+      watch.resume();
+      return next();
+    }
+  };
 }
 
 /** What did not fit is easier to understand by how it began: a login page, an error message, another file. */

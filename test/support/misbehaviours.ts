@@ -113,6 +113,26 @@ export const MISBEHAVIOURS = {
     await sendZeros(exchange, Number(exchange.args[0]));
     exchange.reset();
   },
+  /**
+   * `/resumable/KIND/N/M`: N bytes, of which each connection brings M; KIND says what of it is not as it should be:
+   * `good`, `dated` (no tag, but a date), `weak` (a weak tag), `changed` (another version each time), `unranged`
+   * (ranges are not known), `wrong` (another range than asked for), `slow` (a range brings hardly anything).
+   */
+  resumable: async (exchange) => {
+    const [kind = "", ...numbers] = exchange.args;
+    const [bytes = 0, per = 0] = numbers.map(Number);
+    const body = largeBody(bytes);
+    const range = /^bytes=(\d+)-$/.exec(exchange.header("range") ?? "")?.[1];
+    const isWhole = range === undefined || kind === "changed" || kind === "unranged";
+    const from = isWhole ? 0 : Number(range) + (kind === "wrong" ? 1 : 0);
+    const tag = { weak: 'ETag: W/"v1"', changed: `ETag: "${from}${Math.random()}"`, dated: "" }[kind] ?? 'ETag: "v1"';
+    const dates = "Date: Tue, 24 Nov 2026 12:00:00 GMT\r\nLast-Modified: Tue, 24 Nov 2026 11:00:00 GMT\r\n";
+    const head = isWhole ? OK : `HTTP/1.1 206 Part\r\nContent-Range: bytes ${from}-${bytes - 1}/${bytes}\r\n`;
+    const fields = `${tag === "" ? dates : `${tag}\r\n`}Content-Length: ${bytes - from}\r\n`;
+    await exchange.send(`${head}${fields}\r\n`);
+    await exchange.send(body.subarray(from, from + (kind === "slow" && !isWhole ? 60 * 1024 : per)));
+    exchange.end();
+  },
   /** `/declared/N`: says that N bytes come, and sends none. */
   declared: (exchange) => void exchange.send(`${OK}Content-Length: ${exchange.args[0]}\r\n\r\n`),
 
