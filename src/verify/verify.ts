@@ -1,4 +1,5 @@
 import type { Clock } from "../jobs/clock.ts";
+import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
 import { ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
@@ -33,33 +34,46 @@ export interface Verified {
 }
 
 /**
- * Checks the three stores against each other and against the storage. Only reads, and a running service goes on.
- * @throws StoreError if a store cannot be read; Failure if the storage cannot
+ * Checks the three stores against each other and against the storage. Only reads, and a running service goes on. A
+ * storage that cannot be read is a breach, too: nothing is known of it then.
+ * @throws StoreError if a store cannot be read
  */
 export async function verify(options: VerifyOptions): Promise<Verified> {
-  const { paths, signal, clock, expectedBuckets } = { ...options, expectedBuckets: new Set(options.buckets) };
   const findings = new Findings();
   using expected = new ExpectedObjects();
   let installation: string;
   {
-    using snapshot = await openSnapshot(paths, clock);
+    using snapshot = await openSnapshot(options.paths, options.clock);
     installation = snapshot.installation;
     checkStores(snapshot, options, findings);
     gatherExpected(snapshot, options, expected, findings);
   }
+  try {
+    const strays = await checkStorage(options, options.connect(installation), expected, findings);
+    return { findings, strays };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    findings.breach("the storage can be read", `${error.message} (${error.code})`);
+    return { findings, strays: [] };
+  }
+}
+
+/** @throws Failure */
+async function checkStorage(
+  { paths, deep, signal, isRunning, ...options }: VerifyOptions,
+  store: ObjectStore,
+  expected: ExpectedObjects,
+  findings: Findings,
+): Promise<OpenUpload[]> {
   using books = new LiveBooks(paths);
-  for (const bucket of expected.buckets()) expectedBuckets.add(bucket);
-  const buckets = [...expectedBuckets];
-  const { deep } = options;
-  const store = options.connect(installation);
+  const buckets = [...new Set([...options.buckets, ...expected.buckets()])];
   const before = await listUploads(buckets, { store, signal });
   await checkObjects(buckets, { store, expected, books, findings, deep, signal });
   const { unknown } = findings.counts;
-  if (unknown > 0)
+  if (unknown > 0) {
     findings.notes.push(`${unknown} objects are of jobs that are not known here: pruned, or another installation's`);
-  const isRunning = options.isRunning();
-  const strays = await checkUploads(buckets, before, { store, books, findings, isRunning, signal });
-  return { findings, strays };
+  }
+  return checkUploads(buckets, before, { store, books, findings, isRunning: isRunning(), signal });
 }
 
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {

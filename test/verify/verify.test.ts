@@ -211,6 +211,21 @@ describe("a breach is found and named", () => {
     expect([found.code, found.stderr]).toEqual([3, expect.stringContaining(`${store}: is missing`)]);
   });
 
+  test("a storage that cannot be read, beside what the stores say", async () => {
+    const env = {
+      ...service.env,
+      FETCHBOX__STORAGE__BACKEND: "s3",
+      FETCHBOX__STORAGE__ENDPOINT: "http://127.0.0.1:9",
+      S3_ACCESS_KEY_ID: "key",
+      S3_SECRET_ACCESS_KEY: "SECRET",
+    };
+    const found = await runBinary(["verify"], { cwd: service.folder, env });
+    expect(found.code).toBe(1);
+    expect(found.stdout).toContain("breach: the storage can be read: S3 at 127.0.0.1:9 gave no answer");
+    expect(found.stdout).toContain("1 jobs, 12 tasks, 2 dead letters");
+    expect(found.stdout + found.stderr).not.toContain("SECRET");
+  });
+
   test("--json has the same in one line", async () => {
     const found = await changed(() => rmSync(resource("r1")), "--json");
     expect(found.code).toBe(1);
