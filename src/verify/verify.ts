@@ -73,7 +73,8 @@ async function checkStorage(
   if (unknown > 0) {
     findings.notes.push(`${unknown} objects are of jobs that are not known here: pruned, or another installation's`);
   }
-  return checkUploads(buckets, before, { store, books, findings, isRunning: isRunning(), signal });
+  // Awaited: the books are open until it is done.
+  return await checkUploads(buckets, before, { store, books, findings, isRunning: isRunning(), signal });
 }
 
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {
