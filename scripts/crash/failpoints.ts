@@ -3,7 +3,7 @@ import type { Service } from "../../test/support/service.ts";
 import type { Checked } from "./check.ts";
 import { type Harness, pause } from "./harness.ts";
 
-const REACH_MS = 30_000;
+const REACH_MS = 60_000;
 /** What happens so often that it need not be the first time. */
 const COMMON = /job(Accepted|Started|Finished)|task(Completed|Postponed|Failed)|applied/;
 

@@ -69,7 +69,7 @@ export class Load {
     }
     submission.jobId = jobId;
     // At once: it has hardly begun.
-    if (this.#random(8) === 0) await this.#cancel(submission);
+    if (this.#random(3) === 0) await this.#cancel(submission);
   }
 
   async #cancelSome(): Promise<void> {
