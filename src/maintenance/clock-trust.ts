@@ -16,11 +16,14 @@ export class ClockTrust {
   /** By how much the clock leapt last, in milliseconds. */
   #leapMs = 0;
 
-  /** `lastSeen`: until when the last process was there, milliseconds since the epoch; 0 if there was none. */
-  constructor(clock: Clock, lastSeen: number) {
+  /**
+   * `trustedAt`: when the clock was last found to go right, by this process's forebears, milliseconds since the epoch; 0 if
+   * it never was. Not when one was last there: it may have lived under a wrong clock.
+   */
+  constructor(clock: Clock, trustedAt: number) {
     this.#clock = clock;
     this.#offset = clock.now() - clock.steady();
-    if (lastSeen > 0) this.#note(clock.now() - lastSeen);
+    if (trustedAt > 0) this.#note(clock.now() - trustedAt);
   }
 
   get leapMs(): number {

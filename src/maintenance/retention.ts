@@ -29,6 +29,8 @@ export interface RetentionDeps {
 const ROWS = 400;
 const LETTERS = 100;
 const PAGES = 100;
+/** So often it is noted that the clock goes right. */
+const NOTE_TRUST_MS = 600_000;
 /** Between two steps, so that everybody else has at least as much time. */
 const PAUSE_MS = 10;
 
@@ -38,6 +40,7 @@ const PAUSE_MS = 10;
  */
 export class Retention {
   readonly #deps: RetentionDeps;
+  #trustNotedAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: RetentionDeps) {
     this.#deps = deps;
@@ -51,6 +54,15 @@ export class Retention {
     await this.#pruneQueue(now, signal);
     await this.#pruneLedger(now, signal);
     await this.#giveBackSpace(signal);
+    await this.#noteTrust();
+  }
+
+  /** For the next process, which can compare its clock with no other. */
+  async #noteTrust(): Promise<void> {
+    const { clock, stores, trust } = this.#deps;
+    if (!trust.isTrusted || clock.monotonic() - this.#trustNotedAt < NOTE_TRUST_MS) return;
+    await stores.queue.noteTrustedClock(clock.now());
+    this.#trustNotedAt = clock.monotonic();
   }
 
   async #pruneLetters(now: number, signal: AbortSignal): Promise<void> {
@@ -95,9 +107,10 @@ export class Retention {
   async #pruneLedger(now: number, signal: AbortSignal): Promise<void> {
     const { limits, stores, onPruned } = this.#deps;
     const { ledger, queue } = stores;
-    for (let rows = 1; rows > 0; ) {
-      rows = ledger.pruneLogs(now - limits.logsMs, ROWS);
-      onPruned("log_rows", rows);
+    for (let more = true; more; ) {
+      const pruned = ledger.pruneLogs(now - limits.logsMs, ROWS);
+      onPruned("log_rows", pruned.rows);
+      ({ more } = pruned);
       await this.#pause(signal);
     }
     const before = now - limits.ledgerJobsMs;

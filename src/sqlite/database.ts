@@ -42,7 +42,6 @@ export function openDatabase({ path, migrations, synchronous }: DatabaseOptions)
     chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");
     db.run(`PRAGMA synchronous = ${synchronous}`);
-    db.run("PRAGMA foreign_keys = ON");
     db.run("PRAGMA temp_store = MEMORY");
     db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     if (version < migrations.length) migrate(db, migrations, version);

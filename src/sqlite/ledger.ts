@@ -147,8 +147,8 @@ export class Ledger {
     return row === null ? undefined : resultOf(row);
   }
 
-  /** Takes log rows of one job that ended before `before`, at most `limit`; 0 once there are none. */
-  pruneLogs(before: number, limit: number): number {
+  /** Takes log rows of jobs that ended before `before`, about `limit`. */
+  pruneLogs(before: number, limit: number): { rows: number; more: boolean } {
     return pruneLogs(this.#db, before, limit);
   }
 

@@ -7,6 +7,7 @@ import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import { giveBackPages } from "./free-pages.ts";
 import { type Changes, GroupCommit } from "./group-commit.ts";
+import { readMeta, writeMeta } from "./meta.ts";
 import type { Outbox } from "./outbox.ts";
 import {
   type Acceptance,
@@ -21,7 +22,7 @@ import { cancelWaiting, readWaiting, requestCancel, type WaitingTask } from "./q
 import { claimTasks, type LaneRequest, markStarted } from "./queue/claim.ts";
 import { type JobCache, type QueueContext, readLanes, readLanesOfJob } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
-import { LastSeen, readLastSeen, rebaseWaits } from "./queue/last-seen.ts";
+import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
   blameFor,
@@ -60,8 +61,6 @@ const RECOVER_BATCH = 500;
 export class TaskQueue {
   readonly #context: QueueContext;
   readonly #lastSeen = new LastSeen();
-  /** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
-  readonly lastSeen: number;
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
@@ -89,7 +88,6 @@ export class TaskQueue {
       if (lane.waiting > 0) this.#onStray(lane.job.seq);
     };
     this.#context = context;
-    this.lastSeen = readLastSeen(db);
   }
 
   /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
@@ -273,6 +271,15 @@ export class TaskQueue {
   /** Forgets idempotency keys from before `before`, but none of a job at work. How many it were. */
   pruneKeys(before: number, limit: number): Promise<number> {
     return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
+  }
+
+  /** When the wall clock was last found to go right, milliseconds since the epoch; 0 if it never was. */
+  clockTrustedAt(): number {
+    return Number(readMeta(this.#context.db, "clock_trusted"));
+  }
+
+  noteTrustedClock(now: number): Promise<void> {
+    return this.#context.commit.run(() => writeMeta(this.#context.db, "clock_trusted", String(now)));
   }
 
   hasJob(seq: number): boolean {

@@ -14,7 +14,7 @@ export function retentionChore(
   config: Pick<Config, "queue" | "ledger" | "dlq">,
   { stores, clock, log, metrics }: Foundation,
 ): Chore {
-  const trust = new ClockTrust(clock, stores.queue.lastSeen);
+  const trust = new ClockTrust(clock, stores.queue.clockTrustedAt());
   const pruned = new Map<Pruned, number>();
   const retention = new Retention({
     stores,

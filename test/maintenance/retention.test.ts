@@ -23,6 +23,8 @@ class Rig {
   readonly stores: TestStores;
   readonly pruned = new Map<Pruned, number>();
   overSize = 0;
+  /** Pauses of retention, more or less. */
+  steps = 0;
   readonly #limits: RetentionLimits;
 
   constructor(stores: TestStores, limits: Partial<RetentionLimits> = {}) {
@@ -30,12 +32,12 @@ class Rig {
     this.#limits = { ...LIMITS, ...limits };
   }
 
-  async run(): Promise<void> {
+  async run(trustedAt = 0): Promise<void> {
     const { stores, clock } = this.stores;
     const retention = new Retention({
       stores,
       limits: this.#limits,
-      trust: new ClockTrust(clock, 0),
+      trust: new ClockTrust(clock, trustedAt),
       clock,
       onPruned: (what, count) => this.pruned.set(what, (this.pruned.get(what) ?? 0) + count),
       onOverSize: () => this.overSize++,
@@ -44,7 +46,7 @@ class Rig {
     const round = retention.run(never).finally(() => {
       done = true;
     });
-    while (!done) {
+    for (; !done; this.steps++) {
       this.stores.queue.flush();
       await this.stores.clock.advance(10);
     }
@@ -287,4 +289,44 @@ test("nothing is pruned while the clock is not trusted", async () => {
   clock.jump(365 * DAY);
   await retention.run(never);
   expect([jobsIn(stores, "queue"), jobsIn(stores, "ledger")]).toEqual([[job], [job]]);
+});
+
+test("a process that begins under a wrong clock does not believe in it because an earlier one lived under it", async () => {
+  await using stores = openTestStores();
+  const job = await endedJob(stores, 1);
+  await new Rig(stores).run();
+  const right = stores.clock.now();
+  stores.clock.jump(365 * DAY);
+  for (let start = 0; start < 3; start++) {
+    stores.reopen();
+    await endedJob(stores, 1); // commits, and so notes the time
+    await new Rig(stores).run(stores.queue.clockTrustedAt());
+    expect(stores.queue.clockTrustedAt()).toBeWithin(right - 1000, right + 1000);
+    expect(jobsIn(stores, "queue")).toContain(job);
+  }
+});
+
+test("many small jobs go together: a step is so many rows, whosever they are", async () => {
+  await using stores = openTestStores();
+  const jobs = Array.from({ length: 4000 }, () => newJob({ createdAt: stores.clock.now() }));
+  await stores.now(Promise.all(jobs.map((job) => stores.queue.accept(acceptance(1, { job })))));
+  for (const claimed of await claimAll(stores)) stores.queue.settle({ claimed, verdict: complete });
+  stores.queue.flush();
+  await stores.clock.advance(31 * DAY);
+  const rig = new Rig(stores);
+  await rig.run();
+  expect([rig.count("queue_jobs"), rig.count("ledger_jobs"), rig.count("log_rows")]).toEqual([4000, 4000, 12_000]);
+  expect(rig.steps).toBeLessThan(300);
+});
+
+test("deleting a job reads no other job's rows: no table refers to it", async () => {
+  await using stores = openTestStores();
+  for (const store of ["queue", "ledger", "dlq"] as const) {
+    for (const { name } of stores.read<{ name: string }>(
+      store,
+      "SELECT name FROM sqlite_schema WHERE type = 'table'",
+    )) {
+      expect(stores.read(store, `SELECT * FROM pragma_foreign_key_list('${name}')`)).toEqual([]);
+    }
+  }
 });

@@ -145,7 +145,7 @@ describe("a breach is found and named", () => {
       false,
     ],
     ["a job is in the ledger as it is in the queue", "ledger", "UPDATE jobs SET completed = 8", true],
-    ["a job is in the ledger as it is in the queue", "ledger", "PRAGMA foreign_keys = OFF; DELETE FROM jobs", false],
+    ["a job is in the ledger as it is in the queue", "ledger", "DELETE FROM jobs", false],
     ["a job at work is in the queue", "ledger", "UPDATE jobs SET seq = 9, status = 'queued'", false],
     ["a task that ended has its result", "ledger", "DELETE FROM results WHERE task = 2", false],
     ["a task that ended has its result", "ledger", "UPDATE results SET state = 'cancelled' WHERE task = 2", false],

@@ -1,18 +1,24 @@
 import type { Database } from "bun:sqlite";
 
 /**
- * Takes log rows of one job that ended before `before` (milliseconds since the epoch), at most `limit`. How many it
- * were; 0 once there are none. The job's `log_count` stays.
+ * Takes log rows of jobs that ended before `before` (milliseconds since the epoch), about `limit`, a job counted as one.
+ * How many rows it were, and whether there is more. The jobs' `log_count` stays.
  */
-export function pruneLogs(db: Database, before: number, limit: number): number {
-  const job = db
-    .query<{ seq: number }, [number]>("SELECT seq FROM jobs WHERE completed_at < ? AND has_logs = 1 LIMIT 1")
-    .get(before);
-  if (job === null) return 0;
+export function pruneLogs(db: Database, before: number, limit: number): { rows: number; more: boolean } {
+  const jobs = db
+    .query<{ seq: number }, [number, number]>("SELECT seq FROM jobs WHERE completed_at < ? AND has_logs = 1 LIMIT ?")
+    .all(before, limit);
   return db.transaction(() => {
-    const rows = deleteLogs(db, job.seq, limit);
-    if (rows < limit) db.query<never, [number]>("UPDATE jobs SET has_logs = 0 WHERE seq = ?").run(job.seq);
-    return Math.max(1, rows);
+    let rows = 0;
+    let left = limit;
+    for (const { seq } of jobs) {
+      if (left <= 0) break;
+      const deleted = deleteLogs(db, seq, left);
+      if (deleted < left) db.query<never, [number]>("UPDATE jobs SET has_logs = 0 WHERE seq = ?").run(seq);
+      rows += deleted;
+      left -= deleted + 1;
+    }
+    return { rows, more: left <= 0 };
   })();
 }
 

@@ -36,7 +36,7 @@ CREATE INDEX jobs_with_logs ON jobs (completed_at) WHERE completed_at IS NOT NUL
 -- One row per task that ended.
 CREATE TABLE results (
   task INTEGER PRIMARY KEY,
-  job INTEGER NOT NULL REFERENCES jobs (seq),
+  job INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('completed', 'failed', 'cancelled')),
   resource_id TEXT NOT NULL,
   url TEXT NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE results (
 CREATE INDEX results_failed ON results (job, task) WHERE state = 'failed';
 
 CREATE TABLE logs (
-  job INTEGER NOT NULL REFERENCES jobs (seq),
+  job INTEGER NOT NULL,
   -- Counts from 0 within the job, without gaps.
   offset INTEGER NOT NULL,
   at INTEGER NOT NULL,

@@ -1,4 +1,5 @@
 -- queue.db: the only truth. Times are milliseconds since the epoch.
+-- No foreign keys: without an index on the child, which nothing else needs, deleting one job would read all tasks.
 
 -- One row per sequence; a number is never used twice, even after its row was pruned.
 CREATE TABLE sequences (
@@ -42,7 +43,7 @@ CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL AND 
 
 CREATE TABLE tasks (
   id INTEGER PRIMARY KEY,
-  job INTEGER NOT NULL REFERENCES jobs (seq),
+  job INTEGER NOT NULL,
   lane INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'retrying', 'completed', 'failed', 'cancelled')),
   -- When it may be claimed; NULL unless it waits.
@@ -75,7 +76,7 @@ CREATE INDEX tasks_stalled ON tasks (waiting_since) WHERE waiting_since IS NOT N
 -- The tasks of one job for one host and one bucket that wait to be claimed.
 CREATE TABLE lanes (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  job INTEGER NOT NULL REFERENCES jobs (seq),
+  job INTEGER NOT NULL,
   host TEXT NOT NULL,
   bucket TEXT NOT NULL,
   waiting INTEGER NOT NULL CHECK (waiting >= 0),
@@ -127,4 +128,4 @@ CREATE TABLE meta (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0');
+INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0'), ('clock_trusted', '0');

@@ -38,6 +38,6 @@ export function rebaseWaits({ db, clock }: QueueContext): void {
 }
 
 /** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
-export function readLastSeen(db: Database): number {
+function readLastSeen(db: Database): number {
   return Number(readMeta(db, "last_seen"));
 }
