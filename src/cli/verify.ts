@@ -15,13 +15,17 @@ export interface VerifyOptions extends ConfigOptions {
 /** Checks the stores against each other and against the storage. */
 export async function verify(options: VerifyOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
-  const { signal } = new AbortController();
   const deep = options.deep === true;
-  let found = await verifyAll(config, deep, systemClock, signal);
+  const run = { config, deep, clock: systemClock, signal: new AbortController().signal };
+  let found = await verifyAll(run);
   let repairs: readonly string[] = [];
   if (options.repair === true && (found.findings.breachCount > 0 || found.findings.unfinished.length > 0)) {
-    repairs = await repairAll(config, found, systemClock, signal);
-    found = await verifyAll(config, deep, systemClock, signal);
+    repairs = await repairAll(run);
+    found = await verifyAll(run);
+    const { losses, notes } = found.findings;
+    if (losses.size > 0) {
+      notes.push(`rows are lost (${[...losses].join(", ")}): the stores were not repaired; restore them from a backup`);
+    }
   }
   const { findings } = found;
   context.out(options.json === true ? jsonReport(findings, repairs) : textReport(findings, repairs, deep));

@@ -44,6 +44,9 @@ export interface Stores {
   close(): void;
 }
 
+/** Somebody who asks whether a folder is locked takes a moment. */
+const PROBE_MS = 500;
+
 /**
  * Opens the three stores for this process alone, creates what a new installation lacks, and brings the followers up
  * to what queue.db decided.
@@ -57,7 +60,7 @@ export function openStores(options: StoresOptions): Stores {
     for (const release of releases.splice(0).reverse()) release();
   };
   try {
-    for (const folder of new Set(folders)) releases.push(lockDirectory(folder));
+    for (const folder of new Set(folders)) releases.push(lockDirectory(folder, PROBE_MS));
     const [queuePath, ledgerPath, dlqPath] = [
       join(options.queuePath, "queue.db"),
       join(options.ledgerPath, "ledger.db"),

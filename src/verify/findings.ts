@@ -16,6 +16,8 @@ export class Findings {
   readonly unfinished: string[] = [];
   readonly notes: string[] = [];
   readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, unknown: 0 };
+  /** Rules by whose breaches rows are lost: what is left must not be counted as if it were all. */
+  readonly losses = new Set<string>();
   #breachCount = 0;
 
   /** All breaches, also those beyond the list. */
@@ -23,8 +25,10 @@ export class Findings {
     return this.#breachCount;
   }
 
-  breach(rule: string, message: string): void {
+  /** `isLoss`: something of the stores is gone by it. */
+  breach(rule: string, message: string, isLoss = false): void {
     this.#breachCount++;
+    if (isLoss) this.losses.add(rule);
     if (this.breaches.length < LISTED_MAX) this.breaches.push({ rule, message });
   }
 }

@@ -5,23 +5,30 @@ const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning
 /** What ledger.db and dlq.db must say, by what queue.db decided, and of themselves. */
 export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   {
+    rule: "a job is in the ledger",
+    isLoss: true,
+    sql: `SELECT format('job %s is not in the ledger', q.job_id) AS message
+      FROM (${KNOWN_JOBS}) q LEFT JOIN ledger.jobs l ON l.seq = q.seq AND l.job_id = q.job_id WHERE l.seq IS NULL`,
+  },
+  {
     rule: "a job is in the ledger as it is in the queue",
-    sql: `SELECT CASE WHEN l.seq IS NULL THEN format('job %s is not in the ledger', q.job_id)
-        ELSE format('job %s is %s with %d/%d/%d of %d in the queue, %s with %d/%d/%d of %d in the ledger', q.job_id,
-          q.status, q.completed, q.failed, q.cancelled, q.total, l.status, l.completed, l.failed, l.cancelled, l.total)
-        END AS message
-      FROM (${KNOWN_JOBS}) q LEFT JOIN ledger.jobs l ON l.seq = q.seq
-      WHERE l.seq IS NULL OR (l.job_id, l.status, l.total, l.completed, l.failed, l.cancelled) IS NOT
+    sql: `SELECT format('job %s is %s with %d/%d/%d of %d in the queue, %s with %d/%d/%d of %d in the ledger', q.job_id,
+        q.status, q.completed, q.failed, q.cancelled, q.total, l.status, l.completed, l.failed, l.cancelled, l.total)
+        AS message
+      FROM (${KNOWN_JOBS}) q JOIN ledger.jobs l ON l.seq = q.seq
+      WHERE (l.job_id, l.status, l.total, l.completed, l.failed, l.cancelled) IS NOT
         (q.job_id, q.status, q.total, q.completed, q.failed, q.cancelled)`,
   },
   {
     rule: "a job at work is in the queue",
+    isLoss: true,
     sql: `SELECT format('job %s is %s in the ledger, but not in the queue', l.job_id, l.status) AS message
       FROM ledger.jobs l LEFT JOIN main.jobs q ON q.seq = l.seq
       WHERE q.seq IS NULL AND l.status IN ('queued', 'in_progress')`,
   },
   {
     rule: "a task that ended has its result",
+    isLoss: true,
     sql: `SELECT format('task %d of job %s is %s in the queue, %s in the ledger', t.id, j.job_id, t.state,
         coalesce(r.state, 'without a result')) AS message
       FROM main.tasks t JOIN (${KNOWN_JOBS}) j ON j.seq = t.job LEFT JOIN ledger.results r ON r.task = t.id
@@ -29,6 +36,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "a result has its task",
+    isLoss: true,
     sql: `SELECT format('task %d of job %s has a result in the ledger, but is %s in the queue', r.task, j.job_id,
         coalesce(t.state, 'not there')) AS message
       FROM ledger.results r JOIN (${KNOWN_JOBS}) j ON j.seq = r.job LEFT JOIN main.tasks t ON t.id = r.task
@@ -54,15 +62,22 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "a task that failed for good has its dead letter",
+    isLoss: true,
     sql: `SELECT format('task %d of job %s failed for good, but has no dead letter', t.id, j.job_id) AS message
       FROM main.tasks t JOIN main.jobs j ON j.seq = t.job LEFT JOIN dlq.dead_letters d ON d.task = t.id
       WHERE t.letter = 1 AND d.task IS NULL`,
   },
   {
     rule: "a dead letter has its task",
-    sql: `SELECT format('the dead letter of task %d of job %s tells of a task that %s', d.task, d.job_id,
-        CASE WHEN t.id IS NULL THEN 'is not there' ELSE 'is ' || t.state || ' and has none' END) AS message
-      FROM dlq.dead_letters d LEFT JOIN main.tasks t ON t.id = d.task WHERE t.id IS NULL OR t.letter = 0`,
+    isLoss: true,
+    sql: `SELECT format('the dead letter of task %d of job %s tells of a task that is not there', d.task, d.job_id) AS message
+      FROM dlq.dead_letters d LEFT JOIN main.tasks t ON t.id = d.task WHERE t.id IS NULL`,
+  },
+  {
+    rule: "a dead letter is of a task that failed for good",
+    sql: `SELECT format('the dead letter of task %d of job %s tells of a task that is %s and has none', d.task, d.job_id,
+        t.state) AS message
+      FROM dlq.dead_letters d JOIN main.tasks t ON t.id = d.task WHERE t.letter = 0`,
   },
   {
     rule: "the number of dead letters is a recount",
@@ -71,6 +86,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "a job outlives its dead letters",
+    isLoss: true,
     sql: `SELECT format('job %s of the dead letter of task %d is not in the ledger', d.job_id, d.task) AS message
       FROM dlq.dead_letters d LEFT JOIN ledger.jobs l ON l.seq = d.job WHERE l.seq IS NULL`,
   },

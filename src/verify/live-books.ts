@@ -19,9 +19,12 @@ export class LiveBooks implements Disposable {
     );
   }
 
+  /** Of a job that is past its retention nothing is known, though some of its rows may still be there. */
   hasJob(jobId: string): boolean {
     const known = this.#db.query<unknown, [string]>(
-      "SELECT 1 FROM main.jobs WHERE job_id = ?1 UNION ALL SELECT 1 FROM ledger.jobs WHERE job_id = ?1",
+      `SELECT 1 FROM main.jobs WHERE job_id = ?1
+         AND NOT EXISTS (SELECT 1 FROM ledger.jobs l WHERE l.job_id = ?1 AND l.pruning = 1)
+       UNION ALL SELECT 1 FROM ledger.jobs WHERE job_id = ?1 AND pruning = 0`,
     );
     return known.get(jobId) !== null;
   }
@@ -38,13 +41,13 @@ export class LiveBooks implements Disposable {
     );
   }
 
-  /** Whether some task of the job is not at its end. */
+  /** Whether some task of the job is not at its end, or the ledger has yet to hear of it. */
   isAtWork(jobId: string): boolean {
-    return (
-      this.#db
-        .query<unknown, [string]>("SELECT 1 FROM main.jobs WHERE job_id = ? AND finished_at IS NULL")
-        .get(jobId) !== null
+    const open = this.#db.query<unknown, [string]>(
+      `SELECT 1 FROM main.jobs q LEFT JOIN ledger.jobs l ON l.seq = q.seq WHERE q.job_id = ?
+         AND (q.finished_at IS NULL OR (q.completed, q.failed, q.cancelled) IS NOT (l.completed, l.failed, l.cancelled))`,
     );
+    return open.get(jobId) !== null;
   }
 
   /** Whether a worker may have something open. */

@@ -96,8 +96,9 @@ function checkForeign(ref: ObjectRef, { books, findings }: ObjectChecksDeps): vo
     findings.counts.unknown++;
     return;
   }
+  // Asked before its ends are: what ends in between is in the ledger then.
+  if (books.isAtWork(jobId)) return;
   const end = books.endOf(jobId, resourceId);
-  if (end === undefined && books.isAtWork(jobId)) return;
   if (end?.state === "completed" && end.storageUrl?.endsWith(ref.key) === true) return; // since the stores were read
   const whose =
     end === undefined

@@ -8,13 +8,17 @@ const LIVE_JOBS = "SELECT * FROM jobs WHERE status <> 'staged' AND pruning = 0";
 /** What queue.db must say of itself: counters are recounts, states are what the counters make them. */
 export const QUEUE_CHECKS: readonly SqlCheck[] = [
   {
+    rule: "a job has all its tasks",
+    isLoss: true,
+    sql: `SELECT format('job %s has %d tasks, %d were accepted', j.job_id, coalesce(r.total, 0), j.total) AS message
+      FROM (${LIVE_JOBS}) j LEFT JOIN (${RECOUNT}) r ON r.job = j.seq WHERE j.total <> coalesce(r.total, 0)`,
+  },
+  {
     rule: "job counters are recounts",
-    sql: `SELECT format('job %s says total %d, completed %d, failed %d, cancelled %d, dead letters %d; its tasks say %d, %d, %d, %d, %d',
-        j.job_id, j.total, j.completed, j.failed, j.cancelled, j.letters, coalesce(r.total, 0), coalesce(r.completed, 0),
-        coalesce(r.failed, 0), coalesce(r.cancelled, 0), coalesce(r.letters, 0)) AS message
-      FROM (${LIVE_JOBS}) j LEFT JOIN (${RECOUNT}) r ON r.job = j.seq
-      WHERE (j.total, j.completed, j.failed, j.cancelled, j.letters) IS NOT
-        (coalesce(r.total, 0), coalesce(r.completed, 0), coalesce(r.failed, 0), coalesce(r.cancelled, 0), coalesce(r.letters, 0))`,
+    sql: `SELECT format('job %s says completed %d, failed %d, cancelled %d, dead letters %d; its tasks say %d, %d, %d, %d',
+        j.job_id, j.completed, j.failed, j.cancelled, j.letters, r.completed, r.failed, r.cancelled, r.letters) AS message
+      FROM (${LIVE_JOBS}) j JOIN (${RECOUNT}) r ON r.job = j.seq
+      WHERE (j.completed, j.failed, j.cancelled, j.letters) <> (r.completed, r.failed, r.cancelled, r.letters)`,
   },
   {
     rule: "a job's status follows its counters",
@@ -29,11 +33,13 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "a task has its job",
+    isLoss: true,
     sql: `SELECT format('task %d belongs to job %d, which is not there', t.id, t.job) AS message
       FROM tasks t LEFT JOIN jobs j ON j.seq = t.job WHERE j.seq IS NULL`,
   },
   {
     rule: "a task lies among its job's",
+    isLoss: true,
     sql: `SELECT format('task %d of job %s is not among its tasks %d to %d', t.id, j.job_id, j.first_task, j.last_task) AS message
       FROM tasks t JOIN jobs j ON j.seq = t.job WHERE t.id NOT BETWEEN j.first_task AND j.last_task`,
   },
@@ -45,6 +51,7 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "a waiting task has its lane",
+    isLoss: true,
     sql: `SELECT format('task %d waits in lane %d, which is not there', t.id, t.lane) AS message
       FROM tasks t LEFT JOIN lanes l ON l.id = t.lane AND l.job = t.job WHERE t.available_at IS NOT NULL AND l.id IS NULL`,
   },
@@ -56,6 +63,7 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "nothing of a live task is missing",
+    isLoss: true,
     sql: `SELECT format('task %d is %s, but what is to be fetched is lost', id, state) AS message
       FROM tasks WHERE state IN ('pending', 'running', 'retrying') AND length(payload) = 0`,
   },

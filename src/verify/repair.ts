@@ -1,8 +1,12 @@
 import { Database } from "bun:sqlite";
-import type { ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
 import type { StorePaths } from "./snapshot.ts";
+import type { Verified } from "./verify.ts";
 
-const RECOUNT = (what: string) => `(SELECT count(*) FROM tasks WHERE tasks.job = jobs.seq AND ${what})`;
+const RECOUNT = (what: string) => `(SELECT count(*) FROM tasks
+  WHERE id BETWEEN jobs.first_task AND jobs.last_task AND tasks.job = jobs.seq AND ${what})`;
+const RESULT_BYTES = `(SELECT coalesce(sum(r.bytes), 0) FROM ledger.results r
+  WHERE r.task BETWEEN ledger.jobs.first_task AND ledger.jobs.last_task AND r.job = ledger.jobs.seq)`;
 const STATUS = `CASE WHEN completed + failed + cancelled < total THEN
     CASE status WHEN 'queued' THEN 'queued' ELSE 'in_progress' END
   WHEN cancelled > 0 THEN 'cancelled' WHEN failed = 0 THEN 'completed' WHEN completed = 0 THEN 'failed' ELSE 'partial' END`;
@@ -49,13 +53,12 @@ const QUEUE_REPAIRS: readonly Repair[] = [
   },
   {
     what: "byte counts of ledger.db",
-    sql: `UPDATE ledger.jobs SET bytes = (SELECT coalesce(sum(bytes), 0) FROM ledger.results WHERE job = ledger.jobs.seq)
-      WHERE bytes <> (SELECT coalesce(sum(bytes), 0) FROM ledger.results WHERE job = ledger.jobs.seq)`,
+    sql: `UPDATE ledger.jobs SET bytes = ${RESULT_BYTES} WHERE bytes <> ${RESULT_BYTES}`,
   },
   {
     what: "dead letters of tasks that have none",
-    sql: `DELETE FROM dlq.dead_letters WHERE NOT EXISTS
-      (SELECT 1 FROM main.tasks t WHERE t.id = dlq.dead_letters.task AND t.letter = 1)`,
+    sql: `DELETE FROM dlq.dead_letters WHERE EXISTS
+      (SELECT 1 FROM main.tasks t WHERE t.id = dlq.dead_letters.task AND t.letter = 0)`,
   },
   {
     what: "counts of dead letters",
@@ -66,15 +69,16 @@ const QUEUE_REPAIRS: readonly Repair[] = [
 
 /**
  * Puts right what can be put right without a loss: counters by a recount, letters that nobody needs, uploads that nobody
- * knows of. Says what it did. Nobody else may work on the stores.
+ * knows of. Where rows are lost the stores stay as they are: a recount would hide what was there. Says what it did.
+ * Nobody else may work on the stores.
  */
 export async function repair(
   paths: StorePaths,
-  strays: readonly OpenUpload[],
+  { findings, strays }: Verified,
   store: Pick<ObjectStore, "abortUpload">,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const done = repairStores(paths);
+  const done = findings.losses.size === 0 ? repairStores(paths) : [];
   for (const upload of strays) {
     await store.abortUpload(upload, signal);
     done.push(`aborted the upload ${upload.uploadId} ${upload.key}`.trimEnd());

@@ -88,6 +88,7 @@ function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findi
     findings.breach(
       "the stores belong together",
       `${options.paths[store]} is of installation ${other}, queue.db of ${installation}`,
+      true,
     );
   }
   if (behind === 0) runSqlChecks(db, FOLLOWER_CHECKS, findings);
@@ -105,7 +106,7 @@ function checkFiles({ db }: Snapshot, paths: StorePaths, findings: Findings): vo
   ] as const) {
     const rows = db.query<{ integrity_check: string }, []>(`PRAGMA ${schema}.integrity_check(20)`).all();
     for (const { integrity_check: found } of rows) {
-      if (found !== "ok") findings.breach("the files are sound", `${path}: ${found}`);
+      if (found !== "ok") findings.breach("the files are sound", `${path}: ${found}`, true);
     }
   }
 }

@@ -3,8 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Config, StorageConfig } from "../config/schema.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
-import { lockDirectory } from "../sqlite/directory-lock.ts";
-import { StoreLockedError } from "../sqlite/store-error.ts";
+import { isDirectoryLocked } from "../sqlite/directory-lock.ts";
 import { openStores } from "../sqlite/stores.ts";
 import { repair } from "../verify/repair.ts";
 import { storePaths } from "../verify/snapshot.ts";
@@ -15,8 +14,18 @@ import { lookAtObjectStore } from "./object-store.ts";
 /** What a task may take beside its timeout: its settlement, with a disk that is full for a while. */
 const SETTLE_MS = 600_000;
 
+export interface VerifyRun {
+  readonly config: Config;
+  readonly deep: boolean;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 /** Checks everything that the configuration names. @throws StoreError, Failure */
-export function verifyAll(config: Config, deep: boolean, clock: Clock, signal: AbortSignal): Promise<Verified> {
+export function verifyAll(
+  { config, deep, clock, signal }: VerifyRun,
+  isRunning = () => isDirectoryLocked(config.queue.path),
+): Promise<Verified> {
   return verify({
     paths: storePaths(foldersOf(config)),
     connect: (installation) => lookAtObjectStore(config.storage, installation, clock),
@@ -24,19 +33,19 @@ export function verifyAll(config: Config, deep: boolean, clock: Clock, signal: A
     buckets: [...allowedBuckets(config)],
     claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
     deep,
-    isRunning: () => isLocked(config.queue.path),
+    isRunning,
     clock,
     signal,
   });
 }
 
 /**
- * Puts right what can be; says what it did.
+ * Gives the followers what they missed, as a start does; checks then, and puts right what can be. Says what it did.
  * @throws StoreLockedError while a service works on the stores; StoreError, Failure
  */
-export async function repairAll(config: Config, found: Verified, clock: Clock, signal: AbortSignal): Promise<string[]> {
+export async function repairAll(run: VerifyRun): Promise<string[]> {
+  const { config, clock, signal } = run;
   const folders = foldersOf(config);
-  // Holds the locks, and gives the followers what they missed: counted twice otherwise.
   const stores = openStores({
     ...folders,
     clock,
@@ -45,8 +54,10 @@ export async function repairAll(config: Config, found: Verified, clock: Clock, s
     },
   });
   try {
+    // It is we who hold the locks.
+    const found = await verifyAll(run, () => false);
     const store = lookAtObjectStore(config.storage, stores.installation, clock);
-    return await repair(storePaths(folders), found.strays, store, signal);
+    return await repair(storePaths(folders), found, store, signal);
   } finally {
     stores.close();
   }
@@ -54,16 +65,6 @@ export async function repairAll(config: Config, found: Verified, clock: Clock, s
 
 function foldersOf({ queue, ledger, dlq }: Config) {
   return { queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path };
-}
-
-function isLocked(path: string): boolean {
-  try {
-    lockDirectory(path)();
-    return false;
-  } catch (error) {
-    if (error instanceof StoreLockedError) return true;
-    throw error;
-  }
 }
 
 /** The place of an object that the ledger names by a URL. */
