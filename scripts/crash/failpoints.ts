@@ -4,6 +4,9 @@ import type { Checked } from "./check.ts";
 import { type Harness, pause } from "./harness.ts";
 
 const REACH_MS = 60_000;
+const CANCEL_EVERY_MS = 200;
+/** Only a task that is cancelled after a crash may have stored something: that has to be brought about. */
+const REMOVAL = "object.removed";
 /** What happens so often that it need not be the first time. */
 const COMMON = /job(Accepted|Started|Finished)|task(Completed|Postponed|Failed)|applied/;
 
@@ -24,11 +27,11 @@ export async function failpointRounds(
   const plain = harness.service.env;
   harness.startLoad();
   for (const name of names) {
-    if (name.startsWith("recover.")) await killInUpload(harness);
+    if (name.startsWith("recover.") || name === REMOVAL) await killInUpload(harness);
     const times = COMMON.test(name) ? 1 + harness.random(3) : 1;
     // The start with the next one is what recovers from this one.
     Object.assign(harness.service, { env: { ...plain, FETCHBOX_FAILPOINT: `${name}:${times}` } });
-    const isReached = await runUntilKilled(harness);
+    const isReached = await runUntilKilled(harness, name);
     if (!isReached) unreached.push(name);
     harness.kills[name] = (harness.kills[name] ?? 0) + (isReached ? 1 : 0);
     Object.assign(harness.service, { env: plain });
@@ -49,7 +52,7 @@ async function killInUpload(harness: Harness): Promise<void> {
 }
 
 /** Starts the service and waits for its end, which may come while it starts. */
-async function runUntilKilled(harness: Harness): Promise<boolean> {
+async function runUntilKilled(harness: Harness, name: string): Promise<boolean> {
   try {
     await harness.service.start();
   } catch {
@@ -57,7 +60,12 @@ async function runUntilKilled(harness: Harness): Promise<boolean> {
     return true; // within start-up
   }
   const ended = harness.service.ended().then(() => true);
-  const isReached = await Promise.race([ended, pause(REACH_MS).then(() => false)]);
+  const late = pause(REACH_MS).then(() => false);
+  let isReached: boolean | undefined;
+  do {
+    if (name === REMOVAL) await harness.cancelLatest();
+    isReached = await Promise.race([ended, late, pause(CANCEL_EVERY_MS).then(() => undefined)]);
+  } while (isReached === undefined);
   if (!isReached) {
     harness.service.signal("SIGKILL");
     await ended;

@@ -63,6 +63,11 @@ export class Harness implements AsyncDisposable {
     return this.#load.stop();
   }
 
+  /** Cancels jobs that have hardly begun, as far as the service lives. */
+  cancelLatest(): Promise<void> {
+    return this.#load.cancelLatest().catch(() => {});
+  }
+
   /** Waits until some more requests have come to the origin, and for a moment that chance chooses. */
   async moment(): Promise<void> {
     const enough = this.#origin.hits + 5 + this.random(60);

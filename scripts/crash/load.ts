@@ -2,6 +2,9 @@ import type { DeadLetter } from "../../test/support/answers.ts";
 import type { Service } from "../../test/support/service.ts";
 import type { Record, Submission } from "./record.ts";
 
+/** Of so many jobs some are at work. */
+const LATEST = 20;
+
 export type Doing = "submitting" | "replaying" | "giving up" | "cancelling";
 
 /** Clients that submit, replay, give up and cancel, and write down what they were promised. */
@@ -29,6 +32,10 @@ export class Load {
   async stop(): Promise<void> {
     this.#isOn = false;
     await Promise.all(this.#clients);
+  }
+
+  async cancelLatest(): Promise<void> {
+    for (const submission of this.#record.acknowledged.slice(-LATEST)) await this.#cancel(submission);
   }
 
   async #client(): Promise<void> {

@@ -90,7 +90,9 @@ export class Service implements AsyncDisposable {
     this.#url = await eventually(
       "the service answers",
       () => {
-        if (child.exitCode !== null) throw new Error(`the service ended: ${output.stderr}\n${output.stdout}`);
+        if (child.exitCode !== null || child.signalCode !== null) {
+          throw new Error(`the service ended: ${output.stderr}\n${output.stdout}`);
+        }
         return /"url":"(http:[^"]+)","version"/.exec(output.stdout)?.[1];
       },
       START_MS,
