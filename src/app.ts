@@ -110,6 +110,7 @@ export class App {
     this.#upkeep.start([
       { everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) },
       retentionChore(this.#config, this.#foundation),
+      ...this.#work.chores,
       { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (followUp(stores.outbox) && troubles.clearFollowers()) },
     ]);
     this.#phase = "running";
@@ -147,7 +148,7 @@ export class App {
     const released = unclaimed.map((claimed) => stores.queue.release(claimed).catch(onQueueTrouble));
     await this.#work.pool.stop(delay(clock, graceMs, drained.signal).catch(() => {}));
     drained.abort();
-    await Promise.all(released);
+    await Promise.all([...released, this.#work.noteHosts()]);
     await this.#server?.stop(AbortSignal.timeout(API_GRACE_MS));
     giveUp.cancel();
     stopping.abort(new Error("the service has stopped"));

@@ -8,6 +8,7 @@ export async function killRounds(harness: Harness, rounds: number, tell: (text: 
   for (let round = 1; round <= rounds; round++) {
     await harness.moment();
     await harness.kill();
+    if (harness.random(4) === 0) await harness.verify();
     await harness.service.start();
     if (round % 20 === 0) tell(`${round} kills, ${harness.record.acknowledged.length} jobs acknowledged`);
   }

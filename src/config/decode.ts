@@ -1,7 +1,7 @@
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { expectation } from "./expectation.ts";
-import { sealOf, secretPartOf } from "./field.ts";
+import { nameRuleOf, sealOf, secretPartOf } from "./field.ts";
 import { FileText, isReference } from "./file-text.ts";
 import { type KeyPath, keyText } from "./key-path.ts";
 import { sealTable, unwrapTable } from "./sealed-table.ts";
@@ -71,8 +71,7 @@ function decodeRecord(schema: TRecord, raw: unknown, path: KeyPath, report: Repo
   for (const [pattern, value] of Object.entries(schema.patternProperties)) {
     for (const [name, inner] of Object.entries(raw ?? {})) {
       if (new RegExp(pattern).test(name)) decoded[name] = decode(value, inner, [...path, name], report);
-      else
-        report([...path, name], "must be named by 1 to 64 of a-z, 0-9, '-', '_' and '.', and not '.' or '..'", false);
+      else report([...path, name], nameRuleOf(schema), false);
     }
   }
   return decoded;

@@ -43,6 +43,15 @@ export function size(minimum: number, maximum: number, fallback: string, descrip
     .Encode(formatSize);
 }
 
+/** Tables by names of the operator's choice; `rule` says what the pattern does, as in "must be …". */
+export function named<T extends TSchema>(pattern: string, rule: string, inner: T, description: string) {
+  return Type.Record(Type.String({ pattern }), inner, { description, nameRule: rule });
+}
+
+export function nameRuleOf(schema: TSchema): string {
+  return (schema as { nameRule?: string }).nameRule ?? "must have another name";
+}
+
 /** A string that obeys a rule; the rule says what is wrong with it, or nothing. */
 export function ruled(rule: (text: string) => string | undefined, options: FieldOptions) {
   return parsed(

@@ -4,7 +4,7 @@ import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts
 import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
 import { bucketNameProblem } from "./bucket-name.ts";
-import { choice, decimal, integer, parsed, ruled, sealed, size } from "./field.ts";
+import { choice, decimal, integer, named, parsed, ruled, sealed, size } from "./field.ts";
 import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./proxy-endpoint.ts";
 import { parseS3Endpoint } from "./s3-endpoint.ts";
 import { Secret } from "./secret.ts";
@@ -19,6 +19,10 @@ const DAY_MS = 86_400_000;
 const TIB = 2 ** 40;
 /** What a client may name as its job type, and what can be a folder in a storage key. A proxy pool is named alike. */
 export const NAME_PATTERN = "^(?!\\.{1,2}$)[a-z0-9._-]{1,64}$";
+const NAME_RULE = "must be named by 1 to 64 of a-z, 0-9, '-', '_' and '.', and not '.' or '..'";
+
+/** A host's name, or `*.` and the end of one, with a port or without; an IPv6 address stands in brackets. */
+const HOST_PATTERN = "^(?:(?:\\*\\.)?[a-z0-9_-]+(?:\\.[a-z0-9_-]+)*|\\[[0-9a-f:.]+\\])(?::[0-9]{1,5})?$";
 
 function table<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false });
@@ -182,6 +186,12 @@ const Storage = table({
   ),
 });
 
+const HostOverride = table({
+  max_concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024, description: "As download.host's." })),
+  breaker_failures: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000, description: "As download.host's." })),
+  rate_per_second: Type.Optional(Type.Number({ minimum: 0, maximum: 100_000, description: "As download.host's." })),
+});
+
 const Download = table({
   connect_timeout_ms: integer(1, 600_000, 10_000, "Longest time to connect, TLS included."),
   idle_timeout_ms: integer(1, 3_600_000, 30_000, "Longest silence of a host before and within its answer."),
@@ -192,6 +202,7 @@ const Download = table({
     description: "User-Agent of downloads that do not set their own; {version} is ours.",
   }),
   max_redirects: integer(0, 50, 10, "Redirects followed for one download."),
+  allow_downgrade: Type.Boolean({ default: false, description: "Follow redirects from https: to http:." }),
   host: table({
     max_concurrency: integer(1, 1024, 4, "Downloads from one host at the same time, over all jobs."),
     breaker_failures: integer(
@@ -202,6 +213,12 @@ const Download = table({
     ),
     rate_per_second: decimal(0, 100_000, 0, "Requests per second to one host; 0 = no limit."),
   }),
+  hosts: named(
+    HOST_PATTERN,
+    'must be a host\'s name in lower case: "cdn.example.com", "cdn.example.com:8443" or "*.example.com"',
+    HostOverride,
+    "What holds for some hosts in place of [download.host], by name, name:port or *.domain; the longest that fits wins.",
+  ),
 });
 
 const Egress = table({
@@ -274,8 +291,8 @@ export const ConfigSchema = table({
   download: Download,
   egress: Egress,
   log: Log,
-  handlers: Type.Record(Type.String({ pattern: NAME_PATTERN }), Handler, { description: "Handlers by job type." }),
-  proxies: Type.Record(Type.String({ pattern: NAME_PATTERN }), Proxy, { description: "Proxy pools by name." }),
+  handlers: named(NAME_PATTERN, NAME_RULE, Handler, "Handlers by job type."),
+  proxies: named(NAME_PATTERN, NAME_RULE, Proxy, "Proxy pools by name."),
 });
 
 export type Config = StaticDecode<typeof ConfigSchema>;

@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
+import type { HostChange, HostRecord } from "../jobs/host-record.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
@@ -20,8 +21,9 @@ import {
 } from "./queue/accept.ts";
 import { cancelWaiting, readWaiting, requestCancel, type WaitingTask } from "./queue/cancel.ts";
 import { claimTasks, type LaneRequest, markStarted } from "./queue/claim.ts";
-import { type JobCache, type QueueContext, readLanes, readLanesOfJob } from "./queue/context.ts";
+import { type JobCache, type QueueContext, readLanes, readLanesAfter, readLanesOfJob } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
+import { readHosts, writeHosts } from "./queue/hosts.ts";
 import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
@@ -138,14 +140,21 @@ export class TaskQueue {
     return findIdempotent(this.#context, tenant, key);
   }
 
+  /** Lanes with waiting tasks and numbers after `afterId`, in order of their numbers. */
+  lanesAfter(afterId: number, limit: number): Lane[] {
+    return readLanesAfter(this.#context, afterId, limit);
+  }
+
   /** Lanes with waiting tasks, the first due first. */
   lanes(limit: number): Lane[] {
     return readLanes(this.#context, limit);
   }
 
-  /** Takes due tasks of some lanes, oldest first; a lane that has fewer gives fewer. */
-  claim(requests: readonly LaneRequest[]): Promise<ClaimedTask[]> {
-    return this.#context.commit.run((changes) => claimTasks(this.#context, requests, changes));
+  /** Takes tasks of some lanes that are due, oldest first; a lane that has fewer gives fewer. */
+  claim(requests: readonly LaneRequest[], due?: number): Promise<ClaimedTask[]> {
+    return this.#context.commit.run((changes) =>
+      claimTasks(this.#context, requests, due ?? this.#context.clock.steady(), changes),
+    );
   }
 
   /** Notes that a worker has begun with a claimed task: a crash counts against it from now on. */
@@ -271,6 +280,16 @@ export class TaskQueue {
   /** Forgets idempotency keys from before `before`, but none of a job at work. How many it were. */
   pruneKeys(before: number, limit: number): Promise<number> {
     return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
+  }
+
+  /** What an earlier process wrote down of hosts. */
+  knownHosts(): HostRecord[] {
+    return readHosts(this.#context);
+  }
+
+  /** Writes down what is to be remembered of hosts: all that `take` has to tell when the commit comes. */
+  noteHosts(take: () => readonly HostChange[]): Promise<void> {
+    return this.#context.commit.run(() => writeHosts(this.#context, take()));
   }
 
   /** When the wall clock was last found to go right, milliseconds since the epoch; 0 if it never was. */

@@ -43,6 +43,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     closingHosts: new ClosingHosts(),
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
     maxRedirects: config.download.max_redirects,
+    allowDowngrade: config.download.allow_downgrade,
     maxBytes: config.download.max_bytes,
     minBytesPerSecond: config.download.min_bytes_per_second,
     proxies: new ProxyPools(proxyPools(config.proxies)),
@@ -56,7 +57,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     compose(
       [
         rateLimit(config.queue.rate_limit_per_worker, clock),
-        hostPermit(deps.governor),
+        hostPermit(deps.governor, clock),
         storageGate(deps.gate, clock),
         timeout(config.queue.task_timeout_ms, clock),
       ],

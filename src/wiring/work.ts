@@ -1,15 +1,16 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
 import { Cancellation } from "../maintenance/cancellation.ts";
+import type { Chore } from "../maintenance/upkeep.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
-import { HostGovernor } from "../worker/host-governor.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { retract } from "../worker/retract.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
 import { createDownloadService } from "./download-service.ts";
 import type { Foundation } from "./foundation.ts";
+import { createHosts, hostChores } from "./hosts.ts";
 
 /** Queue to storage: the broker, its channel, and the workers at the other end. */
 export interface Work {
@@ -17,6 +18,9 @@ export interface Work {
   readonly pool: WorkerPool;
   readonly gate: StorageGate;
   readonly cancellation: Cancellation;
+  readonly chores: readonly Chore[];
+  /** Writes down what is known of hosts, for the next process. */
+  readonly noteHosts: () => Promise<void>;
 }
 
 /** A batch of tasks big enough that no worker waits for a commit. */
@@ -27,15 +31,8 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const { queue } = stores;
   const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const gate = new StorageGate(clock);
-  const governor = new HostGovernor(
-    {
-      maxConcurrency: config.download.host.max_concurrency,
-      ratePerSecond: config.download.host.rate_per_second,
-      breakerFailures: config.download.host.breaker_failures,
-    },
-    clock,
-    () => broker.wake(),
-  );
+  const hosts = createHosts(config.download, foundation, () => broker.wake());
+  const { governor } = hosts;
   const broker: Broker = new Broker({
     source: queue,
     hosts: governor,
@@ -44,6 +41,14 @@ export function createWork(config: Config, foundation: Foundation): Work {
     channelSize: config.queue.channel_size,
     windowSize: Math.max(WINDOW_MIN, config.queue.workers * 2),
     onError: onQueueTrouble,
+  });
+  const settle = createSettle({
+    settleInQueue: (settlement) => queue.settle(settlement),
+    store,
+    report: createTaskReport(log, metrics, clock),
+    onTrouble: onQueueTrouble,
+    clock,
+    signal: foundation.stopping.signal,
   });
   const pool = new WorkerPool({
     workers: config.queue.workers,
@@ -65,14 +70,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       queue.markStarted(claimed).catch(onQueueTrouble);
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
     },
-    settle: createSettle({
-      settleInQueue: (settlement) => queue.settle(settlement),
-      store,
-      report: createTaskReport(log, metrics, clock),
-      onTrouble: onQueueTrouble,
-      clock,
-      signal: foundation.stopping.signal,
-    }),
+    settle,
     governor,
     policy: {
       maxRetries: config.queue.max_retries,
@@ -86,7 +84,14 @@ export function createWork(config: Config, foundation: Foundation): Work {
     isCancelled: ({ job }) => queue.isCancelling(job.seq),
     onError: (error) => log.error({ err: error }, "a task could not be settled; start-up puts it back"),
   });
-  return { broker, pool, gate, cancellation: createCancellation(foundation, pool) };
+  return {
+    broker,
+    pool,
+    gate,
+    cancellation: createCancellation(foundation, pool),
+    chores: hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
+    noteHosts: hosts.note,
+  };
 }
 
 function createCancellation({ stores, store, log, clock, stopping, onQueueTrouble }: Foundation, pool: WorkerPool) {

@@ -13,6 +13,7 @@ import { type TransferDeps, transfer } from "./transfer.ts";
 export interface DownloadDeps extends RequestDeps, TransferDeps {
   readonly userAgent: string;
   readonly maxRedirects: number;
+  readonly allowDowngrade: boolean;
   readonly proxies: ProxyPools;
   readonly active: ActiveDownloads;
   readonly onProxyFailure: (pool: string) => void;
@@ -49,6 +50,7 @@ async function fetchAndStore(
   const ask = (more: Readonly<Record<string, string>>) =>
     follow(new URL(task.url), { ...headersOf(claimed, deps.userAgent), ...more }, signal, {
       maxRedirects: deps.maxRedirects,
+      allowDowngrade: deps.allowDowngrade,
       get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
     });
   const { response, url } = await ask({});

@@ -1,29 +1,40 @@
 import type { Clock } from "../jobs/clock.ts";
-
-export interface HostLimits {
-  /** Downloads from one host at the same time, over all jobs. */
-  readonly maxConcurrency: number;
-  /** Requests per second to one host; 0 = no limit. */
-  readonly ratePerSecond: number;
-  /** Transient failures in a row that open the breaker; 0 = no breaker. */
-  readonly breakerFailures: number;
-}
+import type { HostChange, HostRecord } from "../jobs/host-record.ts";
+import type { HostLimits, HostRules } from "./host-rules.ts";
+import { Pace } from "./pace.ts";
+import { RETRY_AFTER_MAX_MS } from "./retry.ts";
 
 const BREAKER_FIRST_MS = 1000;
 const BREAKER_MAX_MS = 30_000;
+/** So many transient failures in a row are a complaint, too. */
+const COMPLAINT_FAILURES = 3;
 /** At most so many hosts are remembered; the one that is known longest goes first, unless it is in use. */
 const HOSTS_MAX = 100_000;
 
-/** All times by the monotonic clock. */
+/** All times by the steady clock. */
 interface HostState {
+  readonly limits: HostLimits;
+  readonly pace: Pace;
   active: number;
-  /** Left alone until then: it throttled us, or its rate is used up. */
+  /** Left alone until then: it asked for that. */
   closedUntil: number;
+  /** Its rate or its pace lets the next download start then. */
+  nextStart: number;
   failuresInARow: number;
   /** How long the breaker was open last; 0 while it is closed. */
   breakerMs: number;
   /** The breaker is open until then, and half open from then on until an answer comes. */
   breakerUntil: number;
+  unavailableSince: number | undefined;
+}
+
+export interface HostGovernorDeps {
+  readonly rules: HostRules;
+  readonly clock: Pick<Clock, "steady" | "monotonic">;
+  /** A permit has become free. */
+  readonly onFree: () => void;
+  /** A host is to be left alone: that is worth writing down at once. */
+  readonly onClosed?: () => void;
 }
 
 /**
@@ -31,17 +42,16 @@ interface HostState {
  * the queue and holds no worker.
  */
 export class HostGovernor {
-  readonly #limits: HostLimits;
-  readonly #clock: Clock;
+  readonly #deps: HostGovernorDeps;
   readonly #hosts = new Map<string, HostState>();
   /** Hosts that are closed for a time. */
   readonly #closed = new Set<string>();
-  readonly #onFree: () => void;
+  /** Hosts of which there may be something new to write down. */
+  readonly #changed = new Set<string>();
+  #taken: ReadonlySet<string> = new Set();
 
-  constructor(limits: HostLimits, clock: Clock, onFree: () => void) {
-    this.#limits = limits;
-    this.#clock = clock;
-    this.#onFree = onFree;
+  constructor(deps: HostGovernorDeps) {
+    this.#deps = deps;
   }
 
   /** Hosts that there is something to remember of. */
@@ -51,73 +61,97 @@ export class HostGovernor {
 
   /** Downloads that may start now. */
   room(host: string): number {
-    const state = this.#hosts.get(host);
-    const limit = this.#limitOf(state);
-    return Math.max(0, limit - (state?.active ?? 0));
+    return Math.max(0, this.limit(host) - (this.#hosts.get(host)?.active ?? 0));
   }
 
   /** Most that may run at once; 0 while the host is left alone. */
   limit(host: string): number {
-    return this.#limitOf(this.#hosts.get(host));
+    const state = this.#hosts.get(host);
+    return state === undefined ? this.#deps.rules.limitsOf(host).maxConcurrency : this.#limitOf(state);
   }
 
   /** For how many more milliseconds the host is left alone. */
   closedFor(host: string): number {
     const state = this.#hosts.get(host);
-    if (state === undefined) return 0;
-    return Math.max(0, Math.max(state.closedUntil, state.breakerUntil) - this.#clock.monotonic());
+    return state === undefined ? 0 : Math.max(0, opensAt(state) - this.#now());
   }
 
   acquire(host: string): void {
     const state = this.#state(host);
     state.active++;
-    const { ratePerSecond } = this.#limits;
-    if (ratePerSecond > 0) this.#closeFor(host, state, 1000 / ratePerSecond);
+    const { ratePerSecond } = state.limits;
+    if (ratePerSecond > 0) this.#startLater(host, state, 1000 / ratePerSecond);
   }
 
-  release(host: string): void {
+  /** `tookMs`: how long the download was under way; 0 if there was none. */
+  release(host: string, tookMs = 0): void {
     const state = this.#state(host);
     state.active--;
+    const pauseMs = state.pace.pauseAfter(tookMs);
+    if (pauseMs > 0) this.#startLater(host, state, pauseMs);
     this.#forgetIfIdle(host, state);
-    this.#onFree();
+    this.#deps.onFree();
+  }
+
+  /** The host answered: its breaker closes, and it may bear more. */
+  answered(host: string): void {
+    const state = this.#hosts.get(host);
+    if (state === undefined) return;
+    this.#closeBreaker(host, state);
+    if (!state.pace.isSlow(this.#now())) return;
+    state.pace.speedUp();
+    this.#changed.add(host);
   }
 
   /** The host wants to be left alone for a while, by every job. */
   throttle(host: string, ms: number): void {
-    this.#closeFor(host, this.#state(host), ms);
+    const state = this.#state(host);
+    state.closedUntil = Math.max(state.closedUntil, this.#now() + ms);
+    this.#closed.add(host);
+    this.#writeDown(host);
   }
 
-  /** The host answered: its breaker closes. */
-  answered(host: string): void {
-    const state = this.#hosts.get(host);
-    if (state === undefined) return;
-    state.failuresInARow = 0;
-    state.breakerMs = 0;
-    state.breakerUntil = 0;
+  /** The host says that it is too much, to a download that began at `begunAt` (steady clock). */
+  complained(host: string, begunAt: number): void {
+    this.#state(host).pace.slowDown(begunAt, this.#now());
+    this.#writeDown(host);
+  }
+
+  /** That is an answer, too: it closes the breaker. */
+  throttled(host: string, ms: number, begunAt: number): void {
+    this.#closeBreaker(host, this.#state(host));
+    this.complained(host, begunAt);
+    this.throttle(host, ms);
   }
 
   /** The host failed in a way that may pass; enough of that in a row and it is left alone. */
-  failed(host: string): void {
-    const { breakerFailures } = this.#limits;
-    if (breakerFailures === 0) return;
+  failed(host: string, begunAt = this.#now()): void {
     const state = this.#state(host);
+    const now = this.#now();
     state.failuresInARow++;
-    if (state.failuresInARow < breakerFailures) return;
+    if (state.failuresInARow >= COMPLAINT_FAILURES) {
+      state.pace.slowDown(begunAt, now, 1); // beyond that it is the breaker's
+      this.#changed.add(host);
+    }
+    const { breakerFailures } = state.limits;
+    if (breakerFailures === 0 || state.failuresInARow < breakerFailures) return;
     // Downloads that were under way when it opened say nothing new.
-    const now = this.#clock.monotonic();
     if (state.breakerUntil > now) return;
     state.breakerMs = Math.min(state.breakerMs === 0 ? BREAKER_FIRST_MS : state.breakerMs * 2, BREAKER_MAX_MS);
     state.breakerUntil = now + state.breakerMs;
+    state.unavailableSince ??= now;
     this.#closed.add(host);
+    this.#writeDown(host);
   }
 
-  /** When the first closed host may be tried again, if that is after `since`; by the monotonic clock. */
-  nextOpening(since = this.#clock.monotonic()): number | undefined {
+  /** When the first closed host may be tried again, if that is after `since`; both by the monotonic clock. */
+  nextOpening(since = this.#deps.clock.monotonic()): number | undefined {
+    const offset = this.#now() - this.#deps.clock.monotonic();
     let next: number | undefined;
     for (const host of this.#closed) {
       const state = this.#hosts.get(host);
-      const opensAt = state === undefined ? 0 : Math.max(state.closedUntil, state.breakerUntil);
-      if (opensAt > since) next = Math.min(next ?? opensAt, opensAt);
+      const at = state === undefined ? 0 : opensAt(state) - offset;
+      if (at > since) next = Math.min(next ?? at, at);
       else {
         this.#closed.delete(host);
         if (state !== undefined) this.#forgetIfIdle(host, state);
@@ -126,41 +160,128 @@ export class HostGovernor {
     return next;
   }
 
-  #limitOf(state: HostState | undefined): number {
-    if (state === undefined) return this.#limits.maxConcurrency;
-    if (Math.max(state.closedUntil, state.breakerUntil) > this.#clock.monotonic()) return 0;
-    if (state.breakerMs > 0) return 1; // half open: one probe
-    // With a rate, one at a time: each start closes the host until the next is due.
-    return this.#limits.ratePerSecond > 0
-      ? Math.min(this.#limits.maxConcurrency, state.active + 1)
-      : this.#limits.maxConcurrency;
+  /** Hosts that no breaker's probe has reached since `since` (steady clock), each with the time when that began. */
+  unavailable(since: number): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const [host, { unavailableSince }] of this.#hosts) {
+      if (unavailableSince !== undefined && unavailableSince <= since) found.set(host, unavailableSince);
+    }
+    return found;
   }
 
-  #closeFor(host: string, state: HostState, ms: number): void {
-    state.closedUntil = Math.max(state.closedUntil, this.#clock.monotonic() + ms);
+  /** Takes in what an earlier process wrote down; a clock that was set back meanwhile makes no wait longer than it may be. */
+  restore(records: Iterable<HostRecord>): void {
+    const now = this.#now();
+    for (const { host, bears, slowedAt, ...rest } of records) {
+      const limits = this.#deps.rules.limitsOf(host);
+      const closedUntil = Math.min(rest.closedUntil, now + RETRY_AFTER_MAX_MS);
+      const breakerUntil = Math.min(rest.breakerUntil, now + BREAKER_MAX_MS);
+      const pace = new Pace(limits.maxConcurrency, bears, Math.min(slowedAt, now));
+      this.#hosts.set(host, { ...rest, limits, pace, active: 0, nextStart: 0, closedUntil, breakerUntil });
+      this.#closed.add(host);
+    }
+  }
+
+  get hasChanges(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** What is to be written down since the last call. */
+  takeChanges(): HostChange[] {
+    this.#taken = new Set(this.#changed);
+    this.#changed.clear();
+    return [...this.#taken].map((host): HostChange => {
+      const state = this.#hosts.get(host);
+      return state === undefined || !this.#isWorthRemembering(state) ? { host, forget: true } : recordOf(host, state);
+    });
+  }
+
+  /** What was taken last could not be written down. */
+  changesAreLost(): void {
+    for (const host of this.#taken) this.#changed.add(host);
+  }
+
+  #now(): number {
+    return this.#deps.clock.steady();
+  }
+
+  #limitOf(state: HostState): number {
+    const now = this.#now();
+    if (opensAt(state) > now) return 0;
+    if (state.breakerMs > 0) return 1; // half open: one probe
+    const limit = state.pace.limit(now);
+    // With a rate, one at a time: each start closes the host until the next is due.
+    return state.limits.ratePerSecond > 0 ? Math.min(limit, state.active + 1) : limit;
+  }
+
+  #closeBreaker(host: string, state: HostState): void {
+    state.failuresInARow = 0;
+    if (state.breakerMs === 0) return;
+    state.breakerMs = 0;
+    state.breakerUntil = 0;
+    state.unavailableSince = undefined;
+    this.#changed.add(host);
+  }
+
+  #startLater(host: string, state: HostState, ms: number): void {
+    state.nextStart = this.#now() + ms;
     this.#closed.add(host);
+  }
+
+  #writeDown(host: string): void {
+    this.#changed.add(host);
+    this.#deps.onClosed?.();
   }
 
   #state(host: string): HostState {
     let state = this.#hosts.get(host);
     if (state === undefined) {
       if (this.#hosts.size >= HOSTS_MAX) this.#forgetOldest();
-      state = { active: 0, closedUntil: 0, failuresInARow: 0, breakerMs: 0, breakerUntil: 0 };
+      const limits = this.#deps.rules.limitsOf(host);
+      state = {
+        limits,
+        pace: new Pace(limits.maxConcurrency),
+        active: 0,
+        closedUntil: 0,
+        nextStart: 0,
+        failuresInARow: 0,
+        breakerMs: 0,
+        breakerUntil: 0,
+        unavailableSince: undefined,
+      };
       this.#hosts.set(host, state);
     }
     return state;
   }
 
+  #isWorthRemembering(state: HostState): boolean {
+    const now = this.#now();
+    return state.breakerMs > 0 || state.closedUntil > now || state.pace.isSlow(now);
+  }
+
   #forgetIfIdle(host: string, state: HostState): void {
-    const remembers = state.failuresInARow > 0 || state.breakerMs > 0 || state.closedUntil > this.#clock.monotonic();
-    if (state.active === 0 && !remembers) this.#hosts.delete(host);
+    if (state.active > 0 || state.failuresInARow > 0 || state.nextStart > this.#now()) return;
+    if (this.#isWorthRemembering(state)) return;
+    this.#hosts.delete(host);
+    if (state.closedUntil > 0 || state.pace.slowedAt > 0) this.#changed.add(host);
   }
 
   #forgetOldest(): void {
-    for (const [host, { active }] of this.#hosts) {
-      if (active > 0) continue;
+    for (const [host, state] of this.#hosts) {
+      if (state.active > 0) continue;
+      if (this.#isWorthRemembering(state)) this.#changed.add(host);
       this.#hosts.delete(host);
       return;
     }
   }
+}
+
+function opensAt({ closedUntil, breakerUntil, nextStart }: HostState): number {
+  return Math.max(closedUntil, breakerUntil, nextStart);
+}
+
+function recordOf(host: string, state: HostState): HostRecord {
+  const { closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, pace } = state;
+  const { bears, slowedAt } = pace;
+  return { host, closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, bears, slowedAt };
 }

@@ -3,6 +3,8 @@ import { discardBody } from "./request.ts";
 
 export interface RedirectDeps {
   readonly maxRedirects: number;
+  /** From https: to http:, too. */
+  readonly allowDowngrade: boolean;
   /** One hop, by whatever way. */
   readonly get: (url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<Response>;
 }
@@ -19,7 +21,7 @@ export async function follow(
   start: URL,
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
-  { maxRedirects, get }: RedirectDeps,
+  { maxRedirects, allowDowngrade, get }: RedirectDeps,
 ): Promise<{ response: Response; url: URL }> {
   let url = start;
   let sent = withUserinfo(start, headers);
@@ -30,22 +32,22 @@ export async function follow(
     if (hops >= maxRedirects) {
       throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${maxRedirects} redirects`);
     }
-    const next = target(response, url);
+    const next = target(response, url, allowDowngrade);
     if (next.origin !== url.origin) sent = harmlessOf(sent);
     sent = withUserinfo(next, sent);
     url = next;
   }
 }
 
-function target(response: Response, from: URL): URL {
+function target(response: Response, from: URL, allowDowngrade: boolean): URL {
   const location = response.headers.get("location");
   const url = location === null ? null : URL.parse(fromBytes(location), from.href);
   if (url === null) throw httpFailure(response.status);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);
   }
-  if (from.protocol === "https:" && url.protocol === "http:") {
-    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", "redirected from https: to http:");
+  if (from.protocol === "https:" && url.protocol === "http:" && !allowDowngrade) {
+    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", "redirected from https: to http:; download.allow_downgrade is false");
   }
   return url;
 }

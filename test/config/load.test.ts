@@ -55,6 +55,8 @@ test("without any file or variable every section has its defaults, decoded", () 
     max_bytes: 10_737_418_240,
     user_agent: "FetchBox/{version}",
     max_redirects: 10,
+    allow_downgrade: false,
+    hosts: {},
     host: { max_concurrency: 4, breaker_failures: 20, rate_per_second: 0 },
   });
   expect(config.egress).toEqual({ allow_private: [] });

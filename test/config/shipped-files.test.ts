@@ -12,15 +12,19 @@ import { documentedRow, schemaKeys } from "./schema-keys.ts";
 const ROOT = resolve(import.meta.dir, "../..");
 const EXAMPLE = readFileSync(join(ROOT, "config/fetchbox.example.toml"), "utf8");
 const DOCS = readFileSync(join(ROOT, "docs/configuration.md"), "utf8");
-const EXAMPLE_NAMES: Record<string, string> = { handlers: "gallery", proxies: "residential-us" };
+const EXAMPLE_NAMES: Record<string, string> = {
+  handlers: "gallery",
+  proxies: "residential-us",
+  download: "*.example.com",
+};
 const EXAMPLE_ENV = { PROXY_PASSWORD: "p", S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b", S3_SESSION_TOKEN: "c" };
 
 /** The example with every default switched on: prose starts with "# ", a default with "#" and its key. */
 const UNCOMMENTED = EXAMPLE.replace(/^#(?=[a-z_.]+ = )/gm, "");
 
-function withoutHandlersAndPools(config: Config) {
-  const { handlers: _handlers, proxies: _proxies, ...rest } = config;
-  return rest;
+function withoutNamedTables(config: Config) {
+  const { handlers: _handlers, proxies: _proxies, download, ...rest } = config;
+  return { ...rest, download: { ...download, hosts: {} } };
 }
 
 /** A schema key's place in the example: `*` becomes the name that stands there. */
@@ -35,13 +39,14 @@ test("config/fetchbox.toml adds up to the defaults", () => {
   expect(JSON.parse(JSON.stringify(shipped.load()))).toEqual(JSON.parse(expected));
 });
 
-test("the example loads as it is, and changes nothing but its handler and its pools", () => {
+test("the example loads as it is, and changes nothing but its handler, its pools and its hosts", () => {
   using bare = createProject();
   using example = createProject(EXAMPLE);
   const config = example.load({ env: { PROXY_PASSWORD: "p" } });
-  const expected = JSON.stringify(withoutHandlersAndPools(bare.load())).replaceAll(bare.cwd, example.cwd);
-  expect(JSON.parse(JSON.stringify(withoutHandlersAndPools(config)))).toEqual(JSON.parse(expected));
+  const expected = JSON.stringify(withoutNamedTables(bare.load())).replaceAll(bare.cwd, example.cwd);
+  expect(JSON.parse(JSON.stringify(withoutNamedTables(config)))).toEqual(JSON.parse(expected));
   expect(config.handlers["gallery"]?.proxy.primary).toBe("residential-us");
+  expect(config.download.hosts["*.example.com"]?.rate_per_second).toBe(0.5);
   expect(config.proxies["residential-us"]?.endpoints[0]?.credentials?.reveal()).toBe("fetchbox:p");
 });
 

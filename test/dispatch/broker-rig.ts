@@ -8,6 +8,7 @@ import {
 import type { Lane } from "../../src/jobs/lane.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { HostGovernor } from "../../src/worker/host-governor.ts";
+import { HostRules } from "../../src/worker/host-rules.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
@@ -37,8 +38,8 @@ export class BrokerRig implements AsyncDisposable {
   constructor({ channelSize = 4, windowSize = 16, hostLimit = 4, buckets = OPEN_BUCKETS }: RigOptions = {}) {
     const { clock, queue } = this.stores;
     this.windowSize = windowSize;
-    const limits = { maxConcurrency: hostLimit, ratePerSecond: 0, breakerFailures: 0 };
-    this.governor = new HostGovernor(limits, clock, () => this.broker.wake());
+    const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond: 0, breakerFailures: 0 });
+    this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
     const source: TaskSource = {
       lanes: (limit) => queue.lanes(limit),
       onLane: (listener: (lane: Lane) => void) => queue.onLane(listener),

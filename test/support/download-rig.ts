@@ -52,6 +52,7 @@ export class DownloadRig implements AsyncDisposable {
       closingHosts: new ClosingHosts(),
       userAgent: "FetchBox/test",
       maxRedirects: 5,
+      allowDowngrade: false,
       maxBytes: 2 ** 30,
       minBytesPerSecond: 0,
       proxies: new ProxyPools(new Map(Object.entries(pools ?? {}))),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { HostGovernor, type HostLimits } from "../../src/worker/host-governor.ts";
+import { HostGovernor } from "../../src/worker/host-governor.ts";
+import { type HostLimits, HostRules } from "../../src/worker/host-rules.ts";
 import { FakeClock } from "../support/clock.ts";
 
 const HOST = "origin.test";
@@ -7,11 +8,8 @@ const HOST = "origin.test";
 function setup(limits: Partial<HostLimits> = {}) {
   const clock = new FakeClock();
   let freed = 0;
-  const governor = new HostGovernor(
-    { maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3, ...limits },
-    clock,
-    () => freed++,
-  );
+  const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3, ...limits });
+  const governor = new HostGovernor({ rules, clock, onFree: () => freed++ });
   const use = (what: "answered" | "failed", host = HOST) => {
     governor.acquire(host);
     governor[what](host);
@@ -107,10 +105,10 @@ describe("the breaker", () => {
     expect(governor.room(HOST)).toBe(0);
     governor.answered(HOST);
     governor.release(HOST);
-    expect(governor.room(HOST)).toBe(4);
+    expect(governor.room(HOST)).toBe(2); // slowed down by what opened it
     use("failed");
     use("failed");
-    expect(governor.room(HOST)).toBe(4);
+    expect(governor.room(HOST)).toBe(2);
   });
 
   test("waits 1 s doubling to 30 s between probes, and 1 s again once it was closed", async () => {
@@ -152,7 +150,7 @@ describe("the breaker", () => {
     for (let i = 0; i < 3; i++) use("failed");
     expect(governor.room(HOST)).toBe(0);
     governor.answered(HOST);
-    expect(governor.room(HOST)).toBe(3);
+    expect(governor.room(HOST)).toBe(1); // of two, since it was slowed down
   });
 
   test("opens and doubles for a host with a rate, too", async () => {
@@ -193,7 +191,137 @@ describe("the breaker", () => {
   test("of 0 failures is none", () => {
     const { governor, use } = setup({ breakerFailures: 0 });
     for (let i = 0; i < 100; i++) use("failed");
+    expect(governor.nextOpening()).toBeUndefined();
+    expect(governor.room(HOST)).toBe(1); // one at a time, but never none
+  });
+});
+
+describe("a host that complains", () => {
+  /** What it may have at once after so many answers. */
+  const answer = (governor: HostGovernor, times: number) => {
+    for (let i = 0; i < times; i++) governor.answered(HOST);
+    return governor.room(HOST);
+  };
+
+  test("has half as many at a time, and then more again, answer by answer", async () => {
+    const { clock, governor } = setup({ maxConcurrency: 8 });
+    governor.complained(HOST, clock.steady());
     expect(governor.room(HOST)).toBe(4);
+    await clock.advance(10);
+    governor.complained(HOST, clock.steady());
+    expect(governor.room(HOST)).toBe(2);
+    expect([answer(governor, 25), answer(governor, 35), answer(governor, 45)]).toEqual([3, 4, 5]);
+    expect(answer(governor, 1000)).toBe(8);
+  });
+
+  test("is slowed down once by all that was under way when it was", async () => {
+    const { clock, governor } = setup({ maxConcurrency: 16 });
+    const begunAt = clock.steady();
+    await clock.advance(10);
+    for (let i = 0; i < 16; i++) governor.complained(HOST, begunAt);
+    expect(governor.room(HOST)).toBe(8);
+  });
+
+  test("that is asked one by one has pauses, as long as it complains", async () => {
+    const { clock, governor } = setup({ maxConcurrency: 2 });
+    const pauses: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      governor.acquire(HOST);
+      const begunAt = clock.steady();
+      await clock.advance(100);
+      governor.complained(HOST, begunAt);
+      governor.release(HOST, 100);
+      pauses.push(Math.round(governor.closedFor(HOST)));
+      await clock.advance(governor.closedFor(HOST));
+    }
+    expect(pauses).toEqual([0, 100, 300, 700, 1500, 3100, 6300, 6300, 6300]);
+    governor.acquire(HOST);
+    governor.answered(HOST);
+    governor.release(HOST, 100);
+    expect(Math.round(governor.closedFor(HOST))).toBeWithin(700, 800);
+  });
+
+  test("is trusted anew when an hour has passed", async () => {
+    const { clock, governor } = setup();
+    governor.complained(HOST, clock.steady());
+    await clock.advance(3_599_999);
+    expect(governor.room(HOST)).toBe(2);
+    await clock.advance(1);
+    expect(governor.room(HOST)).toBe(4);
+  });
+
+  test("by failing again and again has fewer at a time, but no pauses: that is the breaker's", async () => {
+    const { clock, governor } = setup({ breakerFailures: 0 });
+    for (let i = 0; i < 10; i++) {
+      governor.acquire(HOST);
+      governor.failed(HOST, clock.steady());
+      governor.release(HOST, 100);
+      await clock.advance(1);
+    }
+    expect([governor.room(HOST), governor.closedFor(HOST)]).toEqual([1, 0]);
+  });
+});
+
+describe("what the next process must know", () => {
+  const otherProcess = (governor: HostGovernor, clock: FakeClock) => {
+    const records = governor.takeChanges().flatMap((change) => ("forget" in change ? [] : [change]));
+    const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });
+    const next = new HostGovernor({ rules, clock, onFree: () => {} });
+    next.restore(records);
+    return next;
+  };
+
+  test("is how long a host is to be left alone, and how much it bears", async () => {
+    const { clock, governor } = setup();
+    governor.throttled(HOST, 60_000, clock.steady());
+    expect(governor.hasChanges).toBe(true);
+    await clock.advance(20_000);
+    const next = otherProcess(governor, clock);
+    expect([next.room(HOST), next.closedFor(HOST)]).toEqual([0, 40_000]);
+    await clock.advance(40_000);
+    expect(next.room(HOST)).toBe(2);
+  });
+
+  test("is an open breaker, how long it was open, and since when nothing was answered", async () => {
+    const { clock, governor, use } = setup();
+    const since = clock.steady();
+    for (let i = 0; i < 3; i++) use("failed");
+    await clock.advance(1000);
+    use("failed");
+    const next = otherProcess(governor, clock);
+    expect(next.closedFor(HOST)).toBe(2000);
+    expect([...next.unavailable(clock.steady() - 1000)]).toEqual([[HOST, since]]);
+    expect([...next.unavailable(clock.steady() - 1001)]).toEqual([]);
+    await clock.advance(2000);
+    expect(next.room(HOST)).toBe(1);
+    next.failed(HOST);
+    expect(next.closedFor(HOST)).toBe(4000);
+    next.answered(HOST);
+    expect([...next.unavailable(clock.steady())]).toEqual([]);
+  });
+
+  test("is no longer a wait than there may be, where the clock was set back", () => {
+    const { clock, governor, use } = setup();
+    governor.throttled(HOST, 900_000, clock.steady());
+    for (let i = 0; i < 3; i++) use("failed", "other.test");
+    clock.jump(-86_400_000);
+    clock.restart();
+    const next = otherProcess(governor, clock);
+    expect([next.closedFor(HOST), next.closedFor("other.test")]).toEqual([900_000, 30_000]);
+  });
+
+  test("is told once, again when it could not be written down, and that there is nothing more", async () => {
+    const { clock, governor } = setup();
+    governor.throttle(HOST, 1000);
+    expect(governor.takeChanges()).toHaveLength(1);
+    expect(governor.takeChanges()).toEqual([]);
+    governor.throttle(HOST, 2000);
+    governor.takeChanges();
+    governor.changesAreLost();
+    expect(governor.takeChanges()).toHaveLength(1);
+    await clock.advance(2000);
+    governor.nextOpening();
+    expect(governor.takeChanges()).toEqual([{ host: HOST, forget: true }]);
   });
 });
 

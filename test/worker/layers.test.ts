@@ -3,6 +3,7 @@ import { Failure, type FailureCode, httpFailure } from "../../src/jobs/failure.t
 import type { Outcome } from "../../src/jobs/verdict.ts";
 import { HostGovernor } from "../../src/worker/host-governor.ts";
 import { hostPermit } from "../../src/worker/host-permit.ts";
+import { HostRules } from "../../src/worker/host-rules.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { rateLimit } from "../../src/worker/rate-limit.ts";
 import { compose, type Layer, type Service, serviceOf } from "../../src/worker/service.ts";
@@ -167,8 +168,9 @@ describe("the host permit", () => {
   ) {
     const clock = new FakeClock();
     const roomWhenFreed: number[] = [];
-    const governor = new HostGovernor(limits, clock, () => roomWhenFreed.push(governor.room(HOST)));
-    const service = hostPermit(governor)(serviceOf(outcome));
+    const onFree = () => roomWhenFreed.push(governor.room(HOST));
+    const governor: HostGovernor = new HostGovernor({ rules: new HostRules(limits), clock, onFree });
+    const service = hostPermit(governor, clock)(serviceOf(outcome));
     const call = async () => {
       governor.acquire(HOST);
       await service.call(CLAIMED, never).catch(() => {});

@@ -62,17 +62,19 @@ test.each([
   expect(await rig.files()).toEqual([]);
 });
 
-test("a redirect from https: to http: is refused, and none from http: to https:", async () => {
+test("a redirect from https: to http: is refused unless it is allowed, and none from http: to https:", async () => {
   const seen: string[] = [];
   const get = (location: string) => (url: URL) => {
     seen.push(url.href);
     return Promise.resolve(seen.length === 1 ? Response.redirect(location) : new Response("x"));
   };
-  const start = (url: string, location: string) =>
-    follow(new URL(url), {}, never, { maxRedirects: 5, get: get(location) });
+  const start = (url: string, location: string, allowDowngrade = false) =>
+    follow(new URL(url), {}, never, { maxRedirects: 5, allowDowngrade, get: get(location) });
   const failure = await failureOf(start("https://a.test/", "http://a.test/"));
   expect(failure.code).toBe("DOWNLOAD_URL_NOT_ALLOWED");
   expect(seen).toEqual(["https://a.test/"]);
+  seen.length = 0;
+  expect((await start("https://a.test/", "http://a.test/", true)).url.href).toBe("http://a.test/");
   seen.length = 0;
   expect((await start("http://a.test/", "https://a.test/")).url.href).toBe("https://a.test/");
 });
@@ -83,6 +85,7 @@ test("the body of a redirect is let go", async () => {
     new ReadableStream({ pull: (to) => to.enqueue(new Uint8Array(1)), cancel: () => void cancelled++ });
   const { response } = await follow(new URL("http://a.test/"), {}, never, {
     maxRedirects: 5,
+    allowDowngrade: false,
     get: ({ pathname }) =>
       Promise.resolve(
         pathname === "/"
@@ -138,6 +141,7 @@ describe("what is told to the next origin", () => {
     const sent: Readonly<Record<string, string>>[] = [];
     await follow(new URL("http://a.test/"), headers, never, {
       maxRedirects: 5,
+      allowDowngrade: false,
       get: (_, told) => {
         sent.push(told);
         return Promise.resolve(sent.length === 1 ? Response.redirect("https://a.test/") : new Response("x"));

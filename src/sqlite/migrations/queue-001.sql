@@ -93,6 +93,19 @@ CREATE TABLE depth (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO depth VALUES ('pending', 0), ('running', 0), ('retrying', 0);
 
+-- Hosts (name and port) that are left alone, or slowed down. Times are the queue's, not the wall clock's.
+CREATE TABLE hosts (
+  host TEXT PRIMARY KEY,
+  closed_until INTEGER NOT NULL,
+  failures INTEGER NOT NULL CHECK (failures >= 0),
+  breaker_ms INTEGER NOT NULL CHECK (breaker_ms >= 0),
+  breaker_until INTEGER NOT NULL,
+  unavailable_since INTEGER,
+  -- Downloads at a time that it bears.
+  bears REAL NOT NULL CHECK (bears > 0),
+  slowed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE idempotency (
   tenant TEXT NOT NULL,
   key TEXT NOT NULL,

@@ -21,13 +21,21 @@ interface TaskRow {
   history: Uint8Array | null;
 }
 
-/** Takes due tasks of some lanes, oldest first, fewer where a lane has fewer. Runs inside a transaction. */
-export function claimTasks(context: QueueContext, requests: readonly LaneRequest[], changes: Changes): ClaimedTask[] {
+/**
+ * Takes tasks of some lanes that are due at `due` (steady clock), oldest first, fewer where a lane has fewer. Runs inside
+ * a transaction.
+ */
+export function claimTasks(
+  context: QueueContext,
+  requests: readonly LaneRequest[],
+  due: number,
+  changes: Changes,
+): ClaimedTask[] {
   const claimId = nextNumber(context, "claim", 1);
+  const claimedAt = context.clock.steady();
   const tasks: ClaimedTask[] = [];
-  const due = context.clock.steady();
   for (const request of requests) {
-    const rows = takeRows(context, request, claimId, due);
+    const rows = takeRows(context, request, { claimId, claimedAt, due });
     for (const row of rows) tasks.push(claimedTask(context, row, claimId));
     const lane = shrinkLane(context, request.lane, rows.length);
     if (lane !== undefined) changes.afterCommit.push(() => context.onLane(lane));
@@ -50,14 +58,18 @@ export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskSt
   return task.history.length > 0 ? "retrying" : "pending";
 }
 
-function takeRows(context: QueueContext, { lane, limit }: LaneRequest, claimId: number, now: number): TaskRow[] {
+function takeRows(
+  context: QueueContext,
+  { lane, limit }: LaneRequest,
+  { claimId, claimedAt, due }: { claimId: number; claimedAt: number; due: number },
+): TaskRow[] {
   return context.db
-    .query<TaskRow, [number, number, number, number]>(
+    .query<TaskRow, [number, number, number, number, number]>(
       `UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, started = 0, available_at = NULL
-       WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?2 ORDER BY available_at, id LIMIT ?4)
+       WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?5 ORDER BY available_at, id LIMIT ?4)
        RETURNING id, job, lane, attempts, crashes, waiting_class, waiting_since, payload, history`,
     )
-    .all(claimId, now, lane, limit)
+    .all(claimId, claimedAt, lane, limit, due)
     .sort((a, b) => a.id - b.id);
 }
 

@@ -81,14 +81,21 @@ interface LaneRow {
   next_due: number;
 }
 
+/** Of jobs that are live. */
+const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
+  WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
+
 /** Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out. */
 export function readLanes(context: QueueContext, limit: number): Lane[] {
+  const rows = context.db.query<LaneRow, [number]>(`${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT ?`).all(limit);
+  return rows.map((row) => laneOf(context, row));
+}
+
+/** The same, those with numbers after `afterId`, in order of their numbers. */
+export function readLanesAfter(context: QueueContext, afterId: number, limit: number): Lane[] {
   const rows = context.db
-    .query<LaneRow, [number]>(
-      `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
-       WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0 ORDER BY l.next_due, l.id LIMIT ?`,
-    )
-    .all(limit);
+    .query<LaneRow, [number, number]>(`${WAITING_LANES} AND l.id > ? ORDER BY l.id LIMIT ?`)
+    .all(afterId, limit);
   return rows.map((row) => laneOf(context, row));
 }
 

@@ -30,6 +30,7 @@ export function rebaseWaits({ db, clock }: QueueContext): void {
   db.query<never, [number]>("UPDATE tasks SET waiting_since = waiting_since + ? WHERE waiting_since IS NOT NULL").run(
     gapMs,
   );
+  db.query<never, [number]>("UPDATE hosts SET unavailable_since = unavailable_since + ?").run(gapMs);
   if (gapMs >= 0) return;
   db.query<never, [number, number]>(
     "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",

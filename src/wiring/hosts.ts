@@ -1,0 +1,76 @@
+import type { Config } from "../config/schema.ts";
+import { Unreachable } from "../maintenance/unreachable.ts";
+import type { Chore } from "../maintenance/upkeep.ts";
+import { HostGovernor } from "../worker/host-governor.ts";
+import { type HostLimits, HostRules } from "../worker/host-rules.ts";
+import type { Settle } from "../worker/settle.ts";
+import type { Foundation } from "./foundation.ts";
+
+/** What is worth writing down at once shares a commit with the settlement that it came with; the rest has time. */
+const NOTE_EVERY_MS = 5000;
+const GIVE_UP_EVERY_MS = 5000;
+
+export interface Hosts {
+  readonly governor: HostGovernor;
+  /** Writes down what changed; nothing is lost if that fails, it is tried again. */
+  readonly note: () => Promise<void>;
+}
+
+/** The host governor, with what an earlier process knew. */
+export function createHosts(
+  { host, hosts }: Config["download"],
+  { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
+  onFree: () => void,
+): Hosts {
+  let noting: Promise<void> | undefined;
+  const note = () => {
+    noting ??= queue
+      .noteHosts(() => governor.takeChanges())
+      .catch((error: unknown) => {
+        governor.changesAreLost();
+        onQueueTrouble(error);
+      })
+      .finally(() => {
+        noting = undefined;
+      });
+    return noting;
+  };
+  const rules = new HostRules(
+    limitsOf(host),
+    Object.fromEntries(Object.entries(hosts).map(([name, some]) => [name, limitsOf(some)])),
+  );
+  const governor: HostGovernor = new HostGovernor({ rules, clock, onFree, onClosed: () => void note() });
+  governor.restore(queue.knownHosts());
+  return { governor, note };
+}
+
+export function hostChores(
+  { governor, note }: Hosts,
+  settle: Settle,
+  maxThrottleMs: number,
+  { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
+): Chore[] {
+  const unavailable = (since: number) => governor.unavailable(since);
+  const unreachable = new Unreachable({ queue, unavailable, settle, maxThrottleMs, clock });
+  return [
+    { everyMs: NOTE_EVERY_MS, run: () => (governor.hasChanges ? note() : undefined) },
+    {
+      everyMs: GIVE_UP_EVERY_MS,
+      run: (signal) =>
+        unreachable.run(signal).catch((error: unknown) => {
+          if (!signal.aborted) onQueueTrouble(error);
+        }),
+    },
+  ];
+}
+
+/** What a table of the configuration says; an override may say little. */
+function limitsOf(host: Config["download"]["host"]): HostLimits;
+function limitsOf(host: Config["download"]["hosts"][string]): Partial<HostLimits>;
+function limitsOf(host: Partial<Config["download"]["host"]>): Partial<HostLimits> {
+  return {
+    ...(host.max_concurrency !== undefined && { maxConcurrency: host.max_concurrency }),
+    ...(host.rate_per_second !== undefined && { ratePerSecond: host.rate_per_second }),
+    ...(host.breaker_failures !== undefined && { breakerFailures: host.breaker_failures }),
+  };
+}
