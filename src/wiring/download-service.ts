@@ -9,7 +9,7 @@ import { createAddresses } from "../worker/addresses.ts";
 import { download } from "../worker/download.ts";
 import type { HostGovernor } from "../worker/host-governor.ts";
 import { hostPermit } from "../worker/host-permit.ts";
-import { type ProxyPool, ProxyPools } from "../worker/proxies.ts";
+import { type ProxyEndpoint, type ProxyPool, ProxyPools } from "../worker/proxies.ts";
 import { rateLimit } from "../worker/rate-limit.ts";
 import { compose, type Service } from "../worker/service.ts";
 import { type StorageGate, storageGate } from "../worker/storage-gate.ts";
@@ -27,6 +27,7 @@ export interface DownloadServiceDeps {
   readonly active: ActiveDownloads;
   readonly clock: Clock;
   readonly onProxyFailure: (pool: string) => void;
+  readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number) => void;
 }
 
 /** More than any sane answer has; Bun itself gives up at about 1.5 MB. */
@@ -46,7 +47,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     allowDowngrade: config.download.allow_downgrade,
     maxBytes: config.download.max_bytes,
     minBytesPerSecond: config.download.min_bytes_per_second,
-    proxies: new ProxyPools(proxyPools(config.proxies)),
+    proxies: new ProxyPools(proxyPools(config.proxies), clock, deps.onProxyRest),
     store: deps.store,
     recordUpload: ({ id, claimId }, upload) => deps.queue.recordUpload({ ...upload, task: id, claimId }),
     active: deps.active,

@@ -63,6 +63,9 @@ export function createWork(config: Config, foundation: Foundation): Work {
       active,
       clock,
       onProxyFailure: (name) => metrics.proxyFailed(name),
+      onProxyRest: ({ pool: name, url }, ms) => {
+        log.warn({ pool: name, proxy: url, rest_ms: ms }, "a proxy does not work: it rests, the others are used");
+      },
     }),
     channel: broker.channel,
     onStart: (claimed) => {

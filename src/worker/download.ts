@@ -111,11 +111,19 @@ async function throughProxy(
 ): Promise<Response | undefined> {
   try {
     const response = await request(url, headers, endpoint, trace, signal, deps);
-    if (response.status !== 407) return response;
-    discardBody(response);
-    return undefined;
+    if (response.status === 407) {
+      discardBody(response);
+      deps.proxies.report(endpoint, "failed");
+      return undefined;
+    }
+    deps.proxies.report(endpoint, "works");
+    return response;
   } catch (error) {
-    if (error instanceof ProxyFailureError) return undefined;
+    if (error instanceof ProxyFailureError) {
+      deps.proxies.report(endpoint, error.isAboutHost ? "works" : "failed");
+      return undefined;
+    }
+    if (error instanceof Failure && error.code === "DOWNLOAD_TIMEOUT") deps.proxies.report(endpoint, "silent");
     throw error;
   }
 }

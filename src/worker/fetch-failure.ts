@@ -45,6 +45,11 @@ export function isProxyFailure(error: unknown): boolean {
   return isConnectFailure(error) || /PROXY|ENOTFOUND|ENODATA|EAI_|DNS/i.test(codeOf(error));
 }
 
+/** Whether a proxy refused a tunnel for another reason than that it does not know us (407). */
+export function isTunnelRefused(error: unknown): boolean {
+  return codeOf(error) === "ERR_PROXY_TUNNEL" && (error as { status?: unknown }).status !== 407;
+}
+
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === "string" ? code : ((error as Error | undefined)?.name ?? "unknown");

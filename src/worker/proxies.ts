@@ -1,3 +1,5 @@
+import type { Clock } from "../jobs/clock.ts";
+
 export interface ProxyEndpoint {
   readonly pool: string;
   /** Without credentials: it may be shown. */
@@ -14,32 +16,102 @@ export interface ProxyPool {
 }
 
 /**
- * The proxy pools. Endpoints of a pool take turns, request by request; its fallbacks follow, each pool once.
+ * What a request through a proxy showed of the proxy: it brought an answer, it failed itself, or there was silence, of
+ * which nobody can say whose it was.
+ */
+export type ProxyReport = "works" | "failed" | "silent";
+
+interface KnownPool {
+  readonly endpoints: readonly ProxyEndpoint[];
+  readonly fallbacks: readonly string[];
+  turn: number;
+}
+
+/** Of an endpoint that does not work, or is suspected of it. Times by the monotonic clock. */
+interface Rest {
+  ms: number;
+  until: number;
+  silences: number;
+}
+
+const REST_FIRST_MS = 1000;
+const REST_MAX_MS = 60_000;
+/** So many silences in a row are the proxy's. */
+const SILENCES_MAX = 3;
+
+/**
+ * The proxy pools. Endpoints of a pool take turns, request by request; its fallbacks follow, each pool once. One that
+ * fails rests: it comes after all others, and when its rest is over one request tries whether it works.
  */
 export class ProxyPools {
-  readonly #pools: ReadonlyMap<string, ProxyPool>;
-  readonly #turns = new Map<string, number>();
+  readonly #pools: ReadonlyMap<string, KnownPool>;
+  readonly #rests = new Map<ProxyEndpoint, Rest>();
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #onRest: (endpoint: ProxyEndpoint, ms: number) => void;
 
-  constructor(pools: ReadonlyMap<string, ProxyPool>) {
-    this.#pools = pools;
+  constructor(
+    pools: ReadonlyMap<string, ProxyPool>,
+    clock: Pick<Clock, "monotonic">,
+    onRest: (endpoint: ProxyEndpoint, ms: number) => void = () => {},
+  ) {
+    this.#pools = new Map(
+      [...pools].map(([pool, { endpoints, fallbacks }]) => [
+        pool,
+        { endpoints: endpoints.map((endpoint) => ({ pool, ...endpoint })), fallbacks, turn: 0 },
+      ]),
+    );
+    this.#clock = clock;
+    this.#onRest = onRest;
   }
 
   /** Every endpoint to try for a pool, in order; none for an unknown pool. */
   endpoints(name: string): ProxyEndpoint[] {
-    const endpoints: ProxyEndpoint[] = [];
-    const waiting = [name];
-    const seen = new Set<string>();
-    for (let pool = waiting.shift(); pool !== undefined; pool = waiting.shift()) {
-      const known = this.#pools.get(pool);
-      if (known === undefined || seen.has(pool)) continue;
-      seen.add(pool);
-      const turn = this.#turns.get(pool) ?? 0;
-      this.#turns.set(pool, (turn + 1) % known.endpoints.length);
-      for (const endpoint of [...known.endpoints.slice(turn), ...known.endpoints.slice(0, turn)]) {
-        endpoints.push({ pool, ...endpoint });
+    const usable: ProxyEndpoint[] = [];
+    const resting: ProxyEndpoint[] = [];
+    for (const pool of this.#reachable(name)) {
+      const { endpoints, turn } = pool;
+      pool.turn = (turn + 1) % endpoints.length;
+      for (const endpoint of [...endpoints.slice(turn), ...endpoints.slice(0, turn)]) {
+        (this.#isUsable(endpoint) ? usable : resting).push(endpoint);
       }
-      waiting.push(...known.fallbacks);
     }
-    return endpoints;
+    const until = (endpoint: ProxyEndpoint) => this.#rests.get(endpoint)?.until ?? 0;
+    return [...usable, ...resting.toSorted((a, b) => until(a) - until(b))];
+  }
+
+  report(endpoint: ProxyEndpoint, report: ProxyReport): void {
+    if (report === "works") {
+      this.#rests.delete(endpoint);
+      return;
+    }
+    const rest = this.#rests.get(endpoint) ?? { ms: 0, until: 0, silences: 0 };
+    this.#rests.set(endpoint, rest);
+    if (report === "silent" && ++rest.silences < SILENCES_MAX) return;
+    rest.ms = Math.min(REST_MAX_MS, rest.ms === 0 ? REST_FIRST_MS : rest.ms * 2);
+    rest.until = this.#clock.monotonic() + rest.ms;
+    this.#onRest(endpoint, rest.ms);
+  }
+
+  /** A pool and those that it falls back on, each once. */
+  #reachable(name: string): KnownPool[] {
+    const found = new Map<string, KnownPool>();
+    const waiting = [name];
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const pool = this.#pools.get(next);
+      if (pool === undefined || found.has(next)) continue;
+      found.set(next, pool);
+      waiting.push(...pool.fallbacks);
+    }
+    return [...found.values()];
+  }
+
+  #isUsable(endpoint: ProxyEndpoint): boolean {
+    const rest = this.#rests.get(endpoint);
+    if (rest === undefined || rest.ms === 0) return true;
+    const now = this.#clock.monotonic();
+    if (rest.until > now) return false;
+    // Whoever asked tries it; the others leave it alone until then.
+    rest.until = now + rest.ms;
+    return true;
   }
 }

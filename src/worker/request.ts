@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import { type Addresses, portOf } from "./addresses.ts";
-import { fetchFailure, isConnectFailure, isProxyFailure } from "./fetch-failure.ts";
+import { fetchFailure, isConnectFailure, isProxyFailure, isTunnelRefused } from "./fetch-failure.ts";
 import type { ProxyEndpoint } from "./proxies.ts";
 import { type ClosingHosts, endsByClose, getUntilClose } from "./until-close.ts";
 
@@ -31,6 +31,13 @@ export type Route = ProxyEndpoint | "straight";
 /** The proxy of this hop failed, not the host: another endpoint may do better. */
 export class ProxyFailureError extends Error {
   override readonly name = "ProxyFailureError";
+  /** It answers, but would not, or could not, open a tunnel to this host; for others it may. */
+  readonly isAboutHost: boolean;
+
+  constructor(cause: unknown) {
+    super("the proxy failed", { cause });
+    this.isAboutHost = isTunnelRefused(cause);
+  }
 }
 
 /**
@@ -59,7 +66,7 @@ export async function request(
     } catch (error) {
       signal.throwIfAborted();
       if (route !== "straight" && isProxyFailure(error)) {
-        throw new ProxyFailureError("the proxy failed", { cause: error });
+        throw new ProxyFailureError(error);
       }
       if (!isConnectFailure(error)) throw fetchFailure(error, signal);
       refused = error;

@@ -55,7 +55,7 @@ export class DownloadRig implements AsyncDisposable {
       allowDowngrade: false,
       maxBytes: 2 ** 30,
       minBytesPerSecond: 0,
-      proxies: new ProxyPools(new Map(Object.entries(pools ?? {}))),
+      proxies: new ProxyPools(new Map(Object.entries(pools ?? {})), this.clock),
       store: store?.(storage.store) ?? storage.store,
       recordUpload: () => Promise.resolve(),
       active: this.active,

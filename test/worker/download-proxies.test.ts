@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
+import { FakeClock } from "../support/clock.ts";
 import { startRig } from "../support/download-rig.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";
 import { startForwardProxy } from "../support/forward-proxy.ts";
@@ -19,6 +20,73 @@ function deadProxy(): string {
   return origin.url;
 }
 
+/** The names of a pool's endpoints, in their order. */
+const orderIn = (pools: ProxyPools) => (name: string) =>
+  pools
+    .endpoints(name)
+    .map(({ url }) => url.slice("http://".length))
+    .join(" ");
+
+describe("an endpoint that fails", () => {
+  function setup() {
+    const clock = new FakeClock();
+    const rests: [string, number][] = [];
+    const pools = new ProxyPools(
+      new Map([
+        ["a", pool([endpoint("http://a1"), endpoint("http://a2")], "b")],
+        ["b", pool([endpoint("http://b1")])],
+      ]),
+      clock,
+      ({ url }, ms) => rests.push([url, ms]),
+    );
+    const named = (name: string) => {
+      const found = [...pools.endpoints("a"), ...pools.endpoints("a")].find(({ url }) => url.endsWith(name));
+      if (found === undefined) throw new Error(`no endpoint ${name}`);
+      return found;
+    };
+    return { clock, pools, rests, named, order: () => orderIn(pools)("a") };
+  }
+
+  test("comes after all others while it rests, and is left to one request when the rest is over", async () => {
+    const { clock, pools, named, order } = setup();
+    const a1 = named("a1");
+    pools.report(a1, "failed");
+    expect([order(), order()]).toEqual(["a2 b1 a1", "a2 b1 a1"]);
+    await clock.advance(1000);
+    expect([order(), order()].toSorted()).toEqual(["a1 a2 b1", "a2 b1 a1"]);
+    pools.report(a1, "works");
+    expect([order(), order()].toSorted()).toEqual(["a1 a2 b1", "a2 a1 b1"]);
+  });
+
+  test("rests for 1 s doubling to 60 s, and 1 s again once it has worked", () => {
+    const { pools, rests, named } = setup();
+    const a2 = named("a2");
+    for (let i = 0; i < 8; i++) pools.report(a2, "failed");
+    expect(rests.map(([, ms]) => ms)).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    pools.report(a2, "works");
+    pools.report(a2, "failed");
+    expect(rests.at(-1)).toEqual(["http://a2", 1000]);
+  });
+
+  test("by silence rests when it was silent three times in a row", () => {
+    const { pools, rests, named } = setup();
+    const a1 = named("a1");
+    for (const report of ["silent", "silent", "works", "silent", "silent"] as const) pools.report(a1, report);
+    expect(rests).toEqual([]);
+    pools.report(a1, "silent");
+    expect(rests).toEqual([["http://a1", 1000]]);
+  });
+
+  test("is tried all the same where all others fail, the one that has rested longest first", async () => {
+    const { clock, pools, named, order } = setup();
+    for (const name of ["b1", "a2", "a1"]) {
+      pools.report(named(name), "failed");
+      await clock.advance(10);
+    }
+    expect(order()).toBe("b1 a2 a1");
+  });
+});
+
 test("the endpoints of a pool take turns, its fallbacks follow, each pool once", () => {
   const pools = new ProxyPools(
     new Map([
@@ -26,12 +94,9 @@ test("the endpoints of a pool take turns, its fallbacks follow, each pool once",
       ["b", pool([endpoint("http://b1"), endpoint("http://b2")], "a", "c", "unknown")],
       ["c", pool([endpoint("http://c1")])],
     ]),
+    new FakeClock(),
   );
-  const order = (name: string) =>
-    pools
-      .endpoints(name)
-      .map(({ url }) => url.slice("http://".length))
-      .join(" ");
+  const order = orderIn(pools);
   expect(order("a")).toBe("a1 a2 a3 b1 b2 c1");
   expect(order("a")).toBe("a2 a3 a1 b2 b1 c1");
   expect(order("a")).toBe("a3 a1 a2 b1 b2 c1");
@@ -99,6 +164,30 @@ describe("a download through a pool", () => {
     expect(attempt).toMatchObject({ proxy: proxy.url, address: "127.0.0.1", httpStatus: 404 });
     expect(JSON.stringify([failure, failure.message, attempt])).not.toMatch(/proxy-secret|Basic/);
   });
+});
+
+test("a proxy that failed is not asked again while another works, and is when its rest is over", async () => {
+  await using locked = await startForwardProxy({ credentials: SECRET });
+  await using good = await startForwardProxy();
+  await using rig = await startRig({ pools: { main: pool([endpoint(locked.url), endpoint(good.url)]) } });
+  for (let i = 0; i < 6; i++) await rig.stored("/ok", { proxyPool: "main" });
+  expect([locked.asked.length, good.asked.length]).toEqual([1, 6]);
+  await rig.clock.advance(1000);
+  for (let i = 0; i < 6; i++) await rig.stored("/ok", { proxyPool: "main" });
+  expect([locked.asked.length, good.asked.length]).toEqual([2, 12]);
+});
+
+test.each<[number, number]>([
+  [403, 2],
+  [407, 1],
+  [502, 2],
+])("a proxy that refuses a tunnel with %d is asked %d times of two", async (status, times) => {
+  await using bad = await startForwardProxy({ refusesTunnels: status });
+  await using good = await startForwardProxy();
+  await using rig = await startRig({ pools: { main: pool([endpoint(bad.url), endpoint(good.url)]) } });
+  const { port } = new URL(deadProxy());
+  for (let i = 0; i < 3; i++) await rig.failed(`https://origin.test:${port}/`, { proxyPool: "main" });
+  expect(bad.asked.length).toBe(times);
 });
 
 describe("a proxy's own failure moves on to the next endpoint", () => {
