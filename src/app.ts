@@ -102,6 +102,7 @@ export class App {
   async start(): Promise<void> {
     const { log, clock, metrics, stopping, stores, troubles } = this.#foundation;
     await this.#recover();
+    this.#work.hosts.restore();
     await this.#storageCheck.run(stopping.signal);
     if (this.#storageCheck.problem !== undefined) {
       log.warn({ reason: this.#storageCheck.problem }, "the storage is not ready");
@@ -148,7 +149,7 @@ export class App {
     const released = unclaimed.map((claimed) => stores.queue.release(claimed).catch(onQueueTrouble));
     await this.#work.pool.stop(delay(clock, graceMs, drained.signal).catch(() => {}));
     drained.abort();
-    await Promise.all([...released, this.#work.noteHosts()]);
+    await Promise.all([...released, this.#work.hosts.note()]);
     await this.#server?.stop(AbortSignal.timeout(API_GRACE_MS));
     giveUp.cancel();
     stopping.abort(new Error("the service has stopped"));

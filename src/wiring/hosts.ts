@@ -14,9 +14,11 @@ export interface Hosts {
   readonly governor: HostGovernor;
   /** Writes down what changed; nothing is lost if that fails, it is tried again. */
   readonly note: () => Promise<void>;
+  /** Takes in what an earlier process knew; after `recover`. */
+  readonly restore: () => void;
 }
 
-/** The host governor, with what an earlier process knew. */
+/** The host governor, and its memory. */
 export function createHosts(
   { host, hosts }: Config["download"],
   { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
@@ -40,8 +42,7 @@ export function createHosts(
     Object.fromEntries(Object.entries(hosts).map(([name, some]) => [name, limitsOf(some)])),
   );
   const governor: HostGovernor = new HostGovernor({ rules, clock, onFree, onClosed: () => void note() });
-  governor.restore(queue.knownHosts());
-  return { governor, note };
+  return { governor, note, restore: () => governor.restore(queue.knownHosts()) };
 }
 
 export function hostChores(

@@ -10,7 +10,7 @@ import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
 import { createDownloadService } from "./download-service.ts";
 import type { Foundation } from "./foundation.ts";
-import { createHosts, hostChores } from "./hosts.ts";
+import { createHosts, type Hosts, hostChores } from "./hosts.ts";
 
 /** Queue to storage: the broker, its channel, and the workers at the other end. */
 export interface Work {
@@ -19,8 +19,7 @@ export interface Work {
   readonly gate: StorageGate;
   readonly cancellation: Cancellation;
   readonly chores: readonly Chore[];
-  /** Writes down what is known of hosts, for the next process. */
-  readonly noteHosts: () => Promise<void>;
+  readonly hosts: Hosts;
 }
 
 /** A batch of tasks big enough that no worker waits for a commit. */
@@ -93,7 +92,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     gate,
     cancellation: createCancellation(foundation, pool),
     chores: hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
-    noteHosts: hosts.note,
+    hosts,
   };
 }
 

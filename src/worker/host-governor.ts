@@ -169,7 +169,7 @@ export class HostGovernor {
     return found;
   }
 
-  /** Takes in what an earlier process wrote down; a clock that was set back meanwhile makes no wait longer than it may be. */
+  /** Takes in what an earlier process wrote down, once it is in this one's time; no wait is longer than it may be. */
   restore(records: Iterable<HostRecord>): void {
     const now = this.#now();
     for (const { host, bears, slowedAt, ...rest } of records) {

@@ -31,11 +31,13 @@ export interface Ended {
 export interface RunOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that the binary is run by, as the last of its arguments. */
+  readonly through?: readonly string[];
 }
 
 /** Starts the binary with nothing of our environment but `PATH`. */
-export function spawnBinary(args: readonly string[], { cwd, env }: RunOptions) {
-  return Bun.spawn([BINARY, ...args], {
+export function spawnBinary(args: readonly string[], { cwd, env, through = [] }: RunOptions) {
+  return Bun.spawn([...through, BINARY, ...args], {
     cwd,
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdin: "ignore",

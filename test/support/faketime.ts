@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { unpackDebian } from "./debian.ts";
 
 /** Under which the loader finds libfaketime, or why there is none. */
 export type Faketime = { readonly library: string } | { readonly reason: string };
@@ -11,17 +11,12 @@ const PLACES = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(
 
 /** The library from Debian's package, installed or unpacked into a cache. */
 export function findFaketime(): Faketime {
-  const cache = join(process.env["FETCHBOX_TEST_CACHE"] ?? join(homedir(), ".cache/fetchbox-test"), "faketime");
-  const found = find("/") ?? find(join(cache, "root"));
+  const found = find("/");
   if (found !== undefined) return { library: found };
-  if (Bun.which("apt-get") === null)
-    return { reason: "libfaketime comes from Debian's packages, and there is no apt-get" };
-  mkdirSync(cache, { recursive: true });
-  Bun.spawnSync(["apt-get", "download", "libfaketime"], { cwd: cache });
-  const [archive] = readdirSync(cache).filter((name) => name.endsWith(".deb"));
-  if (archive !== undefined) Bun.spawnSync(["dpkg", "-x", archive, "root"], { cwd: cache });
-  const library = find(join(cache, "root"));
-  return library === undefined ? { reason: "libfaketime cannot be downloaded" } : { library };
+  const unpacked = unpackDebian("libfaketime", ["libfaketime"]);
+  if ("reason" in unpacked) return unpacked;
+  const library = find(unpacked.root);
+  return library === undefined ? { reason: "Debian's package has no libfaketime for this machine" } : { library };
 }
 
 function find(root: string): string | undefined {

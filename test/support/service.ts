@@ -13,6 +13,8 @@ export interface ServiceOptions {
   /** Files beside the configuration, by their path from the working directory. */
   readonly files?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that the binary is run by. */
+  readonly through?: readonly string[];
   /** A bearer token that `get` and `post` send. */
   readonly token?: string;
 }
@@ -43,14 +45,16 @@ export class Service implements AsyncDisposable {
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
   readonly #token: string | undefined;
+  readonly #through: readonly string[];
   #process: ReturnType<typeof spawnBinary> | undefined;
   #url = "";
   #output: { stdout: string; stderr: string; ended: Promise<unknown> }[] = [];
 
-  constructor(folder: string, env: Readonly<Record<string, string>>, token: string | undefined) {
+  constructor(folder: string, env: Readonly<Record<string, string>>, { token, through }: ServiceOptions) {
     this.folder = folder;
     this.env = env;
     this.#token = token;
+    this.#through = through ?? [];
   }
 
   get url(): string {
@@ -79,7 +83,7 @@ export class Service implements AsyncDisposable {
 
   /** Starts a process on the folder, and waits until it answers. */
   async start(): Promise<void> {
-    const child = spawnBinary(["serve"], { cwd: this.folder, env: this.env });
+    const child = spawnBinary(["serve"], { cwd: this.folder, env: this.env, through: this.#through });
     const output = { stdout: "", stderr: "", ended: Promise.resolve() as Promise<unknown> };
     output.ended = Promise.all([
       collect(child.stdout, (text) => (output.stdout += text)),
@@ -221,7 +225,7 @@ export async function prepareService(options: ServiceOptions = {}): Promise<Serv
   }
   await chmod(folder, 0o755);
   const env = { ...settingsEnv({ ...SETTINGS, ...options.settings }), ...options.env };
-  return new Service(folder, env, options.token);
+  return new Service(folder, env, options);
 }
 
 /** Starts a service of its own: `await using service = await startService()`. */

@@ -36,6 +36,9 @@ export function rebaseWaits({ db, clock }: QueueContext): void {
     "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",
   ).run(gapMs, now);
   db.query<never, [number]>("UPDATE lanes SET next_due = max(0, next_due + ?)").run(gapMs);
+  db.query<never, [number]>(
+    "UPDATE hosts SET closed_until = closed_until + ?1, breaker_until = breaker_until + ?1, slowed_at = slowed_at + ?1",
+  ).run(gapMs);
 }
 
 /** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
