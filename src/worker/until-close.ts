@@ -1,5 +1,6 @@
 import http, { type IncomingMessage } from "node:http";
 import https from "node:https";
+import { Failure } from "../jobs/failure.ts";
 
 /** A GET for an answer whose body may end with its connection. */
 export interface UntilCloseRequest {
@@ -14,6 +15,8 @@ export interface UntilCloseRequest {
   readonly signal: AbortSignal;
 }
 
+/** More interim answers (1xx) than any server has reason to send. */
+const INTERIM_MAX = 100;
 /** Hosts remembered at most; the one that is known longest goes first. */
 const HOSTS_MAX = 10_000;
 
@@ -65,6 +68,10 @@ export function getUntilClose(request: UntilCloseRequest): Promise<Response> {
       // A reset within the body comes as the request's error; the body then ends as if it were whole.
       broken = error;
       reject(error);
+    });
+    let interim = 0;
+    sent.on("information", () => {
+      if (++interim > INTERIM_MAX) sent.destroy(new Failure("DOWNLOAD_PROTOCOL_ERROR", "interim answers without end"));
     });
     sent.on("response", (message) => {
       resolve(

@@ -88,6 +88,16 @@ export const MISBEHAVIOURS = {
     void exchange.send(
       `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n${OK}Content-Length: 18\r\n\r\n${BODY}`,
     ),
+  /** Interim answers for as long as anybody listens. */
+  "endless-informational": async (exchange) => {
+    while (await exchange.send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(500)));
+  },
+  /** The body ends with the connection; from the second time on, interim answers without end. */
+  "informational-later": async (exchange) => {
+    if (exchange.args[0] === "first") await exchange.send(`HTTP/1.0 200 OK\r\n\r\n${BODY}`);
+    else while (await exchange.send("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(500)));
+    exchange.end();
+  },
   /** `/gzip`: a coded body, as served. */
   gzip: (exchange) =>
     void answer(exchange, 200, { "Content-Encoding": "gzip", "Content-Type": "text/plain" }, Bun.gzipSync(BODY)),

@@ -53,7 +53,7 @@ async function passing<T>(rig: DownloadRig, ms: number, run: Promise<T>): Promis
 }
 
 describe("a host that says nothing", () => {
-  test.each(["/silent", "/stalled-headers"])(
+  test.each(["/silent", "/stalled-headers", "/endless-informational"])(
     "%s is left when the times to connect and to be silent are over",
     async (path) => {
       await using rig = await startRig();

@@ -297,6 +297,14 @@ describe("what was asked for", () => {
     expect(await rig.stored("/large/3000000")).toMatchObject({ bytes: 3_000_000, integrity: "verified" });
   });
 
+  test("interim answers without end are no answer, from such a host, too", async () => {
+    await using rig = await startRig();
+    await rig.stored("/informational-later/first");
+    const { failure } = await rig.failed("/informational-later/then");
+    expect([failure.code, failure.message]).toEqual(["DOWNLOAD_PROTOCOL_ERROR", "interim answers without end"]);
+    await rig.origin.idle();
+  });
+
   test("an empty body is an object of no bytes", async () => {
     await using rig = await startRig();
     expect((await rig.stored("/empty", { size: 0 })).bytes).toBe(0);
