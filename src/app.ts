@@ -86,6 +86,7 @@ export class App {
       storageCheck: this.#storageCheck,
       gate: work.gate,
       phase: () => this.#phase,
+      isPaused: () => this.stores.queue.isPaused(),
     });
   }
 
@@ -117,6 +118,10 @@ export class App {
     this.#phase = "running";
     this.#work.cancellation.resume();
     this.#work.pool.start();
+    if (stores.queue.isPaused()) {
+      log.warn("the queue is paused: no download begins until POST /operators/queue/resume");
+      await this.#work.broker.pause();
+    }
     this.#work.broker.start();
   }
 

@@ -1,4 +1,7 @@
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
 import { runBinary } from "../../test/support/binary.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import type { Service } from "../../test/support/service.ts";
 import type { Checked } from "./check.ts";
 import { type Harness, pause } from "./harness.ts";
@@ -43,12 +46,18 @@ export async function failpointRounds(
   return checked;
 }
 
-/** Leaves uploads open, that the next start has to abort. */
+/** Leaves uploads open, that the next start has to abort: kills until that has come about. */
 async function killInUpload(harness: Harness): Promise<void> {
-  await harness.service.start();
-  await harness.underWay("chunked");
-  await pause(20);
-  await harness.service.kill();
+  do {
+    await harness.service.start();
+    await eventually("an upload is open", () => hasOpenUpload(harness.service) || undefined);
+    await harness.service.kill();
+  } while (!hasOpenUpload(harness.service));
+}
+
+function hasOpenUpload({ folder }: Service): boolean {
+  using db = new Database(join(folder, "data/queue/queue.db"), { readonly: true });
+  return db.query("SELECT 1 FROM uploads LIMIT 1").get() !== null;
 }
 
 /** Starts the service and waits for its end, which may come while it starts. */

@@ -76,11 +76,6 @@ export class Harness implements AsyncDisposable {
     await pause(this.random(20));
   }
 
-  /** Until something of that kind is on its way from the origin. */
-  async underWay(kind: string): Promise<void> {
-    await eventually(`${kind} is on its way`, () => ((this.#origin.active.get(kind) ?? 0) > 0 ? true : undefined));
-  }
-
   /** SIGKILL, with a note of what was going on. */
   async kill(): Promise<void> {
     const doing = [...this.#load.doing].filter(([, count]) => count > 0).map(([name]) => name as string);

@@ -27,7 +27,7 @@ export interface AnswerDoc {
 }
 
 export interface EndpointDoc {
-  readonly tag: "Jobs" | "Dead letters" | "Service";
+  readonly tag: "Jobs" | "Dead letters" | "Queue" | "Service";
   readonly summary: string;
   readonly description?: string;
   readonly answers: Readonly<Record<number, AnswerDoc>>;

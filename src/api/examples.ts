@@ -64,6 +64,16 @@ export const RESOURCE_EXAMPLE = {
   finished_at: "2026-11-23T12:00:01.100Z",
 };
 
+export const QUEUE_EXAMPLE = {
+  pending: 1_998_213,
+  running: 8,
+  retrying: 312,
+  paused: false,
+  oldest_pending_age_ms: 5_400_120,
+  workers: { total: 8, busy: 8 },
+  hosts: [{ host: "cdn.example.com", waiting: 1_800_000, running: 4, limit: 4, closed_for_ms: 0 }],
+};
+
 export const LOGS_EXAMPLE = {
   job_id: JOB_ID,
   logs: [

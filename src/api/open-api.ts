@@ -20,6 +20,7 @@ export const COMPONENTS = {
   DeadLetterDetail: schemas.DeadLetterDetailSchema,
   ReplayRequest: ReplayRequestSchema,
   Replayed: ReplayedSchema,
+  Queue: schemas.QueueSchema,
   Health: schemas.HealthSchema,
   Alive: schemas.AliveSchema,
   Ready: schemas.ReadySchema,
@@ -56,6 +57,7 @@ function documentation(version: string) {
     tags: [
       { name: "Jobs", description: "Submitting jobs and following them." },
       { name: "Dead letters", description: "Tasks that failed for good." },
+      { name: "Queue", description: "What waits, and holding it up." },
       { name: "Service", description: "How the service does." },
     ],
     components: {

@@ -217,6 +217,31 @@ export const HealthSchema = closed(
   "How the service does.",
 );
 
+export const QueueSchema = closed(
+  {
+    pending: count("Tasks that wait and were never tried."),
+    running: count("Tasks that are being worked on."),
+    retrying: count("Tasks that wait to be tried again."),
+    paused: Type.Boolean({ description: "No download begins." }),
+    oldest_pending_age_ms: count("For how long the task that is due longest has been due; 0 where none is."),
+    workers: closed({ total: count("All of them."), busy: count("Those with a task.") }, "The workers."),
+    hosts: Type.Array(
+      closed(
+        {
+          host: Type.String({ description: "Name, with its port unless it is the usual one." }),
+          waiting: count("Tasks that wait."),
+          running: count("Downloads that run, or are about to."),
+          limit: count("Downloads that may run at once now; 0 while it is left alone."),
+          closed_for_ms: count("For how long it is still left alone."),
+        },
+        "A host.",
+      ),
+      { maxItems: 20, description: "The busiest." },
+    ),
+  },
+  "How much waits, and for what.",
+);
+
 export const AliveSchema = closed({ status: Type.Literal("alive") }, "The process runs.");
 export const ReadySchema = closed({ status: Type.Literal("ready") }, "The service takes jobs.");
 
@@ -224,5 +249,6 @@ export type AttemptRow = Static<typeof AttemptSchema>;
 export type JobSnapshot = Static<typeof JobSchema>;
 export type ResourceRow = Static<typeof ResourceSchema>;
 export type LogPage = Static<typeof LogPageSchema>;
+export type QueueReport = Static<typeof QueueSchema>;
 export type DeadLetterRow = Static<typeof DeadLetterSchema>;
 export type DeadLetterDetail = Static<typeof DeadLetterDetailSchema>;

@@ -13,6 +13,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { jobEndpoints } from "./job-endpoints.ts";
 import { openApiDocument } from "./open-api.ts";
+import { type QueueEndpointsDeps, queueEndpoints } from "./queue-endpoints.ts";
 import { type ReplayEndpointDeps, replayEndpoint } from "./replay-endpoint.ts";
 import { resourcesEndpoint } from "./resources-endpoint.ts";
 import { createServe } from "./serve.ts";
@@ -20,7 +21,7 @@ import { serviceEndpoints } from "./service-endpoints.ts";
 import { submitEndpoint } from "./submit-endpoint.ts";
 import { swaggerEndpoints } from "./swagger.ts";
 
-export interface ApiDeps {
+export interface ApiDeps extends QueueEndpointsDeps {
   readonly submit: Submit;
   /** Cancels a job; false if it has ended. */
   readonly cancel: (jobId: string) => Promise<boolean>;
@@ -78,6 +79,7 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
     replayEndpoint(deps),
+    ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, startedAt: deps.monotonic() }),
   ];
   return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];

@@ -25,6 +25,7 @@ export interface HostPermits {
   /** For how many more milliseconds the host is left alone. */
   closedFor(host: string): number;
   acquire(host: string): void;
+  release(host: string): void;
   /** When the first of the hosts that are left alone may be tried again, if after `since`; by the monotonic clock. */
   nextOpening(since: number): number | undefined;
 }
@@ -80,6 +81,7 @@ export class Broker {
   #releasesFrom = 0;
   readonly #stopping = new AbortController();
   #running = false;
+  #paused = false;
   #woken = false;
 
   constructor(deps: BrokerDeps) {
@@ -110,6 +112,24 @@ export class Broker {
     this.#ahead.clear();
     this.#aheadByBucket.clear();
     return [...this.channel.close(), ...this.#window.splice(0)];
+  }
+
+  /** Lets no more tasks through, and gives back what no worker has. */
+  async pause(): Promise<void> {
+    this.#paused = true;
+    for (const task of this.channel.drain()) {
+      this.#deps.hosts.release(task.host);
+      this.#take([task]);
+    }
+    await this.#claiming;
+    this.#pump();
+    await Promise.all(this.#releases);
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#running) this.#readLanes();
+    this.wake();
   }
 
   /** To be called when a permit, a place or a task has become free; many calls in one tick are one. */
@@ -145,6 +165,7 @@ export class Broker {
   /** Whether a task has no business in the window any more. */
   #isMisplaced({ host, task, job }: ClaimedTask): boolean {
     const { hosts, buckets, source } = this.#deps;
+    if (this.#paused) return true;
     if (source.isCancelling(job.seq)) return true;
     return hosts.closedFor(host) > WINDOW_WAIT_MAX_MS || buckets.room(task.bucket) === 0;
   }
@@ -173,7 +194,7 @@ export class Broker {
    */
   get #isToRefill(): boolean {
     const room = this.#deps.windowSize - this.#window.length;
-    if (this.#claiming !== undefined || room <= 0) return false;
+    if (this.#paused || this.#claiming !== undefined || room <= 0) return false;
     return room >= this.#deps.windowSize / 2 || this.channel.room > 0;
   }
 

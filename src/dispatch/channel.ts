@@ -63,6 +63,11 @@ export class Channel<T> {
     });
   }
 
+  /** Takes back what nobody took. */
+  drain(): T[] {
+    return this.#items.splice(0);
+  }
+
   /** Ends the channel: receivers are told, and what nobody took comes back. */
   close(): T[] {
     this.#closed = true;

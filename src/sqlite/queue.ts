@@ -36,6 +36,7 @@ import {
   writeAbandoned,
 } from "./queue/recover.ts";
 import { type DropReason, dropLetter, type Replay, replayTask } from "./queue/replay.ts";
+import { readBusiestHosts, readOldestAgeMs } from "./queue/report.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
 import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
@@ -280,6 +281,25 @@ export class TaskQueue {
   /** Forgets idempotency keys from before `before`, but none of a job at work. How many it were. */
   pruneKeys(before: number, limit: number): Promise<number> {
     return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
+  }
+
+  isPaused(): boolean {
+    return readMeta(this.#context.db, "paused") === "1";
+  }
+
+  /** Notes that no download is to begin, or may again. */
+  setPaused(paused: boolean): Promise<void> {
+    return this.#context.commit.run(() => writeMeta(this.#context.db, "paused", paused ? "1" : "0"));
+  }
+
+  /** For how long the task that is due longest has been due, in milliseconds; 0 where none is. */
+  oldestPendingAgeMs(): number {
+    return readOldestAgeMs(this.#context);
+  }
+
+  /** The hosts that most tasks wait for, and how many. */
+  busiestHosts(limit: number): Map<string, number> {
+    return readBusiestHosts(this.#context, limit);
   }
 
   /** What an earlier process wrote down of hosts. */

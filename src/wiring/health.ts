@@ -29,15 +29,18 @@ export class Troubles {
   }
 }
 
+const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no download begins until it is resumed" };
+
 export interface HealthDeps {
   readonly troubles: Troubles;
   readonly storageCheck: Pick<StorageCheck, "problem">;
   readonly gate: Pick<StorageGate, "problems">;
   readonly phase: () => "starting" | "running" | "draining";
+  readonly isPaused: () => boolean;
 }
 
 /** The health of every component, for `/operators/health` and readiness. */
-export function createHealth({ troubles, storageCheck, gate, phase }: HealthDeps): () => HealthReport {
+export function createHealth({ troubles, storageCheck, gate, phase, isPaused }: HealthDeps): () => HealthReport {
   return () => {
     const now = phase();
     const stage: ComponentHealth =
@@ -48,7 +51,7 @@ export function createHealth({ troubles, storageCheck, gate, phase }: HealthDeps
       queue: troubles.of("queue"),
       ledger: troubles.of("ledger"),
       dlq: troubles.of("dlq"),
-      broker: stage,
+      broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
       workers: stage,
       storage,
     };

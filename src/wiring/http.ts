@@ -6,6 +6,7 @@ import type { Submit } from "../intake/submission.ts";
 import { replay } from "../maintenance/replay.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { Foundation } from "./foundation.ts";
+import { createQueueControl } from "./queue-control.ts";
 import type { Work } from "./work.ts";
 
 /** A connection that is silent for so long is closed. */
@@ -15,7 +16,7 @@ const IDLE_SECONDS = 120;
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
   { log, clock, version, metrics, stores }: Foundation,
-  { cancellation }: Pick<Work, "cancellation">,
+  work: Pick<Work, "cancellation" | "broker" | "pool" | "hosts">,
   submit: Submit,
   health: () => HealthReport,
 ): RunningServer {
@@ -23,7 +24,8 @@ export function openHttp(
   const isOpen = auth.mode === "none" || auth.tokens.length === 0;
   const api = createApi({
     submit,
-    cancel: (jobId) => cancellation.cancel(jobId),
+    ...createQueueControl(stores.queue, work),
+    cancel: (jobId) => work.cancellation.cancel(jobId),
     giveUp: async ({ task, resourceId }) =>
       (await stores.queue.dropLetters([{ id: task, resourceId }], "given_up")) > 0,
     replay: (request) => replay(request, { queue: stores.queue, deadLetters: stores.deadLetters, clock }),

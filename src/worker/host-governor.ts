@@ -169,6 +169,13 @@ export class HostGovernor {
     return found;
   }
 
+  /** Downloads that run, by host. */
+  running(): Map<string, number> {
+    const running = new Map<string, number>();
+    for (const [host, { active }] of this.#hosts) if (active > 0) running.set(host, active);
+    return running;
+  }
+
   /** Takes in what an earlier process wrote down, once it is in this one's time; no wait is longer than it may be. */
   restore(records: Iterable<HostRecord>): void {
     const now = this.#now();

@@ -71,9 +71,12 @@ test("the document describes every endpoint and nothing else", async () => {
     "get /operators/jobs/{job_id}",
     "get /operators/jobs/{job_id}/logs",
     "get /operators/jobs/{job_id}/resources",
+    "get /operators/queue",
     "post /jobs",
     "post /operators/dlq/replay",
     "post /operators/jobs/{job_id}/cancel",
+    "post /operators/queue/pause",
+    "post /operators/queue/resume",
   ]);
   expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
 });

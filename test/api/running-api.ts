@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { QUEUE_EXAMPLE } from "../../src/api/examples.ts";
 import { COMPONENTS } from "../../src/api/open-api.ts";
 import { ErrorSchema } from "../../src/api/schemas.ts";
 import { type ApiDeps, createApi, startServer } from "../../src/api/server.ts";
@@ -101,6 +102,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     replay: (request) =>
       replay(request, { queue: stores.queue, deadLetters: stores.deadLetters, clock: { steady: () => now } }),
     pools: new Set(["residential-us"]),
+    queueReport: () => QUEUE_EXAMPLE,
+    setPaused: (paused) => stores.queue.setPaused(paused),
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,

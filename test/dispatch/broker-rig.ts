@@ -57,6 +57,7 @@ export class BrokerRig implements AsyncDisposable {
       limit: (host) => this.governor.limit(host),
       closedFor: (host) => this.governor.closedFor(host),
       acquire: (host) => this.governor.acquire(host),
+      release: (host) => this.governor.release(host),
       nextOpening: (since) => {
         this.#pumps++;
         return this.governor.nextOpening(since);

@@ -322,3 +322,40 @@ describe("a broker that is stopped", () => {
     expect(ids([...held, ...back]).toSorted((a, b) => a - b)).toEqual([1, 2, 3]);
   });
 });
+
+describe("a pause", () => {
+  test("gives back what no worker has, and lets nothing through until it is over", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(40);
+    rig.broker.start();
+    const [running] = await rig.take(1);
+    const paused = rig.broker.pause();
+    await rig.settleDown();
+    await paused;
+    expect([rig.broker.buffered, rig.stores.queue.depth()]).toEqual([0, { pending: 39, running: 1, retrying: 0 }]);
+    expect(rig.governor.room("origin.test")).toBe(3); // what was in the channel holds no permit
+    await rig.accept(5);
+    await rig.advance(60_000);
+    expect(await rig.take()).toEqual([]);
+    if (running !== undefined) rig.finish(running);
+    rig.broker.resume();
+    expect((await rig.work()).length).toBe(44);
+  });
+
+  test("holds for what a claim under way brings, and for a broker that is started in it", async () => {
+    await using rig = new BrokerRig();
+    await rig.accept(10);
+    rig.broker.start();
+    const paused = rig.broker.pause();
+    await rig.settleDown();
+    await paused;
+    expect([rig.broker.buffered, rig.stores.queue.depth().pending]).toEqual([0, 10]);
+    await using other = new BrokerRig();
+    await other.broker.pause();
+    await other.accept(3);
+    other.broker.start();
+    expect(await other.take()).toEqual([]);
+    other.broker.resume();
+    expect((await other.work()).length).toBe(3);
+  });
+});
