@@ -64,6 +64,22 @@ export const RESOURCE_EXAMPLE = {
   finished_at: "2026-11-23T12:00:01.100Z",
 };
 
+export const ANALYSIS_EXAMPLE = {
+  by: "code",
+  total: 412,
+  groups: [
+    {
+      key: "DOWNLOAD_HTTP_404",
+      count: 309,
+      share: 0.75,
+      first_seen: "2026-11-20T08:12:31.004Z",
+      last_seen: "2026-11-23T12:00:02.310Z",
+      sample_task_id: 10_411,
+    },
+  ],
+  groups_truncated: false,
+};
+
 export const QUEUE_EXAMPLE = {
   pending: 1_998_213,
   running: 8,

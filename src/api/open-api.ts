@@ -18,6 +18,7 @@ export const COMPONENTS = {
   LogPage: schemas.LogPageSchema,
   DeadLetterList: schemas.DeadLetterListSchema,
   DeadLetterDetail: schemas.DeadLetterDetailSchema,
+  Analysis: schemas.AnalysisSchema,
   ReplayRequest: ReplayRequestSchema,
   Replayed: ReplayedSchema,
   Queue: schemas.QueueSchema,

@@ -1,6 +1,7 @@
 import { type Static, type TProperties, type TSchema, Type } from "@sinclair/typebox";
 import { JOB_STATUSES } from "../jobs/job.ts";
 import { INTEGRITIES, TASK_STATES } from "../jobs/task.ts";
+import { GROUPINGS } from "../sqlite/dead-letter-groups.ts";
 import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
 import { HEALTH_COMPONENTS, HEALTH_STATUSES } from "../telemetry/health.ts";
 
@@ -188,6 +189,29 @@ export const DeadLetterListSchema = closed(
   "Dead letters, newest task first.",
 );
 
+export const AnalysisSchema = closed(
+  {
+    by: oneOf(GROUPINGS, "What is counted by."),
+    total: count("Dead letters that match the filter, in all."),
+    groups: Type.Array(
+      closed(
+        {
+          key: Type.String({ description: "What they have in common." }),
+          count: count("How many they are."),
+          share: Type.Number({ minimum: 0, maximum: 1, description: "Of the total." }),
+          first_seen: time("When the first of them failed for good."),
+          last_seen: time("When the latest did."),
+          sample_task_id: Type.Integer({ description: "The newest of them." }),
+        },
+        "Dead letters that have something in common.",
+      ),
+      { maxItems: 1000, description: "The largest first; days: the latest first." },
+    ),
+    groups_truncated: Type.Boolean({ description: "There are more groups than that." }),
+  },
+  "Dead letters, counted.",
+);
+
 export const DeadLetterDetailSchema = closed(
   {
     ...DEAD_LETTER,
@@ -249,6 +273,7 @@ export type AttemptRow = Static<typeof AttemptSchema>;
 export type JobSnapshot = Static<typeof JobSchema>;
 export type ResourceRow = Static<typeof ResourceSchema>;
 export type LogPage = Static<typeof LogPageSchema>;
+export type Analysis = Static<typeof AnalysisSchema>;
 export type QueueReport = Static<typeof QueueSchema>;
 export type DeadLetterRow = Static<typeof DeadLetterSchema>;
 export type DeadLetterDetail = Static<typeof DeadLetterDetailSchema>;

@@ -8,6 +8,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { FillRandom } from "../telemetry/trace-context.ts";
 import { type AuthSettings, createAuthorize } from "./access.ts";
+import { analysisEndpoint } from "./analysis-endpoint.ts";
 import { deadLetterEndpoints } from "./dead-letter-endpoints.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
@@ -78,6 +79,7 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     ...jobEndpoints(deps.ledger, deps.cancel),
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
+    analysisEndpoint(deps.deadLetters),
     replayEndpoint(deps),
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, startedAt: deps.monotonic() }),

@@ -4,6 +4,7 @@ import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
 import type { Event, EventBatch, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
 import type { JobHeader } from "../jobs/job.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
+import { type DeadLetterGroup, type Grouping, KEYS } from "./dead-letter-groups.ts";
 import { createFollower } from "./follower.ts";
 import { giveBackPages, usedBytes } from "./free-pages.ts";
 import type { Follower } from "./outbox.ts";
@@ -123,6 +124,18 @@ export class DeadLetters {
         .query<{ n: number }, [Record<string, string | number>]>(`SELECT count(*) AS n FROM dead_letters${where}`)
         .get(values)?.n ?? 0
     );
+  }
+
+  /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
+  groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
+    const { where, values } = conditionsOf(filter);
+    const order = by === "day" ? "key DESC" : "letters DESC, key";
+    return this.#db
+      .query<DeadLetterGroup, [Record<string, string | number>]>(
+        `SELECT ${KEYS[by]} AS key, count(*) AS letters, min(failed_at) AS firstAt, max(failed_at) AS lastAt,
+           max(task) AS sample FROM dead_letters${where} GROUP BY key ORDER BY ${order} LIMIT $limit`,
+      )
+      .all({ ...values, limit });
   }
 
   #apply(batch: EventBatch): void {

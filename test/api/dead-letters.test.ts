@@ -122,3 +122,36 @@ test.each([
   const { details } = await api.error(`/operators/dlq?${filter}`, 400);
   expect(details.map(({ path }) => path)).toEqual([`/query/${filter.split("=")[0]}`]);
 });
+
+test("dead letters are counted by code, host, job type and day, against the total, and by a filter", async () => {
+  await using api = await startTestApi();
+  await threeLetters(api);
+  api.now += 86_400_000;
+  await api.submit(1, { url: "https://a.example/" });
+  await fail(api, 404);
+  const groups = async (query: string) => {
+    const analysis = await api.get("Analysis", `/operators/dlq/analysis?${query}`);
+    return [analysis.by, analysis.total, ...analysis.groups.map(({ key, count, share }) => [key, count, share])];
+  };
+  expect(await groups("")).toEqual(["code", 4, ["DOWNLOAD_HTTP_404", 3, 0.75], ["DOWNLOAD_HTTP_410", 1, 0.25]]);
+  expect(await groups("by=host")).toEqual(["host", 4, ["a.example", 3, 0.75], ["b.example:81", 1, 0.25]]);
+  expect(await groups("by=job_type")).toEqual(["job_type", 4, ["default", 3, 0.75], ["gallery", 1, 0.25]]);
+  expect(await groups("by=day")).toEqual(["day", 4, ["2026-11-24", 1, 0.25], ["2026-11-23", 3, 0.75]]);
+  expect(await groups("by=host&code=DOWNLOAD_HTTP_410")).toEqual(["host", 1, ["b.example:81", 1, 1]]);
+  expect(await groups("by=host&tenant=nobody")).toEqual(["host", 0]);
+  const { groups: all, groups_truncated } = await api.get("Analysis", "/operators/dlq/analysis?by=code");
+  expect([all[0], groups_truncated]).toEqual([
+    {
+      key: "DOWNLOAD_HTTP_404",
+      count: 3,
+      share: 0.75,
+      first_seen: "2026-11-23T12:00:00.000Z",
+      last_seen: "2026-11-24T12:00:01.000Z",
+      sample_task_id: 4,
+    },
+    false,
+  ]);
+  expect((await api.error("/operators/dlq/analysis?by=url", 400)).details).toEqual([
+    { path: "/query/by", message: "must be one of code, host, job_type, day" },
+  ]);
+});

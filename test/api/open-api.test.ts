@@ -65,6 +65,7 @@ test("the document describes every endpoint and nothing else", async () => {
     "get /health/ready",
     "get /metrics",
     "get /operators/dlq",
+    "get /operators/dlq/analysis",
     "get /operators/dlq/{task_id}",
     "get /operators/health",
     "get /operators/jobs",

@@ -1,0 +1,46 @@
+import { GROUPINGS } from "../sqlite/dead-letter-groups.ts";
+import type { DeadLetters } from "../sqlite/dead-letters.ts";
+import { DEAD_LETTER_FILTER, filterOf } from "./dead-letter-endpoints.ts";
+import { type Endpoint, withQuery } from "./endpoint.ts";
+import { ANALYSIS_EXAMPLE } from "./examples.ts";
+import { isoTime } from "./iso-time.ts";
+import { json } from "./json-response.ts";
+import { choice } from "./parameters.ts";
+import type { Analysis } from "./schemas.ts";
+
+const GROUPS_MAX = 1000;
+
+/** `GET /operators/dlq/analysis` */
+export function analysisEndpoint(deadLetters: DeadLetters): Endpoint {
+  return withQuery({
+    method: "GET",
+    path: "/operators/dlq/analysis",
+    access: "operator",
+    doc: {
+      tag: "Dead letters",
+      summary: "Count dead letters by what they have in common",
+      description: "The largest groups first; days are those of UTC, the latest first.",
+      answers: { 200: { description: "The groups.", schema: "Analysis", example: ANALYSIS_EXAMPLE } },
+    },
+    query: { by: choice(GROUPINGS, "What to count by; `code` if it is not said."), ...DEAD_LETTER_FILTER },
+    answer: (_call, { by = "code", ...filter }) => {
+      const wanted = filterOf(filter);
+      const total = deadLetters.count(wanted);
+      const groups = deadLetters.groups(by, wanted, GROUPS_MAX + 1);
+      const body: Analysis = {
+        by,
+        total,
+        groups: groups.slice(0, GROUPS_MAX).map(({ key, letters, firstAt, lastAt, sample }) => ({
+          key,
+          count: letters,
+          share: total === 0 ? 0 : Math.round((letters / total) * 10_000) / 10_000,
+          first_seen: isoTime(firstAt),
+          last_seen: isoTime(lastAt),
+          sample_task_id: sample,
+        })),
+        groups_truncated: groups.length > GROUPS_MAX,
+      };
+      return json(body);
+    },
+  });
+}
