@@ -23,6 +23,8 @@ export interface AnswerDoc {
   /** There is no body. */
   readonly empty?: true;
   readonly example?: unknown;
+  /** Examples of what else it may be, by media type. */
+  readonly streams?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

@@ -1,16 +1,15 @@
 import { setImmediate } from "node:timers/promises";
 import { NAME_PATTERN } from "../config/schema.ts";
 import { JOB_STATUSES } from "../jobs/job.ts";
-import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
-import { JOB_EXAMPLE, LOGS_EXAMPLE } from "./examples.ts";
+import { JOB_EXAMPLE } from "./examples.ts";
 import { isoTime, isoTimeOrNull } from "./iso-time.ts";
 import { json } from "./json-response.ts";
 import { choice, integer, text } from "./parameters.ts";
-import type { JobSnapshot, LogPage } from "./schemas.ts";
+import type { JobSnapshot } from "./schemas.ts";
 
 const ERRORS_MAX = 100;
 /** So many snapshots with all their errors take some 15 ms; then others get their turn. */
@@ -31,7 +30,7 @@ export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>):
 }
 
 export function jobEndpoints(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint[] {
-  return [listJobs(ledger), readJob(ledger), readLogs(ledger), cancelJob(ledger, cancel)];
+  return [listJobs(ledger), readJob(ledger), cancelJob(ledger, cancel)];
 }
 
 function cancelJob(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint {
@@ -102,48 +101,6 @@ function readJob(ledger: Ledger): Endpoint {
     },
     answer: ({ params }) => json(snapshotOf(ledger, jobOf(ledger, params))),
   };
-}
-
-function readLogs(ledger: Ledger): Endpoint {
-  return withQuery({
-    method: "GET",
-    path: "/operators/jobs/:job_id/logs",
-    access: "submit",
-    doc: {
-      tag: "Jobs",
-      summary: "Read a job's log",
-      description: "Rows come in order of their offsets. Go on with `next_offset`, as long as the job is not terminal.",
-      answers: { 200: { description: "A page of the log.", schema: "LogPage", example: LOGS_EXAMPLE } },
-      errors: ["JOB_NOT_FOUND"],
-    },
-    query: {
-      offset: integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, fallback: 0 }, "Offset of the first row."),
-      limit: integer(LIST_LIMIT, "Most rows on the page."),
-      level: choice(LOG_LEVELS, "Only rows of this level and worse."),
-    },
-    answer: ({ params }, { offset, limit, level }) => {
-      const job = jobOf(ledger, params);
-      const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
-      const rows = ledger.logs(job, offset, limit, levels);
-      const last = rows.at(-1);
-      const more = rows.length === limit && last !== undefined;
-      const body: LogPage = {
-        job_id: job.jobId,
-        logs: rows.map((row) => ({
-          offset: row.offset,
-          timestamp: isoTime(row.at),
-          level: row.level,
-          message: row.message,
-          resource_id: row.resourceId,
-          trace_id: job.traceId,
-          // The ledger writes nothing but JSON objects there.
-          fields: JSON.parse(row.fields) as Record<string, unknown>,
-        })),
-        next_offset: more ? last.offset + 1 : Math.max(offset, job.logCount),
-      };
-      return json(body);
-    },
-  });
 }
 
 function snapshotOf(ledger: Ledger, job: JobRecord): JobSnapshot {

@@ -133,7 +133,8 @@ function goodAnswers({ answers }: EndpointDoc) {
   return Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, answerOf(answer)]));
 }
 
-function answerOf({ description, schema, contentType = "application/json", example, headers, empty }: AnswerDoc) {
+function answerOf(answer: AnswerDoc) {
+  const { description, schema, contentType = "application/json", example, streams = {}, headers, empty } = answer;
   if (empty === true) return { description };
   return {
     description,
@@ -147,6 +148,9 @@ function answerOf({ description, schema, contentType = "application/json", examp
         schema: schema === undefined ? { type: "string" } : reference(schema),
         ...(example !== undefined && { example }),
       },
+      ...Object.fromEntries(
+        Object.entries(streams).map(([type, text]) => [type, { schema: { type: "string" }, example: text }]),
+      ),
     },
   };
 }

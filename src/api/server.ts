@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import type { Submit } from "../intake/submission.ts";
+import type { Clock } from "../jobs/clock.ts";
 import type { DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { Ledger } from "../sqlite/ledger.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
@@ -13,6 +14,7 @@ import { deadLetterEndpoints } from "./dead-letter-endpoints.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { jobEndpoints } from "./job-endpoints.ts";
+import { formatOf, logsEndpoint } from "./logs-endpoint.ts";
 import { openApiDocument } from "./open-api.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "./queue-endpoints.ts";
 import { type ReplayEndpointDeps, replayEndpoint } from "./replay-endpoint.ts";
@@ -41,8 +43,9 @@ export interface ApiDeps extends QueueEndpointsDeps {
   /** Whether the service answers to the name in `Host`; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
   readonly version: string;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, "after" | "monotonic">;
+  /** Ends what would go on: the server is about to stop. */
+  readonly stopping: AbortSignal;
   readonly newRequestId: () => string;
   readonly fillRandom: FillRandom;
 }
@@ -77,12 +80,16 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
   const endpoints = [
     submitEndpoint({ submit: deps.submit, bodyBytesMax: deps.limits.maxPayloadBytes, fillRandom: deps.fillRandom }),
     ...jobEndpoints(deps.ledger, deps.cancel),
+    logsEndpoint({
+      ...deps,
+      onDropped: (jobId) => deps.log.info({ job_id: jobId }, "a follower of a job's log reads nothing: dropped"),
+    }),
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
     analysisEndpoint(deps.deadLetters),
     replayEndpoint(deps),
     ...queueEndpoints(deps),
-    ...serviceEndpoints({ ...deps, startedAt: deps.monotonic() }),
+    ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];
   return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];
 }
@@ -163,7 +170,11 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
     // Each endpoint counts for itself what it reads, and says so in our shape; Bun's own answer has no body.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
-    fetch: (request) => api.fetch(withHost(request)),
+    fetch: (request, self) => {
+      // Writing does not count as life, and a follower may have nothing to read for hours.
+      if (formatOf(request) !== undefined) self.timeout(request, 0);
+      return api.fetch(withHost(request));
+    },
   });
   return {
     port: server.port ?? port,

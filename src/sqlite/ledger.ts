@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { EventBatch } from "../gen/fetchbox/v1/event_pb.ts";
 import type { JobStatus, Priority } from "../jobs/job.ts";
 import type { Attempt, Integrity } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
@@ -88,9 +89,28 @@ export class Ledger {
   readonly follower: Follower;
   readonly #db: Database;
 
+  readonly #watchers = new Map<number, Set<() => void>>();
+
   constructor(db: Database, path: string) {
     this.#db = db;
-    this.follower = createFollower(db, path, (batch) => applyToLedger(db, batch));
+    this.follower = createFollower(db, path, (batch) => {
+      applyToLedger(db, batch);
+      if (this.#watchers.size > 0) this.#tell(batch);
+    });
+  }
+
+  /** Calls `onNews`, before it can be read, when there is something new of a job, by its number; until the result is called. */
+  watch(seq: number, onNews: () => void): () => void {
+    const watchers = this.#watchers.get(seq) ?? new Set();
+    this.#watchers.set(seq, watchers.add(onNews));
+    return () => {
+      watchers.delete(onNews);
+      if (watchers.size === 0 && this.#watchers.get(seq) === watchers) this.#watchers.delete(seq);
+    };
+  }
+
+  #tell({ events }: EventBatch): void {
+    for (const seq of new Set(events.map(({ job }) => job))) this.#watchers.get(seq)?.forEach((onNews) => onNews());
   }
 
   findJob(jobId: string): JobRecord | undefined {

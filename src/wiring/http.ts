@@ -21,6 +21,7 @@ export function openHttp(
   health: () => HealthReport,
 ): RunningServer {
   const { auth, bind_addr: address } = config.server;
+  const stopping = new AbortController();
   const isOpen = auth.mode === "none" || auth.tokens.length === 0;
   const api = createApi({
     submit,
@@ -41,9 +42,17 @@ export function openHttp(
     // Without tokens a page in somebody's browser must not get in by a name that it made point here.
     ...(isOpen && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
     version,
-    monotonic: clock.monotonic,
+    clock,
+    stopping: stopping.signal,
     newRequestId: () => Bun.randomUUIDv7(),
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
   });
-  return startServer(api, { hostname: address.host, port: address.port, idleTimeoutSeconds: IDLE_SECONDS });
+  const server = startServer(api, { hostname: address.host, port: address.port, idleTimeoutSeconds: IDLE_SECONDS });
+  return {
+    port: server.port,
+    stop: (signal) => {
+      stopping.abort(new Error("the server is stopping"));
+      return server.stop(signal);
+    },
+  };
 }

@@ -8,6 +8,7 @@ import { COMPONENTS } from "../../src/api/open-api.ts";
 import { ErrorSchema } from "../../src/api/schemas.ts";
 import { type ApiDeps, createApi, startServer } from "../../src/api/server.ts";
 import type { Submission, Submit } from "../../src/intake/submission.ts";
+import { systemClock } from "../../src/jobs/clock.ts";
 import { Failure } from "../../src/jobs/failure.ts";
 import { newJobId } from "../../src/jobs/job.ts";
 import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
@@ -125,7 +126,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     limits: { maxPayloadBytes: 64 * 1024 },
     auth: { mode: "token", tokens: [] },
     version: "1.2.3",
-    monotonic: () => now,
+    clock: { monotonic: () => now, after: systemClock.after },
+    stopping: new AbortController().signal,
     newRequestId: () => Bun.randomUUIDv7(),
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
     ...overrides,

@@ -1,0 +1,166 @@
+import type { Clock } from "../jobs/clock.ts";
+import { isTerminal } from "../jobs/job.ts";
+import type { LogLevel } from "../sqlite/ledger/log-entries.ts";
+import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
+import { logRow } from "./log-row.ts";
+
+export interface LogStreamDeps {
+  readonly ledger: Pick<Ledger, "findJob" | "logs" | "watch">;
+  readonly clock: Pick<Clock, "after" | "monotonic">;
+  /** Ends all streams: the server is about to stop. */
+  readonly stopping: AbortSignal;
+  /** A reader took nothing for too long, and was let go. */
+  readonly onDropped: (jobId: string) => void;
+}
+
+/** A text for each thing that a follower is told. */
+export interface LogFormat {
+  readonly contentType: string;
+  readonly row: (job: JobRecord, row: LogRecord) => string;
+  /** Said every 15 s, so that nobody between takes the connection for dead. */
+  readonly beat: string;
+  readonly end: (job: JobRecord) => string;
+  readonly dropped: string;
+}
+
+/** @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
+export const EVENT_STREAM: LogFormat = {
+  contentType: "text/event-stream",
+  row: (job, row) => `id: ${row.offset}\ndata: ${JSON.stringify(logRow(job, row))}\n\n`,
+  beat: ": still there\n\n",
+  end: ({ status }) => `event: end\ndata: ${JSON.stringify({ status })}\n\n`,
+  dropped: ": dropped, because nothing was read for a while\n\n",
+};
+
+export const JSON_LINES: LogFormat = {
+  contentType: "application/x-ndjson",
+  row: (job, row) => `${JSON.stringify(logRow(job, row))}\n`,
+  beat: "",
+  end: () => "",
+  dropped: "",
+};
+
+const PAGE = 200;
+const BEAT_MS = 15_000;
+/** A busy job is read again no sooner: a hundred followers are four hundred small queries a second. */
+const PAUSE_MS = 250;
+/** A reader that takes nothing for so long is gone, or stuck. */
+const STUCK_MS = 60_000;
+
+/**
+ * What is in a job's log from `offset` on, then what comes, until the job has ended. Reads a page when the reader has
+ * taken the one before: what is not read is in the ledger, and nowhere else.
+ */
+export function followLog(
+  job: JobRecord,
+  offset: number,
+  levels: readonly LogLevel[],
+  format: LogFormat,
+  gone: AbortSignal,
+  deps: LogStreamDeps,
+): ReadableStream<Uint8Array> {
+  const over = AbortSignal.any([gone, deps.stopping]);
+  const texts = follow(job, offset, levels, format, over, deps);
+  const encoder = new TextEncoder();
+  let stuck: { cancel(): void } | undefined;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        stuck?.cancel();
+        const { done, value } = await texts.next();
+        if (done === true) return controller.close();
+        controller.enqueue(encoder.encode(value));
+        stuck = deps.clock.after(STUCK_MS, () => {
+          deps.onDropped(job.jobId);
+          controller.enqueue(encoder.encode(format.dropped));
+          controller.close();
+          void texts.return();
+        });
+      },
+      cancel() {
+        stuck?.cancel();
+        void texts.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+async function* follow(
+  { jobId, seq }: JobRecord,
+  offset: number,
+  levels: readonly LogLevel[],
+  format: LogFormat,
+  over: AbortSignal,
+  { ledger, clock }: LogStreamDeps,
+): AsyncGenerator<string, void> {
+  using news = new News(ledger, seq, clock);
+  let next = offset;
+  while (!over.aborted) {
+    const job = ledger.findJob(jobId);
+    if (job === undefined) return; // past its retention
+    const rows = ledger.logs(job, next, PAGE, levels);
+    const text = rows.map((row) => format.row(job, row)).join("");
+    const last = rows.at(-1);
+    if (rows.length === PAGE && last !== undefined) {
+      next = last.offset + 1;
+      yield text;
+      continue;
+    }
+    next = Math.max(next, job.logCount);
+    if (isTerminal(job.status)) {
+      const all = text + format.end(job);
+      if (all !== "") yield all;
+      return;
+    }
+    if (text !== "") yield text;
+    if (!(await news.wait(over)) && format.beat !== "") yield format.beat;
+  }
+}
+
+/** Tells when there is something new of a job, but not too often. */
+class News implements Disposable {
+  readonly #unwatch: () => void;
+  readonly #clock: LogStreamDeps["clock"];
+  #isNew = false;
+  #wake: () => void = () => {};
+  #toldAt: number;
+
+  constructor(ledger: Pick<Ledger, "watch">, seq: number, clock: LogStreamDeps["clock"]) {
+    this.#clock = clock;
+    this.#toldAt = clock.monotonic();
+    this.#unwatch = ledger.watch(seq, () => {
+      this.#isNew = true;
+      this.#wake();
+    });
+  }
+
+  /** True when there is something new, false when there was nothing for a while, or `over` is aborted. */
+  async wait(over: AbortSignal): Promise<boolean> {
+    if (!this.#isNew) await this.#until(BEAT_MS, over, true);
+    const wasNew = this.#isNew;
+    if (wasNew) await this.#until(this.#toldAt + PAUSE_MS - this.#clock.monotonic(), over, false);
+    this.#isNew = false;
+    this.#toldAt = this.#clock.monotonic();
+    return wasNew;
+  }
+
+  [Symbol.dispose](): void {
+    this.#unwatch();
+  }
+
+  #until(ms: number, over: AbortSignal, endsByNews: boolean): Promise<void> {
+    if (ms <= 0 || over.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        timer.cancel();
+        over.removeEventListener("abort", done);
+        this.#wake = () => {};
+        resolve();
+      };
+      const timer = this.#clock.after(ms, done);
+      over.addEventListener("abort", done, { once: true });
+      if (endsByNews) this.#wake = done;
+    });
+  }
+}

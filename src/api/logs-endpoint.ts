@@ -1,0 +1,102 @@
+import { LOG_LEVELS, type LogLevel } from "../sqlite/ledger/log-entries.ts";
+import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
+import { type Call, type Endpoint, withQuery } from "./endpoint.ts";
+import { ApiError } from "./errors.ts";
+import { LOGS_EXAMPLE } from "./examples.ts";
+import { jobOf, LIST_LIMIT } from "./job-endpoints.ts";
+import { json } from "./json-response.ts";
+import { logRow } from "./log-row.ts";
+import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat, type LogStreamDeps } from "./log-stream.ts";
+import { choice, integer } from "./parameters.ts";
+import type { LogPage } from "./schemas.ts";
+
+const ROW = JSON.stringify(LOGS_EXAMPLE.logs[0]);
+const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
+
+/** `GET /operators/jobs/{job_id}/logs`: a page, or a stream, by `Accept`. */
+export function logsEndpoint(deps: LogStreamDeps & { readonly ledger: Ledger }): Endpoint {
+  const { ledger } = deps;
+  return withQuery({
+    method: "GET",
+    path: "/operators/jobs/:job_id/logs",
+    access: "submit",
+    doc: {
+      tag: "Jobs",
+      summary: "Read or follow a job's log",
+      description:
+        "Rows come in order of their offsets. Go on with `next_offset`, as long as the job is not terminal. With " +
+        "`Accept: text/event-stream` or `application/x-ndjson` the answer goes on until the job has ended; `limit` means " +
+        "nothing then. Events have the row's offset as their id, go on after `Last-Event-ID`, and end with `event: end`.",
+      answers: {
+        200: {
+          description: "A page of the log, or the log as it comes.",
+          schema: "LogPage",
+          example: LOGS_EXAMPLE,
+          streams: {
+            [EVENT_STREAM.contentType]: `id: 0\ndata: ${ROW}\n\nevent: end\ndata: {"status":"completed"}\n\n`,
+            [JSON_LINES.contentType]: `${ROW}\n`,
+          },
+        },
+      },
+      errors: ["JOB_NOT_FOUND"],
+    },
+    query: {
+      offset: integer({ minimum: 0, maximum: OFFSET_MAX, fallback: 0 }, "Offset of the first row."),
+      limit: integer(LIST_LIMIT, "Most rows on the page."),
+      level: choice(LOG_LEVELS, "Only rows of this level and worse."),
+    },
+    answer: (call, { offset, limit, level }) => {
+      const job = jobOf(ledger, call.params);
+      const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
+      const format = formatOf(call.request);
+      if (format !== undefined) return streamed(job, Math.max(offset, resumeOffset(call)), levels, format, call, deps);
+      return json(pageOfLog(ledger, job, offset, limit, levels));
+    },
+  });
+}
+
+/** The stream that a client asks for; nothing for JSON. */
+export function formatOf(request: Request): LogFormat | undefined {
+  const accepted = (request.headers.get("accept") ?? "").toLowerCase();
+  return [EVENT_STREAM, JSON_LINES].find(({ contentType }) => accepted.includes(contentType));
+}
+
+function streamed(
+  job: JobRecord,
+  offset: number,
+  levels: readonly LogLevel[],
+  format: LogFormat,
+  { request }: Call,
+  deps: LogStreamDeps,
+): Response {
+  const headers = { "content-type": format.contentType, "x-accel-buffering": "no" };
+  if (request.method === "HEAD") return new Response(null, { headers });
+  return new Response(followLog(job, offset, levels, format, request.signal, deps), { headers });
+}
+
+/** After the last event that a client has seen; 0 for one that has seen none. @throws ApiError INVALID_PAYLOAD */
+function resumeOffset({ request }: Call): number {
+  const last = request.headers.get("last-event-id");
+  if (last === null || last === "") return 0;
+  if (/^\d{1,15}$/.test(last)) return Number(last) + 1;
+  throw new ApiError("INVALID_PAYLOAD", {
+    details: [{ path: "/headers/last-event-id", message: "must be the id of an event: an offset" }],
+  });
+}
+
+function pageOfLog(
+  ledger: Ledger,
+  job: JobRecord,
+  offset: number,
+  limit: number,
+  levels: readonly LogLevel[],
+): LogPage {
+  const rows = ledger.logs(job, offset, limit, levels);
+  const last = rows.at(-1);
+  const more = rows.length === limit && last !== undefined;
+  return {
+    job_id: job.jobId,
+    logs: rows.map((row) => logRow(job, row)),
+    next_offset: more ? last.offset + 1 : Math.max(offset, job.logCount),
+  };
+}
