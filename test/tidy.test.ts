@@ -36,7 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "verify",
     "worker",
   ],
-  cli: ["config", "intake", "sqlite", "telemetry", "verify", "wiring", "worker", "app.ts", "version.ts"],
+  cli: ["api", "config", "intake", "sqlite", "telemetry", "verify", "wiring", "worker", "app.ts", "version.ts"],
 };
 const BANNED_NAMES = ["utils", "helpers", "common", "types", "index", "misc", "manager", "base", "constants", "shared"];
 

@@ -1,5 +1,5 @@
 import type { Clock } from "../jobs/clock.ts";
-import { isTerminal } from "../jobs/job.ts";
+import { isFinished } from "../jobs/job.ts";
 import type { LogLevel } from "../sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
 import { logRow } from "./log-row.ts";
@@ -108,7 +108,7 @@ async function* follow(
       continue;
     }
     next = Math.max(next, job.logCount);
-    if (isTerminal(job.status)) {
+    if (isFinished(job.status)) {
       const all = text + format.end(job);
       if (all !== "") yield all;
       return;

@@ -14,7 +14,7 @@ export class UsageError extends Error {
 
 /** The work was tried and failed. */
 export class WorkFailedError extends Error {
-  override readonly name = "WorkFailedError";
+  override readonly name: string = "WorkFailedError";
 }
 
 /** The code for an error that ends a command; `undefined` for one that nobody foresaw. */

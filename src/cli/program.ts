@@ -3,6 +3,7 @@ import { VERSION } from "../version.ts";
 import { backup } from "./backup.ts";
 import { configCheck, configPrint } from "./config.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
+import { addRemoteCommands } from "./remote/commands.ts";
 import { type RunOptions, run } from "./run.ts";
 import { serve } from "./serve.ts";
 import { type VerifyOptions, verify } from "./verify.ts";
@@ -54,6 +55,10 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .action(async (options: VerifyOptions) => {
       code = await verify(options, context);
     });
+
+  addRemoteCommands(program, context, (result) => {
+    code = result;
+  });
 
   const config = program.command("config").description("look at the configuration");
   withConfig(config.command("check").description("say whether it can be used, and every problem if not")).action(

@@ -87,6 +87,7 @@ function bar(fraction: number): string {
   return `[${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)}]${percent}`;
 }
 
-function clip(text: string, width: number): string {
+/** As much of a text as has room in a line. */
+export function clip(text: string, width: number): string {
   return Bun.stringWidth(text) <= width ? text : `${Bun.sliceAnsi(text, 0, Math.max(1, width - 1))}…`;
 }

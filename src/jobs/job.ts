@@ -5,11 +5,6 @@
 export const JOB_STATUSES = ["queued", "in_progress", "completed", "partial", "failed", "cancelled"] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
-/** Whether a job has ended; a replay may open it again. */
-export function isTerminal(status: JobStatus): boolean {
-  return status !== "queued" && status !== "in_progress";
-}
-
 export const PRIORITIES = ["low", "normal", "high"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 

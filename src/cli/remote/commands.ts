@@ -1,0 +1,102 @@
+import type { Command } from "commander";
+import type { ExitCode } from "../exit-code.ts";
+import type { CliContext } from "../program.ts";
+import { DEFAULT_SERVER, type RemoteFlags, remoteOf } from "./context.ts";
+import {
+  type AnalyzeFlags,
+  analyzeDeadLetters,
+  type ListFlags,
+  listDeadLetters,
+  type ReplayFlags,
+  removeDeadLetters,
+  replayDeadLetters,
+} from "./dead-letters.ts";
+import { cancelJob, type JobsFlags, listJobs, showJob } from "./jobs.ts";
+import { type LogsFlags, showLogs } from "./logs.ts";
+import { showQueue, switchQueue } from "./queue.ts";
+import { type SubmitFlags, submitFile } from "./submit.ts";
+
+/** The commands that talk to a running service. `setCode` takes what the process is to end with. */
+export function addRemoteCommands(program: Command, context: CliContext, setCode: (code: ExitCode) => void): void {
+  remote(program, "submit <file>", "submit a manifest, or a list of URLs, one a line; - reads standard input")
+    .option("--wait", "wait for the end; ends with 1 unless everything is stored")
+    .option("--job-type <name>", "the job type, which names its handler")
+    .option("--tenant <name>", "a label to list the jobs by")
+    .option("--idempotency-key <key>", "submitted again under this key, it is the same job")
+    .option("--batch <count>", "URLs of a list per job", "1000")
+    .action(async (file: string, flags: SubmitFlags) =>
+      setCode(await submitFile(file, flags, remoteOf(flags, context))),
+    );
+
+  remote(program, "jobs", "list jobs, newest first")
+    .option("--status <status>", "only these: queued, in_progress, completed, partial, failed, cancelled")
+    .option("--job-type <name>", "only this type")
+    .option("--tenant <name>", "only this tenant")
+    .option("--limit <count>", "how many", "20")
+    .option("--cursor <cursor>", "where to go on")
+    .action((flags: JobsFlags) => listJobs(flags, remoteOf(flags, context)));
+
+  remote(program, "status <job-id>", "show one job; ends with 1 if it has failures").action(
+    async (jobId: string, flags: RemoteFlags) => setCode(await showJob(jobId, flags, remoteOf(flags, context))),
+  );
+
+  remote(program, "logs <job-id>", "print a job's log")
+    .option("--follow", "go on until the job has ended")
+    .option("--level <level>", "only this level and worse: debug, info, warn, error")
+    .action((jobId: string, flags: LogsFlags) => showLogs(jobId, flags, remoteOf(flags, context)));
+
+  remote(program, "cancel <job-id>", "cancel a job").action((jobId: string, flags: RemoteFlags) =>
+    cancelJob(jobId, flags, remoteOf(flags, context)),
+  );
+
+  addDeadLetterCommands(program.command("dlq").description("look at dead letters, and try them again"), context);
+
+  remote(program, "queue", "show what waits, and for which hosts").action((flags: RemoteFlags) =>
+    showQueue(flags, remoteOf(flags, context)),
+  );
+  for (const [to, description] of [
+    ["pause", "let no more downloads begin; what runs goes on"],
+    ["resume", "let downloads begin again"],
+  ] as const) {
+    remote(program, to, description).action((flags: RemoteFlags) => switchQueue(to, flags, remoteOf(flags, context)));
+  }
+}
+
+function addDeadLetterCommands(dlq: Command, context: CliContext): void {
+  filtered(remote(dlq, "list", "list dead letters, newest first"))
+    .option("--limit <count>", "how many", "20")
+    .option("--cursor <cursor>", "where to go on")
+    .action((flags: ListFlags) => listDeadLetters(flags, remoteOf(flags, context)));
+  filtered(remote(dlq, "analyze", "count dead letters by what they have in common"))
+    .option("--by <what>", "code, host, job_type or day", "code")
+    .action((flags: AnalyzeFlags) => analyzeDeadLetters(flags, remoteOf(flags, context)));
+  filtered(remote(dlq, "replay [task-ids...]", "try dead letters again, by ids or by a filter"))
+    .option("--all", "all of them")
+    .option("--dry-run", "only say how many")
+    .option("--rate <per-second>", "so many per second")
+    .option("--header <line...>", 'another header, "Name: value"')
+    .option("--proxy-pool <name>", "another proxy pool")
+    .action((ids: string[], flags: ReplayFlags) => replayDeadLetters(ids, flags, remoteOf(flags, context)));
+  remote(dlq, "rm <task-ids...>", "give dead letters up").action((ids: string[], flags: RemoteFlags) =>
+    removeDeadLetters(ids, flags, remoteOf(flags, context)),
+  );
+}
+
+function remote(parent: Command, name: string, description: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .option("--server <url>", `the service; else FETCHBOX_SERVER, else ${DEFAULT_SERVER}. A token: FETCHBOX_TOKEN`)
+    .option("--json", "as JSON, as the service says it");
+}
+
+function filtered(command: Command): Command {
+  return command
+    .option("--code <code>", "only this failure code")
+    .option("--host <host>", "only this host")
+    .option("--job-id <id>", "only this job")
+    .option("--job-type <name>", "only this type")
+    .option("--tenant <name>", "only this tenant")
+    .option("--since <time>", "failed at this time or later (RFC 3339)")
+    .option("--until <time>", "failed before this time");
+}

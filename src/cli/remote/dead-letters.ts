@@ -1,0 +1,130 @@
+import type { Analysis, DeadLetterRow } from "../../api/schemas.ts";
+import { UsageError } from "../exit-code.ts";
+import { answer, type Remote, type RemoteFlags } from "./context.ts";
+import { table } from "./table.ts";
+
+/** What dead letters are looked for by, as options of the command line. */
+export interface FilterFlags extends RemoteFlags {
+  readonly code?: string;
+  readonly host?: string;
+  readonly jobId?: string;
+  readonly jobType?: string;
+  readonly tenant?: string;
+  readonly since?: string;
+  readonly until?: string;
+}
+
+export interface ListFlags extends FilterFlags {
+  readonly limit: string;
+  readonly cursor?: string;
+}
+
+export interface AnalyzeFlags extends FilterFlags {
+  readonly by: string;
+}
+
+export interface ReplayFlags extends FilterFlags {
+  readonly all?: true;
+  readonly dryRun?: true;
+  readonly rate?: string;
+  readonly header?: readonly string[];
+  readonly proxyPool?: string;
+}
+
+interface DeadLetterList {
+  readonly entries: readonly DeadLetterRow[];
+  readonly next_cursor: string | null;
+}
+
+export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise<void> {
+  const query = { ...filterOf(flags), limit: flags.limit, cursor: flags.cursor };
+  const list = await remote.client.get<DeadLetterList>("/operators/dlq", query);
+  const columns = [
+    { title: "TASK", isNumber: true },
+    { title: "FAILED AT" },
+    { title: "FAILURE" },
+    { title: "ATTEMPTS", isNumber: true },
+    { title: "URL", isElastic: true },
+  ] as const;
+  answer(remote, flags, list, ({ entries, next_cursor: next }) => {
+    const rows = entries.map((entry) => [
+      String(entry.task_id),
+      entry.failed_at.replace("T", " ").slice(0, 19),
+      entry.failure_code,
+      String(entry.attempts),
+      entry.url,
+    ]);
+    return table(columns, rows, remote.width) + (next === null ? "" : `there are more: --cursor ${next}\n`);
+  });
+}
+
+export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): Promise<void> {
+  const analysis = await remote.client.get<Analysis>("/operators/dlq/analysis", { by: flags.by, ...filterOf(flags) });
+  const columns = [
+    { title: analysis.by.toUpperCase().replace("_", " "), isElastic: true },
+    { title: "COUNT", isNumber: true },
+    { title: "SHARE", isNumber: true },
+    { title: "FIRST SEEN" },
+    { title: "LAST SEEN" },
+    { title: "E.G. TASK", isNumber: true },
+  ] as const;
+  answer(remote, flags, analysis, ({ total, groups, groups_truncated }) => {
+    const rows = groups.map((group) => [
+      group.key,
+      String(group.count),
+      `${(group.share * 100).toFixed(1)} %`,
+      group.first_seen.slice(0, 10),
+      group.last_seen.slice(0, 10),
+      String(group.sample_task_id),
+    ]);
+    return `${table(columns, rows, remote.width)}${groups_truncated ? "…\n" : ""}${total} dead letters\n`;
+  });
+}
+
+/** By ids or by a filter; all of them only where that is said. */
+export async function replayDeadLetters(ids: readonly string[], flags: ReplayFlags, remote: Remote): Promise<void> {
+  const filter = filterOf(flags);
+  const hasFilter = Object.values(filter).some((value) => value !== undefined);
+  if ([ids.length > 0, hasFilter, flags.all === true].filter(Boolean).length !== 1) {
+    throw new UsageError("say which: task ids, or options like --code, or --all");
+  }
+  const headers = headersOf(flags.header ?? []);
+  const body = {
+    ...(ids.length > 0 ? { task_ids: ids.map(idOf) } : { filter }),
+    ...(flags.dryRun === true && { dry_run: true }),
+    ...(flags.rate !== undefined && { rate_per_second: Number(flags.rate) }),
+    ...((headers !== undefined || flags.proxyPool !== undefined) && {
+      overrides: { headers, proxy_pool: flags.proxyPool },
+    }),
+  };
+  const replayed = await remote.client.post<{ matched: number; replayed: number }>("/operators/dlq/replay", body);
+  answer(remote, flags, replayed, ({ matched, replayed: count }) =>
+    flags.dryRun === true ? `${matched} would be replayed\n` : `${count} of ${matched} replayed\n`,
+  );
+}
+
+export async function removeDeadLetters(ids: readonly string[], flags: RemoteFlags, remote: Remote): Promise<void> {
+  const tasks = ids.map(idOf);
+  for (const task of tasks) await remote.client.delete(`/operators/dlq/${task}`);
+  answer(remote, flags, { removed: tasks }, () => `${tasks.length} given up\n`);
+}
+
+function filterOf({ code, host, jobId, jobType, tenant, since, until }: FilterFlags) {
+  return { code, host, job_id: jobId, job_type: jobType, tenant, since, until };
+}
+
+function idOf(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new UsageError(`${text} is no task id; fetchbox dlq list shows them`);
+  return Number(text);
+}
+
+function headersOf(lines: readonly string[]): Record<string, string> | undefined {
+  if (lines.length === 0) return undefined;
+  return Object.fromEntries(
+    lines.map((line) => {
+      const colon = line.indexOf(":");
+      if (colon < 1) throw new UsageError('--header must be like "Referer: https://example.com/"');
+      return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+    }),
+  );
+}

@@ -1,0 +1,191 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { JobSnapshot, LogRow } from "../support/answers.ts";
+import { type Ended, runBinary } from "../support/binary.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Origin, startOrigin } from "../support/origin.ts";
+import { type Service, type ServiceOptions, startService } from "../support/service.ts";
+
+setDefaultTimeout(60_000);
+
+interface Desk extends AsyncDisposable {
+  readonly service: Service;
+  readonly origin: Origin;
+  run(...args: string[]): Promise<Ended>;
+  /** What a command prints that must end well. */
+  out(...args: string[]): Promise<string>;
+  file(name: string, content: string): Promise<string>;
+}
+
+async function desk(options: ServiceOptions = {}): Promise<Desk> {
+  const origin = await startOrigin();
+  const service = await startService(options);
+  const env = {
+    FETCHBOX_SERVER: service.url,
+    ...(options.token !== undefined && { FETCHBOX_TOKEN: options.token }),
+  };
+  const run = (...args: string[]) => runBinary(args, { cwd: service.folder, env });
+  return {
+    service,
+    origin,
+    run,
+    async out(...args) {
+      const { code, stdout, stderr } = await run(...args);
+      expect([args, code, stderr]).toEqual([args, 0, ""]);
+      return stdout;
+    },
+    async file(name, content) {
+      await writeFile(join(service.folder, name), content);
+      return name;
+    },
+    async [Symbol.asyncDispose]() {
+      await service[Symbol.asyncDispose]();
+      await origin[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const jobIn = (text: string) => /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(text)?.[0] ?? "";
+
+test("a manifest is submitted, waited for, shown and listed", async () => {
+  await using at = await desk();
+  const manifest = await at.file(
+    "manifest.json",
+    JSON.stringify({
+      manifest_version: "v1",
+      resources: [
+        { id: "a", url: at.origin.serve("/a", "aaaa") },
+        { id: "b", url: `${at.origin.url}/missing` },
+      ],
+    }),
+  );
+  const submitted = await at.out("submit", manifest, "--tenant", "press");
+  const job = jobIn(submitted);
+  expect(submitted).toBe(`job ${job} queued: 2 resources\n`);
+  await at.service.finished(job);
+  const shown = await at.run("status", job);
+  expect(shown.code).toBe(1);
+  expect(shown.stdout).toContain("status   partial: 1 of 2 stored, 1 failed, 4 B\n");
+  expect(shown.stdout).toMatch(/^b +DOWNLOAD_HTTP_404 +1 +the origin answered 404$/m);
+  expect(JSON.parse((await at.run("status", job, "--json")).stdout)).toEqual(await at.service.job(job));
+  const waited = await at.run("submit", manifest, "--wait", "--idempotency-key", "k");
+  expect([waited.code, waited.stdout]).toEqual([
+    1,
+    expect.stringMatching(/^job .* queued: 2 resources\njob .* partial: /),
+  ]);
+  const again = await at.run("submit", manifest, "--wait", "--idempotency-key", "k", "--json");
+  expect((JSON.parse(again.stdout) as JobSnapshot).job_id).toBe(jobIn(waited.stdout));
+  const listed = await at.out("jobs", "--tenant", "press");
+  expect(listed.split("\n")[0]).toMatch(/^JOB +STATUS +TYPE +TENANT +STORED +FAILED +BYTES +AGE$/);
+  expect(listed.split("\n").slice(1, -1)).toEqual([
+    expect.stringMatching(new RegExp(`^${job} +partial +default +press +1/2 +1 +4 B`)),
+  ]);
+  expect(await at.out("jobs", "--limit", "1")).toContain("there are more: --cursor ");
+  expect((JSON.parse(await at.out("jobs", "--json")) as { jobs: unknown[] }).jobs.length).toBe(2);
+});
+
+test("a list of URLs is split into jobs, and none is submitted twice when that is repeated", async () => {
+  await using at = await desk();
+  const urls = Array.from({ length: 25 }, (_, i) => at.origin.serve(`/files/picture ${i % 3}.jpg?n=${i}`, `${i}`));
+  const file = await at.file("urls.txt", `# pictures\n\n${urls.map(encodeURI).join("\r\n")}\n`);
+  const first = await at.run("submit", file, "--wait", "--batch", "10", "--tenant", "pictures");
+  expect(first.stdout.match(/ queued: (\d+) resources/g)?.length).toBe(3);
+  const second = await at.out("submit", file, "--batch", "10", "--tenant", "pictures");
+  expect(second.match(/ was submitted before: /g)?.length).toBe(3);
+  const { jobs } = JSON.parse(await at.out("jobs", "--tenant", "pictures", "--json")) as { jobs: JobSnapshot[] };
+  expect(jobs.map(({ resource_total }) => resource_total).toSorted()).toEqual([10, 10, 5]);
+  const rows = await at.service.resources(jobs.at(-1)?.job_id ?? "");
+  expect(rows[0]?.resource_id).toBe("01-picture_200.jpg");
+  const bad = await at.run("submit", await at.file("bad.txt", `${urls[0]}\nftp://example.com/\n`));
+  expect([bad.code, bad.stderr]).toEqual([2, "fetchbox: line 2 is no http: or https: URL; nothing was submitted\n"]);
+});
+
+test("a log is printed and followed, and a job is cancelled", async () => {
+  await using at = await desk();
+  const held = at.origin.hold("/held", new Uint8Array(10));
+  const resources = [
+    { id: "held", url: held.url },
+    ...[1, 2, 3].map((i) => ({ id: `${i}`, url: at.origin.serve(`/${i}`, "x") })),
+  ];
+  const job = await at.service.submit({ manifest_version: "v1", resources });
+  await held.reached;
+  const following = at.out("logs", job, "--follow", "--json");
+  await eventually("three are stored", async () => (await at.service.job(job)).resource_completed === 3 || undefined);
+  expect(await at.out("cancel", job)).toBe(`job ${job} is being cancelled; it was in_progress\n`);
+  const rows = (await following)
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as LogRow);
+  expect(rows).toEqual(await at.service.logs(job));
+  const printed = await at.out("logs", job, "--level", "info");
+  expect(printed).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d info  job accepted/);
+  const again = await at.run("cancel", job);
+  expect([again.code, again.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^fetchbox: JOB_FINISHED: .*\(request .*\)\n$/),
+  ]);
+});
+
+test("dead letters are listed, counted, tried again and given up", async () => {
+  await using at = await desk();
+  const resources = [1, 2, 3].map((i) => ({ id: `${i}`, url: `${at.origin.url}/later/${i}` }));
+  const job = await at.service.submit({ manifest_version: "v1", resources });
+  await at.service.finished(job);
+  expect((await at.out("dlq", "list")).split("\n").slice(1, -1)).toEqual(
+    [3, 2, 1].map((i) =>
+      expect.stringMatching(new RegExp(` ${i} +.* +DOWNLOAD_HTTP_404 +1 +http://127.0.0.1:\\d+/later/${i}$`)),
+    ),
+  );
+  expect(await at.out("dlq", "analyze", "--by", "host")).toMatch(
+    /^HOST +COUNT +.*\n127\.0\.0\.1:\d+ +3 +100\.0 % .*\n3 dead letters\n$/,
+  );
+  expect((await at.run("dlq", "replay")).code).toBe(2);
+  expect(await at.out("dlq", "replay", "--code", "DOWNLOAD_HTTP_404", "--dry-run")).toBe("3 would be replayed\n");
+  for (const i of [1, 2, 3]) at.origin.serve(`/later/${i}`, "now");
+  expect(await at.out("dlq", "replay", "1", "--header", "X-Note: again")).toBe("1 of 1 replayed\n");
+  await at.service.finished(job);
+  expect(at.origin.headers("/later/1")).toContain("X-Note");
+  expect(await at.out("dlq", "rm", "2")).toBe("1 given up\n");
+  expect(JSON.parse(await at.out("dlq", "replay", "--all", "--rate", "100", "--json"))).toEqual({
+    matched: 1,
+    replayed: 1,
+  });
+  expect((await at.service.finished(job)).resource_completed).toBe(2);
+  expect((await at.run("dlq", "rm", "2")).stderr).toContain("DLQ_ENTRY_NOT_FOUND");
+});
+
+test("the queue is shown, paused and resumed", async () => {
+  await using at = await desk();
+  expect(await at.out("pause")).toBe("paused: no download begins\n");
+  const url = at.origin.serve("/a", "a");
+  const job = await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
+  const shown = await at.out("queue");
+  expect(shown).toStartWith("1 pending, 0 running, 0 retrying; PAUSED\n");
+  expect(shown).toMatch(new RegExp(`^${new URL(url).host} +1 +0 +64$`, "m"));
+  expect(await at.out("resume")).toBe("downloads begin again\n");
+  expect((await at.service.finished(job)).status).toBe("completed");
+  expect((JSON.parse(await at.out("queue", "--json")) as { paused: boolean }).paused).toBe(false);
+});
+
+test("what goes wrong is said in a line, with the exit code that scripts need", async () => {
+  await using at = await desk({
+    env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:OPERATOR-SECRET,submit:SUBMIT-SECRET" },
+    token: "SUBMIT-SECRET",
+  });
+  const failed = async (code: number, text: string, ...args: string[]) => {
+    const ended = await at.run(...args);
+    expect([args, ended.code, ended.stdout]).toEqual([args, code, ""]);
+    expect(ended.stderr).toStartWith(`fetchbox: ${text}`);
+    expect(ended.stderr).not.toContain("SECRET");
+  };
+  await failed(1, "FORBIDDEN: ", "queue");
+  await failed(1, "JOB_NOT_FOUND: ", "status", "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00");
+  await failed(2, "INVALID_PAYLOAD: ", "jobs", "--status", "lost");
+  await failed(2, "nothing.json cannot be read", "submit", "nothing.json");
+  await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));
+  await failed(1, "no FetchBox answers at http://127.0.0.1:9 (ECONNREFUSED)", "jobs", "--server", "http://127.0.0.1:9");
+  await failed(2, "--server nowhere is no URL", "jobs", "--server", "nowhere");
+  const open = await runBinary(["jobs"], { cwd: at.service.folder, env: { FETCHBOX_SERVER: at.service.url } });
+  expect([open.code, open.stderr]).toEqual([1, expect.stringContaining("; set FETCHBOX_TOKEN")]);
+});
