@@ -10,30 +10,40 @@ export interface AuthSettings {
   readonly tokens: readonly AccessToken[];
 }
 
-/** Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. */
-export type Authorize = (access: Access, authorization: string | null) => void;
+/**
+ * Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. Says which token it was,
+ * by a name that is no secret; nothing where none was needed.
+ */
+export type Authorize = (access: Access, authorization: string | null) => string | undefined;
 
 /** Bearer tokens (RFC 6750), each compared in the same time whatever was sent. */
 export function createAuthorize({ mode, tokens }: AuthSettings): Authorize {
-  if (mode === "none" || tokens.length === 0) return () => {};
-  const known = tokens.map(({ role, token }) => ({ role, digest: digestOf(token.reveal()) }));
+  if (mode === "none" || tokens.length === 0) return () => undefined;
+  const known = tokens.map(({ role, token }, at) => ({ name: `token ${at}`, role, digest: digestOf(token.reveal()) }));
   return (access, authorization) => {
-    if (access === "open") return;
+    if (access === "open") return undefined;
     const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (sent === undefined) throw unauthorized("a bearer token is needed: Authorization: Bearer TOKEN", "");
-    const role = roleOf(known, sent);
-    if (role === undefined) throw unauthorized("the bearer token is not known here", ', error="invalid_token"');
-    if (access === "operator" && role !== "operator") {
+    const found = tokenOf(known, sent);
+    if (found === undefined) throw unauthorized("the bearer token is not known here", ', error="invalid_token"');
+    if (access === "operator" && found.role !== "operator") {
       throw new ApiError("FORBIDDEN", { message: "this needs an operator's token" });
     }
+    return found.name;
   };
 }
 
-function roleOf(known: readonly { role: Role; digest: Uint8Array }[], sent: string): Role | undefined {
+interface KnownToken {
+  readonly name: string;
+  readonly role: Role;
+  readonly digest: Uint8Array;
+}
+
+function tokenOf(known: readonly KnownToken[], sent: string): KnownToken | undefined {
   const digest = digestOf(sent);
   // All of them, so that the time does not tell which one came close.
-  const roles = known.filter((token) => timingSafeEqual(token.digest, digest)).map(({ role }) => role);
-  return roles.includes("operator") ? "operator" : roles[0];
+  const found = known.filter((token) => timingSafeEqual(token.digest, digest));
+  return found.find(({ role }) => role === "operator") ?? found[0];
 }
 
 /** Of equal length, whatever the token's. */

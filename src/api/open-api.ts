@@ -159,7 +159,7 @@ function answerOf(answer: AnswerDoc) {
 function errorAnswers({ access, query }: Endpoint, { errors = [] }: EndpointDoc) {
   const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR"];
   if (query !== undefined) codes.push("INVALID_PAYLOAD");
-  if (access !== "open") codes.push("UNAUTHORIZED");
+  if (access !== "open") codes.push("UNAUTHORIZED", "RATE_LIMITED");
   if (access === "operator") codes.push("FORBIDDEN");
   const answers: Record<string, object> = {};
   for (const [status, group] of Map.groupBy(new Set(codes), (code) => ERRORS[code].status)) {

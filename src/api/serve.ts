@@ -3,9 +3,13 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import type { Authorize } from "./access.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { ApiError, errorResponse, toApiError } from "./errors.ts";
+import type { LimitRequests } from "./request-limit.ts";
 
 export interface ServeDeps {
   readonly authorize: Authorize;
+  readonly limit: LimitRequests;
+  /** Where a request came from. */
+  readonly addressOf: (request: Request) => string;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "request">;
   /** Whether the service answers to this name; absent: to every name. */
@@ -40,7 +44,7 @@ export function createServe(deps: ServeDeps): Serve {
     let response: Response;
     try {
       refuseForeignHost(deps, request);
-      deps.authorize(endpoint.access, request.headers.get("authorization"));
+      admit(deps, endpoint, request);
       response = await endpoint.answer({
         request,
         params,
@@ -58,6 +62,18 @@ export function createServe(deps: ServeDeps): Serve {
     });
     return response;
   };
+}
+
+/** Whoever may, and not too often: each token for itself, and who has none, or a wrong one, by the address. */
+function admit({ authorize, limit, addressOf }: ServeDeps, { access }: Endpoint, request: Request): void {
+  let token: string | undefined;
+  try {
+    token = authorize(access, request.headers.get("authorization"));
+  } catch (error) {
+    limit(addressOf(request));
+    throw error;
+  }
+  if (access !== "open") limit(token ?? addressOf(request));
 }
 
 function requestIdOf(request: Request): string | undefined {

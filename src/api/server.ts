@@ -18,6 +18,7 @@ import { formatOf, logsEndpoint } from "./logs-endpoint.ts";
 import { openApiDocument } from "./open-api.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "./queue-endpoints.ts";
 import { type ReplayEndpointDeps, replayEndpoint } from "./replay-endpoint.ts";
+import { limitRequests } from "./request-limit.ts";
 import { resourcesEndpoint } from "./resources-endpoint.ts";
 import { createServe } from "./serve.ts";
 import { serviceEndpoints } from "./service-endpoints.ts";
@@ -38,7 +39,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request">;
   readonly log: Log;
-  readonly limits: { readonly maxPayloadBytes: number };
+  readonly limits: { readonly maxPayloadBytes: number; readonly requestsPerSecond: number };
   readonly auth: AuthSettings;
   /** Whether the service answers to the name in `Host`; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
@@ -50,12 +51,20 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly fillRandom: FillRandom;
 }
 
+/** Where requests came from: the router passes on nothing else of them. */
+const addresses = new WeakMap<Request, string>();
+
+function addressOf(request: Request): string {
+  return addresses.get(request) ?? "";
+}
+
 export type Api = ReturnType<typeof createApi>;
 
 /** The HTTP API. It takes requests by `fetch`, without a socket of its own. */
 export function createApi(deps: ApiDeps) {
   const endpoints = apiEndpoints(deps);
-  const serve = createServe({ ...deps, authorize: createAuthorize(deps.auth) });
+  const limit = limitRequests(deps.limits.requestsPerSecond, deps.clock);
+  const serve = createServe({ ...deps, authorize: createAuthorize(deps.auth), limit, addressOf });
   const app = new Elysia({
     aot: true,
     normalize: false,
@@ -173,7 +182,9 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
     fetch: (request, self) => {
       // Writing does not count as life, and a follower may have nothing to read for hours.
       if (formatOf(request) !== undefined) self.timeout(request, 0);
-      return api.fetch(withHost(request));
+      const routed = withHost(request);
+      addresses.set(routed, self.requestIP(request)?.address ?? "");
+      return api.fetch(routed);
     },
   });
   return {

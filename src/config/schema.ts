@@ -97,6 +97,12 @@ const Server = table({
 const Api = table({
   max_payload_bytes: size(1, 2 ** 30, "5MiB", "Largest manifest accepted, decompressed."),
   max_resources_per_manifest: integer(1, 1_000_000, 1000, "Most resources one manifest may list."),
+  max_requests_per_second: decimal(
+    0,
+    1_000_000,
+    0,
+    "Requests per second of one client: of a token, or of an address where there is none; 0 = no limit.",
+  ),
 });
 
 const Queue = table({

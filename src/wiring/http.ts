@@ -37,7 +37,10 @@ export function openHttp(
     health,
     metrics,
     log,
-    limits: { maxPayloadBytes: config.api.max_payload_bytes },
+    limits: {
+      maxPayloadBytes: config.api.max_payload_bytes,
+      requestsPerSecond: config.api.max_requests_per_second,
+    },
     auth,
     // Without tokens a page in somebody's browser must not get in by a name that it made point here.
     ...(isOpen && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
