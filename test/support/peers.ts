@@ -152,46 +152,56 @@ export class Peers {
     return this.#start("/usr/bin/python3", program, makeFolder(), port);
   }
 
-  async #start(
-    program: string,
-    args: readonly string[],
-    folder: string,
-    port: number,
-    address = "127.0.0.1",
-  ): Promise<Peer> {
-    const { root, env } = this.#unpacked;
-    const child = Bun.spawn([program.startsWith("/") ? program : join(root, program), ...args], {
-      cwd: folder,
-      env: { PATH: process.env["PATH"] ?? "", PYTHONPATH: join(root, "usr/lib/python3/dist-packages"), ...env },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    let log = "";
-    const collecting = [child.stdout, child.stderr].map(async (stream) => {
-      const decoder = new TextDecoder();
-      for await (const chunk of stream) log += decoder.decode(chunk, { stream: true });
-    });
-    await eventually(`${program} listens`, () => {
-      if (child.exitCode !== null)
-        throw new Error(`${program} ended with ${child.exitCode}: ${log}${readIfThere(join(folder, "cache.log"))}`);
-      return isListening(address, port);
-    });
-    return {
-      port,
-      pid: child.pid,
-      log: () => log + readIfThere(join(folder, "access.log")),
-      async [Symbol.asyncDispose]() {
-        child.kill();
-        await child.exited;
-        await Promise.all(collecting);
-        rmSync(folder, { recursive: true, force: true });
-      },
-    };
+  #start(program: string, args: readonly string[], folder: string, port: number, address?: string): Promise<Peer> {
+    return startPeer(this.#unpacked, program, args, { folder, port, ...(address !== undefined && { address }) });
   }
 }
 
-function makeFolder(): string {
+export interface PeerPlace {
+  /** Its working directory, which goes with it. */
+  readonly folder: string;
+  readonly port: number;
+  readonly address?: string;
+}
+
+/** Starts a program and waits until it listens. */
+export async function startPeer(
+  { root, env }: Unpacked,
+  program: string,
+  args: readonly string[],
+  { folder, port, address = "127.0.0.1" }: PeerPlace,
+): Promise<Peer> {
+  const child = Bun.spawn([program.startsWith("/") ? program : join(root, program), ...args], {
+    cwd: folder,
+    env: { PATH: process.env["PATH"] ?? "", PYTHONPATH: join(root, "usr/lib/python3/dist-packages"), ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let log = "";
+  const collecting = [child.stdout, child.stderr].map(async (stream) => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) log += decoder.decode(chunk, { stream: true });
+  });
+  await eventually(`${program} listens`, () => {
+    if (child.exitCode !== null)
+      throw new Error(`${program} ended with ${child.exitCode}: ${log}${readIfThere(join(folder, "cache.log"))}`);
+    return isListening(address, port);
+  });
+  return {
+    port,
+    pid: child.pid,
+    log: () => log + readIfThere(join(folder, "access.log")),
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.exited;
+      await Promise.all(collecting);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export function makeFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "fetchbox-peer-"));
   chmodSync(folder, 0o755); // some programs give up root's rights
   return folder;
@@ -201,7 +211,7 @@ function readIfThere(path: string): string {
   return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer();
     server.listen(0, "127.0.0.1", () => {
