@@ -1,5 +1,5 @@
+import { publicUrl } from "../jobs/public-url.ts";
 import type { Attempt } from "../jobs/task.ts";
-import { publicUrl } from "../telemetry/url.ts";
 import { isoTime } from "./iso-time.ts";
 import type { AttemptRow } from "./schemas.ts";
 

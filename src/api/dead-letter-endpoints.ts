@@ -1,5 +1,5 @@
+import { publicUrl } from "../jobs/public-url.ts";
 import type { DeadLetterFilter, DeadLetterRecord, DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
-import { publicUrl } from "../telemetry/url.ts";
 import { attemptRow } from "./attempt-row.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";

@@ -1,9 +1,9 @@
 import { isFinished } from "../jobs/job.ts";
+import { publicUrl } from "../jobs/public-url.ts";
 import { TASK_STATES, type TaskState } from "../jobs/task.ts";
 import type { JobRecord, Ledger, ResultRecord } from "../sqlite/ledger.ts";
 import type { QueuedTask } from "../sqlite/queue/task-reads.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
-import { publicUrl } from "../telemetry/url.ts";
 import { attemptRow } from "./attempt-row.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";

@@ -3,6 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import type { Event, EventBatch, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
 import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
 import type { JobStatus } from "../../jobs/job.ts";
+import { publicUrl } from "../../jobs/public-url.ts";
 import { logEntriesOf } from "./log-entries.ts";
 
 /** What one batch changes in one job's row. */
@@ -163,7 +164,7 @@ function insertFailed(db: Database, { job, at }: Event, failed: TaskFailed): voi
     failed.task,
     job,
     failed.letter?.task?.resourceId ?? "",
-    failed.letter?.task?.url ?? "",
+    publicUrl(failed.letter?.task?.url ?? ""),
     failed.attempts,
     history?.attempts.at(-1)?.httpStatus || null,
     failed.code,

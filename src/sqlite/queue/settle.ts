@@ -1,4 +1,5 @@
 import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
+import { publicUrl } from "../../jobs/public-url.ts";
 import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import type { Changes, NewEvent } from "../group-commit.ts";
@@ -179,7 +180,7 @@ function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], 
       value: {
         task: claimed.id,
         resourceId: claimed.task.resourceId,
-        url: claimed.task.url,
+        url: publicUrl(claimed.task.url),
         finalUrl: result.finalUrl,
         httpStatus: result.httpStatus,
         bytes: result.bytes,
@@ -210,7 +211,7 @@ export function cancelledEvent(
       value: {
         task: id,
         resourceId: task.resourceId,
-        url: task.url,
+        url: publicUrl(task.url),
         attempts,
         ...(history.length > 0 && { history: historyMessage(history) }),
       },
