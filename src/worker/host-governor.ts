@@ -11,11 +11,12 @@ const COMPLAINT_FAILURES = 3;
 /** At most so many hosts are remembered; the one that is known longest goes first, unless it is in use. */
 const HOSTS_MAX = 100_000;
 
-/** All times by the steady clock. */
+/** All times by the monotonic clock, which the broker waits by: fractions of another would come too early. */
 interface HostState {
   readonly limits: HostLimits;
   readonly pace: Pace;
-  active: number;
+  /** When each download that is under way was let through, the first one first. */
+  readonly permits: number[];
   /** Left alone until then: it asked for that. */
   closedUntil: number;
   /** Its rate or its pace lets the next download start then. */
@@ -61,7 +62,7 @@ export class HostGovernor {
 
   /** Downloads that may start now. */
   room(host: string): number {
-    return Math.max(0, this.limit(host) - (this.#hosts.get(host)?.active ?? 0));
+    return Math.max(0, this.limit(host) - (this.#hosts.get(host)?.permits.length ?? 0));
   }
 
   /** Most that may run at once; 0 while the host is left alone. */
@@ -78,7 +79,7 @@ export class HostGovernor {
 
   acquire(host: string): void {
     const state = this.#state(host);
-    state.active++;
+    state.permits.push(this.#now());
     const { ratePerSecond } = state.limits;
     if (ratePerSecond > 0) this.#startLater(host, state, 1000 / ratePerSecond);
   }
@@ -86,7 +87,7 @@ export class HostGovernor {
   /** `tookMs`: how long the download was under way; 0 if there was none. */
   release(host: string, tookMs = 0): void {
     const state = this.#state(host);
-    state.active--;
+    state.permits.shift();
     const pauseMs = state.pace.pauseAfter(tookMs);
     if (pauseMs > 0) this.#startLater(host, state, pauseMs);
     this.#forgetIfIdle(host, state);
@@ -111,26 +112,27 @@ export class HostGovernor {
     this.#writeDown(host);
   }
 
-  /** The host says that it is too much, to a download that began at `begunAt` (steady clock). */
-  complained(host: string, begunAt: number): void {
-    this.#state(host).pace.slowDown(begunAt, this.#now());
+  /** The host says that it is too much. To be told before the download's `release`. */
+  complained(host: string): void {
+    const state = this.#state(host);
+    state.pace.slowDown(this.#letThroughAt(state), this.#now(), Math.max(1, state.permits.length));
     this.#writeDown(host);
   }
 
   /** That is an answer, too: it closes the breaker. */
-  throttled(host: string, ms: number, begunAt: number): void {
+  throttled(host: string, ms: number): void {
     this.#closeBreaker(host, this.#state(host));
-    this.complained(host, begunAt);
+    this.complained(host);
     this.throttle(host, ms);
   }
 
   /** The host failed in a way that may pass; enough of that in a row and it is left alone. */
-  failed(host: string, begunAt = this.#now()): void {
+  failed(host: string): void {
     const state = this.#state(host);
     const now = this.#now();
     state.failuresInARow++;
     if (state.failuresInARow >= COMPLAINT_FAILURES) {
-      state.pace.slowDown(begunAt, now, 1); // beyond that it is the breaker's
+      state.pace.slowDown(this.#letThroughAt(state), now, Math.max(1, state.permits.length), 1); // beyond that it is the breaker's
       this.#changed.add(host);
     }
     const { breakerFailures } = state.limits;
@@ -144,13 +146,12 @@ export class HostGovernor {
     this.#writeDown(host);
   }
 
-  /** When the first closed host may be tried again, if that is after `since`; both by the monotonic clock. */
-  nextOpening(since = this.#deps.clock.monotonic()): number | undefined {
-    const offset = this.#now() - this.#deps.clock.monotonic();
+  /** When the first closed host may be tried again, if that is after `since`; by the monotonic clock. */
+  nextOpening(since = this.#now()): number | undefined {
     let next: number | undefined;
     for (const host of this.#closed) {
       const state = this.#hosts.get(host);
-      const at = state === undefined ? 0 : opensAt(state) - offset;
+      const at = state === undefined ? 0 : opensAt(state);
       if (at > since) next = Math.min(next ?? at, at);
       else {
         this.#closed.delete(host);
@@ -163,8 +164,10 @@ export class HostGovernor {
   /** Hosts that no breaker's probe has reached since `since` (steady clock), each with the time when that began. */
   unavailable(since: number): Map<string, number> {
     const found = new Map<string, number>();
+    const ahead = this.#steadyAhead;
     for (const [host, { unavailableSince }] of this.#hosts) {
-      if (unavailableSince !== undefined && unavailableSince <= since) found.set(host, unavailableSince);
+      if (unavailableSince === undefined || unavailableSince + ahead > since) continue;
+      found.set(host, unavailableSince + ahead);
     }
     return found;
   }
@@ -172,19 +175,26 @@ export class HostGovernor {
   /** Downloads that run, by host. */
   running(): Map<string, number> {
     const running = new Map<string, number>();
-    for (const [host, { active }] of this.#hosts) if (active > 0) running.set(host, active);
+    for (const [host, { permits }] of this.#hosts) if (permits.length > 0) running.set(host, permits.length);
     return running;
   }
 
   /** Takes in what an earlier process wrote down, once it is in this one's time; no wait is longer than it may be. */
   restore(records: Iterable<HostRecord>): void {
-    const now = this.#now();
-    for (const { host, bears, slowedAt, ...rest } of records) {
+    const [now, ahead] = [this.#now(), this.#steadyAhead];
+    for (const { host, failuresInARow, breakerMs, bears, ...times } of records) {
       const limits = this.#deps.rules.limitsOf(host);
-      const closedUntil = Math.min(rest.closedUntil, now + RETRY_AFTER_MAX_MS);
-      const breakerUntil = Math.min(rest.breakerUntil, now + BREAKER_MAX_MS);
-      const pace = new Pace(limits.maxConcurrency, bears, Math.min(slowedAt, now));
-      this.#hosts.set(host, { ...rest, limits, pace, active: 0, nextStart: 0, closedUntil, breakerUntil });
+      this.#hosts.set(host, {
+        limits,
+        pace: new Pace(limits.maxConcurrency, bears, Math.min(times.slowedAt - ahead, now)),
+        permits: [],
+        nextStart: 0,
+        closedUntil: Math.min(times.closedUntil - ahead, now + RETRY_AFTER_MAX_MS),
+        failuresInARow,
+        breakerMs,
+        breakerUntil: Math.min(times.breakerUntil - ahead, now + BREAKER_MAX_MS),
+        unavailableSince: times.unavailableSince === undefined ? undefined : times.unavailableSince - ahead,
+      });
       this.#closed.add(host);
     }
   }
@@ -199,7 +209,9 @@ export class HostGovernor {
     this.#changed.clear();
     return [...this.#taken].map((host): HostChange => {
       const state = this.#hosts.get(host);
-      return state === undefined || !this.#isWorthRemembering(state) ? { host, forget: true } : recordOf(host, state);
+      return state === undefined || !this.#isWorthRemembering(state)
+        ? { host, forget: true }
+        : recordOf(host, state, this.#steadyAhead);
     });
   }
 
@@ -209,7 +221,20 @@ export class HostGovernor {
   }
 
   #now(): number {
-    return this.#deps.clock.steady();
+    return this.#deps.clock.monotonic();
+  }
+
+  /** What is written down goes by the steady clock, which the next process shares. */
+  get #steadyAhead(): number {
+    return this.#deps.clock.steady() - this.#deps.clock.monotonic();
+  }
+
+  /**
+   * When a download that tells of itself was let through: it waited in the channel since then, so what it tells may be
+   * news of before the last slow-down. They end in about the order in which they began.
+   */
+  #letThroughAt({ permits }: HostState): number {
+    return permits[0] ?? this.#now();
   }
 
   #limitOf(state: HostState): number {
@@ -218,7 +243,7 @@ export class HostGovernor {
     if (state.breakerMs > 0) return 1; // half open: one probe
     const limit = state.pace.limit(now);
     // With a rate, one at a time: each start closes the host until the next is due.
-    return state.limits.ratePerSecond > 0 ? Math.min(limit, state.active + 1) : limit;
+    return state.limits.ratePerSecond > 0 ? Math.min(limit, state.permits.length + 1) : limit;
   }
 
   #closeBreaker(host: string, state: HostState): void {
@@ -248,7 +273,7 @@ export class HostGovernor {
       state = {
         limits,
         pace: new Pace(limits.maxConcurrency),
-        active: 0,
+        permits: [],
         closedUntil: 0,
         nextStart: 0,
         failuresInARow: 0,
@@ -267,15 +292,15 @@ export class HostGovernor {
   }
 
   #forgetIfIdle(host: string, state: HostState): void {
-    if (state.active > 0 || state.failuresInARow > 0 || state.nextStart > this.#now()) return;
+    if (state.permits.length > 0 || state.failuresInARow > 0 || state.nextStart > this.#now()) return;
     if (this.#isWorthRemembering(state)) return;
     this.#hosts.delete(host);
-    if (state.closedUntil > 0 || state.pace.slowedAt > 0) this.#changed.add(host);
+    if (state.closedUntil > 0 || Number.isFinite(state.pace.slowedAt)) this.#changed.add(host);
   }
 
   #forgetOldest(): void {
     for (const [host, state] of this.#hosts) {
-      if (state.active > 0) continue;
+      if (state.permits.length > 0) continue;
       if (this.#isWorthRemembering(state)) this.#changed.add(host);
       this.#hosts.delete(host);
       return;
@@ -287,8 +312,17 @@ function opensAt({ closedUntil, breakerUntil, nextStart }: HostState): number {
   return Math.max(closedUntil, breakerUntil, nextStart);
 }
 
-function recordOf(host: string, state: HostState): HostRecord {
+function recordOf(host: string, state: HostState, ahead: number): HostRecord {
   const { closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, pace } = state;
-  const { bears, slowedAt } = pace;
-  return { host, closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, bears, slowedAt };
+  return {
+    host,
+    // 0: not at all, which no clock that is set can make a later time of.
+    closedUntil: closedUntil === 0 ? 0 : closedUntil + ahead,
+    failuresInARow,
+    breakerMs,
+    breakerUntil: breakerUntil === 0 ? 0 : breakerUntil + ahead,
+    unavailableSince: unavailableSince === undefined ? undefined : unavailableSince + ahead,
+    bears: pace.bears,
+    slowedAt: Number.isFinite(pace.slowedAt) ? pace.slowedAt + ahead : 0,
+  };
 }

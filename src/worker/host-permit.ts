@@ -15,7 +15,7 @@ export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">)
       const begunAt = clock.steady();
       try {
         const outcome = await inner.call(claimed, signal);
-        learn(governor, claimed.host, outcome, begunAt);
+        learn(governor, claimed.host, outcome);
         return outcome;
       } finally {
         governor.release(claimed.host, clock.steady() - begunAt);
@@ -24,15 +24,14 @@ export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">)
   });
 }
 
-function learn(governor: HostGovernor, host: string, outcome: Outcome, begunAt: number): void {
+function learn(governor: HostGovernor, host: string, outcome: Outcome): void {
   if (outcome.kind === "stored") return governor.answered(host);
   if (outcome.kind === "interrupted") return;
   const { code, class: failureClass, retryAfterMs } = outcome.failure;
   // Before the permit is free for another task; a host that does not say for how long is `execute`'s.
-  if (failureClass === "throttled")
-    return governor.throttled(host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS), begunAt);
+  if (failureClass === "throttled") return governor.throttled(host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS));
   if (code === "PROXY_EXHAUSTED") return; // the host knows nothing of our proxies' troubles
-  if (code === "DOWNLOAD_HTTP_503") governor.complained(host, begunAt);
-  if (failureClass === "transient") governor.failed(host, begunAt);
+  if (code === "DOWNLOAD_HTTP_503") governor.complained(host);
+  if (failureClass === "transient") governor.failed(host);
   else if (outcome.attempt.httpStatus !== undefined) governor.answered(host);
 }

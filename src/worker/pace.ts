@@ -1,10 +1,10 @@
-/** Halved at most down to this: one download, and then a pause sixty-three times as long. */
-const LEAST = 1 / 64;
+/** Halved at most down to this: one download, and then a pause fifteen times as long. */
+const LEAST = 1 / 16;
 /** What an answer adds, divided by the downloads at a time: about a tenth of a download per round. */
 const STEP = 0.1;
 /** A slow-down that is so long past says nothing any more, in milliseconds. */
 const FORGET_MS = 3_600_000;
-const PAUSE_MAX_MS = 60_000;
+const PAUSE_MAX_MS = 2000;
 
 /**
  * How many downloads at a time a host bears: halved when it complains, a little more with each answer (additive
@@ -15,8 +15,8 @@ export class Pace {
   #slowedAt: number;
   readonly #most: number;
 
-  /** `bears` and `slowedAt` (milliseconds by the steady clock) where they are remembered. */
-  constructor(most: number, bears = most, slowedAt = 0) {
+  /** `bears` and `slowedAt` where they are remembered. All times are milliseconds by one clock, whichever. */
+  constructor(most: number, bears = most, slowedAt = Number.NEGATIVE_INFINITY) {
     this.#most = most;
     this.#bears = Math.min(most, Math.max(LEAST, bears));
     this.#slowedAt = slowedAt;
@@ -40,10 +40,13 @@ export class Pace {
     return this.isSlow(now) ? Math.max(1, Math.floor(this.#bears)) : this.#most;
   }
 
-  /** The host complained of a download that began at `begunAt`; those that began before the last slow-down say nothing new. */
-  slowDown(begunAt: number, now: number, least = LEAST): void {
-    if (begunAt < this.#slowedAt || this.#bears <= least) return;
-    this.#bears = Math.max(least, this.#bears / 2);
+  /**
+   * The host complained of a download that was let through at `at`, when `underWay` were at once: half of that is what
+   * it gets. What was let through before the last slow-down says nothing new.
+   */
+  slowDown(at: number, now: number, underWay: number, least = LEAST): void {
+    if (at <= this.#slowedAt || this.#bears <= least) return;
+    this.#bears = Math.max(least, Math.min(this.#bears, underWay) / 2);
     this.#slowedAt = now;
   }
 
