@@ -157,10 +157,10 @@ function answerOf(answer: AnswerDoc) {
 
 /** One answer per status, with every code that it can have. */
 function errorAnswers({ access, query }: Endpoint, { errors = [] }: EndpointDoc) {
-  const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR"];
+  // A service on loopback without tokens refuses whoever calls it by another name.
+  const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR", "FORBIDDEN"];
   if (query !== undefined) codes.push("INVALID_PAYLOAD");
   if (access !== "open") codes.push("UNAUTHORIZED", "RATE_LIMITED");
-  if (access === "operator") codes.push("FORBIDDEN");
   const answers: Record<string, object> = {};
   for (const [status, group] of Map.groupBy(new Set(codes), (code) => ERRORS[code].status)) {
     const description = group.map((code) => `\`${code}\`: ${ERRORS[code].message}.`).join(" ");

@@ -158,7 +158,7 @@ export const LogPageSchema = closed(
           resource_id: orNull(Type.String(), "The resource it is about."),
           trace_id: Type.String({ description: "W3C trace id of the job." }),
           fields: Type.Unsafe<Record<string, unknown>>(
-            Type.Object({}, { description: "What belongs to the message." }),
+            Type.Object({}, { additionalProperties: true, description: "What belongs to the message." }),
           ),
         },
         "One row.",

@@ -77,7 +77,13 @@ export const ManifestSchema = closed(
     storage: Type.Optional(StorageSchema),
     metadata: Type.Optional(
       Type.Unsafe<Record<string, unknown>>(
-        Type.Object({}, { description: "Any JSON object; stored verbatim in the manifest object." }),
+        Type.Object(
+          {},
+          {
+            additionalProperties: true,
+            description: "Any JSON object; stored verbatim in the manifest object.",
+          },
+        ),
       ),
     ),
     attributes: Type.Optional(
