@@ -118,14 +118,14 @@ function pathParameters(path: string) {
     });
 }
 
+/** Examples stand in the description: Swagger UI would send them where nobody has asked for that. */
 function describe(place: "query" | "header", parameters: Parameters) {
   return Object.entries(parameters).map(([name, { schema, description, example }]) => ({
     name,
     in: place,
     required: false,
-    description,
+    description: example === undefined || "default" in schema ? description : `${description} Like \`${example}\`.`,
     schema,
-    ...(example !== undefined && { example }),
   }));
 }
 

@@ -1,0 +1,124 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { unpackDebian } from "./debian.ts";
+import { eventually } from "./eventually.ts";
+
+/** A page in a headless Chromium that knows no address but this machine's. */
+export interface Page extends AsyncDisposable {
+  /** The value of an expression in the page; a promise's, once it is settled. */
+  evaluate<T>(expression: string): Promise<T>;
+  /** As `eventually`: asks in the page until there is an answer. */
+  until<T>(what: string, expression: string): Promise<T>;
+  /** PNG. */
+  screenshot(): Promise<Uint8Array>;
+  /** What went wrong in the page: failed requests and errors of scripts. */
+  readonly problems: readonly string[];
+}
+
+interface Message {
+  readonly id?: number;
+  readonly method?: string;
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly result?: Readonly<Record<string, unknown>>;
+  readonly error?: { readonly message: string };
+}
+
+/** Where Chromium is, or why there is none. */
+export function findBrowser():
+  | { readonly program: string; readonly env: Readonly<Record<string, string>> }
+  | { readonly reason: string } {
+  const unpacked = unpackDebian("chromium", ["chromium", "fonts-dejavu-core"]);
+  if ("reason" in unpacked) return unpacked;
+  const { root, env } = unpacked;
+  const libraries = env["LD_LIBRARY_PATH"]?.split(":") ?? [];
+  const folders = libraries.flatMap((library) => [library, ...below(library, "pulseaudio")]);
+  return { program: join(root, "usr/lib/chromium/chromium"), env: { ...env, LD_LIBRARY_PATH: folders.join(":") } };
+}
+
+function below(folder: string, name: string): string[] {
+  return existsSync(folder) && readdirSync(folder).includes(name) ? [join(folder, name)] : [];
+}
+
+/** Opens a page. @see https://chromedevtools.github.io/devtools-protocol/ */
+export async function openPage(url: string): Promise<Page> {
+  const browser = findBrowser();
+  if ("reason" in browser) throw new Error(browser.reason);
+  const folder = mkdtempSync(join(tmpdir(), "fetchbox-browser-"));
+  const flags = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+    "--window-size=1280,1600",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    `--user-data-dir=${folder}`,
+  ];
+  const child = Bun.spawn([browser.program, ...flags, "about:blank"], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: folder, ...browser.env },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  let log = "";
+  const reading = (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of child.stderr) log += decoder.decode(chunk, { stream: true });
+  })();
+  const port = await eventually("the browser listens", () => {
+    if (child.exitCode !== null) throw new Error(`the browser ended with ${child.exitCode}: ${log}`);
+    return /DevTools listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(log)?.[1];
+  });
+  const targets = (await (await fetch(`http://127.0.0.1:${port}/json/list`)).json()) as {
+    type: string;
+    webSocketDebuggerUrl: string;
+  }[];
+  const socket = new WebSocket(targets.find(({ type }) => type === "page")?.webSocketDebuggerUrl ?? "");
+  await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
+  const waiting = new Map<number, PromiseWithResolvers<Readonly<Record<string, unknown>>>>();
+  const problems: string[] = [];
+  socket.addEventListener("message", ({ data }) => {
+    const { id, method, params, result, error } = JSON.parse(String(data)) as Message;
+    if (method === "Network.loadingFailed") problems.push(`a request failed: ${String(params?.["errorText"])}`);
+    if (method === "Runtime.exceptionThrown") problems.push(JSON.stringify(params));
+    if (id === undefined) return;
+    if (error !== undefined) waiting.get(id)?.reject(new Error(error.message));
+    else waiting.get(id)?.resolve(result ?? {});
+  });
+  let last = 0;
+  const send = (method: string, params = {}) => {
+    const answer = Promise.withResolvers<Readonly<Record<string, unknown>>>();
+    waiting.set(++last, answer);
+    socket.send(JSON.stringify({ id: last, method, params }));
+    return answer.promise;
+  };
+  for (const domain of ["Page", "Network", "Runtime"]) await send(`${domain}.enable`);
+  await send("Page.navigate", { url });
+  const evaluate = async <T>(expression: string): Promise<T> => {
+    const { result, exceptionDetails } = await send("Runtime.evaluate", {
+      expression,
+      returnByValue: true,
+      awaitPromise: true,
+    });
+    if (exceptionDetails !== undefined) throw new Error(JSON.stringify(exceptionDetails));
+    return (result as { value: T }).value;
+  };
+  return {
+    evaluate,
+    until: (what, expression) => eventually(what, async () => (await evaluate<never>(expression)) ?? undefined),
+    async screenshot() {
+      const { data } = await send("Page.captureScreenshot", { format: "png" });
+      return Buffer.from(String(data), "base64");
+    },
+    problems,
+    async [Symbol.asyncDispose]() {
+      socket.close();
+      child.kill("SIGKILL");
+      await child.exited;
+      await reading;
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
