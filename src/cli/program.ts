@@ -3,6 +3,7 @@ import { VERSION } from "../version.ts";
 import { backup } from "./backup.ts";
 import { configCheck, configPrint } from "./config.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
+import { type HandlersCheckOptions, handlersCheck } from "./handlers.ts";
 import { addRemoteCommands } from "./remote/commands.ts";
 import { type RunOptions, run } from "./run.ts";
 import { serve } from "./serve.ts";
@@ -67,6 +68,20 @@ export async function runProgram(args: readonly string[], context: CliContext): 
   withConfig(config.command("print").description("print what its layers add up to, secrets masked")).action(
     (options: ConfigOptions) => configPrint(options, context),
   );
+  withConfig(
+    program
+      .command("handlers")
+      .description("look at handlers")
+      .command("check")
+      .description("show the tasks that a handler makes of a manifest, without running them"),
+  )
+    .argument("<file>", 'the handler, a .ts or .js file, or "default"')
+    .argument("<manifest>", "the manifest, a JSON file")
+    .option("--job-type <name>", "take the settings of [handlers.NAME]; else those of the one that has this file")
+    .option("--json", "a line of JSON per task")
+    .action((file: string, manifest: string, options: HandlersCheckOptions) =>
+      handlersCheck(file, manifest, options, context),
+    );
   program
     .command("version")
     .description("print the version")

@@ -1,4 +1,3 @@
-import type { Clock } from "../jobs/clock.ts";
 import { delay } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
@@ -7,34 +6,21 @@ import type { NewJob, StagedJob } from "../sqlite/queue/accept.ts";
 import { IdempotencyTakenError, QueueFullError } from "../sqlite/queue/accept.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import { isBroken, isDiskFull } from "../sqlite/store-error.ts";
-import { createExpansion } from "./expand.ts";
-import { type HandlerSettings, type JobContext, type JobHandler, ManifestError } from "./handler.ts";
-import { inTime, stepsInTime } from "./handler-time.ts";
+import type { JobHandler } from "./handler.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { IntakeError } from "./intake-error.ts";
-import { type JobStorage, jobStorage } from "./job-storage.ts";
-import { type ParsedManifest, parseManifest } from "./manifest.ts";
-import type { ManifestLimits } from "./manifest-rules.ts";
-import type { Manifest } from "./manifest-schema.ts";
+import { type JobPlan, type PlanDeps, planJob, type RegisteredHandler, tasksOf } from "./job-plan.ts";
+import type { JobStorage } from "./job-storage.ts";
+import type { ParsedManifest } from "./manifest.ts";
 import { encodeStoredManifest } from "./stored-manifest.ts";
 import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 
-export interface RegisteredHandler {
-  readonly handler: JobHandler;
-  readonly settings: HandlerSettings;
-}
-
-export interface SubmitDeps {
+export interface SubmitDeps extends PlanDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
-  readonly limits: ManifestLimits;
   readonly queue: TaskQueue;
   readonly store: ObjectStore;
-  /** `storage.bucket`. */
-  readonly bucket: string;
-  readonly newJobId: () => string;
   /** `queue.max_pending_tasks`. */
   readonly pendingMax: number;
-  readonly clock: Clock;
   readonly isDraining: () => boolean;
   /** Why no job can be taken now, other than that; nothing while one can. */
   readonly refusal: () => IntakeError | undefined;
@@ -67,32 +53,16 @@ export function createSubmit(deps: SubmitDeps): Submit {
 
 async function accept(
   submission: Submission,
-  { handler, settings }: RegisteredHandler,
+  registered: RegisteredHandler,
   fingerprint: Uint8Array | undefined,
   deps: SubmitDeps,
 ): Promise<SubmissionAnswer["body"]> {
   refuseFullQueue(deps);
-  const parsed = parseManifest(submission.body, deps.limits);
-  const jobId = deps.newJobId();
-  const storage = jobStorage(parsed.manifest, {
-    jobId,
-    jobType: submission.jobType,
-    bucket: settings.bucket ?? deps.bucket,
-  });
-  const job: NewJob = {
-    jobId,
-    jobType: submission.jobType,
-    tenant: submission.tenant,
-    priority: parsed.manifest.attributes?.priority ?? "normal",
-    traceId: submission.traceId,
-    manifestUrl: deps.store.urlOf(storage.manifest),
-    createdAt: deps.clock.now(),
-  };
-  const context: JobContext = { ...job, storage, handler: settings };
-  const manifest = await prepare(handler, parsed.manifest, context, deps);
-  const { tasks, staged } = await expand(handler, manifest, context, job, deps);
+  const plan = await planJob(submission, registered, deps);
+  const { job, parsed, storage } = plan;
+  const { tasks, staged } = await stageTasks(plan, registered.handler, deps);
   const count = tasks.length + (staged?.total ?? 0);
-  const answer = { job_id: jobId, status: "queued", manifest_key: job.manifestUrl, resource_count: count } as const;
+  const answer = { job_id: job.jobId, status: "queued", manifest_key: job.manifestUrl, resource_count: count } as const;
   const key = submission.idempotencyKey;
   try {
     await storeManifest(parsed, job, storage, deps);
@@ -130,43 +100,26 @@ function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
   if (pending + running + retrying >= pendingMax) throw queueFull();
 }
 
-async function prepare(
-  handler: JobHandler,
-  manifest: Manifest,
-  context: JobContext,
-  { clock }: SubmitDeps,
-): Promise<Manifest> {
-  try {
-    return await inTime(handler.prepare(manifest, context), clock);
-  } catch (error) {
-    throw handlerError(error);
-  }
-}
-
 /** The handler's tasks; what is more than one commit takes is staged. */
-async function expand(
+async function stageTasks(
+  plan: JobPlan,
   handler: JobHandler,
-  manifest: Manifest,
-  context: JobContext,
-  job: NewJob,
   deps: SubmitDeps,
 ): Promise<{ tasks: Task[]; staged: StagedJob | undefined }> {
-  const expansion = createExpansion(context, deps);
   let tasks: Task[] = [];
   let staged: StagedJob | undefined;
   try {
-    for await (const spec of stepsInTime(handler.buildTasks(manifest, context), deps.clock)) {
+    for await (const task of tasksOf(plan, handler, deps)) {
       if (tasks.length === TASKS_PER_COMMIT) {
-        staged = await deps.queue.stage(job, tasks, staged);
+        staged = await deps.queue.stage(plan.job, tasks, staged);
         tasks = [];
       }
-      tasks.push(expansion.resolve(spec));
+      tasks.push(task);
     }
-    if (tasks.length === 0) throw new IntakeError("HANDLER_ERROR", "the handler made no task of this manifest");
     return { tasks, staged };
   } catch (error) {
     if (staged !== undefined) await deps.queue.unstage(staged).catch(() => {}); // start-up sweeps what stays
-    throw handlerError(error);
+    throw intakeErrorOf(error);
   }
 }
 
@@ -199,25 +152,6 @@ async function storeManifest(
   } finally {
     timer.cancel();
   }
-}
-
-function handlerError(error: unknown): unknown {
-  if (isManifestError(error)) {
-    return new IntakeError("INVALID_PAYLOAD", error.message, { details: error.details, cause: error });
-  }
-  if (error instanceof IntakeError || isDiskFull(error)) return intakeErrorOf(error);
-  return new IntakeError("HANDLER_ERROR", "the job's handler failed", { cause: error });
-}
-
-/** By name: a handler in a file of its own has no way to import our class, and throws one alike. */
-function isManifestError(error: unknown): error is ManifestError {
-  if (error instanceof ManifestError) return true;
-  if (!(error instanceof Error) || error.name !== "ManifestError") return false;
-  const { details = [] } = error as { details?: unknown };
-  return (
-    Array.isArray(details) &&
-    details.every((breach) => typeof breach?.path === "string" && typeof breach.message === "string")
-  );
 }
 
 /** What the client hears of trouble on our side. */

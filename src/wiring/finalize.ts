@@ -1,5 +1,5 @@
 import type { JobReport } from "../intake/handler.ts";
-import type { RegisteredHandler } from "../intake/submit.ts";
+import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Ledger } from "../sqlite/ledger.ts";
 import type { Log } from "../telemetry/log.ts";

@@ -1,11 +1,12 @@
 import type { Config } from "../config/schema.ts";
 import { IntakeError } from "../intake/intake-error.ts";
+import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { Submit } from "../intake/submission.ts";
-import { createSubmit, type RegisteredHandler } from "../intake/submit.ts";
+import { createSubmit } from "../intake/submit.ts";
 import { newJobId } from "../jobs/job.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
 import type { Foundation } from "./foundation.ts";
-import { allowedBuckets } from "./handlers.ts";
+import { manifestLimits } from "./handlers.ts";
 
 /** What takes a submission and makes a durable job of it. */
 export function createIntake(
@@ -16,13 +17,7 @@ export function createIntake(
 ): Submit {
   return createSubmit({
     handlers,
-    limits: {
-      maxResources: config.api.max_resources_per_manifest,
-      buckets: allowedBuckets(config),
-      pools: new Set(Object.keys(config.proxies)),
-      deniesLiteral: (url) => policy.deniesLiteral(url),
-      refusesKey: (key) => store.refuses(key),
-    },
+    limits: manifestLimits(config, policy, store),
     queue: stores.queue,
     store,
     bucket: config.storage.bucket,

@@ -1,0 +1,105 @@
+/** What a handler of one's own is written against: copy this file beside it. `docs/handlers.md` explains it. */
+
+export type Priority = "low" | "normal" | "high";
+
+/** A resource of a manifest, checked. */
+export interface Resource {
+  id: string;
+  url: string;
+  headers?: { [name: string]: string };
+  tags?: { [name: string]: string };
+  checksum?: string;
+  size?: number;
+  content_type?: string;
+  reject_html?: boolean;
+  proxy_pool?: string;
+}
+
+/** A manifest as `POST /jobs` takes it, checked. */
+export interface Manifest {
+  manifest_version: "v1";
+  storage?: { bucket?: string; resource_key_prefix?: string; manifest_file?: string };
+  metadata?: Record<string, unknown>;
+  attributes?: { priority?: Priority };
+  resources: Resource[];
+}
+
+export interface JobContext {
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly tenant: string;
+  /** 32 hex digits (W3C trace context). */
+  readonly traceId: string;
+  readonly priority: Priority;
+  /** Where tasks go that name no bucket or key of their own: `{resourceKeyPrefix}{resourceId}`. */
+  readonly storage: {
+    readonly bucket: string;
+    readonly resourceKeyPrefix: string;
+    readonly manifest: { readonly bucket: string; readonly key: string };
+  };
+  /** `[handlers.NAME]` */
+  readonly handler: {
+    readonly bucket?: string;
+    readonly proxyPool?: string;
+    readonly defaultHeaders: Readonly<Record<string, string>>;
+    readonly rejectHtml?: boolean;
+    readonly options: Readonly<Record<string, unknown>>;
+  };
+}
+
+/** One download. */
+export interface TaskSpec {
+  /** Unique in the job. */
+  readonly resourceId: string;
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly tags?: Readonly<Record<string, string>>;
+  /** `sha256:`, `sha1:` or `md5:` and hex. */
+  readonly checksum?: string;
+  /** Bytes. */
+  readonly size?: number;
+  /** A media type; `*` is allowed in either half. */
+  readonly contentType?: string;
+  readonly rejectHtml?: boolean;
+  /** A pool of `[proxies]`. */
+  readonly proxyPool?: string;
+  /** Where the object goes; unique in the job. */
+  readonly bucket?: string;
+  readonly key?: string;
+}
+
+/** How a job ended. */
+export interface JobReport {
+  readonly job: { readonly jobId: string; readonly jobType: string; readonly tenant: string };
+  readonly status: "queued" | "in_progress" | "completed" | "partial" | "failed" | "cancelled";
+  readonly counters: {
+    readonly total: number;
+    readonly completed: number;
+    readonly failed: number;
+    readonly cancelled: number;
+  };
+  readonly bytesStored: number;
+  /** Milliseconds since the epoch. */
+  readonly completedAt: number;
+  /** The first 100 failures. */
+  readonly errors: readonly {
+    readonly resourceId: string;
+    readonly code: string;
+    readonly message: string;
+    readonly attempts: number;
+  }[];
+}
+
+export interface JobHandler {
+  /** Checks and changes the manifest. An Error named "ManifestError", with `details`, refuses it (400). */
+  prepare(manifest: Manifest, context: JobContext): Manifest | Promise<Manifest>;
+  /** Makes the downloads; may be lazy. */
+  buildTasks(manifest: Manifest, context: JobContext): Iterable<TaskSpec> | AsyncIterable<TaskSpec>;
+  /** Told once when the job has ended. */
+  finalize?(report: JobReport): void | Promise<void>;
+}
+
+/** What a handler's file exports as its default: a handler, or what makes one of the options of `[handlers.NAME]`. */
+export type HandlerExport =
+  | JobHandler
+  | ((options: Readonly<Record<string, unknown>>) => JobHandler | Promise<JobHandler>);

@@ -1,0 +1,73 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { IntakeError } from "../intake/intake-error.ts";
+import { systemClock } from "../jobs/clock.ts";
+import { publicUrl } from "../jobs/public-url.ts";
+import type { Task } from "../jobs/task.ts";
+import { checkHandler } from "../wiring/handler-check.ts";
+import { configOf } from "./config.ts";
+import { UsageError } from "./exit-code.ts";
+import type { CliContext, ConfigOptions } from "./program.ts";
+import { table } from "./remote/table.ts";
+
+export interface HandlersCheckOptions extends ConfigOptions {
+  readonly jobType?: string;
+  readonly json?: true;
+}
+
+/** Shows what a handler makes of a manifest. @throws HandlerLoadError, UsageError with what is wrong with either */
+export async function handlersCheck(
+  file: string,
+  manifest: string,
+  options: HandlersCheckOptions,
+  context: CliContext,
+): Promise<void> {
+  const config = configOf(options, context);
+  const path = file === "default" ? file : resolve(context.cwd, file);
+  const named = Object.entries(config.handlers).find(([, { handler }]) => handler === path)?.[0];
+  const jobType = options.jobType ?? named ?? "default";
+  const tasks: Task[] = [];
+  try {
+    const check = { file: path, jobType, manifest: read(resolve(context.cwd, manifest)) };
+    for await (const task of await checkHandler(check, config, systemClock)) tasks.push(task);
+  } catch (error) {
+    if (!(error instanceof IntakeError)) throw error;
+    throw new UsageError(problemText(error), { cause: error });
+  }
+  if (options.json === true) for (const task of tasks) context.out(`${JSON.stringify(task)}\n`);
+  else context.out(tasksText(tasks, jobType));
+}
+
+function read(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`the manifest cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function problemText({ code, message, details = [], cause }: IntakeError): string {
+  const where = details.map((detail) => `\n  ${detail.path}: ${detail.message}`).join("");
+  // Whoever writes a handler wants to see where it threw.
+  const thrown = code === "HANDLER_ERROR" && cause instanceof Error ? `\n${cause.stack ?? cause.message}` : "";
+  return `${code}: ${message}${where}${thrown}`;
+}
+
+function tasksText(tasks: readonly Task[], jobType: string): string {
+  const columns = [
+    { title: "RESOURCE", isElastic: true },
+    { title: "URL", isElastic: true },
+    { title: "OBJECT", isElastic: true },
+    { title: "HEADERS", isElastic: true },
+    { title: "PROXIES" },
+  ] as const;
+  const rows = tasks.map(({ resourceId, url, bucket, key, headers = {}, proxyPool = "" }) => [
+    resourceId,
+    publicUrl(url),
+    `${bucket}/${key}`,
+    Object.keys(headers).join(", "),
+    proxyPool,
+  ]);
+  const width = process.stdout.isTTY ? process.stdout.columns : undefined;
+  return `${table(columns, rows, width)}${tasks.length} tasks, as [handlers.${jobType}] would have them; nothing was fetched\n`;
+}

@@ -1,0 +1,107 @@
+import type { Clock } from "../jobs/clock.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
+import type { Task } from "../jobs/task.ts";
+import type { NewJob } from "../sqlite/queue/accept.ts";
+import { createExpansion } from "./expand.ts";
+import { type HandlerSettings, type JobContext, type JobHandler, ManifestError } from "./handler.ts";
+import { inTime, stepsInTime } from "./handler-time.ts";
+import { IntakeError } from "./intake-error.ts";
+import { type JobStorage, jobStorage } from "./job-storage.ts";
+import { type ParsedManifest, parseManifest } from "./manifest.ts";
+import type { ManifestLimits } from "./manifest-rules.ts";
+import type { Manifest } from "./manifest-schema.ts";
+import type { Submission } from "./submission.ts";
+
+export interface RegisteredHandler {
+  readonly handler: JobHandler;
+  readonly settings: HandlerSettings;
+}
+
+export interface PlanDeps {
+  readonly limits: ManifestLimits;
+  /** `storage.bucket`. */
+  readonly bucket: string;
+  readonly store: Pick<ObjectStore, "urlOf">;
+  readonly newJobId: () => string;
+  readonly clock: Clock;
+}
+
+/** What a submission is to become, before anything of it is stored. */
+export interface JobPlan {
+  readonly job: NewJob;
+  readonly parsed: ParsedManifest;
+  readonly storage: JobStorage;
+  readonly context: JobContext;
+  /** As the handler prepared it. */
+  readonly manifest: Manifest;
+}
+
+/** Checks the manifest, places the job, and lets its handler prepare. @throws IntakeError */
+export async function planJob(
+  submission: Submission,
+  { handler, settings }: RegisteredHandler,
+  deps: PlanDeps,
+): Promise<JobPlan> {
+  const parsed = parseManifest(submission.body, deps.limits);
+  const jobId = deps.newJobId();
+  const storage = jobStorage(parsed.manifest, {
+    jobId,
+    jobType: submission.jobType,
+    bucket: settings.bucket ?? deps.bucket,
+  });
+  const job: NewJob = {
+    jobId,
+    jobType: submission.jobType,
+    tenant: submission.tenant,
+    priority: parsed.manifest.attributes?.priority ?? "normal",
+    traceId: submission.traceId,
+    manifestUrl: deps.store.urlOf(storage.manifest),
+    createdAt: deps.clock.now(),
+  };
+  const context: JobContext = { ...job, storage, handler: settings };
+  try {
+    const manifest = await inTime(handler.prepare(parsed.manifest, context), deps.clock);
+    return { job, parsed, storage, context, manifest };
+  } catch (error) {
+    throw handlerError(error);
+  }
+}
+
+/** The tasks that the handler makes of it, one by one as they are asked for; at least one. @throws IntakeError */
+export async function* tasksOf(
+  { manifest, context }: JobPlan,
+  handler: JobHandler,
+  deps: PlanDeps,
+): AsyncGenerator<Task, void> {
+  const expansion = createExpansion(context, deps);
+  let count = 0;
+  try {
+    for await (const spec of stepsInTime(handler.buildTasks(manifest, context), deps.clock)) {
+      const task = expansion.resolve(spec);
+      count++;
+      yield task;
+    }
+  } catch (error) {
+    throw handlerError(error);
+  }
+  if (count === 0) throw new IntakeError("HANDLER_ERROR", "the handler made no task of this manifest");
+}
+
+function handlerError(error: unknown): unknown {
+  if (isManifestError(error)) {
+    return new IntakeError("INVALID_PAYLOAD", error.message, { details: error.details, cause: error });
+  }
+  if (error instanceof IntakeError) return error;
+  return new IntakeError("HANDLER_ERROR", "the job's handler failed", { cause: error });
+}
+
+/** By name: a handler in a file of its own has no way to import our class, and throws one alike. */
+function isManifestError(error: unknown): error is ManifestError {
+  if (error instanceof ManifestError) return true;
+  if (!(error instanceof Error) || error.name !== "ManifestError") return false;
+  const { details = [] } = error as { details?: unknown };
+  return (
+    Array.isArray(details) &&
+    details.every((breach) => typeof breach?.path === "string" && typeof breach.message === "string")
+  );
+}

@@ -1,0 +1,19 @@
+import { expect, test } from "bun:test";
+import type * as Published from "../../config/handlers/fetchbox.d.ts";
+import type { JobContext, JobHandler, JobReport } from "../../src/intake/handler.ts";
+import type { Manifest } from "../../src/intake/manifest-schema.ts";
+import type { TaskSpec } from "../../src/jobs/task.ts";
+
+/** `true` where the one can stand for the other; the compiler decides. */
+type Fits<From, To> = From extends To ? true : false;
+
+test("the types that handlers are written against are ours: tsc says so", () => {
+  const manifestIsTaken: Fits<Manifest, Published.Manifest> = true;
+  const manifestIsGivenBack: Fits<Published.Manifest, Manifest> = true;
+  const context: Fits<JobContext, Published.JobContext> = true;
+  const report: Fits<JobReport, Published.JobReport> = true;
+  const task: Fits<Published.TaskSpec, TaskSpec> = true;
+  const allOfTask: Fits<keyof TaskSpec, keyof Published.TaskSpec> = true;
+  const handler: Fits<Published.JobHandler, JobHandler> = true;
+  expect([manifestIsTaken, manifestIsGivenBack, context, report, task, allOfTask, handler]).not.toContain(false);
+});
