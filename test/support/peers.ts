@@ -1,19 +1,9 @@
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Unpacked, unpackDebian } from "./debian.ts";
 import { eventually } from "./eventually.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
 import type { Certificate } from "./tls.ts";
 
 const PACKAGES = ["nginx", "tinyproxy-bin", "squid", "dnsmasq-base", "python3-httpbin", "gunicorn"];
@@ -202,7 +192,7 @@ export async function startPeer(
 }
 
 export function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "fetchbox-peer-"));
+  const folder = makeTemporaryFolder("peer");
   chmodSync(folder, 0o755); // some programs give up root's rights
   return folder;
 }

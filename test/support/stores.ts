@@ -1,10 +1,10 @@
 import { Database, type SQLQueryBindings } from "bun:sqlite";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Follower } from "../../src/sqlite/outbox.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
 import { FakeClock } from "./clock.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 export type StoreName = "queue" | "ledger" | "dlq";
 
@@ -116,5 +116,5 @@ export function openTestStores(clock = new FakeClock()): TestStores {
 }
 
 export function makeFolder(): string {
-  return mkdtempSync(join(tmpdir(), "fetchbox-stores-"));
+  return makeTemporaryFolder("stores");
 }
