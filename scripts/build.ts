@@ -20,6 +20,8 @@ const flags = [
   "--compile-autoload-package-json",
 ];
 
+/** The threads' entries follow the program's, which gives the executable its name. */
+const entries = ["src/main.ts", "src/intake/handlers/handler-thread.ts"];
 const own = process.argv.slice(2);
 const outfile = own.some((arg) => arg.startsWith("--outfile")) ? [] : ["--outfile=dist/fetchbox"];
-await $`${process.execPath} build ${flags} src/main.ts ${outfile} ${own}`;
+await $`${process.execPath} build ${flags} ${entries} ${outfile} ${own}`;

@@ -13,7 +13,7 @@ import { watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { HealthReport } from "./telemetry/health.ts";
 import { createFinalize } from "./wiring/finalize.ts";
 import { type Foundation, type FoundationDeps, layFoundation } from "./wiring/foundation.ts";
-import { loadHandlers } from "./wiring/handlers.ts";
+import { closeHandlers, loadHandlers } from "./wiring/handlers.ts";
 import { createHealth } from "./wiring/health.ts";
 import { openHttp } from "./wiring/http.ts";
 import { createIntake } from "./wiring/intake.ts";
@@ -36,8 +36,15 @@ const API_GRACE_MS = 5000;
  * @throws StoreError, StoreLockedError, HandlerLoadError; then nothing stays open
  */
 export async function createApp(config: Config, deps: FoundationDeps): Promise<App> {
-  const handlers = await loadHandlers(config.handlers);
-  const foundation = layFoundation(config, deps);
+  const handlers = await loadHandlers(config.handlers, deps);
+  let foundation: Foundation;
+  try {
+    foundation = layFoundation(config, deps);
+  } catch (error) {
+    closeHandlers(handlers);
+    throw error;
+  }
+  foundation.stopping.signal.addEventListener("abort", () => closeHandlers(handlers));
   const { log, stores } = foundation;
   const finalize = createFinalize({ handlers, ledger: stores.ledger, log });
   stores.queue.onFinished((job, status) => {

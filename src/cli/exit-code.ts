@@ -1,5 +1,5 @@
 import { ConfigError } from "../config/config-error.ts";
-import { HandlerLoadError } from "../intake/plugins.ts";
+import { HandlerLoadError } from "../intake/handlers/file-handler.ts";
 import { Failure } from "../jobs/failure.ts";
 import { isBroken, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { Said } from "../intake/handlers/thread-protocol.ts";
 import { IntakeError } from "../intake/intake-error.ts";
 import { systemClock } from "../jobs/clock.ts";
 import { publicUrl } from "../jobs/public-url.ts";
@@ -26,10 +27,17 @@ export async function handlersCheck(
   const path = file === "default" ? file : resolve(context.cwd, file);
   const named = Object.entries(config.handlers).find(([, { handler }]) => handler === path)?.[0];
   const jobType = options.jobType ?? named ?? "default";
+  const settings = config.handlers[jobType];
+  if (settings === undefined) throw new UsageError(`there is no [handlers.${jobType}] in the configuration`);
+  const onSaid = ({ level, text }: Said) => context.err(`${level}: ${text}\n`);
   const tasks: Task[] = [];
   try {
-    const check = { file: path, jobType, manifest: read(resolve(context.cwd, manifest)) };
-    for await (const task of await checkHandler(check, config, systemClock)) tasks.push(task);
+    const check = {
+      jobType,
+      settings: { ...settings, handler: path },
+      manifest: read(resolve(context.cwd, manifest)),
+    };
+    for await (const batch of checkHandler(check, config, { onSaid, clock: systemClock })) tasks.push(...batch);
   } catch (error) {
     if (!(error instanceof IntakeError)) throw error;
     throw new UsageError(problemText(error), { cause: error });

@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from "node:path";
+import { Value } from "@sinclair/typebox/value";
 import { ConfigError, type Problem } from "./config-error.ts";
 import { addCredentials } from "./credentials.ts";
 import { crossCheck } from "./cross-checks.ts";
@@ -6,7 +7,7 @@ import { decode } from "./decode.ts";
 import { readEnvLayer } from "./env-layer.ts";
 import { expandTree } from "./expand-tree.ts";
 import { type KeyPath, keyText, nearest } from "./key-path.ts";
-import { type Config, ConfigSchema } from "./schema.ts";
+import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
 import { readTomlFile, type TomlFile } from "./toml-file.ts";
 import { emptyTree, leavesOf, mergeTrees, type Tree } from "./tree.ts";
 import { type EnvFile, readVariables } from "./variables.ts";
@@ -78,7 +79,7 @@ function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message
 }
 
 function defaultHandler(): Config["handlers"][string] {
-  return { handler: "default", proxy: {}, storage: {}, default_headers: {}, reject_html: false, options: {} };
+  return Value.Decode(HandlerSchema, Value.Default(HandlerSchema, { handler: "default", proxy: {}, storage: {} }));
 }
 
 /** Whether the key is the other one or something below it. */

@@ -235,7 +235,7 @@ const Egress = table({
   }),
 });
 
-const Handler = table({
+export const HandlerSchema = table({
   handler: Type.String({
     minLength: 1,
     maxLength: 4096,
@@ -259,6 +259,13 @@ const Handler = table({
       description: "Free table that is handed to the handler's factory.",
     }),
   ),
+  deadline_ms: integer(
+    100,
+    3_600_000,
+    30_000,
+    "A handler's file may work for so long on one job; the client waits for that.",
+  ),
+  max_tasks: integer(1, 100_000_000, 1_000_000, "A handler's file may make so many downloads of one job."),
 });
 
 const Proxy = table({
@@ -297,7 +304,7 @@ export const ConfigSchema = table({
   download: Download,
   egress: Egress,
   log: Log,
-  handlers: named(NAME_PATTERN, NAME_RULE, Handler, "Handlers by job type."),
+  handlers: named(NAME_PATTERN, NAME_RULE, HandlerSchema, "Handlers by job type."),
   proxies: named(NAME_PATTERN, NAME_RULE, Proxy, "Proxy pools by name."),
 });
 

@@ -7,7 +7,7 @@ import { REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
 import { quote } from "./echo.ts";
 import { checkHeaders, checksumProblem, checkTags, idProblem, normalChecksum, urlProblem } from "./field-rules.ts";
-import type { JobContext } from "./handler.ts";
+import type { JobContext } from "./handlers/handler.ts";
 import { type Breach, IntakeError } from "./intake-error.ts";
 import type { JobStorage } from "./job-storage.ts";
 import type { ManifestLimits } from "./manifest-rules.ts";

@@ -3,17 +3,15 @@ import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Task } from "../jobs/task.ts";
 import type { NewJob } from "../sqlite/queue/accept.ts";
 import { createExpansion } from "./expand.ts";
-import { type HandlerSettings, type JobContext, type JobHandler, ManifestError } from "./handler.ts";
-import { inTime, stepsInTime } from "./handler-time.ts";
+import { type HandlerSettings, type JobContext, ManifestError, type TaskMaker } from "./handlers/handler.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobStorage, jobStorage } from "./job-storage.ts";
 import { type ParsedManifest, parseManifest } from "./manifest.ts";
 import type { ManifestLimits } from "./manifest-rules.ts";
-import type { Manifest } from "./manifest-schema.ts";
 import type { Submission } from "./submission.ts";
 
 export interface RegisteredHandler {
-  readonly handler: JobHandler;
+  readonly handler: TaskMaker;
   readonly settings: HandlerSettings;
 }
 
@@ -32,16 +30,10 @@ export interface JobPlan {
   readonly parsed: ParsedManifest;
   readonly storage: JobStorage;
   readonly context: JobContext;
-  /** As the handler prepared it. */
-  readonly manifest: Manifest;
 }
 
-/** Checks the manifest, places the job, and lets its handler prepare. @throws IntakeError */
-export async function planJob(
-  submission: Submission,
-  { handler, settings }: RegisteredHandler,
-  deps: PlanDeps,
-): Promise<JobPlan> {
+/** Checks the manifest and places the job. @throws IntakeError */
+export function planJob(submission: Submission, settings: HandlerSettings, deps: PlanDeps): JobPlan {
   const parsed = parseManifest(submission.body, deps.limits);
   const jobId = deps.newJobId();
   const storage = jobStorage(parsed.manifest, {
@@ -58,28 +50,21 @@ export async function planJob(
     manifestUrl: deps.store.urlOf(storage.manifest),
     createdAt: deps.clock.now(),
   };
-  const context: JobContext = { ...job, storage, handler: settings };
-  try {
-    const manifest = await inTime(handler.prepare(parsed.manifest, context), deps.clock);
-    return { job, parsed, storage, context, manifest };
-  } catch (error) {
-    throw handlerError(error);
-  }
+  return { job, parsed, storage, context: { ...job, storage, handler: settings } };
 }
 
-/** The tasks that the handler makes of it, one by one as they are asked for; at least one. @throws IntakeError */
+/** The tasks that the handler makes of it, in batches as they are asked for; at least one. @throws IntakeError */
 export async function* tasksOf(
-  { manifest, context }: JobPlan,
-  handler: JobHandler,
+  { parsed, context }: JobPlan,
+  handler: TaskMaker,
   deps: PlanDeps,
-): AsyncGenerator<Task, void> {
+): AsyncGenerator<Task[], void> {
   const expansion = createExpansion(context, deps);
   let count = 0;
   try {
-    for await (const spec of stepsInTime(handler.buildTasks(manifest, context), deps.clock)) {
-      const task = expansion.resolve(spec);
-      count++;
-      yield task;
+    for await (const specs of handler.tasks(parsed.manifest, context)) {
+      count += specs.length;
+      yield specs.map((spec) => expansion.resolve(spec));
     }
   } catch (error) {
     throw handlerError(error);

@@ -6,7 +6,7 @@ import type { NewJob, StagedJob } from "../sqlite/queue/accept.ts";
 import { IdempotencyTakenError, QueueFullError } from "../sqlite/queue/accept.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import { isBroken, isDiskFull } from "../sqlite/store-error.ts";
-import type { JobHandler } from "./handler.ts";
+import type { TaskMaker } from "./handlers/handler.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobPlan, type PlanDeps, planJob, type RegisteredHandler, tasksOf } from "./job-plan.ts";
@@ -58,7 +58,7 @@ async function accept(
   deps: SubmitDeps,
 ): Promise<SubmissionAnswer["body"]> {
   refuseFullQueue(deps);
-  const plan = await planJob(submission, registered, deps);
+  const plan = planJob(submission, registered.settings, deps);
   const { job, parsed, storage } = plan;
   const { tasks, staged } = await stageTasks(plan, registered.handler, deps);
   const count = tasks.length + (staged?.total ?? 0);
@@ -103,18 +103,18 @@ function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
 /** The handler's tasks; what is more than one commit takes is staged. */
 async function stageTasks(
   plan: JobPlan,
-  handler: JobHandler,
+  handler: TaskMaker,
   deps: SubmitDeps,
 ): Promise<{ tasks: Task[]; staged: StagedJob | undefined }> {
   let tasks: Task[] = [];
   let staged: StagedJob | undefined;
   try {
-    for await (const task of tasksOf(plan, handler, deps)) {
-      if (tasks.length === TASKS_PER_COMMIT) {
+    for await (const batch of tasksOf(plan, handler, deps)) {
+      if (tasks.length > 0 && tasks.length + batch.length > TASKS_PER_COMMIT) {
         staged = await deps.queue.stage(plan.job, tasks, staged);
         tasks = [];
       }
-      tasks.push(task);
+      tasks = tasks.length === 0 ? batch : tasks.concat(batch);
     }
     return { tasks, staged };
   } catch (error) {

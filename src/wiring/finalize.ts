@@ -1,4 +1,4 @@
-import type { JobReport } from "../intake/handler.ts";
+import type { JobReport } from "../intake/handlers/handler.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Ledger } from "../sqlite/ledger.ts";
@@ -19,11 +19,9 @@ export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: Job
     if (handler?.finalize === undefined) return;
     const report = reportOf(job, status, deps.ledger);
     if (report === undefined) return;
-    Promise.resolve()
-      .then(() => handler.finalize?.(report))
-      .catch((error: unknown) => {
-        deps.log.warn({ job_id: job.jobId, trace_id: job.traceId, err: error }, "the handler's finalize failed");
-      });
+    handler.finalize(report).catch((error: unknown) => {
+      deps.log.warn({ job_id: job.jobId, trace_id: job.traceId, err: error }, "the handler's finalize failed");
+    });
   };
 }
 

@@ -1,46 +1,42 @@
-import type { Config } from "../config/schema.ts";
+import type { Config, HandlerConfig } from "../config/schema.ts";
+import type { FileHandlerDeps } from "../intake/handlers/file-handler.ts";
 import { planJob, tasksOf } from "../intake/job-plan.ts";
-import { loadHandler } from "../intake/plugins.ts";
-import type { Clock } from "../jobs/clock.ts";
 import { createEgressPolicy } from "../jobs/egress-policy.ts";
 import { newJobId } from "../jobs/job.ts";
 import type { Task } from "../jobs/task.ts";
-import { handlerSettings, manifestLimits } from "./handlers.ts";
+import { handlerSettings, loadHandler, manifestLimits } from "./handlers.ts";
 import { lookAtObjectStore } from "./object-store.ts";
 
 export interface HandlerCheck {
-  /** The path of a handler's file, absolute, or "default". */
-  readonly file: string;
-  /** Its settings are those of `[handlers.JOB_TYPE]`, where there are any. */
   readonly jobType: string;
+  /** Its `[handlers.JOB_TYPE]`, perhaps with another file. */
+  readonly settings: HandlerConfig;
   readonly manifest: Uint8Array;
 }
 
 /**
  * The tasks that a handler makes of a manifest, as a submission would get them; nothing is stored, queued or fetched.
- * @throws HandlerLoadError; IntakeError when the tasks are asked for
+ * @throws HandlerLoadError; IntakeError
  */
-export async function checkHandler(
-  { file, jobType, manifest }: HandlerCheck,
+export async function* checkHandler(
+  { jobType, settings, manifest }: HandlerCheck,
   config: Config,
-  clock: Clock,
-): Promise<AsyncIterable<Task>> {
-  const settings = config.handlers[jobType];
-  const handler = await loadHandler(jobType, file, settings?.options ?? {});
-  const store = lookAtObjectStore(config.storage, "", clock);
-  const policy = createEgressPolicy({ allowPrivate: config.egress.allow_private });
-  const deps = {
-    limits: manifestLimits(config, policy, store),
-    bucket: config.storage.bucket,
-    store,
-    newJobId: () => newJobId(config.server.instance),
-    clock,
-  };
-  const registered = {
-    handler,
-    settings: settings === undefined ? { defaultHeaders: {}, options: {} } : handlerSettings(settings),
-  };
-  const submission = { jobType, tenant: "default", traceId: "0".repeat(32), body: manifest };
-  const plan = await planJob(submission, registered, deps);
-  return tasksOf(plan, handler, deps);
+  deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
+): AsyncGenerator<Task[], void> {
+  const handler = await loadHandler(jobType, settings, deps);
+  try {
+    const store = lookAtObjectStore(config.storage, "", deps.clock);
+    const policy = createEgressPolicy({ allowPrivate: config.egress.allow_private });
+    const planDeps = {
+      limits: manifestLimits(config, policy, store),
+      bucket: config.storage.bucket,
+      store,
+      newJobId: () => newJobId(config.server.instance),
+      clock: deps.clock,
+    };
+    const submission = { jobType, tenant: "default", traceId: "0".repeat(32), body: manifest };
+    yield* tasksOf(planJob(submission, handlerSettings(settings), planDeps), handler, planDeps);
+  } finally {
+    handler.close();
+  }
 }

@@ -1,21 +1,50 @@
 import type { Config, HandlerConfig } from "../config/schema.ts";
-import type { HandlerSettings } from "../intake/handler.ts";
+import { createDefaultHandler } from "../intake/handlers/default-handler.ts";
+import { type FileHandlerDeps, loadFileHandler } from "../intake/handlers/file-handler.ts";
+import type { HandlerSettings, TaskMaker } from "../intake/handlers/handler.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { ManifestLimits } from "../intake/manifest-rules.ts";
-import { loadHandler } from "../intake/plugins.ts";
+import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { Log } from "../telemetry/log.ts";
 
 /** The configured handlers by job type. @throws HandlerLoadError */
-export async function loadHandlers(handlers: Config["handlers"]): Promise<ReadonlyMap<string, RegisteredHandler>> {
+export async function loadHandlers(
+  handlers: Config["handlers"],
+  { log, clock }: { readonly log: Log; readonly clock: Clock },
+): Promise<ReadonlyMap<string, RegisteredHandler>> {
   const registered = new Map<string, RegisteredHandler>();
-  for (const [jobType, config] of Object.entries(handlers)) {
-    registered.set(jobType, {
-      handler: await loadHandler(jobType, config.handler, config.options),
-      settings: handlerSettings(config),
-    });
+  try {
+    for (const [jobType, config] of Object.entries(handlers)) {
+      registered.set(jobType, {
+        handler: await loadHandler(jobType, config, {
+          onSaid: ({ level, text }) => log[level]({ handler: jobType }, text),
+          clock,
+        }),
+        settings: handlerSettings(config),
+      });
+    }
+    return registered;
+  } catch (error) {
+    closeHandlers(registered);
+    throw error;
   }
-  return registered;
+}
+
+/** Ends what the handlers still do. */
+export function closeHandlers(handlers: ReadonlyMap<string, RegisteredHandler>): void {
+  for (const { handler } of handlers.values()) handler.close();
+}
+
+/** One handler by its settings; `onSaid` is told what it prints. @throws HandlerLoadError */
+export async function loadHandler(
+  name: string,
+  { handler: file, options, deadline_ms: deadlineMs, max_tasks: maxTasks }: HandlerConfig,
+  deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
+): Promise<TaskMaker> {
+  if (file === "default") return createDefaultHandler();
+  return loadFileHandler({ name, file, options, deadlineMs, maxTasks, ...deps });
 }
 
 /** What a handler is told of its table. */

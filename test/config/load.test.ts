@@ -74,6 +74,8 @@ test("the handler default exists without being named, and can be changed by name
     default_headers: {},
     reject_html: false,
     options: {},
+    deadline_ms: 30_000,
+    max_tasks: 1_000_000,
   });
   using named = createProject(`[handlers.default]\nhandler = "default"\nreject_html = true`);
   expect(named.load().handlers["default"]?.reject_html).toBe(true);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { createDefaultHandler } from "../../src/intake/default-handler.ts";
 import { createExpansion } from "../../src/intake/expand.ts";
-import type { HandlerSettings, JobContext } from "../../src/intake/handler.ts";
+import { createDefaultHandler } from "../../src/intake/handlers/default-handler.ts";
+import type { HandlerSettings, JobContext } from "../../src/intake/handlers/handler.ts";
 import { jobStorage } from "../../src/intake/job-storage.ts";
 import type { TaskSpec } from "../../src/jobs/task.ts";
 import { LIMITS, manifestWith, parse } from "./manifests.ts";
@@ -21,9 +21,9 @@ function contextFor(manifest: object, handler: Partial<HandlerSettings> = {}): J
 async function tasksOf(manifest: object, settings: Partial<HandlerSettings> = {}): Promise<TaskSpec[]> {
   const handler = createDefaultHandler();
   const context = contextFor(manifest, settings);
-  const prepared = await handler.prepare(parse(manifest).manifest, context);
   const expansion = createExpansion(context, { limits: LIMITS });
-  return (await Array.fromAsync(handler.buildTasks(prepared, context))).map((spec) => expansion.resolve(spec));
+  const batches = await Array.fromAsync(handler.tasks(parse(manifest).manifest, context));
+  return batches.flat().map((spec) => expansion.resolve(spec));
 }
 
 test("each resource is one task, in order, with all that the manifest says of it", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createDefaultHandler } from "../../src/intake/default-handler.ts";
 import { createExpansion } from "../../src/intake/expand.ts";
+import { createDefaultHandler } from "../../src/intake/handlers/default-handler.ts";
 import { IntakeError } from "../../src/intake/intake-error.ts";
 import { jobStorage } from "../../src/intake/job-storage.ts";
 import { type ParsedManifest, parseManifest } from "../../src/intake/manifest.ts";
@@ -18,7 +18,7 @@ const HANDLER = { defaultHeaders: {}, options: {} };
 function through(parsed: ParsedManifest): { task: Task; stored: { resources: unknown[]; metadata: unknown } } {
   const storage = jobStorage(parsed.manifest, JOB);
   const context = { ...JOB, traceId: "0".repeat(32), priority: "normal", storage, handler: HANDLER } as const;
-  const [spec] = createDefaultHandler().buildTasks(parsed.manifest, context) as Iterable<unknown>;
+  const [spec] = [...createDefaultHandler().tasks(parsed.manifest, context)].flat();
   const stored = new TextDecoder("utf-8", { fatal: true }).decode(encodeStoredManifest(parsed, JOB));
   return { task: createExpansion({ storage }, { limits: LIMITS }).resolve(spec), stored: JSON.parse(stored) };
 }

@@ -1,8 +1,8 @@
-import type { JobCounters, JobHeader, JobStatus, Priority } from "../jobs/job.ts";
-import type { TaskSpec } from "../jobs/task.ts";
-import type { Breach } from "./intake-error.ts";
-import type { JobStorage } from "./job-storage.ts";
-import type { Manifest } from "./manifest-schema.ts";
+import type { JobCounters, JobHeader, JobStatus, Priority } from "../../jobs/job.ts";
+import type { TaskSpec } from "../../jobs/task.ts";
+import type { Breach } from "../intake-error.ts";
+import type { JobStorage } from "../job-storage.ts";
+import type { Manifest } from "../manifest-schema.ts";
 
 /** What the configuration says about one handler: `[handlers.NAME]`. */
 export interface HandlerSettings {
@@ -52,6 +52,16 @@ export interface JobHandler {
   buildTasks(manifest: Manifest, context: JobContext): Iterable<TaskSpec> | AsyncIterable<TaskSpec>;
   /** Told once when the job is terminal. A failure here is logged and changes nothing. */
   finalize?(report: JobReport): void | Promise<void>;
+}
+
+/** A handler as the intake uses it, wherever it runs. */
+export interface TaskMaker {
+  /** The tasks of a job in batches, as the handler yields them: nobody has checked them. @throws what it throws */
+  tasks(manifest: Manifest, context: JobContext): Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>;
+  /** @throws what the handler throws */
+  finalize?(report: JobReport): Promise<void>;
+  /** Ends its threads, also in the middle of a job. */
+  close(): void;
 }
 
 /** Thrown by a handler to refuse a manifest; message and details are served to the client as they are. */

@@ -1,15 +1,20 @@
-import type { TaskSpec } from "../jobs/task.ts";
-import type { HandlerSettings, JobContext, JobHandler } from "./handler.ts";
-import type { Manifest, Resource } from "./manifest-schema.ts";
+import type { TaskSpec } from "../../jobs/task.ts";
+import type { Manifest, Resource } from "../manifest-schema.ts";
+import type { HandlerSettings, JobContext, TaskMaker } from "./handler.ts";
+
+/** Between two batches a job is staged, and others get their turn. */
+const BATCH = 1000;
 
 /** One task per resource, with the headers, the proxy pool and the refusal of HTML that the configuration adds. */
-export function createDefaultHandler(): JobHandler {
+export function createDefaultHandler() {
   return {
-    prepare: (manifest) => manifest,
-    *buildTasks(manifest: Manifest, { handler }: JobContext): Iterable<TaskSpec> {
-      for (const resource of manifest.resources) yield taskOf(resource, handler);
+    *tasks({ resources }: Manifest, { handler }: JobContext): Iterable<TaskSpec[]> {
+      for (let at = 0; at < resources.length; at += BATCH) {
+        yield resources.slice(at, at + BATCH).map((resource) => taskOf(resource, handler));
+      }
     },
-  };
+    close() {},
+  } satisfies TaskMaker;
 }
 
 function taskOf(resource: Resource, { defaultHeaders, proxyPool, rejectHtml }: HandlerSettings): TaskSpec {

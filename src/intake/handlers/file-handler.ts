@@ -1,0 +1,163 @@
+import type { Clock } from "../../jobs/clock.ts";
+import type { Manifest } from "../manifest-schema.ts";
+import type { JobContext, JobReport, TaskMaker } from "./handler.ts";
+import { HandlerPort } from "./handler-port.ts";
+import type { Answer, Request, Said } from "./thread-protocol.ts";
+
+/** A handler's file cannot be used; the message names the file and what is missing. */
+export class HandlerLoadError extends Error {
+  override readonly name = "HandlerLoadError";
+}
+
+export interface FileHandlerDeps {
+  /** Its `[handlers.NAME]`. */
+  readonly name: string;
+  /** Absolute path of a .ts or .js file. */
+  readonly file: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What the expansion of one job may take of a handler's time; also its loading, and a finalize. */
+  readonly deadlineMs: number;
+  readonly maxTasks: number;
+  readonly onSaid: (said: Said) => void;
+  readonly clock: Clock;
+}
+
+/** Jobs of one handler that are expanded at once, each in a thread of its own: who loops is then known. */
+const THREADS_MAX = 4;
+
+/**
+ * The handler of a file, which is loaded now; its default export is a JobHandler, or a function from the handler's
+ * options to one. It runs in threads of its own.
+ * @throws HandlerLoadError
+ */
+export async function loadFileHandler(deps: FileHandlerDeps): Promise<TaskMaker> {
+  const threads = new HandlerThreads(deps);
+  try {
+    const first = await threads.take();
+    threads.giveBack(first);
+  } catch (error) {
+    const { name, file } = deps;
+    const problem = `[handlers.${name}] handler = "${file}": ${(error as Error).message}`;
+    throw new HandlerLoadError(problem, { cause: error });
+  }
+  return {
+    tasks: (manifest, context) => expand(manifest, context, threads, deps),
+    ...(threads.finalizes && { finalize: (report) => finalize(report, threads, deps) }),
+    close: () => threads.close(),
+  };
+}
+
+async function* expand(
+  manifest: Manifest,
+  context: JobContext,
+  threads: HandlerThreads,
+  { deadlineMs, maxTasks, clock }: FileHandlerDeps,
+): AsyncGenerator<readonly unknown[], void> {
+  const thread = await threads.take();
+  let left = deadlineMs;
+  let made = 0;
+  const ask = async (request: Request): Promise<Answer> => {
+    const since = clock.monotonic();
+    const answer = await thread.ask(request, left, clock);
+    left = Math.max(1, left - (clock.monotonic() - since));
+    return answer;
+  };
+  let isDone = false;
+  try {
+    for (let answer = await ask({ asks: "expand", manifest, context }); ; answer = await ask({ asks: "more" })) {
+      if (answer.is !== "tasks") throw new Error(`the handler's thread answered with ${answer.is}`);
+      isDone = answer.isLast;
+      made += answer.tasks.length;
+      if (made > maxTasks) throw new Error(`the handler makes more than the ${maxTasks} tasks that one job may have`);
+      yield answer.tasks;
+      if (isDone) return;
+    }
+  } finally {
+    // Nobody waits for what it does at its early end.
+    if (isDone) threads.giveBack(thread);
+    else void ask({ asks: "end" }).catch(() => {}).finally(() => threads.giveBack(thread)); // biome-ignore format: one step
+  }
+}
+
+async function finalize(report: JobReport, threads: HandlerThreads, deps: FileHandlerDeps): Promise<void> {
+  const thread = await threads.take();
+  try {
+    await thread.ask({ asks: "finalize", report }, deps.deadlineMs, deps.clock);
+  } finally {
+    threads.giveBack(thread);
+  }
+}
+
+/** A handler's threads, each at one job; a dead one is replaced when it is needed. */
+class HandlerThreads {
+  readonly #deps: FileHandlerDeps;
+  readonly #idle: HandlerPort[] = [];
+  readonly #busy = new Set<HandlerPort>();
+  readonly #waiting: (() => void)[] = [];
+  finalizes = false;
+  #isClosed = false;
+
+  constructor(deps: FileHandlerDeps) {
+    this.#deps = deps;
+  }
+
+  /** A loaded thread for one job; who comes when all are busy waits. @throws what its loading threw */
+  async take(): Promise<HandlerPort> {
+    while (this.#busy.size >= THREADS_MAX) await this.#turn();
+    if (this.#isClosed) throw stopped();
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      if (!idle.isAlive) continue;
+      this.#busy.add(idle);
+      return idle;
+    }
+    return this.#start();
+  }
+
+  giveBack(thread: HandlerPort): void {
+    if (!this.#busy.delete(thread)) return;
+    if (this.#isClosed) thread.end(stopped());
+    else if (thread.isAlive) this.#idle.push(thread);
+    this.#waiting.shift()?.();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const thread of [...this.#idle, ...this.#busy]) thread.end(stopped());
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async #start(): Promise<HandlerPort> {
+    const { file, options, deadlineMs, clock, onSaid } = this.#deps;
+    const thread = new HandlerPort(onSaid);
+    this.#busy.add(thread);
+    try {
+      const answer = await thread.ask({ asks: "load", file, options }, deadlineMs, clock);
+      this.finalizes = answer.is === "loaded" && answer.finalizes;
+      return thread;
+    } catch (error) {
+      thread.end(error as Error);
+      this.giveBack(thread);
+      throw error;
+    }
+  }
+
+  /** Until a thread is free, or the handler's time is over. */
+  #turn(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { deadlineMs, clock } = this.#deps;
+      const wake = () => {
+        timer.cancel();
+        resolve();
+      };
+      const timer = clock.after(deadlineMs, () => {
+        this.#waiting.splice(this.#waiting.indexOf(wake), 1);
+        reject(new Error("the handler is busy with other jobs; try again later"));
+      });
+      this.#waiting.push(wake);
+    });
+  }
+}
+
+function stopped(): Error {
+  return new Error("the service is stopping");
+}
