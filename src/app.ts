@@ -9,7 +9,7 @@ import { StorageCheck } from "./maintenance/storage-check.ts";
 import { Upkeep } from "./maintenance/upkeep.ts";
 import type { StoreError } from "./sqlite/store-error.ts";
 import type { Stores } from "./sqlite/stores.ts";
-import { watchEventLoop } from "./telemetry/event-loop-lag.ts";
+import { type EventLoopWatch, watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { HealthReport } from "./telemetry/health.ts";
 import { createFinalize } from "./wiring/finalize.ts";
 import { type Foundation, type FoundationDeps, layFoundation } from "./wiring/foundation.ts";
@@ -77,7 +77,7 @@ export class App {
   readonly #upkeep: Upkeep;
   #phase: "starting" | "running" | "draining" = "starting";
   #server: RunningServer | undefined;
-  #lagWatch: { stop(): void } | undefined;
+  #lagWatch: EventLoopWatch | undefined;
 
   constructor(config: Config, foundation: Foundation, work: Work, submit: Submit) {
     this.submit = submit;
@@ -94,6 +94,7 @@ export class App {
       gate: work.gate,
       phase: () => this.#phase,
       isPaused: () => this.stores.queue.isPaused(),
+      stuckMs: () => this.#lagWatch?.stuckMs(),
     });
   }
 

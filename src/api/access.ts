@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import type { AccessToken, Role } from "../config/access-token.ts";
+import { type AccessToken, ROLES, type Role } from "../config/access-token.ts";
 import type { Access } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 
@@ -26,12 +26,21 @@ export function createAuthorize({ mode, tokens }: AuthSettings): Authorize {
     if (sent === undefined) throw unauthorized("a bearer token is needed: Authorization: Bearer TOKEN", "");
     const found = tokenOf(known, sent);
     if (found === undefined) throw unauthorized("the bearer token is not known here", ', error="invalid_token"');
-    if (access === "operator" && found.role !== "operator") {
-      throw new ApiError("FORBIDDEN", { message: "this needs an operator's token" });
+    if (!MAY[found.role].includes(access)) {
+      const roles = ROLES.filter((role) => MAY[role].includes(access)).join(" or ");
+      throw new ApiError("FORBIDDEN", {
+        message: `a token of the role ${found.role} does not allow this: ${roles} does`,
+      });
     }
     return found.name;
   };
 }
+
+const MAY: Readonly<Record<Role, readonly Access[]>> = {
+  operator: ["submit", "jobs", "read", "operator"],
+  submit: ["submit", "jobs"],
+  read: ["jobs", "read"],
+};
 
 interface KnownToken {
   readonly name: string;
@@ -43,7 +52,7 @@ function tokenOf(known: readonly KnownToken[], sent: string): KnownToken | undef
   const digest = digestOf(sent);
   // All of them, so that the time does not tell which one came close.
   const found = known.filter((token) => timingSafeEqual(token.digest, digest));
-  return found.find(({ role }) => role === "operator") ?? found[0];
+  return found.toSorted((a, b) => MAY[b.role].length - MAY[a.role].length)[0];
 }
 
 /** Of equal length, whatever the token's. */

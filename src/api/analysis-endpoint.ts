@@ -15,7 +15,7 @@ export function analysisEndpoint(deadLetters: DeadLetters): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/dlq/analysis",
-    access: "operator",
+    access: "read",
     doc: {
       tag: "Dead letters",
       summary: "Count dead letters by what they have in common",

@@ -42,7 +42,7 @@ function listDeadLetters(deadLetters: DeadLetters): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/dlq",
-    access: "operator",
+    access: "read",
     doc: {
       tag: "Dead letters",
       summary: "List dead letters, newest task first",
@@ -71,7 +71,7 @@ function readDeadLetter(deadLetters: DeadLetters): Endpoint {
   return {
     method: "GET",
     path: "/operators/dlq/:task_id",
-    access: "operator",
+    access: "read",
     doc: {
       tag: "Dead letters",
       summary: "Read one dead letter with its attempts",

@@ -1,8 +1,8 @@
 import type { ErrorCode } from "./errors.ts";
 import { type Parameters, readParameters, type Values } from "./parameters.ts";
 
-/** Who may call: everybody, every token, or the operator's. */
-export type Access = "open" | "submit" | "operator";
+/** What a call does: nothing that needs a token, submitting, reading jobs, reading anything, or changing things. */
+export type Access = "open" | "submit" | "jobs" | "read" | "operator";
 
 /** One request on its way through an endpoint. */
 export interface Call {

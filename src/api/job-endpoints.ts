@@ -59,7 +59,7 @@ function listJobs(ledger: Ledger): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/jobs",
-    access: "submit",
+    access: "jobs",
     doc: {
       tag: "Jobs",
       summary: "List jobs, newest first",
@@ -92,7 +92,7 @@ function readJob(ledger: Ledger): Endpoint {
   return {
     method: "GET",
     path: "/operators/jobs/:job_id",
-    access: "submit",
+    access: "jobs",
     doc: {
       tag: "Jobs",
       summary: "Read one job",

@@ -19,7 +19,7 @@ export function logsEndpoint(deps: LogStreamDeps & { readonly ledger: Ledger }):
   return withQuery({
     method: "GET",
     path: "/operators/jobs/:job_id/logs",
-    access: "submit",
+    access: "jobs",
     doc: {
       tag: "Jobs",
       summary: "Read or follow a job's log",

@@ -21,7 +21,7 @@ function readQueue({ queueReport }: QueueEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: "/operators/queue",
-    access: "operator",
+    access: "read",
     doc: {
       tag: "Queue",
       summary: "Read how much waits, and for what",

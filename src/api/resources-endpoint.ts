@@ -25,7 +25,7 @@ export function resourcesEndpoint(ledger: Ledger, queue: TaskQueue): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/jobs/:job_id/resources",
-    access: "submit",
+    access: "jobs",
     doc: {
       tag: "Jobs",
       summary: "List the resources of a job",

@@ -23,7 +23,7 @@ function readHealth({ health, version, monotonic, startedAt }: ServiceEndpointsD
   return {
     method: "GET",
     path: "/operators/health",
-    access: "operator",
+    access: "read",
     doc: {
       tag: "Service",
       summary: "Read how the service and its parts do",
@@ -84,7 +84,7 @@ function metrics({ metrics: { scrape, contentType } }: ServiceEndpointsDeps): En
   return {
     method: "GET",
     path: "/metrics",
-    access: "operator",
+    access: "read",
     doc: {
       tag: "Service",
       summary: "Read the metrics",

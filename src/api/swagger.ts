@@ -4,7 +4,7 @@ import scriptPath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file
 import type { Access, Endpoint } from "./endpoint.ts";
 import { json } from "./json-response.ts";
 
-const ACCESS: Access = "operator";
+const ACCESS: Access = "read";
 const YEAR_SECONDS = 31_536_000;
 /** The page needs its own files, the document, and the pictures that its style sheet holds. */
 const PAGE_POLICY =

@@ -1,9 +1,10 @@
 import { Secret } from "./secret.ts";
 
-export type Role = "operator" | "submit";
+export const ROLES = ["operator", "submit", "read"] as const;
+export type Role = (typeof ROLES)[number];
 
 export interface AccessToken {
-  /** `submit`: POST /jobs and reading jobs; `operator`: everything. */
+  /** `submit`: POST /jobs and reading jobs; `read`: reading everything; `operator`: everything. */
   readonly role: Role;
   readonly token: Secret;
 }
@@ -11,9 +12,9 @@ export interface AccessToken {
 /** Splits `operator:SECRET`. Throws, without the text in the message, on anything else. */
 export function parseAccessToken(text: string): AccessToken {
   const colon = text.indexOf(":");
-  const role = text.slice(0, colon);
-  if (colon < 0 || (role !== "operator" && role !== "submit")) {
-    throw new Error('must be "operator:SECRET" or "submit:SECRET"');
+  const role = ROLES.find((each) => each === text.slice(0, colon));
+  if (colon < 0 || role === undefined) {
+    throw new Error('must be "operator:SECRET", "submit:SECRET" or "read:SECRET"');
   }
   const token = text.slice(colon + 1);
   // What fits into `Authorization: Bearer` and into a list that is separated by commas.

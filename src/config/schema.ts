@@ -82,7 +82,8 @@ const Server = table({
     }),
     tokens: Type.Array(
       parsed(parseAccessToken, (access) => `${access.role}:${access.token.toString()}`, {
-        description: '"operator:SECRET" (all) or "submit:SECRET" (POST /jobs and reading jobs).',
+        description:
+          '"operator:SECRET" (all), "submit:SECRET" (POST /jobs and reading jobs) or "read:SECRET" (reading all).',
         secretPart: accessTokenSecret,
       }),
       {

@@ -37,17 +37,21 @@ export interface HealthDeps {
   readonly gate: Pick<StorageGate, "problems">;
   readonly phase: () => "starting" | "running" | "draining";
   readonly isPaused: () => boolean;
+  /** How long the event loop stood still a moment ago, milliseconds. */
+  readonly stuckMs: () => number | undefined;
 }
 
 /** The health of every component, for `/operators/health` and readiness. */
-export function createHealth({ troubles, storageCheck, gate, phase, isPaused }: HealthDeps): () => HealthReport {
+export function createHealth(deps: HealthDeps): () => HealthReport {
+  const { troubles, storageCheck, gate, phase, isPaused, stuckMs } = deps;
   return () => {
     const now = phase();
     const stage: ComponentHealth =
       now === "running" ? { status: "healthy" } : { status: "degraded", reason: `the service is ${now}` };
     const storage = storageHealth(storageCheck.problem, gate);
+    const api = apiHealth(stage, stuckMs());
     const components = {
-      api: stage,
+      api,
       queue: troubles.of("queue"),
       ledger: troubles.of("ledger"),
       dlq: troubles.of("dlq"),
@@ -55,11 +59,16 @@ export function createHealth({ troubles, storageCheck, gate, phase, isPaused }: 
       workers: stage,
       storage,
     };
-    const works = [components.queue, components.ledger, components.dlq, storage].every(
+    const works = [api, components.queue, components.ledger, components.dlq, storage].every(
       ({ status }) => status !== "unhealthy",
     );
     return { components, ready: now === "running" && works, draining: now === "draining" };
   };
+}
+
+function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): ComponentHealth {
+  if (stuckMs === undefined) return stage;
+  return { status: "unhealthy", reason: `the event loop stood still for ${Math.round(stuckMs)} ms` };
 }
 
 function storageHealth(problem: string | undefined, gate: Pick<StorageGate, "problems">): ComponentHealth {

@@ -5,7 +5,9 @@ import { startTestApi } from "./running-api.ts";
 
 const auth = {
   mode: "token",
-  tokens: ["operator:OPERATOR-SECRET", "submit:SUBMIT-SECRET", "submit:BOTH", "operator:BOTH"].map(parseAccessToken),
+  tokens: ["operator:OPERATOR-SECRET", "submit:SUBMIT-SECRET", "submit:BOTH", "operator:BOTH", "read:READ-SECRET"].map(
+    parseAccessToken,
+  ),
 } as const;
 
 const JOB = "/operators/jobs/019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
@@ -48,6 +50,23 @@ test("a submit token submits and reads jobs, and nothing else", async () => {
   expect((await api.error("/jobs", 415, { method: "POST", ...bearer("SUBMIT-SECRET") })).code).not.toBe("FORBIDDEN");
   for (const path of OPERATORS) {
     expect((await api.error(path, 403, bearer("SUBMIT-SECRET"))).code).toBe("FORBIDDEN");
+  }
+});
+
+test("a read token reads everything, and changes nothing", async () => {
+  await using api = await startTestApi({ auth });
+  for (const path of [...SUBMITTERS, ...OPERATORS]) {
+    expect([200, 404]).toContain((await api.fetch(path, bearer("READ-SECRET"))).status);
+  }
+  for (const [method, path] of [
+    ["POST", "/jobs"],
+    ["POST", `${JOB}/cancel`],
+    ["POST", "/operators/dlq/replay"],
+    ["DELETE", "/operators/dlq/1"],
+    ["POST", "/operators/queue/pause"],
+  ] as const) {
+    const { code, message } = await api.error(path, 403, { method, ...bearer("READ-SECRET") });
+    expect([code, message]).toEqual(["FORBIDDEN", expect.stringContaining("the role read")]);
   }
 });
 
