@@ -1,0 +1,32 @@
+/** So many items of one size, moved from the origin to the storage. */
+export interface Load {
+  readonly binary: string;
+  readonly s3: string;
+  /** What stands before an item's number in its URL. */
+  readonly prefix: string;
+  readonly count: number;
+  /** Transfers at once. */
+  readonly lanes: number;
+}
+
+export interface Ran {
+  readonly seconds: number;
+  /** Of the process that moved them, its start included. */
+  readonly usage: Bun.ResourceUsage | undefined;
+}
+
+export interface Work {
+  readonly name: string;
+  readonly bytes: number;
+  readonly count: number;
+  readonly lanes: number;
+  readonly delayMs: number;
+}
+
+export const WORKS: readonly Work[] = [
+  { name: "10 KiB, 16 at once", bytes: 10 << 10, count: 12_000, lanes: 16, delayMs: 0 },
+  { name: "10 KiB, 64 at once", bytes: 10 << 10, count: 12_000, lanes: 64, delayMs: 0 },
+  { name: "100 KiB, 16 at once", bytes: 100 << 10, count: 8000, lanes: 16, delayMs: 0 },
+  { name: "10 KiB after 50 ms, 64 at once", bytes: 10 << 10, count: 4000, lanes: 64, delayMs: 50 },
+  { name: "1 GiB, one file", bytes: 1 << 30, count: 1, lanes: 1, delayMs: 0 },
+];

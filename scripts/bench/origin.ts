@@ -1,0 +1,39 @@
+/** The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long. */
+const CHUNK = new Uint8Array(1 << 20).map((_, at) => (at * 31) & 255);
+const bodies = new Map<number, Uint8Array>();
+
+/** Small bodies are sent whole; large ones are repetitions of one chunk, so that none lies in memory. */
+function bodyOf(bytes: number): Uint8Array | ReadableStream {
+  if (bytes > CHUNK.length) return stream(bytes);
+  const known = bodies.get(bytes) ?? CHUNK.slice(0, bytes);
+  bodies.set(bytes, known);
+  return known;
+}
+
+function stream(bytes: number): ReadableStream {
+  let left = bytes;
+  return new ReadableStream({
+    type: "direct",
+    async pull(controller: ReadableStreamDirectController) {
+      for (; left > 0; left -= CHUNK.length) {
+        controller.write(left >= CHUNK.length ? CHUNK : CHUNK.subarray(0, left));
+        await controller.flush();
+      }
+      controller.close();
+    },
+  } as unknown as ConstructorParameters<typeof ReadableStream>[0]);
+}
+
+const { port } = Bun.serve({
+  port: 0,
+  hostname: "127.0.0.1",
+  idleTimeout: 120,
+  async fetch({ url }) {
+    const [, bytes = "0", delay = "0"] = /^\/(\d+)\/(\d+)\//.exec(new URL(url).pathname) ?? [];
+    if (delay !== "0") await Bun.sleep(Number(delay));
+    return new Response(bodyOf(Number(bytes)));
+  },
+});
+process.stdout.write(`${port}\n`);
+
+export {};

@@ -1,0 +1,50 @@
+import type { Work } from "./load.ts";
+
+export interface Measured {
+  readonly program: string;
+  readonly work: string;
+  readonly round: number;
+  /** Items per second. */
+  readonly rate: number;
+  readonly cpuSecondsPer1000: number;
+  readonly peakMiB: number;
+}
+
+/** Medians of the rounds, and ratios to each ceiling as the median of those within one round. */
+export function reportOf(measured: readonly Measured[], works: readonly Work[], programs: readonly string[]): string {
+  const lines = works.flatMap(({ name }) => [
+    `### ${name}\n`,
+    "| program | items/s | of bare durable | of bare S3Client | CPU s per 1000 | peak RSS MiB |",
+    "|---|--:|--:|--:|--:|--:|",
+    ...programs.map((program) =>
+      row(
+        measured.filter(({ work }) => work === name),
+        program,
+      ),
+    ),
+    "",
+  ]);
+  return `${lines.join("\n")}\n`;
+}
+
+function row(rounds: readonly Measured[], program: string): string {
+  const own = rounds.filter((each) => each.program === program);
+  const ratioTo = (other: string) =>
+    median(
+      own.map(({ round, rate }) => rate / (rounds.find((e) => e.program === other && e.round === round)?.rate ?? rate)),
+    );
+  const cells = [
+    program,
+    median(own.map(({ rate }) => rate)).toPrecision(4),
+    ratioTo("bare durable").toFixed(2),
+    ratioTo("bare S3Client").toFixed(2),
+    median(own.map(({ cpuSecondsPer1000 }) => cpuSecondsPer1000)).toFixed(3),
+    median(own.map(({ peakMiB }) => peakMiB)).toFixed(0),
+  ];
+  return `| ${cells.join(" | ")} |`;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
