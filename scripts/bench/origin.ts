@@ -16,7 +16,7 @@ function stream(bytes: number): ReadableStream {
     type: "direct",
     async pull(controller: ReadableStreamDirectController) {
       for (; left > 0; left -= CHUNK.length) {
-        controller.write(left >= CHUNK.length ? CHUNK : CHUNK.subarray(0, left));
+        void controller.write(left >= CHUNK.length ? CHUNK : CHUNK.subarray(0, left));
         await controller.flush();
       }
       controller.close();
