@@ -20,7 +20,13 @@ export interface LogDestination {
 /** While nobody takes the output, at most so many characters wait for it; what comes then is lost. */
 const WAITING_MAX = 1024 * 1024;
 
-const SECRET_FIELDS = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "token"];
+/** In the two spellings that headers have. */
+const SECRET_NAMES = new Set(
+  ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "token"].flatMap((name) => [
+    name,
+    name.replace(/(^|-)([a-z])/g, (letter) => letter.toUpperCase()),
+  ]),
+);
 
 /**
  * The service's log: one JSON line per event, with an ISO time and the level's name, written before the call
@@ -35,16 +41,33 @@ export function createLog({ level, format, destination = standardOutput() }: Log
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: SECRET_FIELDS.flatMap(secretPaths), censor: "***" },
+      formatters: { level: (label) => ({ level: label }), log: masked },
     },
     readable ? pretty(destination) : destination,
   );
 }
 
-function secretPaths(name: string): string[] {
-  const spellings = [name, name.replace(/(^|-)([a-z])/g, (letter) => letter.toUpperCase())];
-  return spellings.flatMap((spelling) => [`["${spelling}"]`, `*["${spelling}"]`]);
+/** Not pino's own `redact`: it takes its paths apart for every line, and cost more than all the rest of the line. */
+function masked(fields: Record<string, unknown>): Record<string, unknown> {
+  let copy: Record<string, unknown> | undefined;
+  for (const [name, value] of Object.entries(fields)) {
+    const safe = isSecret(name) ? "***" : maskedBelow(value);
+    if (safe === value) continue;
+    copy ??= { ...fields };
+    copy[name] = safe;
+  }
+  return copy ?? fields;
+}
+
+/** The value itself, unless a member of it is secret. */
+function maskedBelow(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !Object.keys(value).some(isSecret)) return value;
+  const members = value instanceof Error ? pino.stdSerializers.err(value) : value;
+  return Object.fromEntries(Object.entries(members).map(([name, each]) => [name, isSecret(name) ? "***" : each]));
+}
+
+function isSecret(name: string): boolean {
+  return SECRET_NAMES.has(name);
 }
 
 /** Not pino-pretty's stream: that one is a pipeline whose last lines are lost when the process ends. */
