@@ -55,9 +55,15 @@ export interface UploadOptions extends ObjectMeta {
   readonly onOpen: (upload: OpenUpload) => Promise<void>;
 }
 
+export interface PutOptions extends ObjectMeta {
+  readonly signal: AbortSignal;
+  /** The body's SHA-256 in hex, where it is known: the backend need not compute it again. */
+  readonly sha256?: string;
+}
+
 export interface ObjectStore {
   /** Stores a small object in one go. Durable and visible when it resolves. */
-  put(ref: ObjectRef, body: Uint8Array, options: ObjectMeta & { signal: AbortSignal }): Promise<StoredObject>;
+  put(ref: ObjectRef, body: Uint8Array, options: PutOptions): Promise<StoredObject>;
   open(ref: ObjectRef, options: UploadOptions): Promise<Upload>;
   /** `undefined` where there is no such object. */
   head(ref: ObjectRef, signal: AbortSignal): Promise<ObjectInfo | undefined>;

@@ -2,10 +2,10 @@ import { Failure } from "../jobs/failure.ts";
 import { keyProblem } from "../jobs/object-key.ts";
 import type {
   ObjectInfo,
-  ObjectMeta,
   ObjectRef,
   ObjectStore,
   OpenUpload,
+  PutOptions,
   StoredObject,
   Upload,
   UploadOptions,
@@ -38,14 +38,15 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   async function put(
     { bucket, key }: ObjectRef,
     body: Uint8Array,
-    { signal, ...meta }: ObjectMeta & { signal: AbortSignal },
+    { signal, sha256, ...meta }: PutOptions,
   ): Promise<StoredObject> {
     checkKey(bucket, key);
     const headers = metadataHeaders(meta);
+    const request = { method: "PUT", bucket, key, ...(sha256 !== undefined && { sha256 }) } as const;
     const answer = await client.retrying(async () => {
       const release = await puts.acquire(signal);
       try {
-        return await client.exchange({ method: "PUT", bucket, key, headers, body }, signal);
+        return await client.exchange({ ...request, headers, body }, signal);
       } finally {
         release();
       }

@@ -63,7 +63,7 @@ export async function transfer(
     if (body.ended) {
       checksum.update(start);
       const sha256 = verify(claimed.task, body.bytes, checksum);
-      return { ...(await deps.store.put(claimed.task, start, options)), sha256, contentType, integrity };
+      return { ...(await deps.store.put(claimed.task, start, { ...options, sha256 })), sha256, contentType, integrity };
     }
     upload = await deps.store.open(claimed.task, {
       ...options,
