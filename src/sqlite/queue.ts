@@ -64,6 +64,8 @@ const RECOVER_BATCH = 500;
 export class TaskQueue {
   readonly #context: QueueContext;
   readonly #lastSeen = new LastSeen();
+  /** Tasks that have begun since the last commit. */
+  #begun: { readonly tasks: ClaimedTask[]; readonly marked: Promise<void> } | undefined;
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
@@ -160,7 +162,23 @@ export class TaskQueue {
 
   /** Notes that a worker has begun with a claimed task: a crash counts against it from now on. */
   markStarted(claimed: ClaimedTask): Promise<void> {
-    return this.#context.commit.run(() => markStarted(this.#context, claimed));
+    if (this.#begun !== undefined) {
+      this.#begun.tasks.push(claimed);
+      return this.#begun.marked;
+    }
+    // One member of the commit for all that begin until then.
+    const tasks = [claimed];
+    const close = () => {
+      if (this.#begun?.tasks === tasks) this.#begun = undefined;
+    };
+    const marked = this.#context.commit
+      .run(() => {
+        close();
+        markStarted(this.#context, tasks);
+      })
+      .finally(close);
+    this.#begun = { tasks, marked };
+    return marked;
   }
 
   /** Notes, at once, that the process ends because it was told so: it counts as a crash against no task. */

@@ -46,11 +46,10 @@ export function claimTasks(
   return tasks;
 }
 
-/** Notes that a worker has begun with a claim, unless it is settled by now. Runs inside a transaction. */
-export function markStarted(context: QueueContext, { id, claimId }: ClaimedTask): void {
-  context.db
-    .query<never, [number, number]>("UPDATE tasks SET started = 1 WHERE id = ? AND claim_id = ?")
-    .run(id, claimId);
+/** Notes that workers have begun with claims, but for those that are settled by now. Runs inside a transaction. */
+export function markStarted(context: QueueContext, begun: readonly ClaimedTask[]): void {
+  const mark = context.db.query<never, [number, number]>("UPDATE tasks SET started = 1 WHERE id = ? AND claim_id = ?");
+  for (const { id, claimId } of begun) mark.run(id, claimId);
 }
 
 /** The state in which a task waits: it was tried before, or not. */
