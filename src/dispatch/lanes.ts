@@ -1,8 +1,8 @@
 import type { Priority } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 
-/** Tasks that a job may start per turn. */
-const WEIGHTS: Readonly<Record<Priority, number>> = { low: 1, normal: 4, high: 16 };
+/** Tasks that a job may start per turn: so many that a claim is worth its query, so few that nobody waits long. */
+const WEIGHTS: Readonly<Record<Priority, number>> = { low: 4, normal: 16, high: 64 };
 
 interface KnownLane {
   readonly id: number;

@@ -51,21 +51,21 @@ describe("jobs take turns", () => {
 
   test("weighted by priority, 16 : 4 : 1", () => {
     const list = three();
-    expect(counts(lanesOf(...list).choose(210, FREE, NOW), list)).toEqual([160, 40, 10]);
+    expect(counts(lanesOf(...list).choose(840, FREE, NOW), list)).toEqual([640, 160, 40]);
   });
 
   for (const count of [1, 5, 8, 32, 64]) {
     test(`in the same measure when ${count} are chosen at a time`, () => {
       const list = three();
-      const totals = chooseMany(lanesOf(...list), list, 210, count, () => FREE);
-      expect(totals.map((n) => Math.round(n / (count * 10)))).toEqual([16, 4, 1]);
+      const totals = chooseMany(lanesOf(...list), list, 840, count, () => FREE);
+      expect(totals.map((n) => Math.round(n / (count * 40)))).toEqual([16, 4, 1]);
     });
 
     test(`in the same measure when their one host has room for ${count} at a time`, () => {
       const list = three();
       const limits = () => ({ ofHost: () => count, ofBucket: UNLIMITED });
-      const totals = chooseMany(lanesOf(...list), list, 210, 64, limits);
-      expect(totals.map((n) => Math.round(n / (count * 10)))).toEqual([16, 4, 1]);
+      const totals = chooseMany(lanesOf(...list), list, 840, 64, limits);
+      expect(totals.map((n) => Math.round(n / (count * 40)))).toEqual([16, 4, 1]);
     });
   }
 
@@ -73,13 +73,13 @@ describe("jobs take turns", () => {
     const list = three();
     const other = lane({ host: "free.test" });
     const limits = () => ({ ofHost: (host: string) => (host === "a.test" ? 1 : 100), ofBucket: UNLIMITED });
-    const totals = chooseMany(lanesOf(...list, other), list, 210, 64, limits);
-    expect(totals).toEqual([160, 40, 10]);
+    const totals = chooseMany(lanesOf(...list, other), list, 840, 64, limits);
+    expect(totals).toEqual([640, 160, 40]);
   });
 
   test("evenly where they are alike, whatever their sizes", () => {
     const list = [lane({ waiting: 100_000 }), lane({ waiting: 10 }), lane({ waiting: 100_000 })];
-    expect(counts(lanesOf(...list).choose(30, FREE, NOW), list)).toEqual([12, 10, 8]);
+    expect(counts(lanesOf(...list).choose(78, FREE, NOW), list)).toEqual([36, 10, 32]);
   });
 
   test("so that ten tasks are chosen soon, however many another job has and however many hosts", () => {
@@ -88,21 +88,21 @@ describe("jobs take turns", () => {
     lanes.choose(64, FREE, NOW);
     const small = lane({ job: 2, waiting: 10 });
     lanes.set(small, NOW);
-    expect(lanes.choose(24, FREE, NOW).get(small.id)).toBe(10);
+    expect(lanes.choose(32, FREE, NOW).get(small.id)).toBe(10);
   });
 
   for (const [priority, weight] of [
-    ["low", 1],
-    ["normal", 4],
-    ["high", 16],
+    ["low", 4],
+    ["normal", 16],
+    ["high", 64],
   ] as const) {
     test(`of ${weight} for a ${priority} job with three hosts, evenly over them`, () => {
       const list = ["a", "b", "c"].map((host) => lane({ job: 1, priority, host: `${host}.test` }));
       const rival = lane({ job: 2, priority: "low" });
       const lanes = lanesOf(...list, rival);
-      const chosen = lanes.choose(3 * (weight + 1), FREE, NOW);
+      const chosen = lanes.choose(3 * (weight + 4), FREE, NOW);
       expect(counts(chosen, list)).toEqual([weight, weight, weight]);
-      expect(chosen.get(rival.id)).toBe(3);
+      expect(chosen.get(rival.id)).toBe(12);
     });
   }
 });
