@@ -3,6 +3,7 @@ import { formatBindAddress } from "./config/bind-address.ts";
 import type { Config } from "./config/schema.ts";
 import type { Submit } from "./intake/submission.ts";
 import { delay } from "./jobs/clock.ts";
+import type { Tracer } from "./jobs/tracer.ts";
 import { followUp } from "./maintenance/follow-up.ts";
 import { recover } from "./maintenance/recover.ts";
 import { StorageCheck } from "./maintenance/storage-check.ts";
@@ -18,6 +19,7 @@ import { createHealth } from "./wiring/health.ts";
 import { openHttp } from "./wiring/http.ts";
 import { createIntake } from "./wiring/intake.ts";
 import { retentionChore } from "./wiring/retention.ts";
+import { openTracer } from "./wiring/tracer.ts";
 import { createWork, type Work } from "./wiring/work.ts";
 import type { ActiveDownloads } from "./worker/active-downloads.ts";
 import { retract } from "./worker/retract.ts";
@@ -35,11 +37,11 @@ const API_GRACE_MS = 5000;
  * Joins the stages: the configuration as a whole stops here.
  * @throws StoreError, StoreLockedError, HandlerLoadError; then nothing stays open
  */
-export async function createApp(config: Config, deps: FoundationDeps): Promise<App> {
+export async function createApp(config: Config, deps: Omit<FoundationDeps, "tracer">): Promise<App> {
   const handlers = await loadHandlers(config.handlers, deps);
   let foundation: Foundation;
   try {
-    foundation = layFoundation(config, deps);
+    foundation = layFoundation(config, { ...deps, tracer: await openTracer(config.tracing, deps) });
   } catch (error) {
     closeHandlers(handlers);
     throw error;
@@ -69,6 +71,7 @@ export class App {
   readonly submit: Submit;
   readonly stores: Stores;
   readonly active: ActiveDownloads;
+  readonly tracer: Tracer;
   readonly #config: Config;
   readonly #foundation: Foundation;
   readonly #work: Work;
@@ -83,6 +86,7 @@ export class App {
     this.submit = submit;
     this.stores = foundation.stores;
     this.active = foundation.active;
+    this.tracer = foundation.tracer;
     this.#config = config;
     this.#foundation = foundation;
     this.#work = work;
@@ -166,7 +170,7 @@ export class App {
     await this.#server?.stop(AbortSignal.timeout(API_GRACE_MS));
     giveUp.cancel();
     stopping.abort(new Error("the service has stopped"));
-    await this.#foundation.closeStorage();
+    await Promise.all([this.#foundation.closeStorage(), this.tracer.stop()]);
     stores.queue.flush();
     followUp(stores.outbox);
     stores.close();

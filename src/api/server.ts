@@ -1,13 +1,13 @@
 import { Elysia } from "elysia";
 import type { Submit } from "../intake/submission.ts";
 import type { Clock } from "../jobs/clock.ts";
+import type { Tracer } from "../jobs/tracer.ts";
 import type { DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { Ledger } from "../sqlite/ledger.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { FillRandom } from "../telemetry/trace-context.ts";
 import { type AuthSettings, createAuthorize } from "./access.ts";
 import { analysisEndpoint } from "./analysis-endpoint.ts";
 import { deadLetterEndpoints } from "./dead-letter-endpoints.ts";
@@ -48,7 +48,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   /** Ends what would go on: the server is about to stop. */
   readonly stopping: AbortSignal;
   readonly newRequestId: () => string;
-  readonly fillRandom: FillRandom;
+  readonly tracer: Pick<Tracer, "start">;
 }
 
 /** Where requests came from: the router passes on nothing else of them. */
@@ -87,7 +87,7 @@ export function createApi(deps: ApiDeps) {
 
 function apiEndpoints(deps: ApiDeps): Endpoint[] {
   const endpoints = [
-    submitEndpoint({ submit: deps.submit, bodyBytesMax: deps.limits.maxPayloadBytes, fillRandom: deps.fillRandom }),
+    submitEndpoint({ submit: deps.submit, bodyBytesMax: deps.limits.maxPayloadBytes, tracer: deps.tracer }),
     ...jobEndpoints(deps.ledger, deps.cancel),
     logsEndpoint({
       ...deps,

@@ -1,7 +1,7 @@
 import { NAME_PATTERN } from "../config/schema.ts";
 import type { Breach } from "../intake/intake-error.ts";
 import type { Submission } from "../intake/submission.ts";
-import { type FillRandom, newTraceId, parseTraceparent } from "../telemetry/trace-context.ts";
+import { parseTraceparent } from "../jobs/trace-context.ts";
 import { ApiError } from "./errors.ts";
 import { type Parameters, text } from "./parameters.ts";
 
@@ -37,7 +37,7 @@ export const SUBMISSION_HEADERS: Parameters = {
  * What the headers of a submission say.
  * @throws ApiError INVALID_PAYLOAD with every breach.
  */
-export function readSubmissionHeaders(headers: Headers, fillRandom: FillRandom): Omit<Submission, "body"> {
+export function readSubmissionHeaders(headers: Headers): Omit<Submission, "body" | "trace"> {
   const breaches: Breach[] = [];
   const read = (name: keyof typeof HEADERS): string | undefined => {
     try {
@@ -62,6 +62,5 @@ export function readSubmissionHeaders(headers: Headers, fillRandom: FillRandom):
     jobType,
     tenant,
     ...(idempotencyKey !== undefined && { idempotencyKey }),
-    traceId: parseTraceparent(headers.get("traceparent") ?? undefined)?.traceId ?? newTraceId(fillRandom),
   };
 }

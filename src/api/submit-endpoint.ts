@@ -1,6 +1,8 @@
 import type { Submit } from "../intake/submission.ts";
-import type { FillRandom } from "../telemetry/trace-context.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { parseTraceparent } from "../jobs/trace-context.ts";
+import type { Span, Tracer } from "../jobs/tracer.ts";
+import type { Call, Endpoint } from "./endpoint.ts";
+import { toApiError } from "./errors.ts";
 import { ACCEPTED_EXAMPLE, MANIFEST_EXAMPLE } from "./examples.ts";
 import { json } from "./json-response.ts";
 import { readRequestBody, refuseOtherMediaTypes } from "./request-body.ts";
@@ -10,11 +12,11 @@ export interface SubmitEndpointDeps {
   readonly submit: Submit;
   /** Holds for the decompressed body. */
   readonly bodyBytesMax: number;
-  readonly fillRandom: FillRandom;
+  readonly tracer: Pick<Tracer, "start">;
 }
 
 /** `POST /jobs`. Reads the body itself, so that none that is too large is ever held. */
-export function submitEndpoint({ submit, bodyBytesMax, fillRandom }: SubmitEndpointDeps): Endpoint {
+export function submitEndpoint({ submit, bodyBytesMax, tracer }: SubmitEndpointDeps): Endpoint {
   return {
     method: "POST",
     path: "/jobs",
@@ -52,20 +54,46 @@ export function submitEndpoint({ submit, bodyBytesMax, fillRandom }: SubmitEndpo
         "DISK_FULL",
       ],
     },
-    answer: async ({ request, note }) => {
-      refuseOtherMediaTypes(request);
-      const headers = readSubmissionHeaders(request.headers, fillRandom);
-      note({ trace_id: headers.traceId });
-      const body = await readRequestBody(request, bodyBytesMax);
-      const answer = await submit({ ...headers, body });
-      note({ job_id: answer.body.job_id });
-      return json(answer.body, {
-        status: 202,
-        headers: {
-          location: `/operators/jobs/${answer.body.job_id}`,
-          ...(answer.replayed && { "idempotent-replayed": "true" }),
-        },
-      });
+    answer: async (call) => {
+      const { headers } = call.request;
+      const span = tracer.start("POST /jobs", "server", parseTraceparent(headers.get("traceparent") ?? undefined));
+      call.note({ trace_id: span.context.traceId });
+      try {
+        return await accept(call, span, submit, bodyBytesMax);
+      } catch (error) {
+        span.end(() => {
+          const { code, status } = toApiError(error);
+          return { attributes: { ...SPAN, "http.response.status_code": status }, failure: code };
+        });
+        throw error;
+      }
     },
   };
+}
+
+const SPAN = { "http.request.method": "POST", "http.route": "/jobs" };
+
+async function accept({ request, note }: Call, span: Span, submit: Submit, bodyBytesMax: number): Promise<Response> {
+  refuseOtherMediaTypes(request);
+  const headers = readSubmissionHeaders(request.headers);
+  const body = await readRequestBody(request, bodyBytesMax);
+  const answer = await submit({ ...headers, trace: span.context, body });
+  const { job_id, resource_count } = answer.body;
+  note({ job_id });
+  span.end(() => ({
+    attributes: {
+      ...SPAN,
+      "http.response.status_code": 202,
+      "fetchbox.job_id": job_id,
+      "fetchbox.job_type": headers.jobType,
+      "fetchbox.resource_count": resource_count,
+    },
+  }));
+  return json(answer.body, {
+    status: 202,
+    headers: {
+      location: `/operators/jobs/${job_id}`,
+      ...(answer.replayed && { "idempotent-replayed": "true" }),
+    },
+  });
 }

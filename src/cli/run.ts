@@ -106,9 +106,9 @@ async function runJob(app: App, body: Uint8Array, jobType: string, context: CliC
 }
 
 async function submit(app: App, body: Uint8Array, jobType: string): Promise<SubmissionAnswer["body"]> {
-  const traceId = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
+  const span = app.tracer.start("run", "server", undefined);
   try {
-    return (await app.submit({ jobType, tenant: "default", traceId, body })).body;
+    return (await app.submit({ jobType, tenant: "default", trace: span.context, body })).body;
   } catch (error) {
     if (!(error instanceof IntakeError)) throw error;
     const details = (error.details ?? [])
@@ -120,6 +120,8 @@ async function submit(app: App, body: Uint8Array, jobType: string): Promise<Subm
     }
     const reason = error.cause instanceof Error ? ` (${error.cause.message})` : "";
     throw new WorkFailedError(text + reason, { cause: error });
+  } finally {
+    span.end(() => ({ attributes: { "fetchbox.job_type": jobType } }));
   }
 }
 

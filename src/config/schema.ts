@@ -5,6 +5,7 @@ import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
 import { bucketNameProblem } from "./bucket-name.ts";
 import { choice, decimal, integer, named, parsed, ruled, sealed, size } from "./field.ts";
+import { parseOtlpEndpoint } from "./otlp-endpoint.ts";
 import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./proxy-endpoint.ts";
 import { parseS3Endpoint } from "./s3-endpoint.ts";
 import { Secret } from "./secret.ts";
@@ -295,6 +296,20 @@ const Log = table({
   }),
 });
 
+const Tracing = table({
+  otlp_endpoint: parsed(parseOtlpEndpoint, String, {
+    default: "",
+    secretPart: proxyEndpointSecret,
+    description:
+      'Collector that takes spans (OTLP over HTTP), for example "http://127.0.0.1:4318"; empty = none is sent.',
+  }),
+  sample_ratio: decimal(0, 1, 1, "Share of the traces that begin here; what clients began is taken as they say."),
+  headers: sealed(
+    Type.Record(Type.String(), Type.String(), { default: {}, description: "Headers that the collector wants." }),
+    isSensitiveHeader,
+  ),
+});
+
 export const ConfigSchema = table({
   server: Server,
   api: Api,
@@ -305,6 +320,7 @@ export const ConfigSchema = table({
   download: Download,
   egress: Egress,
   log: Log,
+  tracing: Tracing,
   handlers: named(NAME_PATTERN, NAME_RULE, HandlerSchema, "Handlers by job type."),
   proxies: named(NAME_PATTERN, NAME_RULE, Proxy, "Proxy pools by name."),
 });
@@ -320,6 +336,7 @@ export type StorageCredentials = NonNullable<StorageConfig["credentials"]>;
 export type DownloadConfig = Config["download"];
 export type EgressConfig = Config["egress"];
 export type LogConfig = Config["log"];
+export type TracingConfig = Config["tracing"];
 /** One `[handlers.NAME]`; `handler` is "default" or an absolute path. */
 export type HandlerConfig = Config["handlers"][string];
 /** One `[proxies.NAME]`. */

@@ -46,7 +46,7 @@ export function planJob(submission: Submission, settings: HandlerSettings, deps:
     jobType: submission.jobType,
     tenant: submission.tenant,
     priority: parsed.manifest.attributes?.priority ?? "normal",
-    traceId: submission.traceId,
+    ...submission.trace,
     manifestUrl: deps.store.urlOf(storage.manifest),
     createdAt: deps.clock.now(),
   };

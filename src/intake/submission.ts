@@ -1,10 +1,12 @@
+import type { TraceContext } from "../jobs/trace-context.ts";
+
 /** One `POST /jobs` as the API hands it on: headers checked, body decompressed and not yet parsed. */
 export interface Submission {
   readonly jobType: string;
   readonly tenant: string;
   readonly idempotencyKey?: string;
-  /** 32 hex digits (W3C trace context). */
-  readonly traceId: string;
+  /** The span of the submission. */
+  readonly trace: TraceContext;
   readonly body: Uint8Array;
 }
 

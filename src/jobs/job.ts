@@ -1,3 +1,5 @@
+import type { TraceContext } from "./trace-context.ts";
+
 /**
  * A job: one accepted manifest. Its status is a function of its counters; see `statusOf`.
  * The states are repeated as a CHECK in the SQL of both stores that hold jobs.
@@ -16,8 +18,11 @@ export interface JobCounters {
   readonly cancelled: number;
 }
 
-/** What a job is known by everywhere: in the queue, in tasks, events, logs and answers. */
-export interface JobHeader {
+/**
+ * What a job is known by everywhere: in the queue, in tasks, events, logs and answers. As a trace context it is the span
+ * that its attempts belong to.
+ */
+export interface JobHeader extends TraceContext {
   /** Sequential number in queue.db; the key in all three stores. */
   readonly seq: number;
   /** UUIDv7 whose last byte is `server.instance`. */
@@ -25,7 +30,6 @@ export interface JobHeader {
   readonly jobType: string;
   readonly tenant: string;
   readonly priority: Priority;
-  readonly traceId: string;
   /** URL of the stored manifest, as served. */
   readonly manifestUrl: string;
   /** Milliseconds since the epoch, as all times in the stores. */

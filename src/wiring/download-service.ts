@@ -3,7 +3,9 @@ import type { Config } from "../config/schema.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { Tracer } from "../jobs/tracer.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
+import { attemptSpans } from "../telemetry/attempt-spans.ts";
 import type { ActiveDownloads } from "../worker/active-downloads.ts";
 import { createAddresses } from "../worker/addresses.ts";
 import { download } from "../worker/download.ts";
@@ -26,6 +28,7 @@ export interface DownloadServiceDeps {
   readonly gate: StorageGate;
   readonly active: ActiveDownloads;
   readonly clock: Clock;
+  readonly tracer: Tracer;
   readonly onProxyFailure: (pool: string) => void;
   readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number) => void;
 }
@@ -52,6 +55,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     recordUpload: ({ id, claimId }, upload) => deps.queue.recordUpload({ ...upload, task: id, claimId }),
     active: deps.active,
     onProxyFailure: deps.onProxyFailure,
+    startSpan: attemptSpans(deps.tracer),
     clock,
   });
   return () =>

@@ -4,6 +4,7 @@ import type { Clock } from "../jobs/clock.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress-policy.ts";
 import type { Reach } from "../jobs/failpoint.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { Tracer } from "../jobs/tracer.ts";
 import type { StoreError } from "../sqlite/store-error.ts";
 import { openStores, type Stores } from "../sqlite/stores.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -17,6 +18,7 @@ export interface FoundationDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly version: string;
+  readonly tracer: Tracer;
   /** For crash tests: nothing is synced. */
   readonly isUnsafe?: boolean;
   /** For crash tests: told of the steps that are passed. */

@@ -7,6 +7,9 @@ import type { Task } from "../jobs/task.ts";
 import { handlerSettings, loadHandler, manifestLimits } from "./handlers.ts";
 import { lookAtObjectStore } from "./object-store.ts";
 
+/** Nobody looks for it. */
+const UNTRACED = { traceId: "0".repeat(32), spanId: "0".repeat(16), sampled: false };
+
 export interface HandlerCheck {
   readonly jobType: string;
   /** Its `[handlers.JOB_TYPE]`, perhaps with another file. */
@@ -34,7 +37,7 @@ export async function* checkHandler(
       newJobId: () => newJobId(config.server.instance),
       clock: deps.clock,
     };
-    const submission = { jobType, tenant: "default", traceId: "0".repeat(32), body: manifest };
+    const submission = { jobType, tenant: "default", trace: UNTRACED, body: manifest };
     yield* tasksOf(planJob(submission, handlerSettings(settings), planDeps), handler, planDeps);
   } finally {
     handler.close();

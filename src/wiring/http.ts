@@ -15,7 +15,7 @@ const IDLE_SECONDS = 120;
 /** Opens the API. @throws if the address is taken or not ours */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
-  { log, clock, version, metrics, stores }: Foundation,
+  { log, clock, version, metrics, stores, tracer }: Foundation,
   work: Pick<Work, "cancellation" | "broker" | "pool" | "hosts">,
   submit: Submit,
   health: () => HealthReport,
@@ -48,7 +48,7 @@ export function openHttp(
     clock,
     stopping: stopping.signal,
     newRequestId: () => Bun.randomUUIDv7(),
-    fillRandom: (bytes) => crypto.getRandomValues(bytes),
+    tracer,
   });
   const server = startServer(api, { hostname: address.host, port: address.port, idleTimeoutSeconds: IDLE_SECONDS });
   return {

@@ -26,7 +26,7 @@ export interface Work {
 const WINDOW_MIN = 64;
 
 export function createWork(config: Config, foundation: Foundation): Work {
-  const { log, clock, version, metrics, store, stores, policy, active, onQueueTrouble } = foundation;
+  const { log, clock, version, metrics, store, stores, policy, active, tracer, onQueueTrouble } = foundation;
   const { queue } = stores;
   const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const gate = new StorageGate(clock);
@@ -61,6 +61,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       gate,
       active,
       clock,
+      tracer,
       onProxyFailure: (name) => metrics.proxyFailed(name),
       onProxyRest: ({ pool: name, url }, ms) => {
         log.warn({ pool: name, proxy: url, rest_ms: ms }, "a proxy does not work: it rests, the others are used");

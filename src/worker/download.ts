@@ -17,6 +17,14 @@ export interface DownloadDeps extends RequestDeps, TransferDeps {
   readonly proxies: ProxyPools;
   readonly active: ActiveDownloads;
   readonly onProxyFailure: (pool: string) => void;
+  readonly startSpan: (claimed: ClaimedTask) => AttemptSpan;
+}
+
+/** One attempt as a trace shows it. */
+export interface AttemptSpan {
+  /** Goes out with its requests (W3C trace context). */
+  readonly traceparent: string;
+  end(outcome: Outcome): void;
 }
 
 /** The innermost service: fetches one URL and stores what it gets. */
@@ -25,30 +33,37 @@ export function download(deps: DownloadDeps): Service {
     const startedAt = deps.clock.now();
     const begun = deps.clock.monotonic();
     const trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
+    const span = deps.startSpan(claimed);
     deps.active.begin(claimed, trace, begun);
+    let outcome: Outcome;
     try {
-      return { kind: "stored", result: await fetchAndStore(claimed, trace, startedAt, signal, deps) };
+      const begin = { trace, startedAt, traceparent: span.traceparent };
+      outcome = { kind: "stored", result: await fetchAndStore(claimed, begin, signal, deps) };
     } catch (error) {
-      if (error instanceof InterruptedError) return { kind: "interrupted", by: error.by };
-      if (!(error instanceof Failure)) throw error;
-      const durationMs = Math.round(deps.clock.monotonic() - begun);
-      return { kind: "failed", failure: error, attempt: attemptOf(error, trace, startedAt, durationMs) };
+      outcome = outcomeOf(error, trace, startedAt, deps.clock.monotonic() - begun);
     } finally {
       deps.active.end(claimed);
     }
+    span.end(outcome);
+    return outcome;
   });
+}
+
+interface Begin {
+  readonly trace: AttemptTrace;
+  readonly startedAt: number;
+  readonly traceparent: string;
 }
 
 async function fetchAndStore(
   claimed: ClaimedTask,
-  trace: AttemptTrace,
-  startedAt: number,
+  { trace, startedAt, traceparent }: Begin,
   signal: AbortSignal,
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
   const ask = (more: Readonly<Record<string, string>>) =>
-    follow(new URL(task.url), { ...headersOf(claimed, deps.userAgent), ...more }, signal, {
+    follow(new URL(task.url), { ...headersOf(claimed, deps.userAgent, traceparent), ...more }, signal, {
       maxRedirects: deps.maxRedirects,
       allowDowngrade: deps.allowDowngrade,
       get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
@@ -128,8 +143,8 @@ async function throughProxy(
   }
 }
 
-function headersOf({ task }: ClaimedTask, userAgent: string): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = { Accept: "*/*", "User-Agent": userAgent };
+function headersOf({ task }: ClaimedTask, userAgent: string, traceparent: string): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = { Accept: "*/*", "User-Agent": userAgent, traceparent };
   for (const [name, value] of Object.entries(task.headers ?? {})) {
     for (const known of Object.keys(headers)) if (known.toLowerCase() === name.toLowerCase()) delete headers[known];
     headers[name] = value;
@@ -137,6 +152,13 @@ function headersOf({ task }: ClaimedTask, userAgent: string): Readonly<Record<st
   // Bytes are stored as they are served.
   headers["Accept-Encoding"] = "identity";
   return headers;
+}
+
+/** @throws what is neither a failure nor an interruption */
+function outcomeOf(error: unknown, trace: AttemptTrace, startedAt: number, tookMs: number): Outcome {
+  if (error instanceof InterruptedError) return { kind: "interrupted", by: error.by };
+  if (!(error instanceof Failure)) throw error;
+  return { kind: "failed", failure: error, attempt: attemptOf(error, trace, startedAt, Math.round(tookMs)) };
 }
 
 function attemptOf(failure: Failure, trace: AttemptTrace, startedAt: number, durationMs: number): Attempt {

@@ -11,7 +11,15 @@ export interface RedirectDeps {
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** What may be told to an origin that the client did not name: neither credentials nor anything of the client's own. */
-const HARMLESS = new Set(["accept", "accept-encoding", "accept-language", "if-range", "range", "user-agent"]);
+const HARMLESS = new Set([
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "if-range",
+  "range",
+  "traceparent",
+  "user-agent",
+]);
 
 /**
  * Follows redirects by hand, so that every hop is judged anew and nothing secret crosses to another origin.

@@ -12,6 +12,7 @@ import { systemClock } from "../../src/jobs/clock.ts";
 import { Failure } from "../../src/jobs/failure.ts";
 import { newJobId } from "../../src/jobs/job.ts";
 import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
+import { createPassingTracer } from "../../src/jobs/tracer.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import { replay } from "../../src/maintenance/replay.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
@@ -129,7 +130,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     clock: { monotonic: () => now, after: systemClock.after },
     stopping: new AbortController().signal,
     newRequestId: () => Bun.randomUUIDv7(),
-    fillRandom: (bytes) => crypto.getRandomValues(bytes),
+    tracer: createPassingTracer((bytes) => crypto.getRandomValues(bytes)),
     ...overrides,
   });
   const server = startServer(api, { hostname: "127.0.0.1", port: 0, idleTimeoutSeconds: 60 });
@@ -216,7 +217,7 @@ async function accept(stores: Stores, submission: Submission, now: number): Retu
       jobType: submission.jobType,
       tenant: submission.tenant,
       priority: "normal",
-      traceId: submission.traceId,
+      ...submission.trace,
       manifestUrl,
       createdAt: now,
     },

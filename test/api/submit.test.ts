@@ -5,6 +5,7 @@ import { Value } from "@sinclair/typebox/value";
 import { COMPONENTS } from "../../src/api/open-api.ts";
 import { IntakeError, type IntakeErrorCode } from "../../src/intake/intake-error.ts";
 import type { Submit } from "../../src/intake/submission.ts";
+import { createPassingTracer } from "../../src/jobs/tracer.ts";
 import { startTestApi } from "./running-api.ts";
 
 const BODY = JSON.stringify({ manifest_version: "v1", resources: [{ id: "a", url: "https://a.example/a" }] });
@@ -217,18 +218,19 @@ test("a trace goes on; a malformed one is replaced", async () => {
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   await api.fetch("/jobs", post(BODY, { traceparent: `00-${trace}-00f067aa0ba902b7-01` }));
   await api.fetch("/jobs", post(BODY, { traceparent: "00-nonsense" }));
-  expect(api.submissions[0]?.traceId).toBe(trace);
-  expect(api.submissions[1]?.traceId).toMatch(/^[0-9a-f]{32}$/);
+  expect(api.submissions[0]?.trace).toMatchObject({ traceId: trace, sampled: true });
+  expect(api.submissions[0]?.trace.spanId).not.toBe("00f067aa0ba902b7");
+  expect(api.submissions[1]?.trace.traceId).toMatch(/^[0-9a-f]{32}$/);
+  expect(api.submissions[1]?.trace.sampled).toBe(false);
 });
 
 test("a client that goes away in the middle of its body is no fault of ours", async () => {
   const entered = Promise.withResolvers<void>();
-  await using api = await startTestApi({
-    fillRandom: (bytes) => {
-      entered.resolve();
-      return crypto.getRandomValues(bytes);
-    },
+  const tracer = createPassingTracer((bytes) => {
+    entered.resolve();
+    return crypto.getRandomValues(bytes);
   });
+  await using api = await startTestApi({ tracer });
   const answered = api.answered();
   const socket = connect(api.port, "127.0.0.1");
   socket.write("POST /jobs HTTP/1.1\r\nHost: local\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");

@@ -12,6 +12,8 @@ export function newJob(more: Partial<NewJob> = {}): NewJob {
     tenant: "default",
     priority: "normal",
     traceId: "0af7651916cd43dd8448eb211c80319c",
+    spanId: "b7ad6b7169203331",
+    sampled: false,
     manifestUrl: `s3://artifacts/manifests/default/${jobId}/metadata.json`,
     createdAt: Date.UTC(2026, 10, 23, 12),
     ...more,

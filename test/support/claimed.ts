@@ -15,6 +15,8 @@ export function claimedTask(task: Partial<Task> = {}, more: Partial<ClaimedTask>
       tenant: "default",
       priority: "normal",
       traceId: "",
+      spanId: "",
+      sampled: false,
       manifestUrl: "",
       createdAt: 0,
     },

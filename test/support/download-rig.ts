@@ -27,11 +27,15 @@ export interface RigOptions extends Partial<Omit<DownloadDeps, "proxies" | "stor
 
 const never = new AbortController().signal;
 
+export const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
 /** A download service between an origin that misbehaves by path and a local storage. Time stands still. */
 export class DownloadRig implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly active = new ActiveDownloads();
   readonly proxyFailures: string[] = [];
+  /** How those ended. */
+  readonly spans: Outcome["kind"][] = [];
   readonly service: Service;
   readonly origin: FaultOrigin;
   readonly storage: LocalHarness;
@@ -60,6 +64,7 @@ export class DownloadRig implements AsyncDisposable {
       recordUpload: () => Promise.resolve(),
       active: this.active,
       onProxyFailure: (pool) => this.proxyFailures.push(pool),
+      startSpan: () => ({ traceparent: TRACEPARENT, end: (outcome) => void this.spans.push(outcome.kind) }),
       clock: this.clock,
       ...more,
     });

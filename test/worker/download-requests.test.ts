@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Task } from "../../src/jobs/task.ts";
-import { startRig } from "../support/download-rig.ts";
+import { startRig, TRACEPARENT } from "../support/download-rig.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";
 import { BODY, MISBEHAVIOURS } from "../support/misbehaviours.ts";
 
@@ -21,6 +21,7 @@ describe("a request", () => {
       "accept-encoding": "identity",
       connection: "keep-alive",
       host: `origin.test:${port}`,
+      traceparent: TRACEPARENT,
       "user-agent": "FetchBox/test",
     });
   });

@@ -15,6 +15,9 @@ CREATE TABLE jobs (
   tenant TEXT NOT NULL,
   priority TEXT NOT NULL CHECK (priority IN ('low', 'normal', 'high')),
   trace_id TEXT NOT NULL,
+  -- The span that its attempts belong to, and whether somebody takes it.
+  span_id TEXT NOT NULL,
+  sampled INTEGER NOT NULL CHECK (sampled IN (0, 1)),
   manifest_url TEXT NOT NULL,
   -- 'staged': its tasks are still being written; swept at start if the commit that makes it live never came.
   status TEXT NOT NULL CHECK (status IN ('staged', 'queued', 'in_progress', 'completed', 'partial', 'failed', 'cancelled')),

@@ -132,9 +132,12 @@ function addPending(context: QueueContext, tasks: number, max: number): void {
 
 function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, lastTask }: StagedJob): void {
   context.db
-    .query<never, [number, string, string, string, string, string, string, number, number, number, number]>(
-      `INSERT INTO jobs (seq, job_id, job_type, tenant, priority, trace_id, manifest_url, status, total, first_task,
-         last_task, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'staged', ?, ?, ?, ?)`,
+    .query<
+      never,
+      [number, string, string, string, string, string, string, number, string, number, number, number, number]
+    >(
+      `INSERT INTO jobs (seq, job_id, job_type, tenant, priority, trace_id, span_id, sampled, manifest_url, status, total,
+         first_task, last_task, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'staged', ?, ?, ?, ?)`,
     )
     .run(
       seq,
@@ -143,6 +146,8 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
       job.tenant,
       job.priority,
       job.traceId,
+      job.spanId,
+      job.sampled ? 1 : 0,
       job.manifestUrl,
       total,
       firstTask,

@@ -23,6 +23,8 @@ interface JobRow {
   tenant: string;
   priority: JobHeader["priority"];
   trace_id: string;
+  span_id: string;
+  sampled: 0 | 1;
   manifest_url: string;
   created_at: number;
 }
@@ -47,7 +49,7 @@ export class JobCache {
     if (known !== undefined) return known;
     const row = this.#db
       .query<JobRow, [number]>(
-        "SELECT seq, job_id, job_type, tenant, priority, trace_id, manifest_url, created_at FROM jobs WHERE seq = ?",
+        "SELECT seq, job_id, job_type, tenant, priority, trace_id, span_id, sampled, manifest_url, created_at FROM jobs WHERE seq = ?",
       )
       .get(seq);
     if (row === null) throw new Error(`job ${seq} is not in the queue`);
@@ -58,6 +60,8 @@ export class JobCache {
       tenant: row.tenant,
       priority: row.priority,
       traceId: row.trace_id,
+      spanId: row.span_id,
+      sampled: row.sampled === 1,
       manifestUrl: row.manifest_url,
       createdAt: row.created_at,
     };
