@@ -162,6 +162,7 @@ test("what is meant to end a line ends none: neither in a URL nor in a redirect"
       "accept-encoding",
       "connection",
       "host",
+      "traceparent",
       "user-agent",
     ]);
   }

@@ -130,6 +130,7 @@ describe("what is told to the next origin", () => {
         "accept-language",
         "connection",
         "host",
+        "traceparent",
         "user-agent",
       ]);
       expect(origin.requests[index]?.header("user-agent")).toBe("mine");
