@@ -4,7 +4,15 @@ import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
 import type { Event, EventBatch, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
 import type { JobHeader } from "../jobs/job.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
-import { type DeadLetterGroup, type Grouping, KEYS } from "./dead-letter-groups.ts";
+import {
+  allGroups,
+  type Countable,
+  type DeadLetterGroup,
+  GroupChanges,
+  type Grouping,
+  groupSize,
+  groupsWhere,
+} from "./dead-letter-groups.ts";
 import { createFollower } from "./follower.ts";
 import { giveBackPages, usedBytes } from "./free-pages.ts";
 import type { Follower } from "./outbox.ts";
@@ -53,6 +61,13 @@ const CONDITIONS: Readonly<Record<keyof DeadLetterFilter, string>> = {
   tenant: "tenant = $tenant",
   since: "failed_at >= $since",
   until: "failed_at < $until",
+};
+
+/** What is counted as it comes and goes. */
+const COUNTED: Readonly<Partial<Record<keyof DeadLetterFilter, Grouping>>> = {
+  code: "code",
+  host: "host",
+  jobType: "job_type",
 };
 
 /** dlq.db: the tasks that failed for good. It follows queue.db. */
@@ -116,8 +131,12 @@ export class DeadLetters {
     return giveBackPages(this.#db, limit);
   }
 
-  /** How many match a filter. */
+  /** How many match a filter: without reading them where they are a group that is counted, or all. */
   count(filter: DeadLetterFilter): number {
+    const [[name, key] = [], ...others] = Object.entries(filter).filter(([, value]) => value !== undefined);
+    if (name === undefined) return this.size();
+    const grouping = COUNTED[name as keyof DeadLetterFilter];
+    if (grouping !== undefined && others.length === 0) return groupSize(this.#db, grouping, String(key));
     const { where, values } = conditionsOf(filter);
     return (
       this.#db
@@ -129,32 +148,38 @@ export class DeadLetters {
   /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
   groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
     const { where, values } = conditionsOf(filter);
-    const order = by === "day" ? "key DESC" : "letters DESC, key";
-    return this.#db
-      .query<DeadLetterGroup, [Record<string, string | number>]>(
-        `SELECT ${KEYS[by]} AS key, count(*) AS letters, min(failed_at) AS firstAt, max(failed_at) AS lastAt,
-           max(task) AS sample FROM dead_letters${where} GROUP BY key ORDER BY ${order} LIMIT $limit`,
-      )
-      .all({ ...values, limit });
+    return where === "" ? allGroups(this.#db, by, limit) : groupsWhere(this.#db, by, where, values, limit);
   }
 
   #apply(batch: EventBatch): void {
     let added = 0;
+    const groups = new GroupChanges();
     for (const event of batch.events) {
       const { kind } = event;
       if (kind.case === "taskFailed") {
-        this.#insert(event, kind.value);
+        groups.count(this.#insert(event, kind.value), 1);
         added++;
       } else if (kind.case === "taskReplayed" || kind.case === "letterDropped") {
-        added -= this.#db
-          .query<never, [number]>("DELETE FROM dead_letters WHERE task = ?")
-          .run(kind.value.task).changes;
+        const gone = this.#remove(kind.value.task);
+        if (gone === undefined) continue;
+        groups.count(gone, -1);
+        added--;
       }
     }
+    groups.write(this.#db);
     if (added !== 0) this.#db.query<never, [number]>("UPDATE size SET letters = letters + ?").run(added);
   }
 
-  #insert(event: Event, failed: TaskFailed): void {
+  #remove(task: number): Countable | undefined {
+    const row = this.#db
+      .query<Countable, [number]>(
+        "DELETE FROM dead_letters WHERE task = ? RETURNING code, host, job_type AS jobType, failed_at AS failedAt",
+      )
+      .get(task);
+    return row ?? undefined;
+  }
+
+  #insert(event: Event, failed: TaskFailed): Countable {
     const { letter } = failed;
     if (letter?.task === undefined) throw new Error(`task ${failed.task} failed without its letter`);
     const job = this.#jobOf(event.job);
@@ -181,6 +206,7 @@ export class DeadLetters {
         event.at,
         toBinary(DeadLetterSchema, letter),
       );
+    return { code: failed.code, host: failed.host, jobType: job.jobType, failedAt: event.at };
   }
 }
 

@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import { LETTER_GROUPS } from "./follower-checks.ts";
 import type { StorePaths } from "./snapshot.ts";
 import type { Verified } from "./verify.ts";
 
@@ -64,6 +65,16 @@ const QUEUE_REPAIRS: readonly Repair[] = [
     what: "counts of dead letters",
     sql: `UPDATE dlq.size SET letters = (SELECT count(*) FROM dlq.dead_letters)
       WHERE letters <> (SELECT count(*) FROM dlq.dead_letters)`,
+  },
+  {
+    what: "groups of dead letters that there are none of",
+    sql: `DELETE FROM dlq.groups WHERE (grouping, key) NOT IN (SELECT grouping, key FROM (${LETTER_GROUPS}))`,
+  },
+  {
+    what: "counts of groups of dead letters",
+    sql: `INSERT INTO dlq.groups SELECT grouping, key, letters FROM (${LETTER_GROUPS})
+      WHERE (grouping, key, letters) NOT IN (SELECT grouping, key, letters FROM dlq.groups)
+      ON CONFLICT (grouping, key) DO UPDATE SET letters = excluded.letters`,
   },
 ];
 

@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { GROUPINGS } from "../../src/sqlite/dead-letter-groups.ts";
 import type { TestStores } from "../support/stores.ts";
 
 const LIVE = ["pending", "running", "retrying"];
@@ -58,7 +59,15 @@ function expectTrueFollowers(stores: TestStores): void {
   );
   const letters = stores.read<{ id: number }>("dlq", "SELECT task AS id, job FROM dead_letters ORDER BY task");
   expect(letters).toEqual(stores.read("queue", "SELECT id, job FROM tasks WHERE letter = 1 ORDER BY id"));
-  expect(stores.stores.deadLetters.size()).toBe(letters.length);
+  const { deadLetters } = stores.stores;
+  expect(deadLetters.size()).toBe(letters.length);
+  for (const grouping of GROUPINGS) {
+    // A condition that all fulfil lets them be read and counted.
+    const recounted = deadLetters.groups(grouping, { since: 0 }, 1000);
+    expect(deadLetters.groups(grouping, {}, 1000).map(({ sample: _, ...group }) => group)).toEqual(
+      recounted.map(({ sample: _, ...group }) => group),
+    );
+  }
 
   const wrongLogs = stores.read(
     "ledger",

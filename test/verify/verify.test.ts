@@ -164,6 +164,9 @@ describe("a breach is found and named", () => {
       true,
     ],
     ["the number of dead letters is a recount", "dlq", "UPDATE size SET letters = 9", true],
+    ["the groups of dead letters are recounts", "dlq", "UPDATE groups SET letters = 9 WHERE grouping = 'code'", true],
+    ["the groups of dead letters are recounts", "dlq", "DELETE FROM groups WHERE grouping = 'host'", true],
+    ["the groups of dead letters are recounts", "dlq", "INSERT INTO groups VALUES ('day', '2020-01-01', 1)", true],
     ["a job outlives its dead letters", "dlq", "UPDATE dead_letters SET job = 8", false],
     ["the stores belong together", "dlq", "UPDATE meta SET value = 'other' WHERE name = 'installation'", false],
     ["an object is in this storage", "ledger", "UPDATE results SET storage_url = 'file:///x/y' WHERE task = 2", false],
@@ -259,7 +262,7 @@ describe("a breach is found and named", () => {
   test("a job of which retention has taken a part is no breach", async () => {
     const found = await changed(() => {
       tamper("queue", "DELETE FROM tasks; DELETE FROM jobs")();
-      tamper("dlq", "DELETE FROM dead_letters; UPDATE size SET letters = 0")();
+      tamper("dlq", "DELETE FROM dead_letters; DELETE FROM groups; UPDATE size SET letters = 0")();
       tamper("ledger", "UPDATE jobs SET pruning = 1; DELETE FROM results WHERE task < 6")();
     });
     expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no breach")]);

@@ -21,13 +21,26 @@ CREATE INDEX dead_letters_by_code ON dead_letters (code, task);
 CREATE INDEX dead_letters_by_host ON dead_letters (host, task);
 CREATE INDEX dead_letters_by_type ON dead_letters (job_type, task);
 CREATE INDEX dead_letters_by_tenant ON dead_letters (tenant, task);
-CREATE INDEX dead_letters_by_age ON dead_letters (failed_at);
+CREATE INDEX dead_letters_by_age ON dead_letters (failed_at, task);
+-- When a group began and ended, and one of it, without reading it.
+CREATE INDEX dead_letters_by_code_age ON dead_letters (code, failed_at, task);
+CREATE INDEX dead_letters_by_host_age ON dead_letters (host, failed_at, task);
+CREATE INDEX dead_letters_by_type_age ON dead_letters (job_type, failed_at, task);
 
 -- One row: how many there are, so that nobody has to count.
 CREATE TABLE size (
   letters INTEGER NOT NULL CHECK (letters >= 0)
 ) STRICT;
 INSERT INTO size VALUES (0);
+
+-- How many there are by what they have in common, so that nobody has to count; a day is one of UTC, YYYY-MM-DD.
+CREATE TABLE groups (
+  grouping TEXT NOT NULL CHECK (grouping IN ('code', 'host', 'job_type', 'day')),
+  key TEXT NOT NULL,
+  letters INTEGER NOT NULL CHECK (letters > 0),
+  PRIMARY KEY (grouping, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX groups_by_size ON groups (grouping, letters DESC, key);
 
 CREATE TABLE meta (
   name TEXT PRIMARY KEY,
