@@ -129,6 +129,7 @@ export class App {
     ]);
     this.#phase = "running";
     this.#work.cancellation.resume();
+    this.#work.letterOperations.resume();
     this.#work.pool.start();
     if (stores.queue.isPaused()) {
       log.warn("the queue is paused: no download begins until POST /operators/queue/resume");

@@ -125,6 +125,22 @@ export const REPLAY_EXAMPLE = {
   overrides: { headers: { Referer: "https://example.com/" } },
 };
 
+export const GIVE_UP_EXAMPLE = { filter: { job_id: JOB_ID } };
+
+export const OPERATION_EXAMPLE = {
+  operation_id: 7,
+  kind: "replay",
+  status: "running",
+  filter: { code: "DOWNLOAD_HTTP_404", host: "cdn.example.com" },
+  rate_per_second: 50,
+  matched: 2_000_000,
+  met: 182_400,
+  changed: 182_400,
+  started_at: "2026-11-23T12:00:00.000Z",
+  finished_at: null,
+  error: null,
+};
+
 export const HISTORY_EXAMPLE = {
   started_at: "2026-11-23T12:00:02.100Z",
   duration_ms: 210,

@@ -3,8 +3,8 @@ import { type DocumentDecoration, Elysia } from "elysia";
 import { ManifestSchema } from "../intake/manifest-schema.ts";
 import type { AnswerDoc, Endpoint, EndpointDoc } from "./endpoint.ts";
 import { ERRORS, type ErrorCode } from "./errors.ts";
+import { GivenUpSchema, GiveUpRequestSchema, ReplayedSchema, ReplayRequestSchema } from "./letter-change-endpoints.ts";
 import type { Parameters } from "./parameters.ts";
-import { ReplayedSchema, ReplayRequestSchema } from "./replay-endpoint.ts";
 import * as schemas from "./schemas.ts";
 
 /** The schemas that the document names. TypeBox marks them with symbols; JSON drops those. */
@@ -21,6 +21,10 @@ export const COMPONENTS = {
   Analysis: schemas.AnalysisSchema,
   ReplayRequest: ReplayRequestSchema,
   Replayed: ReplayedSchema,
+  GiveUpRequest: GiveUpRequestSchema,
+  GivenUp: GivenUpSchema,
+  Operation: schemas.OperationSchema,
+  OperationList: schemas.OperationListSchema,
   Queue: schemas.QueueSchema,
   Health: schemas.HealthSchema,
   Alive: schemas.AliveSchema,
@@ -105,6 +109,7 @@ function operationId({ method, path }: Endpoint): string {
 const PATH_PARAMETERS: Readonly<Record<string, { description: string; example: string | number }>> = {
   job_id: { description: "The job.", example: "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00" },
   task_id: { description: "Sequential id of the task.", example: 1 },
+  operation_id: { description: "Number of the operation.", example: 7 },
 };
 
 function pathParameters(path: string) {
@@ -113,7 +118,7 @@ function pathParameters(path: string) {
     .filter((part) => part.startsWith(":"))
     .map((part) => {
       const name = part.slice(1);
-      const schema = { type: name === "task_id" ? "integer" : "string" };
+      const schema = { type: typeof PATH_PARAMETERS[name]?.example === "number" ? "integer" : "string" };
       return { name, in: "path", required: true, schema, ...PATH_PARAMETERS[name] };
     });
 }

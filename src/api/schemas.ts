@@ -3,6 +3,7 @@ import { JOB_STATUSES } from "../jobs/job.ts";
 import { INTEGRITIES, TASK_STATES } from "../jobs/task.ts";
 import { GROUPINGS } from "../sqlite/dead-letter-groups.ts";
 import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
+import { OPERATION_KINDS, OPERATION_STATES } from "../sqlite/queue/letter-operations.ts";
 import { HEALTH_COMPONENTS, HEALTH_STATUSES } from "../telemetry/health.ts";
 
 /** What the API answers, each shape once: the types of the answers and the document's components. */
@@ -220,6 +221,27 @@ export const DeadLetterDetailSchema = closed(
   "A dead letter with its attempts.",
 );
 
+export const OperationSchema = closed(
+  {
+    operation_id: Type.Integer({ description: "Its number." }),
+    kind: oneOf(OPERATION_KINDS, "What is done."),
+    status: oneOf(OPERATION_STATES, "Whether it goes on, or how it ended."),
+    filter: Type.Unsafe<Record<string, string>>(
+      Type.Object({}, { additionalProperties: Type.String(), description: "The dead letters it is done to." }),
+    ),
+    rate_per_second: orNull(Type.Number(), "Tasks that become due per second."),
+    matched: count("Dead letters that matched when it began."),
+    met: count("Those that it has come to."),
+    changed: count("Those of them that it replayed or gave up; the others were none any more."),
+    started_at: time("When it began."),
+    finished_at: orNull(time("When it ended."), "When it ended."),
+    error: orNull(Type.String(), "Why it failed."),
+  },
+  "What goes on with dead letters in the background.",
+);
+
+export const OperationListSchema = closed({ operations: Type.Array(OperationSchema) }, "The latest first.");
+
 const ComponentSchema = closed(
   {
     status: oneOf(HEALTH_STATUSES, "How it does."),
@@ -276,4 +298,5 @@ export type LogPage = Static<typeof LogPageSchema>;
 export type Analysis = Static<typeof AnalysisSchema>;
 export type QueueReport = Static<typeof QueueSchema>;
 export type DeadLetterRow = Static<typeof DeadLetterSchema>;
+export type OperationRow = Static<typeof OperationSchema>;
 export type DeadLetterDetail = Static<typeof DeadLetterDetailSchema>;

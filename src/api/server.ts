@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import type { Submit } from "../intake/submission.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { Tracer } from "../jobs/tracer.ts";
+import type { LetterOperations } from "../maintenance/letter-operations.ts";
 import type { DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { Ledger } from "../sqlite/ledger.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
@@ -14,10 +15,11 @@ import { deadLetterEndpoints } from "./dead-letter-endpoints.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { jobEndpoints } from "./job-endpoints.ts";
+import { letterChangeEndpoints } from "./letter-change-endpoints.ts";
 import { formatOf, logsEndpoint } from "./logs-endpoint.ts";
 import { openApiDocument } from "./open-api.ts";
+import { operationEndpoints } from "./operation-endpoints.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "./queue-endpoints.ts";
-import { type ReplayEndpointDeps, replayEndpoint } from "./replay-endpoint.ts";
 import { limitRequests } from "./request-limit.ts";
 import { resourcesEndpoint } from "./resources-endpoint.ts";
 import { createServe } from "./serve.ts";
@@ -31,8 +33,9 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly cancel: (jobId: string) => Promise<boolean>;
   /** Lets a dead letter go; false if it is none any more. */
   readonly giveUp: (letter: FullDeadLetter) => Promise<boolean>;
-  readonly replay: ReplayEndpointDeps["replay"];
-  readonly pools: ReplayEndpointDeps["pools"];
+  readonly operations: LetterOperations;
+  /** Names of the configured proxy pools. */
+  readonly pools: ReadonlySet<string>;
   readonly queue: TaskQueue;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
@@ -96,7 +99,8 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
     analysisEndpoint(deps.deadLetters),
-    replayEndpoint(deps),
+    ...letterChangeEndpoints(deps),
+    ...operationEndpoints({ ...deps, desk: deps.queue.letters }),
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];

@@ -101,14 +101,20 @@ export class DeadLetters {
   /** A dead letter with its attempts, and with all that is needed to run its task again. */
   find(task: number): FullDeadLetter | undefined {
     const row = this.#db
-      .query<DeadLetterRecord & { letter: Uint8Array }, [number]>(
-        `SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`,
-      )
+      .query<LetterRow, [number]>(`SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`)
       .get(task);
-    if (row === null) return undefined;
-    const { letter, ...record } = row;
-    const { task: contents, history } = decodeLetter(letter);
-    return { ...record, contents, history };
+    return row === null ? undefined : fullLetter(row);
+  }
+
+  /** The same of those with task ids before `beforeTask` that match, the newest task first. */
+  full(filter: DeadLetterFilter, beforeTask: number, limit: number): FullDeadLetter[] {
+    const { where, values } = conditionsOf(filter, "task < $before");
+    return this.#db
+      .query<LetterRow, [Record<string, string | number>]>(
+        `SELECT ${COLUMNS}, letter FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
+      )
+      .all({ ...values, before: beforeTask, limit })
+      .map(fullLetter);
   }
 
   /** Dead letters from before `before` (milliseconds since the epoch), the oldest first. */
@@ -208,6 +214,13 @@ export class DeadLetters {
       );
     return { code: failed.code, host: failed.host, jobType: job.jobType, failedAt: event.at };
   }
+}
+
+type LetterRow = DeadLetterRecord & { readonly letter: Uint8Array };
+
+function fullLetter({ letter, ...record }: LetterRow): FullDeadLetter {
+  const { task: contents, history } = decodeLetter(letter);
+  return { ...record, contents, history };
 }
 
 function conditionsOf(

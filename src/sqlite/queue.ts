@@ -8,6 +8,7 @@ import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import { giveBackPages } from "./free-pages.ts";
 import { type Changes, GroupCommit } from "./group-commit.ts";
+import { LetterDesk } from "./letter-desk.ts";
 import { readMeta, writeMeta } from "./meta.ts";
 import type { Outbox } from "./outbox.ts";
 import {
@@ -35,7 +36,6 @@ import {
   sweepStaged,
   writeAbandoned,
 } from "./queue/recover.ts";
-import { type DropReason, dropLetter, type Replay, replayTask } from "./queue/replay.ts";
 import { readBusiestHosts, readOldestAgeMs } from "./queue/report.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
@@ -62,6 +62,7 @@ const RECOVER_BATCH = 500;
  * disk and with the followers when its promise resolves.
  */
 export class TaskQueue {
+  readonly letters: LetterDesk;
   readonly #context: QueueContext;
   readonly #lastSeen = new LastSeen();
   /** Tasks that have begun since the last commit. */
@@ -93,6 +94,7 @@ export class TaskQueue {
       if (lane.waiting > 0) this.#onStray(lane.job.seq);
     };
     this.#context = context;
+    this.letters = new LetterDesk(context);
   }
 
   /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
@@ -223,23 +225,6 @@ export class TaskQueue {
   /** Cancels those of some tasks of a job that still wait. */
   cancelWaiting(job: number, ids: readonly number[]): Promise<void> {
     return this.#context.commit.run((changes) => cancelWaiting(this.#context, job, ids, changes));
-  }
-
-  /** Puts dead letters back to work, all in one commit; those that are none any more are left out. How many it were. */
-  replay(replays: readonly Replay[]): Promise<number> {
-    return this.#context.commit.run(
-      (changes) => replays.filter((replay) => replayTask(this.#context, replay, changes)).length,
-    );
-  }
-
-  /** Lets dead letters go, all in one commit; their tasks stay failed. How many it were. */
-  dropLetters(
-    letters: readonly { readonly id: number; readonly resourceId: string }[],
-    reason: DropReason,
-  ): Promise<number> {
-    return this.#context.commit.run(
-      (changes) => letters.filter((letter) => dropLetter(this.#context, letter, reason, changes)).length,
-    );
   }
 
   /** Remembers an open upload; settling its task forgets it. */

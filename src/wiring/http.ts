@@ -3,7 +3,6 @@ import { createApi, type RunningServer, startServer } from "../api/server.ts";
 import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
 import type { Submit } from "../intake/submission.ts";
-import { replay } from "../maintenance/replay.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { Foundation } from "./foundation.ts";
 import { createQueueControl } from "./queue-control.ts";
@@ -16,7 +15,7 @@ const IDLE_SECONDS = 120;
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
   { log, clock, version, metrics, stores, tracer }: Foundation,
-  work: Pick<Work, "cancellation" | "broker" | "pool" | "hosts">,
+  work: Pick<Work, "cancellation" | "letterOperations" | "broker" | "pool" | "hosts">,
   submit: Submit,
   health: () => HealthReport,
 ): RunningServer {
@@ -28,8 +27,8 @@ export function openHttp(
     ...createQueueControl(stores.queue, work),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     giveUp: async ({ task, resourceId }) =>
-      (await stores.queue.dropLetters([{ id: task, resourceId }], "given_up")) > 0,
-    replay: (request) => replay(request, { queue: stores.queue, deadLetters: stores.deadLetters, clock }),
+      (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,
+    operations: work.letterOperations,
     pools: new Set(Object.keys(config.proxies)),
     queue: stores.queue,
     ledger: stores.ledger,

@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
 import { Cancellation } from "../maintenance/cancellation.ts";
+import { LetterOperations } from "../maintenance/letter-operations.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
@@ -18,6 +19,7 @@ export interface Work {
   readonly pool: WorkerPool;
   readonly gate: StorageGate;
   readonly cancellation: Cancellation;
+  readonly letterOperations: LetterOperations;
   readonly chores: readonly Chore[];
   readonly hosts: Hosts;
 }
@@ -92,6 +94,13 @@ export function createWork(config: Config, foundation: Foundation): Work {
     pool,
     gate,
     cancellation: createCancellation(foundation, pool),
+    letterOperations: new LetterOperations({
+      desk: queue.letters,
+      deadLetters: stores.deadLetters,
+      clock,
+      onTrouble: onQueueTrouble,
+      signal: foundation.stopping.signal,
+    }),
     chores: hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
     hosts,
   };

@@ -14,7 +14,7 @@ import { newJobId } from "../../src/jobs/job.ts";
 import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
 import { createPassingTracer } from "../../src/jobs/tracer.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
-import { replay } from "../../src/maintenance/replay.ts";
+import { LetterOperations } from "../../src/maintenance/letter-operations.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
 import { createLog } from "../../src/telemetry/log.ts";
@@ -100,9 +100,16 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     },
     cancel: async (jobId) => (await stores.queue.requestCancel(jobId)) !== undefined,
     giveUp: async ({ task, resourceId }) =>
-      (await stores.queue.dropLetters([{ id: task, resourceId }], "given_up")) > 0,
-    replay: (request) =>
-      replay(request, { queue: stores.queue, deadLetters: stores.deadLetters, clock: { steady: () => now } }),
+      (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,
+    operations: new LetterOperations({
+      desk: stores.queue.letters,
+      deadLetters: stores.deadLetters,
+      clock: { ...systemClock, steady: () => now },
+      onTrouble: (error) => {
+        throw error;
+      },
+      signal: new AbortController().signal,
+    }),
     pools: new Set(["residential-us"]),
     queueReport: () => QUEUE_EXAMPLE,
     setPaused: (paused) => stores.queue.setPaused(paused),

@@ -153,6 +153,21 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   });
   expect((await at.service.finished(job)).resource_completed).toBe(2);
   expect((await at.run("dlq", "rm", "2")).stderr).toContain("DLQ_ENTRY_NOT_FOUND");
+  expect(await at.out("dlq", "operations")).toMatch(
+    /^OPERATION +WHAT +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
+  );
+  expect(JSON.parse(await at.out("dlq", "stop", "1", "--json"))).toMatchObject({
+    operation_id: 1,
+    status: "completed",
+  });
+  const gone = {
+    manifest_version: "v1",
+    resources: [4, 5].map((i) => ({ id: `${i}`, url: `${at.origin.url}/gone/${i}` })),
+  };
+  await at.service.finished(await at.service.submit(gone));
+  const host = new URL(at.origin.url).host;
+  expect(await at.out("dlq", "rm", "--host", host, "--dry-run")).toBe("2 would be given up\n");
+  expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 given up\n");
 });
 
 test("the queue is shown, paused and resumed", async () => {

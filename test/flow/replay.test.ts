@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type DeadLetter, errorOf } from "../support/answers.ts";
 import { expectIdle, expectTrueBooks } from "../support/books.ts";
+import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { type Service, startService } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
@@ -126,6 +127,101 @@ test("two replays of the same letters at once, and one after a kill, replay each
   await expectIdle(service);
 });
 
+interface Operation {
+  readonly operation_id: number;
+  readonly status: string;
+  readonly matched: number;
+  readonly met: number;
+  readonly changed: number;
+}
+
+function ended(service: Service, id: number): Promise<Operation> {
+  return eventually(`operation ${id} ends`, async () => {
+    const operation = await service.get<Operation>(`/operators/dlq/operations/${id}`);
+    return operation.status === "running" ? undefined : operation;
+  });
+}
+
+test("a replay by a filter goes on in the background, and in the next process, and doubles nothing", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService({ settings: { "api.max_resources_per_manifest": 3000 } });
+  const job = await failedJob(service, origin, 2000);
+  mend(origin, 2000);
+  const response = await service.fetch("/operators/dlq/replay", {
+    method: "POST",
+    headers: { "content-type": "application/json", prefer: "respond-async" },
+    body: JSON.stringify({ filter: { code: "DOWNLOAD_HTTP_404" }, overrides: { headers: { "X-Secret": "canary" } } }),
+  });
+  expect(response.status).toBe(202);
+  const { matched, replayed, operation } = (await response.json()) as {
+    matched: number;
+    replayed: number;
+    operation: Operation;
+  };
+  expect(response.headers.get("location")).toBe(`/operators/dlq/operations/${operation.operation_id}`);
+  expect(matched).toBe(2000);
+  expect(replayed).toBeLessThan(2000);
+  await service.kill();
+  await service.start();
+  expect(await ended(service, operation.operation_id)).toMatchObject({
+    status: "completed",
+    matched: 2000,
+    met: 2000,
+    changed: 2000,
+  });
+  expect(await service.finished(job)).toMatchObject({ status: "completed", resource_completed: 2001 });
+  expect(await letters(service)).toEqual([]);
+  expect(origin.headers("/gone/0").join("|")).toContain("X-Secret|canary");
+  expect(await (await service.fetch("/operators/dlq/operations")).text()).not.toContain("canary");
+  await expectIdle(service);
+});
+
+test("a replay that is stopped stays where it is, and what it left can be given up by a filter", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService({ settings: { "api.max_resources_per_manifest": 3000 } });
+  const job = await failedJob(service, origin, 2000);
+  const post = (path: string, body: unknown, prefer = "wait=30") =>
+    service.fetch(path, {
+      method: "POST",
+      headers: { "content-type": "application/json", prefer },
+      body: JSON.stringify(body),
+    });
+  await post("/operators/queue/pause", {}); // so that nothing fails again while it is looked at
+  const asked = await post("/operators/dlq/replay", { filter: {} }, "respond-async");
+  const begun = (await asked.json()) as { operation: Operation };
+  const stopped = await post(`/operators/dlq/operations/${begun.operation.operation_id}/stop`, {});
+  const { status, changed } = (await stopped.json()) as Operation;
+  expect(status).toBe("stopped");
+  const left = await letters(service);
+  expect(left.length).toBe(2000 - changed);
+  expect(await service.job(job)).toMatchObject({ resource_failed: left.length });
+  const dry = await post("/operators/dlq/give-up", { filter: { job_id: job }, dry_run: true });
+  expect(await dry.json()).toEqual({ matched: left.length, given_up: 0 });
+  const some = left.slice(0, 3).map(({ task_id }) => task_id);
+  const [one] = some;
+  const ids = await post("/operators/dlq/give-up", { task_ids: [...some, one, 999_999] });
+  expect(await ids.json()).toEqual({ matched: 3, given_up: 3 });
+  const rest = await post("/operators/dlq/give-up", { filter: { job_id: job } });
+  expect([rest.status, await rest.json()]).toEqual([200, { matched: left.length - 3, given_up: left.length - 3 }]);
+  expect(await letters(service)).toEqual([]);
+  expect(await service.job(job)).toMatchObject({ resource_failed: left.length });
+  expect((await post("/operators/dlq/operations/77/stop", {})).status).toBe(404);
+});
+
+test("a replay whose headers are too many for a task is refused, and the dead letters stay", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService();
+  const headers = Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`X-${i}`, "x"]));
+  const resources = [{ id: "a", url: `${origin.url}/gone`, headers }];
+  await service.finished(await service.submit({ manifest_version: "v1", resources }));
+  for (const selection of [{ filter: {} }, { task_ids: [1] }]) {
+    const response = await replay(service, { ...selection, overrides: { headers: { "X-More": "x" } } });
+    const error = await errorOf(response);
+    expect([response.status, error.details[0]?.path]).toEqual([400, "/overrides/headers"]);
+  }
+  expect((await letters(service)).length).toBe(1);
+});
+
 test("a dead letter that is given up is gone, and its task stays failed", async () => {
   await using origin = await startOrigin();
   await using service = await startService();
@@ -150,6 +246,8 @@ test("what changes something is for operators", async () => {
   for (const [method, path] of [
     ["POST", `/operators/jobs/${Bun.randomUUIDv7()}/cancel`],
     ["POST", "/operators/dlq/replay"],
+    ["POST", "/operators/dlq/give-up"],
+    ["POST", "/operators/dlq/operations/1/stop"],
     ["DELETE", "/operators/dlq/1"],
   ] as const) {
     const response = await service.fetch(path, { method });

@@ -10,9 +10,11 @@ import {
   type ReplayFlags,
   removeDeadLetters,
   replayDeadLetters,
+  type SelectFlags,
 } from "./dead-letters.ts";
 import { cancelJob, type JobsFlags, listJobs, showJob } from "./jobs.ts";
 import { type LogsFlags, showLogs } from "./logs.ts";
+import { listOperations, stopOperation } from "./operations.ts";
 import { showQueue, switchQueue } from "./queue.ts";
 import { type SubmitFlags, submitFile } from "./submit.ts";
 
@@ -77,8 +79,15 @@ function addDeadLetterCommands(dlq: Command, context: CliContext): void {
     .option("--header <line...>", 'another header, "Name: value"')
     .option("--proxy-pool <name>", "another proxy pool")
     .action((ids: string[], flags: ReplayFlags) => replayDeadLetters(ids, flags, remoteOf(flags, context)));
-  remote(dlq, "rm <task-ids...>", "give dead letters up").action((ids: string[], flags: RemoteFlags) =>
-    removeDeadLetters(ids, flags, remoteOf(flags, context)),
+  filtered(remote(dlq, "rm [task-ids...]", "give dead letters up, by ids or by a filter"))
+    .option("--all", "all of them")
+    .option("--dry-run", "only say how many")
+    .action((ids: string[], flags: SelectFlags) => removeDeadLetters(ids, flags, remoteOf(flags, context)));
+  remote(dlq, "operations", "list replays and give-ups by a filter, the latest first").action((flags: RemoteFlags) =>
+    listOperations(flags, remoteOf(flags, context)),
+  );
+  remote(dlq, "stop <operation>", "stop a replay or a give-up where it is").action((id: string, flags: RemoteFlags) =>
+    stopOperation(id, flags, remoteOf(flags, context)),
   );
 }
 

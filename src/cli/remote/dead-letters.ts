@@ -1,6 +1,7 @@
-import type { Analysis, DeadLetterRow } from "../../api/schemas.ts";
+import type { Analysis, DeadLetterRow, OperationRow } from "../../api/schemas.ts";
 import { UsageError } from "../exit-code.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
+import { followOperation } from "./operations.ts";
 import { table } from "./table.ts";
 
 /** What dead letters are looked for by, as options of the command line. */
@@ -23,9 +24,13 @@ export interface AnalyzeFlags extends FilterFlags {
   readonly by: string;
 }
 
-export interface ReplayFlags extends FilterFlags {
+/** Which dead letters something is done to. */
+export interface SelectFlags extends FilterFlags {
   readonly all?: true;
   readonly dryRun?: true;
+}
+
+export interface ReplayFlags extends SelectFlags {
   readonly rate?: string;
   readonly header?: readonly string[];
   readonly proxyPool?: string;
@@ -83,30 +88,62 @@ export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): P
 
 /** By ids or by a filter; all of them only where that is said. */
 export async function replayDeadLetters(ids: readonly string[], flags: ReplayFlags, remote: Remote): Promise<void> {
-  const filter = filterOf(flags);
-  const hasFilter = Object.values(filter).some((value) => value !== undefined);
-  if ([ids.length > 0, hasFilter, flags.all === true].filter(Boolean).length !== 1) {
-    throw new UsageError("say which: task ids, or options like --code, or --all");
-  }
   const headers = headersOf(flags.header ?? []);
   const body = {
-    ...(ids.length > 0 ? { task_ids: ids.map(idOf) } : { filter }),
-    ...(flags.dryRun === true && { dry_run: true }),
+    ...selectionOf(ids, flags),
     ...(flags.rate !== undefined && { rate_per_second: Number(flags.rate) }),
     ...((headers !== undefined || flags.proxyPool !== undefined) && {
       overrides: { headers, proxy_pool: flags.proxyPool },
     }),
   };
-  const replayed = await remote.client.post<{ matched: number; replayed: number }>("/operators/dlq/replay", body);
+  const { operation, ...begun } = await change<{ matched: number; replayed: number }>("replay", body, remote);
+  const replayed =
+    operation === undefined ? begun : { ...begun, replayed: (await followOperation(operation, remote)).changed };
   answer(remote, flags, replayed, ({ matched, replayed: count }) =>
     flags.dryRun === true ? `${matched} would be replayed\n` : `${count} of ${matched} replayed\n`,
   );
 }
 
-export async function removeDeadLetters(ids: readonly string[], flags: RemoteFlags, remote: Remote): Promise<void> {
-  const tasks = ids.map(idOf);
-  for (const task of tasks) await remote.client.delete(`/operators/dlq/${task}`);
-  answer(remote, flags, { removed: tasks }, () => `${tasks.length} given up\n`);
+/** The same; ids that are no dead letters are told, and those before them are given up. */
+export async function removeDeadLetters(ids: readonly string[], flags: SelectFlags, remote: Remote): Promise<void> {
+  const selection = selectionOf(ids, flags);
+  if (ids.length > 0 && flags.dryRun === undefined) {
+    const removed = ids.map(idOf);
+    for (const task of removed) await remote.client.delete(`/operators/dlq/${task}`);
+    return answer(
+      remote,
+      flags,
+      { matched: removed.length, given_up: removed.length },
+      () => `${removed.length} given up\n`,
+    );
+  }
+  const { operation, ...begun } = await change<{ matched: number; given_up: number }>("give-up", selection, remote);
+  const givenUp =
+    operation === undefined ? begun : { ...begun, given_up: (await followOperation(operation, remote)).changed };
+  answer(remote, flags, givenUp, ({ matched, given_up: count }) =>
+    flags.dryRun === true ? `${matched} would be given up\n` : `${count} of ${matched} given up\n`,
+  );
+}
+
+/** What goes on in the background is told of soon, so that its progress can be shown. */
+function change<T>(
+  verb: "replay" | "give-up",
+  body: object,
+  { client }: Remote,
+): Promise<T & { operation?: OperationRow }> {
+  return client.post(`/operators/dlq/${verb}`, body, { prefer: "wait=1" });
+}
+
+function selectionOf(ids: readonly string[], flags: SelectFlags) {
+  const filter = filterOf(flags);
+  const hasFilter = Object.values(filter).some((value) => value !== undefined);
+  if ([ids.length > 0, hasFilter, flags.all === true].filter(Boolean).length !== 1) {
+    throw new UsageError("say which: task ids, or options like --code, or --all");
+  }
+  return {
+    ...(ids.length > 0 ? { task_ids: ids.map(idOf) } : { filter }),
+    ...(flags.dryRun === true && { dry_run: true }),
+  };
 }
 
 function filterOf({ code, host, jobId, jobType, tenant, since, until }: FilterFlags) {

@@ -109,6 +109,29 @@ CREATE TABLE hosts (
   slowed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What is being done, or was, to all dead letters of a filter. One that a crash stopped goes on at the next start.
+CREATE TABLE letter_operations (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL CHECK (kind IN ('replay', 'give_up')),
+  state TEXT NOT NULL CHECK (state IN ('running', 'completed', 'stopped', 'failed')),
+  -- JSON objects. The overrides may hold secrets, and go when it ends.
+  filter TEXT NOT NULL,
+  overrides TEXT NOT NULL,
+  rate_per_second REAL,
+  -- Letters that matched when it began; those that it came to since; and those of them that it changed.
+  matched INTEGER NOT NULL,
+  met INTEGER NOT NULL DEFAULT 0,
+  changed INTEGER NOT NULL DEFAULT 0,
+  -- It goes downwards: from this task id on all is done.
+  before_task INTEGER NOT NULL,
+  -- By the queue's clock: where a rate counts from.
+  due_from INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  error TEXT,
+  CHECK ((finished_at IS NULL) = (state = 'running'))
+) STRICT;
+
 CREATE TABLE idempotency (
   tenant TEXT NOT NULL,
   key TEXT NOT NULL,

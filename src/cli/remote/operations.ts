@@ -1,0 +1,61 @@
+import { createLogUpdate } from "log-update";
+import type { OperationRow } from "../../api/schemas.ts";
+import { delay, systemClock } from "../../jobs/clock.ts";
+import { WorkFailedError } from "../exit-code.ts";
+import { durationText } from "../units.ts";
+import { answer, type Remote, type RemoteFlags } from "./context.ts";
+import { table } from "./table.ts";
+
+const POLL_MS = 500;
+
+const COLUMNS = [
+  { title: "OPERATION", isNumber: true },
+  { title: "WHAT" },
+  { title: "STATUS" },
+  { title: "DONE", isNumber: true },
+  { title: "OF", isNumber: true },
+  { title: "AGE", isNumber: true },
+  { title: "FILTER", isElastic: true },
+] as const;
+
+export async function listOperations(flags: RemoteFlags, remote: Remote): Promise<void> {
+  const list = await remote.client.get<{ operations: readonly OperationRow[] }>("/operators/dlq/operations");
+  answer(remote, flags, list, ({ operations }) => table(COLUMNS, operations.map(rowOf), remote.width));
+}
+
+export async function stopOperation(id: string, flags: RemoteFlags, remote: Remote): Promise<void> {
+  const path = `/operators/dlq/operations/${encodeURIComponent(id)}/stop`;
+  answer(remote, flags, await remote.client.post<OperationRow>(path), (operation) => `${textOf(operation)}\n`);
+}
+
+/** Waits for the end of what goes on in the background, and shows on a terminal how far it is. */
+export async function followOperation(begun: OperationRow, { client }: Remote): Promise<OperationRow> {
+  const screen = process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
+  let operation = begun;
+  while (operation.status === "running") {
+    screen?.(`${textOf(operation)}; Ctrl-C leaves it at work`);
+    await delay(systemClock, POLL_MS, new AbortController().signal);
+    operation = await client.get<OperationRow>(`/operators/dlq/operations/${begun.operation_id}`);
+  }
+  screen?.clear();
+  if (operation.status === "failed") throw new WorkFailedError(`${textOf(operation)}: ${operation.error}`);
+  return operation;
+}
+
+function textOf({ operation_id: id, kind, status, changed, matched }: OperationRow): string {
+  const verb = kind === "replay" ? "replayed" : "given up";
+  return `operation ${id} ${status}: ${changed} of ${matched} ${verb}`;
+}
+
+function rowOf(operation: OperationRow): string[] {
+  const filter = Object.entries(operation.filter).map(([name, value]) => `${name}=${value}`);
+  return [
+    String(operation.operation_id),
+    operation.kind,
+    operation.status,
+    String(operation.changed),
+    String(operation.matched),
+    durationText((Date.now() - Date.parse(operation.started_at)) / 1000),
+    filter.length === 0 ? "all" : filter.join(" "),
+  ];
+}
