@@ -21,6 +21,7 @@ export interface Folders {
 export function createFolders(root: string, fsync: boolean): Folders {
   const known = new Map<string, Promise<void>>();
   const syncs = createSharedSyncs();
+  let isRootMade = false;
 
   function ensure(folder: string): Promise<void> {
     const seen = known.get(folder);
@@ -36,10 +37,7 @@ export function createFolders(root: string, fsync: boolean): Folders {
   }
 
   async function make(folder: string): Promise<void> {
-    if (folder === root) {
-      await mkdir(root, { recursive: true });
-      return;
-    }
+    if (folder === root) return await makeRoot();
     await ensure(dirname(folder));
     try {
       await mkdir(folder);
@@ -50,6 +48,13 @@ export function createFolders(root: string, fsync: boolean): Folders {
     }
     // Also where it exists: whoever made it may have died before this.
     await sync(dirname(folder));
+  }
+
+  /** Once: a root that is gone later was removed, or is not mounted any more, and is not to be filled anew unnoticed. */
+  async function makeRoot(): Promise<void> {
+    if (isRootMade) await stat(root);
+    else await mkdir(root, { recursive: true });
+    isRootMade = true;
   }
 
   async function sync(folder: string): Promise<void> {

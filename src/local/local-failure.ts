@@ -1,3 +1,5 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { Failure, type NamedFailureCode } from "../jobs/failure.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 
@@ -30,12 +32,31 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === "string" ? error.code : undefined;
 }
 
-/** What a file system's error means for a task. A `Failure` and the signal's reason pass as they are. */
-export function localFailure(error: unknown, ref: ObjectRef, signal?: AbortSignal): unknown {
+/**
+ * What a file system's error means for a task, in a storage whose buckets lie in `root`. A `Failure` and the signal's
+ * reason pass as they are.
+ */
+export function localFailure(error: unknown, ref: ObjectRef, root: string, signal?: AbortSignal): unknown {
   if (error instanceof Failure) return error;
   if (signal?.aborted === true && error === signal.reason) return error;
   const errno = errnoOf(error) ?? "an unknown error";
-  const reason = REASONS[errno] ?? (error instanceof Error ? error.message : String(error));
+  const obstacle = obstacleOf(root, ref.bucket);
+  const code = obstacle === undefined ? CODES[errno] : undefined;
+  const reason = obstacle ?? REASONS[errno] ?? (error instanceof Error ? error.message : String(error));
   const message = `bucket ${ref.bucket}: cannot store or read ${ref.key}: ${errno}: ${reason}`;
-  return new Failure(CODES[errno] ?? "UPLOAD_UNAVAILABLE", message, { cause: error });
+  return new Failure(code ?? "UPLOAD_UNAVAILABLE", message, { cause: error });
+}
+
+/** What stands where the storage's folder or the bucket's should be: that is no key's own problem. */
+function obstacleOf(root: string, bucket: string): string | undefined {
+  const obstacle = [root, join(root, bucket)].find(isOtherThanFolder);
+  return obstacle === undefined ? undefined : `${obstacle} is no folder`;
+}
+
+function isOtherThanFolder(path: string): boolean {
+  try {
+    return !statSync(path).isDirectory();
+  } catch {
+    return false; // not there, or not to be seen: the error at hand says it
+  }
 }

@@ -48,6 +48,21 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   const fsync = options.fsync ?? true;
   const uploads = join(root, UPLOADS, options.owner);
   const folders = createFolders(root, fsync);
+  let home: Promise<void> | undefined;
+
+  /**
+   * Makes the folder of the temporaries, once. Should it be gone later, so is the storage: removed, or not mounted any
+   * more, and a new one in its place would be filled unnoticed.
+   */
+  function ensureHome(): Promise<void> {
+    if (home === undefined) {
+      home = folders.ensure(uploads);
+      home.catch(() => {
+        home = undefined;
+      });
+    }
+    return home;
+  }
 
   async function openUpload(ref: ObjectRef, { size, signal, onOpen }: UploadOptions): Promise<Upload> {
     const uploadId = randomUUID();
@@ -55,22 +70,24 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     const file = fileOf(root, ref);
     signal.throwIfAborted();
     await onOpen({ bucket: ref.bucket, key: ref.key, uploadId });
-    const temporaryFile = await guarded(ref, signal, () => createTemporary(temporary));
+    const temporaryFile = await guarded(root, ref, signal, () => createTemporary(temporary));
     const publishFile = () => publish(temporary, ref, file);
-    const failure = (error: unknown) => localFailure(error, ref, signal);
+    const failure = (error: unknown) => localFailure(error, ref, root, signal);
     return createLocalUpload({ file: temporaryFile, temporary, size, fsync, signal, publish: publishFile, failure });
   }
 
   async function createTemporary(temporary: string): Promise<OpenFile> {
-    await folders.ensure(uploads);
+    await ensureHome();
     try {
       return await openFile(temporary, "wx");
     } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
-      folders.forget(uploads);
-      await folders.ensure(uploads);
-      return openFile(temporary, "wx");
+      throw errnoOf(error) === "ENOENT" ? goneFailure(error) : error;
     }
+  }
+
+  function goneFailure(cause: unknown): Failure {
+    const way = "put it back, or restart to begin with a new one";
+    return new Failure("UPLOAD_UNAVAILABLE", `the storage's folder ${root} is not there any more: ${way}`, { cause });
   }
 
   async function publish(temporary: string, ref: ObjectRef, file: string): Promise<void> {
@@ -109,7 +126,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   }
 
   async function remove(ref: ObjectRef, signal: AbortSignal): Promise<void> {
-    await guarded(ref, signal, async () => {
+    await guarded(root, ref, signal, async () => {
       const file = await find(root, ref);
       if (file === undefined) return;
       await ignoringAbsence(() => unlink(file));
@@ -124,14 +141,15 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       signal.throwIfAborted();
       yield* listFiles(folderOf(root, bucket), prefix, signal);
     } catch (error) {
-      throw localFailure(error, { bucket, key: prefix }, signal);
+      throw localFailure(error, { bucket, key: prefix }, root, signal);
     }
   }
 
   async function check(bucket: string, signal: AbortSignal): Promise<void> {
-    await guarded({ bucket, key: "" }, signal, async () => {
+    await guarded(root, { bucket, key: "" }, signal, async () => {
       const { R_OK, W_OK, X_OK } = constants;
-      await folders.ensure(uploads);
+      await ensureHome();
+      if ((await ignoringAbsence(() => lstat(uploads))) === undefined) throw goneFailure(undefined);
       await access(uploads, W_OK | X_OK);
       await ignoringAbsence(() => access(folderOf(root, bucket), R_OK | W_OK | X_OK));
     });
@@ -143,7 +161,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   }
 
   async function* openUploads(bucket: string, signal: AbortSignal) {
-    const found = await guarded({ bucket, key: "" }, signal, temporaries);
+    const found = await guarded(root, { bucket, key: "" }, signal, temporaries);
     for (const uploadId of found) yield { bucket, key: "", uploadId };
   }
 
@@ -168,20 +186,20 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     close,
     refuses,
     head: (ref, signal) =>
-      guarded(ref, signal, async () => {
+      guarded(root, ref, signal, async () => {
         const file = await find(root, ref);
         const found = file === undefined ? undefined : await ignoringAbsence(() => lstat(file));
         return found && { bucket: ref.bucket, key: ref.key, bytes: found.size, etag: "", labels: {} };
       }),
     read: (ref, signal) =>
-      guarded(ref, signal, async () => {
+      guarded(root, ref, signal, async () => {
         const file = await find(root, ref);
         if (file === undefined) return undefined;
         const opened = await ignoringAbsence(() => openFile(file, constants.O_RDONLY | constants.O_NOFOLLOW));
-        return opened && streamFile(opened, signal, (error) => localFailure(error, ref, signal));
+        return opened && streamFile(opened, signal, (error) => localFailure(error, ref, root, signal));
       }),
     abortUpload: (upload, signal) =>
-      guarded(upload, signal, async () => {
+      guarded(root, upload, signal, async () => {
         if (UPLOAD_ID.test(upload.uploadId)) await ignoringAbsence(() => unlink(join(uploads, upload.uploadId)));
       }),
     urlOf: (ref) => pathToFileURL(fileOf(root, ref)).href,
@@ -216,12 +234,12 @@ async function find(root: string, ref: ObjectRef): Promise<string | undefined> {
 }
 
 /** Runs file system work; what it throws is a `Failure` or the signal's reason. */
-async function guarded<T>(ref: ObjectRef, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+async function guarded<T>(root: string, ref: ObjectRef, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   try {
     signal.throwIfAborted();
     return await work();
   } catch (error) {
-    throw localFailure(error, ref, signal);
+    throw localFailure(error, ref, root, signal);
   }
 }
 

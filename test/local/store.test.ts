@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { Failure } from "../../src/jobs/failure.ts";
 import { localFailure } from "../../src/local/local-failure.ts";
 import { createLocalStore } from "../../src/local/store.ts";
@@ -108,9 +108,41 @@ test("folders that somebody else removed are made again", async () => {
   await using harness = await makeLocalHarness();
   const { store, path } = harness;
   await store.put({ bucket: "b", key: "x/y/one" }, pattern(1), META);
-  await rm(path, { recursive: true });
+  await rm(join(path, "b"), { recursive: true });
   await store.put({ bucket: "b", key: "x/y/two" }, pattern(2), META);
   expect(await readdir(join(path, "b", "x", "y"))).toEqual(["two"]);
+});
+
+test("a storage whose folder is gone is not begun anew, and goes on when it is back", async () => {
+  await using harness = await makeLocalHarness();
+  const { store, path } = harness;
+  const ref = { bucket: "b", key: "x/one" };
+  const open = await store.open({ bucket: "b", key: "x/two" }, { ...META, size: 2, onOpen: () => Promise.resolve() });
+  await open.write(pattern(2));
+  await rename(path, `${path}-away`);
+  for (const attempt of [() => store.put(ref, pattern(1), META), () => store.check("b", never), () => open.commit()]) {
+    expect((await failureOf(attempt())).code).toBe("UPLOAD_UNAVAILABLE");
+  }
+  expect(await readdir(join(path, "..")).then((names) => names.includes(basename(path)))).toBe(false);
+  await rename(`${path}-away`, path);
+  await store.check("b", never);
+  await store.put(ref, pattern(1), META);
+});
+
+test.each(["the storage", "the bucket"])("a file in place of %s's folder is no key's problem", async (what) => {
+  await using harness = await makeLocalHarness();
+  const { store, path } = harness;
+  const ref = { bucket: "b", key: "x/one" };
+  await store.put(ref, pattern(1), META);
+  const folder = what === "the storage" ? path : join(path, "b");
+  await rename(folder, `${folder}-away`);
+  await writeFile(folder, "");
+  const failure = await failureOf(store.put({ bucket: "b", key: "y/two" }, pattern(1), META));
+  expect([failure.code, failure.class]).toEqual(["UPLOAD_UNAVAILABLE", "unavailable"]);
+  expect((await failureOf(store.check("b", never))).code).toBe("UPLOAD_UNAVAILABLE");
+  await rm(folder);
+  await rename(`${folder}-away`, folder);
+  await store.put({ bucket: "b", key: "y/two" }, pattern(1), META);
 });
 
 test("a reader keeps the object that it began to read, whole", async () => {
@@ -209,7 +241,7 @@ test("a failure says what the system said, once; a Failure and the signal's reas
   const ref = { bucket: "b", key: "k" };
   const codes = ["ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ENOTDIR", "EIO", "EMFILE"].map(
     (errno) => {
-      const failure = localFailure(Object.assign(new Error(`${errno}: system text`), { code: errno }), ref);
+      const failure = localFailure(Object.assign(new Error(`${errno}: system text`), { code: errno }), ref, "/nowhere");
       return failure instanceof Failure && failure.message.includes(errno) ? failure.code : "wrong";
     },
   );
@@ -218,6 +250,6 @@ test("a failure says what the system said, once; a Failure and the signal's reas
       "HANDLER_ERROR HANDLER_ERROR UPLOAD_UNAVAILABLE UPLOAD_UNAVAILABLE",
   );
   const failure = new Failure("UPLOAD_TIMEOUT", "x");
-  expect(localFailure(failure, ref)).toBe(failure);
-  expect(localFailure("reason", ref, AbortSignal.abort("reason"))).toBe("reason");
+  expect(localFailure(failure, ref, "/nowhere")).toBe(failure);
+  expect(localFailure("reason", ref, "/nowhere", AbortSignal.abort("reason"))).toBe("reason");
 });
