@@ -95,6 +95,11 @@ export class Broker {
     return this.#window.length + this.channel.length;
   }
 
+  /** Claimed tasks of a host that wait for its permit. */
+  aheadOf(host: string): number {
+    return this.#ahead.get(host) ?? 0;
+  }
+
   start(): void {
     this.#running = true;
     this.#readLanes();

@@ -13,12 +13,19 @@ type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
 export class Changes {
   readonly events: NewEvent[] = [];
   readonly depth = new Map<WaitingState, number>();
+  /** By host. */
+  readonly waits = new Map<string, number>();
   readonly tallies = new Map<number, Tally>();
   readonly afterCommit: (() => void)[] = [];
 
   /** Tasks entered (positive) or left (negative) a state that is not final. */
   moved(state: WaitingState, tasks: number): void {
     this.depth.set(state, (this.depth.get(state) ?? 0) + tasks);
+  }
+
+  /** Tasks came to wait for a host (positive), or wait no longer (negative). */
+  waited(host: string, tasks: number): void {
+    this.waits.set(host, (this.waits.get(host) ?? 0) + tasks);
   }
 
   /** Tasks of a job ended, or dead letters of it came (positive) or went (negative). */
@@ -31,6 +38,7 @@ export class Changes {
   absorb(other: Changes): void {
     for (const event of other.events) this.events.push(event);
     for (const [state, tasks] of other.depth) this.moved(state, tasks);
+    for (const [host, tasks] of other.waits) this.waited(host, tasks);
     for (const [job, tally] of other.tallies) {
       for (const what of ["completed", "failed", "cancelled", "letters"] as const) this.tally(job, what, tally[what]);
     }

@@ -26,6 +26,7 @@ import { type JobCache, type QueueContext, readLanes, readLanesAfter, readLanesO
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
 import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
+import { readOldestAgeMs } from "./queue/oldest-age.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
   blameFor,
@@ -36,10 +37,10 @@ import {
   sweepStaged,
   writeAbandoned,
 } from "./queue/recover.ts";
-import { readBusiestHosts, readOldestAgeMs } from "./queue/report.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
 import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
+import { readBusiestHosts, writeWaits } from "./queue/waits.ts";
 
 export interface TaskQueueDeps {
   readonly db: Database;
@@ -79,6 +80,7 @@ export class TaskQueue {
       seal: (changes) => {
         countEnded(context, changes);
         writeDepth(context, changes);
+        writeWaits(context, changes);
         this.#lastSeen.note(context);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);

@@ -5,6 +5,10 @@ const RECOUNT = `SELECT job, count(*) AS total, sum(state = 'completed') AS comp
   sum(state = 'cancelled') AS cancelled, sum(letter) AS letters, count(claim_id) AS running FROM tasks GROUP BY job`;
 const LIVE_JOBS = "SELECT * FROM jobs WHERE status <> 'staged' AND pruning = 0";
 
+/** What `waits` must say, if the lanes are right. */
+export const WAITS = `SELECT l.host, sum(l.waiting) AS tasks FROM lanes l JOIN jobs j ON j.seq = l.job
+  WHERE j.status <> 'staged' AND l.waiting > 0 GROUP BY l.host`;
+
 /** What queue.db must say of itself: counters are recounts, states are what the counters make them. */
 export const QUEUE_CHECKS: readonly SqlCheck[] = [
   {
@@ -60,6 +64,12 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
     sql: `SELECT format('%d tasks are said to be %s, there are %d', d.tasks, d.state, coalesce(r.n, 0)) AS message
       FROM depth d LEFT JOIN (SELECT t.state, count(*) AS n FROM tasks t JOIN jobs j ON j.seq = t.job
         WHERE j.status <> 'staged' GROUP BY t.state) r ON r.state = d.state WHERE d.tasks <> coalesce(r.n, 0)`,
+  },
+  {
+    rule: "what waits for a host is a recount",
+    sql: `SELECT format('%d tasks are said to wait for %s, there are %d', coalesce(w.tasks, 0), coalesce(w.host, r.host),
+        coalesce(r.tasks, 0)) AS message
+      FROM waits w FULL JOIN (${WAITS}) r ON r.host = w.host WHERE w.tasks IS NOT r.tasks`,
   },
   {
     rule: "nothing of a live task is missing",

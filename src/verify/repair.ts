@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import { LETTER_GROUPS } from "./follower-checks.ts";
+import { WAITS } from "./queue-checks.ts";
 import type { StorePaths } from "./snapshot.ts";
 import type { Verified } from "./verify.ts";
 
@@ -43,6 +44,15 @@ const QUEUE_REPAIRS: readonly Repair[] = [
         AND t.state = depth.state)
       WHERE tasks <> (SELECT count(*) FROM tasks t JOIN jobs j ON j.seq = t.job WHERE j.status <> 'staged'
         AND t.state = depth.state)`,
+  },
+  {
+    what: "hosts that nothing waits for",
+    sql: `DELETE FROM waits WHERE host NOT IN (SELECT host FROM (${WAITS}))`,
+  },
+  {
+    what: "counts of what waits for hosts",
+    sql: `INSERT INTO waits SELECT host, tasks FROM (${WAITS}) WHERE (host, tasks) NOT IN (SELECT host, tasks FROM waits)
+      ON CONFLICT (host) DO UPDATE SET tasks = excluded.tasks`,
   },
   {
     what: "counters and states of ledger.db",

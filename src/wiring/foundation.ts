@@ -13,6 +13,7 @@ import { ActiveDownloads } from "../worker/active-downloads.ts";
 import { failpointStore } from "./failpoint-store.ts";
 import { Troubles } from "./health.ts";
 import { openObjectStore } from "./object-store.ts";
+import { shownDepth } from "./queue-control.ts";
 
 export interface FoundationDeps {
   readonly log: Log;
@@ -70,14 +71,9 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   });
   const metrics = createMetrics({
     version,
-    queueDepth: () => {
-      // What is claimed and in nobody's hands yet still waits.
-      const { pending, running, retrying } = stores.queue.depth();
-      const busy = Math.min(running, active.list().length);
-      return { pending: pending + running - busy, running: busy, retrying };
-    },
+    queueDepth: () => shownDepth(stores.queue, active),
     ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
-    workersBusy: () => active.list().length,
+    workersBusy: () => active.count,
   });
   const own = { ...config.server.bind_addr };
   const { store: opened, sweep, close } = openObjectStore(config.storage, stores.installation, clock);

@@ -14,7 +14,7 @@ const IDLE_SECONDS = 120;
 /** Opens the API. @throws if the address is taken or not ours */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
-  { log, clock, version, metrics, stores, tracer }: Foundation,
+  { log, clock, version, metrics, stores, active, tracer }: Foundation,
   work: Pick<Work, "cancellation" | "letterOperations" | "broker" | "pool" | "hosts">,
   submit: Submit,
   health: () => HealthReport,
@@ -24,7 +24,7 @@ export function openHttp(
   const isOpen = auth.mode === "none" || auth.tokens.length === 0;
   const api = createApi({
     submit,
-    ...createQueueControl(stores.queue, work),
+    ...createQueueControl({ ...work, queue: stores.queue, active }),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     giveUp: async ({ task, resourceId }) =>
       (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,

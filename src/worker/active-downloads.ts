@@ -29,6 +29,10 @@ export class ActiveDownloads {
     this.#active.delete(claimed.id);
   }
 
+  get count(): number {
+    return this.#active.size;
+  }
+
   list(): readonly ActiveDownload[] {
     return [...this.#active.values()];
   }

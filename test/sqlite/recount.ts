@@ -39,6 +39,13 @@ function expectTrueQueue(stores: TestStores): void {
   );
   expect(wrongLanes).toEqual([]);
 
+  const waits = stores.read<{ host: string; tasks: number }>(
+    "queue",
+    `SELECT host, sum(waiting) AS tasks FROM lanes JOIN jobs ON jobs.seq = lanes.job
+     WHERE jobs.status <> 'staged' AND waiting > 0 GROUP BY host ORDER BY tasks DESC, host`,
+  );
+  expect([...stores.queue.busiestHosts(1000)]).toEqual(waits.map(({ host, tasks }) => [host, tasks]));
+
   const strayTasks = stores.read(
     "queue",
     "SELECT id FROM tasks WHERE available_at IS NOT NULL AND lane NOT IN (SELECT id FROM lanes WHERE lanes.job = tasks.job)",

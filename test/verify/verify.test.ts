@@ -137,6 +137,7 @@ describe("a breach is found and named", () => {
       "UPDATE tasks SET state = 'pending', available_at = 1, letter = 0, payload = x'00', lane = 9 WHERE id = 7",
       false,
     ],
+    ["what waits for a host is a recount", "queue", "INSERT INTO waits VALUES ('a.test', 3)", true],
     ["the depth is a recount", "queue", "UPDATE depth SET tasks = 5 WHERE state = 'retrying'", true],
     [
       "nothing of a live task is missing",

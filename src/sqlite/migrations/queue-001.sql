@@ -96,6 +96,13 @@ CREATE TABLE depth (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO depth VALUES ('pending', 0), ('running', 0), ('retrying', 0);
 
+-- How many tasks wait for each host, over all lanes of live jobs; so that nobody has to count.
+CREATE TABLE waits (
+  host TEXT PRIMARY KEY,
+  tasks INTEGER NOT NULL CHECK (tasks >= 0)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX waits_by_size ON waits (tasks DESC, host);
+
 -- Hosts (name and port) that are left alone, or slowed down. Times are the queue's, not the wall clock's.
 CREATE TABLE hosts (
   host TEXT PRIMARY KEY,

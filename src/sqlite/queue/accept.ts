@@ -89,8 +89,10 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
       },
     },
   });
+  const lanes = readLanesOfJob(context, staged.seq);
+  for (const { host, waiting } of lanes) changes.waited(host, waiting);
   changes.afterCommit.push(() => {
-    for (const lane of readLanesOfJob(context, staged.seq)) context.onLane(lane);
+    for (const lane of lanes) context.onLane(lane);
   });
   return { ...job, seq: staged.seq };
 }

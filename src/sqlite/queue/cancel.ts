@@ -75,7 +75,7 @@ export function cancelWaiting(context: QueueContext, job: number, ids: readonly 
     lanes.set(row.lane, (lanes.get(row.lane) ?? 0) + 1);
     noteCancelled(context, job, row, changes);
   }
-  for (const [lane, tasks] of lanes) shrinkLane(context, lane, tasks);
+  for (const [lane, tasks] of lanes) shrinkLane(context, lane, tasks, changes);
 }
 
 function noteCancelled(context: QueueContext, job: number, row: WaitingRow, changes: Changes): void {

@@ -37,7 +37,7 @@ export function claimTasks(
   for (const request of requests) {
     const rows = takeRows(context, request, { claimId, claimedAt, due });
     for (const row of rows) tasks.push(claimedTask(context, row, claimId));
-    const lane = shrinkLane(context, request.lane, rows.length);
+    const lane = shrinkLane(context, request.lane, rows.length, changes);
     if (lane !== undefined) changes.afterCommit.push(() => context.onLane(lane));
   }
   changes.moved("running", tasks.length);

@@ -2,7 +2,7 @@ import type { Database } from "bun:sqlite";
 import type { Clock } from "../../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
-import type { GroupCommit } from "../group-commit.ts";
+import type { Changes, GroupCommit } from "../group-commit.ts";
 
 /** What the parts of the queue share. */
 export interface QueueContext {
@@ -113,7 +113,7 @@ export function readLanesOfJob(context: QueueContext, job: number): Lane[] {
 }
 
 /** Puts one task back into its lane. The new state of the lane is told once it is committed. */
-export function growLane(context: QueueContext, lane: number, availableAt: number): Lane {
+export function growLane(context: QueueContext, lane: number, availableAt: number, changes: Changes): Lane {
   const row = context.db
     .query<LaneRow, [number, number, number]>(
       `UPDATE lanes SET waiting = waiting + 1, next_due = CASE WHEN waiting = 0 THEN ? ELSE min(next_due, ?) END
@@ -121,11 +121,12 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
     )
     .get(availableAt, availableAt, lane);
   if (row === null) throw new Error(`lane ${lane} is not in the queue`);
+  changes.waited(row.host, 1);
   return laneOf(context, row);
 }
 
 /** Takes claimed tasks out of their lane. Nothing if the lane went with its job, and none was taken. */
-export function shrinkLane(context: QueueContext, lane: number, taken: number): Lane | undefined {
+export function shrinkLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
   const row = context.db
     .query<LaneRow, [number, number]>(
       `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
@@ -135,6 +136,7 @@ export function shrinkLane(context: QueueContext, lane: number, taken: number): 
     .get(taken, lane);
   if (row === null && taken === 0) return undefined;
   if (row === null) throw new Error(`lane ${lane} is not in the queue`);
+  changes.waited(row.host, -taken);
   return laneOf(context, row);
 }
 

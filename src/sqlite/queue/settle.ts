@@ -92,7 +92,7 @@ export function wait(
   changes: Changes,
 ): void {
   changes.moved(state, 1);
-  const grown = growLane(context, lane, availableAt);
+  const grown = growLane(context, lane, availableAt, changes);
   changes.afterCommit.push(() => context.onLane(grown));
 }
 

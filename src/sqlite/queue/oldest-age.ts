@@ -1,0 +1,18 @@
+import type { QueueContext } from "./context.ts";
+
+/**
+ * For how long the task that is due longest has been due, in milliseconds; 0 where none is. Of those that were claimed
+ * and that no worker has begun with, since they were claimed.
+ */
+export function readOldestAgeMs({ db, clock }: QueueContext): number {
+  const waiting = db
+    .query<{ due: number }, []>("SELECT next_due AS due FROM lanes WHERE waiting > 0 ORDER BY next_due LIMIT 1")
+    .get();
+  const claimed = db
+    .query<{ due: number | null }, []>(
+      "SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND started = 0",
+    )
+    .get();
+  const due = Math.min(waiting?.due ?? Number.POSITIVE_INFINITY, claimed?.due ?? Number.POSITIVE_INFINITY);
+  return due === Number.POSITIVE_INFINITY ? 0 : Math.max(0, Math.round(clock.steady() - due));
+}
