@@ -5,6 +5,7 @@ import type { Attempt, Integrity } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
 import { giveBackPages } from "./free-pages.ts";
 import { applyToLedger } from "./ledger/apply.ts";
+import { JOB_COLUMNS, type JobFilter, listJobs } from "./ledger/list-jobs.ts";
 import type { LogLevel } from "./ledger/log-entries.ts";
 import { type EndedJob, pruneJobs, pruneKeys, pruneLogs, readPrunableJobs } from "./ledger/prune.ts";
 import type { Follower } from "./outbox.ts";
@@ -66,17 +67,6 @@ export interface LogRecord {
   readonly fields: string;
 }
 
-export interface JobFilter {
-  readonly status?: JobStatus | undefined;
-  readonly jobType?: string | undefined;
-  readonly tenant?: string | undefined;
-}
-
-const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, priority, trace_id AS traceId,
-  manifest_url AS manifestUrl, status, total, completed, failed, cancelled, bytes, first_task AS firstTask,
-  last_task AS lastTask, log_count AS logCount, created_at AS createdAt, updated_at AS updatedAt,
-  completed_at AS completedAt`;
-
 const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url AS finalUrl, attempts,
   http_status AS httpStatus, bytes, integrity, lower(hex(sha256)) AS sha256, etag, content_type AS contentType,
   storage_url AS storageUrl, error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
@@ -123,21 +113,7 @@ export class Ledger {
 
   /** Jobs older than `beforeSeq`, newest first. */
   listJobs(filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
-    const conditions = ["seq < $before", "pruning = 0"];
-    if (filter.status !== undefined) conditions.push("status = $status");
-    if (filter.jobType !== undefined) conditions.push("job_type = $jobType");
-    if (filter.tenant !== undefined) conditions.push("tenant = $tenant");
-    return this.#db
-      .query<JobRecord, [Record<string, string | number | null>]>(
-        `SELECT ${JOB_COLUMNS} FROM jobs WHERE ${conditions.join(" AND ")} ORDER BY seq DESC LIMIT $limit`,
-      )
-      .all({
-        before: beforeSeq,
-        limit,
-        ...(filter.status !== undefined && { status: filter.status }),
-        ...(filter.jobType !== undefined && { jobType: filter.jobType }),
-        ...(filter.tenant !== undefined && { tenant: filter.tenant }),
-      });
+    return listJobs(this.#db, filter, beforeSeq, limit);
   }
 
   /** The first failed tasks of a job, in order of their ids. */

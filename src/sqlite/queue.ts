@@ -341,7 +341,7 @@ export class TaskQueue {
 
   /** Tasks of one job with ids after `afterId`, in order of their ids. */
   tasksOfJob(
-    job: { readonly seq: number; readonly lastTask: number },
+    job: { readonly seq: number; readonly firstTask: number; readonly lastTask: number },
     afterId: number,
     limit: number,
     states: readonly TaskState[],

@@ -94,7 +94,7 @@ describe("recover", () => {
     await using stores = openTestStores();
     const [task = never()] = await claimedJob(stores, 1);
     const shown = () =>
-      stores.queue.tasksOfJob({ seq: task.job.seq, lastTask: task.id }, 0, 10, ["pending", "running"]);
+      stores.queue.tasksOfJob({ seq: task.job.seq, firstTask: 1, lastTask: task.id }, 0, 10, ["pending", "running"]);
     expect(shown().map(({ state }) => state)).toEqual(["pending"]);
     const marked = stores.queue.markStarted(task);
     stores.queue.flush();

@@ -48,7 +48,8 @@ export function readWaiting(context: QueueContext, job: number, afterId: number,
   return context.db
     .query<WaitingRow, [number, number, number]>(
       `SELECT ${WAITING_COLUMNS} FROM tasks WHERE job = ?1 AND available_at IS NOT NULL
-         AND id > ?2 AND id <= (SELECT last_task FROM jobs WHERE seq = ?1) ORDER BY id LIMIT ?3`,
+         AND id > max(?2, (SELECT first_task - 1 FROM jobs WHERE seq = ?1))
+         AND id <= (SELECT last_task FROM jobs WHERE seq = ?1) ORDER BY id LIMIT ?3`,
     )
     .all(job, afterId, limit)
     .map((row) => {

@@ -18,7 +18,7 @@ const SHOWN_STATE = `CASE WHEN state <> 'running' OR started = 1 THEN state
 /** Tasks of one job with ids after `afterId`, in order of their ids. */
 export function readTasksOfJob(
   context: QueueContext,
-  job: { readonly seq: number; readonly lastTask: number },
+  job: { readonly seq: number; readonly firstTask: number; readonly lastTask: number },
   afterId: number,
   limit: number,
   states: readonly TaskState[],
@@ -32,7 +32,7 @@ export function readTasksOfJob(
          (SELECT *, ${SHOWN_STATE} AS shown FROM tasks WHERE id > ? AND id <= ? AND job = ?)
        WHERE shown IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
     )
-    .all(afterId, job.lastTask, job.seq, JSON.stringify(states), limit);
+    .all(Math.max(afterId, job.firstTask - 1), job.lastTask, job.seq, JSON.stringify(states), limit);
   return rows.map((row) => ({
     id: row.id,
     state: row.state,

@@ -1,0 +1,51 @@
+import type { Database } from "bun:sqlite";
+import { JOB_STATUSES, type JobStatus } from "../../jobs/job.ts";
+import type { JobRecord } from "../ledger.ts";
+
+export interface JobFilter {
+  readonly status?: JobStatus | undefined;
+  readonly jobType?: string | undefined;
+  readonly tenant?: string | undefined;
+}
+
+export const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, priority, trace_id AS traceId,
+  manifest_url AS manifestUrl, status, total, completed, failed, cancelled, bytes, first_task AS firstTask,
+  last_task AS lastTask, log_count AS logCount, created_at AS createdAt, updated_at AS updatedAt,
+  completed_at AS completedAt`;
+
+/**
+ * Jobs older than `beforeSeq`, newest first. An index leads to the jobs of a tenant or a type in one status; where any
+ * status will do, the list is put together of one for each.
+ */
+export function listJobs(db: Database, filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
+  const { status, tenant, jobType } = filter;
+  const isAnyStatus = status === undefined && (tenant !== undefined || jobType !== undefined);
+  const lists = (isAnyStatus ? JOB_STATUSES : [status]).map((one) =>
+    listOneStatus(db, { ...filter, status: one }, beforeSeq, limit),
+  );
+  return lists.length === 1
+    ? (lists[0] ?? [])
+    : lists
+        .flat()
+        .toSorted((a, b) => b.seq - a.seq)
+        .slice(0, limit);
+}
+
+function listOneStatus(db: Database, filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
+  const { status, tenant, jobType } = filter;
+  const conditions = ["seq < $before", "pruning = 0"];
+  if (status !== undefined) conditions.push("status = $status");
+  if (jobType !== undefined) conditions.push("job_type = $jobType");
+  if (tenant !== undefined) conditions.push("tenant = $tenant");
+  return db
+    .query<JobRecord, [Record<string, string | number>]>(
+      `SELECT ${JOB_COLUMNS} FROM jobs WHERE ${conditions.join(" AND ")} ORDER BY seq DESC LIMIT $limit`,
+    )
+    .all({
+      before: beforeSeq,
+      limit,
+      ...(status !== undefined && { status }),
+      ...(jobType !== undefined && { jobType }),
+      ...(tenant !== undefined && { tenant }),
+    });
+}
