@@ -10,6 +10,11 @@ export interface AuthSettings {
   readonly tokens: readonly AccessToken[];
 }
 
+/** Whether everyone who can connect may call. */
+export function isOpenToAll({ mode, tokens }: AuthSettings): boolean {
+  return mode === "none" || tokens.length === 0;
+}
+
 /**
  * Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. Says which token it was,
  * by a name that is no secret; nothing where none was needed.
@@ -17,8 +22,9 @@ export interface AuthSettings {
 export type Authorize = (access: Access, authorization: string | null) => string | undefined;
 
 /** Bearer tokens (RFC 6750), each compared in the same time whatever was sent. */
-export function createAuthorize({ mode, tokens }: AuthSettings): Authorize {
-  if (mode === "none" || tokens.length === 0) return () => undefined;
+export function createAuthorize(settings: AuthSettings): Authorize {
+  const { tokens } = settings;
+  if (isOpenToAll(settings)) return () => undefined;
   const known = tokens.map(({ role, token }, at) => ({ name: `token ${at}`, role, digest: digestOf(token.reveal()) }));
   return (access, authorization) => {
     if (access === "open") return undefined;

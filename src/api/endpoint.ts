@@ -61,6 +61,11 @@ export function withQuery<P extends Parameters>({ answer, ...rest }: EndpointSpe
   return { ...rest, answer: (call) => answer(call, readParameters(rest.query, queryOf(call.request.url))) };
 }
 
+/** For an endpoint without a query. @throws ApiError INVALID_PAYLOAD where there is one */
+export function refuseQuery(url: string): void {
+  readParameters({}, queryOf(url));
+}
+
 function queryOf(url: string): URLSearchParams {
   const start = url.indexOf("?");
   return new URLSearchParams(start < 0 ? "" : url.slice(start + 1));

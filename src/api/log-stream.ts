@@ -2,15 +2,17 @@ import type { Clock } from "../jobs/clock.ts";
 import { isFinished } from "../jobs/job.ts";
 import type { LogLevel } from "../sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
+import type { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
 
 export interface LogStreamDeps {
-  readonly ledger: Pick<Ledger, "findJob" | "logs" | "watch">;
+  readonly ledger: Pick<Ledger, "findJob" | "watch">;
+  readonly pages: LogPages;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends all streams: the server is about to stop. */
   readonly stopping: AbortSignal;
-  /** A reader took nothing for too long, and was let go. */
-  readonly onDropped: (jobId: string) => void;
+  /** A reader took nothing for too long: its connection is to be closed after so many seconds. */
+  readonly drop: (jobId: string, request: Request, seconds: number) => void;
 }
 
 /** A text for each thing that a follower is told. */
@@ -20,7 +22,8 @@ export interface LogFormat {
   /** Said every 15 s, so that nobody between takes the connection for dead. */
   readonly beat: string;
   readonly end: (job: JobRecord) => string;
-  readonly dropped: string;
+  /** Said to one that is dropped, should it read on; without that, a cut in the middle of the body says it. */
+  readonly dropped?: string;
 }
 
 /** @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
@@ -37,15 +40,16 @@ export const JSON_LINES: LogFormat = {
   row: (job, row) => `${JSON.stringify(logRow(job, row))}\n`,
   beat: "",
   end: () => "",
-  dropped: "",
 };
 
-const PAGE = 200;
+const ENCODER = new TextEncoder();
 const BEAT_MS = 15_000;
-/** A busy job is read again no sooner: a hundred followers are four hundred small queries a second. */
+/** A busy job is read again no sooner. */
 const PAUSE_MS = 250;
 /** A reader that takes nothing for so long is gone, or stuck. */
 const STUCK_MS = 60_000;
+/** For what is on its way to be read still, and what is said last. */
+const DROP_SECONDS = 10;
 
 /**
  * What is in a job's log from `offset` on, then what comes, until the job has ended. Reads a page when the reader has
@@ -56,30 +60,33 @@ export function followLog(
   offset: number,
   levels: readonly LogLevel[],
   format: LogFormat,
-  gone: AbortSignal,
+  request: Request,
   deps: LogStreamDeps,
 ): ReadableStream<Uint8Array> {
-  const over = AbortSignal.any([gone, deps.stopping]);
-  const texts = follow(job, offset, levels, format, over, deps);
-  const encoder = new TextEncoder();
+  const over = AbortSignal.any([request.signal, deps.stopping]);
+  const pages = follow(job, offset, levels, format, over, deps);
   let stuck: { cancel(): void } | undefined;
+  let isCut = false;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         stuck?.cancel();
-        const { done, value } = await texts.next();
+        const { done, value } = await pages.next();
+        if (isCut) return new Promise<void>(() => {}); // until the connection closes: an end would say that this is all
         if (done === true) return controller.close();
-        controller.enqueue(encoder.encode(value));
+        controller.enqueue(value);
         stuck = deps.clock.after(STUCK_MS, () => {
-          deps.onDropped(job.jobId);
-          controller.enqueue(encoder.encode(format.dropped));
+          void pages.return();
+          deps.drop(job.jobId, request, DROP_SECONDS);
+          isCut = format.dropped === undefined;
+          if (format.dropped === undefined) return;
+          controller.enqueue(ENCODER.encode(format.dropped));
           controller.close();
-          void texts.return();
         });
       },
       cancel() {
         stuck?.cancel();
-        void texts.return();
+        void pages.return();
       },
     },
     { highWaterMark: 0 },
@@ -92,29 +99,23 @@ async function* follow(
   levels: readonly LogLevel[],
   format: LogFormat,
   over: AbortSignal,
-  { ledger, clock }: LogStreamDeps,
-): AsyncGenerator<string, void> {
+  { ledger, pages, clock }: LogStreamDeps,
+): AsyncGenerator<Uint8Array, void> {
   using news = new News(ledger, seq, clock);
   let next = offset;
   while (!over.aborted) {
     const job = ledger.findJob(jobId);
     if (job === undefined) return; // past its retention
-    const rows = ledger.logs(job, next, PAGE, levels);
-    const text = rows.map((row) => format.row(job, row)).join("");
-    const last = rows.at(-1);
-    if (rows.length === PAGE && last !== undefined) {
-      next = last.offset + 1;
-      yield text;
-      continue;
-    }
-    next = Math.max(next, job.logCount);
+    const page = pages.read(job, next, levels, format);
+    next = page.next;
+    if (page.bytes.length > 0) yield page.bytes;
+    if (page.isFull || next < job.logCount) continue;
     if (isFinished(job.status)) {
-      const all = text + format.end(job);
-      if (all !== "") yield all;
+      const end = format.end(job);
+      if (end !== "") yield ENCODER.encode(end);
       return;
     }
-    if (text !== "") yield text;
-    if (!(await news.wait(over)) && format.beat !== "") yield format.beat;
+    if (!(await news.wait(over)) && format.beat !== "") yield ENCODER.encode(format.beat);
   }
 }
 

@@ -1,10 +1,12 @@
 import { LOG_LEVELS, type LogLevel } from "../sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
+import { acceptedType } from "./accepted-type.ts";
 import { type Call, type Endpoint, withQuery } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { LOGS_EXAMPLE } from "./examples.ts";
 import { jobOf, LIST_LIMIT } from "./job-endpoints.ts";
 import { json } from "./json-response.ts";
+import { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
 import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat, type LogStreamDeps } from "./log-stream.ts";
 import { choice, integer } from "./parameters.ts";
@@ -14,8 +16,9 @@ const ROW = JSON.stringify(LOGS_EXAMPLE.logs[0]);
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
 /** `GET /operators/jobs/{job_id}/logs`: a page, or a stream, by `Accept`. */
-export function logsEndpoint(deps: LogStreamDeps & { readonly ledger: Ledger }): Endpoint {
-  const { ledger } = deps;
+export function logsEndpoint(given: Omit<LogStreamDeps, "pages"> & { readonly ledger: Ledger }): Endpoint {
+  const { ledger } = given;
+  const deps = { ...given, pages: new LogPages(ledger, given.clock) };
   return withQuery({
     method: "GET",
     path: "/operators/jobs/:job_id/logs",
@@ -57,8 +60,9 @@ export function logsEndpoint(deps: LogStreamDeps & { readonly ledger: Ledger }):
 
 /** The stream that a client asks for; nothing for JSON. */
 export function formatOf(request: Request): LogFormat | undefined {
-  const accepted = (request.headers.get("accept") ?? "").toLowerCase();
-  return [EVENT_STREAM, JSON_LINES].find(({ contentType }) => accepted.includes(contentType));
+  const types = ["application/json", EVENT_STREAM.contentType, JSON_LINES.contentType] as const;
+  const type = acceptedType(request.headers.get("accept"), types);
+  return [EVENT_STREAM, JSON_LINES].find(({ contentType }) => contentType === type);
 }
 
 function streamed(
@@ -71,7 +75,7 @@ function streamed(
 ): Response {
   const headers = { "content-type": format.contentType, "x-accel-buffering": "no" };
   if (request.method === "HEAD") return new Response(null, { headers });
-  return new Response(followLog(job, offset, levels, format, request.signal, deps), { headers });
+  return new Response(followLog(job, offset, levels, format, request, deps), { headers });
 }
 
 /** After the last event that a client has seen; 0 for one that has seen none. @throws ApiError INVALID_PAYLOAD */

@@ -78,11 +78,18 @@ export function time(description: string): Parameter<number | undefined> {
       if (value === undefined) return undefined;
       // An offset's plus that was not escaped arrives as a space.
       const text = value.replace(/ (?=\d\d:\d\d$)/, "+");
-      const at = DATE_TIME.test(text) ? Date.parse(text.toUpperCase()) : Number.NaN;
-      if (Number.isNaN(at)) throw new Error("must be a time like 2026-11-23T00:00:00Z (RFC 3339)");
+      const at = DATE_TIME.test(text) && isDay(text.slice(0, 10)) ? Date.parse(text.toUpperCase()) : Number.NaN;
+      if (Number.isNaN(at) || text.slice(11, 13) === "24")
+        throw new Error("must be a time like 2026-11-23T00:00:00Z (RFC 3339)");
       return at;
     },
   };
+}
+
+/** `Date` takes the 30th of February for the 2nd of March. */
+function isDay(text: string): boolean {
+  const at = Date.parse(`${text}T00:00:00Z`);
+  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(text);
 }
 
 /** Reads a whole query, which breaches name by `at`. @throws ApiError INVALID_PAYLOAD with every breach. */
@@ -91,7 +98,8 @@ export function readParameters<P extends Parameters>(parameters: P, query: URLSe
   for (const name of new Set(query.keys())) {
     if (Object.hasOwn(parameters, name)) continue;
     const known = Object.keys(parameters).join(", ");
-    breaches.push({ path: `${at}${pointerStep(name)}`, message: `is not a parameter here; there are ${known}` });
+    const message = `is not a parameter here; there are ${known === "" ? "none" : known}`;
+    breaches.push({ path: `${at}${pointerStep(name)}`, message });
     if (breaches.length === BREACHES_MAX) break;
   }
   const values: Record<string, unknown> = {};

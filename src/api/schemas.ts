@@ -202,7 +202,7 @@ export const AnalysisSchema = closed(
           share: Type.Number({ minimum: 0, maximum: 1, description: "Of the total." }),
           first_seen: time("When the first of them failed for good."),
           last_seen: time("When the latest did."),
-          sample_task_id: Type.Integer({ description: "The newest of them." }),
+          sample_task_id: Type.Integer({ description: "One of the latest of them." }),
         },
         "Dead letters that have something in common.",
       ),

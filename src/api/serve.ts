@@ -1,7 +1,7 @@
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Authorize } from "./access.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, refuseQuery } from "./endpoint.ts";
 import { ApiError, errorResponse, toApiError } from "./errors.ts";
 import type { LimitRequests } from "./request-limit.ts";
 
@@ -14,6 +14,8 @@ export interface ServeDeps {
   readonly metrics: Pick<Metrics, "request">;
   /** Whether the service answers to this name; absent: to every name. */
   readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
+  /** Everyone who can connect may call, and so may every page in a browser of theirs. */
+  readonly isOpen: boolean;
   readonly newRequestId: () => string;
 }
 
@@ -44,7 +46,10 @@ export function createServe(deps: ServeDeps): Serve {
     let response: Response;
     try {
       refuseForeignHost(deps, request);
+      if (deps.isOpen) refuseForeignPage(request);
       admit(deps, endpoint, request);
+      // What has a page or a scraper before it may get more than it wants.
+      if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
       response = await endpoint.answer({
         request,
         params,
@@ -88,6 +93,19 @@ function refuseForeignHost({ isAcceptedHost }: ServeDeps, request: Request): voi
   throw new ApiError("FORBIDDEN", {
     message: "the service does not answer to the name in Host; call it by its address",
   });
+}
+
+/**
+ * A browser sends some requests that change things for any page, unasked, and says by these headers whose page it is:
+ * https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/
+ */
+function refuseForeignPage({ method, headers }: Request): void {
+  if (method === "GET" || method === "HEAD") return;
+  const origin = headers.get("origin");
+  const isOwn = origin === null || URL.parse(origin)?.host === headers.get("host")?.toLowerCase();
+  const site = headers.get("sec-fetch-site") ?? "none";
+  if (isOwn && (site === "none" || site === "same-origin")) return;
+  throw new ApiError("FORBIDDEN", { message: "a page of another origin may not do this; without tokens none may" });
 }
 
 /** The one place where what went wrong in a request is logged. */

@@ -9,7 +9,7 @@ import type { TaskQueue } from "../sqlite/queue.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { type AuthSettings, createAuthorize } from "./access.ts";
+import { type AuthSettings, createAuthorize, isOpenToAll } from "./access.ts";
 import { analysisEndpoint } from "./analysis-endpoint.ts";
 import { deadLetterEndpoints } from "./dead-letter-endpoints.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -54,11 +54,19 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly tracer: Pick<Tracer, "start">;
 }
 
-/** Where requests came from: the router passes on nothing else of them. */
-const addresses = new WeakMap<Request, string>();
+/** What is to be known of the connection that a request came by. */
+interface Connection {
+  /** Of the other side. */
+  readonly address: string;
+  /** Closes it after so many seconds. */
+  readonly closeIn: (seconds: number) => void;
+}
+
+/** The router passes on nothing but the requests themselves. */
+const connections = new WeakMap<Request, Connection>();
 
 function addressOf(request: Request): string {
-  return addresses.get(request) ?? "";
+  return connections.get(request)?.address ?? "";
 }
 
 export type Api = ReturnType<typeof createApi>;
@@ -67,7 +75,13 @@ export type Api = ReturnType<typeof createApi>;
 export function createApi(deps: ApiDeps) {
   const endpoints = apiEndpoints(deps);
   const limit = limitRequests(deps.limits.requestsPerSecond, deps.clock);
-  const serve = createServe({ ...deps, authorize: createAuthorize(deps.auth), limit, addressOf });
+  const serve = createServe({
+    ...deps,
+    isOpen: isOpenToAll(deps.auth),
+    authorize: createAuthorize(deps.auth),
+    limit,
+    addressOf,
+  });
   const app = new Elysia({
     aot: true,
     normalize: false,
@@ -94,7 +108,10 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     ...jobEndpoints(deps.ledger, deps.cancel),
     logsEndpoint({
       ...deps,
-      onDropped: (jobId) => deps.log.info({ job_id: jobId }, "a follower of a job's log reads nothing: dropped"),
+      drop: (jobId, request, seconds) => {
+        deps.log.info({ job_id: jobId }, "a follower of a job's log reads nothing: dropped");
+        connections.get(request)?.closeIn(seconds);
+      },
     }),
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
@@ -187,7 +204,10 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
       // Writing does not count as life, and a follower may have nothing to read for hours.
       if (formatOf(request) !== undefined) self.timeout(request, 0);
       const routed = withHost(request);
-      addresses.set(routed, self.requestIP(request)?.address ?? "");
+      connections.set(routed, {
+        address: self.requestIP(request)?.address ?? "",
+        closeIn: (seconds) => self.timeout(request, seconds),
+      });
       return api.fetch(routed);
     },
   });

@@ -1,4 +1,4 @@
-import { isSensitiveHeader } from "../jobs/request-header.ts";
+import { mayBeSecret } from "../jobs/request-header.ts";
 import type { ParsedManifest } from "./manifest.ts";
 import type { Resource } from "./manifest-schema.ts";
 
@@ -41,10 +41,7 @@ export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest,
 function withoutSecrets(resource: Resource): Resource {
   const url = maskUserinfo(resource.url);
   if (resource.headers === undefined) return { ...resource, url };
-  const masked = Object.entries(resource.headers).map(([name, value]) => [
-    name,
-    isSensitiveHeader(name) ? MASK : value,
-  ]);
+  const masked = Object.entries(resource.headers).map(([name, value]) => [name, mayBeSecret(name) ? MASK : value]);
   return { ...resource, url, headers: Object.fromEntries(masked) };
 }
 

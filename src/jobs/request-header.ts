@@ -8,6 +8,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const OURS = /^(?:host|content-length|transfer-encoding|connection|upgrade|te|trailer|proxy-.*)$/i;
 // An object is stored as it is served, whole: a coding or a part of it would be stored in its place.
 const WOULD_CHANGE_BYTES = /^(?:accept-encoding|range)$/i;
+const MAY_BE_SECRET = /auth|cookie|credential|csrf|jwt|key|pass|secret|session|signature|token|xsrf/i;
 const SENSITIVE = /^(?:authorization|cookie|x-api-key)$/i;
 
 /** Whether a text can name a header at all. */
@@ -33,6 +34,11 @@ export function headerValueProblem(value: string): string | undefined {
   }
   if (!/^[\t\u0020-\u00ff]*$/.test(value)) return "must not contain characters beyond Latin-1; encode them";
   return value.length > VALUE_BYTES_MAX ? `must be at most ${VALUE_BYTES_MAX} bytes` : undefined;
+}
+
+/** Whether a header of this name may carry a secret, by what it is called. */
+export function mayBeSecret(name: string): boolean {
+  return isSensitiveHeader(name) || MAY_BE_SECRET.test(name);
 }
 
 /** Whether a header of this name usually carries a secret. */

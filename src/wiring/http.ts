@@ -1,4 +1,5 @@
 import { isLoopbackCaller } from "../api/accepted-host.ts";
+import { isOpenToAll } from "../api/access.ts";
 import { createApi, type RunningServer, startServer } from "../api/server.ts";
 import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
@@ -21,7 +22,6 @@ export function openHttp(
 ): RunningServer {
   const { auth, bind_addr: address } = config.server;
   const stopping = new AbortController();
-  const isOpen = auth.mode === "none" || auth.tokens.length === 0;
   const api = createApi({
     submit,
     ...createQueueControl({ ...work, queue: stores.queue, active }),
@@ -42,7 +42,7 @@ export function openHttp(
     },
     auth,
     // Without tokens a page in somebody's browser must not get in by a name that it made point here.
-    ...(isOpen && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
+    ...(isOpenToAll(auth) && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
     version,
     clock,
     stopping: stopping.signal,

@@ -155,3 +155,15 @@ test("dead letters are counted by code, host, job type and day, against the tota
     { path: "/query/by", message: "must be one of code, host, job_type, day" },
   ]);
 });
+
+test.each([
+  "2026-02-30T00:00:00Z",
+  "2026-13-01T00:00:00Z",
+  "2026-01-01T24:00:00Z",
+  "2026-01-01T23:60:00Z",
+  "2026-01-01",
+  "now",
+])("%s is no time", async (since) => {
+  await using api = await startTestApi();
+  expect((await api.error(`/operators/dlq?since=${since}`, 400)).details[0]?.path).toBe("/query/since");
+});

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { EVENT_STREAM, followLog, type LogStreamDeps } from "../../src/api/log-stream.ts";
+import { LogPages } from "../../src/api/log-pages.ts";
+import { EVENT_STREAM, followLog, JSON_LINES } from "../../src/api/log-stream.ts";
 import { LOG_LEVELS } from "../../src/sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger } from "../../src/sqlite/ledger.ts";
 import { acceptance, claimAll, complete, newJob } from "../sqlite/sample-jobs.ts";
@@ -12,6 +13,8 @@ interface Followed {
   readonly dropped: string[];
   readonly done: Promise<void>;
   stopReading(): void;
+  /** The next chunk, for one who has stopped. */
+  next(): Promise<string | undefined>;
 }
 
 async function jobAtWork(stores: TestStores, tasks: number): Promise<JobRecord> {
@@ -22,11 +25,15 @@ async function jobAtWork(stores: TestStores, tasks: number): Promise<JobRecord> 
   return record;
 }
 
-function start(stores: TestStores, job: JobRecord, ledger: LogStreamDeps["ledger"] = stores.stores.ledger): Followed {
+function start(stores: TestStores, job: JobRecord, given?: LogPages, format = EVENT_STREAM): Followed {
   const dropped: string[] = [];
+  const { ledger } = stores.stores;
   const { signal } = new AbortController();
-  const deps = { ledger, clock: stores.clock, stopping: signal, onDropped: (id: string) => dropped.push(id) };
-  const reader = followLog(job, 0, LOG_LEVELS, EVENT_STREAM, signal, deps).getReader();
+  const pages = given ?? new LogPages(ledger, stores.clock);
+  const drop = (id: string) => dropped.push(id);
+  const deps = { ledger, pages, clock: stores.clock, stopping: signal, drop };
+  const request = new Request("http://localhost/", { signal });
+  const reader = followLog(job, 0, LOG_LEVELS, format, request, deps).getReader();
   const decoder = new TextDecoder();
   let text = "";
   let isReading = true;
@@ -49,6 +56,10 @@ function start(stores: TestStores, job: JobRecord, ledger: LogStreamDeps["ledger
     stopReading: () => {
       isReading = false;
     },
+    next: async () => {
+      const { done, value } = await reader.read();
+      return done ? "THE END" : decoder.decode(value);
+    },
   };
 }
 
@@ -70,28 +81,34 @@ test("says every 15 seconds that it is there, where nothing happens", async () =
   expect(followed.text()).toBe(": still there\n\n".repeat(3));
 });
 
-test("reads a busy job four times a second at most, and loses nothing by it", async () => {
+test("reads a busy job a few times a second, however many follow it, and loses nothing by it", async () => {
   await using stores = openTestStores();
   const { ledger } = stores.stores;
   let reads = 0;
-  const counted: LogStreamDeps["ledger"] = {
-    findJob: (id) => ledger.findJob(id),
-    watch: (seq, onNews) => ledger.watch(seq, onNews),
+  const counted = {
     logs: (...args: Parameters<Ledger["logs"]>) => {
       reads++;
       return ledger.logs(...args);
     },
   };
+  const pages = new LogPages(counted, stores.clock);
   const job = await jobAtWork(stores, 100);
-  const followed = start(stores, job, counted);
+  const followed = start(stores, job, pages);
+  const others: Followed[] = [];
   for (let i = 0; i < 100; i++) {
     await finishOne(stores);
     await stores.clock.advance(10);
+    // Whoever comes later, and all of them, read what the first one reads.
+    if (i % 5 === 2) others.push(start(stores, job, pages));
   }
   await stores.clock.advance(250);
   await followed.done;
-  expect(reads).toBeLessThan(8);
   const text = followed.text();
+  for (const other of others) {
+    await other.done;
+    expect(other.text()).toBe(text);
+  }
+  expect(reads).toBeLessThan(others.length * 4);
   expect(text.match(/^id: /gm)?.length).toBe(ledger.findJob(job.jobId)?.logCount ?? 0);
   expect(text).toEndWith('event: end\ndata: {"status":"completed"}\n\n');
   expect(stores.clock.pending).toBe(0);
@@ -109,4 +126,22 @@ test("lets a reader go that takes nothing for a minute", async () => {
   expect(followed.dropped).toEqual([]);
   await stores.clock.advance(2000);
   expect(followed.dropped).toEqual([job.jobId]);
+  expect(followed.text()).toContain("id: 0\n");
+});
+
+test("of events a reader that is let go is told so, of lines nothing that looks like their end", async () => {
+  await using stores = openTestStores();
+  const job = await jobAtWork(stores, 2);
+  for (const [format, last] of [
+    [EVENT_STREAM, ": dropped, because nothing was read for a while\n\n"],
+    [JSON_LINES, undefined],
+  ] as const) {
+    const followed = start(stores, job, undefined, format);
+    await stores.clock.advance(0);
+    followed.stopReading();
+    await finishOne(stores);
+    await stores.clock.advance(61_000);
+    expect(followed.dropped).toEqual([job.jobId]);
+    expect(await Promise.race([followed.next(), stores.clock.advance(1000).then(() => undefined)])).toBe(last);
+  }
 });

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
+import { Secret } from "../../src/config/secret.ts";
 import { startTestApi } from "./running-api.ts";
 
 test("an unknown path is answered with 404 in the one shape", async () => {
@@ -132,3 +133,39 @@ async function raw(port: number, head: string, body = ""): Promise<string> {
   for await (const chunk of socket) answer += String(chunk);
   return answer;
 }
+
+test.each([
+  [{ origin: "http://evil.example" }, 403],
+  [{ origin: "null" }, 403],
+  [{ "sec-fetch-site": "cross-site" }, 403],
+  [{ "sec-fetch-site": "same-site" }, 403],
+  [{ origin: "OWN", "sec-fetch-site": "same-origin" }, 200],
+  [{ "sec-fetch-site": "none" }, 200],
+  [{}, 200],
+])("where nobody needs a token, a change that a page sends with %j is answered with %d", async (headers, status) => {
+  await using api = await startTestApi();
+  const sent = Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, value.replace("OWN", api.url)]),
+  );
+  expect((await api.fetch("/operators/queue/pause", { method: "POST", headers: sent })).status).toBe(status);
+  expect((await api.fetch("/operators/queue", { headers: sent })).status).toBe(200);
+});
+
+test("with tokens a page is as good as anybody who has one", async () => {
+  const tokens = [{ role: "operator", token: new Secret("T") } as const];
+  await using api = await startTestApi({ auth: { mode: "token", tokens } });
+  const headers = { origin: "http://console.example", authorization: "Bearer T" };
+  expect((await api.fetch("/operators/queue/pause", { method: "POST", headers })).status).toBe(200);
+});
+
+test.each([
+  ["GET", "/operators/queue"],
+  ["POST", "/operators/queue/pause"],
+  ["GET", "/operators/health"],
+  ["GET", "/operators/dlq/operations"],
+  ["DELETE", "/operators/dlq/1"],
+])("%s %s takes no parameters, and says so", async (method, path) => {
+  await using api = await startTestApi();
+  const { code, details } = await api.error(`${path}?x=1`, 400, { method });
+  expect([code, details[0]?.path]).toEqual(["INVALID_PAYLOAD", "/query/x"]);
+});

@@ -31,13 +31,22 @@ test("metadata is stored byte for byte, its names and numbers included", () => {
 });
 
 test("secret headers are masked, whatever their letter case, and the others are not", () => {
-  const headers = { Authorization: "Bearer s3cret", COOKIE: "s3cret", "x-api-key": "s3cret", Referer: "https://e.com" };
+  const headers = {
+    Authorization: "Bearer s3cret",
+    COOKIE: "s3cret",
+    "x-api-key": "s3cret",
+    "X-Session-Id": "s3cret",
+    "My-Auth": "s3cret",
+    Referer: "https://e.com",
+  };
   const stored = store(parse(manifestWith({ headers })));
   expect(stored).not.toContain("s3cret");
   expect(JSON.parse(stored).resources[0].headers).toEqual({
     Authorization: "***",
     COOKIE: "***",
     "x-api-key": "***",
+    "X-Session-Id": "***",
+    "My-Auth": "***",
     Referer: "https://e.com",
   });
 });
