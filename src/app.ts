@@ -38,7 +38,10 @@ const API_GRACE_MS = 5000;
  * @throws StoreError, StoreLockedError, HandlerLoadError; then nothing stays open
  */
 export async function createApp(config: Config, deps: Omit<FoundationDeps, "tracer">): Promise<App> {
-  const handlers = await loadHandlers(config.handlers, deps);
+  const handlers = await loadHandlers(config.handlers, {
+    onSaid: (handler, { level, text }) => deps.log[level]({ handler }, text),
+    clock: deps.clock,
+  });
   let foundation: Foundation;
   try {
     foundation = layFoundation(config, { ...deps, tracer: await openTracer(config.tracing, deps) });

@@ -1,6 +1,9 @@
 import { loadConfig } from "../config/load.ts";
 import { printConfig } from "../config/print.ts";
 import type { Config } from "../config/schema.ts";
+import type { Said } from "../intake/handlers/thread-protocol.ts";
+import { systemClock } from "../jobs/clock.ts";
+import { closeHandlers, loadHandlers } from "../wiring/handlers.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 
 /** The configuration that the command's options and the environment add up to. @throws ConfigError */
@@ -12,8 +15,12 @@ export function configOf(
   return loadConfig({ env, cwd, configPath: options.config, envFile: options.envFile, overrides });
 }
 
-export function configCheck(options: ConfigOptions, context: CliContext): void {
-  configOf(options, context);
+/** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError */
+export async function configCheck(options: ConfigOptions, context: CliContext): Promise<void> {
+  const { handlers } = configOf(options, context);
+  const onSaid = (jobType: string, { level, text }: Said) =>
+    context.err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
+  closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
   context.out("the configuration is good\n");
 }
 

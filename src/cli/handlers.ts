@@ -35,6 +35,7 @@ export async function handlersCheck(
     const check = {
       jobType,
       settings: { ...settings, handler: path },
+      isConfigured: settings.handler === path,
       manifest: read(resolve(context.cwd, manifest)),
     };
     for await (const batch of checkHandler(check, config, { onSaid, clock: systemClock })) tasks.push(...batch);

@@ -265,7 +265,7 @@ export const HandlerSchema = table({
     100,
     3_600_000,
     30_000,
-    "A handler's file may work for so long on one job; the client waits for that.",
+    "Time of its own that a handler's file may take for one job; the client waits for that.",
   ),
   max_tasks: integer(1, 100_000_000, 1_000_000, "A handler's file may make so many downloads of one job."),
 });

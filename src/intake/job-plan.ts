@@ -3,6 +3,7 @@ import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Task } from "../jobs/task.ts";
 import type { NewJob } from "../sqlite/queue/accept.ts";
 import { createExpansion } from "./expand.ts";
+import { HandlerBusyError } from "./handlers/file-handler.ts";
 import { type HandlerSettings, type JobContext, ManifestError, type TaskMaker } from "./handlers/handler.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobStorage, jobStorage } from "./job-storage.ts";
@@ -77,6 +78,8 @@ function handlerError(error: unknown): unknown {
     return new IntakeError("INVALID_PAYLOAD", error.message, { details: error.details, cause: error });
   }
   if (error instanceof IntakeError) return error;
+  // Nobody has looked at the job yet.
+  if (error instanceof HandlerBusyError) return new IntakeError("QUEUE_FULL", error.message, { cause: error });
   return new IntakeError("HANDLER_ERROR", "the job's handler failed", { cause: error });
 }
 

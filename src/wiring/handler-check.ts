@@ -14,6 +14,8 @@ export interface HandlerCheck {
   readonly jobType: string;
   /** Its `[handlers.JOB_TYPE]`, perhaps with another file. */
   readonly settings: HandlerConfig;
+  /** Whether the configuration names the file itself. */
+  readonly isConfigured: boolean;
   readonly manifest: Uint8Array;
 }
 
@@ -22,11 +24,11 @@ export interface HandlerCheck {
  * @throws HandlerLoadError; IntakeError
  */
 export async function* checkHandler(
-  { jobType, settings, manifest }: HandlerCheck,
+  { jobType, settings, isConfigured, manifest }: HandlerCheck,
   config: Config,
   deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
 ): AsyncGenerator<Task[], void> {
-  const handler = await loadHandler(jobType, settings, deps);
+  const handler = await loadHandler(isConfigured ? jobType : undefined, settings, deps);
   try {
     const store = lookAtObjectStore(config.storage, "", deps.clock);
     const policy = createEgressPolicy({ allowPrivate: config.egress.allow_private });

@@ -2,24 +2,24 @@ import type { Config, HandlerConfig } from "../config/schema.ts";
 import { createDefaultHandler } from "../intake/handlers/default-handler.ts";
 import { type FileHandlerDeps, loadFileHandler } from "../intake/handlers/file-handler.ts";
 import type { HandlerSettings, TaskMaker } from "../intake/handlers/handler.ts";
+import type { Said } from "../intake/handlers/thread-protocol.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { ManifestLimits } from "../intake/manifest-rules.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import type { Log } from "../telemetry/log.ts";
 
-/** The configured handlers by job type. @throws HandlerLoadError */
+/** The configured handlers by job type; `onSaid` is told what they print. @throws HandlerLoadError */
 export async function loadHandlers(
   handlers: Config["handlers"],
-  { log, clock }: { readonly log: Log; readonly clock: Clock },
+  { onSaid, clock }: { readonly onSaid: (jobType: string, said: Said) => void; readonly clock: Clock },
 ): Promise<ReadonlyMap<string, RegisteredHandler>> {
   const registered = new Map<string, RegisteredHandler>();
   try {
     for (const [jobType, config] of Object.entries(handlers)) {
       registered.set(jobType, {
         handler: await loadHandler(jobType, config, {
-          onSaid: ({ level, text }) => log[level]({ handler: jobType }, text),
+          onSaid: (said) => onSaid(jobType, said),
           clock,
         }),
         settings: handlerSettings(config),
@@ -39,7 +39,7 @@ export function closeHandlers(handlers: ReadonlyMap<string, RegisteredHandler>):
 
 /** One handler by its settings; `onSaid` is told what it prints. @throws HandlerLoadError */
 export async function loadHandler(
-  name: string,
+  name: string | undefined,
   { handler: file, options, deadline_ms: deadlineMs, max_tasks: maxTasks }: HandlerConfig,
   deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
 ): Promise<TaskMaker> {

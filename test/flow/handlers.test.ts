@@ -1,9 +1,10 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { errorOf } from "../support/answers.ts";
+import { runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { expectNoJob } from "../support/refusal.ts";
-import { startService } from "../support/service.ts";
+import { prepareService, startService } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
 
 setDefaultTimeout(60_000);
@@ -28,6 +29,9 @@ describe("a handler of one's own", () => {
     slow: "prepare: (m) => m, async *buildTasks({ resources }) { for (let i = 0; ; i++) { await Bun.sleep(50); yield { resourceId: 'a' + i, url: resources[0].url }; } }",
     ends: "prepare() { process.exit(0); }, *buildTasks() {}",
     dies: "prepare: () => new Promise(() => { setTimeout(() => { throw new Error('secret of the handler'); }); }), *buildTasks() {}",
+    aborts: "prepare() { process.abort(); }, *buildTasks() {}",
+    kills: "prepare() { process.kill(process.pid, 'SIGKILL'); }, *buildTasks() {}",
+    killsGroup: "prepare() { process.kill(0, 'SIGTERM'); }, *buildTasks() {}",
     noData: "prepare: (m) => m, *buildTasks() { yield { resourceId: 'a', url: () => 'secret of the handler' }; }",
   };
 
@@ -97,10 +101,79 @@ describe("a handler of one's own", () => {
     // Another handler's job is stored while those compute without end.
     await service.finished(await service.submit(good));
     const answers = await Promise.all(loops);
-    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(500));
+    // Four at a time are tried; who waits for those longer than they may take is told to come again.
+    expect(answers.filter(({ status }) => status === 500).length).toBeGreaterThanOrEqual(4);
+    expect(answers.filter(({ status }) => status !== 500 && status !== 429)).toEqual([]);
     expect(service.log).toContain("the handler hangs");
     const job = await service.submit(good, ofType);
     expect(await service.finished(job)).toMatchObject({ status: "completed", resource_completed: 1 });
+  });
+
+  test("sees no secret of the service, and whatever it prints is a line of the log", async () => {
+    await using origin = await startOrigin();
+    const code = `import { writeFileSync } from "node:fs";
+    export default ({ key }) => ({
+      prepare(manifest) {
+        console.log("env", JSON.stringify(process.env), JSON.stringify(Bun.env), key.length);
+        process.stdout.write("RAW-OUT\\n");
+        process.stderr.write("RAW-ERR\\n");
+        setTimeout(() => { throw new Error("too late"); }, 20);
+        return manifest;
+      },
+      *buildTasks({ resources }) { yield { resourceId: "a", url: resources[0].url }; },
+    });`;
+    await using service = await startService({
+      toml: '[handlers.curious]\nhandler = "curious.ts"\noptions = { key = "${HANDLER_KEY}" }\n',
+      files: { "curious.ts": code },
+      env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:CANARY-TOKEN", HANDLER_KEY: "CANARY-KEY" },
+      token: "CANARY-TOKEN",
+    });
+    const manifest = { manifest_version: "v1", resources: [{ id: "a", url: origin.serve("/a", "abc") }] };
+    await service.finished(await service.submit(manifest, { "x-fetchbox-job-type": "curious" }));
+    await eventually("it fails late", () => service.log.includes("failed after its work: ") || undefined);
+    expect(service.log).not.toContain("CANARY");
+    const said = service.log
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { level: string; msg: string; handler?: string })
+      .filter(({ handler }) => handler === "curious");
+    expect(said.slice(0, 3).map(({ level, msg }) => [level, msg])).toEqual([
+      ["info", "env {} {} 10"],
+      ["info", "RAW-OUT"],
+      ["error", "RAW-ERR"],
+    ]);
+  });
+
+  test.each([
+    ["export default {", "1:16: "],
+    ["const a = 1;\nthrow new Error('factory boom');\nexport default {};", "2:"],
+    ["export default () => {\n  throw new Error('factory boom');\n};", "2:"],
+    ["export default { prepare() {} };", "lacks the method buildTasks"],
+  ])("that cannot be loaded is named with the place, also by config check: %j", async (code, place) => {
+    await using service = await prepareService({
+      toml: '[handlers.broken]\nhandler = "broken.ts"\n',
+      files: { "broken.ts": code },
+    });
+    for (const command of [["serve"], ["config", "check"]]) {
+      const { code: exit, stderr } = await runBinary(command, { cwd: service.folder, env: service.env });
+      expect([command, exit]).toEqual([command, 2]);
+      expect(stderr).toContain('[handlers.broken] handler = "');
+      expect(stderr).toContain(place);
+    }
+  });
+
+  test("whose threads are all at other jobs for long is not said to have failed", async () => {
+    await using service = await startService({
+      toml: '[handlers.hung]\nhandler = "hung.ts"\ndeadline_ms = 1500\n',
+      files: { "hung.ts": "export default { prepare: () => new Promise(() => {}), *buildTasks() {} };" },
+    });
+    const answers = await Promise.all(
+      Array.from({ length: 9 }, () => service.post(GOOD, { "x-fetchbox-job-type": "hung" })),
+    );
+    expect(answers.map(({ status }) => status).filter((status) => status === 500).length).toBeGreaterThanOrEqual(4);
+    const busy = answers.find(({ status }) => status === 429);
+    expect(busy?.headers.get("retry-after")).toMatch(/^\d+$/);
+    expect((await errorOf(busy ?? new Response())).code).toBe("QUEUE_FULL");
   });
 
   test("that prints is heard in the log, and is told when its job has ended", async () => {

@@ -4,14 +4,19 @@ import type { JobContext, JobReport, TaskMaker } from "./handler.ts";
 import { HandlerPort } from "./handler-port.ts";
 import type { Answer, Request, Said } from "./thread-protocol.ts";
 
+/** All of a handler's threads are at other jobs, and have been for long. */
+export class HandlerBusyError extends Error {
+  override readonly name = "HandlerBusyError";
+}
+
 /** A handler's file cannot be used; the message names the file and what is missing. */
 export class HandlerLoadError extends Error {
   override readonly name = "HandlerLoadError";
 }
 
 export interface FileHandlerDeps {
-  /** Its `[handlers.NAME]`. */
-  readonly name: string;
+  /** Its `[handlers.NAME]`; absent: none, it is only looked at. */
+  readonly name?: string | undefined;
   /** Absolute path of a .ts or .js file. */
   readonly file: string;
   readonly options: Readonly<Record<string, unknown>>;
@@ -37,8 +42,8 @@ export async function loadFileHandler(deps: FileHandlerDeps): Promise<TaskMaker>
     threads.giveBack(first);
   } catch (error) {
     const { name, file } = deps;
-    const problem = `[handlers.${name}] handler = "${file}": ${(error as Error).message}`;
-    throw new HandlerLoadError(problem, { cause: error });
+    const place = name === undefined ? file : `[handlers.${name}] handler = "${file}"`;
+    throw new HandlerLoadError(`${place}: ${(error as Error).message}`, { cause: error });
   }
   return {
     tasks: (manifest, context) => expand(manifest, context, threads, deps),
@@ -151,7 +156,7 @@ class HandlerThreads {
       };
       const timer = clock.after(deadlineMs, () => {
         this.#waiting.splice(this.#waiting.indexOf(wake), 1);
-        reject(new Error("the handler is busy with other jobs; try again later"));
+        reject(new HandlerBusyError("the handler of this job type is busy with other jobs; try again later"));
       });
       this.#waiting.push(wake);
     });

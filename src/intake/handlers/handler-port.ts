@@ -11,7 +11,8 @@ type Waiting = PromiseWithResolvers<Exclude<Answer, Said>>;
 
 /** One handler's thread, seen from the service. */
 export class HandlerPort {
-  readonly #worker = new Worker(THREAD);
+  // Without the environment: it holds the service's secrets. What a handler needs is in its options.
+  readonly #worker = new Worker(THREAD, { env: {} });
   #waiting: Waiting | undefined;
   #end: Error | undefined;
 
@@ -20,7 +21,12 @@ export class HandlerPort {
       if (data.is === "said") return onSaid(data);
       this.#settle((waiting) => waiting.resolve(data));
     });
-    this.#worker.addEventListener("error", ({ message }) => this.end(new Error(lastLine(message))));
+    this.#worker.addEventListener("error", ({ message }) => {
+      const text = lastLine(message);
+      // After its work nobody waits to hear of it.
+      if (this.#waiting === undefined) onSaid({ is: "said", level: "error", text: `failed after its work: ${text}` });
+      this.end(new Error(text));
+    });
     this.#worker.addEventListener("close", () => this.end(new Error("the handler ended its own thread")));
   }
 

@@ -4,7 +4,9 @@
  */
 import { format } from "node:util";
 import type { JobHandler } from "./handler.ts";
-import type { Answer, Request, SaidLevel, Thrown } from "./thread-protocol.ts";
+import { forbidEnding, takeOutput } from "./thread-limits.ts";
+import type { Answer, Request, Thrown } from "./thread-protocol.ts";
+import { placeOf } from "./thrown-place.ts";
 
 /** What one answer carries: enough to make its way between the threads cheap. */
 const TASKS_PER_ANSWER = 500;
@@ -32,7 +34,13 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
   }
   send(answer);
 };
-takeConsole();
+takeOutput((level, text) => {
+  lines += 1;
+  if (lines > LINES_PER_REQUEST) return;
+  const said = lines === LINES_PER_REQUEST ? "further lines are left out" : text.slice(0, LINE_MAX);
+  self.postMessage({ is: "said", level, text: said } satisfies Answer);
+});
+forbidEnding();
 
 async function answerTo(request: Request): Promise<Answer> {
   switch (request.asks) {
@@ -68,7 +76,7 @@ async function load(file: string, options: Readonly<Record<string, unknown>>): P
     exported = ((await import(file)) as { default?: unknown }).default;
     if (typeof exported === "function") exported = await exported(options);
   } catch (error) {
-    throw new Error(`cannot be loaded: ${(error as Error).message}`, { cause: error });
+    throw new Error(`cannot be loaded: ${placeOf(error, file)}${(error as Error).message}`, { cause: error });
   }
   if (typeof exported !== "object" || exported === null) throw new Error("has no default export that is a JobHandler");
   for (const method of ["prepare", "buildTasks"]) {
@@ -128,26 +136,4 @@ function thrownOf(error: unknown): Thrown {
     ...(stack !== undefined && { stack }),
     ...(Array.isArray(details) && isCloneable(details) && { details: details as unknown[] }),
   };
-}
-
-/** A handler's own words belong in the log, not between its lines. */
-function takeConsole(): void {
-  const say =
-    (level: SaidLevel) =>
-    (...words: unknown[]) => {
-      lines += 1;
-      if (lines > LINES_PER_REQUEST) return;
-      const isLast = lines === LINES_PER_REQUEST;
-      const text = isLast ? "further lines are left out" : format(...words).slice(0, LINE_MAX);
-      self.postMessage({ is: "said", level, text } satisfies Answer);
-    };
-  Object.assign(console, {
-    debug: say("debug"),
-    trace: say("debug"),
-    log: say("info"),
-    info: say("info"),
-    dir: say("info"),
-    warn: say("warn"),
-    error: say("error"),
-  });
 }
