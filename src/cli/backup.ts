@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { copyStores, sync } from "../sqlite/backup.ts";
+import { namedDamage } from "../sqlite/find-damage.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
 import { storePaths } from "../verify/snapshot.ts";
 import { VERSION } from "../version.ts";
@@ -18,10 +19,10 @@ export function backup(directory: string, options: ConfigOptions, context: CliCo
   if (existsSync(target) && readdirSync(target).length > 0) {
     throw new UsageError(`${target} is there already and not empty; name another directory`);
   }
+  const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
   const partial = join(dirname(target), `.${basename(target)}.partial-${process.pid}`);
   try {
     mkdirSync(partial, { recursive: true, mode: 0o700 });
-    const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
     const { installation, seq, jobs, tasks } = copyStores(paths, partial);
     const about = { version: VERSION, created_at: new Date().toISOString(), installation, seq, jobs, tasks };
     writeFileSync(join(partial, "backup.json"), `${JSON.stringify(about, null, 2)}\n`, { mode: 0o600, flush: true });
@@ -32,7 +33,7 @@ export function backup(directory: string, options: ConfigOptions, context: CliCo
     context.out(`${target}: ${jobs} jobs, ${tasks} tasks\n`);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
-    if (!isDiskFull(error)) throw error;
+    if (!isDiskFull(error)) throw namedDamage(error, Object.values(paths));
     throw new WorkFailedError(`the disk of ${target} is full; nothing was kept`, { cause: error });
   }
 }

@@ -68,7 +68,7 @@ function tasksText(tasks: readonly Task[], jobType: string): string {
     { title: "URL", isElastic: true },
     { title: "OBJECT", isElastic: true },
     { title: "HEADERS", isElastic: true },
-    { title: "PROXIES" },
+    { title: "PROXIES", expendable: 1 },
   ] as const;
   const rows = tasks.map(({ resourceId, url, bucket, key, headers = {}, proxyPool = "" }) => [
     resourceId,

@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
 import { backup } from "./backup.ts";
 import { configCheck, configPrint } from "./config.ts";
-import { EXIT, type ExitCode } from "./exit-code.ts";
+import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { type HandlersCheckOptions, handlersCheck } from "./handlers.ts";
 import { addRemoteCommands } from "./remote/commands.ts";
 import { type RunOptions, run } from "./run.ts";
@@ -38,7 +38,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     code = await serve(options, context);
   });
   withConfig(program.command("run").description("run one manifest to its end in this process"))
-    .argument("<manifest>", "the manifest, a JSON file")
+    .argument("<manifest>", "the manifest, a JSON file; - reads standard input")
     .option("--out <dir>", "store the objects in this directory instead of the configured storage")
     .option("--job-type <name>", "the job type, which names its handler", "default")
     .action(async (manifest: string, options: RunOptions) => {
@@ -87,6 +87,15 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .description("print the version")
     .action(() => context.out(`fetchbox ${VERSION}\n`));
 
+  const [first = ""] = args;
+  if (
+    first !== "" &&
+    first !== "help" &&
+    !first.startsWith("-") &&
+    !program.commands.some((command) => command.name() === first)
+  ) {
+    throw new UsageError(`there is no command ${first.slice(0, 40)}; fetchbox --help says which there are`);
+  }
   try {
     await program.parseAsync([...args], { from: "user" });
     return code;

@@ -74,7 +74,7 @@ function sweepDeadRuns(): void {
 
 function readManifest(path: string): Uint8Array {
   try {
-    return readFileSync(path);
+    return readFileSync(path === "-" ? 0 : path);
   } catch (error) {
     throw new UsageError(`the manifest cannot be read: ${(error as Error).message}`, { cause: error });
   }

@@ -11,6 +11,11 @@ export function bytesText(bytes: number): string {
   return `${step === 0 ? Math.round(value) : value.toFixed(1)} ${STEPS[step]}`;
 }
 
+/** A number of things: `1 dead letter`, `2 dead letters`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** A duration for people: `8s`, `4m05s`, `3h20m`. */
 export function durationText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

@@ -1,12 +1,13 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigError } from "../config/config-error.ts";
 import type { StorageConfig } from "../config/schema.ts";
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import { createLocalStore, UPLOADS } from "../local/store.ts";
 import { createS3Store } from "../s3/store.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
-import { StoreLockedError } from "../sqlite/store-error.ts";
+import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 
 export interface OpenedStorage {
   readonly store: ObjectStore;
@@ -53,7 +54,7 @@ function s3Store(config: StorageConfig, clock: Clock): ObjectStore {
 function openLocal(path: string, owner: string): OpenedStorage {
   const store = createLocalStore({ path, owner });
   const uploads = join(path, UPLOADS);
-  const release = lockDirectory(join(uploads, owner));
+  const release = holdFolder(path, join(uploads, owner));
   return {
     store,
     async sweep() {
@@ -69,6 +70,17 @@ function openLocal(path: string, owner: string): OpenedStorage {
       await store.close();
     },
   };
+}
+
+/** A folder that cannot be used is no store that is damaged. @throws ConfigError */
+function holdFolder(path: string, folder: string): () => void {
+  try {
+    return lockDirectory(folder);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const message = `${path} cannot be used: ${error.message}`;
+    throw new ConfigError([{ source: "the file system", key: "storage.path", message }], { cause: error });
+  }
 }
 
 async function sweepDead(folder: string): Promise<number> {

@@ -4,6 +4,7 @@ import type { Config, StorageConfig } from "../config/schema.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 import { isDirectoryLocked } from "../sqlite/directory-lock.ts";
+import { namedDamage } from "../sqlite/find-damage.ts";
 import { openStores } from "../sqlite/stores.ts";
 import { repair } from "../verify/repair.ts";
 import { storePaths } from "../verify/snapshot.ts";
@@ -22,12 +23,13 @@ export interface VerifyRun {
 }
 
 /** Checks everything that the configuration names. @throws StoreError, Failure */
-export function verifyAll(
+export async function verifyAll(
   { config, deep, clock, signal }: VerifyRun,
   isRunning = () => isDirectoryLocked(config.queue.path),
 ): Promise<Verified> {
-  return verify({
-    paths: storePaths(foldersOf(config)),
+  const paths = storePaths(foldersOf(config));
+  const verified = verify({
+    paths,
     connect: (installation) => lookAtObjectStore(config.storage, installation, clock),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
@@ -37,6 +39,11 @@ export function verifyAll(
     clock,
     signal,
   });
+  try {
+    return await verified;
+  } catch (error) {
+    throw namedDamage(error, Object.values(paths));
+  }
 }
 
 /**

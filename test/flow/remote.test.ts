@@ -5,6 +5,7 @@ import type { JobSnapshot, LogRow } from "../support/answers.ts";
 import { type Ended, runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
+import { freePort } from "../support/peers.ts";
 import { type Service, type ServiceOptions, startService } from "../support/service.ts";
 
 setDefaultTimeout(60_000);
@@ -97,8 +98,43 @@ test("a list of URLs is split into jobs, and none is submitted twice when that i
   expect(jobs.map(({ resource_total }) => resource_total)).toEqual([5, 10, 10]);
   const rows = await at.service.resources(jobs.at(-1)?.job_id ?? "");
   expect(rows[0]?.resource_id).toBe("01-picture_200.jpg");
-  const bad = await at.run("submit", await at.file("bad.txt", `${urls[0]}\nftp://example.com/\n`));
-  expect([bad.code, bad.stderr]).toEqual([2, "fetchbox: line 2 is no http: or https: URL; nothing was submitted\n"]);
+  const bad = await at.run("submit", await at.file("bad.txt", `${at.origin.url}/a\nftp://example.com/\n`));
+  expect([bad.code, bad.stderr]).toEqual([
+    2,
+    "fetchbox: not every line is a URL; nothing was submitted\n  line 2: must be an absolute http: or https: URL\n",
+  ]);
+});
+
+test("of a list that the service refuses in a part, the line is named, and what became of the rest", async () => {
+  await using at = await desk({ settings: { "egress.allow_private": "127.0.0.1/32" } });
+  const urls = Array.from({ length: 5 }, (_, i) => at.origin.serve(`/${i}`, "x"));
+  const list = ["\uFEFF# a list", ...urls, "", "http://10.0.0.1/", ""].join("\n");
+  const ended = await at.run("submit", await at.file("list.txt", list), "--batch", "4");
+  expect([ended.code, ended.stdout.match(/ queued: 4 resources/g)?.length]).toEqual([2, 1]);
+  expect(ended.stderr).toStartWith(
+    "fetchbox: the service refuses a part of the list; 1 of 2 jobs were submitted before; they go on\n  line 8: must not",
+  );
+  const long = `http://a.example/${"x".repeat(2048)}`;
+  const local = await at.run("submit", await at.file("long.txt", `http://a.example/a b\n${long}\n`));
+  expect([local.code, local.stdout]).toEqual([2, ""]);
+  expect(local.stderr).toContain("line 1: must not contain spaces");
+  expect(local.stderr).toContain("line 2: must be at most 2048 characters");
+});
+
+test("who waits for a job waits over a restart of the service", async () => {
+  await using origin = await startOrigin();
+  const port = await freePort();
+  await using service = await startService({ settings: { "server.bind_addr": `127.0.0.1:${port}` } });
+  const held = origin.hold("/held", new Uint8Array(10));
+  const manifest = { manifest_version: "v1", resources: [{ id: "a", url: held.url }] };
+  await writeFile(join(service.folder, "held.json"), JSON.stringify(manifest));
+  const options = { cwd: service.folder, env: { FETCHBOX_SERVER: service.url } };
+  const waiting = runBinary(["submit", "held.json", "--wait"], options);
+  await held.reached;
+  await service.kill();
+  held.release();
+  await service.start();
+  expect(await waiting).toMatchObject({ code: 0, stderr: "" });
 });
 
 test("a log is printed and followed, and a job is cancelled", async () => {
@@ -146,13 +182,18 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   expect(await at.out("dlq", "replay", "1", "--header", "X-Note: again")).toBe("1 of 1 replayed\n");
   await at.service.finished(job);
   expect(at.origin.headers("/later/1")).toContain("X-Note");
-  expect(await at.out("dlq", "rm", "2")).toBe("1 given up\n");
+  expect(await at.out("dlq", "rm", "2")).toBe("1 of 1 given up\n");
   expect(JSON.parse(await at.out("dlq", "replay", "--all", "--rate", "100", "--json"))).toEqual({
     matched: 1,
     replayed: 1,
   });
   expect((await at.service.finished(job)).resource_completed).toBe(2);
-  expect((await at.run("dlq", "rm", "2")).stderr).toContain("DLQ_ENTRY_NOT_FOUND");
+  for (const verb of ["rm", "replay"]) {
+    const none = await at.run("dlq", verb, "2");
+    expect([none.code, none.stdout]).toEqual([1, expect.stringMatching(/^0 of [01] /)]);
+    expect(none.stderr).toMatch(/dead letter/);
+  }
+  expect((await at.run("dlq", "replay", "--all", "--rate", "fast")).stderr).toContain("--rate must be a number");
   expect(await at.out("dlq", "operations")).toMatch(
     /^OPERATION +WHAT +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
   );
@@ -201,6 +242,22 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
   await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));
   await failed(1, "no FetchBox answers at http://127.0.0.1:9 (ECONNREFUSED)", "jobs", "--server", "http://127.0.0.1:9");
   await failed(2, "--server nowhere is no URL", "jobs", "--server", "nowhere");
+  at.origin.serve("/operators/jobs", "hello");
+  at.origin.serve("/operators/jobs/x", "hello");
+  at.origin.serve("/operators/jobs/x/logs", "hello");
+  for (const command of [
+    ["jobs", "--limit", "20"],
+    ["status", "x"],
+    ["logs", "x", "--follow"],
+  ]) {
+    await failed(1, `${at.origin.url} answers, but is no FetchBox`, ...command, "--server", at.origin.url);
+  }
+  await failed(2, "there is no command frob", "frob");
+  const broken = await runBinary(["jobs"], {
+    cwd: at.service.folder,
+    env: { FETCHBOX_SERVER: at.service.url, FETCHBOX_TOKEN: "two\nlines" },
+  });
+  expect([broken.code, broken.stderr]).toEqual([2, expect.stringContaining("FETCHBOX_TOKEN must be")]);
   const open = await runBinary(["jobs"], { cwd: at.service.folder, env: { FETCHBOX_SERVER: at.service.url } });
   expect([open.code, open.stderr]).toEqual([1, expect.stringContaining("; set FETCHBOX_TOKEN")]);
 });

@@ -17,6 +17,27 @@ export class BusyError extends WorkFailedError {
   }
 }
 
+/** Nobody answers: the service may be starting anew. */
+export class UnreachableError extends WorkFailedError {
+  override readonly name = "UnreachableError";
+}
+
+/** What the service says is wrong with what it was asked. */
+export class RefusedError extends UsageError {
+  override readonly name = "RefusedError";
+  readonly details: ErrorBody["details"];
+
+  constructor(message: string, details: ErrorBody["details"]) {
+    super(message);
+    this.details = details;
+  }
+}
+
+/** What was asked for is not there. */
+export class NotThereError extends WorkFailedError {
+  override readonly name = "NotThereError";
+}
+
 type Query = Readonly<Record<string, string | number | undefined>>;
 
 interface ErrorBody {
@@ -35,6 +56,9 @@ export class RemoteClient {
 
   /** @throws UsageError if `server` is no URL of a service */
   constructor({ server, token }: RemoteOptions) {
+    if (token !== undefined && !/^[!-~]+$/.test(token)) {
+      throw new UsageError("FETCHBOX_TOKEN must be visible ASCII characters, without spaces and line breaks");
+    }
     const url = URL.parse(server);
     if (url === null || !/^https?:$/.test(url.protocol)) {
       throw new UsageError(`--server ${server} is no URL like http://127.0.0.1:8080`);
@@ -44,11 +68,25 @@ export class RemoteClient {
   }
 
   async get<T>(path: string, query: Query = {}): Promise<T> {
-    return (await (await this.request("GET", path + queryText(query))).json()) as T;
+    return this.read(await this.request("GET", path + queryText(query)));
   }
 
   async post<T>(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<T> {
-    return (await (await this.request("POST", path, body, headers)).json()) as T;
+    return this.read(await this.request("POST", path, body, headers));
+  }
+
+  /** The JSON of an answer. @throws WorkFailedError if it is none of a FetchBox */
+  async read<T>(response: Response): Promise<T> {
+    try {
+      return (await response.json()) as T;
+    } catch (error) {
+      throw this.stranger(error);
+    }
+  }
+
+  /** Who answers is no FetchBox. */
+  stranger(cause?: unknown): WorkFailedError {
+    return new WorkFailedError(`${this.#server} answers, but is no FetchBox`, { cause });
   }
 
   async delete(path: string): Promise<void> {
@@ -81,7 +119,7 @@ export class RemoteClient {
     } catch (error) {
       const { code } = error as { code?: unknown };
       const reason = typeof code === "string" ? code : String(error);
-      throw new WorkFailedError(
+      throw new UnreachableError(
         `no FetchBox answers at ${this.#server} (${reason}); start one, or name it with --server or FETCHBOX_SERVER`,
         { cause: error },
       );
@@ -100,13 +138,14 @@ async function errorOf(response: Response): Promise<Error> {
   const text = await response.text();
   const body = parse(text);
   if (body === undefined) return new WorkFailedError(`the server answered ${response.status}: ${text.slice(0, 200)}`);
-  const details = body.details.map(({ path, message }) => `\n  ${path}: ${message}`).join("");
+  const details = body.details.map(({ path, message }) => `\n  ${path === "" ? "" : `${path}: `}${message}`).join("");
   const hint = response.status === 401 ? "; set FETCHBOX_TOKEN" : "";
   const message = `${body.code}: ${body.message}${hint} (request ${body.request_id})${details}`;
+  if (response.status === 404) return new NotThereError(message);
   const retryAfter = Number(response.headers.get("retry-after"));
   if (retryAfter > 0) return new BusyError(message, retryAfter * 1000);
   const isUsage = USAGE_STATUSES.includes(response.status) || body.code === "UNSUPPORTED_JOB_TYPE";
-  return isUsage ? new UsageError(message) : new WorkFailedError(message);
+  return isUsage ? new RefusedError(message, body.details) : new WorkFailedError(message);
 }
 
 function parse(text: string): ErrorBody | undefined {

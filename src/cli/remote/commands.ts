@@ -76,7 +76,7 @@ function addDeadLetterCommands(dlq: Command, context: CliContext): void {
     .option("--all", "all of them")
     .option("--dry-run", "only say how many")
     .option("--rate <per-second>", "so many per second")
-    .option("--header <line...>", 'another header, "Name: value"')
+    .option("--header <line>", 'another header, "Name: value"; may be given more than once', collect)
     .option("--proxy-pool <name>", "another proxy pool")
     .action((ids: string[], flags: ReplayFlags) => replayDeadLetters(ids, flags, remoteOf(flags, context)));
   filtered(remote(dlq, "rm [task-ids...]", "give dead letters up, by ids or by a filter"))
@@ -89,6 +89,10 @@ function addDeadLetterCommands(dlq: Command, context: CliContext): void {
   remote(dlq, "stop <operation>", "stop a replay or a give-up where it is").action((id: string, flags: RemoteFlags) =>
     stopOperation(id, flags, remoteOf(flags, context)),
   );
+}
+
+function collect(line: string, before: readonly string[] = []): readonly string[] {
+  return [...before, line];
 }
 
 function remote(parent: Command, name: string, description: string): Command {

@@ -1,5 +1,7 @@
 import type { Analysis, DeadLetterRow, OperationRow } from "../../api/schemas.ts";
-import { UsageError } from "../exit-code.ts";
+import { UsageError, WorkFailedError } from "../exit-code.ts";
+import { counted } from "../units.ts";
+import { NotThereError } from "./client.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
 import { followOperation } from "./operations.ts";
 import { table } from "./table.ts";
@@ -46,9 +48,9 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
   const list = await remote.client.get<DeadLetterList>("/operators/dlq", query);
   const columns = [
     { title: "TASK", isNumber: true },
-    { title: "FAILED AT" },
+    { title: "FAILED AT", expendable: 1 },
     { title: "FAILURE" },
-    { title: "ATTEMPTS", isNumber: true },
+    { title: "ATTEMPTS", isNumber: true, expendable: 2 },
     { title: "URL", isElastic: true },
   ] as const;
   answer(remote, flags, list, ({ entries, next_cursor: next }) => {
@@ -69,9 +71,9 @@ export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): P
     { title: analysis.by.toUpperCase().replace("_", " "), isElastic: true },
     { title: "COUNT", isNumber: true },
     { title: "SHARE", isNumber: true },
-    { title: "FIRST SEEN" },
-    { title: "LAST SEEN" },
-    { title: "E.G. TASK", isNumber: true },
+    { title: "FIRST SEEN", expendable: 2 },
+    { title: "LAST SEEN", expendable: 1 },
+    { title: "E.G. TASK", isNumber: true, expendable: 3 },
   ] as const;
   answer(remote, flags, analysis, ({ total, groups, groups_truncated }) => {
     const rows = groups.map((group) => [
@@ -82,7 +84,7 @@ export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): P
       group.last_seen.slice(0, 10),
       String(group.sample_task_id),
     ]);
-    return `${table(columns, rows, remote.width)}${groups_truncated ? "…\n" : ""}${total} dead letters\n`;
+    return `${table(columns, rows, remote.width)}${groups_truncated ? "…\n" : ""}${counted(total, "dead letter")}\n`;
   });
 }
 
@@ -91,7 +93,7 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
   const headers = headersOf(flags.header ?? []);
   const body = {
     ...selectionOf(ids, flags),
-    ...(flags.rate !== undefined && { rate_per_second: Number(flags.rate) }),
+    ...(flags.rate !== undefined && { rate_per_second: rateOf(flags.rate) }),
     ...((headers !== undefined || flags.proxyPool !== undefined) && {
       overrides: { headers, proxy_pool: flags.proxyPool },
     }),
@@ -102,27 +104,35 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
   answer(remote, flags, replayed, ({ matched, replayed: count }) =>
     flags.dryRun === true ? `${matched} would be replayed\n` : `${count} of ${matched} replayed\n`,
   );
+  const missing = new Set(ids).size - replayed.matched;
+  if (ids.length > 0 && missing > 0) throw new WorkFailedError(`${counted(missing, "task id")} named no dead letter`);
 }
 
-/** The same; ids that are no dead letters are told, and those before them are given up. */
+/** The same; ids that are no dead letters are told at the end. */
 export async function removeDeadLetters(ids: readonly string[], flags: SelectFlags, remote: Remote): Promise<void> {
   const selection = selectionOf(ids, flags);
-  if (ids.length > 0 && flags.dryRun === undefined) {
-    const removed = ids.map(idOf);
-    for (const task of removed) await remote.client.delete(`/operators/dlq/${task}`);
-    return answer(
-      remote,
-      flags,
-      { matched: removed.length, given_up: removed.length },
-      () => `${removed.length} given up\n`,
-    );
-  }
+  if (ids.length > 0 && flags.dryRun === undefined) return await removeByIds(ids.map(idOf), flags, remote);
   const { operation, ...begun } = await change<{ matched: number; given_up: number }>("give-up", selection, remote);
   const givenUp =
     operation === undefined ? begun : { ...begun, given_up: (await followOperation(operation, remote)).changed };
   answer(remote, flags, givenUp, ({ matched, given_up: count }) =>
     flags.dryRun === true ? `${matched} would be given up\n` : `${count} of ${matched} given up\n`,
   );
+}
+
+async function removeByIds(tasks: readonly number[], flags: RemoteFlags, remote: Remote): Promise<void> {
+  const missing: number[] = [];
+  for (const task of tasks) {
+    try {
+      await remote.client.delete(`/operators/dlq/${task}`);
+    } catch (error) {
+      if (!(error instanceof NotThereError)) throw error;
+      missing.push(task);
+    }
+  }
+  const matched = tasks.length - missing.length;
+  answer(remote, flags, { matched, given_up: matched }, () => `${matched} of ${tasks.length} given up\n`);
+  if (missing.length > 0) throw new WorkFailedError(`no dead letters: ${missing.join(", ")}`);
 }
 
 /** What goes on in the background is told of soon, so that its progress can be shown. */
@@ -153,6 +163,12 @@ function filterOf({ code, host, jobId, jobType, tenant, since, until }: FilterFl
 function idOf(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new UsageError(`${text} is no task id; fetchbox dlq list shows them`);
   return Number(text);
+}
+
+function rateOf(text: string): number {
+  const rate = Number(text);
+  if (!(rate > 0)) throw new UsageError("--rate must be a number of tasks per second, above 0");
+  return rate;
 }
 
 function headersOf(lines: readonly string[]): Record<string, string> | undefined {

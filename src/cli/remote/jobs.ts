@@ -21,12 +21,12 @@ interface JobList {
 const COLUMNS = [
   { title: "JOB" },
   { title: "STATUS" },
-  { title: "TYPE", isElastic: true },
-  { title: "TENANT", isElastic: true },
+  { title: "TYPE", isElastic: true, expendable: 5 },
+  { title: "TENANT", isElastic: true, expendable: 3 },
   { title: "STORED", isNumber: true },
-  { title: "FAILED", isNumber: true },
-  { title: "BYTES", isNumber: true },
-  { title: "AGE", isNumber: true },
+  { title: "FAILED", isNumber: true, expendable: 1 },
+  { title: "BYTES", isNumber: true, expendable: 4 },
+  { title: "AGE", isNumber: true, expendable: 2 },
 ] as const;
 
 export async function listJobs(flags: JobsFlags, remote: Remote): Promise<void> {

@@ -2,6 +2,7 @@ import type { LogPage } from "../../api/schemas.ts";
 import { delay, systemClock } from "../../jobs/clock.ts";
 import { WorkFailedError } from "../exit-code.ts";
 import { printable } from "../progress.ts";
+import { UnreachableError } from "./client.ts";
 import type { Remote, RemoteFlags } from "./context.ts";
 
 export interface LogsFlags extends RemoteFlags {
@@ -43,6 +44,7 @@ async function follow(
       const response = await client.request("GET", `${path}?${query.toString()}`, undefined, {
         accept: "text/event-stream",
       });
+      if (!response.headers.get("content-type")?.startsWith("text/event-stream")) throw client.stranger();
       for await (const { event, data } of eventsOf(response)) {
         if (event === "end") return;
         const row = JSON.parse(data) as LogRow;
@@ -51,7 +53,7 @@ async function follow(
         tries = 0;
       }
     } catch (error) {
-      if (error instanceof WorkFailedError && !error.message.startsWith("no FetchBox")) throw error;
+      if (error instanceof WorkFailedError && !(error instanceof UnreachableError)) throw error;
       if (tries >= TRIES) throw error;
     }
     await delay(systemClock, AGAIN_MS, new AbortController().signal);

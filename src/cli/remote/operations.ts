@@ -14,7 +14,7 @@ const COLUMNS = [
   { title: "STATUS" },
   { title: "DONE", isNumber: true },
   { title: "OF", isNumber: true },
-  { title: "AGE", isNumber: true },
+  { title: "AGE", isNumber: true, expendable: 1 },
   { title: "FILTER", isElastic: true },
 ] as const;
 

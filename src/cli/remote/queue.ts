@@ -16,9 +16,10 @@ export async function switchQueue(to: "pause" | "resume", flags: RemoteFlags, re
 
 function queueText(report: QueueReport, width: number | undefined): string {
   const { pending, running, retrying, paused, oldest_pending_age_ms: age, workers, hosts } = report;
+  const oldest = pending + retrying === 0 ? "" : `the oldest has waited ${durationText(age / 1000)}; `;
   const lines = [
     `${pending} pending, ${running} running, ${retrying} retrying${paused ? "; PAUSED" : ""}`,
-    `the oldest has waited ${durationText(age / 1000)}; ${workers.busy} of ${workers.total} workers are busy`,
+    `${oldest}${workers.busy} of ${workers.total} workers are busy`,
   ];
   if (hosts.length === 0) return `${lines.join("\n")}\n`;
   const columns = [
@@ -26,7 +27,7 @@ function queueText(report: QueueReport, width: number | undefined): string {
     { title: "WAITING", isNumber: true },
     { title: "RUNNING", isNumber: true },
     { title: "LIMIT", isNumber: true },
-    { title: "CLOSED FOR", isNumber: true },
+    { title: "CLOSED FOR", isNumber: true, expendable: 1 },
   ] as const;
   const rows = hosts.map((host) => [
     host.host,

@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs";
-import { createLogUpdate } from "log-update";
-import type { JobSnapshot } from "../../api/schemas.ts";
 import { delay, systemClock } from "../../jobs/clock.ts";
-import { isFinished } from "../../jobs/job.ts";
-import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
-import { BusyError } from "./client.ts";
+import { EXIT, type ExitCode, UsageError, WorkFailedError } from "../exit-code.ts";
+import { BusyError, RefusedError } from "./client.ts";
 import type { Remote, RemoteFlags } from "./context.ts";
-import { hasFailed, progressText, readJob } from "./jobs.ts";
+import { hasFailed, progressText } from "./jobs.ts";
 import { parseUrlList, splitUrlList } from "./url-list.ts";
+import { type Accepted, waitForAll } from "./wait.ts";
 
 export interface SubmitFlags extends RemoteFlags {
   readonly wait?: true;
@@ -17,12 +15,6 @@ export interface SubmitFlags extends RemoteFlags {
   readonly batch: string;
 }
 
-interface Accepted {
-  readonly job_id: string;
-  readonly resource_count: number;
-}
-
-const POLL_MS = 500;
 const never = new AbortController().signal;
 
 /** Submits a manifest, or a list of URLs in as many jobs as it takes. With `--wait`, ends with 1 unless all is stored. */
@@ -53,7 +45,7 @@ function isManifest(bytes: Uint8Array): boolean {
     .startsWith("{");
 }
 
-async function submitOne(bytes: Uint8Array, flags: SubmitFlags, remote: Remote): Promise<string[]> {
+async function submitOne(bytes: Uint8Array, flags: SubmitFlags, remote: Remote): Promise<Accepted[]> {
   const key = flags.idempotencyKey;
   return [await post(bytes, key === undefined ? {} : { "idempotency-key": key }, flags, remote)];
 }
@@ -61,18 +53,36 @@ async function submitOne(bytes: Uint8Array, flags: SubmitFlags, remote: Remote):
 /**
  * Under one key for the whole list, so that the same command again, after whatever broke it off, submits no URL twice.
  */
-async function submitList(bytes: Uint8Array, flags: SubmitFlags, remote: Remote): Promise<string[]> {
+async function submitList(bytes: Uint8Array, flags: SubmitFlags, remote: Remote): Promise<Accepted[]> {
   const size = Number(flags.batch);
   if (!Number.isInteger(size) || size < 1) throw new UsageError("--batch must be a whole number from 1 on");
   const parts = splitUrlList(parseUrlList(new TextDecoder().decode(bytes)), size);
   const name = flags.idempotencyKey ?? new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-  const jobs: string[] = [];
-  for (const [at, resources] of parts.entries()) {
+  const jobs: Accepted[] = [];
+  for (const [at, { resources, lines }] of parts.entries()) {
     const manifest = { manifest_version: "v1", metadata: { list: name, part: at + 1, parts: parts.length }, resources };
     const headers = { "idempotency-key": `${name.slice(0, 200)}/${size}/${at + 1}` };
-    jobs.push(await post(new TextEncoder().encode(JSON.stringify(manifest)), headers, flags, remote));
+    try {
+      jobs.push(await post(new TextEncoder().encode(JSON.stringify(manifest)), headers, flags, remote));
+    } catch (error) {
+      throw cutShort(error, lines, jobs.length, parts.length);
+    }
   }
   return jobs;
+}
+
+/** Says of a list what became of it, and names lines instead of places in a manifest that nobody has seen. */
+function cutShort(error: unknown, lines: readonly number[], done: number, parts: number): unknown {
+  const before = done === 0 ? "nothing was submitted" : `${done} of ${parts} jobs were submitted before; they go on`;
+  if (error instanceof RefusedError) {
+    const told = error.details.map(({ path, message }) => {
+      const at = /^\/resources\/(\d+)\//.exec(path)?.[1];
+      return `\n  ${at === undefined ? path : `line ${lines[Number(at)]}`}: ${message}`;
+    });
+    return new UsageError(`the service refuses a part of the list; ${before}${told.join("")}`, { cause: error });
+  }
+  if (!(error instanceof WorkFailedError) || done === 0) return error;
+  return new WorkFailedError(`${error.message}; ${before}, and the same command submits the rest`, { cause: error });
 }
 
 /** Waits as long as the service asks for: a queue that is full has room later. */
@@ -81,7 +91,7 @@ async function post(
   more: Readonly<Record<string, string>>,
   flags: SubmitFlags,
   remote: Remote,
-): Promise<string> {
+): Promise<Accepted> {
   const { jobType, tenant, json } = flags;
   const headers = {
     ...more,
@@ -91,7 +101,7 @@ async function post(
   for (;;) {
     try {
       const response = await remote.client.request("POST", "/jobs", body, headers);
-      const accepted = (await response.json()) as Accepted;
+      const accepted = await remote.client.read<Accepted>(response);
       const isOld = response.headers.has("idempotent-replayed");
       if (json === true) {
         if (flags.wait !== true) remote.out(`${JSON.stringify(accepted)}\n`);
@@ -99,29 +109,11 @@ async function post(
         const how = isOld ? "was submitted before" : "queued";
         remote.out(`job ${accepted.job_id} ${how}: ${accepted.resource_count} resources\n`);
       }
-      return accepted.job_id;
+      return accepted;
     } catch (error) {
       if (!(error instanceof BusyError)) throw error;
       remote.err(`${error.message}; again in ${Math.round(error.retryAfterMs / 1000)} s\n`);
       await delay(systemClock, error.retryAfterMs, never);
     }
   }
-}
-
-async function waitForAll(jobIds: readonly string[], remote: Remote): Promise<JobSnapshot[]> {
-  const screen = process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
-  const ended: JobSnapshot[] = [];
-  for (const jobId of jobIds) {
-    for (;;) {
-      const job = await readJob(jobId, remote);
-      screen?.(`job ${ended.length + 1} of ${jobIds.length}: ${progressText(job)}`);
-      if (isFinished(job.status)) {
-        ended.push(job);
-        break;
-      }
-      await delay(systemClock, POLL_MS, never);
-    }
-  }
-  screen?.clear();
-  return ended;
 }

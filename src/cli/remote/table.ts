@@ -6,6 +6,8 @@ export interface Column {
   readonly isNumber?: true;
   /** Gives way where the terminal is too narrow. */
   readonly isElastic?: true;
+  /** Goes where that does not suffice: the highest number first. */
+  readonly expendable?: number;
 }
 
 const GAP = "  ";
@@ -14,14 +16,13 @@ const NARROWEST = 8;
 /** Rows under their titles, as wide as the terminal at most; as wide as they are where there is none. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[], width?: number): string {
   const texts = [columns.map(({ title }) => title), ...rows.map((row) => row.map(printable))];
-  const widths = columns.map((_, at) => Math.max(...texts.map((row) => Bun.stringWidth(row[at] ?? ""))));
-  if (width !== undefined) shrink(widths, columns, width);
+  const fitted = fit(columns, texts, width);
   const lines = texts.map((row) =>
-    row
-      .map((text, at) => {
-        const cell = clip(text, widths[at] ?? 0);
-        const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - Bun.stringWidth(cell)));
-        return columns[at]?.isNumber === true ? space + cell : cell + space;
+    fitted
+      .map(({ at, column, chars }) => {
+        const cell = clip(row[at] ?? "", chars);
+        const space = " ".repeat(Math.max(0, chars - Bun.stringWidth(cell)));
+        return column.isNumber === true ? space + cell : cell + space;
       })
       .join(GAP)
       .trimEnd(),
@@ -29,13 +30,42 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
   return `${lines.join("\n")}\n`;
 }
 
-function shrink(widths: number[], columns: readonly Column[], width: number): void {
-  const elastic = columns.flatMap(({ isElastic }, at) => (isElastic === true ? [at] : []));
-  let over = widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1)) - width;
-  while (over > 0) {
-    const widest = elastic.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
-    if (widest === undefined || (widths[widest] ?? 0) <= NARROWEST) return;
-    widths[widest] = (widths[widest] ?? 0) - 1;
-    over--;
+/** A column that is shown, and how many characters it has. */
+interface Fitted {
+  readonly at: number;
+  readonly column: Column;
+  chars: number;
+}
+
+function fit(columns: readonly Column[], texts: readonly (readonly string[])[], width: number | undefined): Fitted[] {
+  let fitted = columns.map(
+    (column, at): Fitted => ({ at, column, chars: Math.max(...texts.map((row) => Bun.stringWidth(row[at] ?? ""))) }),
+  );
+  if (width === undefined) return fitted;
+  while (leastOf(fitted) > width) {
+    const [first] = fitted
+      .filter(({ column }) => column.expendable !== undefined)
+      .toSorted((a, b) => (b.column.expendable ?? 0) - (a.column.expendable ?? 0));
+    if (first === undefined) break;
+    fitted = fitted.filter((each) => each !== first);
   }
+  for (let over = widthOf(fitted) - width; over > 0; over--) {
+    const [widest] = fitted.filter(canGive).toSorted((a, b) => b.chars - a.chars);
+    if (widest === undefined) break;
+    widest.chars--;
+  }
+  return fitted;
+}
+
+function canGive({ column, chars }: Fitted): boolean {
+  return column.isElastic === true && chars > NARROWEST;
+}
+
+function widthOf(fitted: readonly Fitted[]): number {
+  return fitted.reduce((sum, { chars }) => sum + chars, GAP.length * (fitted.length - 1));
+}
+
+/** When all that can give has given. */
+function leastOf(fitted: readonly Fitted[]): number {
+  return widthOf(fitted.map((each) => (canGive(each) ? { ...each, chars: NARROWEST } : each)));
 }

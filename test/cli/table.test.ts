@@ -1,0 +1,31 @@
+import { expect, test } from "bun:test";
+import { table } from "../../src/cli/remote/table.ts";
+
+const COLUMNS = [
+  { title: "JOB" },
+  { title: "TYPE", isElastic: true, expendable: 2 },
+  { title: "FAILED", isNumber: true, expendable: 1 },
+  { title: "URL", isElastic: true },
+] as const;
+const ROW = ["01a210de-9ee4-7320", "a-long-type-of-jobs", "3", "http://example.com/a/long/path/日本.jpg"];
+
+function lines(width?: number): string[] {
+  return table(COLUMNS, [ROW], width).trimEnd().split("\n");
+}
+
+test("a table is as wide as its contents where there is no terminal", () => {
+  expect(lines()).toEqual([
+    "JOB                 TYPE                 FAILED  URL",
+    "01a210de-9ee4-7320  a-long-type-of-jobs       3  http://example.com/a/long/path/日本.jpg",
+  ]);
+});
+
+test.each([80, 60, 48, 42, 30])("a table is at most %d columns wide, and what matters least goes first", (width) => {
+  const shown = lines(width);
+  for (const line of shown) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(width);
+  expect(shown[1]).toContain(ROW[0] ?? "");
+  const titles = shown[0]?.split(/ +/);
+  expect(titles).toEqual(
+    width >= 46 ? ["JOB", "TYPE", "FAILED", "URL"] : width >= 38 ? ["JOB", "FAILED", "URL"] : ["JOB", "URL"],
+  );
+});
