@@ -41,6 +41,14 @@ export function logsEndpoint(given: Omit<LogStreamDeps, "pages"> & { readonly le
           },
         },
       },
+      headers: {
+        "Last-Event-ID": {
+          schema: { type: "string" },
+          description: "Offset of the last event that was seen: what comes after it is sent.",
+          example: "41",
+          parse: (value) => value,
+        },
+      },
       errors: ["JOB_NOT_FOUND"],
     },
     query: {

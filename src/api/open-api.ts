@@ -29,6 +29,7 @@ export const COMPONENTS = {
   Health: schemas.HealthSchema,
   Alive: schemas.AliveSchema,
   Ready: schemas.ReadySchema,
+  OpenApi: schemas.OpenApiSchema,
 };
 
 /** The OpenAPI document of the endpoints that have a `doc`. */
@@ -71,7 +72,8 @@ function documentation(version: string) {
         token: {
           type: "http" as const,
           scheme: "bearer",
-          description: "A token of `server.auth.tokens`. The role `submit` may submit and read jobs, `operator` all.",
+          description:
+            "A token of `server.auth.tokens`. The role `submit` may submit and read jobs, `read` read all, `operator` all.",
         },
       },
     },
@@ -143,11 +145,7 @@ function answerOf(answer: AnswerDoc) {
   if (empty === true) return { description };
   return {
     description,
-    ...(headers !== undefined && {
-      headers: Object.fromEntries(
-        Object.entries(headers).map(([name, text]) => [name, { description: text, schema: { type: "string" } }]),
-      ),
-    }),
+    ...(headers !== undefined && { headers: headersOf(headers) }),
     content: {
       [contentType]: {
         schema: schema === undefined ? { type: "string" } : reference(schema),
@@ -160,6 +158,15 @@ function answerOf(answer: AnswerDoc) {
   };
 }
 
+const RETRY_STATUSES: ReadonlySet<number> = new Set([429, 503]);
+const RETRY_AFTER = { "Retry-After": "Seconds after which to come again." };
+
+function headersOf(headers: Readonly<Record<string, string>>) {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: "string" } }]),
+  );
+}
+
 /** One answer per status, with every code that it can have. */
 function errorAnswers({ access, query }: Endpoint, { errors = [] }: EndpointDoc) {
   // A service on loopback without tokens refuses whoever calls it by another name.
@@ -170,7 +177,12 @@ function errorAnswers({ access, query }: Endpoint, { errors = [] }: EndpointDoc)
   for (const [status, group] of Map.groupBy(new Set(codes), (code) => ERRORS[code].status)) {
     const description = group.map((code) => `\`${code}\`: ${ERRORS[code].message}.`).join(" ");
     const examples = Object.fromEntries(group.map((code) => [code, { value: errorExample(code) }]));
-    answers[status] = { description, content: { "application/json": { schema: reference("Error"), examples } } };
+    const headers = RETRY_STATUSES.has(status) ? { headers: headersOf(RETRY_AFTER) } : {};
+    answers[status] = {
+      description,
+      ...headers,
+      content: { "application/json": { schema: reference("Error"), examples } },
+    };
   }
   return answers;
 }

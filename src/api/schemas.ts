@@ -291,6 +291,12 @@ export const QueueSchema = closed(
 export const AliveSchema = closed({ status: Type.Literal("alive") }, "The process runs.");
 export const ReadySchema = closed({ status: Type.Literal("ready") }, "The service takes jobs.");
 
+/** Of this document itself: https://spec.openapis.org/oas/v3.1.1.html */
+export const OpenApiSchema = Type.Object(
+  { openapi: Type.String({ description: "Its version." }) },
+  { additionalProperties: true, description: "An OpenAPI document." },
+);
+
 export type AttemptRow = Static<typeof AttemptSchema>;
 export type JobSnapshot = Static<typeof JobSchema>;
 export type ResourceRow = Static<typeof ResourceSchema>;

@@ -121,7 +121,8 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];
-  return [...endpoints, ...swaggerEndpoints(() => openApiDocument(endpoints, deps.version), deps.version)];
+  const all: Endpoint[] = [...endpoints, ...swaggerEndpoints(() => openApiDocument(all, deps.version), deps.version)];
+  return all;
 }
 
 /** Paths that another endpoint's place would take in: `/dlq/replay` is no `/dlq/:task_id`, whatever the method. */

@@ -25,6 +25,11 @@ const HEADERS = {
 /** The headers of `POST /jobs` (contract, section 1), for the document. */
 export const SUBMISSION_HEADERS: Parameters = {
   ...HEADERS,
+  "Content-Encoding": {
+    schema: { type: "string", enum: ["identity", "gzip"] },
+    description: "How the body is compressed; `identity` if absent.",
+    parse: (text) => text,
+  },
   traceparent: {
     schema: { type: "string" },
     description: "W3C trace context that the job joins; a malformed one is ignored.",

@@ -1,7 +1,7 @@
 import faviconPath from "swagger-ui-dist/favicon-32x32.png" with { type: "file" };
 import stylePath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import scriptPath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
-import type { Access, Endpoint } from "./endpoint.ts";
+import type { Access, Endpoint, EndpointDoc } from "./endpoint.ts";
 import { json } from "./json-response.ts";
 
 const ACCESS: Access = "read";
@@ -9,6 +9,19 @@ const YEAR_SECONDS = 31_536_000;
 /** The page needs its own files, the document, and the pictures that its style sheet holds. */
 const PAGE_POLICY =
   "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+const PAGE_DOC: EndpointDoc = {
+  tag: "Service",
+  summary: "Look at the API in a browser",
+  answers: {
+    200: { description: "Swagger UI, all of it from here.", contentType: "text/html", example: "<!doctype html>" },
+  },
+};
+const DOCUMENT_DOC: EndpointDoc = {
+  tag: "Service",
+  summary: "Read this document",
+  answers: { 200: { description: "OpenAPI 3.1.", schema: "OpenApi", example: { openapi: "3.1.0" } } },
+};
 
 /** Swagger UI and the document it shows, all from this process. `document` is asked for once, when first needed. */
 export function swaggerEndpoints(document: () => Promise<object>, version: string): Endpoint[] {
@@ -18,11 +31,14 @@ export function swaggerEndpoints(document: () => Promise<object>, version: strin
   const file = (name: string, path: string, type: string) =>
     page(`/${asset(name)}`, () => new Response(Bun.file(path), { headers: cached(type) }));
   return [
-    page("/swagger", () => new Response(html(asset), { headers: pageHeaders() })),
-    page("/swagger/json", async () => {
-      made ??= document();
-      return json(await made);
-    }),
+    { ...page("/swagger", () => new Response(html(asset), { headers: pageHeaders() })), doc: PAGE_DOC },
+    {
+      ...page("/swagger/json", async () => {
+        made ??= document();
+        return json(await made);
+      }),
+      doc: DOCUMENT_DOC,
+    },
     page(`/${asset("init.js")}`, () => new Response(INIT, { headers: cached("text/javascript; charset=utf-8") })),
     file("swagger-ui.css", stylePath, "text/css; charset=utf-8"),
     file("swagger-ui-bundle.js", scriptPath, "text/javascript; charset=utf-8"),

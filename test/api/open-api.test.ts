@@ -75,6 +75,8 @@ test("the document describes every endpoint and nothing else", async () => {
     "get /operators/jobs/{job_id}/logs",
     "get /operators/jobs/{job_id}/resources",
     "get /operators/queue",
+    "get /swagger",
+    "get /swagger/json",
     "post /jobs",
     "post /operators/dlq/give-up",
     "post /operators/dlq/operations/{operation_id}/stop",
