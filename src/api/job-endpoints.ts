@@ -12,8 +12,8 @@ import { choice, integer, text } from "./parameters.ts";
 import type { JobSnapshot } from "./schemas.ts";
 
 const ERRORS_MAX = 100;
-/** In a list of up to a thousand jobs. */
-const LISTED_ERRORS_MAX = 10;
+/** On a page of up to a thousand jobs, in all. */
+const ERRORS_PER_PAGE_MAX = 1000;
 /** So many snapshots take some milliseconds; then others get their turn. */
 const JOBS_PER_TURN = 100;
 const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
@@ -65,7 +65,9 @@ function listJobs(ledger: Ledger): Endpoint {
     doc: {
       tag: "Jobs",
       summary: "List jobs, newest first",
-      description: `Of each job the first ${LISTED_ERRORS_MAX} errors; all that it shows are with the job itself.`,
+      description:
+        `A page shows at most ${ERRORS_PER_PAGE_MAX} errors, those of its first jobs; ` +
+        "`errors_truncated` says where some are left out.",
       answers: {
         200: { description: "A page of jobs.", schema: "JobList", example: { jobs: [JOB_EXAMPLE], next_cursor: null } },
       },
@@ -82,8 +84,11 @@ function listJobs(ledger: Ledger): Endpoint {
       const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
       const jobs: JobSnapshot[] = [];
+      let errorsLeft = ERRORS_PER_PAGE_MAX;
       for (const job of page) {
-        jobs.push(snapshotOf(ledger, job, LISTED_ERRORS_MAX));
+        const snapshot = snapshotOf(ledger, job, Math.min(ERRORS_MAX, errorsLeft));
+        errorsLeft -= snapshot.errors.length;
+        jobs.push(snapshot);
         if (jobs.length % JOBS_PER_TURN === 0) await setImmediate();
       }
       return json({ jobs, next_cursor });
@@ -107,7 +112,7 @@ function readJob(ledger: Ledger): Endpoint {
 }
 
 function snapshotOf(ledger: Ledger, job: JobRecord, errorsMax = ERRORS_MAX): JobSnapshot {
-  const failures = job.failed === 0 ? [] : ledger.failures(job, errorsMax);
+  const failures = job.failed === 0 || errorsMax === 0 ? [] : ledger.failures(job, errorsMax);
   return {
     job_id: job.jobId,
     job_type: job.jobType,

@@ -26,6 +26,13 @@ const PATHS = [
   "/metrics",
 ];
 
+/** What is said of an id that is not there, by what it is an id of. */
+const NOT_FOUND_CODES: Readonly<Record<string, string>> = {
+  job_id: "JOB_NOT_FOUND",
+  task_id: "DLQ_ENTRY_NOT_FOUND",
+  operation_id: "NOT_FOUND",
+};
+
 async function documentOf(service: Service): Promise<Document> {
   return service.get("/swagger/json");
 }
@@ -45,7 +52,7 @@ test("every endpoint answers a wrong method with 405 and what it takes, and says
       expect(response.headers.get("allow")?.split(", ")).toEqual(expect.arrayContaining(taken));
     }
     if (!taken.includes("GET") || !pattern.includes("{")) continue;
-    const code = pattern.includes("{job_id}") ? "JOB_NOT_FOUND" : "DLQ_ENTRY_NOT_FOUND";
+    const code = NOT_FOUND_CODES[/\{(\w+)\}/.exec(pattern)?.[1] ?? ""];
     for (const id of [JOB_ID, "4711", "%00", "..%2f", "x".repeat(2000)]) {
       const response = await service.fetch(pattern.replace(/\{.*\}/, id));
       expect([path, response.status, (await errorOf(response)).code]).toEqual([path, 404, code]);
