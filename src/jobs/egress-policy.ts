@@ -62,17 +62,40 @@ const IPV6_BLOCKS = blocks([
 /** A translator (NAT64, RFC 6052) connects to the IPv4 address in the last 32 bits: that is the one to judge. */
 const NAT64 = parseNetwork("64:ff9b::/96");
 
+/** What is always true of an address. */
+interface Judgement {
+  readonly address: IpAddress | undefined;
+  readonly denial: string | undefined;
+}
+
+/** Addresses whose judgement is remembered; then all are forgotten. */
+const JUDGED_MAX = 10_000;
+
 /** Throws a TypeError if `allowPrivate` has something that is no CIDR. */
 export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions): EgressPolicy {
   const allowed = allowPrivate.map(parseNetwork);
+  const judged = new Map<string, Judgement>();
+
+  function judge(ip: string): Judgement {
+    const known = judged.get(ip);
+    if (known !== undefined) return known;
+    const parsed = parseIpAddress(ip);
+    if (parsed === undefined) return { address: undefined, denial: "not an IP address" };
+    const address = isIn(parsed, NAT64) ? embeddedIpv4(parsed, 0n) : parsed;
+    const isAllowed = allowed.some((network) => isIn(address, network) || isIn(parsed, network));
+    const judgement = { address, denial: isAllowed ? undefined : reasonAgainst(address) };
+    if (judged.size >= JUDGED_MAX) judged.clear();
+    judged.set(ip, judgement);
+    return judgement;
+  }
 
   function denies(ip: string, port?: number): string | undefined {
-    const parsed = parseIpAddress(ip);
-    if (parsed === undefined) return "not an IP address";
-    const address = isIn(parsed, NAT64) ? embeddedIpv4(parsed, 0n) : parsed;
-    if (port !== undefined && isOwn?.(address, port) === true) return "FetchBox itself listens there";
-    const isAllowed = allowed.some((network) => isIn(address, network) || isIn(parsed, network));
-    return isAllowed ? undefined : reasonAgainst(address);
+    const { address, denial } = judge(ip);
+    // Asked each time: it depends on the port, and on what interfaces there are now.
+    if (address !== undefined && port !== undefined && isOwn?.(address, port) === true) {
+      return "FetchBox itself listens there";
+    }
+    return denial;
   }
 
   return {

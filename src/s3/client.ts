@@ -89,7 +89,8 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     const { method, bucket, key, query, headers = {} } = request;
     const virtual = addressing === "virtual";
     const host = virtual ? `${bucket}.${base.host}` : base.host;
-    const path = `/${[...(virtual ? [] : [bucket]), ...(key === undefined ? [] : [encodePath(key)])].join("/")}`;
+    const inBucket = key === undefined ? "" : encodePath(key);
+    const path = virtual ? `/${inBucket}` : key === undefined ? `/${bucket}` : `/${bucket}/${inBucket}`;
     const search = query === undefined ? "" : canonicalQuery(query);
     const payloadHash = hashOf(request);
     return {

@@ -39,8 +39,19 @@ export function createSigner(region: string, credentials: S3Credentials): Signer
     return dayKey;
   }
 
+  let second = Number.NaN;
+  let time = "";
+
+  /** `20130524T000000Z`; many requests share a second. */
+  function timeOf(now: number): string {
+    if (Math.floor(now / 1000) === second) return time;
+    second = Math.floor(now / 1000);
+    time = new Date(now).toISOString().replace(/[-:]|\.\d{3}/g, "");
+    return time;
+  }
+
   return (request, now) => {
-    const time = new Date(now).toISOString().replace(/[-:]|\.\d{3}/g, "");
+    const time = timeOf(now);
     const date = time.slice(0, 8);
     const headers: Record<string, string> = {
       ...request.headers,
@@ -71,6 +82,7 @@ export function sha256Hex(data: string | Uint8Array): string {
 
 /** A key as the path of a URL: everything but RFC 3986's unreserved characters and `/` becomes %XX. */
 export function encodePath(key: string): string {
+  if (/^[\w.~/-]*$/.test(key)) return key;
   // No "%2F" that stands in the key itself is hit: its "%" has become "%25".
   return encode(key).replaceAll("%2F", "/");
 }

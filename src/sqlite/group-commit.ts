@@ -66,8 +66,8 @@ export interface GroupCommitOptions {
 }
 
 /**
- * Lets concurrent writers share one transaction, and so one fsync. Each has a savepoint of its own: one that throws
- * is rolled back and rejected alone. If the commit itself fails, all of them are rejected and nothing is written.
+ * Lets concurrent writers share one transaction, and so one fsync. One that throws is rolled back and rejected alone.
+ * If the commit itself fails, all of them are rejected and nothing is written.
  */
 export class GroupCommit {
   readonly #db: Database;
@@ -81,7 +81,10 @@ export class GroupCommit {
     this.#options = options;
   }
 
-  /** Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction. */
+  /**
+   * Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction; and
+   * once more, after all was rolled back, if another member throws.
+   */
   run<T>(work: (changes: Changes) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#halted !== undefined) return reject(this.#halted.reason);
@@ -113,7 +116,7 @@ export class GroupCommit {
     this.#waiting = [];
     if (members.length === 0) return;
     const startedAt = performance.now();
-    let committed: { changes: Changes; members: Member[] };
+    let committed: { changes: Changes; members: readonly Member[] };
     try {
       committed = this.#commit(members);
     } catch (error) {
@@ -141,18 +144,39 @@ export class GroupCommit {
     }
   }
 
-  #commit(members: readonly Member[]): { changes: Changes; members: Member[] } {
+  #commit(members: readonly Member[]): { changes: Changes; members: readonly Member[] } {
+    this.#statement("BEGIN IMMEDIATE");
+    const committed = this.#together(members) ?? this.#oneByOne(members);
+    this.#options.seal(committed.changes);
+    this.#statement("COMMIT");
+    return committed;
+  }
+
+  /** Nearly always all succeed, and need no savepoints. Nothing if one throws: then all is rolled back. */
+  #together(members: readonly Member[]): { changes: Changes; members: readonly Member[] } | undefined {
+    const changes = new Changes();
+    try {
+      for (const member of members) member.work(changes);
+      return { changes, members };
+    } catch (error) {
+      // A full disk or an I/O error ends the whole transaction by itself; then nobody's work is left.
+      if (!this.#db.inTransaction) throw error;
+      this.#statement("ROLLBACK");
+      this.#statement("BEGIN IMMEDIATE");
+      return undefined;
+    }
+  }
+
+  /** Each in a savepoint of its own. */
+  #oneByOne(members: readonly Member[]): { changes: Changes; members: Member[] } {
     const all = new Changes();
     const done: Member[] = [];
-    this.#statement("BEGIN IMMEDIATE");
     for (const member of members) {
       const changes = this.#attempt(member);
       if (changes === undefined) continue;
       all.absorb(changes);
       done.push(member);
     }
-    this.#options.seal(all);
-    this.#statement("COMMIT");
     return { changes: all, members: done };
   }
 
@@ -169,7 +193,6 @@ export class GroupCommit {
       this.#statement("RELEASE member");
       return changes;
     } catch (error) {
-      // A full disk or an I/O error ends the whole transaction by itself; then nobody's work is left.
       if (!this.#db.inTransaction) throw error;
       this.#db.run("ROLLBACK TO member");
       this.#db.run("RELEASE member");

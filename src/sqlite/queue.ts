@@ -20,8 +20,9 @@ import {
   type StagedJob,
   stageTasks,
 } from "./queue/accept.ts";
+import { Begun } from "./queue/begun.ts";
 import { cancelWaiting, readWaiting, requestCancel, type WaitingTask } from "./queue/cancel.ts";
-import { claimTasks, type LaneRequest, markStarted } from "./queue/claim.ts";
+import { claimTasks, type LaneRequest } from "./queue/claim.ts";
 import { type JobCache, type QueueContext, readLanes, readLanesAfter, readLanesOfJob } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
@@ -66,8 +67,8 @@ export class TaskQueue {
   readonly letters: LetterDesk;
   readonly #context: QueueContext;
   readonly #lastSeen = new LastSeen();
-  /** Tasks that have begun since the last commit. */
-  #begun: { readonly tasks: ClaimedTask[]; readonly marked: Promise<void> } | undefined;
+  /** Resolves once the tasks that began since the last commit are noted. */
+  #noted: Promise<void> | undefined;
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
@@ -82,6 +83,7 @@ export class TaskQueue {
         writeDepth(context, changes);
         writeWaits(context, changes);
         this.#lastSeen.note(context);
+        context.begun.note(context);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
         // Before anybody hears that the commit is done: reading follows writing.
@@ -89,7 +91,16 @@ export class TaskQueue {
         if (reach !== undefined) passCommit(changes, reach);
       },
     });
-    const context: QueueContext = { db, commit, jobs, clock, onLane: () => {}, onFinished: () => {} };
+    const context: QueueContext = {
+      db,
+      commit,
+      jobs,
+      clock,
+      begun: new Begun(),
+      uploading: new Set(),
+      onLane: () => {},
+      onFinished: () => {},
+    };
     context.onLane = (lane) => {
       if (!jobs.cancelling.has(lane.job.seq)) return this.#onLane(lane);
       this.#onLane({ ...lane, waiting: 0 });
@@ -166,23 +177,17 @@ export class TaskQueue {
 
   /** Notes that a worker has begun with a claimed task: a crash counts against it from now on. */
   markStarted(claimed: ClaimedTask): Promise<void> {
-    if (this.#begun !== undefined) {
-      this.#begun.tasks.push(claimed);
-      return this.#begun.marked;
-    }
-    // One member of the commit for all that begin until then.
-    const tasks = [claimed];
+    this.#context.begun.add(claimed.id);
+    // One member of the commit for all that begin until then; they are written as it is sealed.
+    if (this.#noted !== undefined) return this.#noted;
+    let isOpen = true;
     const close = () => {
-      if (this.#begun?.tasks === tasks) this.#begun = undefined;
+      isOpen = false;
+      this.#noted = undefined;
     };
-    const marked = this.#context.commit
-      .run(() => {
-        close();
-        markStarted(this.#context, tasks);
-      })
-      .finally(close);
-    this.#begun = { tasks, marked };
-    return marked;
+    const noted = this.#context.commit.run(close).finally(close);
+    if (isOpen) this.#noted = noted;
+    return noted;
   }
 
   /** Notes, at once, that the process ends because it was told so: it counts as a crash against no task. */
@@ -231,6 +236,7 @@ export class TaskQueue {
 
   /** Remembers an open upload; settling its task forgets it. */
   recordUpload(upload: RecordedUpload): Promise<void> {
+    this.#context.uploading.add(upload.task);
     return this.#context.commit.run(() => recordUpload(this.#context, upload));
   }
 
@@ -314,7 +320,11 @@ export class TaskQueue {
 
   /** Writes down what is to be remembered of hosts: all that `take` has to tell when the commit comes. */
   noteHosts(take: () => readonly HostChange[]): Promise<void> {
-    return this.#context.commit.run(() => writeHosts(this.#context, take()));
+    let taken: readonly HostChange[] | undefined;
+    return this.#context.commit.run(() => {
+      taken ??= take();
+      writeHosts(this.#context, taken);
+    });
   }
 
   /** When the wall clock was last found to go right, milliseconds since the epoch; 0 if it never was. */

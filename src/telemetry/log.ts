@@ -19,6 +19,8 @@ export interface LogDestination {
 
 /** While nobody takes the output, at most so many characters wait for it; what comes then is lost. */
 const WAITING_MAX = 1024 * 1024;
+/** So many characters are written at once. */
+const GATHERED_MAX = 16 * 1024;
 
 /** In the two spellings that headers have. */
 const SECRET_NAMES = new Set(
@@ -29,8 +31,8 @@ const SECRET_NAMES = new Set(
 );
 
 /**
- * The service's log: one JSON line per event, with an ISO time and the level's name, written before the call
- * returns, so that a killed process has lost none. Fields go by `job_id`, `resource_id`, `task_id`, `trace_id` and
+ * The service's log: one JSON line per event, with an ISO time and the level's name. Lines are written before the event
+ * loop turns, so that a killed process has lost nothing that anybody could know of. Fields go by `job_id`, `resource_id`, `task_id`, `trace_id` and
  * `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values of secret headers are masked in a
  * field of that name and one level below.
  */
@@ -80,5 +82,20 @@ function standardOutput(): LogDestination {
   const stream = pino.destination({ dest: 1, sync: true, maxLength: WAITING_MAX });
   // A reader that went away (EPIPE) or a full disk must not end the service.
   stream.on("error", () => {});
-  return { write: (line) => void stream.write(line), isTerminal: process.stdout.isTTY === true };
+  let gathered = "";
+  const flush = () => {
+    const lines = gathered;
+    gathered = "";
+    if (lines !== "") stream.write(lines);
+  };
+  process.on("exit", flush);
+  return {
+    write(line) {
+      // Many tasks end with one commit: their lines are one write.
+      if (gathered === "") setImmediate(flush);
+      gathered += line;
+      if (gathered.length > GATHERED_MAX) flush();
+    },
+    isTerminal: process.stdout.isTTY === true,
+  };
 }

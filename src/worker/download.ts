@@ -29,7 +29,7 @@ export interface AttemptSpan {
 
 /** The innermost service: fetches one URL and stores what it gets. */
 export function download(deps: DownloadDeps): Service {
-  return serviceOf(async (claimed, signal): Promise<Outcome> => {
+  return serviceOf(async (claimed, stop): Promise<Outcome> => {
     const startedAt = deps.clock.now();
     const begun = deps.clock.monotonic();
     const trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
@@ -38,7 +38,7 @@ export function download(deps: DownloadDeps): Service {
     let outcome: Outcome;
     try {
       const begin = { trace, startedAt, traceparent: span.traceparent };
-      outcome = { kind: "stored", result: await fetchAndStore(claimed, begin, signal, deps) };
+      outcome = { kind: "stored", result: await fetchAndStore(claimed, begin, stop, deps) };
     } catch (error) {
       outcome = outcomeOf(error, trace, startedAt, deps.clock.monotonic() - begun);
     } finally {
@@ -58,16 +58,20 @@ interface Begin {
 async function fetchAndStore(
   claimed: ClaimedTask,
   { trace, startedAt, traceparent }: Begin,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
   const ask = (more: Readonly<Record<string, string>>) =>
-    follow(new URL(task.url), { ...headersOf(claimed, deps.userAgent, traceparent), ...more }, signal, {
-      maxRedirects: deps.maxRedirects,
-      allowDowngrade: deps.allowDowngrade,
-      get: (hop, headers, hopSignal) => throughPool(task.proxyPool, hop, headers, trace, hopSignal, deps),
-    });
+    follow(
+      new URL(task.url),
+      { ...headersOf(claimed, deps.userAgent, traceparent), ...more },
+      {
+        maxRedirects: deps.maxRedirects,
+        allowDowngrade: deps.allowDowngrade,
+        get: (hop, headers) => throughPool(task.proxyPool, hop, headers, trace, stop, deps),
+      },
+    );
   const { response, url } = await ask({});
   if (response.status !== 200 && response.status !== 203) {
     discardBody(response);
@@ -82,7 +86,7 @@ async function fetchAndStore(
       trace.httpStatus = response.status; // the attempt's, whatever became of the rest
     }
   };
-  const stored = await transfer(response, claimed, trace, signal, deps, reopen);
+  const stored = await transfer(response, claimed, trace, stop, deps, reopen);
   return {
     finalUrl: withoutUserinfo(url),
     httpStatus: response.status,
@@ -102,13 +106,13 @@ async function throughPool(
   url: URL,
   headers: Readonly<Record<string, string>>,
   trace: AttemptTrace,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: DownloadDeps,
 ): Promise<Response> {
-  if (pool === undefined) return request(url, headers, "straight", trace, signal, deps);
+  if (pool === undefined) return request(url, headers, "straight", trace, stop, deps);
   for (const endpoint of deps.proxies.endpoints(pool)) {
     trace.proxy = endpoint.url;
-    const response = await throughProxy(endpoint, url, headers, trace, signal, deps);
+    const response = await throughProxy(endpoint, url, headers, trace, stop, deps);
     if (response !== undefined) return response;
     deps.onProxyFailure(endpoint.pool);
   }
@@ -121,11 +125,11 @@ async function throughProxy(
   url: URL,
   headers: Readonly<Record<string, string>>,
   trace: AttemptTrace,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: DownloadDeps,
 ): Promise<Response | undefined> {
   try {
-    const response = await request(url, headers, endpoint, trace, signal, deps);
+    const response = await request(url, headers, endpoint, trace, stop, deps);
     if (response.status === 407) {
       discardBody(response);
       deps.proxies.report(endpoint, "failed");
@@ -176,6 +180,7 @@ function attemptOf(failure: Failure, trace: AttemptTrace, startedAt: number, dur
 }
 
 function withoutUserinfo(url: URL): string {
+  if (url.username === "" && url.password === "") return url.href;
   const shown = new URL(url);
   shown.username = "";
   shown.password = "";

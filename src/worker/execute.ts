@@ -22,10 +22,10 @@ export interface ExecuteDeps {
  */
 export async function execute(
   claimed: ClaimedTask,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: ExecuteDeps,
 ): Promise<{ settled: Promise<void> }> {
-  const outcome = await attempt(claimed, signal, deps);
+  const outcome = await attempt(claimed, stop, deps);
   const now = deps.clock.steady();
   const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
   respectThrottle(outcome, verdict, claimed, now, deps);
@@ -33,11 +33,11 @@ export async function execute(
 }
 
 /** A service reports and does not throw; if it does all the same, that is our fault and costs an attempt. */
-async function attempt(claimed: ClaimedTask, signal: AbortSignal, { service, clock }: ExecuteDeps): Promise<Outcome> {
+async function attempt(claimed: ClaimedTask, stop: AbortController, { service, clock }: ExecuteDeps): Promise<Outcome> {
   const startedAt = clock.now();
   const begun = clock.monotonic();
   try {
-    return await service.call(claimed, signal);
+    return await service.call(claimed, stop);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${message}`, { cause });

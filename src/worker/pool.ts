@@ -21,6 +21,9 @@ interface Running {
   readonly controller: AbortController;
 }
 
+/** So many settlements of all workers may be under way while they go on: what a crash makes them fetch again. */
+const UNSETTLED_MAX = 64;
+
 /** The workers: coroutines that take tasks from the channel, one at a time each. */
 export class WorkerPool {
   readonly #deps: PoolDeps;
@@ -66,7 +69,8 @@ export class WorkerPool {
   async #work(): Promise<void> {
     const service = this.#deps.createService();
     const deps = { ...this.#deps, service };
-    let settled: Promise<void> = Promise.resolve();
+    const settling: Promise<void>[] = [];
+    const settlingMax = Math.max(1, Math.floor(UNSETTLED_MAX / this.#deps.workers));
     for (;;) {
       const claimed = await this.#next(service);
       if (claimed === undefined) break;
@@ -75,15 +79,14 @@ export class WorkerPool {
       if (this.#deps.isCancelled(claimed)) controller.abort(new InterruptedError("cancel"));
       this.#deps.onStart(claimed);
       try {
-        const execution = await execute(claimed, controller.signal, deps);
-        // One settlement may be under way while the next attempt runs, not more.
-        await settled;
-        settled = execution.settled.catch(this.#deps.onError);
+        const execution = await execute(claimed, controller, deps);
+        settling.push(execution.settled.catch(this.#deps.onError));
+        if (settling.length > settlingMax) await settling.shift();
       } finally {
         this.#running.delete(claimed.id);
       }
     }
-    await settled;
+    await Promise.all(settling);
   }
 
   /** The next task, or nothing once the pool stops. */

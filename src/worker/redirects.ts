@@ -6,7 +6,7 @@ export interface RedirectDeps {
   /** From https: to http:, too. */
   readonly allowDowngrade: boolean;
   /** One hop, by whatever way. */
-  readonly get: (url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<Response>;
+  readonly get: (url: URL, headers: Readonly<Record<string, string>>) => Promise<Response>;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -28,13 +28,12 @@ const HARMLESS = new Set([
 export async function follow(
   start: URL,
   headers: Readonly<Record<string, string>>,
-  signal: AbortSignal,
   { maxRedirects, allowDowngrade, get }: RedirectDeps,
 ): Promise<{ response: Response; url: URL }> {
   let url = start;
   let sent = withUserinfo(start, headers);
   for (let hops = 0; ; hops++) {
-    const response = await get(url, sent, signal);
+    const response = await get(url, sent);
     if (!REDIRECTS.has(response.status)) return { response, url };
     discardBody(response);
     if (hops >= maxRedirects) {

@@ -42,7 +42,7 @@ export class ProxyFailureError extends Error {
 
 /**
  * One GET to an address that was checked (D6): the address stands in the URL, the name in `Host` and in TLS. Tries the
- * next address where a connection is refused.
+ * next address where a connection is refused. A host that says nothing for too long stops the attempt.
  * @throws Failure, ProxyFailureError, or the signal's reason
  */
 export async function request(
@@ -50,9 +50,10 @@ export async function request(
   headers: Readonly<Record<string, string>>,
   route: Route,
   trace: AttemptTrace,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: RequestDeps,
 ): Promise<Response> {
+  const { signal } = stop;
   trace.address = "";
   trace.httpStatus = 0;
   const addresses = await deps.addresses(url, signal);
@@ -60,7 +61,7 @@ export async function request(
   for (const address of addresses) {
     trace.address = address;
     try {
-      const response = await send(url, address, headers, route, signal, deps);
+      const response = await send(url, address, headers, route, stop, deps);
       trace.httpStatus = response.status;
       return checkHeaders(response, deps.headerBytesMax);
     } catch (error) {
@@ -80,22 +81,17 @@ async function send(
   address: string,
   headers: Readonly<Record<string, string>>,
   route: Route,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: RequestDeps,
 ): Promise<Response> {
-  const silence = new AbortController();
   const limitMs = deps.connectTimeoutMs + deps.idleTimeoutMs;
   const timer = deps.clock.after(limitMs, () => {
-    silence.abort(new Failure("DOWNLOAD_TIMEOUT", `no answer within ${limitMs} ms`));
+    stop.abort(new Failure("DOWNLOAD_TIMEOUT", `no answer within ${limitMs} ms`));
   });
-  const either = AbortSignal.any([signal, silence.signal]);
   try {
     return route === "straight"
-      ? await sendStraight(url, address, headers, either, deps)
-      : await sendByFetch(url, address, headers, proxyOption(route), either);
-  } catch (error) {
-    if (silence.signal.aborted && !signal.aborted) throw silence.signal.reason;
-    throw error;
+      ? await sendStraight(url, address, headers, stop.signal, deps)
+      : await sendByFetch(url, address, headers, proxyOption(route), stop.signal);
   } finally {
     timer.cancel();
   }

@@ -1,11 +1,15 @@
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 
-/** Does the work of one task. `signal` ends it early; a service never throws, it reports. */
+/** Does the work of one task; a service never throws, it reports. */
 export interface Service {
   /** Resolves when a call would be let in at once: a worker asks before it stands in line. */
   ready(signal: AbortSignal): Promise<void>;
-  call(claimed: ClaimedTask, signal: AbortSignal): Promise<Outcome>;
+  /**
+   * `stop` is this attempt's own, and ends it early with the reason it is aborted with: by the worker, or by whoever in
+   * the attempt watches over a limit.
+   */
+  call(claimed: ClaimedTask, stop: AbortController): Promise<Outcome>;
 }
 
 /** One behaviour around a service: what it is named for, and nothing else. */

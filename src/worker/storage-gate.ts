@@ -83,13 +83,13 @@ export class StorageGate {
 export function storageGate(gate: StorageGate, clock: Clock): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, signal) {
+    async call(claimed, stop) {
       const { bucket } = claimed.task;
       const admission = gate.admit(bucket);
       if (admission instanceof Failure) return turnedAway(admission, clock);
       let outcome: Outcome | undefined;
       try {
-        outcome = await inner.call(claimed, signal);
+        outcome = await inner.call(claimed, stop);
         return outcome;
       } finally {
         gate.learn(bucket, admission, outcome);

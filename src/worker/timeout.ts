@@ -6,19 +6,14 @@ import type { Layer } from "./service.ts";
 export function timeout(ms: number, clock: Clock): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, signal) {
-      const controller = new AbortController();
-      const forward = () => controller.abort(signal.reason);
-      if (signal.aborted) forward();
-      signal.addEventListener("abort", forward, { once: true });
+    async call(claimed, stop) {
       const timer = clock.after(ms, () => {
-        controller.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
+        stop.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
       });
       try {
-        return await inner.call(claimed, controller.signal);
+        return await inner.call(claimed, stop);
       } finally {
         timer.cancel();
-        signal.removeEventListener("abort", forward);
       }
     },
   });

@@ -40,16 +40,16 @@ export async function transfer(
   response: Response,
   claimed: ClaimedTask,
   trace: AttemptTrace,
-  signal: AbortSignal,
+  stop: AbortController,
   deps: TransferDeps,
   reopen: Reopen,
 ): Promise<Transferred> {
+  const { signal } = stop;
   const declared = declaredBytes(response);
   const contentType = storableType(response);
   const integrity = integrityOf(response, claimed.task);
-  const givenUp = new AbortController();
-  const watch = new BodyWatch(deps.clock, deps, (failure) => givenUp.abort(failure));
-  const body = new Body(response, declared, trace, AbortSignal.any([signal, givenUp.signal]), watch);
+  const watch = new BodyWatch(deps.clock, deps, (failure) => stop.abort(failure));
+  const body = new Body(response, declared, trace, signal, watch);
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
   let start: Uint8Array | undefined;
@@ -78,6 +78,7 @@ export async function transfer(
       await upload.write(chunk);
       watch.resume();
     }
+    watch.stop(); // the host has done its part
     const sha256 = verify(claimed.task, body.bytes, checksum);
     return { ...(await upload.commit()), sha256, contentType, integrity };
   } catch (error) {

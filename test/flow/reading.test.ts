@@ -52,7 +52,7 @@ test("every endpoint answers a wrong method with 405 and what it takes, and says
       expect(response.headers.get("allow")?.split(", ")).toEqual(expect.arrayContaining(taken));
     }
     if (!taken.includes("GET") || !pattern.includes("{")) continue;
-    const code = NOT_FOUND_CODES[/\{(\w+)\}/.exec(pattern)?.[1] ?? ""];
+    const code = NOT_FOUND_CODES[/\{(\w+)\}/.exec(pattern)?.[1] ?? ""] ?? "NOT_FOUND";
     for (const id of [JOB_ID, "4711", "%00", "..%2f", "x".repeat(2000)]) {
       const response = await service.fetch(pattern.replace(/\{.*\}/, id));
       expect([path, response.status, (await errorOf(response)).code]).toEqual([path, 404, code]);

@@ -25,8 +25,6 @@ export interface RigOptions extends Partial<Omit<DownloadDeps, "proxies" | "stor
   readonly store?: (store: ObjectStore) => ObjectStore;
 }
 
-const never = new AbortController().signal;
-
 export const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
 /** A download service between an origin that misbehaves by path and a local storage. Time stands still. */
@@ -76,8 +74,8 @@ export class DownloadRig implements AsyncDisposable {
   }
 
   /** Downloads a path of the origin, or a URL. */
-  run(target: string, task: Partial<Task> = {}, signal: AbortSignal = never): Promise<Outcome> {
-    return this.service.call(this.claimed(target, task), signal);
+  run(target: string, task: Partial<Task> = {}, stop = new AbortController()): Promise<Outcome> {
+    return this.service.call(this.claimed(target, task), stop);
   }
 
   claimed(target: string, task: Partial<Task> = {}): ClaimedTask {

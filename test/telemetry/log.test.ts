@@ -62,7 +62,8 @@ const SCRIPT = `
   const log = createLog({ level: "info", format: process.env.FORMAT });
   for (let line = 0; line < 5000; line++) log.info({ line }, "x".repeat(100));
   process.stderr.write("still here");
-  process.kill(process.pid, "SIGKILL");
+  // As soon as the event loop turns.
+  setImmediate(() => process.kill(process.pid, "SIGKILL"));
 `;
 
 test.each(["json", "pretty"])("a killed process has lost no %s line", async (format) => {

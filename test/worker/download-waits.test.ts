@@ -179,7 +179,7 @@ describe("an attempt that is interrupted", () => {
     test.each(stages)(`by ${by} %s ends at once and leaves nothing`, async (_, path, reached) => {
       await using rig = await startRig();
       const stop = new AbortController();
-      const run = rig.run(path, {}, stop.signal);
+      const run = rig.run(path, {}, stop);
       await reached(rig);
       stop.abort(new InterruptedError(by));
       expect(await run).toEqual({ kind: "interrupted", by });
@@ -194,7 +194,7 @@ describe("an attempt that is interrupted", () => {
     await using rig = await startRig();
     await rig.stored("/ok");
     const stop = new AbortController();
-    const run = rig.run("/stalled-body/3000000", {}, stop.signal);
+    const run = rig.run("/stalled-body/3000000", {}, stop);
     await rig.read(3_000_000);
     stop.abort(new InterruptedError("cancel"));
     await run;
@@ -204,7 +204,9 @@ describe("an attempt that is interrupted", () => {
 
   test("before it began makes no connection", async () => {
     await using rig = await startRig();
-    const outcome = await rig.run("/ok", {}, AbortSignal.abort(new InterruptedError("shutdown")));
+    const stop = new AbortController();
+    stop.abort(new InterruptedError("shutdown"));
+    const outcome = await rig.run("/ok", {}, stop);
     expect(outcome).toEqual({ kind: "interrupted", by: "shutdown" });
     expect(rig.origin.connections.total).toBe(0);
   });
@@ -219,7 +221,7 @@ describe("an attempt that is interrupted", () => {
         }),
     });
     const stop = new AbortController();
-    const run = rig.run("/ok", {}, stop.signal);
+    const run = rig.run("/ok", {}, stop);
     await asked.promise;
     stop.abort(new InterruptedError("cancel"));
     expect(await run).toEqual({ kind: "interrupted", by: "cancel" });
@@ -228,7 +230,7 @@ describe("an attempt that is interrupted", () => {
   test("by the attempt's own time limit is a failure of the host", async () => {
     await using rig = await startRig();
     const stop = new AbortController();
-    const run = rig.run("/stalled-body/3000000", {}, stop.signal);
+    const run = rig.run("/stalled-body/3000000", {}, stop);
     await rig.read(3_000_000);
     stop.abort(new Failure("DOWNLOAD_TIMEOUT", "the attempt took too long"));
     expect(await run).toMatchObject({

@@ -7,7 +7,7 @@ import { ClosingHosts } from "../../src/worker/until-close.ts";
 const [url = "", address = ""] = process.argv.slice(2);
 const trace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
 try {
-  const response = await request(new URL(url), {}, "straight", trace, new AbortController().signal, {
+  const response = await request(new URL(url), {}, "straight", trace, new AbortController(), {
     addresses: () => Promise.resolve([address]),
     connectTimeoutMs: 5000,
     idleTimeoutMs: 5000,

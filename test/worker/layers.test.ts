@@ -26,16 +26,16 @@ test("the first layer is the outermost, for calls and for readiness", async () =
         await inner.ready(signal);
         seen.push(`${name} ready`);
       },
-      async call(claimed, signal) {
+      async call(claimed, stop) {
         seen.push(`into ${name}`);
-        const outcome = await inner.call(claimed, signal);
+        const outcome = await inner.call(claimed, stop);
         seen.push(`out of ${name}`);
         return outcome;
       },
     });
   const service = compose([named("a"), named("b")], stored);
   await service.ready(never);
-  expect(await service.call(CLAIMED, never)).toBe(STORED);
+  expect(await service.call(CLAIMED, new AbortController())).toBe(STORED);
   expect(seen).toEqual(["b ready", "a ready", "into a", "into b", "out of b", "out of a"]);
 });
 
@@ -47,7 +47,7 @@ describe("the rate limit", () => {
     const worker = (async () => {
       for (;;) {
         await service.ready(stop.signal);
-        await service.call(CLAIMED, stop.signal);
+        await service.call(CLAIMED, stop);
         if (++calls > perSecond * 1000) throw new Error("there is no limit");
       }
     })();
@@ -115,7 +115,7 @@ describe("the timeout", () => {
   test("ends a call with DOWNLOAD_TIMEOUT", async () => {
     const clock = new FakeClock();
     const ended = rejectionOf(
-      timeout(5000, clock)(serviceOf((_, signal) => untilAborted(signal))).call(CLAIMED, never),
+      timeout(5000, clock)(serviceOf((_, { signal }) => untilAborted(signal))).call(CLAIMED, new AbortController()),
     );
     await clock.advance(5000);
     expect(await ended).toMatchObject({ code: "DOWNLOAD_TIMEOUT", class: "transient" });
@@ -129,12 +129,12 @@ describe("the timeout", () => {
       5000,
       clock,
     )(
-      serviceOf((_, signal) => {
+      serviceOf((_, { signal }) => {
         signal.addEventListener("abort", () => (isAborted = true));
         return untilAborted(signal);
       }),
     );
-    const ended = rejectionOf(service.call(CLAIMED, never));
+    const ended = rejectionOf(service.call(CLAIMED, new AbortController()));
     await clock.advance(4999);
     expect(isAborted).toBe(false);
     await clock.advance(1);
@@ -143,20 +143,20 @@ describe("the timeout", () => {
 
   test("leaves no timer behind", async () => {
     const clock = new FakeClock();
-    expect(await timeout(5000, clock)(stored).call(CLAIMED, never)).toBe(STORED);
+    expect(await timeout(5000, clock)(stored).call(CLAIMED, new AbortController())).toBe(STORED);
     const throwing = serviceOf(() => Promise.reject(new Error("boom")));
-    await rejectionOf(timeout(5000, clock)(throwing).call(CLAIMED, never));
+    await rejectionOf(timeout(5000, clock)(throwing).call(CLAIMED, new AbortController()));
     expect(clock.pending).toBe(0);
   });
 
   test("hands on why the worker stops, before the call and during it", async () => {
-    const service = timeout(5000, new FakeClock())(serviceOf((_, signal) => untilAborted(signal)));
+    const service = timeout(5000, new FakeClock())(serviceOf((_, { signal }) => untilAborted(signal)));
     const stop = new AbortController();
-    const ended = rejectionOf(service.call(CLAIMED, stop.signal));
+    const ended = rejectionOf(service.call(CLAIMED, stop));
     const reason = new InterruptedError("cancel");
     stop.abort(reason);
     expect(await ended).toBe(reason);
-    expect(await rejectionOf(service.call(CLAIMED, stop.signal))).toBe(reason);
+    expect(await rejectionOf(service.call(CLAIMED, stop))).toBe(reason);
   });
 });
 
@@ -173,7 +173,7 @@ describe("the host permit", () => {
     const service = hostPermit(governor, clock)(serviceOf(outcome));
     const call = async () => {
       governor.acquire(HOST);
-      await service.call(CLAIMED, never).catch(() => {});
+      await service.call(CLAIMED, new AbortController()).catch(() => {});
     };
     return { clock, governor, call, roomWhenFreed };
   }

@@ -59,7 +59,7 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
 function byHand() {
   const running = new Map<number, (outcome: Outcome) => void>();
   const order: number[] = [];
-  const call: Service["call"] = async (claimed, signal) => {
+  const call: Service["call"] = async (claimed, { signal }) => {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     running.set(claimed.id, resolve);
     order.push(claimed.id);
@@ -214,7 +214,7 @@ describe("a stop", () => {
       let ended = 0;
       const { pool, channel, verdicts } = setup({
         workers: 4,
-        async call(claimed, signal) {
+        async call(claimed, { signal }) {
           for (let i = 0; i < claimed.id % 5; i++) {
             if (signal.aborted) return { kind: "interrupted", by: "shutdown" };
             await turn();
@@ -292,25 +292,30 @@ describe("a service that throws", () => {
 });
 
 describe("a settlement", () => {
-  test("may be under way while the next task runs, one and not more", async () => {
+  test.each([
+    [1, 64],
+    [16, 4],
+    [100, 1],
+  ])("may be under way while the next task runs: of each of %i workers %i, and not more", async (workers, each) => {
     const settlements: PromiseWithResolvers<void>[] = [];
     const { pool, channel } = setup({
-      workers: 1,
+      workers,
       settle: () => {
         const settlement = Promise.withResolvers<void>();
         settlements.push(settlement);
         return settlement.promise;
       },
     });
-    for (let id = 1; id <= 5; id++) channel.send(task(id));
+    for (let id = 1; id <= 300; id++) channel.send(task(id));
     pool.start();
-    for (let i = 0; i < 5; i++) await turn();
-    expect(settlements.length).toBe(2);
+    for (let i = 0; i < 100; i++) await turn();
+    // With the last of these under way no worker begins another task.
+    expect(settlements.length).toBe(workers * (each + 1));
     settlements[0]?.resolve();
     await turn();
-    expect(settlements.length).toBe(3);
-    for (let i = 1; i < 5; i++) {
-      settlements[i]?.resolve();
+    expect(settlements.length).toBe(workers * (each + 1) + 1);
+    for (let id = 1; id < 300; id++) {
+      settlements[id]?.resolve();
       await turn();
     }
     await pool.stop(Promise.resolve());

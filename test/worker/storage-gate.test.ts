@@ -8,7 +8,6 @@ import { FakeClock, turn } from "../support/clock.ts";
 import { failedWith, STORED } from "../support/outcomes.ts";
 import { rejectionOf } from "../support/rejection.ts";
 
-const never = new AbortController().signal;
 const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "the storage does not answer"));
 
 /** A gate before a service whose calls are answered by hand. */
@@ -26,7 +25,7 @@ function setup() {
       return call.promise;
     }),
   );
-  const call = (bucket = "artifacts") => service.call(claimedTask({ bucket }), never);
+  const call = (bucket = "artifacts") => service.call(claimedTask({ bucket }), new AbortController());
   /** One call that is let in and ends so. */
   const end = async (outcome: Outcome, bucket?: string) => {
     const before = calls.length;

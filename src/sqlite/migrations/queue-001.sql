@@ -54,8 +54,6 @@ CREATE TABLE tasks (
   claim_id INTEGER,
   -- By the clock of the process that claimed it.
   claimed_at INTEGER,
-  -- Whether a worker has begun with the claim: it may wait in memory for a while.
-  started INTEGER NOT NULL DEFAULT 0 CHECK (started IN (0, 1)),
   attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   waiting_class TEXT CHECK (waiting_class IN ('throttled', 'unavailable')),
@@ -174,4 +172,6 @@ CREATE TABLE meta (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0'), ('clock_trusted', '0');
+INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0'), ('clock_trusted', '0'),
+  -- The claimed tasks that workers have begun with, a JSON array: a claim may wait in memory for a while.
+  ('begun', '[]');

@@ -1,4 +1,5 @@
-import { type ClaimedTask, hostOf, type TaskState } from "../../jobs/task.ts";
+import type { Lane } from "../../jobs/lane.ts";
+import type { ClaimedTask, TaskState } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { nextNumber, type QueueContext, shrinkLane } from "./context.ts";
@@ -11,7 +12,6 @@ export interface LaneRequest {
 
 interface TaskRow {
   id: number;
-  job: number;
   lane: number;
   attempts: number;
   crashes: number;
@@ -36,20 +36,15 @@ export function claimTasks(
   const tasks: ClaimedTask[] = [];
   for (const request of requests) {
     const rows = takeRows(context, request, { claimId, claimedAt, due });
-    for (const row of rows) tasks.push(claimedTask(context, row, claimId));
     const lane = shrinkLane(context, request.lane, rows.length, changes);
-    if (lane !== undefined) changes.afterCommit.push(() => context.onLane(lane));
+    if (lane === undefined) continue;
+    for (const row of rows) tasks.push(claimedTask(row, lane, claimId));
+    changes.afterCommit.push(() => context.onLane(lane));
   }
   changes.moved("running", tasks.length);
   for (const task of tasks) changes.moved(waitingState(task), -1);
   startJobs(context, tasks, context.clock.now(), changes);
   return tasks;
-}
-
-/** Notes that workers have begun with claims, but for those that are settled by now. Runs inside a transaction. */
-export function markStarted(context: QueueContext, begun: readonly ClaimedTask[]): void {
-  const mark = context.db.query<never, [number, number]>("UPDATE tasks SET started = 1 WHERE id = ? AND claim_id = ?");
-  for (const { id, claimId } of begun) mark.run(id, claimId);
 }
 
 /** The state in which a task waits: it was tried before, or not. */
@@ -64,23 +59,22 @@ function takeRows(
 ): TaskRow[] {
   return context.db
     .query<TaskRow, [number, number, number, number, number]>(
-      `UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, started = 0, available_at = NULL
+      `UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, available_at = NULL
        WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?5 ORDER BY available_at, id LIMIT ?4)
-       RETURNING id, job, lane, attempts, crashes, waiting_class, waiting_since, payload, history`,
+       RETURNING id, lane, attempts, crashes, waiting_class, waiting_since, payload, history`,
     )
     .all(claimId, claimedAt, lane, limit, due)
     .sort((a, b) => a.id - b.id);
 }
 
-function claimedTask(context: QueueContext, row: TaskRow, claimId: number): ClaimedTask {
-  const task = decodeTask(row.payload);
+function claimedTask(row: TaskRow, { job, host }: Lane, claimId: number): ClaimedTask {
   return {
     id: row.id,
     claimId,
     lane: row.lane,
-    job: context.jobs.get(row.job),
-    task,
-    host: hostOf(task.url),
+    job,
+    task: decodeTask(row.payload),
+    host,
     attempts: row.attempts,
     crashes: row.crashes,
     history: decodeHistory(row.history),

@@ -3,6 +3,7 @@ import type { Clock } from "../../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
 import type { Changes, GroupCommit } from "../group-commit.ts";
+import type { Begun } from "./begun.ts";
 
 /** What the parts of the queue share. */
 export interface QueueContext {
@@ -10,6 +11,9 @@ export interface QueueContext {
   readonly commit: GroupCommit;
   readonly jobs: JobCache;
   readonly clock: Pick<Clock, "now" | "steady">;
+  readonly begun: Begun;
+  /** Tasks that this process has recorded uploads of. */
+  readonly uploading: Set<number>;
   /** Told after a commit what a lane holds now; the lane may be new to the listener. */
   onLane: (lane: Lane) => void;
   /** Told after a commit that a job ended. */

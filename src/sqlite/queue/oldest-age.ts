@@ -1,3 +1,4 @@
+import { BEGUN } from "./begun.ts";
 import type { QueueContext } from "./context.ts";
 
 /**
@@ -10,7 +11,7 @@ export function readOldestAgeMs({ db, clock }: QueueContext): number {
     .get();
   const claimed = db
     .query<{ due: number | null }, []>(
-      "SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND started = 0",
+      `SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND id NOT IN (${BEGUN})`,
     )
     .get();
   const due = Math.min(waiting?.due ?? Number.POSITIVE_INFINITY, claimed?.due ?? Number.POSITIVE_INFINITY);

@@ -2,6 +2,7 @@ import { type Attempt, hostOf, type Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { removeStaged } from "./accept.ts";
+import { BEGUN } from "./begun.ts";
 import { waitingState } from "./claim.ts";
 import type { QueueContext } from "./context.ts";
 import { failedEvent, wait } from "./settle.ts";
@@ -15,7 +16,7 @@ interface ClaimedRow {
   lane: number;
   attempts: number;
   crashes: number;
-  started: 0 | 1;
+  begun: 0 | 1;
   payload: Uint8Array;
   history: Uint8Array | null;
 }
@@ -39,7 +40,7 @@ export interface DoomedTask {
 }
 
 /** Which of the interrupted tasks a crash counts against. */
-export type Blame = "nobody" | "started" | "claimed";
+export type Blame = "nobody" | "begun" | "claimed";
 
 /**
  * Whom to blame for the end of the last process: those tasks that ran, not those that waited in memory. If it died
@@ -48,10 +49,10 @@ export type Blame = "nobody" | "started" | "claimed";
 export function blameFor(context: QueueContext): Blame {
   const meta = context.db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'abandoned'").get();
   if (meta?.value === "1") return "nobody";
-  const started = context.db
-    .query<{ id: number }, []>("SELECT id FROM tasks WHERE claim_id IS NOT NULL AND started = 1 LIMIT 1")
+  const begun = context.db
+    .query<{ id: number }, []>(`SELECT id FROM tasks WHERE claim_id IS NOT NULL AND id IN (${BEGUN}) LIMIT 1`)
     .get();
-  return started === null ? "claimed" : "started";
+  return begun === null ? "claimed" : "begun";
 }
 
 /** Notes that the process ends now because it was told so, and not by a crash; `false` takes that back. */
@@ -65,7 +66,7 @@ export function writeAbandoned(context: QueueContext, abandoned: boolean): void 
 export function readInterrupted(context: QueueContext, blame: Blame, limit: number): InterruptedTask[] {
   const rows = context.db
     .query<ClaimedRow, [number]>(
-      `SELECT id, job, lane, attempts, crashes, started, payload, history FROM tasks WHERE claim_id IS NOT NULL
+      `SELECT id, job, lane, attempts, crashes, id IN (${BEGUN}) AS begun, payload, history FROM tasks WHERE claim_id IS NOT NULL
        ORDER BY claim_id, id LIMIT ?`,
     )
     .all(limit);
@@ -74,7 +75,7 @@ export function readInterrupted(context: QueueContext, blame: Blame, limit: numb
     job: row.job,
     lane: row.lane,
     attempts: row.attempts,
-    crashes: row.crashes + (blame === "claimed" || (blame === "started" && row.started === 1) ? 1 : 0),
+    crashes: row.crashes + (blame === "claimed" || (blame === "begun" && row.begun === 1) ? 1 : 0),
     task: decodeTask(row.payload),
     history: decodeHistory(row.history),
   }));

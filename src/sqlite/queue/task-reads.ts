@@ -1,5 +1,6 @@
 import type { Attempt, Task, TaskState } from "../../jobs/task.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
+import { BEGUN } from "./begun.ts";
 import type { QueueContext } from "./context.ts";
 
 /** A task as the queue sees it. One that ended has left its contents to the ledger. */
@@ -12,7 +13,7 @@ export interface QueuedTask {
 }
 
 /** A claim that no worker has begun with is none to who looks: the task still waits. */
-const SHOWN_STATE = `CASE WHEN state <> 'running' OR started = 1 THEN state
+const SHOWN_STATE = `CASE WHEN state <> 'running' OR id IN (${BEGUN}) THEN state
   WHEN history IS NULL THEN 'pending' ELSE 'retrying' END`;
 
 /** Tasks of one job with ids after `afterId`, in order of their ids. */

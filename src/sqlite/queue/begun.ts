@@ -1,0 +1,29 @@
+import type { QueueContext } from "./context.ts";
+
+/** Ids of the claimed tasks that workers have begun with, as of the last commit. */
+export const BEGUN = "SELECT value FROM json_each((SELECT value FROM meta WHERE name = 'begun'))";
+
+/**
+ * The tasks that workers have begun with: a crash counts against them, and not against those that wait in memory. There
+ * are as many as workers, so a commit writes them as a whole.
+ */
+export class Begun {
+  readonly #tasks = new Set<number>();
+  #isNoted = true;
+
+  add(task: number): void {
+    this.#tasks.add(task);
+    this.#isNoted = false;
+  }
+
+  delete(task: number): void {
+    if (this.#tasks.delete(task)) this.#isNoted = false;
+  }
+
+  /** Runs inside a transaction. One that fails ends the process, or leaves what the next one writes. */
+  note({ db }: Pick<QueueContext, "db">): void {
+    if (this.#isNoted) return;
+    db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'begun'").run(JSON.stringify([...this.#tasks]));
+    this.#isNoted = true;
+  }
+}
