@@ -60,6 +60,9 @@ const RETRY_MS = 1000;
 const WINDOW_WAIT_MAX_MS = 1000;
 /** Of one host, so many times its limit may be claimed ahead: enough that no worker waits for a commit. */
 const AHEAD = 2;
+/** The same for a host that bears `MANY` at a time or more, and so takes them fast: fewer, larger claims. */
+const AHEAD_OF_MANY = 4;
+const MANY = 16;
 
 /**
  * Brings due tasks from queue.db to the workers: claims a bounded window fairly by lanes, and sends on what its host
@@ -208,7 +211,7 @@ export class Broker {
     if (this.#lanesLeftOut && this.#lanes.size < LANES_MAX / 2) this.#readLanes();
     const { hosts, buckets, clock, source } = this.#deps;
     const limits = {
-      ofHost: (host: string) => hosts.limit(host) * AHEAD - (this.#ahead.get(host) ?? 0),
+      ofHost: (host: string) => roomAhead(hosts.limit(host), this.#ahead.get(host) ?? 0),
       ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
     };
     const chosen = this.#lanes.choose(this.#deps.windowSize - this.#window.length, limits, clock.steady());
@@ -281,6 +284,12 @@ export class Broker {
     });
     this.#alarm = { at, cancel: () => timer.cancel() };
   }
+}
+
+/** More is claimed only once half of it is gone. */
+function roomAhead(limit: number, ahead: number): number {
+  const most = limit * (limit >= MANY ? AHEAD_OF_MANY : AHEAD);
+  return ahead > most / 2 ? 0 : most - ahead;
 }
 
 function add(counts: Map<string, number>, name: string, change: number): void {

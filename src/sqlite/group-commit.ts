@@ -53,7 +53,7 @@ interface Member {
 }
 
 export interface GroupCommitOptions {
-  /** How long a first member waits for others, in milliseconds. */
+  /** How long a member waits for others, in milliseconds, unless it says otherwise. */
   readonly gatherMs: number;
   /** So many members commit at once. */
   readonly membersMax: number;
@@ -74,7 +74,7 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
   #halted: { readonly reason: unknown } | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: { readonly dueAt: number; readonly handle: ReturnType<typeof setTimeout> } | undefined;
 
   constructor(db: Database, options: GroupCommitOptions) {
     this.#db = db;
@@ -83,9 +83,10 @@ export class GroupCommit {
 
   /**
    * Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction; and
-   * once more, after all was rolled back, if another member throws.
+   * once more, after all was rolled back, if another member throws. It waits `gatherMs` for others, or less where another
+   * waits less.
    */
-  run<T>(work: (changes: Changes) => T): Promise<T> {
+  run<T>(work: (changes: Changes) => T, gatherMs = this.#options.gatherMs): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#halted !== undefined) return reject(this.#halted.reason);
       let result: T;
@@ -97,20 +98,29 @@ export class GroupCommit {
         fail: reject,
       });
       if (this.#waiting.length >= this.#options.membersMax) this.flush();
-      else this.#timer ??= setTimeout(() => this.flush(), this.#options.gatherMs);
+      else this.#flushWithin(gatherMs);
     });
+  }
+
+  #flushWithin(ms: number): void {
+    const dueAt = performance.now() + ms;
+    if (this.#timer !== undefined) {
+      if (this.#timer.dueAt <= dueAt) return;
+      clearTimeout(this.#timer.handle);
+    }
+    this.#timer = { dueAt, handle: setTimeout(() => this.flush(), ms) };
   }
 
   /** Commits nothing more: whoever waits, or comes, is rejected. */
   halt(reason: unknown): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#timer?.handle);
     this.#halted ??= { reason };
     for (const member of this.#waiting.splice(0)) member.fail(reason);
   }
 
   /** Commits what waits, now. @throws what an action after the commit threw; the commit and its members stand. */
   flush(): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#timer?.handle);
     this.#timer = undefined;
     const members = this.#waiting;
     this.#waiting = [];

@@ -56,6 +56,8 @@ export interface TaskQueueDeps {
 
 /** Longer than a commit takes, shorter than anybody notices. */
 const GATHER_MS = 2;
+/** What a worker need not wait for: fewer, larger commits. */
+const SETTLE_GATHER_MS = 5;
 const MEMBERS_MAX = 64;
 const RECOVER_BATCH = 500;
 
@@ -185,7 +187,7 @@ export class TaskQueue {
       isOpen = false;
       this.#noted = undefined;
     };
-    const noted = this.#context.commit.run(close).finally(close);
+    const noted = this.#context.commit.run(close, SETTLE_GATHER_MS).finally(close);
     if (isOpen) this.#noted = noted;
     return noted;
   }
@@ -197,7 +199,7 @@ export class TaskQueue {
 
   /** Ends a claim as the verdict says. False if it is stale: then nothing changed. */
   settle(settlement: Settlement): Promise<boolean> {
-    return this.#context.commit.run((changes) => settleTask(this.#context, settlement, changes));
+    return this.#context.commit.run((changes) => settleTask(this.#context, settlement, changes), SETTLE_GATHER_MS);
   }
 
   /** Puts a claimed task back where it was; no attempt is spent. */

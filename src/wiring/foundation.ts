@@ -89,7 +89,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     troubles,
     policy: createEgressPolicy({
       allowPrivate: config.egress.allow_private,
-      isOwn: (ip, port) => listensOn(own, interfaceAddresses)(ip, port),
+      isOwn: (ip, port) => port === own.port && listensOn(own, interfaceAddresses)(ip, port),
     }),
     own,
     active,

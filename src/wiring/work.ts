@@ -25,7 +25,7 @@ export interface Work {
 }
 
 /** A batch of tasks big enough that no worker waits for a commit. */
-const WINDOW_MIN = 64;
+const WINDOW_MIN = 128;
 
 export function createWork(config: Config, foundation: Foundation): Work {
   const { log, clock, version, metrics, store, stores, policy, active, tracer, onQueueTrouble } = foundation;

@@ -4,6 +4,7 @@ import type { Event, EventBatch, TaskCancelled, TaskCompleted, TaskFailed } from
 import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
 import type { JobStatus } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
+import { insertRows } from "../insert-rows.ts";
 import { logEntriesOf } from "./log-entries.ts";
 
 /** What one batch changes in one job's row. */
@@ -20,14 +21,40 @@ interface JobChange {
 /** Writes a batch of events. Runs inside a transaction; events are applied in order, each once. */
 export function applyToLedger(db: Database, batch: EventBatch): void {
   const jobs = new Map<number, JobChange>();
+  const rows: NewRows = { completed: [], logs: [] };
   for (const event of batch.events) {
     if (event.kind.case === "jobAccepted") insertJob(db, event);
     const change = changeOf(db, jobs, event.job);
     change.at = event.at;
-    applyEvent(db, event, change);
-    appendLogs(db, event, change);
+    applyEvent(db, event, change, rows);
+    appendLogs(event, change, rows);
   }
+  writeRows(db, rows);
   for (const [seq, change] of jobs) updateJob(db, seq, change);
+}
+
+/** Rows that are gathered and written together: there is one of each for every task that ends well. */
+interface NewRows {
+  completed: SQLValue[][];
+  logs: SQLValue[][];
+}
+
+type SQLValue = string | number | Uint8Array | null;
+
+function writeRows(db: Database, rows: NewRows): void {
+  insertRows(
+    db,
+    `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, integrity,
+       sha256, etag, content_type, storage_url, started_at, finished_at, history)`,
+    "(?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    rows.completed,
+  );
+  insertRows(
+    db,
+    "INSERT INTO logs (job, offset, at, level, message, resource_id, fields)",
+    "(?, ?, ?, ?, ?, ?, ?)",
+    rows.logs,
+  );
 }
 
 function changeOf(db: Database, jobs: Map<number, JobChange>, seq: number): JobChange {
@@ -50,7 +77,7 @@ function changeOf(db: Database, jobs: Map<number, JobChange>, seq: number): JobC
   return change;
 }
 
-function applyEvent(db: Database, event: Event, change: JobChange): void {
+function applyEvent(db: Database, event: Event, change: JobChange, rows: NewRows): void {
   const { kind } = event;
   switch (kind.case) {
     case "jobStarted":
@@ -59,7 +86,7 @@ function applyEvent(db: Database, event: Event, change: JobChange): void {
     case "taskCompleted":
       change.completed++;
       change.bytes += kind.value.bytes;
-      insertCompleted(db, event, kind.value);
+      rows.completed.push(completedRow(event, kind.value));
       break;
     case "taskFailed":
       change.failed++;
@@ -107,32 +134,8 @@ function insertJob(db: Database, { kind, job, at }: Event): void {
   }
 }
 
-function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted): void {
-  db.query<
-    never,
-    [
-      number,
-      number,
-      string,
-      string,
-      string,
-      number,
-      number,
-      number,
-      string,
-      Uint8Array,
-      string,
-      string,
-      string,
-      number,
-      number,
-      Uint8Array | null,
-    ]
-  >(
-    `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, integrity,
-       sha256, etag, content_type, storage_url, started_at, finished_at, history)
-     VALUES (?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  ).run(
+function completedRow({ job, at }: Event, result: TaskCompleted): SQLValue[] {
+  return [
     result.task,
     job,
     result.resourceId,
@@ -149,7 +152,7 @@ function insertCompleted(db: Database, { job, at }: Event, result: TaskCompleted
     result.startedAt,
     at,
     result.history === undefined ? null : toBinary(AttemptHistorySchema, result.history),
-  );
+  ];
 }
 
 function insertFailed(db: Database, { job, at }: Event, failed: TaskFailed): void {
@@ -193,12 +196,9 @@ function insertCancelled(db: Database, { job, at }: Event, { task, ...cancelled 
   );
 }
 
-function appendLogs(db: Database, event: Event, change: JobChange): void {
-  const insert = db.query<never, [number, number, number, string, string, string | null, string]>(
-    "INSERT INTO logs (job, offset, at, level, message, resource_id, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
-  );
+function appendLogs(event: Event, change: JobChange, rows: NewRows): void {
   for (const entry of logEntriesOf(event)) {
-    insert.run(
+    rows.logs.push([
       event.job,
       change.logCount++,
       event.at,
@@ -206,7 +206,7 @@ function appendLogs(db: Database, event: Event, change: JobChange): void {
       entry.message,
       entry.resourceId ?? null,
       JSON.stringify(entry.fields),
-    );
+    ]);
   }
 }
 

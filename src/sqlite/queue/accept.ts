@@ -1,6 +1,7 @@
 import type { JobHeader } from "../../jobs/job.ts";
 import { hostOf, type Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
+import { insertRows } from "../insert-rows.ts";
 import { encodeTask } from "../task-codec.ts";
 import { nextNumber, type QueueContext, readLanesOfJob } from "./context.ts";
 import { readDepth } from "./depth.ts";
@@ -160,9 +161,7 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
 
 function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
   const now = context.clock.steady();
-  const insert = context.db.query<never, [number, number, number, number, Uint8Array]>(
-    "INSERT INTO tasks (id, job, lane, state, available_at, payload) VALUES (?, ?, ?, 'pending', ?, ?)",
-  );
+  const rows: [number, number, number, number, Uint8Array][] = [];
   const lanes = new Map<string, { id: number; tasks: number }>();
   let id = firstTask;
   for (const task of tasks) {
@@ -174,8 +173,14 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
       lanes.set(name, lane);
     }
     lane.tasks++;
-    insert.run(id++, job, lane.id, now, encodeTask(task));
+    rows.push([id++, job, lane.id, now, encodeTask(task)]);
   }
+  insertRows(
+    context.db,
+    "INSERT INTO tasks (id, job, lane, state, available_at, payload)",
+    "(?, ?, ?, 'pending', ?, ?)",
+    rows,
+  );
   const count = context.db.query<never, [number, number]>("UPDATE lanes SET waiting = waiting + ? WHERE id = ?");
   for (const lane of lanes.values()) count.run(lane.tasks, lane.id);
 }
