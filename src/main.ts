@@ -1,43 +1,11 @@
-import { writeSync } from "node:fs";
-import { exitCodeOf, WorkFailedError } from "./cli/exit-code.ts";
-import { runProgram } from "./cli/program.ts";
-
-const UNFORESEEN = 1;
-const AGAIN_MS = 5;
+import { applyRuntimeSettings } from "./cli/runtime-settings.ts";
 
 // Bun's fetch would go past the proxies of the configuration for what these name.
 delete process.env["NO_PROXY"];
 delete process.env["no_proxy"];
 
-try {
-  process.exit(
-    await runProgram(process.argv.slice(2), {
-      env: process.env,
-      cwd: process.cwd(),
-      out: (text) => write(1, text),
-      err: (text) => write(2, text),
-    }),
-  );
-} catch (error) {
-  const { code: errno } = error as { code?: unknown };
-  // Who reads no further (`fetchbox jobs | head`) has what it wanted.
-  if (errno === "EPIPE") process.exit(0);
-  const code = exitCodeOf(error);
-  write(2, `fetchbox: ${code === undefined ? Bun.inspect(error) : (error as Error).message}\n`);
-  process.exit(code ?? UNFORESEEN);
-}
-
-/** All of it, before the call returns: a full disk is told, and nothing is lost at the end. */
-function write(fd: number, text: string): void {
-  for (let rest = Buffer.from(text); rest.length > 0; ) {
-    try {
-      rest = rest.subarray(writeSync(fd, rest));
-    } catch (error) {
-      const { code, message } = error as Error & { code?: unknown };
-      if (code === "EPIPE") throw error;
-      // A pipe that somebody else has made non-blocking, and that is full.
-      if (code !== "EAGAIN") throw new WorkFailedError(`the output cannot be written: ${message}`, { cause: error });
-      Bun.sleepSync(AGAIN_MS);
-    }
-  }
-}
+const args = process.argv.slice(2);
+applyRuntimeSettings(args, process.env);
+// Only now the program itself, so that it is not loaded twice.
+const { runToExit } = await import("./cli/run-to-exit.ts");
+await runToExit(args, process.env);

@@ -15,7 +15,7 @@ import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { Progress, printable } from "./progress.ts";
-import { ensureRequestLimit } from "./request-limit.ts";
+import { ensureRequestLimit } from "./runtime-settings.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { bytesText, durationText } from "./units.ts";
 

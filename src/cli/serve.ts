@@ -7,7 +7,7 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
-import { ensureRequestLimit } from "./request-limit.ts";
+import { ensureRequestLimit } from "./runtime-settings.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 /** Time for answers to go out before the process ends: milliseconds. */

@@ -1,0 +1,35 @@
+/** What Bun reads from the environment as it starts, and what we want there. */
+const SETTINGS = {
+  // It lets at most 256 requests be in flight, downloads and uploads together, and a transfer that cannot get its
+  // upload in stands still for ever. The workers bound them; this only must not.
+  BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
+  // The optimizer for numbers in loops: for what we do it took a fifth of the CPU and made nothing faster.
+  BUN_JSC_useFTLJIT: "0",
+} as const;
+/** For probes, clean-up and small uploads beside the transfers. */
+const HEADROOM = 32;
+const DEFAULT_LIMIT = 256;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Starts the program anew, under the same process id, with the settings that can only be made before; then this does not
+ * return. For the commands that move bytes; the others go on as they are.
+ */
+export function applyRuntimeSettings(args: readonly string[], env: Environment): void {
+  const [command = "serve"] = args;
+  const isAtWork = command === "serve" || command === "run" || command.startsWith("-");
+  const isSet = Object.entries(SETTINGS).every(([name, value]) => env[name] === value);
+  if (!isAtWork || isSet) return;
+  const own = Bun.main.startsWith("/$bunfs/") ? args : [Bun.main, ...args];
+  // Where the system cannot do that, `ensureRequestLimit` says what is missing.
+  process.execve?.(process.execPath, [process.execPath, ...own], { ...(env as NodeJS.ProcessEnv), ...SETTINGS });
+}
+
+/** @throws if so many workers could stand still for ever */
+export function ensureRequestLimit(workers: number, env: Environment): void {
+  const name = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+  const needed = workers * 2 + HEADROOM;
+  if ((Number(env[name]) || DEFAULT_LIMIT) >= Math.min(needed, Number(SETTINGS[name]))) return;
+  throw new Error(`${workers} workers need ${name}=${needed} in the environment`);
+}
