@@ -16,7 +16,7 @@ export function insertRows(
   let at = 0;
   for (const count of ROWS_AT_ONCE) {
     if (rows.length - at < count) continue;
-    const insert = db.query(`${into} VALUES ${new Array(count).fill(values).join(", ")}`);
+    const insert = db.query(`${into} VALUES ${Array.from({ length: count }, () => values).join(", ")}`);
     for (; rows.length - at >= count; at += count) insert.run(...rows.slice(at, at + count).flat());
   }
 }

@@ -10,6 +10,7 @@ import {
   readOperation,
   readOperations,
 } from "./queue/letter-operations.ts";
+import { notePace } from "./queue/pace.ts";
 import { type DropReason, dropLetter, type Replay, replayTask } from "./queue/replay.ts";
 
 /**
@@ -25,9 +26,14 @@ export class LetterDesk {
 
   /** Puts letters back to work, all in one commit, as a step of an operation or not. How many it were. */
   replay(replays: readonly Replay[], step?: OperationStep): Promise<number> {
-    return this.#context.commit.run((changes) =>
-      this.#noted(replays.filter((replay) => replayTask(this.#context, replay, changes)).length, step),
-    );
+    return this.#context.commit.run((changes) => {
+      const replayed = replays.filter((replay) => replayTask(this.#context, replay, changes));
+      notePace(
+        this.#context,
+        replayed.map(({ availableAt }) => availableAt),
+      );
+      return this.#noted(replayed.length, step);
+    });
   }
 
   /** Lets letters go, all in one commit; their tasks stay failed. How many it were. */

@@ -28,6 +28,7 @@ import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
 import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
 import { readOldestAgeMs } from "./queue/oldest-age.ts";
+import { resumePace } from "./queue/pace.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
   blameFor,
@@ -302,7 +303,13 @@ export class TaskQueue {
 
   /** Notes that no download is to begin, or may again. */
   setPaused(paused: boolean): Promise<void> {
-    return this.#context.commit.run(() => writeMeta(this.#context.db, "paused", paused ? "1" : "0"));
+    return this.#context.commit.run(() => {
+      if (paused === this.isPaused()) return;
+      const { db, clock } = this.#context;
+      if (paused) writeMeta(db, "paused_at", String(clock.steady()));
+      else resumePace(this.#context, Number(readMeta(db, "paused_at")));
+      writeMeta(db, "paused", paused ? "1" : "0");
+    });
   }
 
   /** For how long the task that is due longest has been due, in milliseconds; 0 where none is. */

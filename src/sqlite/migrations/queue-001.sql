@@ -174,4 +174,6 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0'), ('clock_trusted', '0'),
   -- The claimed tasks that workers have begun with, a JSON array: a claim may wait in memory for a while.
-  ('begun', '[]');
+  ('begun', '[]'),
+  -- Since when it is paused, and until when replays at a rate reach.
+  ('paused_at', '0'), ('paced_until', '0');

@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { readMeta } from "../meta.ts";
 import type { QueueContext } from "./context.ts";
+import { resumePace } from "./pace.ts";
 
 /** So often, at most, a commit also notes the time: milliseconds. */
 const NOTE_EVERY_MS = 1000;
@@ -22,7 +23,8 @@ export class LastSeen {
  * could try does not count against a task that waits for its host or storage. And where the clock was set back
  * meanwhile, what would be due in what was once the future waits no longer than it was to.
  */
-export function rebaseWaits({ db, clock }: QueueContext): void {
+export function rebaseWaits(context: QueueContext): void {
+  const { db, clock } = context;
   const lastSeen = readLastSeen(db);
   if (lastSeen === 0) return;
   const now = clock.steady();
@@ -31,6 +33,8 @@ export function rebaseWaits({ db, clock }: QueueContext): void {
     gapMs,
   );
   db.query<never, [number]>("UPDATE hosts SET unavailable_since = unavailable_since + ?").run(gapMs);
+  // A pause goes on: what it holds back moves on when it ends.
+  if (gapMs > 0 && readMeta(db, "paused") !== "1") resumePace(context, lastSeen);
   if (gapMs >= 0) return;
   db.query<never, [number, number]>(
     "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",

@@ -1,0 +1,105 @@
+/** Our compiled binary as it is shipped: synchronous=FULL, SHA-256, JSON log; in a folder of its own. */
+import { mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+
+const POLL_MS = 2;
+
+export interface ServiceOptions {
+  readonly binary: string;
+  readonly s3: string;
+  /** Its stores and its log; started there again, it goes on. */
+  readonly folder: string;
+  readonly lanes: number;
+}
+
+export interface Service extends AsyncDisposable {
+  readonly url: string;
+  readonly pid: number;
+  /** From its start until it was ready, in milliseconds. */
+  readonly startMs: number;
+  /** Ends it, and says what it used. */
+  stop(signal?: "SIGTERM" | "SIGKILL"): Promise<Bun.ResourceUsage | undefined>;
+}
+
+/** Resolves once the service is ready. */
+export async function startService({ binary, s3, folder, lanes }: ServiceOptions): Promise<Service> {
+  mkdirSync(folder, { recursive: true });
+  const settings = {
+    SERVER__BIND_ADDR: `127.0.0.1:${await freePort()}`,
+    QUEUE__PATH: join(folder, "queue"),
+    QUEUE__MAX_PENDING_TASKS: 10_000_000,
+    QUEUE__WORKERS: lanes,
+    QUEUE__RATE_LIMIT_PER_WORKER: 0,
+    LEDGER__PATH: join(folder, "ledger"),
+    DLQ__PATH: join(folder, "dlq"),
+    DOWNLOAD__HOST__MAX_CONCURRENCY: lanes,
+    EGRESS__ALLOW_PRIVATE: "127.0.0.0/8",
+    STORAGE__BACKEND: "s3",
+    STORAGE__ENDPOINT: s3,
+    STORAGE__BUCKET: "bench",
+    LOG__FORMAT: "json",
+  };
+  const own = Object.entries(settings).map(([name, value]) => [`FETCHBOX__${name}`, String(value)]);
+  const begun = performance.now();
+  const child = Bun.spawn([binary, "serve"], {
+    cwd: folder,
+    env: { ...process.env, ...Object.fromEntries(own), S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b" },
+    stdout: openSync(join(folder, "service.log"), "a"),
+    stderr: "inherit",
+  });
+  const url = `http://${settings.SERVER__BIND_ADDR}`;
+  await ready(`${url}/health/ready`, child);
+  const startMs = performance.now() - begun;
+  const stop = async (signal: "SIGTERM" | "SIGKILL" = "SIGTERM") => {
+    child.kill(signal);
+    await child.exited;
+    return child.resourceUsage();
+  };
+  return { url, pid: child.pid, startMs, stop, [Symbol.asyncDispose]: async () => void (await stop("SIGKILL")) };
+}
+
+/** Waits until something answers with 200; asked anew every few milliseconds. */
+export async function ready(url: string, child: Bun.Subprocess): Promise<void> {
+  while (child.exitCode === null) {
+    const response = await fetch(url).catch(() => undefined);
+    await response?.arrayBuffer();
+    if (response?.status === 200) return;
+    await Bun.sleep(POLL_MS);
+  }
+  throw new Error(`a program ended with ${child.exitCode} before it answered`);
+}
+
+export async function freePort(): Promise<number> {
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  await server.stop(true);
+  return server.port ?? 0;
+}
+
+/** A manifest of `count` resources, as text. */
+export function manifestOf(prefix: string, from: number, count: number): string {
+  const resources = Array.from({ length: count }, (_, at) => ({ id: `i${from + at}`, url: `${prefix}${from + at}` }));
+  return JSON.stringify({ manifest_version: "v1", resources });
+}
+
+/** The id of the job that a manifest became. */
+export async function submit(url: string, manifest: string): Promise<string> {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`${url}/jobs`, { method: "POST", headers, body: manifest });
+  if (response.status !== 202) throw new Error(`${response.status} ${await response.text()}`);
+  return ((await response.json()) as { job_id: string }).job_id;
+}
+
+/** Resolves once a job has ended; how is left to who asks. */
+export async function ended(url: string, job: string): Promise<string> {
+  for (;;) {
+    const { status } = (await (await fetch(`${url}/operators/jobs/${job}`)).json()) as { status: string };
+    if (status !== "queued" && status !== "in_progress") return status;
+    await Bun.sleep(10);
+  }
+}
+
+/** Most memory that a process has had so far, in MiB. */
+export async function peakMiB(pid: number): Promise<number> {
+  const status = await Bun.file(`/proc/${pid}/status`).text();
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
+}
