@@ -97,6 +97,7 @@ export class App {
     this.#upkeep = new Upkeep(foundation.clock);
     this.#health = createHealth({
       troubles: foundation.troubles,
+      presence: this.stores.presence,
       storageCheck: this.#storageCheck,
       gate: work.gate,
       phase: () => this.#phase,

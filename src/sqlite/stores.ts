@@ -11,6 +11,7 @@ import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
 import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
 import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
 import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
+import { Presence } from "./presence.ts";
 import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
 import { isBroken, StoreError } from "./store-error.ts";
@@ -41,6 +42,7 @@ export interface Stores {
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
   readonly outbox: Outbox;
+  readonly presence: Presence;
   close(): void;
 }
 
@@ -123,7 +125,8 @@ export function openStores(options: StoresOptions): Stores {
     joinTimeline(queueDb, queuePath, following());
     outbox.replay();
     if (outbox.isDurable()) advanceTimeline(queueDb, following(), outbox.last);
-    return { installation, queue, ledger, deadLetters, outbox, close };
+    const presence = new Presence({ queue: queuePath, ledger: ledgerPath, dlq: dlqPath });
+    return { installation, queue, ledger, deadLetters, outbox, presence, close };
   } catch (error) {
     close();
     throw error;

@@ -1,20 +1,21 @@
 import type { StorageCheck } from "../maintenance/storage-check.ts";
+import type { Presence, StoreName } from "../sqlite/presence.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
 import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
 export class Troubles {
-  readonly #reasons = new Map<"queue" | "ledger" | "dlq", string>();
+  readonly #reasons = new Map<StoreName, string>();
 
   /** False if just that is known already: it is tried again and again, and need not be told each time. */
-  note(component: "queue" | "ledger" | "dlq", error: unknown): boolean {
+  note(component: StoreName, error: unknown): boolean {
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#reasons.get(component) === reason) return false;
     this.#reasons.set(component, reason);
     return true;
   }
 
-  clear(component: "queue" | "ledger" | "dlq"): void {
+  clear(component: StoreName): void {
     this.#reasons.delete(component);
   }
 
@@ -23,8 +24,8 @@ export class Troubles {
     this.clear("dlq");
   }
 
-  of(component: "queue" | "ledger" | "dlq"): ComponentHealth {
-    const reason = this.#reasons.get(component);
+  of(component: StoreName, presence: Pick<Presence, "problemOf">): ComponentHealth {
+    const reason = presence.problemOf(component) ?? this.#reasons.get(component);
     return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
   }
 }
@@ -33,6 +34,7 @@ const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no downlo
 
 export interface HealthDeps {
   readonly troubles: Troubles;
+  readonly presence: Pick<Presence, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem">;
   readonly gate: Pick<StorageGate, "problems">;
   readonly phase: () => "starting" | "running" | "draining";
@@ -43,7 +45,7 @@ export interface HealthDeps {
 
 /** The health of every component, for `/operators/health` and readiness. */
 export function createHealth(deps: HealthDeps): () => HealthReport {
-  const { troubles, storageCheck, gate, phase, isPaused, stuckMs } = deps;
+  const { troubles, presence, storageCheck, gate, phase, isPaused, stuckMs } = deps;
   return () => {
     const now = phase();
     const stage: ComponentHealth =
@@ -52,9 +54,9 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
     const api = apiHealth(stage, stuckMs());
     const components = {
       api,
-      queue: troubles.of("queue"),
-      ledger: troubles.of("ledger"),
-      dlq: troubles.of("dlq"),
+      queue: troubles.of("queue", presence),
+      ledger: troubles.of("ledger", presence),
+      dlq: troubles.of("dlq", presence),
       broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
       workers: stage,
       storage,

@@ -5,6 +5,7 @@ import type { Submit } from "../intake/submission.ts";
 import { createSubmit } from "../intake/submit.ts";
 import { newJobId } from "../jobs/job.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
+import type { Stores } from "../sqlite/stores.ts";
 import type { Foundation } from "./foundation.ts";
 import { manifestLimits } from "./handlers.ts";
 
@@ -25,13 +26,19 @@ export function createIntake(
     pendingMax: config.queue.max_pending_tasks,
     clock,
     isDraining,
-    refusal: () => (stores.outbox.isDelivered ? undefined : behindError(stores.outbox.lastError)),
+    refusal: () => refusalOf(stores),
     onAccepted: (job, tasks) => {
       metrics.jobAccepted(job.jobType);
       log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, tasks }, "job accepted");
     },
     signal: stopping.signal,
   });
+}
+
+function refusalOf({ outbox, presence }: Stores): IntakeError | undefined {
+  const problem = presence.problem();
+  if (problem !== undefined) return new IntakeError("STORAGE_UNAVAILABLE", problem);
+  return outbox.isDelivered ? undefined : behindError(outbox.lastError);
 }
 
 /** A job that was accepted now could not be read back: its followers do not take it. */

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { runBinary } from "../support/binary.ts";
 import { startOrigin } from "../support/origin.ts";
@@ -29,3 +30,32 @@ test.each(["queue", "ledger", "dlq"])("verify and backup name %s.db where that i
     expect(stderr).toContain(file);
   }
 });
+
+test.each(["queue", "ledger", "dlq"])(
+  "a %s.db that is moved away under the service is told, and no job is taken",
+  async (store) => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const manifest = { manifest_version: "v1", resources: [{ id: "a", url: origin.serve("/a", "x") }] };
+    await service.submit(manifest);
+    const folder = join(service.folder, "data", store);
+    await rename(folder, `${folder}-away`);
+    const health = (await (await service.fetch("/operators/health")).json()) as {
+      components: Record<string, { status: string; reason?: string }>;
+    };
+    expect(health.components[store]).toEqual({
+      status: "unhealthy",
+      reason: expect.stringContaining(`${store}.db was deleted or moved away`),
+    });
+    expect((await service.fetch("/health/ready")).status).toBe(503);
+    const refused = await service.fetch("/jobs", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(manifest),
+    });
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([503, "STORAGE_UNAVAILABLE"]);
+    await rename(`${folder}-away`, folder);
+    await service.finished(await service.submit(manifest));
+    expect((await service.fetch("/health/ready")).status).toBe(200);
+  },
+);
