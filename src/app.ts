@@ -104,6 +104,7 @@ export class App {
       isPaused: () => this.stores.queue.isPaused(),
       stuckMs: () => this.#lagWatch?.stuckMs(),
     });
+    foundation.metrics.serveHealth(this.#health);
   }
 
   /** Resolves when nobody knows any more what is in a store: then the process is to end, without `stop`. */

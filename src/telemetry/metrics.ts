@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { FailureCode } from "../jobs/failure.ts";
+import type { HealthReport } from "./health.ts";
 
 export interface MetricsDeps {
   readonly version: string;
@@ -27,6 +28,8 @@ export interface Metrics {
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;
   eventLoopLag(seconds: number): void;
+  /** Says how to find out, at each scrape, how the components are. */
+  serveHealth(read: () => Pick<HealthReport, "components">): void;
   /** Everything in the Prometheus text format. */
   scrape(): Promise<string>;
   readonly contentType: string;
@@ -94,6 +97,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     },
     commit: (seconds) => commit.observe(seconds),
     eventLoopLag: (seconds) => lag.observe(seconds),
+    serveHealth: (read) => addHealth(registry, read),
     scrape: () => registry.metrics(),
     contentType: registry.contentType,
   };
@@ -111,6 +115,20 @@ function labelled<T extends string>(counter: Counter<T>, names: readonly T[]): (
     }
     child.inc();
   };
+}
+
+function addHealth(registry: Registry, read: () => Pick<HealthReport, "components">): void {
+  new Gauge({
+    name: "fetchbox_component_up",
+    help: "0 where a component is unhealthy, as /operators/health tells with the reason; else 1.",
+    labelNames: ["component"],
+    registers: [registry],
+    collect() {
+      for (const [component, { status }] of Object.entries(read().components)) {
+        this.set({ component }, status === "unhealthy" ? 0 : 1);
+      }
+    },
+  });
 }
 
 function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBusy }: MetricsDeps): void {

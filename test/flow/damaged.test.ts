@@ -48,6 +48,9 @@ test.each(["queue", "ledger", "dlq"])(
       reason: expect.stringContaining(`${store}.db was deleted or moved away`),
     });
     expect((await service.fetch("/health/ready")).status).toBe(503);
+    const metrics = await (await service.fetch("/metrics")).text();
+    expect(metrics).toContain(`fetchbox_component_up{component="${store}"} 0`);
+    expect(metrics).toContain('fetchbox_component_up{component="storage"} 1');
     const refused = await service.fetch("/jobs", {
       method: "POST",
       headers: { "content-type": "application/json" },

@@ -259,6 +259,7 @@ test("the metrics are of Prometheus' text format, count what was done, and have 
     'fetchbox_queue_depth{state="retrying"}': 0,
     fetchbox_dlq_size: 1,
     fetchbox_worker_busy_count: 0,
+    'fetchbox_component_up{component="storage"}': 1,
     fetchbox_download_bytes_total: 8,
     'fetchbox_http_requests_total{route="/jobs",method="POST",status="202"}': 1,
   });
