@@ -1,5 +1,6 @@
 /**
- * Compiles the one executable: `bun scripts/build.ts [--target=bun-linux-arm64] [--outfile=dist/fetchbox]`.
+ * Compiles the one executable: `bun scripts/build.ts [--target=bun-linux-arm64] [--outfile=dist/fetchbox]`; with `--entry=FILE`
+ * another program in the same way.
  */
 import { $ } from "bun";
 
@@ -20,8 +21,9 @@ const flags = [
   "--compile-autoload-package-json",
 ];
 
-/** The threads' entries follow the program's, which gives the executable its name. */
-const entries = ["src/main.ts", "src/intake/handlers/handler-thread.ts"];
 const own = process.argv.slice(2);
+const entry = own.find((arg) => arg.startsWith("--entry="))?.slice("--entry=".length);
+/** The threads' entries follow the program's, which gives the executable its name. */
+const entries = entry === undefined ? ["src/main.ts", "src/intake/handlers/handler-thread.ts"] : [entry];
 const outfile = own.some((arg) => arg.startsWith("--outfile")) ? [] : ["--outfile=dist/fetchbox"];
-await $`${process.execPath} build ${flags} ${entries} ${outfile} ${own}`;
+await $`${process.execPath} build ${flags} ${entries} ${outfile} ${own.filter((arg) => !arg.startsWith("--entry="))}`;

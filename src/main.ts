@@ -8,4 +8,4 @@ const args = process.argv.slice(2);
 applyRuntimeSettings(args, process.env);
 // Only now the program itself, so that it is not loaded twice.
 const { runToExit } = await import("./cli/run-to-exit.ts");
-await runToExit(args, process.env);
+process.exit(await runToExit(args, process.env));

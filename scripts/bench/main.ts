@@ -1,5 +1,6 @@
 /**
- * FetchBox beside what the runtime can do at most, in one run: `bun run bench [--rounds=3] [--works=10 KiB] [--json=FILE] [--binary=PATH]`.
+ * FetchBox beside what the runtime can do at most, in one run: `bun run bench [--rounds=3] [--works=10 KiB] [--parts=transfers,probes] [--json=FILE]
+ * [--binary=PATH]`.
  * Prints a Markdown table. Ratios count; absolute figures drift with the machine.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -8,7 +9,8 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { runFetchBox } from "./fetchbox.ts";
 import { type Load, type Ran, WORKS, type Work } from "./load.ts";
-import { type Measured, reportOf } from "./report.ts";
+import { probe } from "./probes.ts";
+import { type Measured, probesReport, reportOf } from "./report.ts";
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +18,7 @@ const { values } = parseArgs({
     works: { type: "string", default: "" },
     binary: { type: "string", default: "dist/fetchbox" },
     json: { type: "string" },
+    parts: { type: "string", default: "transfers,probes" },
   },
 });
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-bench-"));
@@ -25,7 +28,7 @@ const PROGRAMS = ["bare S3Client", "bare durable", "fetchbox"] as const;
 try {
   const origin = await serve("origin.ts");
   const s3 = await serve("null-s3.ts");
-  const works = WORKS.filter(({ name }) => name.startsWith(values.works));
+  const works = values.parts.includes("transfers") ? WORKS.filter(({ name }) => name.startsWith(values.works)) : [];
   const measured: Measured[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const work of works) {
@@ -40,14 +43,20 @@ try {
     }
   }
   process.stdout.write(reportOf(measured, works, PROGRAMS));
-  if (values.json !== undefined) await Bun.write(values.json, `${JSON.stringify(measured, null, 2)}\n`);
+  const isProbing = values.parts.includes("probes");
+  const probes = isProbing ? await probe({ binary: resolve(values.binary), origin, s3, folder, serve }) : [];
+  if (isProbing) process.stdout.write(probesReport(probes));
+  if (values.json !== undefined) await Bun.write(values.json, `${JSON.stringify({ measured, probes }, null, 2)}\n`);
 } finally {
   for (const server of servers) server.kill("SIGKILL");
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function serve(file: string): Promise<string> {
-  const server = Bun.spawn([process.execPath, join(import.meta.dir, file)], { stdout: "pipe", stderr: "inherit" });
+async function serve(file: string, ...args: readonly string[]): Promise<string> {
+  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
   servers.push(server);
   for await (const chunk of server.stdout) return `http://127.0.0.1:${new TextDecoder().decode(chunk).trim()}`;
   throw new Error(`${file} did not start`);

@@ -1,4 +1,8 @@
-/** An S3 that takes everything, drops the bodies and remembers how many bytes each key got; a process of its own. */
+/**
+ * An S3 that takes everything, drops the bodies and remembers how many bytes each key got; a process of its own. With an
+ * argument each upload is taken at so many bytes per second.
+ */
+const rate = Number(process.argv[2] ?? Number.POSITIVE_INFINITY);
 const sizes = new Map<string, number>();
 const parts = new Map<string, number>();
 const ETAG = '"00000000000000000000000000000000"';
@@ -8,7 +12,12 @@ async function drained(request: Request): Promise<number> {
   let bytes = 0;
   if (Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY) <= 1 << 18) {
     bytes = (await request.arrayBuffer()).byteLength;
-  } else if (request.body !== null) for await (const chunk of request.body) bytes += chunk.byteLength;
+  } else if (request.body !== null) {
+    for await (const chunk of request.body) {
+      bytes += chunk.byteLength;
+      if (Number.isFinite(rate)) await Bun.sleep((chunk.byteLength / rate) * 1000);
+    }
+  }
   return bytes;
 }
 

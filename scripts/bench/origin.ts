@@ -1,4 +1,4 @@
-/** The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long. */
+/** The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long, others with 404. */
 const CHUNK = new Uint8Array(1 << 20).map((_, at) => (at * 31) & 255);
 const bodies = new Map<number, Uint8Array>();
 
@@ -29,7 +29,8 @@ const { port } = Bun.serve({
   hostname: "127.0.0.1",
   idleTimeout: 120,
   async fetch({ url }) {
-    const [, bytes = "0", delay = "0"] = /^\/(\d+)\/(\d+)\//.exec(new URL(url).pathname) ?? [];
+    const [, bytes, delay = "0"] = /^\/(\d+)\/(\d+)\//.exec(new URL(url).pathname) ?? [];
+    if (bytes === undefined) return new Response(null, { status: 404 });
     if (delay !== "0") await Bun.sleep(Number(delay));
     return new Response(bodyOf(Number(bytes)));
   },

@@ -1,4 +1,5 @@
 import type { Work } from "./load.ts";
+import type { Probe } from "./probes.ts";
 
 export interface Measured {
   readonly program: string;
@@ -25,6 +26,19 @@ export function reportOf(measured: readonly Measured[], works: readonly Work[], 
     "",
   ]);
   return `${lines.join("\n")}\n`;
+}
+
+export function probesReport(probes: readonly Probe[]): string {
+  const rows = probes.map(
+    ({ what, ours, against, ratio, wanted }) => `| ${[what, ours, against, ratio, wanted].join(" | ")} |`,
+  );
+  return [
+    "### Beside transfers\n",
+    "| what | fetchbox | beside | ratio | wanted |",
+    "|---|--:|---|--:|---|",
+    ...rows,
+    "",
+  ].join("\n");
 }
 
 function row(rounds: readonly Measured[], program: string): string {

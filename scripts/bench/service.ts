@@ -71,8 +71,9 @@ export async function ready(url: string, child: Bun.Subprocess): Promise<void> {
 
 export async function freePort(): Promise<number> {
   const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  const port = server.port ?? 0;
   await server.stop(true);
-  return server.port ?? 0;
+  return port;
 }
 
 /** A manifest of `count` resources, as text. */

@@ -1,27 +1,26 @@
 import { writeSync } from "node:fs";
-import { exitCodeOf, WorkFailedError } from "./exit-code.ts";
+import { EXIT, exitCodeOf, WorkFailedError } from "./exit-code.ts";
 import { runProgram } from "./program.ts";
 
 const UNFORESEEN = 1;
 const AGAIN_MS = 5;
 
-/** Runs one command line and ends the process with its code. */
-export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv): Promise<never> {
+/** Runs one command line, and returns what the process is to end with. */
+export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   try {
-    const code = await runProgram(args, {
+    return await runProgram(args, {
       env,
       cwd: process.cwd(),
       out: (text) => write(1, text),
       err: (text) => write(2, text),
     });
-    process.exit(code);
   } catch (error) {
     const { code: errno } = error as { code?: unknown };
     // Who reads no further (`fetchbox jobs | head`) has what it wanted.
-    if (errno === "EPIPE") process.exit(0);
+    if (errno === "EPIPE") return EXIT.done;
     const code = exitCodeOf(error);
     write(2, `fetchbox: ${code === undefined ? Bun.inspect(error) : (error as Error).message}\n`);
-    process.exit(code ?? UNFORESEEN);
+    return code ?? UNFORESEEN;
   }
 }
 

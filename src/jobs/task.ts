@@ -70,6 +70,8 @@ export interface ClaimedTask {
   readonly attempts: number;
   /** Crashes of the process while a claim of this task was out. */
   readonly crashes: number;
+  /** The process ended while a claim of it was out, at whomever's fault: it may have been at work. */
+  readonly interrupted: boolean;
   readonly history: readonly Attempt[];
   /** Since when it has been waiting for a throttling host or an unavailable storage, without a break. */
   readonly waitingSince: { readonly class: "throttled" | "unavailable"; readonly at: number } | undefined;
@@ -97,9 +99,9 @@ export function hostOf(url: string): string {
   return new URL(url).host;
 }
 
-/** Whether an earlier attempt may have left the whole object: a crash after the upload, or an upload without answer. */
-export function mayHaveStored({ crashes, history }: Pick<ClaimedTask, "crashes" | "history">): boolean {
-  return crashes > 0 || history.some(({ code }) => code.startsWith("UPLOAD_"));
+/** Whether an earlier attempt may have left the whole object: an end of the process after the upload, or an upload without answer. */
+export function mayHaveStored({ interrupted, history }: Pick<ClaimedTask, "interrupted" | "history">): boolean {
+  return interrupted || history.some(({ code }) => code.startsWith("UPLOAD_"));
 }
 
 /** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */

@@ -21,6 +21,8 @@ export interface LogDestination {
 const WAITING_MAX = 1024 * 1024;
 /** So many characters are written at once. */
 const GATHERED_MAX = 16 * 1024;
+/** How a line begins that can wait until the event loop turns. */
+const INFO = '{"level":"info"';
 
 /** In the two spellings that headers have. */
 const SECRET_NAMES = new Set(
@@ -91,10 +93,10 @@ function standardOutput(): LogDestination {
   process.on("exit", flush);
   return {
     write(line) {
-      // Many tasks end with one commit: their lines are one write.
+      // Many tasks end with one commit: their lines are one write. A trouble is told before anybody has its answer.
       if (gathered === "") setImmediate(flush);
       gathered += line;
-      if (gathered.length > GATHERED_MAX) flush();
+      if (gathered.length > GATHERED_MAX || !line.startsWith(INFO)) flush();
     },
     isTerminal: process.stdout.isTTY === true,
   };

@@ -44,7 +44,7 @@ export function createSettle(deps: SettleDeps): Settle {
 function isDisowned(claimed: ClaimedTask, verdict: Verdict): boolean {
   if (verdict.kind === "cancel") return true;
   if (verdict.kind !== "discard") return false;
-  return mayHaveStored({ crashes: claimed.crashes, history: [...claimed.history, verdict.attempt] });
+  return mayHaveStored({ interrupted: claimed.interrupted, history: [...claimed.history, verdict.attempt] });
 }
 
 /** The storage may be away; the checker finds what stayed then, and the task's end must not hang on it. */

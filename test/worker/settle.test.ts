@@ -81,7 +81,7 @@ test("a queue that cannot be written is tried each second, until the process end
 describe("what an earlier attempt may have stored", () => {
   const own = { key: `resources/default/${JOB}/r` };
   const shared = { key: "shared/r" };
-  const crashed = { crashes: 1 };
+  const crashed = { interrupted: true };
   const settlement = (task: { key: string }, more: Partial<ClaimedTask>, verdict: Verdict): Settlement => ({
     claimed: claimedTask(task, more),
     verdict,

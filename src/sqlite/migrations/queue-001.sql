@@ -56,6 +56,8 @@ CREATE TABLE tasks (
   claimed_at INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+  -- Whether the process ended while it was claimed: it may have been at work, and have stored its object.
+  interrupted INTEGER NOT NULL DEFAULT 0 CHECK (interrupted IN (0, 1)),
   waiting_class TEXT CHECK (waiting_class IN ('throttled', 'unavailable')),
   waiting_since INTEGER,
   -- Whether a dead letter tells of it, so that it can be tried again.

@@ -18,12 +18,12 @@ interface WaitingRow {
   id: number;
   lane: number;
   attempts: number;
-  crashes: number;
+  interrupted: 0 | 1;
   payload: Uint8Array;
   history: Uint8Array | null;
 }
 
-const WAITING_COLUMNS = "id, lane, attempts, crashes, payload, history";
+const WAITING_COLUMNS = "id, lane, attempts, interrupted, payload, history";
 
 /**
  * Notes that nothing more of a job is to be fetched: from the commit on none of its tasks is claimed. Its number, or
@@ -53,8 +53,8 @@ export function readWaiting(context: QueueContext, job: number, afterId: number,
     )
     .all(job, afterId, limit)
     .map((row) => {
-      const { id, crashes } = row;
-      const stored = mayHaveStored({ crashes, history: decodeHistory(row.history) });
+      const { id } = row;
+      const stored = mayHaveStored({ interrupted: row.interrupted === 1, history: decodeHistory(row.history) });
       return { id, jobId: context.jobs.get(job).jobId, task: decodeTask(row.payload), mayHaveStored: stored };
     });
 }

@@ -97,7 +97,7 @@ export function putBack(context: QueueContext, interrupted: InterruptedTask, cha
   const now = context.clock.steady();
   context.db
     .query<never, [string, number, number, number]>(
-      "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, available_at = ? WHERE id = ?",
+      "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, interrupted = 1, available_at = ? WHERE id = ?",
     )
     .run(state, interrupted.crashes, now, interrupted.id);
   wait(context, interrupted.lane, state, now, changes);
