@@ -78,7 +78,9 @@ async function largeBacklog({ binary, s3, folder, origin }: ProbeContext): Promi
   const rates: number[] = [];
   await using fresh = await startService(small);
   const emptyReads = await readTimes(fresh);
+  await fetch(`${fresh.url}/operators/queue/pause`, { method: "POST" });
   await post(fresh, `${origin}/10240/0/`, 60_000);
+  await fetch(`${fresh.url}/operators/queue/resume`, { method: "POST" });
   rates.push(await completedPerSecond(fresh));
   await fresh.stop("SIGKILL");
 

@@ -17,7 +17,6 @@ import { ApiError } from "./errors.ts";
 import { jobEndpoints } from "./job-endpoints.ts";
 import { letterChangeEndpoints } from "./letter-change-endpoints.ts";
 import { formatOf, logsEndpoint } from "./logs-endpoint.ts";
-import { openApiDocument } from "./open-api.ts";
 import { operationEndpoints } from "./operation-endpoints.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "./queue-endpoints.ts";
 import { limitRequests } from "./request-limit.ts";
@@ -121,7 +120,9 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];
-  const all: Endpoint[] = [...endpoints, ...swaggerEndpoints(() => openApiDocument(all, deps.version), deps.version)];
+  // What makes the document is loaded when somebody asks for it: the start need not wait for that.
+  const document = async () => (await import("./open-api.ts")).openApiDocument(all, deps.version);
+  const all: Endpoint[] = [...endpoints, ...swaggerEndpoints(document, deps.version)];
   return all;
 }
 

@@ -1,7 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLogUpdate } from "log-update";
 import { type App, createApp } from "../app.ts";
 import { IntakeError } from "../intake/intake-error.ts";
 import type { SubmissionAnswer } from "../intake/submission.ts";
@@ -17,6 +16,7 @@ import type { CliContext, ConfigOptions } from "./program.ts";
 import { Progress, printable } from "./progress.ts";
 import { ensureRequestLimit } from "./runtime-settings.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { type TerminalLine, terminalLine } from "./terminal-line.ts";
 import { bytesText, durationText } from "./units.ts";
 
 export interface RunOptions extends ConfigOptions {
@@ -85,7 +85,8 @@ async function runJob(app: App, body: Uint8Array, jobType: string, context: CliC
   void stopSignal(() => {}).then((signal) => stop.abort(new Error(`stopped by ${signal}`)));
   const startedAt = systemClock.monotonic();
   const { job_id: jobId } = await submit(app, body, jobType);
-  const display = process.stdout.isTTY ? terminalDisplay() : plainDisplay(context);
+  const screen = await terminalLine();
+  const display = screen === undefined ? plainDisplay(context) : terminalDisplay(screen);
   let job = findJob(app, jobId);
   let offset = 0;
   for (;;) {
@@ -153,9 +154,8 @@ function plainDisplay({ out }: CliContext): Display {
 }
 
 /** What goes wrong scrolls by; the job and its downloads stay at the bottom. */
-function terminalDisplay(): Display {
+function terminalDisplay(screen: TerminalLine): Display {
   const progress = new Progress();
-  const screen = createLogUpdate(process.stdout);
   return {
     tell(lines) {
       const troubles = lines.filter(({ level }) => level !== "info");

@@ -29,6 +29,8 @@ export interface Transferred extends StoredObject {
 
 /** A body up to this size is held in memory, verified, and stored in one go. */
 const BUFFERED_BYTES_MAX = 2 ** 20;
+/** Of a larger one so much is looked at before its upload begins. */
+const LOOKED_AT_BYTES = 16 * 1024;
 const FALLBACK_TYPE = "application/octet-stream";
 const HTML_START = /^\s*(?:<!doctype html|<html)/i;
 
@@ -55,7 +57,7 @@ export async function transfer(
   let start: Uint8Array | undefined;
   try {
     checkHead(response, claimed.task, declared, deps.maxBytes);
-    start = await body.upTo(BUFFERED_BYTES_MAX);
+    start = await body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage is no silence of the host

@@ -1,7 +1,7 @@
-import { createLogUpdate } from "log-update";
 import type { OperationRow } from "../../api/schemas.ts";
 import { delay, systemClock } from "../../jobs/clock.ts";
 import { WorkFailedError } from "../exit-code.ts";
+import { terminalLine } from "../terminal-line.ts";
 import { durationText } from "../units.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
 import { table } from "./table.ts";
@@ -30,7 +30,7 @@ export async function stopOperation(id: string, flags: RemoteFlags, remote: Remo
 
 /** Waits for the end of what goes on in the background, and shows on a terminal how far it is. */
 export async function followOperation(begun: OperationRow, { client }: Remote): Promise<OperationRow> {
-  const screen = process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
+  const screen = await terminalLine();
   let operation = begun;
   while (operation.status === "running") {
     screen?.(`${textOf(operation)}; Ctrl-C leaves it at work`);

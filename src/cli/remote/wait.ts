@@ -1,9 +1,9 @@
-import { createLogUpdate } from "log-update";
 import type { JobSnapshot } from "../../api/schemas.ts";
 import { delay, systemClock } from "../../jobs/clock.ts";
 import { isFinished } from "../../jobs/job.ts";
 import { WorkFailedError } from "../exit-code.ts";
 import { stopSignal } from "../stop-signal.ts";
+import { terminalLine } from "../terminal-line.ts";
 import { bytesText } from "../units.ts";
 import { UnreachableError } from "./client.ts";
 import type { Remote } from "./context.ts";
@@ -26,7 +26,7 @@ const AWAY_MS = 120_000;
  * @throws WorkFailedError if it is told to stop, or the service stays away; the jobs go on
  */
 export async function waitForAll(jobs: readonly Accepted[], remote: Remote): Promise<JobSnapshot[]> {
-  const screen = process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined;
+  const screen = await terminalLine();
   const stop = new AbortController();
   void stopSignal(() => {}).then((signal) => stop.abort(new WorkFailedError(`${signal}: the jobs go on without you`)));
   const known = new Map<string, JobSnapshot>();
