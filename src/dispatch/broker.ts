@@ -160,9 +160,17 @@ export class Broker {
   #send(): void {
     if (this.#window.length === 0) return;
     const { hosts } = this.#deps;
+    // Most of the window is for a few hosts and buckets: each is asked once a round.
+    const isShut = remembered((host: string) => hosts.closedFor(host) > WINDOW_WAIT_MAX_MS);
+    const isAway = remembered((bucket: string) => this.#deps.buckets.room(bucket) === 0);
+    const full = new Set<string>();
     this.#window = this.#window.filter((task) => {
-      if (this.#isMisplaced(task)) return !this.#release(task);
-      if (this.channel.room === 0 || hosts.room(task.host) === 0) return true;
+      if (this.#isUnwanted(task) || isShut(task.host) || isAway(task.task.bucket)) return !this.#release(task);
+      if (this.channel.room === 0 || full.has(task.host)) return true;
+      if (hosts.room(task.host) === 0) {
+        full.add(task.host);
+        return true;
+      }
       hosts.acquire(task.host);
       this.#count(task, -1);
       this.channel.send(task);
@@ -170,12 +178,9 @@ export class Broker {
     });
   }
 
-  /** Whether a task has no business in the window any more. */
-  #isMisplaced({ host, task, job }: ClaimedTask): boolean {
-    const { hosts, buckets, source } = this.#deps;
-    if (this.#paused) return true;
-    if (source.isCancelling(job.seq)) return true;
-    return hosts.closedFor(host) > WINDOW_WAIT_MAX_MS || buckets.room(task.bucket) === 0;
+  /** Whether nobody is to work on a task now, wherever it goes. */
+  #isUnwanted({ job }: ClaimedTask): boolean {
+    return this.#paused || this.#deps.source.isCancelling(job.seq);
   }
 
   /** Gives a task back to the queue. False if that has just failed, and is to be tried later. */
@@ -284,6 +289,19 @@ export class Broker {
     });
     this.#alarm = { at, cancel: () => timer.cancel() };
   }
+}
+
+/** The same function, that is asked once for each name. */
+function remembered(ask: (name: string) => boolean): (name: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (name) => {
+    let answer = known.get(name);
+    if (answer === undefined) {
+      answer = ask(name);
+      known.set(name, answer);
+    }
+    return answer;
+  };
 }
 
 /** More is claimed only once half of it is gone. */
