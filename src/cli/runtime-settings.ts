@@ -21,9 +21,12 @@ export function applyRuntimeSettings(args: readonly string[], env: Environment):
   const isAtWork = command === "serve" || command === "run" || command.startsWith("-");
   const isSet = Object.entries(SETTINGS).every(([name, value]) => env[name] === value);
   if (!isAtWork || isSet) return;
-  const own = Bun.main.startsWith("/$bunfs/") ? args : [Bun.main, ...args];
-  // Where the system cannot do that, `ensureRequestLimit` says what is missing.
-  process.execve?.(process.execPath, [process.execPath, ...own], { ...(env as NodeJS.ProcessEnv), ...SETTINGS });
+  const own = Bun.main.startsWith("/$bunfs/") ? args : [...process.execArgv, Bun.main, ...args];
+  try {
+    process.execve?.(process.execPath, [process.execPath, ...own], { ...(env as NodeJS.ProcessEnv), ...SETTINGS });
+  } catch {
+    // A system that cannot do that (Windows): the program goes on as it is, and `ensureRequestLimit` says what is missing.
+  }
 }
 
 /** @throws if so many workers could stand still for ever */
