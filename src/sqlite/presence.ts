@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 
-export const STORES = ["queue", "ledger", "dlq"] as const;
+const STORES = ["queue", "ledger", "dlq"] as const;
 export type StoreName = (typeof STORES)[number];
 
 /**
@@ -24,13 +24,9 @@ export class Presence {
     return `${path} was deleted or moved away while it was in use: put it back, or stop and restore all stores from a backup`;
   }
 
-  /** The first problem of any. */
-  problem(): string | undefined {
-    for (const store of STORES) {
-      const problem = this.problemOf(store);
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
+  /** Whether all of them are there. */
+  get isWhole(): boolean {
+    return STORES.every((store) => this.problemOf(store) === undefined);
   }
 }
 

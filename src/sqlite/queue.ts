@@ -86,7 +86,7 @@ export class TaskQueue {
         writeDepth(context, changes);
         writeWaits(context, changes);
         this.#lastSeen.note(context);
-        context.begun.note(context);
+        context.begun.note(context, changes);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
         // Before anybody hears that the commit is done: reading follows writing.
@@ -276,6 +276,7 @@ export class TaskQueue {
     }
     const swept = this.#context.commit.run(() => {
       writeAbandoned(this.#context, false);
+      this.#context.begun.supersede();
       return sweepStaged(this.#context);
     });
     this.flush();

@@ -36,8 +36,10 @@ export function createIntake(
 }
 
 function refusalOf({ outbox, presence }: Stores): IntakeError | undefined {
-  const problem = presence.problem();
-  if (problem !== undefined) return new IntakeError("STORAGE_UNAVAILABLE", problem);
+  if (!presence.isWhole) {
+    const message = "a store was deleted or moved away under the service; /operators/health says which";
+    return new IntakeError("STORAGE_UNAVAILABLE", message);
+  }
   return outbox.isDelivered ? undefined : behindError(outbox.lastError);
 }
 

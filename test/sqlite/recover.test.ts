@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { DoomedTask } from "../../src/sqlite/queue/recover.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { attempt, claimAll, claimedJob, complete, release, retryAt, settle } from "./sample-jobs.ts";
+import { acceptance, attempt, claimAll, claimedJob, complete, release, retryAt, settle } from "./sample-jobs.ts";
 
 async function recover(stores: TestStores): Promise<{ interrupted: number; sweptJobs: number; doomed: DoomedTask[] }> {
   const doomed: DoomedTask[] = [];
@@ -86,6 +86,36 @@ describe("recover", () => {
       waited,
     ]);
     expectTrueCounters(stores);
+  });
+
+  test("blames nobody for what the process before had begun with", async () => {
+    await using stores = openTestStores();
+    const [ran = never()] = await claimedJob(stores, 1);
+    await stores.now(stores.queue.markStarted(ran));
+    stores.crash();
+    await recover(stores);
+    await stores.now(stores.queue.accept(acceptance(1)));
+    const [again = never(), other = never()] = await claimAll(stores);
+    expect([again.id, again.crashes]).toEqual([ran.id, 1]);
+    await stores.now(stores.queue.markStarted(other));
+    stores.crash();
+    await recover(stores);
+    expect((await claimAll(stores)).map(({ id, crashes }) => [id, crashes])).toEqual([
+      [ran.id, 1],
+      [other.id, 1],
+    ]);
+  });
+
+  test("takes no earlier process's word for it that a task has begun", async () => {
+    await using stores = openTestStores();
+    const [ran = never()] = await claimedJob(stores, 1);
+    await stores.now(stores.queue.markStarted(ran));
+    stores.crash();
+    await recover(stores);
+    await claimAll(stores);
+    const job = { seq: ran.job.seq, firstTask: ran.id, lastTask: ran.id };
+    const shown = stores.queue.tasksOfJob(job, 0, 10, ["pending", "running"]);
+    expect(shown.map(({ state }) => state)).toEqual(["pending"]);
   });
 
   test("blames nobody for an end that was asked for twice, and the next crash counts again", async () => {

@@ -1,3 +1,4 @@
+import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "./context.ts";
 
 /** Ids of the claimed tasks that workers have begun with, as of the last commit. */
@@ -20,10 +21,18 @@ export class Begun {
     if (this.#tasks.delete(task)) this.#isNoted = false;
   }
 
-  /** Runs inside a transaction. One that fails ends the process, or leaves what the next one writes. */
-  note({ db }: Pick<QueueContext, "db">): void {
+  /** What an earlier process noted is done with: the next commit writes what there is now. */
+  supersede(): void {
+    this.#isNoted = false;
+  }
+
+  /** Runs inside a transaction; one that fails has noted nothing. */
+  note({ db }: Pick<QueueContext, "db">, changes: Changes): void {
     if (this.#isNoted) return;
     db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'begun'").run(JSON.stringify([...this.#tasks]));
-    this.#isNoted = true;
+    // First of all, since another action may let a task begin or end.
+    changes.afterCommit.unshift(() => {
+      this.#isNoted = true;
+    });
   }
 }

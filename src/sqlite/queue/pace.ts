@@ -22,6 +22,10 @@ export function resumePace({ db, clock }: QueueContext, since: number): void {
   db.query<never, [number, number]>(
     `UPDATE tasks SET available_at = available_at + ?2 WHERE id IN (SELECT id ${PACED})`,
   ).run(since, lateMs);
+  // What is left of a replay follows what it has put back.
+  db.query<never, [number]>(
+    "UPDATE letter_operations SET due_from = due_from + ? WHERE state = 'running' AND rate_per_second IS NOT NULL",
+  ).run(lateMs);
   writeMeta(db, "paced_until", String(until + lateMs));
 }
 

@@ -16,7 +16,7 @@ export function settleTask(context: QueueContext, { claimed, verdict }: Settleme
   if (!endClaim(context, claimed, verdict)) return false;
   const now = context.clock.now();
   changes.moved("running", -1);
-  context.begun.delete(claimed.id);
+  changes.afterCommit.push(() => context.begun.delete(claimed.id));
   if (context.uploading.has(claimed.id)) {
     forgetUploadsOf(context, claimed.id, claimed.claimId);
     changes.afterCommit.push(() => context.uploading.delete(claimed.id));
