@@ -9,10 +9,16 @@ export interface Load {
   readonly lanes: number;
 }
 
+/** What of `Bun.ResourceUsage` is looked at: microseconds and bytes. */
+export interface Usage {
+  readonly cpuTime: { readonly total: number | bigint };
+  readonly maxRSS: number;
+}
+
 export interface Ran {
   readonly seconds: number;
   /** Of the process that moved them, its start included. */
-  readonly usage: Bun.ResourceUsage | undefined;
+  readonly usage: Usage | undefined;
 }
 
 export interface Work {

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { runFetchBox } from "./fetchbox.ts";
 import { type Load, type Ran, WORKS, type Work } from "./load.ts";
+import { installedPeers } from "./peers.ts";
 import { probe } from "./probes.ts";
 import { type Measured, probesReport, reportOf } from "./report.ts";
 
@@ -23,7 +24,10 @@ const { values } = parseArgs({
 });
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-bench-"));
 const servers: Bun.Subprocess[] = [];
-const PROGRAMS = ["bare S3Client", "bare durable", "fetchbox"] as const;
+const CEILINGS = ["bare S3Client", "bare durable"] as const;
+const PROGRAMS: readonly string[] = [...CEILINGS, "fetchbox", ...installedPeers.map(({ name }) => name)];
+/** Peers get a part of the items, so that the whole stays short; their rate does not depend on it. */
+const PEERS_PART = 4;
 
 try {
   const origin = await serve("origin.ts");
@@ -31,10 +35,11 @@ try {
   const works = values.parts.includes("transfers") ? WORKS.filter(({ name }) => name.startsWith(values.works)) : [];
   const measured: Measured[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
-    for (const work of works) {
+    for (const whole of works) {
       // The order turns, so that none always runs on what another left behind.
       for (let at = 0; at < PROGRAMS.length; at++) {
         const program = PROGRAMS[(at + round) % PROGRAMS.length] ?? "fetchbox";
+        const work = workOf(program, whole);
         const ran = await run(program, work, origin, s3);
         await checkArrived(s3, work);
         measured.push({ program, work: work.name, round, rate: work.count / ran.seconds, ...usageOf(ran, work) });
@@ -62,15 +67,22 @@ async function serve(file: string, ...args: readonly string[]): Promise<string> 
   throw new Error(`${file} did not start`);
 }
 
-async function run(program: (typeof PROGRAMS)[number], work: Work, origin: string, s3: string): Promise<Ran> {
+function workOf(program: string, work: Work): Work {
+  const isPeer = installedPeers.some(({ name }) => name === program);
+  return isPeer ? { ...work, count: Math.ceil(work.count / PEERS_PART) } : work;
+}
+
+async function run(program: string, work: Work, origin: string, s3: string): Promise<Ran> {
   await fetch(`${s3}/reset`);
   const prefix = `${origin}/${work.bytes}/${work.delayMs}/`;
   const load: Load = { binary: resolve(values.binary), s3, prefix, count: work.count, lanes: work.lanes };
   const own = mkdtempSync(join(folder, "run-"));
-  return program === "fetchbox" ? runFetchBox(load, own) : runBare(program, load, own);
+  if (program === "fetchbox") return runFetchBox(load, own);
+  const peer = installedPeers.find(({ name }) => name === program);
+  return peer === undefined ? runBare(program, load, own) : peer.run(load, own);
 }
 
-async function runBare(program: "bare S3Client" | "bare durable", load: Load, own: string): Promise<Ran> {
+async function runBare(program: string, load: Load, own: string): Promise<Ran> {
   const kind = program === "bare durable" ? "durable" : "bare";
   const { s3, prefix, count, lanes } = load;
   const args = [join(import.meta.dir, "bare.ts"), kind, s3, prefix, String(count), String(lanes), own];

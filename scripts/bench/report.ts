@@ -15,8 +15,8 @@ export interface Measured {
 export function reportOf(measured: readonly Measured[], works: readonly Work[], programs: readonly string[]): string {
   const lines = works.flatMap(({ name }) => [
     `### ${name}\n`,
-    "| program | items/s | of bare durable | of bare S3Client | CPU s per 1000 | peak RSS MiB |",
-    "|---|--:|--:|--:|--:|--:|",
+    "| program | items/s | of bare durable | of bare S3Client | fetchbox by it | CPU s per 1000 | peak RSS MiB |",
+    "|---|--:|--:|--:|--:|--:|--:|",
     ...programs.map((program) =>
       row(
         measured.filter(({ work }) => work === name),
@@ -52,6 +52,7 @@ function row(rounds: readonly Measured[], program: string): string {
     median(own.map(({ rate }) => rate)).toPrecision(4),
     ratioTo("bare durable").toFixed(2),
     ratioTo("bare S3Client").toFixed(2),
+    (1 / ratioTo("fetchbox")).toFixed(2),
     median(own.map(({ cpuSecondsPer1000 }) => cpuSecondsPer1000)).toFixed(3),
     median(own.map(({ peakMiB }) => peakMiB)).toFixed(0),
   ];

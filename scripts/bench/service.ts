@@ -59,9 +59,9 @@ export async function startService({ binary, s3, folder, lanes }: ServiceOptions
 }
 
 /** Waits until something answers with 200; asked anew every few milliseconds. */
-export async function ready(url: string, child: Bun.Subprocess): Promise<void> {
+export async function ready(url: string, child: Bun.Subprocess, method = "GET"): Promise<void> {
   while (child.exitCode === null) {
-    const response = await fetch(url).catch(() => undefined);
+    const response = await fetch(url, { method }).catch(() => undefined);
     await response?.arrayBuffer();
     if (response?.status === 200) return;
     await Bun.sleep(POLL_MS);
