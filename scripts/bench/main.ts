@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { runFetchBox } from "./fetchbox.ts";
 import { type Load, type Ran, WORKS, type Work } from "./load.ts";
-import { installedPeers } from "./peers.ts";
+import { installedPeers, type Peer } from "./peers.ts";
 import { probe } from "./probes.ts";
 import { type Measured, probesReport, reportOf } from "./report.ts";
 
@@ -27,7 +27,7 @@ const servers: Bun.Subprocess[] = [];
 const CEILINGS = ["bare S3Client", "bare durable"] as const;
 const PROGRAMS: readonly string[] = [...CEILINGS, "fetchbox", ...installedPeers.map(({ name }) => name)];
 /** Peers get a part of the items, so that the whole stays short; their rate does not depend on it. */
-const PEERS_PART = 4;
+const PEERS_PART = 6;
 
 try {
   const origin = await serve("origin.ts");
@@ -39,6 +39,7 @@ try {
       // The order turns, so that none always runs on what another left behind.
       for (let at = 0; at < PROGRAMS.length; at++) {
         const program = PROGRAMS[(at + round) % PROGRAMS.length] ?? "fetchbox";
+        if (whole.bytes > (peerOf(program)?.bytesMax ?? whole.bytes)) continue;
         const work = workOf(program, whole);
         const ran = await run(program, work, origin, s3);
         await checkArrived(s3, work);
@@ -68,8 +69,11 @@ async function serve(file: string, ...args: readonly string[]): Promise<string> 
 }
 
 function workOf(program: string, work: Work): Work {
-  const isPeer = installedPeers.some(({ name }) => name === program);
-  return isPeer ? { ...work, count: Math.ceil(work.count / PEERS_PART) } : work;
+  return peerOf(program) === undefined ? work : { ...work, count: Math.ceil(work.count / PEERS_PART) };
+}
+
+function peerOf(program: string): Peer | undefined {
+  return installedPeers.find(({ name }) => name === program);
 }
 
 async function run(program: string, work: Work, origin: string, s3: string): Promise<Ran> {
@@ -78,7 +82,7 @@ async function run(program: string, work: Work, origin: string, s3: string): Pro
   const load: Load = { binary: resolve(values.binary), s3, prefix, count: work.count, lanes: work.lanes };
   const own = mkdtempSync(join(folder, "run-"));
   if (program === "fetchbox") return runFetchBox(load, own);
-  const peer = installedPeers.find(({ name }) => name === program);
+  const peer = peerOf(program);
   return peer === undefined ? runBare(program, load, own) : peer.run(load, own);
 }
 

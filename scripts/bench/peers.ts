@@ -7,12 +7,14 @@ import { freePort, ready } from "./service.ts";
 export interface Peer {
   readonly name: string;
   readonly needs: readonly string[];
+  /** Larger items are not given to it: they would only show the disk. */
+  readonly bytesMax: number;
   run(load: Load, folder: string): Promise<Ran>;
 }
 
 const PEERS: readonly Peer[] = [
-  { name: "curl -Z, then rclone copy", needs: ["curl", "rclone"], run: runCurl },
-  { name: "rclone rc copyurl", needs: ["rclone"], run: runRclone },
+  { name: "curl -Z, then rclone copy", needs: ["curl", "rclone"], bytesMax: 1 << 20, run: runCurl },
+  { name: "rclone rc copyurl", needs: ["rclone"], bytesMax: 1 << 30, run: runRclone },
 ];
 
 export const installedPeers: readonly Peer[] = PEERS.filter(({ needs }) => needs.every((name) => Bun.which(name)));

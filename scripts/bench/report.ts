@@ -17,11 +17,9 @@ export function reportOf(measured: readonly Measured[], works: readonly Work[], 
     `### ${name}\n`,
     "| program | items/s | of bare durable | of bare S3Client | fetchbox by it | CPU s per 1000 | peak RSS MiB |",
     "|---|--:|--:|--:|--:|--:|--:|",
-    ...programs.map((program) =>
-      row(
-        measured.filter(({ work }) => work === name),
-        program,
-      ),
+    ...rows(
+      measured.filter(({ work }) => work === name),
+      programs,
     ),
     "",
   ]);
@@ -39,6 +37,11 @@ export function probesReport(probes: readonly Probe[]): string {
     ...rows,
     "",
   ].join("\n");
+}
+
+function rows(rounds: readonly Measured[], programs: readonly string[]): string[] {
+  const ran = programs.filter((name) => rounds.some(({ program }) => program === name));
+  return ran.map((program) => row(rounds, program));
 }
 
 function row(rounds: readonly Measured[], program: string): string {
