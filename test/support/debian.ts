@@ -42,7 +42,8 @@ function fetchInto(folder: string, packages: readonly string[]): string | undefi
   const archives = join(folder, "archives");
   mkdirSync(join(archives, "partial"), { recursive: true });
   const options = ["Debug::NoLocking=true", `Dir::Cache::archives=${archives}`, "APT::Sandbox::User="];
-  const apt = ["install", "-y", "-qq", "--no-install-recommends", "--download-only"];
+  // Also where the machine has them already: the programs are looked for in the folder.
+  const apt = ["install", "-y", "-qq", "--no-install-recommends", "--download-only", "--reinstall"];
   const fetched = Bun.spawnSync(["apt-get", ...options.flatMap((option) => ["-o", option]), ...apt, ...packages]);
   if (fetched.exitCode !== 0) return fetched.stderr.toString().trim().slice(-300);
   for (const archive of readdirSync(archives).filter((each) => each.endsWith(".deb"))) {
