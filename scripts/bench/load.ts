@@ -21,6 +21,16 @@ export interface Ran {
   readonly usage: Usage | undefined;
 }
 
+/** One that is measured. */
+export interface Program {
+  readonly name: string;
+  /** It gets one of so many items, so that the whole stays short; default 1. */
+  readonly itemsPart?: number;
+  /** Larger items are not given to it. */
+  readonly bytesMax?: number;
+  readonly run: (load: Load, folder: string) => Promise<Ran>;
+}
+
 export interface Work {
   readonly name: string;
   readonly bytes: number;

@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { runFetchBox } from "./fetchbox.ts";
-import { type Load, type Ran, WORKS, type Work } from "./load.ts";
-import { installedPeers, type Peer } from "./peers.ts";
+import { type Load, type Program, type Ran, WORKS, type Work } from "./load.ts";
+import { installedPeers } from "./peers.ts";
 import { probe } from "./probes.ts";
 import { type Measured, probesReport, reportOf } from "./report.ts";
 
@@ -24,10 +24,12 @@ const { values } = parseArgs({
 });
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-bench-"));
 const servers: Bun.Subprocess[] = [];
-const CEILINGS = ["bare S3Client", "bare durable"] as const;
-const PROGRAMS: readonly string[] = [...CEILINGS, "fetchbox", ...installedPeers.map(({ name }) => name)];
-/** Peers get a part of the items, so that the whole stays short; their rate does not depend on it. */
-const PEERS_PART = 6;
+const PROGRAMS: readonly Program[] = [
+  { name: "bare S3Client", run: (load, own) => runBare("bare", load, own) },
+  { name: "bare durable", run: (load, own) => runBare("durable", load, own) },
+  { name: "fetchbox", run: runFetchBox },
+  ...installedPeers,
+];
 
 try {
   const origin = await serve("origin.ts");
@@ -35,20 +37,16 @@ try {
   const works = values.parts.includes("transfers") ? WORKS.filter(({ name }) => name.startsWith(values.works)) : [];
   const measured: Measured[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
-    for (const whole of works) {
+    for (const work of works) {
       // The order turns, so that none always runs on what another left behind.
-      for (let at = 0; at < PROGRAMS.length; at++) {
-        const program = PROGRAMS[(at + round) % PROGRAMS.length] ?? "fetchbox";
-        if (whole.bytes > (peerOf(program)?.bytesMax ?? whole.bytes)) continue;
-        const work = workOf(program, whole);
-        const ran = await run(program, work, origin, s3);
-        await checkArrived(s3, work);
-        measured.push({ program, work: work.name, round, rate: work.count / ran.seconds, ...usageOf(ran, work) });
-        process.stderr.write(`${round + 1} ${work.name}, ${program}: ${(work.count / ran.seconds).toFixed(1)}/s\n`);
+      const turn = round % PROGRAMS.length;
+      for (const program of [...PROGRAMS.slice(turn), ...PROGRAMS.slice(0, turn)]) {
+        if (work.bytes > (program.bytesMax ?? work.bytes)) continue;
+        measured.push({ round, ...(await measure(program, work, origin, s3)) });
       }
     }
   }
-  process.stdout.write(reportOf(measured, works, PROGRAMS));
+  process.stdout.write(reportOf(measured, works));
   const isProbing = values.parts.includes("probes");
   const probes = isProbing ? await probe({ binary: resolve(values.binary), origin, s3, folder, serve }) : [];
   if (isProbing) process.stdout.write(probesReport(probes));
@@ -68,31 +66,24 @@ async function serve(file: string, ...args: readonly string[]): Promise<string> 
   throw new Error(`${file} did not start`);
 }
 
-function workOf(program: string, work: Work): Work {
-  return peerOf(program) === undefined ? work : { ...work, count: Math.ceil(work.count / PEERS_PART) };
-}
-
-function peerOf(program: string): Peer | undefined {
-  return installedPeers.find(({ name }) => name === program);
-}
-
-async function run(program: string, work: Work, origin: string, s3: string): Promise<Ran> {
+async function measure({ name, itemsPart = 1, run }: Program, whole: Work, origin: string, s3: string) {
+  const work = { ...whole, count: Math.ceil(whole.count / itemsPart) };
+  const { bytes, delayMs, count, lanes } = work;
   await fetch(`${s3}/reset`);
-  const prefix = `${origin}/${work.bytes}/${work.delayMs}/`;
-  const load: Load = { binary: resolve(values.binary), s3, prefix, count: work.count, lanes: work.lanes };
-  const own = mkdtempSync(join(folder, "run-"));
-  if (program === "fetchbox") return runFetchBox(load, own);
-  const peer = peerOf(program);
-  return peer === undefined ? runBare(program, load, own) : peer.run(load, own);
+  const load: Load = { binary: resolve(values.binary), s3, prefix: `${origin}/${bytes}/${delayMs}/`, count, lanes };
+  const ran = await run(load, mkdtempSync(join(folder, "run-")));
+  await checkArrived(s3, work);
+  const rate = count / ran.seconds;
+  process.stderr.write(`${work.name}, ${name}: ${rate.toFixed(1)}/s\n`);
+  return { program: name, work: work.name, rate, ...usageOf(ran, work) };
 }
 
-async function runBare(program: string, load: Load, own: string): Promise<Ran> {
-  const kind = program === "bare durable" ? "durable" : "bare";
+async function runBare(kind: "bare" | "durable", load: Load, own: string): Promise<Ran> {
   const { s3, prefix, count, lanes } = load;
   const args = [join(import.meta.dir, "bare.ts"), kind, s3, prefix, String(count), String(lanes), own];
   const started = performance.now();
   const child = Bun.spawn([process.execPath, ...args], { stdout: "inherit", stderr: "inherit" });
-  if ((await child.exited) !== 0) throw new Error(`${program} failed`);
+  if ((await child.exited) !== 0) throw new Error(`the ceiling ${kind} failed`);
   return { seconds: (performance.now() - started) / 1000, usage: child.resourceUsage() };
 }
 

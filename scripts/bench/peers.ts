@@ -1,23 +1,30 @@
 /** What a user would pick instead, where it is installed: nothing of these keeps books that survive a crash. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Load, Ran, Usage } from "./load.ts";
+import type { Load, Program, Ran, Usage } from "./load.ts";
 import { freePort, ready } from "./service.ts";
 
-export interface Peer {
-  readonly name: string;
+/** Some seconds of each are enough: its start is a small part of them. */
+const ITEMS_PART = 6;
+/** Larger files, stored on the way, would only show the disk. */
+const ON_DISK_BYTES_MAX = 1 << 20;
+
+interface Peer extends Program {
   readonly needs: readonly string[];
-  /** Larger items are not given to it: they would only show the disk. */
-  readonly bytesMax: number;
-  run(load: Load, folder: string): Promise<Ran>;
 }
 
 const PEERS: readonly Peer[] = [
-  { name: "curl -Z, then rclone copy", needs: ["curl", "rclone"], bytesMax: 1 << 20, run: runCurl },
-  { name: "rclone rc copyurl", needs: ["rclone"], bytesMax: 1 << 30, run: runRclone },
+  {
+    name: "curl -Z, then rclone copy",
+    needs: ["curl", "rclone"],
+    itemsPart: ITEMS_PART,
+    bytesMax: ON_DISK_BYTES_MAX,
+    run: runCurl,
+  },
+  { name: "rclone rc copyurl", needs: ["rclone"], itemsPart: ITEMS_PART, run: runRclone },
 ];
 
-export const installedPeers: readonly Peer[] = PEERS.filter(({ needs }) => needs.every((name) => Bun.which(name)));
+export const installedPeers: readonly Program[] = PEERS.filter(({ needs }) => needs.every((name) => Bun.which(name)));
 
 /** One curl in parallel to a folder, then one rclone from there. */
 async function runCurl(load: Load, folder: string): Promise<Ran> {
@@ -46,26 +53,34 @@ async function runCurl(load: Load, folder: string): Promise<Ran> {
 /** One rclone as a daemon, asked for each item; it keeps no list of what is to do. */
 async function runRclone(load: Load, folder: string): Promise<Ran> {
   const address = `127.0.0.1:${await freePort()}`;
-  const command = ["rclone", "rcd", "--rc-no-auth", "--rc-serve", "--rc-addr", address, "-q"];
+  const command = ["rclone", "rcd", "--rc-no-auth", "--rc-addr", address, "-q"];
   // It tells of every call, whatever it is told.
   const daemon = Bun.spawn(command, { cwd: folder, env: environment(load, folder), stderr: "ignore" });
-  await ready(`http://${address}/core/pid`, daemon, "POST");
-  const started = performance.now();
+  try {
+    await ready(`http://${address}/core/pid`, daemon, "POST");
+    const started = performance.now();
+    await copyAll(`http://${address}/operations/copyurl`, load);
+    const seconds = (performance.now() - started) / 1000;
+    daemon.kill();
+    await daemon.exited;
+    return { seconds, usage: daemon.resourceUsage() };
+  } finally {
+    daemon.kill("SIGKILL");
+  }
+}
+
+async function copyAll(endpoint: string, { prefix, count, lanes }: Load): Promise<void> {
   let next = 0;
   const lane = async () => {
-    for (let at = next++; at < load.count; at = next++) {
-      const body = JSON.stringify({ fs: "s3:bench", remote: `i${at}`, url: `${load.prefix}${at}` });
+    for (let at = next++; at < count; at = next++) {
+      const body = JSON.stringify({ fs: "s3:bench", remote: `i${at}`, url: `${prefix}${at}` });
       const headers = { "content-type": "application/json" };
-      const answer = await fetch(`http://${address}/operations/copyurl`, { method: "POST", headers, body });
-      if (answer.status !== 200) throw new Error(`rclone answered ${answer.status}: ${await answer.text()}`);
-      await answer.arrayBuffer();
+      const answer = await fetch(endpoint, { method: "POST", headers, body });
+      const text = await answer.text();
+      if (answer.status !== 200) throw new Error(`rclone answered ${answer.status}: ${text}`);
     }
   };
-  await Promise.all(Array.from({ length: load.lanes }, lane));
-  const seconds = (performance.now() - started) / 1000;
-  daemon.kill();
-  await daemon.exited;
-  return { seconds, usage: daemon.resourceUsage() };
+  await Promise.all(Array.from({ length: lanes }, lane));
 }
 
 async function finished(command: string[], load: Load, folder: string): Promise<Usage | undefined> {

@@ -12,15 +12,12 @@ export interface Measured {
 }
 
 /** Medians of the rounds, and ratios to each ceiling as the median of those within one round. */
-export function reportOf(measured: readonly Measured[], works: readonly Work[], programs: readonly string[]): string {
+export function reportOf(measured: readonly Measured[], works: readonly Work[]): string {
   const lines = works.flatMap(({ name }) => [
     `### ${name}\n`,
     "| program | items/s | of bare durable | of bare S3Client | fetchbox by it | CPU s per 1000 | peak RSS MiB |",
     "|---|--:|--:|--:|--:|--:|--:|",
-    ...rows(
-      measured.filter(({ work }) => work === name),
-      programs,
-    ),
+    ...rows(measured.filter(({ work }) => work === name)),
     "",
   ]);
   return `${lines.join("\n")}\n`;
@@ -39,9 +36,8 @@ export function probesReport(probes: readonly Probe[]): string {
   ].join("\n");
 }
 
-function rows(rounds: readonly Measured[], programs: readonly string[]): string[] {
-  const ran = programs.filter((name) => rounds.some(({ program }) => program === name));
-  return ran.map((program) => row(rounds, program));
+function rows(rounds: readonly Measured[]): string[] {
+  return [...new Set(rounds.map(({ program }) => program))].map((program) => row(rounds, program));
 }
 
 function row(rounds: readonly Measured[], program: string): string {
