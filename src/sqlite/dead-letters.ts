@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { toBinary } from "@bufbuild/protobuf";
 import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
-import type { Event, EventBatch, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
+import type { Event, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
 import type { JobHeader } from "../jobs/job.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
 import {
@@ -75,23 +75,33 @@ export class DeadLetters {
   readonly follower: Follower;
   readonly #db: Database;
   readonly #jobOf: (seq: number) => JobHeader;
+  readonly #bringUpToDate: () => void;
 
-  /** `jobOf` knows the job of every event that arrives: queue.db does. */
-  constructor(db: Database, path: string, jobOf: (seq: number) => JobHeader) {
+  /**
+   * `jobOf` knows the job of every event that arrives: queue.db does. `bringUpToDate` is called before anything is read.
+   */
+  constructor(db: Database, path: string, jobOf: (seq: number) => JobHeader, bringUpToDate: () => void) {
     this.#db = db;
     this.#jobOf = jobOf;
-    this.follower = createFollower(db, path, (batch) => this.#apply(batch));
+    this.#bringUpToDate = bringUpToDate;
+    this.follower = createFollower(db, path, (events) => this.#apply(events));
+  }
+
+  /** With all that was committed: reading follows writing. */
+  get #current(): Database {
+    this.#bringUpToDate();
+    return this.#db;
   }
 
   /** How many there are. */
   size(): number {
-    return this.#db.query<{ letters: number }, []>("SELECT letters FROM size").get()?.letters ?? 0;
+    return this.#current.query<{ letters: number }, []>("SELECT letters FROM size").get()?.letters ?? 0;
   }
 
   /** Dead letters with task ids before `beforeTask`, newest task first. */
   list(filter: DeadLetterFilter, beforeTask: number, limit: number): DeadLetterRecord[] {
     const { where, values } = conditionsOf(filter, "task < $before");
-    return this.#db
+    return this.#current
       .query<DeadLetterRecord, [Record<string, string | number>]>(
         `SELECT ${COLUMNS} FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
       )
@@ -100,7 +110,7 @@ export class DeadLetters {
 
   /** A dead letter with its attempts, and with all that is needed to run its task again. */
   find(task: number): FullDeadLetter | undefined {
-    const row = this.#db
+    const row = this.#current
       .query<LetterRow, [number]>(`SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`)
       .get(task);
     return row === null ? undefined : fullLetter(row);
@@ -109,7 +119,7 @@ export class DeadLetters {
   /** The same of those with task ids before `beforeTask` that match, the newest task first. */
   full(filter: DeadLetterFilter, beforeTask: number, limit: number): FullDeadLetter[] {
     const { where, values } = conditionsOf(filter, "task < $before");
-    return this.#db
+    return this.#current
       .query<LetterRow, [Record<string, string | number>]>(
         `SELECT ${COLUMNS}, letter FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
       )
@@ -119,7 +129,7 @@ export class DeadLetters {
 
   /** Dead letters from before `before` (milliseconds since the epoch), the oldest first. */
   oldest(before: number, limit: number): { id: number; resourceId: string }[] {
-    return this.#db
+    return this.#current
       .query<{ id: number; resourceId: string }, [number, number]>(
         `SELECT task AS id, resource_id AS resourceId FROM dead_letters WHERE failed_at < ? ORDER BY failed_at, task
          LIMIT ?`,
@@ -129,12 +139,12 @@ export class DeadLetters {
 
   /** How much they take, in bytes. */
   bytes(): number {
-    return usedBytes(this.#db);
+    return usedBytes(this.#current);
   }
 
   /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
   giveBackPages(limit: number): boolean {
-    return giveBackPages(this.#db, limit);
+    return giveBackPages(this.#current, limit);
   }
 
   /** How many match a filter: without reading them where they are a group that is counted, or all. */
@@ -142,10 +152,10 @@ export class DeadLetters {
     const [[name, key] = [], ...others] = Object.entries(filter).filter(([, value]) => value !== undefined);
     if (name === undefined) return this.size();
     const grouping = COUNTED[name as keyof DeadLetterFilter];
-    if (grouping !== undefined && others.length === 0) return groupSize(this.#db, grouping, String(key));
+    if (grouping !== undefined && others.length === 0) return groupSize(this.#current, grouping, String(key));
     const { where, values } = conditionsOf(filter);
     return (
-      this.#db
+      this.#current
         .query<{ n: number }, [Record<string, string | number>]>(`SELECT count(*) AS n FROM dead_letters${where}`)
         .get(values)?.n ?? 0
     );
@@ -154,13 +164,13 @@ export class DeadLetters {
   /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
   groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
     const { where, values } = conditionsOf(filter);
-    return where === "" ? allGroups(this.#db, by, limit) : groupsWhere(this.#db, by, where, values, limit);
+    return where === "" ? allGroups(this.#current, by, limit) : groupsWhere(this.#current, by, where, values, limit);
   }
 
-  #apply(batch: EventBatch): void {
+  #apply(events: readonly Event[]): void {
     let added = 0;
     const groups = new GroupChanges();
-    for (const event of batch.events) {
+    for (const event of events) {
       const { kind } = event;
       if (kind.case === "taskFailed") {
         groups.count(this.#insert(event, kind.value), 1);

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { EventBatch } from "../gen/fetchbox/v1/event_pb.ts";
+import type { Event, EventBatch } from "../gen/fetchbox/v1/event_pb.ts";
 import { readMeta } from "./meta.ts";
 import type { Follower } from "./outbox.ts";
 
@@ -8,19 +8,20 @@ import type { Follower } from "./outbox.ts";
  * transaction, so that no event counts twice. `synchronous = NORMAL` suffices, since the outbox keeps what is not
  * yet durable here.
  */
-export function createFollower(db: Database, path: string, apply: (batch: EventBatch) => void): Follower {
+export function createFollower(db: Database, path: string, apply: (events: readonly Event[]) => void): Follower {
   let applied = Number(readMeta(db, "applied_seq"));
-  const write = db.transaction((seq: number, batch: EventBatch) => {
-    apply(batch);
-    db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'applied_seq'").run(String(seq));
+  const write = db.transaction((last: number, batches: readonly EventBatch[]) => {
+    apply(batches.flatMap(({ events }) => events));
+    db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'applied_seq'").run(String(last));
   });
   return {
     path,
     appliedSeq: () => applied,
-    apply(seq, batch) {
-      if (seq !== applied + 1) throw new Error(`${path}: batch ${seq} does not follow ${applied}`);
-      write.immediate(seq, batch);
-      applied = seq;
+    apply(first, batches) {
+      if (first !== applied + 1) throw new Error(`${path}: batch ${first} does not follow ${applied}`);
+      const last = applied + batches.length;
+      write.immediate(last, batches);
+      applied = last;
     },
     checkpoint() {
       const at = applied;

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { EventBatch } from "../gen/fetchbox/v1/event_pb.ts";
+import type { Event } from "../gen/fetchbox/v1/event_pb.ts";
 import type { JobStatus, Priority } from "../jobs/job.ts";
 import type { Attempt, Integrity } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";
@@ -78,15 +78,23 @@ type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array 
 export class Ledger {
   readonly follower: Follower;
   readonly #db: Database;
-
+  readonly #bringUpToDate: () => void;
   readonly #watchers = new Map<number, Set<() => void>>();
 
-  constructor(db: Database, path: string) {
+  /** `bringUpToDate` is called before anything is read of tasks. */
+  constructor(db: Database, path: string, bringUpToDate: () => void) {
     this.#db = db;
-    this.follower = createFollower(db, path, (batch) => {
-      applyToLedger(db, batch);
-      if (this.#watchers.size > 0) this.#tell(batch);
+    this.#bringUpToDate = bringUpToDate;
+    this.follower = createFollower(db, path, (events) => {
+      applyToLedger(db, events);
+      if (this.#watchers.size > 0) this.#tell(events);
     });
+  }
+
+  /** With all that was committed, so that it fits what queue.db says. */
+  get #current(): Database {
+    this.#bringUpToDate();
+    return this.#db;
   }
 
   /** Calls `onNews`, before it can be read, when there is something new of a job, by its number; until the result is called. */
@@ -99,10 +107,14 @@ export class Ledger {
     };
   }
 
-  #tell({ events }: EventBatch): void {
+  #tell(events: readonly Event[]): void {
     for (const seq of new Set(events.map(({ job }) => job))) this.#watchers.get(seq)?.forEach((onNews) => onNews());
   }
 
+  /**
+   * Until it has ended its counters may be those of a moment ago, and its failures too: who asks again and again makes no
+   * more work.
+   */
   findJob(jobId: string): JobRecord | undefined {
     return (
       this.#db
@@ -128,7 +140,7 @@ export class Ledger {
 
   /** Results of a job with task ids after `afterTask`, in order of their ids. */
   results(job: JobRecord, afterTask: number, limit: number, state?: ResultRecord["state"]): ResultRecord[] {
-    return this.#db
+    return this.#current
       .query<ResultRow, [number, number, number, number, string | null, number]>(
         `SELECT ${RESULT_COLUMNS} FROM results WHERE task > max(?, ?) AND task <= ? AND job = ?
            AND state = coalesce(?, state) ORDER BY task LIMIT ?`,
@@ -139,38 +151,40 @@ export class Ledger {
 
   /** One task's result, if it ended. */
   result(task: number): ResultRecord | undefined {
-    const row = this.#db.query<ResultRow, [number]>(`SELECT ${RESULT_COLUMNS} FROM results WHERE task = ?`).get(task);
+    const row = this.#current
+      .query<ResultRow, [number]>(`SELECT ${RESULT_COLUMNS} FROM results WHERE task = ?`)
+      .get(task);
     return row === null ? undefined : resultOf(row);
   }
 
   /** Takes log rows of jobs that ended before `before`, about `limit`. */
   pruneLogs(before: number, limit: number): { rows: number; more: boolean } {
-    return pruneLogs(this.#db, before, limit);
+    return pruneLogs(this.#current, before, limit);
   }
 
   /** Jobs that ended before `before`, the oldest first, those after `after`. */
   prunableJobs(before: number, after: EndedJob, limit: number): EndedJob[] {
-    return readPrunableJobs(this.#db, before, after, limit);
+    return readPrunableJobs(this.#current, before, after, limit);
   }
 
   /** Takes jobs away until about `rows` rows are gone. How many jobs are gone. */
   pruneJobs(jobs: readonly number[], rows: number): number {
-    return pruneJobs(this.#db, jobs, rows);
+    return pruneJobs(this.#current, jobs, rows);
   }
 
   /** Forgets idempotency keys from before `before`, at most `limit`; how many it were. */
   pruneKeys(before: number, limit: number): number {
-    return pruneKeys(this.#db, before, limit);
+    return pruneKeys(this.#current, before, limit);
   }
 
   /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
   giveBackPages(limit: number): boolean {
-    return giveBackPages(this.#db, limit);
+    return giveBackPages(this.#current, limit);
   }
 
   /** Log lines of a job from `offset` on. */
   logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogRecord[] {
-    return this.#db
+    return this.#current
       .query<LogRecord, [number, number, string, number]>(
         `SELECT offset, at, level, message, resource_id AS resourceId, fields FROM logs
          WHERE job = ? AND offset >= ? AND level IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,

@@ -64,7 +64,7 @@ const RECOVER_BATCH = 500;
 
 /**
  * queue.db: jobs and tasks, and the only truth about them (D1). Every change shares the group commit, and is on the
- * disk and with the followers when its promise resolves.
+ * disk when its promise resolves, and seen by who reads the followers.
  */
 export class TaskQueue {
   readonly letters: LetterDesk;
@@ -90,7 +90,7 @@ export class TaskQueue {
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
         // Before anybody hears that the commit is done: reading follows writing.
-        changes.afterCommit.unshift(() => outbox.deliver(batch));
+        changes.afterCommit.unshift(() => outbox.committed(batch));
         if (reach !== undefined) passCommit(changes, reach);
       },
     });

@@ -92,8 +92,9 @@ export function openStores(options: StoresOptions): Stores {
     }
 
     const jobs = new JobCache(queueDb);
-    const ledger = new Ledger(ledgerDb, ledgerPath);
-    const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq));
+    const bringUpToDate = () => outbox.deliver();
+    const ledger = new Ledger(ledgerDb, ledgerPath, bringUpToDate);
+    const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq), bringUpToDate);
     // Dead letters first: they are readable before the job shows its end.
     let isHalted = false;
     const notice = (path: string, error: unknown) => {
@@ -101,6 +102,7 @@ export function openStores(options: StoresOptions): Stores {
       isHalted = true;
       const broken = new StoreError(path, `${(error as Error).message}: ${WAY_OUT}`, { cause: error });
       queue.halt(broken);
+      outbox.close();
       options.onBroken?.(broken);
     };
     const followers = [
@@ -108,7 +110,8 @@ export function openStores(options: StoresOptions): Stores {
       watched(guarded(ledger.follower, notice), "ledger", options.reach),
     ];
     const noticeQueue = (error: unknown) => notice(queuePath, error);
-    const outbox = new Outbox(queueDb, queuePath, followers, options.onLag, noticeQueue);
+    const outbox: Outbox = new Outbox(queueDb, queuePath, followers, options.onLag, noticeQueue);
+    releases.push(() => outbox.close());
     const queue: TaskQueue = new TaskQueue({
       db: queueDb,
       onFailed: noticeQueue,
@@ -148,7 +151,7 @@ function guarded(follower: Follower, notice: (path: string, error: unknown) => v
   };
   return {
     ...follower,
-    apply: (seq, batch) => noticed(() => follower.apply(seq, batch)),
+    apply: (first, batches) => noticed(() => follower.apply(first, batches)),
     checkpoint: () => noticed(() => follower.checkpoint()),
   };
 }
@@ -158,8 +161,8 @@ function watched(follower: Follower, store: "dlq" | "ledger", reach: Reach | und
   if (reach === undefined) return follower;
   return {
     ...follower,
-    apply(seq, batch) {
-      follower.apply(seq, batch);
+    apply(first, batches) {
+      follower.apply(first, batches);
       reach(`${store}.applied`);
     },
     checkpoint() {

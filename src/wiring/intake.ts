@@ -40,7 +40,7 @@ function refusalOf({ outbox, presence }: Stores): IntakeError | undefined {
     const message = "a store was deleted or moved away under the service; /operators/health says which";
     return new IntakeError("STORAGE_UNAVAILABLE", message);
   }
-  return outbox.isDelivered ? undefined : behindError(outbox.lastError);
+  return outbox.isStuck ? behindError(outbox.lastError) : undefined;
 }
 
 /** A job that was accepted now could not be read back: its followers do not take it. */

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
+import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Follower } from "../../src/sqlite/outbox.ts";
 import { StoreError } from "../../src/sqlite/store-error.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
@@ -66,6 +67,88 @@ describe("the followers", () => {
     ]);
   });
 
+  test("get what tells of tasks in a moment, all at once, or as soon as somebody reads of them", async () => {
+    await using stores = openTestStores();
+    const { outbox, ledger } = stores.stores;
+    const results = () => stores.read("ledger", "SELECT task FROM results");
+    const [a, b, c, d] = await claimedJob(stores, 5);
+    if (a === undefined || b === undefined || c === undefined || d === undefined) throw new Error("too few");
+    const settleNow = (claimed: ClaimedTask) => {
+      const settled = stores.queue.settle({ claimed, verdict: complete });
+      stores.queue.flush();
+      return settled;
+    };
+    await settleNow(a);
+    await settleNow(b);
+    expect(outbox.isDelivered).toBe(false);
+    expect(results()).toEqual([]);
+    expect(ledger.findJob(a.job.jobId)?.completed).toBe(0);
+    expect(ledger.result(a.id)?.state).toBe("completed");
+    expect(results()).toHaveLength(2);
+    expect(ledger.findJob(a.job.jobId)?.completed).toBe(2);
+    expect(outbox.isDelivered).toBe(true);
+
+    await settleNow(c);
+    const { promise: delivered, resolve } = Promise.withResolvers<void>();
+    ledger.watch(a.job.seq, resolve);
+    await delivered;
+    expect(outbox.isDelivered).toBe(true);
+    expect(ledger.findJob(a.job.jobId)?.completed).toBe(3);
+  });
+
+  test("get a job's begin and its end at once", async () => {
+    await using stores = openTestStores();
+    const accepting = stores.queue.accept(acceptance(1));
+    stores.queue.flush();
+    const { jobId } = await accepting;
+    expect(stores.stores.ledger.findJob(jobId)?.status).toBe("queued");
+    const [task] = await claimAll(stores);
+    if (task === undefined) throw new Error("nothing was claimed");
+    const settled = stores.queue.settle({ claimed: task, verdict: complete });
+    stores.queue.flush();
+    await settled;
+    expect(stores.stores.ledger.findJob(jobId)).toMatchObject({ status: "completed", completed: 1 });
+    expect(stores.stores.outbox.isDelivered).toBe(true);
+  });
+
+  test("get many events without a moment's wait", async () => {
+    await using stores = openTestStores();
+    const claimed = await claimedJob(stores, 300);
+    const settled = claimed.map((each) => stores.queue.settle({ claimed: each, verdict: complete }));
+    await Promise.all(settled);
+    expect(stores.read("ledger", "SELECT task FROM results").length).toBeGreaterThanOrEqual(256);
+    expectTrueCounters(stores);
+  });
+
+  test("get at the next start what was committed and not delivered when the process died", async () => {
+    await using stores = openTestStores();
+    const [task] = await claimedJob(stores, 2);
+    if (task === undefined) throw new Error("nothing was claimed");
+    const settled = stores.queue.settle({ claimed: task, verdict: discard });
+    stores.queue.flush();
+    await settled;
+    expect(stores.stores.outbox.isDelivered).toBe(false);
+    stores.crash();
+    expect(stores.stores.outbox.isDelivered).toBe(true);
+    expect(stores.stores.ledger.findJob(task.job.jobId)?.failed).toBe(1);
+    expect(stores.stores.deadLetters.find(task.id)?.code).toBe("DOWNLOAD_HTTP_404");
+    expectTrueCounters(stores);
+  });
+
+  test("show a job's end at its own time, whatever else of it is told with it", async () => {
+    await using stores = openTestStores();
+    const [task] = await claimedJob(stores, 1);
+    if (task === undefined) throw new Error("nothing was claimed");
+    const endedAt = stores.clock.now();
+    const settled = stores.queue.settle({ claimed: task, verdict: discard });
+    stores.queue.flush();
+    await settled;
+    stores.clock.tick(5000);
+    await stores.now(stores.queue.letters.drop([{ id: task.id, resourceId: "r0" }], "given_up"));
+    expect(stores.stores.ledger.findJob(task.job.jobId)?.completedAt).toBe(endedAt);
+    expectTrueCounters(stores);
+  });
+
   test("have dead letters before the ledger shows the job's end", async () => {
     await using stores = openTestStores();
     const [task] = await claimedJob(stores, 1);
@@ -88,9 +171,11 @@ describe("the followers", () => {
       expect(stores.lags.length).toBeGreaterThan(0);
       expect(stores.lags.every(({ follower }) => follower.path === stores.path(store))).toBe(true);
       expect(stores.stores.outbox.isDelivered).toBe(false);
+      expect(stores.stores.outbox.isStuck).toBe(true);
       unblock();
       await stores.now(stores.queue.accept(acceptance(1)));
       expect(stores.stores.outbox.isDelivered).toBe(true);
+      expect(stores.stores.outbox.isStuck).toBe(false);
       expectTrueCounters(stores);
     });
 
@@ -171,7 +256,7 @@ describe("the followers", () => {
       const follower = followerOf(stores, name);
       const at = follower.appliedSeq();
       for (const seq of [at, at - 1, at + 2]) {
-        expect(() => follower.apply(seq, { $typeName: "fetchbox.v1.EventBatch", events: [] })).toThrow(
+        expect(() => follower.apply(seq, [{ $typeName: "fetchbox.v1.EventBatch", events: [] }])).toThrow(
           "does not follow",
         );
       }

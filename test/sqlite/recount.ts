@@ -54,6 +54,7 @@ function expectTrueQueue(stores: TestStores): void {
 }
 
 function expectTrueFollowers(stores: TestStores): void {
+  stores.stores.outbox.deliver();
   expect(stores.stores.outbox.isDelivered).toBe(true);
   const columns =
     "seq, job_id, job_type, tenant, priority, status, total, completed, failed, cancelled, first_task, last_task";

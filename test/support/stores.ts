@@ -71,10 +71,12 @@ export class TestStores implements AsyncDisposable {
     this.open();
   }
 
-  /** Commits what gathers, and waits for it. */
+  /** Commits what gathers, waits for it, and brings it to the followers. */
   async now<T>(work: Promise<T>): Promise<T> {
     this.queue.flush();
-    return work;
+    const result = await work;
+    this.stores.outbox.deliver();
+    return result;
   }
 
   /** Rows as another process would see them. */

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { toBinary } from "@bufbuild/protobuf";
-import type { Event, EventBatch, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
+import type { Event, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
 import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
 import type { JobStatus } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
@@ -15,14 +15,14 @@ interface JobChange {
   bytes: number;
   logCount: number;
   at: number;
-  status: JobStatus | undefined;
+  status: { readonly is: JobStatus; readonly since: number } | undefined;
 }
 
-/** Writes a batch of events. Runs inside a transaction; events are applied in order, each once. */
-export function applyToLedger(db: Database, batch: EventBatch): void {
+/** Writes some events. Runs inside a transaction; they are applied in order, each once. */
+export function applyToLedger(db: Database, events: readonly Event[]): void {
   const jobs = new Map<number, JobChange>();
   const rows: NewRows = { completed: [], logs: [] };
-  for (const event of batch.events) {
+  for (const event of events) {
     if (event.kind.case === "jobAccepted") insertJob(db, event);
     const change = changeOf(db, jobs, event.job);
     change.at = event.at;
@@ -81,7 +81,7 @@ function applyEvent(db: Database, event: Event, change: JobChange, rows: NewRows
   const { kind } = event;
   switch (kind.case) {
     case "jobStarted":
-      change.status = "in_progress";
+      change.status = { is: "in_progress", since: event.at };
       break;
     case "taskCompleted":
       change.completed++;
@@ -98,11 +98,11 @@ function applyEvent(db: Database, event: Event, change: JobChange, rows: NewRows
       break;
     case "taskReplayed":
       change.failed--;
-      change.status = "in_progress";
+      change.status = { is: "in_progress", since: event.at };
       db.query<never, [number]>("DELETE FROM results WHERE task = ?").run(kind.value.task);
       break;
     case "jobFinished":
-      change.status = kind.value.status as JobStatus;
+      change.status = { is: kind.value.status as JobStatus, since: event.at };
       break;
   }
 }
@@ -216,9 +216,10 @@ function updateJob(db: Database, seq: number, change: JobChange): void {
        log_count = ?, has_logs = 1, updated_at = ? WHERE seq = ?`,
   ).run(change.completed, change.failed, change.cancelled, change.bytes, change.logCount, change.at, seq);
   if (change.status === undefined) return;
-  const completedAt = change.status === "in_progress" ? null : change.at;
+  const { is: status, since } = change.status;
+  const completedAt = status === "in_progress" ? null : since;
   db.query<never, [string, number | null, number]>("UPDATE jobs SET status = ?, completed_at = ? WHERE seq = ?").run(
-    change.status,
+    status,
     completedAt,
     seq,
   );
