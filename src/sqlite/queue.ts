@@ -58,8 +58,8 @@ export interface TaskQueueDeps {
 /** Longer than a commit takes, shorter than anybody notices. */
 const GATHER_MS = 2;
 /** What a worker need not wait for: fewer, larger commits. */
-const SETTLE_GATHER_MS = 5;
-const MEMBERS_MAX = 64;
+const SETTLE_GATHER_MS = 15;
+const MEMBERS_MAX = 128;
 const RECOVER_BATCH = 500;
 
 /**

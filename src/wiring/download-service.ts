@@ -12,6 +12,7 @@ import { download } from "../worker/download.ts";
 import type { HostGovernor } from "../worker/host-governor.ts";
 import { hostPermit } from "../worker/host-permit.ts";
 import { type ProxyEndpoint, type ProxyPool, ProxyPools } from "../worker/proxies.ts";
+import { QuickHosts } from "../worker/quick-hosts.ts";
 import { rateLimit } from "../worker/rate-limit.ts";
 import { compose, type Service } from "../worker/service.ts";
 import { type StorageGate, storageGate } from "../worker/storage-gate.ts";
@@ -45,6 +46,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     idleTimeoutMs: config.download.idle_timeout_ms,
     headerBytesMax: HEADER_BYTES_MAX,
     closingHosts: new ClosingHosts(),
+    quickHosts: new QuickHosts(),
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
     maxRedirects: config.download.max_redirects,
     allowDowngrade: config.download.allow_downgrade,

@@ -1,7 +1,7 @@
 import { Failure } from "../jobs/failure.ts";
 import type { BodyWatch } from "./body-watch.ts";
 import { fetchFailure } from "./fetch-failure.ts";
-import type { AttemptTrace } from "./request.ts";
+import { type AttemptTrace, discardBody } from "./request.ts";
 
 /** What is used of a stream's reader; Bun and node:stream/web declare the rest differently. */
 interface Reader {
@@ -11,6 +11,8 @@ interface Reader {
 
 /** An answer's body, read chunk by chunk, with its silence watched and its end checked. */
 export class Body {
+  /** The answer, until somebody begins to read it. */
+  #unread: Response | undefined;
   #reader: Reader | undefined;
   #declared: number | undefined;
   readonly #trace: AttemptTrace;
@@ -27,13 +29,12 @@ export class Body {
     signal: AbortSignal,
     watch: BodyWatch,
   ) {
-    this.#reader = response.body?.getReader();
+    this.#unread = response;
     this.#declared = declared;
     this.#trace = trace;
     this.#signal = signal;
     this.#watch = watch;
     this.#stop = () => this.#cancel();
-    signal.addEventListener("abort", this.#stop, { once: true });
   }
 
   /** Bytes read so far. */
@@ -53,8 +54,27 @@ export class Body {
   /** Goes on with the rest, which comes by another connection; `total` is the size of the whole. */
   continueWith(rest: Response, total: number): void {
     this.#cancel();
-    this.#reader = rest.body?.getReader();
+    this.#unread = rest;
     this.#declared = total;
+  }
+
+  /** All of it in one piece; nothing shows before it is whole. @throws Failure, or the signal's reason */
+  async whole(): Promise<Uint8Array> {
+    const response = this.#begin();
+    let body: Uint8Array;
+    try {
+      body = await response.bytes();
+      this.#signal.throwIfAborted();
+    } catch (error) {
+      const failure = fetchFailure(error, this.#signal);
+      if (!(failure instanceof Failure) || failure.code !== "DOWNLOAD_RESET") throw failure;
+      const bytes = this.#declared === undefined ? "" : ` of ${this.#declared} bytes`;
+      throw new Failure("DOWNLOAD_TRUNCATED", `the body${bytes} was cut short`, { cause: failure });
+    }
+    this.#took(body);
+    this.#ended = true;
+    this.#checkEnd();
+    return body;
   }
 
   /** The next chunk; nothing at the end. @throws Failure, or the signal's reason */
@@ -65,9 +85,7 @@ export class Body {
       this.#checkEnd();
       return undefined;
     }
-    this.#bytes += chunk.length;
-    this.#watch.received(this.#bytes);
-    this.#trace.bytes = this.#bytes;
+    this.#took(chunk);
     return chunk;
   }
 
@@ -88,8 +106,15 @@ export class Body {
     if (!this.#ended) this.#cancel();
   }
 
+  #took(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    this.#watch.received(this.#bytes);
+    this.#trace.bytes = this.#bytes;
+  }
+
   async #read(): Promise<Uint8Array | undefined> {
     this.#signal.throwIfAborted();
+    if (this.#unread !== undefined) this.#open();
     if (this.#reader === undefined) return undefined;
     try {
       const { done, value } = await this.#reader.read();
@@ -102,6 +127,20 @@ export class Body {
     }
   }
 
+  #open(): void {
+    this.#reader = this.#begin().body?.getReader();
+    this.#signal.addEventListener("abort", this.#stop, { once: true });
+  }
+
+  /** The answer, which belongs to whom it is given. */
+  #begin(): Response {
+    this.#signal.throwIfAborted();
+    const response = this.#unread;
+    if (response === undefined) throw new Error("the body is being read already");
+    this.#unread = undefined;
+    return response;
+  }
+
   #checkEnd(): void {
     if (this.#declared !== undefined && this.#bytes !== this.#declared) throw this.#truncated();
   }
@@ -112,6 +151,8 @@ export class Body {
   }
 
   #cancel(): void {
+    if (this.#unread !== undefined) discardBody(this.#unread);
+    this.#unread = undefined;
     void this.#reader?.cancel().catch(() => {});
   }
 }

@@ -22,7 +22,7 @@ interface Running {
 }
 
 /** So many settlements of all workers may be under way while they go on: what a crash makes them fetch again. */
-const UNSETTLED_MAX = 64;
+const UNSETTLED_MAX = 128;
 
 /** The workers: coroutines that take tasks from the channel, one at a time each. */
 export class WorkerPool {

@@ -6,6 +6,7 @@ import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
+import type { QuickHosts } from "./quick-hosts.ts";
 import { type AttemptTrace, discardBody } from "./request.ts";
 import { isCut, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, restOf, strongValidator } from "./resume.ts";
 import { endsByClose } from "./until-close.ts";
@@ -18,6 +19,7 @@ export interface TransferDeps {
   readonly idleTimeoutMs: number;
   /** Slower downloads are given up; 0 = never. */
   readonly minBytesPerSecond: number;
+  readonly quickHosts: QuickHosts;
   readonly clock: Clock;
 }
 
@@ -29,6 +31,8 @@ export interface Transferred extends StoredObject {
 
 /** A body up to this size is held in memory, verified, and stored in one go. */
 const BUFFERED_BYTES_MAX = 2 ** 20;
+/** A body up to this size is taken in one piece, where its host is known to be quick. */
+const ONE_PIECE_BYTES_MAX = 256 * 1024;
 /** Of a larger one so much is looked at before its upload begins. */
 const LOOKED_AT_BYTES = 16 * 1024;
 const FALLBACK_TYPE = "application/octet-stream";
@@ -57,7 +61,7 @@ export async function transfer(
   let start: Uint8Array | undefined;
   try {
     checkHead(response, claimed.task, declared, deps.maxBytes);
-    start = await body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
+    start = await readStart(body, claimed.host, deps);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage is no silence of the host
@@ -89,6 +93,25 @@ export async function transfer(
   } finally {
     watch.stop();
     body.close();
+  }
+}
+
+/** All of a body that is to be held in memory, or how a larger one begins. */
+async function readStart(body: Body, host: string, deps: TransferDeps): Promise<Uint8Array> {
+  const { declared } = body;
+  if (declared === undefined || declared > ONE_PIECE_BYTES_MAX) {
+    return body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
+  }
+  const { quickHosts, clock, minBytesPerSecond } = deps;
+  const begun = clock.monotonic();
+  try {
+    const isUnwatched = minBytesPerSecond === 0 && quickHosts.has(host);
+    const start = isUnwatched ? await body.whole() : await body.upTo(ONE_PIECE_BYTES_MAX);
+    quickHosts.came(host, clock.monotonic() - begun);
+    return start;
+  } catch (error) {
+    quickHosts.failed(host);
+    throw error;
   }
 }
 

@@ -8,6 +8,7 @@ import { ActiveDownloads } from "../../src/worker/active-downloads.ts";
 import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.ts";
 import { type DownloadDeps, download } from "../../src/worker/download.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
+import { QuickHosts } from "../../src/worker/quick-hosts.ts";
 import type { Service } from "../../src/worker/service.ts";
 import { ClosingHosts } from "../../src/worker/until-close.ts";
 import { claimedTask } from "./claimed.ts";
@@ -52,6 +53,7 @@ export class DownloadRig implements AsyncDisposable {
       idleTimeoutMs: 30_000,
       headerBytesMax: 64 * 1024,
       closingHosts: new ClosingHosts(),
+      quickHosts: new QuickHosts(),
       userAgent: "FetchBox/test",
       maxRedirects: 5,
       allowDowngrade: false,
@@ -97,6 +99,11 @@ export class DownloadRig implements AsyncDisposable {
     throw new Error(`it ended well: ${outcome.kind}`);
   }
 
+  /** Makes the origin one whose small bodies are taken in one piece. */
+  async beQuick(): Promise<void> {
+    for (let i = 0; i < 8; i++) await this.stored("/ok");
+  }
+
   /** The text of what was stored. */
   async text(key = "r"): Promise<string> {
     return new TextDecoder().decode(await this.storage.readBack(key));
@@ -114,6 +121,11 @@ export class DownloadRig implements AsyncDisposable {
     await eventually(`${bytes} bytes read`, () =>
       (this.active.list()[0]?.trace.bytes ?? 0) >= bytes ? true : undefined,
     );
+  }
+
+  /** Resolves when the head of an answer is there. */
+  async head(): Promise<void> {
+    await eventually("the head of an answer", () => (this.active.list()[0]?.trace.httpStatus ?? 0) > 0 || undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

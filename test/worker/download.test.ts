@@ -151,30 +151,32 @@ const FAULTS: readonly Row[] = [
   { path: "/loop", code: "DOWNLOAD_TOO_MANY_REDIRECTS", failureClass: "permanent", status: 302 },
 ];
 
+const FAULTS_OF_HOSTS = ["a host", "a quick host"].flatMap((host) =>
+  FAULTS.map((row) => [`${row.path} ${JSON.stringify(row.task ?? {})} of ${host} is ${row.code}`, host, row] as const),
+);
+
 describe("an answer that is not what was asked for", () => {
-  test.each(FAULTS.map((row) => [`${row.path} ${JSON.stringify(row.task ?? {})} is ${row.code}`, row] as const))(
-    "%s",
-    async (_, { path, task, code, failureClass, status, bytes, message }) => {
-      await using rig = await startRig();
-      await rig.stored("/ok");
-      const before = await rig.files();
-      const { failure, attempt } = await rig.failed(path, task);
-      expect([failure.code, failure.class]).toEqual([code, failureClass]);
-      if (message !== undefined) expect(failure.message).toBe(message);
-      expect(attempt).toMatchObject({ code, message: failure.message, address: "127.0.0.1", durationMs: 0 });
-      expect(attempt.startedAt).toBe(rig.clock.now());
-      expect(attempt.httpStatus).toBe(status);
-      if (bytes !== undefined) expect(attempt.bytes).toBe(bytes);
-      // What was not what it should be can be looked at, and nothing else.
-      if (code.endsWith("_MISMATCH")) expect(attempt.bodyStart).toMatch(/^(?:[0-9a-f]{2}){1,512}$/);
-      else expect(attempt.bodyStart).toBeUndefined();
-      expect(attempt.proxy).toBeUndefined();
-      expect(await rig.files()).toEqual(before);
-      expect(await rig.text()).toBe(BODY);
-      expect(rig.clock.pending).toBe(0);
-      expect(rig.active.list()).toEqual([]);
-    },
-  );
+  test.each(FAULTS_OF_HOSTS)("%s", async (_, host, { path, task, code, failureClass, status, bytes, message }) => {
+    await using rig = await startRig();
+    await rig.stored("/ok");
+    if (host === "a quick host") await rig.beQuick();
+    const before = await rig.files();
+    const { failure, attempt } = await rig.failed(path, task);
+    expect([failure.code, failure.class]).toEqual([code, failureClass]);
+    if (message !== undefined) expect(failure.message).toBe(message);
+    expect(attempt).toMatchObject({ code, message: failure.message, address: "127.0.0.1", durationMs: 0 });
+    expect(attempt.startedAt).toBe(rig.clock.now());
+    expect(attempt.httpStatus).toBe(status);
+    if (bytes !== undefined) expect(attempt.bytes).toBe(bytes);
+    // What was not what it should be can be looked at, and nothing else.
+    if (code.endsWith("_MISMATCH")) expect(attempt.bodyStart).toMatch(/^(?:[0-9a-f]{2}){1,512}$/);
+    else expect(attempt.bodyStart).toBeUndefined();
+    expect(attempt.proxy).toBeUndefined();
+    expect(await rig.files()).toEqual(before);
+    expect(await rig.text()).toBe(BODY);
+    expect(rig.clock.pending).toBe(0);
+    expect(rig.active.list()).toEqual([]);
+  });
 
   test.each([
     "/undeclared/99000000",

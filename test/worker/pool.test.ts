@@ -293,8 +293,8 @@ describe("a service that throws", () => {
 
 describe("a settlement", () => {
   test.each([
-    [1, 64],
-    [16, 4],
+    [1, 128],
+    [16, 8],
     [100, 1],
   ])("may be under way while the next task runs: of each of %i workers %i, and not more", async (workers, each) => {
     const settlements: PromiseWithResolvers<void>[] = [];
