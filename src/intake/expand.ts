@@ -43,6 +43,8 @@ export interface Expansion {
    * would get in each other's way.
    */
   resolve(spec: unknown): Task;
+  /** The same of a spec whose fields were checked with the manifest they come from. */
+  place(spec: TaskSpec): Task;
 }
 
 /** Keeps the ids and keys of the job's tasks, about 400 bytes for each. */
@@ -52,19 +54,24 @@ export function createExpansion(
 ): Expansion {
   const ids = new Set<string>();
   const places = createPlaces(storage.manifest);
+  function place(spec: TaskSpec): Task {
+    const task = placed(spec, storage);
+    const problem = ids.has(task.resourceId)
+      ? "has the id of an earlier one"
+      : (limits.refusesKey(task.key) ?? places.take(task));
+    if (problem !== undefined) throw handlerError(spec, [{ path: "", message: problem }]);
+    ids.add(task.resourceId);
+    return task;
+  }
+
   return {
+    place,
     resolve(yielded) {
       const spec = plainCopy(yielded);
       const isShaped = SHAPE.Check(spec);
       const breaches = isShaped ? ruleBreaches(spec, limits) : shapeBreaches(SHAPE, spec);
       if (!isShaped || breaches.length > 0) throw handlerError(yielded, breaches);
-      const task = placed(spec, storage);
-      const problem = ids.has(task.resourceId)
-        ? "has the id of an earlier one"
-        : (limits.refusesKey(task.key) ?? places.take(task));
-      if (problem !== undefined) throw handlerError(yielded, [{ path: "", message: problem }]);
-      ids.add(task.resourceId);
-      return task;
+      return place(spec);
     },
   };
 }

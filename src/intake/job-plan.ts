@@ -1,6 +1,6 @@
 import type { Clock } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import type { Task } from "../jobs/task.ts";
+import type { Task, TaskSpec } from "../jobs/task.ts";
 import type { NewJob } from "../sqlite/queue/accept.ts";
 import { createExpansion } from "./expand.ts";
 import { HandlerBusyError } from "./handlers/file-handler.ts";
@@ -61,11 +61,12 @@ export async function* tasksOf(
   deps: PlanDeps,
 ): AsyncGenerator<Task[], void> {
   const expansion = createExpansion(context, deps);
+  const taskOf = (spec: unknown) => (handler.isOwn ? expansion.place(spec as TaskSpec) : expansion.resolve(spec));
   let count = 0;
   try {
     for await (const specs of handler.tasks(parsed.manifest, context)) {
       count += specs.length;
-      yield specs.map((spec) => expansion.resolve(spec));
+      yield specs.map(taskOf);
     }
   } catch (error) {
     throw handlerError(error);

@@ -5,8 +5,12 @@ export const KEY_BYTES_MAX = 1024;
 // C0, DEL and C1: none of them belongs in a file name or a URL.
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\]/;
 
+/** What nearly every path is: then there is nothing to look for. */
+const SIMPLE = /^\w[\w.~-]*(?:\/\w[\w.~-]*)*$/;
+
 /** Says what is wrong with a path of `/`-separated segments, or nothing. A trailing `/` is an empty segment. */
 export function pathProblem(path: string): string | undefined {
+  if (SIMPLE.test(path)) return undefined;
   if (path === "") return "must not be empty";
   if (!path.isWellFormed()) return "must not contain a lone surrogate";
   if (FORBIDDEN.test(path)) return "must not contain control characters or backslashes";

@@ -207,6 +207,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 }
 
 function refuses(key: string): string | undefined {
+  // A UTF-16 unit takes three bytes at most.
+  if (key.length * 3 <= SEGMENT_BYTES_MAX) return undefined;
   const tooLong = key.split("/").some((segment) => Buffer.byteLength(segment) > SEGMENT_BYTES_MAX);
   return tooLong ? `must have at most ${SEGMENT_BYTES_MAX} bytes between two '/'` : undefined;
 }

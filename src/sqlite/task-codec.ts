@@ -11,7 +11,7 @@ import type { Attempt, Task } from "../jobs/task.ts";
 
 /** A `Task` message, as queue.db keeps it. */
 export function encodeTask(task: Task): Uint8Array {
-  return toBinary(TaskSchema, create(TaskSchema, taskMessage(task)));
+  return toBinary(TaskSchema, taskMessage(task));
 }
 
 export function decodeTask(payload: Uint8Array): Task {
@@ -35,12 +35,14 @@ export function decodeLetter(letter: Uint8Array): { task: Task; history: readonl
   return { task: taskOf(message.task), history: message.history?.attempts.map(attemptOf) ?? [] };
 }
 
-export function taskMessage(task: Task): MessageInitShape<typeof TaskSchema> {
-  const message: MessageInitShape<typeof TaskSchema> = {
+/** Whole, so that nobody has to make a message of it: there is one for every task. */
+export function taskMessage(task: Task): StoredTask {
+  const message: StoredTask = {
+    $typeName: "fetchbox.v1.Task",
     resourceId: task.resourceId,
     url: task.url,
-    headers: { ...task.headers },
-    tags: { ...task.tags },
+    headers: task.headers === undefined ? {} : { ...task.headers },
+    tags: task.tags === undefined ? {} : { ...task.tags },
     bucket: task.bucket,
     key: task.key,
     checksum: task.checksum ?? "",

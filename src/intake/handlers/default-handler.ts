@@ -8,6 +8,7 @@ const BATCH = 1000;
 /** One task per resource, with the headers, the proxy pool and the refusal of HTML that the configuration adds. */
 export function createDefaultHandler() {
   return {
+    isOwn: true,
     *tasks({ resources }: Manifest, { handler }: JobContext): Iterable<TaskSpec[]> {
       for (let at = 0; at < resources.length; at += BATCH) {
         yield resources.slice(at, at + BATCH).map((resource) => taskOf(resource, handler));

@@ -56,6 +56,8 @@ export interface JobHandler {
 
 /** A handler as the intake uses it, wherever it runs. */
 export interface TaskMaker {
+  /** The program's own: what it yields comes from the manifest and the configuration, which were checked. */
+  readonly isOwn?: true;
   /** The tasks of a job in batches, as the handler yields them: nobody has checked them. @throws what it throws */
   tasks(manifest: Manifest, context: JobContext): Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>;
   /** @throws what the handler throws */

@@ -1,3 +1,6 @@
+import { create } from "@bufbuild/protobuf";
+import type { Event, TaskCompleted } from "../../gen/fetchbox/v1/event_pb.ts";
+import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
 import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
 import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
@@ -175,30 +178,26 @@ function release(context: QueueContext, claimed: ClaimedTask): boolean {
   );
 }
 
-function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], at: number): NewEvent {
-  return {
-    at,
-    job: claimed.job.seq,
-    kind: {
-      case: "taskCompleted",
-      value: {
-        task: claimed.id,
-        resourceId: claimed.task.resourceId,
-        url: publicUrl(claimed.task.url),
-        finalUrl: result.finalUrl,
-        httpStatus: result.httpStatus,
-        bytes: result.bytes,
-        integrity: result.integrity,
-        sha256: Buffer.from(result.sha256, "hex"),
-        etag: result.etag,
-        contentType: result.contentType,
-        storageUrl: result.storageUrl,
-        startedAt: result.startedAt,
-        attempts: claimed.attempts + 1,
-        ...(claimed.history.length > 0 && { history: historyMessage(claimed.history) }),
-      },
-    },
+/** A whole message, so that nobody has to make one of it: there is one for every task. */
+function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], at: number): Event {
+  const value: TaskCompleted = {
+    $typeName: "fetchbox.v1.TaskCompleted",
+    task: claimed.id,
+    resourceId: claimed.task.resourceId,
+    url: publicUrl(claimed.task.url),
+    finalUrl: result.finalUrl,
+    httpStatus: result.httpStatus,
+    bytes: result.bytes,
+    integrity: result.integrity,
+    sha256: Buffer.from(result.sha256, "hex"),
+    etag: result.etag,
+    contentType: result.contentType,
+    storageUrl: result.storageUrl,
+    startedAt: result.startedAt,
+    attempts: claimed.attempts + 1,
   };
+  if (claimed.history.length > 0) value.history = create(AttemptHistorySchema, historyMessage(claimed.history));
+  return { $typeName: "fetchbox.v1.Event", at, job: claimed.job.seq, kind: { case: "taskCompleted", value } };
 }
 
 /** Also what is cancelled while it waits goes out by this. */
