@@ -129,6 +129,8 @@ function placed(spec: TaskSpec, { bucket, resourceKeyPrefix }: JobStorage): Task
 function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | undefined } {
   const files = new Set<string>();
   const folders = new Set<string>();
+  /** The folder of the place that was taken last: it and those above it are known, and no files. */
+  let lastFolder = "";
 
   function take({ bucket, key }: ObjectRef): string | undefined {
     const problem = keyProblem(key);
@@ -136,21 +138,35 @@ function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | u
     const place = `${bucket}/${key}`;
     if (files.has(place)) return "has the key of an earlier one, or of the manifest object";
     if (folders.has(place)) return "has a key that is a folder of an earlier one's";
-    const added: string[] = [];
-    for (let slash = place.lastIndexOf("/"); slash > 0; slash = place.lastIndexOf("/", slash - 1)) {
-      const folder = place.slice(0, slash);
-      if (files.has(folder)) return "has a key that lies under an earlier one's";
-      // What lies above a known folder are known folders.
-      if (folders.has(folder)) break;
-      added.push(folder);
+    const folder = parentOf(place);
+    if (folder !== lastFolder) {
+      const added = newFolders(folder);
+      if (added === undefined) return "has a key that lies under an earlier one's";
+      for (const each of added) folders.add(each);
+      lastFolder = folder;
     }
     files.add(place);
-    for (const folder of added) folders.add(folder);
     return undefined;
+  }
+
+  /** The folder and those above it that are not known yet; nothing if one of them is a file. */
+  function newFolders(lowest: string): string[] | undefined {
+    const added: string[] = [];
+    // What lies above a known folder are known folders.
+    for (let folder = lowest; folder !== "" && !folders.has(folder); folder = parentOf(folder)) {
+      if (files.has(folder)) return undefined;
+      added.push(folder);
+    }
+    return added;
   }
 
   take(manifest);
   return { take };
+}
+
+/** What stands before the last `/`. */
+function parentOf(place: string): string {
+  return place.slice(0, Math.max(0, place.lastIndexOf("/")));
 }
 
 function handlerError(yielded: unknown, breaches: readonly Breach[]): IntakeError {

@@ -47,5 +47,5 @@ function withoutSecrets(resource: Resource): Resource {
 
 /** By the text, not by the parser, so that nothing else of the URL changes. Userinfo ends at the authority's last `@`. */
 function maskUserinfo(url: string): string {
-  return url.replace(/^(https?:\/\/)[^/\\?#]*@/i, `$1${MASK}@`);
+  return url.includes("@") ? url.replace(/^(https?:\/\/)[^/\\?#]*@/i, `$1${MASK}@`) : url;
 }

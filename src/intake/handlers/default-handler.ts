@@ -38,11 +38,12 @@ function taskOf(resource: Resource, { defaultHeaders, proxyPool, rejectHtml }: H
 
 /** A resource's own header wins over a default of that name, whatever the letter case. */
 function withDefaults(
-  own: Readonly<Record<string, string>> = {},
+  own: Readonly<Record<string, string>> | undefined,
   defaults: Readonly<Record<string, string>>,
 ): Record<string, string> | undefined {
-  const names = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  if (own === undefined && Object.keys(defaults).length === 0) return undefined;
+  const names = new Set(Object.keys(own ?? {}).map((name) => name.toLowerCase()));
   const added = Object.entries(defaults).filter(([name]) => !names.has(name.toLowerCase()));
-  const entries = [...added, ...Object.entries(own)];
+  const entries = [...added, ...Object.entries(own ?? {})];
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

@@ -163,9 +163,10 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
   const now = context.clock.steady();
   const rows: [number, number, number, number, Uint8Array][] = [];
   const lanes = new Map<string, { id: number; tasks: number }>();
+  const hostOfUrl = rememberingHosts();
   let id = firstTask;
   for (const task of tasks) {
-    const host = hostOf(task.url);
+    const host = hostOfUrl(task.url);
     const name = `${host} ${task.bucket}`; // neither has a space in it
     let lane = lanes.get(name);
     if (lane === undefined) {
@@ -183,6 +184,22 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
   );
   const count = context.db.query<never, [number, number]>("UPDATE lanes SET waiting = waiting + ? WHERE id = ?");
   for (const lane of lanes.values()) count.run(lane.tasks, lane.id);
+}
+
+/** `hostOf`, which parses only one of the URLs that begin alike. */
+function rememberingHosts(): (url: string) => string {
+  const hosts = new Map<string, string>();
+  return (url) => {
+    // The host stands before the first "/" after the scheme's, whatever else does.
+    const end = url.indexOf("/", "https://".length);
+    const start = end === -1 ? url : url.slice(0, end);
+    let host = hosts.get(start);
+    if (host === undefined) {
+      host = hostOf(url);
+      hosts.set(start, host);
+    }
+    return host;
+  };
 }
 
 /** The lane of a job's tasks for a host and a bucket; a new one holds nothing yet. Nothing of it is due before `dueAt`. */
