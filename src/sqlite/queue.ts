@@ -57,8 +57,11 @@ export interface TaskQueueDeps {
 
 /** Longer than a commit takes, shorter than anybody notices. */
 const GATHER_MS = 2;
-/** What a worker need not wait for: fewer, larger commits. */
-const SETTLE_GATHER_MS = 15;
+/**
+ * What a worker need not wait for: fewer, larger commits. Longer than from one claim to the next where tasks are short, so
+ * that settlements mostly share the commit of a claim.
+ */
+const SETTLE_GATHER_MS = 30;
 const MEMBERS_MAX = 128;
 const RECOVER_BATCH = 500;
 
@@ -70,6 +73,8 @@ export class TaskQueue {
   readonly letters: LetterDesk;
   readonly #context: QueueContext;
   readonly #lastSeen = new LastSeen();
+  /** Settlements that gather for a commit. */
+  #settling = 0;
   /** Resolves once the tasks that began since the last commit are noted. */
   #noted: Promise<void> | undefined;
   #onLane: (lane: Lane) => void = () => {};
@@ -200,7 +205,12 @@ export class TaskQueue {
 
   /** Ends a claim as the verdict says. False if it is stale: then nothing changed. */
   settle(settlement: Settlement): Promise<boolean> {
-    return this.#context.commit.run((changes) => settleTask(this.#context, settlement, changes), SETTLE_GATHER_MS);
+    this.#settling++;
+    // Where all that was begun has ended, nobody else is going to come.
+    const gatherMs = this.#settling >= this.#context.begun.size ? GATHER_MS : SETTLE_GATHER_MS;
+    return this.#context.commit
+      .run((changes) => settleTask(this.#context, settlement, changes), gatherMs)
+      .finally(() => this.#settling--);
   }
 
   /** Puts a claimed task back where it was; no attempt is spent. */

@@ -147,7 +147,9 @@ function serverNameOf(url: URL): string | undefined {
 
 function checkHeaders(response: Response, bytesMax: number): Response {
   let bytes = 0;
-  for (const [name, value] of response.headers) bytes += name.length + value.length + 4;
+  response.headers.forEach((value, name) => {
+    bytes += name.length + value.length + 4;
+  });
   if (bytes <= bytesMax) return response;
   discardBody(response);
   throw new Failure("DOWNLOAD_HEADERS_TOO_LARGE", `the answer's headers are over ${bytesMax} bytes`);

@@ -12,6 +12,10 @@ export class Begun {
   readonly #tasks = new Set<number>();
   #isNoted = true;
 
+  get size(): number {
+    return this.#tasks.size;
+  }
+
   add(task: number): void {
     this.#tasks.add(task);
     this.#isNoted = false;
