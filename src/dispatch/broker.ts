@@ -76,6 +76,7 @@ export class Broker {
   #window: ClaimedTask[] = [];
   readonly #ahead = new Map<string, number>();
   readonly #aheadByBucket = new Map<string, number>();
+  readonly #aheadByJob = new Map<number, number>();
   #lanesLeftOut = false;
   #claiming: Promise<void> | undefined;
   #alarm: { at: number; cancel(): void } | undefined;
@@ -119,6 +120,7 @@ export class Broker {
     await Promise.all(this.#releases);
     this.#ahead.clear();
     this.#aheadByBucket.clear();
+    this.#aheadByJob.clear();
     return [...this.channel.close(), ...this.#window.splice(0)];
   }
 
@@ -159,28 +161,39 @@ export class Broker {
 
   #send(): void {
     if (this.#window.length === 0) return;
+    this.#releaseUnwanted();
     const { hosts } = this.#deps;
-    // Most of the window is for a few hosts and buckets: each is asked once a round.
-    const isShut = remembered((host: string) => hosts.closedFor(host) > WINDOW_WAIT_MAX_MS);
-    const isAway = remembered((bucket: string) => this.#deps.buckets.room(bucket) === 0);
     const full = new Set<string>();
-    this.#window = this.#window.filter((task) => {
-      if (this.#isUnwanted(task) || isShut(task.host) || isAway(task.task.bucket)) return !this.#release(task);
-      if (this.channel.room === 0 || full.has(task.host)) return true;
-      if (hosts.room(task.host) === 0) {
+    // Mostly one permit has become free: it is not worth looking at those whose hosts are known to be full.
+    for (let at = 0; this.channel.room > 0 && full.size < this.#ahead.size; ) {
+      const task = this.#window[at];
+      if (task === undefined) return;
+      if (full.has(task.host)) {
+        at++;
+      } else if (hosts.room(task.host) === 0) {
         full.add(task.host);
-        return true;
+        at++;
+      } else {
+        hosts.acquire(task.host);
+        this.#window.splice(at, 1);
+        this.#count(task, -1);
+        this.channel.send(task);
       }
-      hosts.acquire(task.host);
-      this.#count(task, -1);
-      this.channel.send(task);
-      return false;
-    });
+    }
   }
 
-  /** Whether nobody is to work on a task now, wherever it goes. */
-  #isUnwanted({ job }: ClaimedTask): boolean {
-    return this.#paused || this.#deps.source.isCancelling(job.seq);
+  /** Gives back what nobody is to work on now, wherever it goes, and what would wait in the window for too long. */
+  #releaseUnwanted(): void {
+    const { hosts, buckets, source } = this.#deps;
+    const cancelling = those(this.#aheadByJob, (job) => source.isCancelling(job));
+    const shut = those(this.#ahead, (host) => hosts.closedFor(host) > WINDOW_WAIT_MAX_MS);
+    const away = those(this.#aheadByBucket, (bucket) => buckets.room(bucket) === 0);
+    if (!this.#paused && cancelling.size + shut.size + away.size === 0) return;
+    this.#window = this.#window.filter((task) => {
+      const isUnwanted =
+        this.#paused || cancelling.has(task.job.seq) || shut.has(task.host) || away.has(task.task.bucket);
+      return !isUnwanted || !this.#release(task);
+    });
   }
 
   /** Gives a task back to the queue. False if that has just failed, and is to be tried later. */
@@ -245,10 +258,11 @@ export class Broker {
     if (this.#running) this.#readLanes();
   }
 
-  /** Keeps how many tasks of each host and for each bucket are in the window. */
-  #count({ host, task }: ClaimedTask, change: number): void {
+  /** Keeps how many tasks of each host, for each bucket and of each job are in the window. */
+  #count({ host, task, job }: ClaimedTask, change: number): void {
     add(this.#ahead, host, change);
     add(this.#aheadByBucket, task.bucket, change);
+    add(this.#aheadByJob, job.seq, change);
   }
 
   #noteLane(lane: Lane): void {
@@ -273,13 +287,15 @@ export class Broker {
    */
   #setAlarm(roundBegan: number): void {
     const { clock, hosts, buckets } = this.#deps;
+    const now = clock.monotonic();
+    let at = now + ALARM_MAX_MS;
+    for (const opensAt of [hosts.nextOpening(roundBegan), buckets.nextOpening(roundBegan)]) {
+      if (opensAt !== undefined && opensAt > roundBegan) at = Math.min(at, opensAt);
+    }
     // Where nothing is to be claimed now, what makes room wakes the broker.
     const due = this.#isToRefill ? this.#lanes.nextDue() : undefined;
-    const waits = [hosts.nextOpening(roundBegan), buckets.nextOpening(roundBegan)]
-      .filter((opensAt) => opensAt !== undefined && opensAt > roundBegan)
-      .map((opensAt) => (opensAt ?? 0) - clock.monotonic());
-    const wait = Math.min(due === undefined ? ALARM_MAX_MS : due - clock.steady(), ...waits, ALARM_MAX_MS);
-    const at = clock.monotonic() + Math.max(1, wait);
+    if (due !== undefined) at = Math.min(at, now + due - clock.steady());
+    at = Math.max(at, now + 1);
     if (this.#alarm !== undefined && this.#alarm.at <= at) return;
     this.#alarm?.cancel();
     const timer = clock.after(at - clock.monotonic(), () => {
@@ -291,17 +307,13 @@ export class Broker {
   }
 }
 
-/** The same function, that is asked once for each name. */
-function remembered(ask: (name: string) => boolean): (name: string) => boolean {
-  const known = new Map<string, boolean>();
-  return (name) => {
-    let answer = known.get(name);
-    if (answer === undefined) {
-      answer = ask(name);
-      known.set(name, answer);
-    }
-    return answer;
-  };
+const NONE: ReadonlySet<never> = new Set<never>();
+
+/** Those of which it is true: nearly always none. */
+function those<K>(ahead: ReadonlyMap<K, number>, isSo: (name: K) => boolean): ReadonlySet<K> {
+  let found: Set<K> | undefined;
+  for (const name of ahead.keys()) if (isSo(name)) (found ??= new Set()).add(name);
+  return found ?? NONE;
 }
 
 /** More is claimed only once half of it is gone. */
@@ -310,7 +322,7 @@ function roomAhead(limit: number, ahead: number): number {
   return ahead > most / 2 ? 0 : most - ahead;
 }
 
-function add(counts: Map<string, number>, name: string, change: number): void {
+function add<K>(counts: Map<K, number>, name: K, change: number): void {
   const count = (counts.get(name) ?? 0) + change;
   if (count <= 0) counts.delete(name);
   else counts.set(name, count);
