@@ -24,8 +24,14 @@ export function nameParameter(description: string, example: string) {
   return text(new RegExp(NAME_PATTERN), NAME_RULE, description, example);
 }
 
-/** The job of a path. @throws ApiError JOB_NOT_FOUND */
+/** The job of a path, as it is. @throws ApiError JOB_NOT_FOUND */
 export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
+  ledger.bringUpToDate();
+  return lastKnownJobOf(ledger, params);
+}
+
+/** As it was a moment ago, while it is at work: for what is asked again and again. */
+function lastKnownJobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
   const job = ledger.findJob((params.job_id ?? "").toLowerCase());
   if (job === undefined) throw new ApiError("JOB_NOT_FOUND");
   return job;
@@ -81,6 +87,7 @@ function listJobs(ledger: Ledger): Endpoint {
     },
     answer: async (_call, { status, job_type, tenant, limit, cursor }) => {
       const filter = { status, jobType: job_type, tenant };
+      ledger.bringUpToDate();
       const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
       const jobs: JobSnapshot[] = [];
@@ -107,7 +114,7 @@ function readJob(ledger: Ledger): Endpoint {
       answers: { 200: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
       errors: ["JOB_NOT_FOUND"],
     },
-    answer: ({ params }) => json(snapshotOf(ledger, jobOf(ledger, params))),
+    answer: ({ params }) => json(snapshotOf(ledger, lastKnownJobOf(ledger, params))),
   };
 }
 

@@ -91,7 +91,11 @@ export class Ledger {
     });
   }
 
-  /** With all that was committed, so that it fits what queue.db says. */
+  /** Takes in all that was committed: what is read from then on fits what queue.db says. */
+  bringUpToDate(): void {
+    this.#bringUpToDate();
+  }
+
   get #current(): Database {
     this.#bringUpToDate();
     return this.#db;
@@ -112,8 +116,8 @@ export class Ledger {
   }
 
   /**
-   * Until it has ended its counters may be those of a moment ago, and its failures too: who asks again and again makes no
-   * more work.
+   * Until it has ended, its counters, failures and log lines may be those of a moment ago: who asks again and again makes
+   * no more work. Who wants them as they are says `bringUpToDate` before.
    */
   findJob(jobId: string): JobRecord | undefined {
     return (
@@ -182,9 +186,9 @@ export class Ledger {
     return giveBackPages(this.#current, limit);
   }
 
-  /** Log lines of a job from `offset` on. */
+  /** Log lines of a job from `offset` on, as many as `findJob` says. */
   logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogRecord[] {
-    return this.#current
+    return this.#db
       .query<LogRecord, [number, number, string, number]>(
         `SELECT offset, at, level, message, resource_id AS resourceId, fields FROM logs
          WHERE job = ? AND offset >= ? AND level IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,

@@ -72,6 +72,7 @@ const RECOVER_BATCH = 500;
 export class TaskQueue {
   readonly letters: LetterDesk;
   readonly #context: QueueContext;
+  readonly #outbox: Outbox;
   readonly #lastSeen = new LastSeen();
   /** Settlements that gather for a commit. */
   #settling = 0;
@@ -115,6 +116,7 @@ export class TaskQueue {
       if (lane.waiting > 0) this.#onStray(lane.job.seq);
     };
     this.#context = context;
+    this.#outbox = outbox;
     this.letters = new LetterDesk(context);
   }
 
@@ -365,7 +367,9 @@ export class TaskQueue {
     return giveBackPages(this.#context.db, limit);
   }
 
+  /** How many tasks are in which state; what the followers tell is no older. */
   depth(): Depth {
+    this.#outbox.deliver();
     return readDepth(this.#context);
   }
 
