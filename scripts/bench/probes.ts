@@ -37,7 +37,7 @@ export async function probe(context: ProbeContext): Promise<Probe[]> {
 }
 
 async function accepting({ binary, s3, folder, serve, origin }: ProbeContext): Promise<Probe> {
-  const jobs = 200;
+  const jobs = 400;
   const manifests = Array.from({ length: jobs }, (_, at) =>
     manifestOf(`${origin}/1/0/`, at * RESOURCES_PER_JOB, RESOURCES_PER_JOB),
   );

@@ -90,12 +90,15 @@ export async function submit(url: string, manifest: string): Promise<string> {
   return ((await response.json()) as { job_id: string }).job_id;
 }
 
+/** Between two questions whether a job has ended: each costs the service a third of a millisecond. */
+const ASK_EVERY_MS = 50;
+
 /** Resolves once a job has ended; how is left to who asks. */
 export async function ended(url: string, job: string): Promise<string> {
   for (;;) {
     const { status } = (await (await fetch(`${url}/operators/jobs/${job}`)).json()) as { status: string };
     if (status !== "queued" && status !== "in_progress") return status;
-    await Bun.sleep(10);
+    await Bun.sleep(ASK_EVERY_MS);
   }
 }
 

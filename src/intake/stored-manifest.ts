@@ -39,6 +39,8 @@ export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest,
 }
 
 function withoutSecrets(resource: Resource): Resource {
+  // Nearly no resource has any.
+  if (resource.headers === undefined && !resource.url.includes("@")) return resource;
   const url = maskUserinfo(resource.url);
   if (resource.headers === undefined) return { ...resource, url };
   const masked = Object.entries(resource.headers).map(([name, value]) => [name, mayBeSecret(name) ? MASK : value]);
@@ -47,5 +49,5 @@ function withoutSecrets(resource: Resource): Resource {
 
 /** By the text, not by the parser, so that nothing else of the URL changes. Userinfo ends at the authority's last `@`. */
 function maskUserinfo(url: string): string {
-  return url.includes("@") ? url.replace(/^(https?:\/\/)[^/\\?#]*@/i, `$1${MASK}@`) : url;
+  return url.replace(/^(https?:\/\/)[^/\\?#]*@/i, `$1${MASK}@`);
 }

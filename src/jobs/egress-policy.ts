@@ -102,8 +102,10 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
     denies,
     deniesLiteral(url) {
       // The URL parser has made dotted IPv4 of hex, octal, short and full-width forms; brackets mean IPv6.
-      if (!/^(?:\[.*\]|[\d.]+)$/.test(url.hostname)) return undefined;
-      const host = url.hostname.replace(/^\[|\]$/g, "");
+      const { hostname } = url;
+      const isIpv6 = hostname.startsWith("[");
+      if (!isIpv6 && !/^[\d.]+$/.test(hostname)) return undefined;
+      const host = isIpv6 ? hostname.slice(1, -1) : hostname;
       return denies(host, Number(url.port) || (url.protocol === "https:" ? 443 : 80));
     },
   };

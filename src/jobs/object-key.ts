@@ -23,6 +23,8 @@ export function pathProblem(path: string): string | undefined {
 
 /** Says what is wrong with a storage key, or nothing. */
 export function keyProblem(key: string): string | undefined {
-  if (Buffer.byteLength(key) > KEY_BYTES_MAX) return `must be at most ${KEY_BYTES_MAX} bytes`;
+  // A UTF-16 unit takes three bytes at most.
+  if (key.length * 3 > KEY_BYTES_MAX && Buffer.byteLength(key) > KEY_BYTES_MAX)
+    return `must be at most ${KEY_BYTES_MAX} bytes`;
   return pathProblem(key);
 }
