@@ -1,7 +1,7 @@
 /** So many small bodies in a row have to come at once. */
-const IN_A_ROW = 8;
+const IN_A_ROW = 64;
 /** Longest time from the head to the end of one, in milliseconds. */
-const QUICK_MS = 1000;
+const QUICK_MS = 500;
 /** Hosts remembered at most; the one that is known longest goes first. */
 const HOSTS_MAX = 10_000;
 

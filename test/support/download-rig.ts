@@ -101,7 +101,7 @@ export class DownloadRig implements AsyncDisposable {
 
   /** Makes the origin one whose small bodies are taken in one piece. */
   async beQuick(): Promise<void> {
-    for (let i = 0; i < 8; i++) await this.stored("/ok");
+    for (let i = 0; i < 64; i++) await this.stored("/ok");
   }
 
   /** The text of what was stored. */
