@@ -48,7 +48,7 @@ function row(rounds: readonly Measured[], program: string): string {
     );
   const cells = [
     program,
-    median(own.map(({ rate }) => rate)).toPrecision(4),
+    rateText(median(own.map(({ rate }) => rate))),
     ratioTo("bare durable").toFixed(2),
     ratioTo("bare S3Client").toFixed(2),
     (1 / ratioTo("fetchbox")).toFixed(2),
@@ -61,4 +61,9 @@ function row(rounds: readonly Measured[], program: string): string {
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+/** Four digits, and no powers of ten. */
+function rateText(rate: number): string {
+  return String(Number(rate.toPrecision(4)));
 }

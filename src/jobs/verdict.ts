@@ -5,7 +5,10 @@ import type { Attempt, ClaimedTask, TaskResult } from "./task.ts";
 export type Outcome =
   | { readonly kind: "stored"; readonly result: TaskResult }
   | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: Attempt }
-  | { readonly kind: "interrupted"; readonly by: "shutdown" | "cancel" };
+  | { readonly kind: "interrupted"; readonly by: Interruption };
+
+/** `doubt`: its body was taken unwatched, and did not come; that says too little of it. */
+export type Interruption = "shutdown" | "cancel" | "doubt";
 
 /** What is to become of the task; `settle` carries it out, once. */
 export type Verdict =

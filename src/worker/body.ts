@@ -66,10 +66,7 @@ export class Body {
       body = await response.bytes();
       this.#signal.throwIfAborted();
     } catch (error) {
-      const failure = fetchFailure(error, this.#signal);
-      if (!(failure instanceof Failure) || failure.code !== "DOWNLOAD_RESET") throw failure;
-      const bytes = this.#declared === undefined ? "" : ` of ${this.#declared} bytes`;
-      throw new Failure("DOWNLOAD_TRUNCATED", `the body${bytes} was cut short`, { cause: failure });
+      throw fetchFailure(error, this.#signal);
     }
     this.#took(body);
     this.#ended = true;

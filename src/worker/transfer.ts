@@ -6,6 +6,7 @@ import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
 import { Body } from "./body.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
+import { InterruptedError } from "./interrupted.ts";
 import type { QuickHosts } from "./quick-hosts.ts";
 import { type AttemptTrace, discardBody } from "./request.ts";
 import { isCut, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, restOf, strongValidator } from "./resume.ts";
@@ -61,7 +62,7 @@ export async function transfer(
   let start: Uint8Array | undefined;
   try {
     checkHead(response, claimed.task, declared, deps.maxBytes);
-    start = await readStart(body, claimed.host, deps);
+    start = await readStart(body, claimed, deps);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage is no silence of the host
@@ -96,22 +97,30 @@ export async function transfer(
   }
 }
 
-/** All of a body that is to be held in memory, or how a larger one begins. */
-async function readStart(body: Body, host: string, deps: TransferDeps): Promise<Uint8Array> {
+/**
+ * All of a body that is to be held in memory, or how a larger one begins.
+ * @throws InterruptedError where one was taken unwatched and did not come: the task is put back, and watched
+ */
+async function readStart(body: Body, { host, id }: ClaimedTask, deps: TransferDeps): Promise<Uint8Array> {
   const { declared } = body;
   if (declared === undefined || declared > ONE_PIECE_BYTES_MAX) {
     return body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
   }
   const { quickHosts, clock, minBytesPerSecond } = deps;
+  const isUnwatched = minBytesPerSecond === 0 && quickHosts.trusts(host, id);
   const begun = clock.monotonic();
   try {
-    const isUnwatched = minBytesPerSecond === 0 && quickHosts.has(host);
     const start = isUnwatched ? await body.whole() : await body.upTo(ONE_PIECE_BYTES_MAX);
     quickHosts.came(host, clock.monotonic() - begun);
     return start;
   } catch (error) {
-    quickHosts.failed(host);
-    throw error;
+    if (!isUnwatched || !(error instanceof Failure)) {
+      quickHosts.failed(host);
+      throw error;
+    }
+    // Slow, perhaps, and never silent: neither an attempt nor the host's name is to suffer for what nobody saw.
+    quickHosts.doubt(host, id);
+    throw new InterruptedError("doubt");
   }
 }
 

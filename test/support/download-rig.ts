@@ -1,3 +1,4 @@
+import { expect } from "bun:test";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
@@ -97,6 +98,14 @@ export class DownloadRig implements AsyncDisposable {
     const outcome = await this.run(target, task);
     if (outcome.kind === "failed") return outcome;
     throw new Error(`it ended well: ${outcome.kind}`);
+  }
+
+  /** The same, where a body that was taken unwatched is taken again. */
+  async failedForGood(target: string, task: Partial<Task> = {}): Promise<Extract<Outcome, { kind: "failed" }>> {
+    const outcome = await this.run(target, task);
+    if (outcome.kind === "failed") return outcome;
+    expect(outcome).toEqual({ kind: "interrupted", by: "doubt" });
+    return this.failed(target, task);
   }
 
   /** Makes the origin one whose small bodies are taken in one piece. */

@@ -161,7 +161,7 @@ describe("an answer that is not what was asked for", () => {
     await rig.stored("/ok");
     if (host === "a quick host") await rig.beQuick();
     const before = await rig.files();
-    const { failure, attempt } = await rig.failed(path, task);
+    const { failure, attempt } = await rig.failedForGood(path, task);
     expect([failure.code, failure.class]).toEqual([code, failureClass]);
     if (message !== undefined) expect(failure.message).toBe(message);
     expect(attempt).toMatchObject({ code, message: failure.message, address: "127.0.0.1", durationMs: 0 });
