@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../../test/support/eventually.ts";
+import { compilePreload } from "../../test/support/preload.ts";
 import { prepareService, type Service } from "../../test/support/service.ts";
 import { LOCAL } from "../../test/support/storage.ts";
 import type { Checked } from "./check.ts";
@@ -41,7 +42,14 @@ const CONTROL_ROUNDS_MAX = 10;
 export async function powerLoss(options: PowerLossOptions): Promise<PowerLossResult> {
   const reason = unableReason();
   if (reason !== undefined) return { skipped: reason };
-  const runs = [await fullRun(options)];
+  const runs = [await fullRun(options, "", {})];
+  const folder = mkdtempSync(join(tmpdir(), "fetchbox-preload-"));
+  const preload = compilePreload("failing-fsync.c", folder);
+  // Commits are made durable in another way where the disk is slow.
+  if ("library" in preload) {
+    runs.push(await fullRun(options, ", slow disk", { LD_PRELOAD: preload.library, FSYNC_DELAY_MS: "5" }));
+  } else options.tell(`no power is taken from a slow disk: ${preload.reason}`);
+  rmSync(folder, { recursive: true });
   let lostWithoutSync = 0;
   let controlRounds = 0;
   while (lostWithoutSync === 0 && controlRounds < CONTROL_ROUNDS_MAX) {
@@ -52,10 +60,10 @@ export async function powerLoss(options: PowerLossOptions): Promise<PowerLossRes
   return { runs, lostWithoutSync, controlRounds };
 }
 
-async function fullRun({ rounds, seed, tell }: PowerLossOptions): Promise<PowerLossRun> {
+async function fullRun({ rounds, seed, tell }: PowerLossOptions, where: string, env: Env): Promise<PowerLossRun> {
   const startedAt = performance.now();
   using disk = new Disk();
-  const service = await serviceOn(disk, {});
+  const service = await serviceOn(disk, env);
   await using harness = await Harness.start({ service, storage: LOCAL, seed });
   await service.start();
   harness.startLoad();
@@ -68,7 +76,7 @@ async function fullRun({ rounds, seed, tell }: PowerLossOptions): Promise<PowerL
     tell(`power lost ${round} times, ${harness.record.acknowledged.length} jobs acknowledged`);
   }
   const checked = await harness.settleAndCheck();
-  return { name: `power lost ${rounds} times`, harness, checked, startedAt };
+  return { name: `power lost ${rounds} times${where}`, harness, checked, startedAt };
 }
 
 /** How many acknowledged jobs are lost where nothing is synced. */
@@ -100,7 +108,9 @@ async function controlRound(seed: number): Promise<number> {
   return lost;
 }
 
-async function serviceOn(disk: Disk, env: Readonly<{ [name: string]: string }>): Promise<Service> {
+type Env = Readonly<{ [name: string]: string }>;
+
+async function serviceOn(disk: Disk, env: Env): Promise<Service> {
   const on = (name: string) => join(disk.path, name);
   const service = await prepareService({
     env: { ...env },

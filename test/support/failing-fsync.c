@@ -1,5 +1,6 @@
 /* Preloaded into the service: while the file named by FAIL_FSYNC_WHILE exists, fsync and fdatasync of files whose path
-   contains one of the texts in it (a line each) fail with EIO, and what was written stays in doubt. */
+   contains one of the texts in it (a line each) fail with EIO, and what was written stays in doubt. Each takes so many
+   milliseconds more as FSYNC_DELAY_MS says, as on a slow disk. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -7,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static void delay(void) {
+  const char *ms = getenv("FSYNC_DELAY_MS");
+  if (ms != NULL) usleep(1000 * atoi(ms));
+}
 
 static int fails(int fd) {
   const char *list = getenv("FAIL_FSYNC_WHILE");
@@ -28,10 +34,12 @@ static int fails(int fd) {
 
 int fsync(int fd) {
   int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+  delay();
   return fails(fd) ? -1 : real(fd);
 }
 
 int fdatasync(int fd) {
   int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
+  delay();
   return fails(fd) ? -1 : real(fd);
 }
