@@ -48,7 +48,8 @@ export async function follow(
 
 function target(response: Response, from: URL, allowDowngrade: boolean): URL {
   const location = response.headers.get("location");
-  const url = location === null ? null : URL.parse(fromBytes(location), from.href);
+  // An empty one would lead to where it came from, again and again.
+  const url = !location ? null : URL.parse(fromBytes(location), from.href);
   if (url === null) throw httpFailure(response.status);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);

@@ -147,6 +147,7 @@ const FAULTS: readonly Row[] = [
     }),
   ),
   { path: "/redirect/302", code: "DOWNLOAD_HTTP_302", failureClass: "permanent", status: 302 },
+  { path: "/redirect/302/", code: "DOWNLOAD_HTTP_302", failureClass: "permanent", status: 302 },
   { path: "/redirect/302/http%3A%2F%2F%5B", code: "DOWNLOAD_HTTP_302", failureClass: "permanent", status: 302 },
   { path: "/loop", code: "DOWNLOAD_TOO_MANY_REDIRECTS", failureClass: "permanent", status: 302 },
 ];
