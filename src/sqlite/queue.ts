@@ -6,8 +6,9 @@ import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
+import { passCommit } from "./commit-failpoints.ts";
 import { giveBackPages } from "./free-pages.ts";
-import { type Changes, type CommitLog, GroupCommit } from "./group-commit.ts";
+import { type CommitLog, GroupCommit } from "./group-commit.ts";
 import { LetterDesk } from "./letter-desk.ts";
 import { readMeta, writeMeta } from "./meta.ts";
 import type { Outbox } from "./outbox.ts";
@@ -393,13 +394,4 @@ export class TaskQueue {
   ): QueuedTask[] {
     return readTasksOfJob(this.#context, job, afterId, limit, states);
   }
-}
-
-/** Just before the commit, and just after it, before anybody else has heard of it. */
-function passCommit(changes: Changes, reach: Reach): void {
-  const told = new Set(changes.events.flatMap(({ kind }) => kind?.case ?? []));
-  for (const event of told) reach(`queue.before-commit/${event}`);
-  changes.onceDurable.unshift(() => {
-    for (const event of told) reach(`queue.after-commit/${event}`);
-  });
 }
