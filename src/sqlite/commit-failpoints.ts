@@ -3,7 +3,7 @@ import type { Changes } from "./group-commit.ts";
 
 /** Tells crash tests just before a commit, and once it is durable, before anybody else has heard of it. */
 export function passCommit(changes: Changes, reach: Reach): void {
-  const told = new Set(changes.events.flatMap(({ kind }) => kind?.case ?? []));
+  const told = new Set(changes.events.flatMap(({ kind }) => kind?.$case ?? []));
   for (const event of told) reach(`queue.before-commit/${event}`);
   changes.onceDurable.unshift(() => {
     for (const event of told) reach(`queue.after-commit/${event}`);

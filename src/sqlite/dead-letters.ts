@@ -1,7 +1,6 @@
 import type { Database } from "bun:sqlite";
-import { toBinary } from "@bufbuild/protobuf";
-import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
-import type { Event, TaskFailed } from "../gen/fetchbox/v1/event_pb.ts";
+import { DeadLetter } from "../gen/fetchbox/v1/dead_letter.ts";
+import type { Event, TaskFailed } from "../gen/fetchbox/v1/event.ts";
 import type { JobHeader } from "../jobs/job.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
 import {
@@ -172,10 +171,10 @@ export class DeadLetters {
     const groups = new GroupChanges();
     for (const event of events) {
       const { kind } = event;
-      if (kind.case === "taskFailed") {
+      if (kind?.$case === "taskFailed") {
         groups.count(this.#insert(event, kind.value), 1);
         added++;
-      } else if (kind.case === "taskReplayed" || kind.case === "letterDropped") {
+      } else if (kind?.$case === "taskReplayed" || kind?.$case === "letterDropped") {
         const gone = this.#remove(kind.value.task);
         if (gone === undefined) continue;
         groups.count(gone, -1);
@@ -220,7 +219,7 @@ export class DeadLetters {
         failed.message,
         failed.attempts,
         event.at,
-        toBinary(DeadLetterSchema, letter),
+        DeadLetter.encode(letter).finish(),
       );
     return { code: failed.code, host: failed.host, jobType: job.jobType, failedAt: event.at };
   }

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { Event, EventBatch } from "../gen/fetchbox/v1/event_pb.ts";
+import type { Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
 import { readMeta } from "./meta.ts";
 import type { Follower } from "./outbox.ts";
 

@@ -1,17 +1,15 @@
 import type { Database } from "bun:sqlite";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { EventSchema } from "../gen/fetchbox/v1/event_pb.ts";
+import type { Event } from "../gen/fetchbox/v1/event.ts";
 import type { JobCounters } from "../jobs/job.ts";
 import type { TaskState } from "../jobs/task.ts";
 
-export type NewEvent = MessageInitShape<typeof EventSchema>;
 /** How a job's counters change. */
 export type Tally = { -readonly [K in keyof Omit<JobCounters, "total">]: number } & { letters: number };
 type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
 
 /** What one member of a commit changed, gathered so that the commit writes it once for all its members. */
 export class Changes {
-  readonly events: NewEvent[] = [];
+  readonly events: Event[] = [];
   readonly depth = new Map<WaitingState, number>();
   /** By host. */
   readonly waits = new Map<string, number>();

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { Event } from "../gen/fetchbox/v1/event_pb.ts";
+import type { Event } from "../gen/fetchbox/v1/event.ts";
 import type { JobStatus, Priority } from "../jobs/job.ts";
 import type { Attempt, Integrity } from "../jobs/task.ts";
 import { createFollower } from "./follower.ts";

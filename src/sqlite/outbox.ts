@@ -1,7 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type EventBatch, EventBatchSchema } from "../gen/fetchbox/v1/event_pb.ts";
-import type { NewEvent } from "./group-commit.ts";
+import { type Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
 import { readMeta } from "./meta.ts";
 import { StoreError } from "./store-error.ts";
 
@@ -107,12 +105,12 @@ export class Outbox {
   }
 
   /** Writes one batch, inside the transaction it tells of; to be told of it once that is `committed`, and once `durable`. */
-  write(events: NewEvent[]): NumberedBatch {
-    const batch = create(EventBatchSchema, { events });
+  write(events: readonly Event[]): NumberedBatch {
+    const batch: EventBatch = { events };
     const seq = this.#lastCommitted + 1;
     this.#db
       .query<never, [number, Uint8Array]>("INSERT INTO outbox (seq, batch) VALUES (?, ?)")
-      .run(seq, toBinary(EventBatchSchema, batch));
+      .run(seq, EventBatch.encode(batch).finish());
     return { seq, batch };
   }
 
@@ -129,7 +127,7 @@ export class Outbox {
     this.#last = seq;
     this.#gathered.push(batch);
     this.#gatheredEvents += batch.events.length;
-    const isUrgent = batch.events.some(({ kind }) => !PATIENT.has(kind.case));
+    const isUrgent = batch.events.some(({ kind }) => !PATIENT.has(kind?.$case));
     if (isUrgent || this.#gatheredEvents >= DELIVER_EVENTS) this.deliver();
     else this.#timer ??= setTimeout(() => this.deliver(), DELIVER_MS);
   }
@@ -243,7 +241,7 @@ export class Outbox {
       if (first === undefined) return;
       follower.apply(
         first.seq,
-        rows.map(({ batch }) => fromBinary(EventBatchSchema, batch)),
+        rows.map(({ batch }) => EventBatch.decode(batch)),
       );
     }
   }

@@ -1,64 +1,68 @@
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { DeadLetterSchema } from "../gen/fetchbox/v1/dead_letter_pb.ts";
+import { DeadLetter } from "../gen/fetchbox/v1/dead_letter.ts";
 import {
-  AttemptHistorySchema,
-  type AttemptSchema,
+  AttemptHistory,
+  type Pair,
   type Attempt as StoredAttempt,
-  type Task as StoredTask,
-  TaskSchema,
-} from "../gen/fetchbox/v1/task_pb.ts";
+  Task as StoredTask,
+} from "../gen/fetchbox/v1/task.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
 
 /** A `Task` message, as queue.db keeps it. */
 export function encodeTask(task: Task): Uint8Array {
-  return toBinary(TaskSchema, taskMessage(task));
+  return StoredTask.encode(taskMessage(task)).finish();
 }
 
 export function decodeTask(payload: Uint8Array): Task {
-  return taskOf(fromBinary(TaskSchema, payload));
+  return taskOf(StoredTask.decode(payload));
 }
 
 /** An `AttemptHistory` message, or nothing where there was no attempt. */
 export function encodeHistory(history: readonly Attempt[]): Uint8Array | null {
   if (history.length === 0) return null;
-  return toBinary(AttemptHistorySchema, create(AttemptHistorySchema, historyMessage(history)));
+  return AttemptHistory.encode(historyMessage(history)).finish();
 }
 
 export function decodeHistory(history: Uint8Array | null): readonly Attempt[] {
-  return history === null ? [] : fromBinary(AttemptHistorySchema, history).attempts.map(attemptOf);
+  return history === null ? [] : AttemptHistory.decode(history).attempts.map(attemptOf);
 }
 
 /** The task and its attempts of a `DeadLetter` message. */
 export function decodeLetter(letter: Uint8Array): { task: Task; history: readonly Attempt[] } {
-  const message = fromBinary(DeadLetterSchema, letter);
+  const message = DeadLetter.decode(letter);
   if (message.task === undefined) throw new Error("a dead letter without its task");
   return { task: taskOf(message.task), history: message.history?.attempts.map(attemptOf) ?? [] };
 }
 
-/** Whole, so that nobody has to make a message of it: there is one for every task. */
 export function taskMessage(task: Task): StoredTask {
-  const message: StoredTask = {
-    $typeName: "fetchbox.v1.Task",
+  return {
     resourceId: task.resourceId,
     url: task.url,
-    headers: task.headers === undefined ? {} : { ...task.headers },
-    tags: task.tags === undefined ? {} : { ...task.tags },
+    headers: pairsOf(task.headers),
+    tags: pairsOf(task.tags),
     bucket: task.bucket,
     key: task.key,
     checksum: task.checksum ?? "",
+    size: task.size,
     contentType: task.contentType ?? "",
     rejectHtml: task.rejectHtml ?? false,
     proxyPool: task.proxyPool ?? "",
   };
-  if (task.size !== undefined) message.size = task.size;
-  return message;
 }
 
-export function historyMessage(history: readonly Attempt[]): MessageInitShape<typeof AttemptHistorySchema> {
+function pairsOf(record: Readonly<Record<string, string>> = {}): Pair[] {
+  return Object.entries(record).map(([name, value]) => ({ name, value }));
+}
+
+/** Of any names: `__proto__` is one, too. */
+function recordOf(pairs: readonly Pair[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
+}
+
+export function historyMessage(history: readonly Attempt[]): AttemptHistory {
   return { attempts: history.map(attemptMessage) };
 }
 
-export function attemptMessage(attempt: Attempt): MessageInitShape<typeof AttemptSchema> {
+export function attemptMessage(attempt: Attempt): StoredAttempt {
   return {
     startedAt: attempt.startedAt,
     durationMs: attempt.durationMs,
@@ -76,8 +80,8 @@ export function taskOf(message: StoredTask): Task {
   return {
     resourceId: message.resourceId,
     url: message.url,
-    headers: message.headers,
-    tags: message.tags,
+    headers: recordOf(message.headers),
+    tags: recordOf(message.tags),
     bucket: message.bucket,
     key: message.key,
     ...(message.checksum !== "" && { checksum: message.checksum }),

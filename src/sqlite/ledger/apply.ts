@@ -1,7 +1,6 @@
 import type { Database } from "bun:sqlite";
-import { toBinary } from "@bufbuild/protobuf";
-import type { Event, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event_pb.ts";
-import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
+import type { Event, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/fetchbox/v1/event.ts";
+import { AttemptHistory } from "../../gen/fetchbox/v1/task.ts";
 import type { JobStatus } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
 import { insertRows } from "../insert-rows.ts";
@@ -23,7 +22,7 @@ export function applyToLedger(db: Database, events: readonly Event[]): void {
   const jobs = new Map<number, JobChange>();
   const rows: NewRows = { completed: [], logs: [] };
   for (const event of events) {
-    if (event.kind.case === "jobAccepted") insertJob(db, event);
+    if (event.kind?.$case === "jobAccepted") insertJob(db, event);
     const change = changeOf(db, jobs, event.job);
     change.at = event.at;
     applyEvent(db, event, change, rows);
@@ -79,7 +78,7 @@ function changeOf(db: Database, jobs: Map<number, JobChange>, seq: number): JobC
 
 function applyEvent(db: Database, event: Event, change: JobChange, rows: NewRows): void {
   const { kind } = event;
-  switch (kind.case) {
+  switch (kind?.$case) {
     case "jobStarted":
       change.status = { is: "in_progress", since: event.at };
       break;
@@ -108,7 +107,7 @@ function applyEvent(db: Database, event: Event, change: JobChange, rows: NewRows
 }
 
 function insertJob(db: Database, { kind, job, at }: Event): void {
-  if (kind.case !== "jobAccepted") return;
+  if (kind?.$case !== "jobAccepted") return;
   const { value } = kind;
   db.query<never, [number, string, string, string, string, string, string, number, number, number, number, number]>(
     `INSERT INTO jobs (seq, job_id, job_type, tenant, priority, trace_id, manifest_url, status, total, first_task,
@@ -151,7 +150,7 @@ function completedRow({ job, at }: Event, result: TaskCompleted): SQLValue[] {
     result.storageUrl,
     result.startedAt,
     at,
-    result.history === undefined ? null : toBinary(AttemptHistorySchema, result.history),
+    result.history === undefined ? null : AttemptHistory.encode(result.history).finish(),
   ];
 }
 
@@ -174,7 +173,7 @@ function insertFailed(db: Database, { job, at }: Event, failed: TaskFailed): voi
     failed.message,
     failed.startedAt,
     at,
-    history === undefined ? null : toBinary(AttemptHistorySchema, history),
+    history === undefined ? null : AttemptHistory.encode(history).finish(),
   );
 }
 
@@ -192,7 +191,7 @@ function insertCancelled(db: Database, { job, at }: Event, { task, ...cancelled 
     latest?.httpStatus || null,
     latest?.startedAt ?? null,
     at,
-    cancelled.history === undefined ? null : toBinary(AttemptHistorySchema, cancelled.history),
+    cancelled.history === undefined ? null : AttemptHistory.encode(cancelled.history).finish(),
   );
 }
 

@@ -1,4 +1,4 @@
-import type { Event } from "../../gen/fetchbox/v1/event_pb.ts";
+import type { Event } from "../../gen/fetchbox/v1/event.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -13,7 +13,7 @@ export interface LogEntry {
 
 /** What an event says to those who read the job's log; a pure function, so that a replayed event says the same. */
 export function logEntriesOf({ kind }: Event): LogEntry[] {
-  switch (kind.case) {
+  switch (kind?.$case) {
     case "jobAccepted":
       return [{ level: "info", message: "job accepted", fields: { resources: kind.value.total } }];
     case "taskCompleted": {

@@ -75,7 +75,7 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
     at: job.createdAt,
     job: staged.seq,
     kind: {
-      case: "jobAccepted",
+      $case: "jobAccepted",
       value: {
         jobId: job.jobId,
         jobType: job.jobType,

@@ -38,7 +38,7 @@ export function requestCancel(context: QueueContext, jobId: string, changes: Cha
   if (job === null) return undefined;
   if (job.cancelling === 1) return job.seq;
   context.db.query<never, [number]>("UPDATE jobs SET cancelling = 1 WHERE seq = ?").run(job.seq);
-  changes.events.push({ at: context.clock.now(), job: job.seq, kind: { case: "cancelRequested", value: {} } });
+  changes.events.push({ at: context.clock.now(), job: job.seq, kind: { $case: "cancelRequested", value: {} } });
   changes.afterCommit.push(() => context.jobs.cancelling.add(job.seq));
   return job.seq;
 }

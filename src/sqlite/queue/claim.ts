@@ -93,7 +93,7 @@ function startJobs(context: QueueContext, tasks: readonly ClaimedTask[], now: nu
     const { changes: updated } = context.db
       .query<never, [number]>("UPDATE jobs SET status = 'in_progress' WHERE seq = ? AND status = 'queued'")
       .run(seq);
-    if (updated > 0) changes.events.push({ at: now, job: seq, kind: { case: "jobStarted", value: {} } });
+    if (updated > 0) changes.events.push({ at: now, job: seq, kind: { $case: "jobStarted", value: {} } });
     changes.afterCommit.push(() => context.jobs.started.add(seq));
   }
 }

@@ -37,7 +37,7 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
   changes.events.push({
     at: context.clock.now(),
     job,
-    kind: { case: "taskReplayed", value: { task: id, resourceId: task.resourceId } },
+    kind: { $case: "taskReplayed", value: { task: id, resourceId: task.resourceId } },
   });
   return true;
 }
@@ -54,7 +54,7 @@ export function dropLetter(
   changes.events.push({
     at: context.clock.now(),
     job,
-    kind: { case: "letterDropped", value: { task: letter.id, resourceId: letter.resourceId, reason } },
+    kind: { $case: "letterDropped", value: { task: letter.id, resourceId: letter.resourceId, reason } },
   });
   return true;
 }

@@ -1,11 +1,9 @@
-import { create } from "@bufbuild/protobuf";
-import type { Event, TaskCompleted } from "../../gen/fetchbox/v1/event_pb.ts";
-import { AttemptHistorySchema } from "../../gen/fetchbox/v1/task_pb.ts";
+import type { Event } from "../../gen/fetchbox/v1/event.ts";
 import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
 import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
-import type { Changes, NewEvent } from "../group-commit.ts";
+import type { Changes } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
 import { waitingState } from "./claim.ts";
 import { growLane, type QueueContext } from "./context.ts";
@@ -76,7 +74,7 @@ function finish(context: QueueContext, seq: number, status: JobStatus, now: numb
     .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ?, cancelling = 0 WHERE seq = ?")
     .run(status, now, seq);
   context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
-  changes.events.push({ at: now, job: seq, kind: { case: "jobFinished", value: { status } } });
+  changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
   const job = context.jobs.get(seq);
   changes.afterCommit.push(() => context.jobs.forget(seq));
   changes.onceDurable.push(() => context.onFinished(job, status));
@@ -176,10 +174,8 @@ function release(context: QueueContext, claimed: ClaimedTask): boolean {
   );
 }
 
-/** A whole message, so that nobody has to make one of it: there is one for every task. */
 function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], at: number): Event {
-  const value: TaskCompleted = {
-    $typeName: "fetchbox.v1.TaskCompleted",
+  const value = {
     task: claimed.id,
     resourceId: claimed.task.resourceId,
     url: publicUrl(claimed.task.url),
@@ -193,39 +189,39 @@ function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], 
     storageUrl: result.storageUrl,
     startedAt: result.startedAt,
     attempts: claimed.attempts + 1,
+    history: claimed.history.length === 0 ? undefined : historyMessage(claimed.history),
   };
-  if (claimed.history.length > 0) value.history = create(AttemptHistorySchema, historyMessage(claimed.history));
-  return { $typeName: "fetchbox.v1.Event", at, job: claimed.job.seq, kind: { case: "taskCompleted", value } };
+  return { at, job: claimed.job.seq, kind: { $case: "taskCompleted", value } };
 }
 
 /** Also what is cancelled while it waits goes out by this. */
 export function cancelledEvent(
   cancelled: Pick<ClaimedTask, "id" | "task" | "attempts" | "history"> & { readonly job: { readonly seq: number } },
   at: number,
-): NewEvent {
+): Event {
   const { id, job, task, attempts, history } = cancelled;
   return {
     at,
     job: job.seq,
     kind: {
-      case: "taskCancelled",
+      $case: "taskCancelled",
       value: {
         task: id,
         resourceId: task.resourceId,
         url: publicUrl(task.url),
         attempts,
-        ...(history.length > 0 && { history: historyMessage(history) }),
+        history: history.length === 0 ? undefined : historyMessage(history),
       },
     },
   };
 }
 
-function postponedEvent(claimed: ClaimedTask, verdict: Verdicts["retry" | "snooze"], at: number): NewEvent {
+function postponedEvent(claimed: ClaimedTask, verdict: Verdicts["retry" | "snooze"], at: number): Event {
   return {
     at,
     job: claimed.job.seq,
     kind: {
-      case: "taskPostponed",
+      $case: "taskPostponed",
       value: {
         task: claimed.id,
         resourceId: claimed.task.resourceId,
@@ -242,12 +238,12 @@ export function failedEvent(
   failed: Pick<ClaimedTask, "id" | "job" | "task" | "host" | "history">,
   { code, message, attempt, attempts }: Verdicts["discard"],
   at: number,
-): NewEvent {
+): Event {
   return {
     at,
     job: failed.job.seq,
     kind: {
-      case: "taskFailed",
+      $case: "taskFailed",
       value: {
         task: failed.id,
         code,
