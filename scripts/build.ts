@@ -13,6 +13,8 @@ const flags = [
   // Half the start-up time; it needs the ESM format where the entry exports.
   "--bytecode",
   "--format=esm",
+  // What starts the program anew, and a command that asks a running service, load what they need and not the rest.
+  "--splitting",
   "--sourcemap",
   // The working directory belongs to somebody else: a .env or a bunfig.toml there must not reach into the program.
   "--no-compile-autoload-dotenv",
