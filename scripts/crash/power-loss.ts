@@ -3,7 +3,6 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../../test/support/eventually.ts";
-import { compilePreload } from "../../test/support/preload.ts";
 import { prepareService, type Service } from "../../test/support/service.ts";
 import { LOCAL } from "../../test/support/storage.ts";
 import type { Checked } from "./check.ts";
@@ -42,14 +41,7 @@ const CONTROL_ROUNDS_MAX = 10;
 export async function powerLoss(options: PowerLossOptions): Promise<PowerLossResult> {
   const reason = unableReason();
   if (reason !== undefined) return { skipped: reason };
-  const runs = [await fullRun(options, "", {})];
-  const folder = mkdtempSync(join(tmpdir(), "fetchbox-preload-"));
-  const preload = compilePreload("failing-fsync.c", folder);
-  // Commits are made durable in another way where the disk is slow.
-  if ("library" in preload) {
-    runs.push(await fullRun(options, ", slow disk", { LD_PRELOAD: preload.library, FSYNC_DELAY_MS: "5" }));
-  } else options.tell(`no power is taken from a slow disk: ${preload.reason}`);
-  rmSync(folder, { recursive: true });
+  const runs = [await fullRun(options)];
   let lostWithoutSync = 0;
   let controlRounds = 0;
   while (lostWithoutSync === 0 && controlRounds < CONTROL_ROUNDS_MAX) {
@@ -60,10 +52,10 @@ export async function powerLoss(options: PowerLossOptions): Promise<PowerLossRes
   return { runs, lostWithoutSync, controlRounds };
 }
 
-async function fullRun({ rounds, seed, tell }: PowerLossOptions, where: string, env: Env): Promise<PowerLossRun> {
+async function fullRun({ rounds, seed, tell }: PowerLossOptions): Promise<PowerLossRun> {
   const startedAt = performance.now();
   using disk = new Disk();
-  const service = await serviceOn(disk, env);
+  const service = await serviceOn(disk, {});
   await using harness = await Harness.start({ service, storage: LOCAL, seed });
   await service.start();
   harness.startLoad();
@@ -76,7 +68,7 @@ async function fullRun({ rounds, seed, tell }: PowerLossOptions, where: string, 
     tell(`power lost ${round} times, ${harness.record.acknowledged.length} jobs acknowledged`);
   }
   const checked = await harness.settleAndCheck();
-  return { name: `power lost ${rounds} times${where}`, harness, checked, startedAt };
+  return { name: `power lost ${rounds} times`, harness, checked, startedAt };
 }
 
 /** How many acknowledged jobs are lost where nothing is synced. */
@@ -108,9 +100,7 @@ async function controlRound(seed: number): Promise<number> {
   return lost;
 }
 
-type Env = Readonly<{ [name: string]: string }>;
-
-async function serviceOn(disk: Disk, env: Env): Promise<Service> {
+async function serviceOn(disk: Disk, env: Readonly<{ [name: string]: string }>): Promise<Service> {
   const on = (name: string) => join(disk.path, name);
   const service = await prepareService({
     env: { ...env },

@@ -14,10 +14,7 @@ export class Changes {
   /** By host. */
   readonly waits = new Map<string, number>();
   readonly tallies = new Map<number, Tally>();
-  /** What follows in memory; at once, so that the next transaction finds it in step with the store. */
   readonly afterCommit: (() => void)[] = [];
-  /** What others hear of it: once it cannot be lost. */
-  readonly onceDurable: (() => void)[] = [];
 
   /** Tasks entered (positive) or left (negative) a state that is not final. */
   moved(state: WaitingState, tasks: number): void {
@@ -44,7 +41,6 @@ export class Changes {
       for (const what of ["completed", "failed", "cancelled", "letters"] as const) this.tally(job, what, tally[what]);
     }
     for (const action of other.afterCommit) this.afterCommit.push(action);
-    for (const action of other.onceDurable) this.onceDurable.push(action);
   }
 }
 
@@ -54,31 +50,14 @@ interface Member {
   readonly fail: (error: unknown) => void;
 }
 
-interface Committed {
-  readonly changes: Changes;
-  readonly members: readonly Member[];
-}
-
-/** What makes commits durable that are not so by themselves. */
-export interface CommitLog {
-  /** Whether `now` is better than `begin`. */
-  readonly isQuick: boolean;
-  /** Makes all durable that is committed, while everything waits. @throws if nobody knows what is on the disk */
-  now(): void;
-  /** Makes all durable that is committed now, while work goes on; then tells, or what it failed with. One at a time. */
-  begin(done: (error?: Error) => void): void;
-}
-
 export interface GroupCommitOptions {
-  /** Makes commits durable; absent where each COMMIT does so itself. */
-  readonly log?: CommitLog;
   /** How long a member waits for others, in milliseconds, unless it says otherwise. */
   readonly gatherMs: number;
   /** So many members commit at once. */
   readonly membersMax: number;
   /** Writes what the members changed together; the last thing before COMMIT. */
   readonly seal: (changes: Changes) => void;
-  /** Told how long each commit took until it was durable, in milliseconds, and how many members it had. */
+  /** Told how long each commit took, in milliseconds, and how many members it had. */
   readonly onCommit?: (durationMs: number, members: number) => void;
   /** Told what a commit as a whole threw. */
   readonly onFailed?: (error: unknown) => void;
@@ -86,18 +65,12 @@ export interface GroupCommitOptions {
 
 /**
  * Lets concurrent writers share one transaction, and so one fsync. One that throws is rolled back and rejected alone.
- * If the commit itself fails, all of them are rejected and nothing is written. If it cannot be made durable, they are
- * rejected, too, and nobody knows whether it will be there.
+ * If the commit itself fails, all of them are rejected and nothing is written.
  */
 export class GroupCommit {
   readonly #db: Database;
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
-  /** Committed, and perhaps not on the disk yet; in order. */
-  #undurable: (Committed & { readonly startedAt: number })[] = [];
-  #isSyncing = false;
-  /** To be committed as soon as the sync is done. */
-  #isDue = false;
   #halted: { readonly reason: unknown } | undefined;
   #timer: { readonly dueAt: number; readonly handle: ReturnType<typeof setTimeout> } | undefined;
 
@@ -122,7 +95,7 @@ export class GroupCommit {
         done: () => resolve(result),
         fail: reject,
       });
-      if (this.#waiting.length >= this.#options.membersMax) this.#flushSoon();
+      if (this.#waiting.length >= this.#options.membersMax) this.flush();
       else this.#flushWithin(gatherMs);
     });
   }
@@ -133,36 +106,25 @@ export class GroupCommit {
       if (this.#timer.dueAt <= dueAt) return;
       clearTimeout(this.#timer.handle);
     }
-    this.#timer = { dueAt, handle: setTimeout(() => this.#flushSoon(), ms) };
+    this.#timer = { dueAt, handle: setTimeout(() => this.flush(), ms) };
   }
 
-  /** While the disk is at work on the last commit, more gather for the next. */
-  #flushSoon(): void {
-    if (this.#isSyncing) this.#isDue = true;
-    else this.flush();
-  }
-
-  /** Commits nothing more: whoever waits, or comes, is rejected; what is not durable yet is left in doubt. */
+  /** Commits nothing more: whoever waits, or comes, is rejected. */
   halt(reason: unknown): void {
     clearTimeout(this.#timer?.handle);
     this.#halted ??= { reason };
-    for (const { members } of this.#undurable.splice(0)) for (const member of members) member.fail(reason);
     for (const member of this.#waiting.splice(0)) member.fail(reason);
   }
 
-  /**
-   * Commits what waits, now; it is durable then, or soon.
-   * @throws what an action after the commit threw; the commit and its members stand.
-   */
+  /** Commits what waits, now. @throws what an action after the commit threw; the commit and its members stand. */
   flush(): void {
     clearTimeout(this.#timer?.handle);
     this.#timer = undefined;
-    this.#isDue = false;
     const members = this.#waiting;
     this.#waiting = [];
     if (members.length === 0) return;
     const startedAt = performance.now();
-    let committed: Committed;
+    let committed: { changes: Changes; members: readonly Member[] };
     try {
       committed = this.#commit(members);
     } catch (error) {
@@ -171,58 +133,14 @@ export class GroupCommit {
       this.#options.onFailed?.(error);
       return;
     }
-    this.#undurable.push({ ...committed, startedAt });
-    const { log } = this.#options;
-    const makeDurable = () => (log === undefined || log.isQuick ? this.sync() : this.#syncBeside());
-    runAll([...committed.changes.afterCommit, makeDurable]);
-  }
-
-  /** Makes what is committed durable, now, and tells who waits for it. @throws as `flush` */
-  sync(): void {
-    if (this.#undurable.length === 0) return;
-    try {
-      this.#options.log?.now();
-    } catch (error) {
-      return this.#leaveInDoubt(error);
-    }
-    this.#tell(this.#undurable.splice(0));
-  }
-
-  /** One sync at a time: what is committed meanwhile shares the next. */
-  #syncBeside(): void {
-    const last = this.#undurable.at(-1);
-    if (this.#isSyncing || last === undefined) return;
-    this.#isSyncing = true;
-    this.#options.log?.begin((error) => {
-      this.#isSyncing = false;
-      if (error !== undefined) return this.#leaveInDoubt(error);
-      // Nothing, where somebody had it synced at once.
-      const durable = this.#undurable.splice(0, this.#undurable.indexOf(last) + 1);
-      runAll([() => this.#tell(durable), () => this.#goOn()]);
-    });
-  }
-
-  /** What came meanwhile, committed or not. */
-  #goOn(): void {
-    if (this.#isDue) this.flush();
-    else this.#syncBeside();
-  }
-
-  /** Whatever a listener throws, the others and the members hear of it. */
-  #tell(durable: readonly (Committed & { readonly startedAt: number })[]): void {
-    const now = performance.now();
-    runAll(
-      durable.flatMap(({ changes, members, startedAt }) => [
-        () => this.#options.onCommit?.(now - startedAt, members.length),
-        ...changes.onceDurable,
-        ...members.map(({ done }) => done),
-      ]),
-    );
-  }
-
-  #leaveInDoubt(error: unknown): void {
-    for (const { members } of this.#undurable.splice(0)) for (const member of members) member.fail(error);
-    this.#options.onFailed?.(error);
+    const durationMs = performance.now() - startedAt;
+    // It is on the disk: whatever a listener throws, the others and the members hear of it.
+    const failures = runAll([
+      () => this.#options.onCommit?.(durationMs, members.length),
+      ...committed.changes.afterCommit,
+      ...committed.members.map(({ done }) => done),
+    ]);
+    if (failures.length > 0) throw failures[0];
   }
 
   /** The next BEGIN fails, and tells, where this does not succeed. */
@@ -234,7 +152,7 @@ export class GroupCommit {
     }
   }
 
-  #commit(members: readonly Member[]): Committed {
+  #commit(members: readonly Member[]): { changes: Changes; members: readonly Member[] } {
     this.#statement("BEGIN IMMEDIATE");
     const committed = this.#together(members) ?? this.#oneByOne(members);
     this.#options.seal(committed.changes);
@@ -243,7 +161,7 @@ export class GroupCommit {
   }
 
   /** Nearly always all succeed, and need no savepoints. Nothing if one throws: then all is rolled back. */
-  #together(members: readonly Member[]): Committed | undefined {
+  #together(members: readonly Member[]): { changes: Changes; members: readonly Member[] } | undefined {
     const changes = new Changes();
     try {
       for (const member of members) member.work(changes);
@@ -258,7 +176,7 @@ export class GroupCommit {
   }
 
   /** Each in a savepoint of its own. */
-  #oneByOne(members: readonly Member[]): Committed {
+  #oneByOne(members: readonly Member[]): { changes: Changes; members: Member[] } {
     const all = new Changes();
     const done: Member[] = [];
     for (const member of members) {
@@ -292,8 +210,8 @@ export class GroupCommit {
   }
 }
 
-/** Runs all actions. @throws what the first of those threw that failed */
-function runAll(actions: readonly (() => void)[]): void {
+/** Runs all actions, and says what those that failed threw. */
+function runAll(actions: readonly (() => void)[]): unknown[] {
   const failures: unknown[] = [];
   for (const action of actions) {
     try {
@@ -302,5 +220,5 @@ function runAll(actions: readonly (() => void)[]): void {
       failures.push(error);
     }
   }
-  if (failures.length > 0) throw failures[0];
+  return failures;
 }

@@ -14,12 +14,6 @@ export interface Follower {
   checkpoint(): number;
 }
 
-/** A batch, and its place in the order of all. */
-export interface NumberedBatch {
-  readonly seq: number;
-  readonly batch: EventBatch;
-}
-
 /** Batches that may gather before the followers are made durable and the outbox is trimmed. */
 const TRIM_BATCHES = 2000;
 /** So many events are brought to the followers without waiting: they hold the loop up for about 3 ms. */
@@ -46,15 +40,11 @@ export class Outbox {
   readonly #onLag: (follower: Follower, error: unknown) => void;
   /** Told what queue.db threw. */
   readonly #onFailed: (error: unknown) => void;
-  /** Of a commit that is on the disk. */
   #last: number;
-  /** Of a commit at all. */
-  #lastCommitted: number;
-  #beforeReading: () => void = () => {};
   #lastError: unknown;
   #isStuck = false;
   #trimmed: number;
-  /** Durable, and not yet with the followers; the last of them is `#last`. */
+  /** Committed, and not yet with the followers; the last of them is `#last`. */
   #gathered: EventBatch[] = [];
   #gatheredEvents = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -75,11 +65,10 @@ export class Outbox {
     this.#trimmed = readTrimmed(db);
     this.#last =
       db.query<{ last: number | null }, []>("SELECT max(seq) AS last FROM outbox").get()?.last ?? this.#trimmed;
-    this.#lastCommitted = this.#last;
     for (const follower of followers) this.#checkFollower(follower);
   }
 
-  /** The number of the last batch that is durable; 0 for none. */
+  /** The number of the last batch; 0 for none. */
   get last(): number {
     return this.#last;
   }
@@ -104,26 +93,18 @@ export class Outbox {
     return this.#followers.every((follower) => follower.appliedSeq() === this.#last);
   }
 
-  /** Writes one batch, inside the transaction it tells of; to be told of it once that is `committed`, and once `durable`. */
-  write(events: readonly Event[]): NumberedBatch {
+  /** Writes one batch, inside the transaction it tells of; `committed` brings it out. */
+  write(events: readonly Event[]): { seq: number; batch: EventBatch } {
     const batch: EventBatch = { events };
-    const seq = this.#lastCommitted + 1;
+    const seq = this.#last + 1;
     this.#db
       .query<never, [number, Uint8Array]>("INSERT INTO outbox (seq, batch) VALUES (?, ?)")
       .run(seq, EventBatch.encode(batch).finish());
     return { seq, batch };
   }
 
-  /** Takes in that a batch is committed: the next one has the next number. */
-  committed({ seq }: NumberedBatch): void {
-    this.#lastCommitted = seq;
-  }
-
-  /**
-   * Takes in that a batch is on the disk: it goes to the followers now, or soon. Not sooner, since a follower must not
-   * know of what the truth may yet lose with the power.
-   */
-  durable({ seq, batch }: NumberedBatch): void {
+  /** Takes in that a batch is on the disk: it goes to the followers now, or soon. */
+  committed({ seq, batch }: { seq: number; batch: EventBatch }): void {
     this.#last = seq;
     this.#gathered.push(batch);
     this.#gatheredEvents += batch.events.length;
@@ -132,19 +113,8 @@ export class Outbox {
     else this.#timer ??= setTimeout(() => this.deliver(), DELIVER_MS);
   }
 
-  /** Says what makes that durable which is committed, before somebody reads. */
-  beforeReading(makeDurable: () => void): void {
-    this.#beforeReading = makeDurable;
-  }
-
-  /** Gives the followers all that was committed: what is read of them fits what queue.db says. */
-  bringUpToDate(): void {
-    this.#beforeReading();
-    this.deliver();
-  }
-
   /**
-   * Hands what is durable to the followers, after whatever they missed. One that fails gets it later, and so do those
+   * Hands what was committed to the followers, after whatever they missed. One that fails gets it later, and so do those
    * behind it: what the ledger shows is in the dead letters.
    */
   deliver(): void {
@@ -196,7 +166,7 @@ export class Outbox {
 
   /** Delivers and trims, and says whether all that was told so far is with the followers durably. */
   makeDurable(): boolean {
-    this.bringUpToDate();
+    this.deliver();
     const last = this.#last;
     this.#tryTrim();
     return this.#trimmed >= last;
@@ -232,11 +202,11 @@ export class Outbox {
   }
 
   #catchUp(follower: Follower): void {
-    const next = this.#db.query<{ seq: number; batch: Uint8Array }, [number, number, number]>(
-      "SELECT seq, batch FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+    const next = this.#db.query<{ seq: number; batch: Uint8Array }, [number, number]>(
+      "SELECT seq, batch FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
     );
     for (;;) {
-      const rows = next.all(follower.appliedSeq(), this.#last, CATCH_UP_BATCHES);
+      const rows = next.all(follower.appliedSeq(), CATCH_UP_BATCHES);
       const [first] = rows;
       if (first === undefined) return;
       follower.apply(

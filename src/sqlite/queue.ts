@@ -6,9 +6,8 @@ import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
-import { passCommit } from "./commit-failpoints.ts";
 import { giveBackPages } from "./free-pages.ts";
-import { type CommitLog, GroupCommit } from "./group-commit.ts";
+import { type Changes, GroupCommit } from "./group-commit.ts";
 import { LetterDesk } from "./letter-desk.ts";
 import { readMeta, writeMeta } from "./meta.ts";
 import type { Outbox } from "./outbox.ts";
@@ -50,8 +49,6 @@ export interface TaskQueueDeps {
   readonly outbox: Outbox;
   readonly jobs: JobCache;
   readonly clock: Pick<Clock, "now" | "steady">;
-  /** Makes commits durable; absent where each COMMIT does so itself. */
-  readonly log?: CommitLog;
   readonly onCommit?: (durationMs: number, members: number) => void;
   readonly reach?: Reach;
   /** Told what a commit as a whole threw. */
@@ -84,11 +81,10 @@ export class TaskQueue {
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
-  constructor({ db, outbox, jobs, clock, log, onCommit, reach, onFailed }: TaskQueueDeps) {
+  constructor({ db, outbox, jobs, clock, onCommit, reach, onFailed }: TaskQueueDeps) {
     const commit = new GroupCommit(db, {
       gatherMs: GATHER_MS,
       membersMax: MEMBERS_MAX,
-      ...(log !== undefined && { log }),
       ...(onCommit !== undefined && { onCommit }),
       ...(onFailed !== undefined && { onFailed }),
       seal: (changes) => {
@@ -99,9 +95,8 @@ export class TaskQueue {
         context.begun.note(context, changes);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
-        changes.afterCommit.push(() => outbox.committed(batch));
         // Before anybody hears that the commit is done: reading follows writing.
-        changes.onceDurable.unshift(() => outbox.durable(batch));
+        changes.afterCommit.unshift(() => outbox.committed(batch));
         if (reach !== undefined) passCommit(changes, reach);
       },
     });
@@ -122,7 +117,6 @@ export class TaskQueue {
     };
     this.#context = context;
     this.#outbox = outbox;
-    outbox.beforeReading(() => commit.sync());
     this.letters = new LetterDesk(context);
   }
 
@@ -146,15 +140,9 @@ export class TaskQueue {
     this.#context.commit.halt(reason);
   }
 
-  /** Commits what is gathering, now, and durably. */
+  /** Commits what is gathering, now. */
   flush(): void {
     this.#context.commit.flush();
-    this.sync();
-  }
-
-  /** Makes what is committed durable, now, and tells who waits for it. */
-  sync(): void {
-    this.#context.commit.sync();
   }
 
   /** Writes some of the tasks of a job too large for one commit. Nobody claims them before `accept`. */
@@ -381,7 +369,7 @@ export class TaskQueue {
 
   /** How many tasks are in which state; what the followers tell is no older. */
   depth(): Depth {
-    this.#outbox.bringUpToDate();
+    this.#outbox.deliver();
     return readDepth(this.#context);
   }
 
@@ -394,4 +382,13 @@ export class TaskQueue {
   ): QueuedTask[] {
     return readTasksOfJob(this.#context, job, afterId, limit, states);
   }
+}
+
+/** Just before the commit, and just after it, before anybody else has heard of it. */
+function passCommit(changes: Changes, reach: Reach): void {
+  const told = new Set(changes.events.flatMap(({ kind }) => kind?.$case ?? []));
+  for (const event of told) reach(`queue.before-commit/${event}`);
+  changes.afterCommit.unshift(() => {
+    for (const event of told) reach(`queue.after-commit/${event}`);
+  });
 }

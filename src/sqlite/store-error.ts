@@ -1,5 +1,3 @@
-import { SyncError } from "./log-sync.ts";
-
 /** A store is damaged, missing, foreign or out of step; nothing was changed. The process ends with exit code 3. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
@@ -35,7 +33,6 @@ export function isDiskFull(error: unknown): boolean {
  * takes those back.
  */
 export function isBroken(error: unknown): boolean {
-  if (error instanceof SyncError) return true;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return /^SQLITE_(IOERR_FSYNC|IOERR_DIR_FSYNC|CORRUPT|NOTADB)/.test(code);
 }

@@ -6,7 +6,6 @@ import { isAbsent, openDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { Ledger } from "./ledger.ts";
-import { LogSync } from "./log-sync.ts";
 import { readMeta, writeMeta } from "./meta.ts";
 import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
 import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
@@ -93,7 +92,7 @@ export function openStores(options: StoresOptions): Stores {
     }
 
     const jobs = new JobCache(queueDb);
-    const bringUpToDate = () => outbox.bringUpToDate();
+    const bringUpToDate = () => outbox.deliver();
     const ledger = new Ledger(ledgerDb, ledgerPath, bringUpToDate);
     const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq), bringUpToDate);
     // Dead letters first: they are readable before the job shows its end.
@@ -113,15 +112,12 @@ export function openStores(options: StoresOptions): Stores {
     const noticeQueue = (error: unknown) => notice(queuePath, error);
     const outbox: Outbox = new Outbox(queueDb, queuePath, followers, options.onLag, noticeQueue);
     releases.push(() => outbox.close());
-    const log = options.isUnsafe === true ? undefined : new LogSync(queuePath);
-    releases.push(() => log?.close());
     const queue: TaskQueue = new TaskQueue({
       db: queueDb,
       onFailed: noticeQueue,
       outbox,
       jobs,
       clock: options.clock,
-      ...(log !== undefined && { log }),
       ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
       ...(options.reach !== undefined && { reach: options.reach }),
     });
@@ -132,9 +128,6 @@ export function openStores(options: StoresOptions): Stores {
     joinTimeline(queueDb, queuePath, following());
     outbox.replay();
     if (outbox.isDurable()) advanceTimeline(queueDb, following(), outbox.last);
-    // Each COMMIT has synced until here. From now on the queue does it, beside the event loop.
-    if (log !== undefined) queueDb.run("PRAGMA synchronous = NORMAL");
-    releases.push(() => queue.sync());
     const presence = new Presence({ queue: queuePath, ledger: ledgerPath, dlq: dlqPath });
     return { installation, queue, ledger, deadLetters, outbox, presence, close };
   } catch (error) {

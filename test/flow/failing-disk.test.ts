@@ -9,19 +9,18 @@ import { pattern } from "../support/pattern.ts";
 import { compilePreload } from "../support/preload.ts";
 import { prepareService, type Service } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 setDefaultTimeout(60_000);
 
-const preload = compilePreload("failing-fsync.c", makeTemporaryFolder("preload"));
+const preload = compilePreload("failing-fsync.c");
 if ("reason" in preload) console.warn(`the tests of failing fsyncs are left out: ${preload.reason}`);
 
-/** A service whose fsyncs take longer, and fail for paths with one of these texts, as long as there are any. */
-async function serviceOnFailingDisk(delayMs = 0): Promise<{ service: Service; fail: (...texts: string[]) => void }> {
+/** A service whose fsyncs fail for paths with one of these texts, as long as there are any. */
+async function serviceOnFailingDisk(): Promise<{ service: Service; fail: (...texts: string[]) => void }> {
   const library = "library" in preload ? preload.library : "";
   const service = await prepareService({ settings: { ...LOCAL.settings, "queue.retry_backoff_ms": 1 } });
   const list = join(service.folder, "failing");
-  const env = { ...service.env, LD_PRELOAD: library, FAIL_FSYNC_WHILE: list, FSYNC_DELAY_MS: String(delayMs) };
+  const env = { ...service.env, LD_PRELOAD: library, FAIL_FSYNC_WHILE: list };
   Object.assign(service, { env });
   await service.start();
   return {
@@ -31,16 +30,11 @@ async function serviceOnFailingDisk(delayMs = 0): Promise<{ service: Service; fa
 }
 
 describe.if("library" in preload)("an fsync that fails", () => {
-  test.each([
-    ["queue/queue.db-wal", 0],
-    ["queue/queue.db-wal", 5],
-    ["ledger/ledger.db", 0],
-    ["dlq/dlq.db", 0],
-  ])(
-    "of %s, after %i ms, ends the process with 3: no job is said to be accepted, and none that was is lost",
-    async (path, delayMs) => {
+  test.each(["queue/queue.db-wal", "ledger/ledger.db", "dlq/dlq.db"])(
+    "of %s ends the process with 3: no job is said to be accepted, and none that was is lost",
+    async (path) => {
       await using origin = await startOrigin();
-      const { service, fail } = await serviceOnFailingDisk(delayMs);
+      const { service, fail } = await serviceOnFailingDisk();
       await using _ = service;
       const body = pattern(700, 3);
       const resources = [

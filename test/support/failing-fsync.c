@@ -1,6 +1,5 @@
 /* Preloaded into the service: while the file named by FAIL_FSYNC_WHILE exists, fsync and fdatasync of files whose path
-   contains one of the texts in it (a line each) fail with EIO, and what was written stays in doubt. Each takes so many
-   milliseconds more as FSYNC_DELAY_MS says, as on a slow disk. */
+   contains one of the texts in it (a line each) fail with EIO, and what was written stays in doubt. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void delay(void) {
-  const char *ms = getenv("FSYNC_DELAY_MS");
-  if (ms != NULL) usleep(1000 * atoi(ms));
-}
 
 static int fails(int fd) {
   const char *list = getenv("FAIL_FSYNC_WHILE");
@@ -34,12 +28,10 @@ static int fails(int fd) {
 
 int fsync(int fd) {
   int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
-  delay();
   return fails(fd) ? -1 : real(fd);
 }
 
 int fdatasync(int fd) {
   int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
-  delay();
   return fails(fd) ? -1 : real(fd);
 }

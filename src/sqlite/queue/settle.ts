@@ -76,8 +76,10 @@ function finish(context: QueueContext, seq: number, status: JobStatus, now: numb
   context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
   changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
   const job = context.jobs.get(seq);
-  changes.afterCommit.push(() => context.jobs.forget(seq));
-  changes.onceDurable.push(() => context.onFinished(job, status));
+  changes.afterCommit.push(() => {
+    context.jobs.forget(seq);
+    context.onFinished(job, status);
+  });
 }
 
 function reopen(context: QueueContext, seq: number): void {
