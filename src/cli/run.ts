@@ -44,12 +44,17 @@ export async function run(manifest: string, options: RunOptions, context: CliCon
     ensureRequestLimit(config.queue.workers, context.env);
     const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
     const app = await createApp(config, { log, clock: systemClock, version: VERSION });
-    try {
-      await app.start();
-      return await runJob(app, body, options.jobType, context);
-    } finally {
-      await app.stop();
-    }
+    const broken = app.broken.then((error) => Promise.reject(error));
+    const work = async () => {
+      try {
+        await app.start();
+        return await runJob(app, body, options.jobType, context);
+      } finally {
+        await app.stop();
+      }
+    };
+    // Nothing would come to its end without its books.
+    return await Promise.race([broken, work()]);
   } finally {
     rmSync(books, { recursive: true, force: true });
   }

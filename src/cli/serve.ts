@@ -1,7 +1,6 @@
 import { createApp } from "../app.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
-import { StoreError } from "../sqlite/store-error.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
@@ -40,17 +39,19 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     throw listenError(error);
   }
   log.info({ url, version: VERSION, pid: process.pid }, `FetchBox answers on ${url}, Swagger UI on ${url}/swagger`);
-  const signal = await Promise.race([stop, app.broken]);
-  if (signal instanceof StoreError) {
-    log.fatal({ store: signal.path, reason: signal.message }, "a store is broken; the process ends");
-    // Those who wait have been told; closing the stores would write to them.
-    await delay(systemClock, ANSWER_MS, new AbortController().signal);
-    throw signal;
+  const stopped = stop.then((signal) => {
+    log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
+    return app.stop();
+  });
+  const broken = await Promise.race([app.broken, stopped]);
+  if (broken === undefined) {
+    log.info("stopped");
+    return EXIT.done;
   }
-  log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
-  await app.stop();
-  log.info("stopped");
-  return EXIT.done;
+  log.fatal({ store: broken.path, reason: broken.message }, "a store is broken; the process ends");
+  // Those who wait have been told; closing the stores would write to them.
+  await delay(systemClock, ANSWER_MS, new AbortController().signal);
+  throw broken;
 }
 
 /** For crash tests alone: the process kills itself where it is told to. */

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runBinary } from "../support/binary.ts";
 import { expectTrueBooks } from "../support/books.ts";
@@ -9,6 +9,7 @@ import { pattern } from "../support/pattern.ts";
 import { compilePreload } from "../support/preload.ts";
 import { prepareService, type Service } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 setDefaultTimeout(60_000);
 
@@ -71,6 +72,52 @@ describe.if("library" in preload)("an fsync that fails", () => {
       expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining("no breach")]);
     },
   );
+
+  test("while the service is stopping ends it with 3, too, and loses nothing", async () => {
+    await using origin = await startOrigin();
+    const { service, fail } = await serviceOnFailingDisk();
+    await using _ = service;
+    const body = pattern(700, 3);
+    const held = origin.hold("/held", body);
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "held", url: held.url }] });
+    await held.reached;
+    service.signal("SIGTERM");
+    await eventually("it is stopping", () => service.log.includes('"msg":"stopping;') || undefined);
+    fail("queue/queue.db-wal");
+    held.release();
+    expect(await service.ended()).toBe(3);
+    expect(service.log).not.toContain('"msg":"stopped"');
+    expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
+    fail();
+    await service.start();
+    expect((await service.finished(job)).status).toBe("completed");
+    await expectTrueBooks(service, LOCAL, job, new Map([["held", body]]));
+    expect(await service.stop()).toBe(0);
+  });
+
+  test("of the books of `run` ends it with 3", async () => {
+    await using origin = await startOrigin();
+    const folder = makeTemporaryFolder("run");
+    const failing = join(folder, "failing");
+    const held = origin.hold("/held", pattern(700, 3));
+    const manifest = { manifest_version: "v1", resources: [{ id: "held", url: held.url }] };
+    writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
+    const run = runBinary(["run", "manifest.json", "--out", "objects"], {
+      cwd: folder,
+      env: {
+        FETCHBOX__EGRESS__ALLOW_PRIVATE: "127.0.0.0/8",
+        LD_PRELOAD: "library" in preload ? preload.library : "",
+        FAIL_FSYNC_WHILE: failing,
+        TMPDIR: folder,
+      },
+    });
+    await held.reached;
+    writeFileSync(failing, "queue.db-wal");
+    held.release();
+    const { code, stderr } = await run;
+    expect([code, stderr]).toEqual([3, expect.stringContaining("nobody knows what is on the disk now")]);
+    expect(readdirSync(folder).filter((name) => name.startsWith("fetchbox-run"))).toEqual([]);
+  });
 
   test("of an object fails the attempt alone, and a later one stores it anew", async () => {
     await using origin = await startOrigin();
