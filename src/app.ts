@@ -82,6 +82,7 @@ export class App {
   readonly #health: () => HealthReport;
   readonly #upkeep: Upkeep;
   #phase: "starting" | "running" | "draining" = "starting";
+  #isBroken = false;
   #server: RunningServer | undefined;
   #lagWatch: EventLoopWatch | undefined;
 
@@ -105,6 +106,9 @@ export class App {
       stuckMs: () => this.#lagWatch?.stuckMs(),
     });
     foundation.metrics.serveHealth(this.#health);
+    void foundation.broken.then(() => {
+      this.#isBroken = true;
+    });
   }
 
   /** Resolves when nobody knows any more what is in a store: then the process is to end, without `stop`. */
@@ -177,6 +181,7 @@ export class App {
     giveUp.cancel();
     stopping.abort(new Error("the service has stopped"));
     await Promise.all([this.#foundation.closeStorage(), this.tracer.stop()]);
+    if (this.#isBroken) return; // to close the stores would write to them
     stores.queue.flush();
     followUp(stores.outbox);
     stores.close();

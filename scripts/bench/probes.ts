@@ -212,7 +212,6 @@ async function postAll(url: string, manifests: readonly string[]): Promise<numbe
   return (performance.now() - begun) / 1000;
 }
 
-/** Over five seconds, after one to get going. */
 /** How many tasks each of two services completes a second: the machine drifts, so they take turns. Medians. */
 async function ratesInTurns(one: Service, other: Service): Promise<{ rates: [number, number]; ratio: number }> {
   const pairs: [number, number][] = [];
@@ -222,6 +221,7 @@ async function ratesInTurns(one: Service, other: Service): Promise<{ rates: [num
   return { rates: [median(([a]) => a), median(([, b]) => b)], ratio: median(([a, b]) => b / a) };
 }
 
+/** It works for `TURN_MS`, after a moment to get going, and pauses again. */
 async function rateOfTurn(service: Service): Promise<number> {
   const completed = async () => {
     const text = await (await fetch(`${service.url}/metrics`)).text();

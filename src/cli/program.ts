@@ -20,8 +20,8 @@ export interface ConfigOptions {
 }
 
 /**
- * Runs one command line to its end. Each command is loaded where it is run: to ask a service takes two thirds of the time that
- * it would take with all of the service in memory.
+ * Runs one command line to its end. Each command is loaded where it is run: to ask a service takes less than half of the time
+ * that it would take with all of the service in memory.
  * @throws what the command throws; see `exitCodeOf`
  */
 export async function runProgram(args: readonly string[], context: CliContext): Promise<ExitCode> {

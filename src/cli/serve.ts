@@ -49,7 +49,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     return EXIT.done;
   }
   log.fatal({ store: broken.path, reason: broken.message }, "a store is broken; the process ends");
-  // Those who wait have been told; closing the stores would write to them.
+  // Those who wait have been told.
   await delay(systemClock, ANSWER_MS, new AbortController().signal);
   throw broken;
 }

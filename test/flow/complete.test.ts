@@ -58,6 +58,8 @@ function badResources(origin: Origin): Wanted & { codes: Record<string, string> 
   origin.answer("/broken", (_request, response) => response.writeHead(500).end("broken"));
   origin.answer("/loop", (_request, response) => response.writeHead(302, { location: "/loop" }).end());
   origin.answer("/inside", (_request, response) => response.writeHead(302, { location: "http://10.0.0.1/" }).end());
+  origin.answer("/nowhere", (_request, response) => response.writeHead(301).end());
+  origin.answer("/here", (_request, response) => response.writeHead(307, { location: "" }).end());
   origin.serve("/large", large, { chunked: true });
   origin.answer("/cut", (_request, response) => {
     response.writeHead(200, { "content-length": 4 * MIB }).write(large, () => response.destroy());
@@ -73,6 +75,8 @@ function badResources(origin: Origin): Wanted & { codes: Record<string, string> 
     type: "DOWNLOAD_CONTENT_TYPE_MISMATCH",
     loop: "DOWNLOAD_TOO_MANY_REDIRECTS",
     inside: "DOWNLOAD_URL_NOT_ALLOWED",
+    nowhere: "DOWNLOAD_HTTP_301",
+    here: "DOWNLOAD_HTTP_307",
     cut: "DOWNLOAD_TRUNCATED",
   };
   return {
@@ -87,6 +91,8 @@ function badResources(origin: Origin): Wanted & { codes: Record<string, string> 
       { id: "type", url: at("/page"), content_type: "image/*" },
       { id: "loop", url: at("/loop") },
       { id: "inside", url: at("/inside") },
+      { id: "nowhere", url: at("/nowhere") },
+      { id: "here", url: at("/here") },
       { id: "cut", url: at("/cut") },
     ],
     bodies: new Map(Object.keys(codes).map((id) => [id, undefined])),
