@@ -13,6 +13,8 @@ const SETTINGS = {
 /** For probes, clean-up and small uploads beside the transfers. */
 const HEADROOM = 32;
 const DEFAULT_LIMIT = 256;
+/** Flags that stand for a command of their own; before any other `serve` is left out. */
+const ANSWERS: ReadonlySet<string> = new Set(["-h", "--help", "-V", "--version"]);
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -22,7 +24,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function applyRuntimeSettings(args: readonly string[], env: Environment): void {
   const [command = "serve"] = args;
-  const isAtWork = command === "serve" || command === "run" || command.startsWith("-");
+  const isAtWork = ["serve", "run"].includes(command) || (command.startsWith("-") && !ANSWERS.has(command));
   const isSet = Object.entries(SETTINGS).every(([name, value]) => env[name] === value);
   if (!isAtWork || isSet) return;
   const own = Bun.main.startsWith("/$bunfs/") ? args : [...process.execArgv, Bun.main, ...args];

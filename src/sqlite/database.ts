@@ -1,5 +1,15 @@
 import { Database } from "bun:sqlite";
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { StoreError } from "./store-error.ts";
 
@@ -12,6 +22,8 @@ export interface DatabaseOptions {
    * for stores that can be replayed. OFF: for tests that show what FULL is good for.
    */
   readonly synchronous: "FULL" | "NORMAL" | "OFF";
+  /** Completes a new store, in the transaction that makes its tables. */
+  readonly found?: (db: Database) => void;
 }
 
 /** "FtBx", so that `file queue.db` and a wrong path are told apart from somebody else's database. */
@@ -30,14 +42,12 @@ export function isAbsent(path: string): boolean {
  * @throws StoreError if the file is no store of ours, is newer than this program, or cannot be opened; then it is as
  * it was.
  */
-export function openDatabase({ path, migrations, synchronous }: DatabaseOptions): Database {
-  if (isAbsent(path)) createPrivate(path);
+export function openDatabase({ path, migrations, synchronous, found }: DatabaseOptions): Database {
+  if (isAbsent(path)) create(path, migrations, found);
   let db: Database | undefined;
   try {
     db = new Database(path, { strict: true, readwrite: true, create: false });
     const version = checkSchema(db, path, migrations.length);
-    // Counts only before the first table; what retention frees can then be given back bit by bit.
-    if (version === 0) db.run("PRAGMA auto_vacuum = INCREMENTAL");
     touchTables(db);
     chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");
@@ -53,13 +63,47 @@ export function openDatabase({ path, migrations, synchronous }: DatabaseOptions)
   }
 }
 
-/** Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode. */
-function createPrivate(path: string): void {
+/**
+ * Makes a new store beside its place, syncs it once, and moves it there: whatever happens meanwhile, a whole one is there
+ * or none. Step by step in its place it took thirty syncs.
+ */
+function create(path: string, migrations: readonly string[], found: DatabaseOptions["found"]): void {
+  const draft = `${path}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    closeSync(openSync(path, "a", 0o600));
+    // What a creation left that did not come to its end, and the log of a store that is gone: SQLite would read it.
+    for (const left of [draft, `${draft}-wal`, `${draft}-shm`, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
+      rmSync(left, { force: true });
+    }
+    // Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode.
+    closeSync(openSync(draft, "wx", 0o600));
+    const db = new Database(draft, { strict: true, readwrite: true, create: false });
+    try {
+      db.run("PRAGMA synchronous = OFF");
+      db.run("PRAGMA journal_mode = MEMORY");
+      // Counts only before the first table; what retention frees can then be given back bit by bit.
+      db.run("PRAGMA auto_vacuum = INCREMENTAL");
+      migrate(db, migrations, 0, found);
+      db.run("PRAGMA journal_mode = WAL");
+    } finally {
+      db.close();
+    }
+    sync(draft);
+    renameSync(draft, path);
+    sync(dirname(path));
   } catch (error) {
+    rmSync(draft, { force: true });
     throw new StoreError(path, `cannot be created: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** A file, or the names in a folder. */
+function sync(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -75,9 +119,15 @@ function checkSchema(db: Database, path: string, newest: number): number {
   return version;
 }
 
-function migrate(db: Database, migrations: readonly string[], version: number): void {
+function migrate(
+  db: Database,
+  migrations: readonly string[],
+  version: number,
+  found: DatabaseOptions["found"] = () => {},
+): void {
   db.transaction(() => {
     for (const script of migrations.slice(version)) db.run(script);
+    found(db);
     db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
     db.run(`PRAGMA user_version = ${migrations.length}`);
   }).immediate();

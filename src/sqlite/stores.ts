@@ -70,26 +70,23 @@ export function openStores(options: StoresOptions): Stores {
     ];
     refuseLostQueue(queuePath, [ledgerPath, dlqPath]);
     refuseDamagedLog(queuePath);
-    const open = (path: string, schema: string, synchronous: "FULL" | "NORMAL") => {
+    const open = (path: string, schema: string, synchronous: "FULL" | "NORMAL", installation: string) => {
       const db = openDatabase({
         path,
         migrations: [schema],
         synchronous: options.isUnsafe === true ? "OFF" : synchronous,
+        found: (created) => writeMeta(created, "installation", installation),
       });
       releases.push(() => db.close());
       return db;
     };
-    const queueDb = open(queuePath, queueSchema, "FULL");
+    const queueDb = open(queuePath, queueSchema, "FULL", Bun.randomUUIDv7());
     refuseLostFollower(queueDb, queuePath, [ledgerPath, dlqPath]);
-    const ledgerDb = open(ledgerPath, ledgerSchema, "NORMAL");
-    const dlqDb = open(dlqPath, dlqSchema, "NORMAL");
-    const installation = readMeta(queueDb, "installation") || found(queueDb);
-    for (const [db, path] of [
-      [ledgerDb, ledgerPath],
-      [dlqDb, dlqPath],
-    ] as const) {
-      joinInstallation(db, path, installation, queuePath);
-    }
+    const installation = readMeta(queueDb, "installation");
+    const ledgerDb = open(ledgerPath, ledgerSchema, "NORMAL", installation);
+    const dlqDb = open(dlqPath, dlqSchema, "NORMAL", installation);
+    refuseOtherInstallation(ledgerDb, ledgerPath, installation, queuePath);
+    refuseOtherInstallation(dlqDb, dlqPath, installation, queuePath);
 
     const jobs = new JobCache(queueDb);
     const bringUpToDate = () => outbox.deliver();
@@ -202,20 +199,10 @@ function refuseLostFollower(queueDb: Database, queuePath: string, followerPaths:
   );
 }
 
-function found(queueDb: Database): string {
-  const installation = Bun.randomUUIDv7();
-  writeMeta(queueDb, "installation", installation);
-  return installation;
-}
-
-function joinInstallation(db: Database, path: string, installation: string, queuePath: string): void {
-  const own = readMeta(db, "installation");
-  if (own === "") {
-    writeMeta(db, "installation", installation);
-  } else if (own !== installation) {
-    throw new StoreError(
-      path,
-      `belongs to another installation than ${queuePath}; check [queue], [ledger] and [dlq] path`,
-    );
-  }
+function refuseOtherInstallation(db: Database, path: string, installation: string, queuePath: string): void {
+  if (readMeta(db, "installation") === installation) return;
+  throw new StoreError(
+    path,
+    `belongs to another installation than ${queuePath}; check [queue], [ledger] and [dlq] path`,
+  );
 }

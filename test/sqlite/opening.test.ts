@@ -91,6 +91,23 @@ describe("new stores", () => {
     openAndClose(paths);
   });
 
+  test("begin anew after a creation that did not come to its end, and read no log of stores that are gone", async () => {
+    await using stores = openTestStores();
+    await stores.now(stores.queue.accept(acceptance()));
+    const logs = STORES.map((store) => join(stores.folder, `${store}.db-wal`));
+    const left = logs.map((path) => [path, readFileSync(path)] as const);
+    stores.close();
+    for (const store of STORES) {
+      rmSync(join(stores.folder, `${store}.db`));
+      writeFileSync(join(stores.folder, `${store}.db.new`), "half a store");
+    }
+    for (const [path, log] of left) writeFileSync(path, log);
+    stores.open();
+    expect(stores.stores.ledger.listJobs({}, Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
+    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(readdirSync(stores.folder).filter((name) => name.endsWith(".new"))).toEqual([]);
+  });
+
   test("leave no sidecars when they are closed", async () => {
     await using stores = await closedStores();
     expect(readdirSync(stores.folder).toSorted()).toEqual(["dlq.db", "fetchbox.lock", "ledger.db", "queue.db"]);
