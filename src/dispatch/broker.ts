@@ -3,6 +3,7 @@ import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import { Channel } from "./channel.ts";
 import { Lanes } from "./lanes.ts";
+import { Throughput } from "./throughput.ts";
 
 /** What the broker needs of queue.db. */
 export interface TaskSource {
@@ -45,7 +46,7 @@ export interface BrokerDeps {
   readonly clock: Clock;
   /** Bound of the channel to the workers. */
   readonly channelSize: number;
-  /** Claimed tasks that wait for their host's permit or a place in the channel, at most. */
+  /** Claimed tasks that wait for their host's permit or a place in the channel, at most; some more while tasks are short. */
   readonly windowSize: number;
   readonly onError: (error: unknown) => void;
 }
@@ -60,18 +61,22 @@ const RETRY_MS = 1000;
 const WINDOW_WAIT_MAX_MS = 1000;
 /** Of one host, so many times its limit may be claimed ahead: enough that no worker waits for a commit. */
 const AHEAD = 2;
-/** The same for a host that bears `MANY` at a time or more, and so takes them fast: fewer, larger claims. */
-const AHEAD_OF_MANY = 4;
-const MANY = 16;
+/**
+ * What goes out in a moment may be claimed ahead as well, since a claim costs a commit, however large it is; so many at most,
+ * of all hosts. It is measured in time, so that nobody waits long behind it.
+ */
+const EXTRA_MAX = 384;
 
 /**
  * Brings due tasks from queue.db to the workers: claims a bounded window fairly by lanes, and sends on what its host
- * permits now. Whatever the backlog, no more than the window is in memory.
+ * permits now. Whatever the backlog, no more than the window is in memory, and what goes out in a moment.
  */
 export class Broker {
   readonly channel: Channel<ClaimedTask>;
   readonly #deps: BrokerDeps;
   readonly #lanes = new Lanes();
+  readonly #throughput = new Throughput();
+  #windowSize: number;
   /** Claimed, in the order of their turns; they wait for a permit. */
   #window: ClaimedTask[] = [];
   readonly #ahead = new Map<string, number>();
@@ -90,6 +95,7 @@ export class Broker {
 
   constructor(deps: BrokerDeps) {
     this.#deps = deps;
+    this.#windowSize = deps.windowSize;
     this.channel = new Channel(deps.channelSize, () => this.wake());
     deps.source.onLane((lane) => this.#noteLane(lane));
   }
@@ -154,9 +160,20 @@ export class Broker {
     this.#woken = false;
     if (!this.#running) return;
     const startedAt = this.#deps.clock.monotonic();
+    if (this.#throughput.measure(startedAt)) this.#sizeWindow();
     this.#send();
     this.#refill();
     this.#setAlarm(startedAt);
+  }
+
+  /** A host that was fast, and is not any more, keeps what was claimed for it, but nobody else out. */
+  #sizeWindow(): void {
+    const { hosts, windowSize } = this.#deps;
+    let surplus = 0;
+    if (this.#window.length > windowSize) {
+      for (const [host, ahead] of this.#ahead) surplus += Math.max(0, ahead - AHEAD * hosts.limit(host));
+    }
+    this.#windowSize = windowSize + Math.min(EXTRA_MAX, Math.max(surplus, this.#throughput.inAll));
   }
 
   #send(): void {
@@ -177,6 +194,7 @@ export class Broker {
         hosts.acquire(task.host);
         this.#window.splice(at, 1);
         this.#count(task, -1);
+        this.#throughput.sent(task.host);
         this.channel.send(task);
       }
     }
@@ -219,9 +237,9 @@ export class Broker {
    * wait for their hosts.
    */
   get #isToRefill(): boolean {
-    const room = this.#deps.windowSize - this.#window.length;
+    const room = this.#windowSize - this.#window.length;
     if (this.#paused || this.#claiming !== undefined || room <= 0) return false;
-    return room >= this.#deps.windowSize / 2 || this.channel.room > 0;
+    return room >= this.#windowSize / 2 || this.channel.room > 0;
   }
 
   #refill(): void {
@@ -229,10 +247,10 @@ export class Broker {
     if (this.#lanesLeftOut && this.#lanes.size < LANES_MAX / 2) this.#readLanes();
     const { hosts, buckets, clock, source } = this.#deps;
     const limits = {
-      ofHost: (host: string) => roomAhead(hosts.limit(host), this.#ahead.get(host) ?? 0),
+      ofHost: (host: string) => this.#roomAhead(host, hosts.limit(host)),
       ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
     };
-    const chosen = this.#lanes.choose(this.#deps.windowSize - this.#window.length, limits, clock.steady());
+    const chosen = this.#lanes.choose(this.#windowSize - this.#window.length, limits, clock.steady());
     if (chosen.size === 0) return;
     const requests = [...chosen].map(([lane, limit]) => ({ lane, limit }));
     this.#claiming = source
@@ -243,6 +261,13 @@ export class Broker {
         this.#claiming = undefined;
         this.#pump();
       });
+  }
+
+  /** More is claimed only once half of it is gone. None while the host is left alone. */
+  #roomAhead(host: string, limit: number): number {
+    const most = limit === 0 ? 0 : Math.max(AHEAD * limit, Math.min(EXTRA_MAX, this.#throughput.of(host)));
+    const ahead = this.#ahead.get(host) ?? 0;
+    return ahead > most / 2 ? 0 : most - ahead;
   }
 
   #take(tasks: readonly ClaimedTask[]): void {
@@ -314,12 +339,6 @@ function those<K>(ahead: ReadonlyMap<K, number>, isSo: (name: K) => boolean): Re
   let found: Set<K> | undefined;
   for (const name of ahead.keys()) if (isSo(name)) (found ??= new Set()).add(name);
   return found ?? NONE;
-}
-
-/** More is claimed only once half of it is gone. */
-function roomAhead(limit: number, ahead: number): number {
-  const most = limit * (limit >= MANY ? AHEAD_OF_MANY : AHEAD);
-  return ahead > most / 2 ? 0 : most - ahead;
 }
 
 function add<K>(counts: Map<K, number>, name: K, change: number): void {

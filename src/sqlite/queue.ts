@@ -61,7 +61,7 @@ const GATHER_MS = 2;
  * What a worker need not wait for: fewer, larger commits. Longer than from one claim to the next where tasks are short, so
  * that settlements mostly share the commit of a claim.
  */
-const SETTLE_GATHER_MS = 30;
+const SETTLE_GATHER_MS = 60;
 const MEMBERS_MAX = 128;
 const RECOVER_BATCH = 500;
 

@@ -21,7 +21,10 @@ interface Running {
   readonly controller: AbortController;
 }
 
-/** So many settlements of all workers may be under way while they go on: what a crash makes them fetch again. */
+/**
+ * So many settlements of all workers may be under way while they go on, and one more of each: what a crash makes them fetch
+ * again.
+ */
 const UNSETTLED_MAX = 128;
 
 /** The workers: coroutines that take tasks from the channel, one at a time each. */
@@ -29,6 +32,7 @@ export class WorkerPool {
   readonly #deps: PoolDeps;
   readonly #idle = new AbortController();
   readonly #running = new Map<number, Running>();
+  readonly #unsettled = new Set<Promise<void>>();
   #workers: Promise<void>[] = [];
 
   constructor(deps: PoolDeps) {
@@ -69,8 +73,6 @@ export class WorkerPool {
   async #work(): Promise<void> {
     const service = this.#deps.createService();
     const deps = { ...this.#deps, service };
-    const settling: Promise<void>[] = [];
-    const settlingMax = Math.max(1, Math.floor(UNSETTLED_MAX / this.#deps.workers));
     for (;;) {
       const claimed = await this.#next(service);
       if (claimed === undefined) break;
@@ -80,13 +82,14 @@ export class WorkerPool {
       this.#deps.onStart(claimed);
       try {
         const execution = await execute(claimed, controller, deps);
-        settling.push(execution.settled.catch(this.#deps.onError));
-        if (settling.length > settlingMax) await settling.shift();
+        const settled = execution.settled.catch(this.#deps.onError).finally(() => this.#unsettled.delete(settled));
+        this.#unsettled.add(settled);
+        while (this.#unsettled.size > UNSETTLED_MAX) await this.#unsettled.values().next().value;
       } finally {
         this.#running.delete(claimed.id);
       }
     }
-    await Promise.all(settling);
+    await Promise.all(this.#unsettled);
   }
 
   /** The next task, or nothing once the pool stops. */

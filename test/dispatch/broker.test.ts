@@ -46,6 +46,47 @@ describe("the broker", () => {
     expect(most).toBeLessThanOrEqual(20);
   });
 
+  test("claims as far ahead as goes out in a moment, and so more at a time, and no more than that", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
+    await rig.accept(2000, ["a.test"]);
+    rig.broker.start();
+    const pass = async (ms: number) => {
+      for (let i = 0; i < ms; i++) {
+        await rig.work(2);
+        expect(rig.broker.buffered).toBeLessThanOrEqual(16 + 160 + 4);
+        await rig.advance(1);
+      }
+    };
+    await pass(100);
+    const before = rig.claims;
+    await pass(400);
+    // 160 go out in 80 ms: they are claimed when half of them are gone.
+    expect(rig.claims - before).toBeLessThanOrEqual(11);
+  });
+
+  test("does not let a host that was fast keep others out", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
+    await rig.accept(2000, ["a.test"]);
+    rig.broker.start();
+    for (let i = 0; i < 100; i++) {
+      await rig.work(2);
+      await rig.advance(1);
+    }
+    const held = await rig.take();
+    expect(held.length).toBe(4);
+    expect(rig.broker.aheadOf("a.test")).toBeGreaterThan(2 * 16);
+    await rig.advance(1000);
+    await rig.accept(100, ["b.test"]);
+    expect((await rig.work(100)).map(({ host }) => host)).toEqual(Array.from({ length: 100 }, () => "b.test"));
+    expect(rig.broker.aheadOf("a.test")).toBeGreaterThan(2 * 16);
+    // What it is still to get is not more than any host gets.
+    await rig.advance(1000);
+    const left = rig.broker.aheadOf("a.test");
+    for (const task of held) rig.finish(task);
+    await rig.work(left - 8);
+    expect(rig.broker.aheadOf("a.test")).toBeLessThanOrEqual(8);
+  });
+
   test("lets no host have more than its permits, in the channel and at work together", async () => {
     await using rig = new BrokerRig({ hostLimit: 3, channelSize: 10, windowSize: 64 });
     await rig.accept(50, ["a.test"]);
