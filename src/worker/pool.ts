@@ -84,7 +84,7 @@ export class WorkerPool {
         const execution = await execute(claimed, controller, deps);
         const settled = execution.settled.catch(this.#deps.onError).finally(() => this.#unsettled.delete(settled));
         this.#unsettled.add(settled);
-        while (this.#unsettled.size > UNSETTLED_MAX) await this.#unsettled.values().next().value;
+        while (this.#unsettled.size > UNSETTLED_MAX) await Promise.race(this.#unsettled);
       } finally {
         this.#running.delete(claimed.id);
       }
