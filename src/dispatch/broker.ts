@@ -63,13 +63,13 @@ const WINDOW_WAIT_MAX_MS = 1000;
 const AHEAD = 2;
 /**
  * What goes out in a moment may be claimed ahead as well, since a claim costs a commit, however large it is; so many at most,
- * of all hosts. It is measured in time, so that nobody waits long behind it.
+ * of all hosts. Nobody waits long behind it: a host that turns slow gives it back.
  */
 const EXTRA_MAX = 384;
 
 /**
  * Brings due tasks from queue.db to the workers: claims a bounded window fairly by lanes, and sends on what its host
- * permits now. Whatever the backlog, no more than the window is in memory, and what goes out in a moment.
+ * permits now. Whatever the backlog, no more than the window and `EXTRA_MAX` is in memory.
  */
 export class Broker {
   readonly channel: Channel<ClaimedTask>;
@@ -166,14 +166,23 @@ export class Broker {
     this.#setAlarm(startedAt);
   }
 
-  /** A host that was fast, and is not any more, keeps what was claimed for it, but nobody else out. */
+  /** Makes room for what goes out in a moment, and gives back what was claimed for hosts that were fast and are not any more. */
   #sizeWindow(): void {
-    const { hosts, windowSize } = this.#deps;
-    let surplus = 0;
-    if (this.#window.length > windowSize) {
-      for (const [host, ahead] of this.#ahead) surplus += Math.max(0, ahead - AHEAD * hosts.limit(host));
+    this.#windowSize = this.#deps.windowSize + Math.min(EXTRA_MAX, this.#throughput.inAll);
+    const surplus = new Map<string, number>();
+    for (const [host, ahead] of this.#ahead) {
+      const most = AHEAD * this.#deps.hosts.limit(host);
+      // What is left alone for a moment is not slow.
+      if (most > 0 && ahead > Math.max(most, 2 * this.#throughput.of(host))) surplus.set(host, ahead - most);
     }
-    this.#windowSize = windowSize + Math.min(EXTRA_MAX, Math.max(surplus, this.#throughput.inAll));
+    if (surplus.size === 0) return;
+    const kept = this.#window.toReversed().filter((task) => {
+      const over = surplus.get(task.host) ?? 0;
+      if (over === 0 || !this.#release(task)) return true;
+      surplus.set(task.host, over - 1);
+      return false;
+    });
+    this.#window = kept.reverse();
   }
 
   #send(): void {

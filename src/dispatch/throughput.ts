@@ -2,11 +2,13 @@
 const MOMENT_MS = 80;
 /** What is counted over less than this says little. */
 const COUNTED_MS = 25;
+/** In so long half of what was before is forgotten: a hitch is no change of pace. */
+const HALF_LIFE_MS = 100;
 
 /** How many tasks go out in a moment, by host and in all, as of the last time that was long enough to tell. */
 export class Throughput {
   readonly #sent = new Map<string, number>();
-  #inAMoment: ReadonlyMap<string, number> = new Map();
+  #inAMoment: Map<string, number> = new Map();
   #inAll = 0;
   #countedFrom = Number.NEGATIVE_INFINITY;
 
@@ -29,9 +31,14 @@ export class Throughput {
     const tookMs = now - this.#countedFrom;
     if (tookMs < COUNTED_MS) return false;
     this.#countedFrom = now;
-    const inAMoment = [...this.#sent].map(([host, tasks]) => [host, Math.round((tasks * MOMENT_MS) / tookMs)] as const);
-    this.#inAMoment = new Map(inAMoment);
-    this.#inAll = inAMoment.reduce((sum, [, tasks]) => sum + tasks, 0);
+    const inAMoment = new Map<string, number>();
+    const left = 0.5 ** (tookMs / HALF_LIFE_MS);
+    for (const [host, tasks] of this.#inAMoment) if (tasks * left >= 1) inAMoment.set(host, Math.floor(tasks * left));
+    for (const [host, tasks] of this.#sent) {
+      inAMoment.set(host, Math.max(inAMoment.get(host) ?? 0, Math.round((tasks * MOMENT_MS) / tookMs)));
+    }
+    this.#inAMoment = inAMoment;
+    this.#inAll = inAMoment.values().reduce((sum, tasks) => sum + tasks, 0);
     this.#sent.clear();
     return true;
   }

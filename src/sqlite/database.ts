@@ -4,8 +4,10 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -43,7 +45,7 @@ export function isAbsent(path: string): boolean {
  * it was.
  */
 export function openDatabase({ path, migrations, synchronous, found }: DatabaseOptions): Database {
-  if (isAbsent(path)) create(path, migrations, found);
+  if (isAbsent(path)) create(realPath(path), migrations, found);
   let db: Database | undefined;
   try {
     db = new Database(path, { strict: true, readwrite: true, create: false });
@@ -54,7 +56,7 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
     db.run(`PRAGMA synchronous = ${synchronous}`);
     db.run("PRAGMA temp_store = MEMORY");
     db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    if (version < migrations.length) migrate(db, migrations, version);
+    if (version < migrations.length) migrate(db, migrations, version, found);
     return db;
   } catch (error) {
     db?.close();
@@ -73,7 +75,7 @@ function create(path: string, migrations: readonly string[], found: DatabaseOpti
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // What a creation left that did not come to its end, and the log of a store that is gone: SQLite would read it.
     for (const left of [draft, `${draft}-wal`, `${draft}-shm`, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
-      rmSync(left, { force: true });
+      rmSync(left, { recursive: true, force: true });
     }
     // Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode.
     closeSync(openSync(draft, "wx", 0o600));
@@ -81,8 +83,6 @@ function create(path: string, migrations: readonly string[], found: DatabaseOpti
     try {
       db.run("PRAGMA synchronous = OFF");
       db.run("PRAGMA journal_mode = MEMORY");
-      // Counts only before the first table; what retention frees can then be given back bit by bit.
-      db.run("PRAGMA auto_vacuum = INCREMENTAL");
       migrate(db, migrations, 0, found);
       db.run("PRAGMA journal_mode = WAL");
     } finally {
@@ -92,9 +92,16 @@ function create(path: string, migrations: readonly string[], found: DatabaseOpti
     renameSync(draft, path);
     sync(dirname(path));
   } catch (error) {
-    rmSync(draft, { force: true });
+    rmSync(draft, { recursive: true, force: true });
     throw new StoreError(path, `cannot be created: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Where a link leads, which must not be replaced by a file; what it leads to may be on a disk that is not there now. */
+function realPath(path: string): string {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return path;
+  if (existsSync(path)) return realpathSync(path);
+  throw new StoreError(path, "is a link to a file that is not there: mount or make what it leads to, or take it away");
 }
 
 /** A file, or the names in a folder. */
@@ -125,9 +132,11 @@ function migrate(
   version: number,
   found: DatabaseOptions["found"] = () => {},
 ): void {
+  // Counts only before the first table; what retention frees can then be given back bit by bit.
+  if (version === 0) db.run("PRAGMA auto_vacuum = INCREMENTAL");
   db.transaction(() => {
     for (const script of migrations.slice(version)) db.run(script);
-    found(db);
+    if (version === 0) found(db);
     db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
     db.run(`PRAGMA user_version = ${migrations.length}`);
   }).immediate();

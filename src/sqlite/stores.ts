@@ -71,13 +71,16 @@ export function openStores(options: StoresOptions): Stores {
     refuseLostQueue(queuePath, [ledgerPath, dlqPath]);
     refuseDamagedLog(queuePath);
     const open = (path: string, schema: string, synchronous: "FULL" | "NORMAL", installation: string) => {
+      const found = (created: Database) => writeMeta(created, "installation", installation);
       const db = openDatabase({
         path,
         migrations: [schema],
         synchronous: options.isUnsafe === true ? "OFF" : synchronous,
-        found: (created) => writeMeta(created, "installation", installation),
+        found,
       });
       releases.push(() => db.close());
+      // What a program that made stores step by step did not get done; without it, nobody's temporaries would be ours.
+      if (readMeta(db, "installation") === "") found(db);
       return db;
     };
     const queueDb = open(queuePath, queueSchema, "FULL", Bun.randomUUIDv7());

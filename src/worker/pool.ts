@@ -33,6 +33,8 @@ export class WorkerPool {
   readonly #idle = new AbortController();
   readonly #running = new Map<number, Running>();
   readonly #unsettled = new Set<Promise<void>>();
+  /** For who waits until not too many of them are under way. */
+  #room: PromiseWithResolvers<void> | undefined;
   #workers: Promise<void>[] = [];
 
   constructor(deps: PoolDeps) {
@@ -82,14 +84,23 @@ export class WorkerPool {
       this.#deps.onStart(claimed);
       try {
         const execution = await execute(claimed, controller, deps);
-        const settled = execution.settled.catch(this.#deps.onError).finally(() => this.#unsettled.delete(settled));
-        this.#unsettled.add(settled);
-        while (this.#unsettled.size > UNSETTLED_MAX) await Promise.race(this.#unsettled);
+        this.#follow(execution.settled);
+        while (this.#unsettled.size > UNSETTLED_MAX) await (this.#room ??= Promise.withResolvers()).promise;
       } finally {
         this.#running.delete(claimed.id);
       }
     }
     await Promise.all(this.#unsettled);
+  }
+
+  #follow(settling: Promise<void>): void {
+    const settled = settling.catch(this.#deps.onError).finally(() => {
+      this.#unsettled.delete(settled);
+      if (this.#unsettled.size > UNSETTLED_MAX) return;
+      this.#room?.resolve();
+      this.#room = undefined;
+    });
+    this.#unsettled.add(settled);
   }
 
   /** The next task, or nothing once the pool stops. */

@@ -4,11 +4,13 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -106,6 +108,52 @@ describe("new stores", () => {
     expect(stores.stores.ledger.listJobs({}, Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
     expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expect(readdirSync(stores.folder).filter((name) => name.endsWith(".new"))).toEqual([]);
+  });
+
+  test("take over what began in their place and has no tables yet, and a draft that is no file", async () => {
+    await using stores = openTestStores();
+    stores.close();
+    for (const store of STORES) {
+      const path = join(stores.folder, `${store}.db`);
+      rmSync(path);
+      const db = new Database(path, { create: true });
+      db.run("PRAGMA application_id = 0");
+      db.run("PRAGMA journal_mode = WAL");
+      db.close();
+      expect(statSync(path).size).toBeGreaterThan(0);
+    }
+    stores.open();
+    const ids = STORES.map(
+      (store) => stores.read<{ value: string }>(store, "SELECT value FROM meta WHERE name = 'installation'")[0]?.value,
+    );
+    expect(new Set(ids).size).toBe(1);
+    expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
+    stores.close();
+    for (const store of STORES) rmSync(join(stores.folder, `${store}.db`));
+    mkdirSync(join(stores.folder, "queue.db.new", "inside"), { recursive: true });
+    stores.open();
+    expect(existsSync(join(stores.folder, "queue.db.new"))).toBe(false);
+  });
+
+  test("lie where a link leads, and not in place of one that leads nowhere", async () => {
+    await using stores = openTestStores();
+    stores.close();
+    const elsewhere = makeFolder();
+    using cleanUp = new DisposableStack();
+    cleanUp.defer(() => rmSync(elsewhere, { recursive: true }));
+    for (const store of STORES) rmSync(join(stores.folder, `${store}.db`));
+    const link = join(stores.folder, "queue.db");
+    symlinkSync(join(elsewhere, "queue.db"), link);
+    expect(() => stores.open()).toThrow("is a link to a file that is not there");
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    writeFileSync(join(elsewhere, "queue.db"), "");
+    stores.open();
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(statSync(join(elsewhere, "queue.db")).size).toBeGreaterThan(0);
+    stores.close();
+    rmSync(link);
+    for (const store of ["ledger", "dlq"]) rmSync(join(stores.folder, `${store}.db`));
+    stores.open();
   });
 
   test("leave no sidecars when they are closed", async () => {
