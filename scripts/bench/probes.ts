@@ -77,16 +77,16 @@ async function answeringUnderLoad({ binary, s3, folder, origin }: ProbeContext):
 async function largeBacklog({ binary, s3, folder, origin }: ProbeContext): Promise<Probe[]> {
   const small = { binary, s3, folder: join(folder, "small"), lanes: 16 };
   const large = { ...small, folder: join(folder, "large") };
-  const fresh = await startService(small);
+  await using fresh = await startService(small);
   const emptyReads = await readTimes(fresh);
-  await turn(fresh, "pause");
+  await switchQueue(fresh, "pause");
   await post(fresh, `${origin}/10240/0/`, 60_000);
   await fresh.stop("SIGKILL");
 
   const filled = await startService(large);
   const jobs = await post(filled, `${origin}/gone/0/`, LETTERS);
   for (const job of jobs) await ended(filled.url, job);
-  await turn(filled, "pause");
+  await switchQueue(filled, "pause");
   await post(filled, `${origin}/10240/0/`, TASKS);
   const fullReads = await readTimes(filled, jobs[0]);
   await filled.stop("SIGKILL");
@@ -227,17 +227,17 @@ async function rateOfTurn(service: Service): Promise<number> {
     const text = await (await fetch(`${service.url}/metrics`)).text();
     return Number(/^fetchbox_tasks_completed_total\{.*\} (\d+)/m.exec(text)?.[1] ?? 0);
   };
-  await turn(service, "resume");
+  await switchQueue(service, "resume");
   await Bun.sleep(200);
   const before = await completed();
   const begun = performance.now();
   await Bun.sleep(TURN_MS);
   const rate = ((await completed()) - before) / ((performance.now() - begun) / 1000);
-  await turn(service, "pause");
+  await switchQueue(service, "pause");
   return rate;
 }
 
-async function turn({ url }: Service, to: "pause" | "resume"): Promise<void> {
+async function switchQueue({ url }: Service, to: "pause" | "resume"): Promise<void> {
   await (await fetch(`${url}/operators/queue/${to}`, { method: "POST" })).arrayBuffer();
 }
 

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { copyStores, sync } from "../sqlite/backup.ts";
+import { copyStores } from "../sqlite/backup.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
+import { sync } from "../sqlite/sync.ts";
 import { storePaths } from "../verify/snapshot.ts";
 import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";

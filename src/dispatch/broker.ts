@@ -160,15 +160,17 @@ export class Broker {
     this.#woken = false;
     if (!this.#running) return;
     const startedAt = this.#deps.clock.monotonic();
-    if (this.#throughput.measure(startedAt)) this.#sizeWindow();
+    if (this.#throughput.measure(startedAt)) {
+      this.#windowSize = this.#deps.windowSize + Math.min(EXTRA_MAX, this.#throughput.inAll);
+      this.#releaseSurplus();
+    }
     this.#send();
     this.#refill();
     this.#setAlarm(startedAt);
   }
 
-  /** Makes room for what goes out in a moment, and gives back what was claimed for hosts that were fast and are not any more. */
-  #sizeWindow(): void {
-    this.#windowSize = this.#deps.windowSize + Math.min(EXTRA_MAX, this.#throughput.inAll);
+  /** Gives back what was claimed ahead for hosts that were fast and are not any more, the last first. */
+  #releaseSurplus(): void {
     const surplus = new Map<string, number>();
     for (const [host, ahead] of this.#ahead) {
       const most = AHEAD * this.#deps.hosts.limit(host);

@@ -1,8 +1,9 @@
 import { Database } from "bun:sqlite";
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { readMeta } from "./meta.ts";
 import { StoreError } from "./store-error.ts";
+import { sync } from "./sync.ts";
 
 export interface BackupPaths {
   readonly queue: string;
@@ -68,16 +69,6 @@ function copyStore(from: string, to: string): void {
   chmodSync(to, 0o600);
   sync(to);
   sync(dirname(to));
-}
-
-/** Makes a file, or the entries of a folder, durable. */
-export function sync(path: string): void {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }
 
 function checkCopies(folder: string): BackupSummary {

@@ -3,7 +3,6 @@ import {
   chmodSync,
   closeSync,
   existsSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -14,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { StoreError } from "./store-error.ts";
+import { sync } from "./sync.ts";
 
 export interface DatabaseOptions {
   readonly path: string;
@@ -24,7 +24,7 @@ export interface DatabaseOptions {
    * for stores that can be replayed. OFF: for tests that show what FULL is good for.
    */
   readonly synchronous: "FULL" | "NORMAL" | "OFF";
-  /** Completes a new store, in the transaction that makes its tables. */
+  /** Completes a new store, before anybody can see it. */
   readonly found?: (db: Database) => void;
 }
 
@@ -56,7 +56,7 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
     db.run(`PRAGMA synchronous = ${synchronous}`);
     db.run("PRAGMA temp_store = MEMORY");
     db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    if (version < migrations.length) migrate(db, migrations, version, found);
+    if (version < migrations.length) migrate(db, migrations, version);
     return db;
   } catch (error) {
     db?.close();
@@ -67,7 +67,7 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
 
 /**
  * Makes a new store beside its place, syncs it once, and moves it there: whatever happens meanwhile, a whole one is there
- * or none. Step by step in its place it took thirty syncs.
+ * or none. Step by step in its place it took ten syncs.
  */
 function create(path: string, migrations: readonly string[], found: DatabaseOptions["found"]): void {
   const draft = `${path}.new`;
@@ -75,25 +75,31 @@ function create(path: string, migrations: readonly string[], found: DatabaseOpti
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // What a creation left that did not come to its end, and the log of a store that is gone: SQLite would read it.
     for (const left of [draft, `${draft}-wal`, `${draft}-shm`, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
-      rmSync(left, { recursive: true, force: true });
+      rmSync(left, { force: true });
     }
     // Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode.
     closeSync(openSync(draft, "wx", 0o600));
-    const db = new Database(draft, { strict: true, readwrite: true, create: false });
-    try {
-      db.run("PRAGMA synchronous = OFF");
-      db.run("PRAGMA journal_mode = MEMORY");
-      migrate(db, migrations, 0, found);
-      db.run("PRAGMA journal_mode = WAL");
-    } finally {
-      db.close();
-    }
+    using undo = new DisposableStack();
+    undo.defer(() => rmSync(draft, { force: true }));
+    fill(draft, migrations, found);
     sync(draft);
     renameSync(draft, path);
     sync(dirname(path));
   } catch (error) {
-    rmSync(draft, { recursive: true, force: true });
     throw new StoreError(path, `cannot be created: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function fill(draft: string, migrations: readonly string[], found: DatabaseOptions["found"]): void {
+  const db = new Database(draft, { strict: true, readwrite: true, create: false });
+  try {
+    db.run("PRAGMA synchronous = OFF");
+    db.run("PRAGMA journal_mode = MEMORY");
+    migrate(db, migrations, 0);
+    found?.(db);
+    db.run("PRAGMA journal_mode = WAL");
+  } finally {
+    db.close();
   }
 }
 
@@ -102,16 +108,6 @@ function realPath(path: string): string {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return path;
   if (existsSync(path)) return realpathSync(path);
   throw new StoreError(path, "is a link to a file that is not there: mount or make what it leads to, or take it away");
-}
-
-/** A file, or the names in a folder. */
-function sync(path: string): void {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }
 
 /** The schema that the file has, 0 for a new one. Only reads: what is not ours stays as it is. */
@@ -126,17 +122,11 @@ function checkSchema(db: Database, path: string, newest: number): number {
   return version;
 }
 
-function migrate(
-  db: Database,
-  migrations: readonly string[],
-  version: number,
-  found: DatabaseOptions["found"] = () => {},
-): void {
+function migrate(db: Database, migrations: readonly string[], version: number): void {
   // Counts only before the first table; what retention frees can then be given back bit by bit.
   if (version === 0) db.run("PRAGMA auto_vacuum = INCREMENTAL");
   db.transaction(() => {
     for (const script of migrations.slice(version)) db.run(script);
-    if (version === 0) found(db);
     db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
     db.run(`PRAGMA user_version = ${migrations.length}`);
   }).immediate();

@@ -79,7 +79,7 @@ export function openStores(options: StoresOptions): Stores {
         found,
       });
       releases.push(() => db.close());
-      // What a program that made stores step by step did not get done; without it, nobody's temporaries would be ours.
+      // A file that was there, without tables, was not made by `found`.
       if (readMeta(db, "installation") === "") found(db);
       return db;
     };

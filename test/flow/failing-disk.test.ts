@@ -31,6 +31,26 @@ async function serviceOnFailingDisk(): Promise<{ service: Service; fail: (...tex
 }
 
 describe.if("library" in preload)("an fsync that fails", () => {
+  test.each(["queue", "ledger", "dlq"])(
+    "while %s.db is made leaves no part of it, and the next start makes it",
+    async (store) => {
+      const library = "library" in preload ? preload.library : "";
+      await using service = await prepareService({ settings: LOCAL.settings });
+      const list = join(service.folder, "failing");
+      const env = { ...service.env, LD_PRELOAD: library, FAIL_FSYNC_WHILE: list };
+      writeFileSync(list, `${store}.db.new`);
+      const refused = await runBinary(["serve"], { cwd: service.folder, env });
+      expect([refused.code, refused.stderr]).toEqual([
+        3,
+        expect.stringContaining(`${store}.db: cannot be created: EIO`),
+      ]);
+      const left = readdirSync(service.folder, { recursive: true }).map(String);
+      expect(left.filter((name) => name.includes(`${store}.db`))).toEqual([]);
+      await service.start();
+      expect(await service.stop()).toBe(0);
+    },
+  );
+
   test.each(["queue/queue.db-wal", "ledger/ledger.db", "dlq/dlq.db"])(
     "of %s ends the process with 3: no job is said to be accepted, and none that was is lost",
     async (path) => {

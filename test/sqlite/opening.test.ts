@@ -110,7 +110,7 @@ describe("new stores", () => {
     expect(readdirSync(stores.folder).filter((name) => name.endsWith(".new"))).toEqual([]);
   });
 
-  test("take over what began in their place and has no tables yet, and a draft that is no file", async () => {
+  test("take over what began in their place and has no tables yet, but no folder where a draft belongs", async () => {
     await using stores = openTestStores();
     stores.close();
     for (const store of STORES) {
@@ -130,9 +130,12 @@ describe("new stores", () => {
     expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
     stores.close();
     for (const store of STORES) rmSync(join(stores.folder, `${store}.db`));
-    mkdirSync(join(stores.folder, "queue.db.new", "inside"), { recursive: true });
+    const inside = join(stores.folder, "queue.db.new", "inside");
+    mkdirSync(inside, { recursive: true });
+    expect(() => stores.open()).toThrow(/queue\.db: cannot be created: .*queue\.db\.new/);
+    expect(existsSync(inside)).toBe(true);
+    rmSync(join(stores.folder, "queue.db.new"), { recursive: true });
     stores.open();
-    expect(existsSync(join(stores.folder, "queue.db.new"))).toBe(false);
   });
 
   test("lie where a link leads, and not in place of one that leads nowhere", async () => {
