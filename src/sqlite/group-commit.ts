@@ -50,6 +50,14 @@ interface Member {
   readonly fail: (error: unknown) => void;
 }
 
+/** Memory of what was read inside a transaction, which is true only once that is committed. */
+export interface TransactionCache {
+  /** The transaction is committed. */
+  keep(): void;
+  /** The transaction, or a savepoint of it, was rolled back: nothing that was read since BEGIN counts. */
+  discard(): void;
+}
+
 export interface GroupCommitOptions {
   /** How long a member waits for others, in milliseconds, unless it says otherwise. */
   readonly gatherMs: number;
@@ -57,6 +65,7 @@ export interface GroupCommitOptions {
   readonly membersMax: number;
   /** Writes what the members changed together; the last thing before COMMIT. */
   readonly seal: (changes: Changes) => void;
+  readonly cache?: TransactionCache;
   /** Told how long each commit took, in milliseconds, and how many members it had. */
   readonly onCommit?: (durationMs: number, members: number) => void;
   /** Told what a commit as a whole threw. */
@@ -127,7 +136,9 @@ export class GroupCommit {
     let committed: { changes: Changes; members: readonly Member[] };
     try {
       committed = this.#commit(members);
+      this.#options.cache?.keep();
     } catch (error) {
+      this.#options.cache?.discard();
       for (const member of members) member.fail(error);
       this.#rollBack();
       this.#options.onFailed?.(error);
@@ -170,6 +181,7 @@ export class GroupCommit {
       // A full disk or an I/O error ends the whole transaction by itself; then nobody's work is left.
       if (!this.#db.inTransaction) throw error;
       this.#statement("ROLLBACK");
+      this.#options.cache?.discard();
       this.#statement("BEGIN IMMEDIATE");
       return undefined;
     }
@@ -203,6 +215,7 @@ export class GroupCommit {
     } catch (error) {
       if (!this.#db.inTransaction) throw error;
       this.#db.run("ROLLBACK TO member");
+      this.#options.cache?.discard();
       this.#db.run("RELEASE member");
       member.fail(error);
       return undefined;

@@ -85,13 +85,14 @@ export class TaskQueue {
     const commit = new GroupCommit(db, {
       gatherMs: GATHER_MS,
       membersMax: MEMBERS_MAX,
+      cache: jobs,
       ...(onCommit !== undefined && { onCommit }),
       ...(onFailed !== undefined && { onFailed }),
       seal: (changes) => {
         countEnded(context, changes);
         writeDepth(context, changes);
         writeWaits(context, changes);
-        this.#lastSeen.note(context);
+        this.#lastSeen.note(context, changes);
         context.begun.note(context, changes);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
@@ -302,7 +303,7 @@ export class TaskQueue {
 
   /** Takes jobs that ended away, until about `rows` rows are gone. How many jobs are gone. */
   pruneJobs(jobs: readonly number[], rows: number): Promise<number> {
-    return this.#context.commit.run(() => pruneJobs(this.#context, jobs, rows));
+    return this.#context.commit.run((changes) => pruneJobs(this.#context, jobs, rows, changes));
   }
 
   /** Forgets idempotency keys from before `before`, but none of a job at work. How many it were. */

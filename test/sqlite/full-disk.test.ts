@@ -3,7 +3,7 @@ import { isDiskFull } from "../../src/sqlite/store-error.ts";
 import { rejectionOf } from "../support/rejection.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { acceptance, claimedJob, complete } from "./sample-jobs.ts";
+import { acceptance, claimAll, claimedJob, complete } from "./sample-jobs.ts";
 
 /** Lets the commit fail at its very end, after all its members did their work, until the function is called. */
 function breakSeal(stores: TestStores): () => void {
@@ -44,6 +44,36 @@ test("jobs and settlements that share a commit that fails are as if they had not
   expect([(await accepted).jobId, await first, await second]).toEqual([again.job.jobId, true, true]);
   expect(stores.queue.depth()).toEqual({ pending: 5, running: 1, retrying: 0 });
   stores.crash();
+  expectTrueCounters(stores);
+});
+
+test("a job whose commit failed lends its name to no later one", async () => {
+  await using stores = openTestStores();
+  const repair = breakSeal(stores);
+  const lost = stores.queue.accept(acceptance(2));
+  stores.queue.flush();
+  expect(String(await rejectionOf(lost))).toContain("disk is full");
+  repair();
+  const next = acceptance(2);
+  await stores.now(stores.queue.accept(next));
+  expect((await claimAll(stores)).map(({ job }) => job.jobId)).toEqual([next.job.jobId, next.job.jobId]);
+});
+
+test("a job that was refused lends its name to none that shares its commit", async () => {
+  await using stores = openTestStores();
+  const idempotency = { key: "k", fingerprint: new Uint8Array([1]), answer: "{}" };
+  await stores.now(stores.queue.accept(acceptance(1, { idempotency })));
+  await claimAll(stores);
+  // Its lanes are read before the commit as a whole is thrown away.
+  const taken = stores.queue.accept(acceptance(2));
+  const refused = stores.queue.accept(acceptance(2, { idempotency }));
+  const repair = breakSeal(stores);
+  stores.queue.flush();
+  for (const attempt of [taken, refused]) await rejectionOf(attempt);
+  repair();
+  const next = acceptance(3);
+  await stores.now(stores.queue.accept(next));
+  expect(new Set((await claimAll(stores)).map(({ job }) => job.jobId))).toEqual(new Set([next.job.jobId]));
   expectTrueCounters(stores);
 });
 

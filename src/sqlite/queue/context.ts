@@ -2,7 +2,7 @@ import type { Database } from "bun:sqlite";
 import type { Clock } from "../../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
-import type { Changes, GroupCommit } from "../group-commit.ts";
+import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts";
 import type { Begun } from "./begun.ts";
 
 /** What the parts of the queue share. */
@@ -33,10 +33,15 @@ interface JobRow {
   created_at: number;
 }
 
-/** Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. */
-export class JobCache {
+/**
+ * Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. What a
+ * transaction reads may never be committed, and its number may then be another job's: it counts from the commit on.
+ */
+export class JobCache implements TransactionCache {
   readonly #db: Database;
   readonly #headers = new Map<number, JobHeader>();
+  /** Read by the transaction that is open. */
+  readonly #uncommitted = new Map<number, JobHeader>();
   /** Jobs that are known to be past `queued`. */
   readonly started = new Set<number>();
   /** Jobs that are being cancelled. */
@@ -49,7 +54,7 @@ export class JobCache {
   }
 
   get(seq: number): JobHeader {
-    const known = this.#headers.get(seq);
+    const known = this.#headers.get(seq) ?? this.#uncommitted.get(seq);
     if (known !== undefined) return known;
     const row = this.#db
       .query<JobRow, [number]>(
@@ -69,8 +74,17 @@ export class JobCache {
       manifestUrl: row.manifest_url,
       createdAt: row.created_at,
     };
-    this.#headers.set(seq, header);
+    (this.#db.inTransaction ? this.#uncommitted : this.#headers).set(seq, header);
     return header;
+  }
+
+  keep(): void {
+    for (const [seq, header] of this.#uncommitted) this.#headers.set(seq, header);
+    this.#uncommitted.clear();
+  }
+
+  discard(): void {
+    this.#uncommitted.clear();
   }
 
   forget(seq: number): void {

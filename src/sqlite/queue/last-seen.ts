@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { Changes } from "../group-commit.ts";
 import { readMeta } from "../meta.ts";
 import type { QueueContext } from "./context.ts";
 import { resumePace } from "./pace.ts";
@@ -10,11 +11,13 @@ const NOTE_EVERY_MS = 1000;
 export class LastSeen {
   #noted = Number.NEGATIVE_INFINITY;
 
-  note({ db, clock }: QueueContext): void {
+  note({ db, clock }: QueueContext, changes: Changes): void {
     const now = clock.steady();
     if (now - this.#noted < NOTE_EVERY_MS) return;
     db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'last_seen'").run(String(now));
-    this.#noted = now;
+    changes.afterCommit.push(() => {
+      this.#noted = now;
+    });
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "./context.ts";
 
 /**
@@ -14,12 +15,12 @@ export function readPrunable({ db }: QueueContext, before: number, limit: number
 }
 
 /** Takes jobs away until about `rows` rows are gone, the last one perhaps in part. How many jobs are gone. */
-export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number): number {
+export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number, changes: Changes): number {
   let left = rows;
   let gone = 0;
   for (const seq of jobs) {
     if (left <= 0) break;
-    const deleted = pruneJob(context, seq, left);
+    const deleted = pruneJob(context, seq, left, changes);
     if (deleted < left) gone++;
     left -= deleted + 1;
   }
@@ -30,7 +31,7 @@ export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: 
  * Takes some of a job's tasks away, and where that are fewer than `limit` the job, too. How many it were. A job that was
  * opened again meanwhile, by a replay, stays. Runs inside a transaction.
  */
-function pruneJob({ db, jobs }: QueueContext, seq: number, limit: number): number {
+function pruneJob({ db, jobs }: QueueContext, seq: number, limit: number, after: Changes): number {
   const job = db
     .query<{ first: number; last: number }, [number]>(
       `UPDATE jobs SET pruning = 1 WHERE seq = ? AND finished_at IS NOT NULL AND letters = 0
@@ -45,7 +46,7 @@ function pruneJob({ db, jobs }: QueueContext, seq: number, limit: number): numbe
     .run(job.first, job.last, seq, limit);
   if (changes === limit) return limit;
   db.query<never, [number]>("DELETE FROM jobs WHERE seq = ?").run(seq);
-  jobs.forget(seq);
+  after.afterCommit.push(() => jobs.forget(seq));
   return changes;
 }
 
