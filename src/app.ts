@@ -101,6 +101,7 @@ export class App {
       presence: this.stores.presence,
       storageCheck: this.#storageCheck,
       gate: work.gate,
+      overdue: work.overdue,
       phase: () => this.#phase,
       isPaused: () => this.stores.queue.isPaused(),
       stuckMs: () => this.#lagWatch?.stuckMs(),

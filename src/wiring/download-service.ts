@@ -11,6 +11,7 @@ import { createAddresses } from "../worker/addresses.ts";
 import { download } from "../worker/download.ts";
 import type { HostGovernor } from "../worker/host-governor.ts";
 import { hostPermit } from "../worker/host-permit.ts";
+import type { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { type ProxyEndpoint, type ProxyPool, ProxyPools } from "../worker/proxies.ts";
 import { QuickHosts } from "../worker/quick-hosts.ts";
 import { rateLimit } from "../worker/rate-limit.ts";
@@ -28,6 +29,7 @@ export interface DownloadServiceDeps {
   readonly governor: HostGovernor;
   readonly gate: StorageGate;
   readonly active: ActiveDownloads;
+  readonly overdue: OverdueAttempts;
   readonly clock: Clock;
   readonly tracer: Tracer;
   readonly onProxyFailure: (pool: string) => void;
@@ -66,7 +68,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
         rateLimit(config.queue.rate_limit_per_worker, clock),
         hostPermit(deps.governor, clock),
         storageGate(deps.gate, clock),
-        timeout(config.queue.task_timeout_ms, clock),
+        timeout(config.queue.task_timeout_ms, clock, deps.overdue),
       ],
       innermost,
     );

@@ -1,6 +1,7 @@
 import type { StorageCheck } from "../maintenance/storage-check.ts";
 import type { Presence, StoreName } from "../sqlite/presence.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
+import type { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
@@ -37,6 +38,7 @@ export interface HealthDeps {
   readonly presence: Pick<Presence, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem">;
   readonly gate: Pick<StorageGate, "problems">;
+  readonly overdue: Pick<OverdueAttempts, "problem">;
   readonly phase: () => "starting" | "running" | "draining";
   readonly isPaused: () => boolean;
   /** How long the event loop stood still a moment ago, milliseconds. */
@@ -58,7 +60,7 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
       ledger: troubles.of("ledger", presence),
       dlq: troubles.of("dlq", presence),
       broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
-      workers: stage,
+      workers: workersHealth(stage, deps.overdue.problem),
       storage,
     };
     const works = [api, components.queue, components.ledger, components.dlq, storage].every(
@@ -66,6 +68,11 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
     );
     return { components, ready: now === "running" && works, draining: now === "draining" };
   };
+}
+
+/** What still runs took no worker with it: that is worth a look, and no reason to stop taking jobs. */
+function workersHealth(stage: ComponentHealth, overdue: string | undefined): ComponentHealth {
+  return overdue === undefined ? stage : { status: "degraded", reason: overdue };
 }
 
 function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): ComponentHealth {

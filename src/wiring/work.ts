@@ -5,6 +5,7 @@ import { LetterOperations } from "../maintenance/letter-operations.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
+import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { retract } from "../worker/retract.ts";
 import { createSettle } from "../worker/settle.ts";
@@ -18,6 +19,7 @@ export interface Work {
   readonly broker: Broker;
   readonly pool: WorkerPool;
   readonly gate: StorageGate;
+  readonly overdue: OverdueAttempts;
   readonly cancellation: Cancellation;
   readonly letterOperations: LetterOperations;
   readonly chores: readonly Chore[];
@@ -32,6 +34,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const { queue } = stores;
   const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const gate = new StorageGate(clock);
+  const overdue = new OverdueAttempts();
   const hosts = createHosts(config.download, foundation, () => broker.wake());
   const { governor } = hosts;
   const broker: Broker = new Broker({
@@ -62,6 +65,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       governor,
       gate,
       active,
+      overdue,
       clock,
       tracer,
       onProxyFailure: (name) => metrics.proxyFailed(name),
@@ -93,6 +97,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     broker,
     pool,
     gate,
+    overdue,
     cancellation: createCancellation(foundation, pool),
     letterOperations: new LetterOperations({
       desk: queue.letters,

@@ -25,8 +25,9 @@ export class ActiveDownloads {
     if (download !== undefined && Number.isSafeInteger(bytes)) download.bytesTotal = bytes;
   }
 
+  /** Does nothing where another attempt at the same task has taken its place. */
   end(claimed: ClaimedTask): void {
-    this.#active.delete(claimed.id);
+    if (this.#active.get(claimed.id)?.claimed === claimed) this.#active.delete(claimed.id);
   }
 
   get count(): number {

@@ -4,7 +4,7 @@ import { Failure } from "../jobs/failure.ts";
 import { type Addresses, portOf } from "./addresses.ts";
 import { fetchFailure, isConnectFailure, isProxyFailure, isTunnelRefused } from "./fetch-failure.ts";
 import type { ProxyEndpoint } from "./proxies.ts";
-import { type ClosingHosts, endsByClose, getUntilClose } from "./until-close.ts";
+import { type ClosingHosts, endsByClose, getUntilClose, invalidStatus } from "./until-close.ts";
 
 export interface RequestDeps {
   readonly addresses: Addresses;
@@ -63,7 +63,7 @@ export async function request(
     try {
       const response = await send(url, address, headers, route, stop, deps);
       trace.httpStatus = response.status;
-      return checkHeaders(response, deps.headerBytesMax);
+      return checkHead(response, deps.headerBytesMax);
     } catch (error) {
       signal.throwIfAborted();
       if (route !== "straight" && isProxyFailure(error)) {
@@ -145,7 +145,11 @@ function serverNameOf(url: URL): string | undefined {
   return isIP(url.hostname.replace(/^\[|\]$/g, "")) === 0 ? url.hostname : undefined;
 }
 
-function checkHeaders(response: Response, bytesMax: number): Response {
+function checkHead(response: Response, bytesMax: number): Response {
+  if (response.status < 100 || response.status > 599) {
+    discardBody(response);
+    throw invalidStatus(response.status);
+  }
   let bytes = 0;
   response.headers.forEach((value, name) => {
     bytes += name.length + value.length + 4;

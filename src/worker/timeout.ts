@@ -1,20 +1,81 @@
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { Outcome } from "../jobs/verdict.ts";
+import { InterruptedError } from "./interrupted.ts";
+import type { OverdueAttempts } from "./overdue-attempts.ts";
 import type { Layer } from "./service.ts";
 
-/** Ends a call after `ms`, download and upload together: `DOWNLOAD_TIMEOUT`. */
-export function timeout(ms: number, clock: Clock): Layer {
+/**
+ * An attempt that was aborted gets this long to clean up after itself, in milliseconds: an upload takes three steps of
+ * at most 10 s. After that nobody waits for it.
+ */
+export const CLEAN_UP_MS = 35_000;
+
+/**
+ * Ends a call after `ms`, download and upload together: `DOWNLOAD_TIMEOUT`. The limit, a cancel and a shutdown race the
+ * call: one that does not end `CLEAN_UP_MS` after its abort is left behind, so that its worker, its host's permit and
+ * the process's end never depend on it.
+ */
+export function timeout(ms: number, clock: Clock, overdue: OverdueAttempts): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
     async call(claimed, stop) {
+      const startedAt = clock.now();
       const timer = clock.after(ms, () => {
         stop.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
       });
+      const left = leftBehind(stop.signal, clock);
+      const running = inner.call(claimed, stop);
       try {
-        return await inner.call(claimed, stop);
+        const ended = await Promise.race([running, left.promise]);
+        if (ended !== LEFT_BEHIND) return ended;
+        void followOverdue(running, claimed, overdue);
+        return abortedOutcome(stop.signal.reason, startedAt, clock);
       } finally {
         timer.cancel();
+        left.cancel();
       }
     },
   });
+}
+
+const LEFT_BEHIND = Symbol("left behind");
+
+/** Resolves `CLEAN_UP_MS` after the signal is aborted. */
+function leftBehind(signal: AbortSignal, clock: Clock): { promise: Promise<typeof LEFT_BEHIND>; cancel(): void } {
+  const { promise, resolve } = Promise.withResolvers<typeof LEFT_BEHIND>();
+  let timer: { cancel(): void } | undefined;
+  const start = () => {
+    timer = clock.after(CLEAN_UP_MS, () => resolve(LEFT_BEHIND));
+  };
+  if (signal.aborted) start();
+  else signal.addEventListener("abort", start, { once: true });
+  return {
+    promise,
+    cancel() {
+      signal.removeEventListener("abort", start);
+      timer?.cancel();
+    },
+  };
+}
+
+async function followOverdue(running: Promise<Outcome>, claimed: ClaimedTask, overdue: OverdueAttempts): Promise<void> {
+  overdue.add(claimed);
+  try {
+    await running;
+  } catch {
+    // Its task was settled without it.
+  } finally {
+    overdue.delete(claimed);
+  }
+}
+
+/** What an attempt came to that was aborted for a reason and did not say anything itself. */
+function abortedOutcome(reason: unknown, startedAt: number, clock: Clock): Outcome {
+  if (reason instanceof InterruptedError) return { kind: "interrupted", by: reason.by };
+  if (!(reason instanceof Failure)) throw reason;
+  const durationMs = Math.max(0, clock.now() - startedAt);
+  const { code, message } = reason;
+  return { kind: "failed", failure: reason, attempt: { startedAt, durationMs, code, message, bytes: 0 } };
 }

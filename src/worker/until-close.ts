@@ -69,20 +69,40 @@ export async function getUntilClose(request: UntilCloseRequest): Promise<Respons
       broken = error;
       reject(error);
     });
+    // No end of the exchange may leave the promise open, whatever the client makes of the answer.
+    sent.on("close", () =>
+      reject(broken ?? new Failure("DOWNLOAD_RESET", "the connection was closed before an answer")),
+    );
+    sent.on("upgrade", (_message, socket) => {
+      socket.destroy();
+      reject(new Failure("DOWNLOAD_PROTOCOL_ERROR", "the host changes to a protocol that nobody asked for (101)"));
+    });
     let interim = 0;
     sent.on("information", () => {
       if (++interim > INTERIM_MAX) sent.destroy(new Failure("DOWNLOAD_PROTOCOL_ERROR", "interim answers without end"));
     });
     sent.on("response", (message) => {
-      resolve(
-        new Response(
-          bodyOf(message, () => broken),
-          { status: message.statusCode ?? 0, headers: headersOf(message) },
-        ),
-      );
+      try {
+        resolve(responseOf(message, () => broken));
+      } catch (error) {
+        message.destroy();
+        reject(error);
+      }
     });
     sent.end();
   });
+}
+
+/** @throws Failure DOWNLOAD_PROTOCOL_ERROR */
+function responseOf(message: IncomingMessage, broken: () => Error | undefined): Response {
+  const status = message.statusCode ?? 0;
+  if (status < 200 || status > 599) throw invalidStatus(status);
+  return new Response(bodyOf(message, broken), { status, headers: headersOf(message) });
+}
+
+/** A status that RFC 9110 (section 15) does not know, from a host that may answer better next time. */
+export function invalidStatus(status: number): Failure {
+  return new Failure("DOWNLOAD_PROTOCOL_ERROR", `the host answered ${status}, which is no valid HTTP status`);
 }
 
 function headersOf(message: IncomingMessage): Headers {

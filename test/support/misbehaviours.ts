@@ -98,6 +98,11 @@ export const MISBEHAVIOURS = {
     else while (await exchange.send("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(500)));
     exchange.end();
   },
+  /** `/raw/BYTES`: those bytes, URL-encoded, and the end of the connection. */
+  raw: async (exchange) => {
+    await exchange.send(decodeURIComponent(exchange.args.join("/")));
+    exchange.end();
+  },
   /** `/gzip`: a coded body, as served. */
   gzip: (exchange) =>
     void answer(exchange, 200, { "Content-Encoding": "gzip", "Content-Type": "text/plain" }, Bun.gzipSync(BODY)),

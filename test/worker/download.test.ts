@@ -308,6 +308,21 @@ describe("what was asked for", () => {
     await rig.origin.idle();
   });
 
+  test.each(["999 Request denied", "600 x", "099 x", "101 Switching Protocols"])(
+    "a status that is none (%s) fails the attempt, from a host that ended a body with its connection, too",
+    async (status) => {
+      await using rig = await startRig();
+      const path = `/raw/${encodeURIComponent(`HTTP/1.1 ${status}\r\n\r\nno`)}`;
+      for (const first of [false, true]) {
+        if (first) await rig.stored("/close-delimited");
+        const { failure } = await rig.failed(path);
+        expect([first, failure.class]).toEqual([first, "transient"]);
+        expect(["DOWNLOAD_PROTOCOL_ERROR", "DOWNLOAD_RESET"]).toContain(failure.code);
+      }
+      await rig.origin.idle();
+    },
+  );
+
   test("an empty body is an object of no bytes", async () => {
     await using rig = await startRig();
     expect((await rig.stored("/empty", { size: 0 })).bytes).toBe(0);

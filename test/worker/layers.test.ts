@@ -5,9 +5,10 @@ import { HostGovernor } from "../../src/worker/host-governor.ts";
 import { hostPermit } from "../../src/worker/host-permit.ts";
 import { HostRules } from "../../src/worker/host-rules.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
+import { OverdueAttempts } from "../../src/worker/overdue-attempts.ts";
 import { rateLimit } from "../../src/worker/rate-limit.ts";
 import { compose, type Layer, type Service, serviceOf } from "../../src/worker/service.ts";
-import { timeout } from "../../src/worker/timeout.ts";
+import { CLEAN_UP_MS, timeout } from "../../src/worker/timeout.ts";
 import { claimedTask } from "../support/claimed.ts";
 import { FakeClock } from "../support/clock.ts";
 import { failedWith, STORED, untilAborted } from "../support/outcomes.ts";
@@ -115,7 +116,11 @@ describe("the timeout", () => {
   test("ends a call with DOWNLOAD_TIMEOUT", async () => {
     const clock = new FakeClock();
     const ended = rejectionOf(
-      timeout(5000, clock)(serviceOf((_, { signal }) => untilAborted(signal))).call(CLAIMED, new AbortController()),
+      timeout(
+        5000,
+        clock,
+        new OverdueAttempts(),
+      )(serviceOf((_, { signal }) => untilAborted(signal))).call(CLAIMED, new AbortController()),
     );
     await clock.advance(5000);
     expect(await ended).toMatchObject({ code: "DOWNLOAD_TIMEOUT", class: "transient" });
@@ -128,6 +133,7 @@ describe("the timeout", () => {
     const service = timeout(
       5000,
       clock,
+      new OverdueAttempts(),
     )(
       serviceOf((_, { signal }) => {
         signal.addEventListener("abort", () => (isAborted = true));
@@ -143,20 +149,64 @@ describe("the timeout", () => {
 
   test("leaves no timer behind", async () => {
     const clock = new FakeClock();
-    expect(await timeout(5000, clock)(stored).call(CLAIMED, new AbortController())).toBe(STORED);
+    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(CLAIMED, new AbortController())).toBe(STORED);
     const throwing = serviceOf(() => Promise.reject(new Error("boom")));
-    await rejectionOf(timeout(5000, clock)(throwing).call(CLAIMED, new AbortController()));
+    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(CLAIMED, new AbortController()));
     expect(clock.pending).toBe(0);
   });
 
   test("hands on why the worker stops, before the call and during it", async () => {
-    const service = timeout(5000, new FakeClock())(serviceOf((_, { signal }) => untilAborted(signal)));
+    const service = timeout(
+      5000,
+      new FakeClock(),
+      new OverdueAttempts(),
+    )(serviceOf((_, { signal }) => untilAborted(signal)));
     const stop = new AbortController();
     const ended = rejectionOf(service.call(CLAIMED, stop));
     const reason = new InterruptedError("cancel");
     stop.abort(reason);
     expect(await ended).toBe(reason);
     expect(await rejectionOf(service.call(CLAIMED, stop))).toBe(reason);
+  });
+
+  describe("leaves a call behind that does not end", () => {
+    function hangingCall() {
+      const clock = new FakeClock();
+      const overdue = new OverdueAttempts();
+      const work = Promise.withResolvers<Outcome>();
+      const stop = new AbortController();
+      const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(CLAIMED, stop);
+      return { clock, overdue, work, stop, outcome };
+    }
+
+    test("after its limit", async () => {
+      const { clock, overdue, work, outcome } = hangingCall();
+      await clock.advance(5000 + CLEAN_UP_MS);
+      expect(await outcome).toMatchObject({ kind: "failed", failure: { code: "DOWNLOAD_TIMEOUT" } });
+      expect(overdue.problem).toContain(`1 attempt was told to end and still runs (task ${CLAIMED.id}, host`);
+      work.resolve(STORED);
+      await clock.advance(0);
+      expect(overdue.problem).toBeUndefined();
+      expect(clock.pending).toBe(0);
+    });
+
+    test.each(["cancel", "shutdown"] as const)("after a %s", async (by) => {
+      const { clock, overdue, work, stop, outcome } = hangingCall();
+      stop.abort(new InterruptedError(by));
+      await clock.advance(CLEAN_UP_MS);
+      expect(await outcome).toEqual({ kind: "interrupted", by });
+      work.reject(new Error("too late"));
+      await clock.advance(0);
+      expect(overdue.problem).toBeUndefined();
+    });
+
+    test("and not while it may still clean up", async () => {
+      const { clock, work, stop, outcome } = hangingCall();
+      stop.abort(new InterruptedError("shutdown"));
+      await clock.advance(CLEAN_UP_MS - 1);
+      work.resolve(STORED);
+      expect(await outcome).toBe(STORED);
+    });
   });
 });
 
