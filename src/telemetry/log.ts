@@ -1,5 +1,6 @@
 import { type Logger, pino } from "pino";
 import { prettyFactory } from "pino-pretty";
+import { type LogDestination, standardOutput } from "./standard-output.ts";
 
 export type Log = Logger;
 
@@ -11,19 +12,6 @@ export interface LogOptions {
   readonly destination?: LogDestination;
 }
 
-export interface LogDestination {
-  /** Takes one line of JSON with its line break; must not throw. */
-  write(line: string): void;
-  readonly isTerminal: boolean;
-}
-
-/** While nobody takes the output, at most so many characters wait for it; what comes then is lost. */
-const WAITING_MAX = 1024 * 1024;
-/** So many characters are written at once. */
-const GATHERED_MAX = 16 * 1024;
-/** How a line begins that can wait until the event loop turns. */
-const INFO = '{"level":"info"';
-
 /** In the two spellings that headers have. */
 const SECRET_NAMES = new Set(
   ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "token"].flatMap((name) => [
@@ -33,10 +21,9 @@ const SECRET_NAMES = new Set(
 );
 
 /**
- * The service's log: one JSON line per event, with an ISO time and the level's name. Lines are written before the event
- * loop turns, so that a killed process has lost nothing that anybody could know of. Fields go by `job_id`, `resource_id`, `task_id`, `trace_id` and
- * `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values of secret headers are masked in a
- * field of that name and one level below.
+ * The service's log: one JSON line per event, with an ISO time and the level's name. Fields go by `job_id`,
+ * `resource_id`, `task_id`, `trace_id` and `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values
+ * of secret headers are masked in a field of that name and one level below.
  */
 export function createLog({ level, format, destination = standardOutput() }: LogOptions): Log {
   const readable = format === "pretty" || (format === "auto" && destination.isTerminal);
@@ -78,26 +65,4 @@ function isSecret(name: string): boolean {
 function pretty(destination: LogDestination): { write(line: string): void } {
   const format = prettyFactory({ colorize: destination.isTerminal, translateTime: "SYS:HH:MM:ss.l" });
   return { write: (line) => destination.write(format(line)) };
-}
-
-function standardOutput(): LogDestination {
-  const stream = pino.destination({ dest: 1, sync: true, maxLength: WAITING_MAX });
-  // A reader that went away (EPIPE) or a full disk must not end the service.
-  stream.on("error", () => {});
-  let gathered = "";
-  const flush = () => {
-    const lines = gathered;
-    gathered = "";
-    if (lines !== "") stream.write(lines);
-  };
-  process.on("exit", flush);
-  return {
-    write(line) {
-      // Many tasks end with one commit: their lines are one write. A trouble is told before anybody has its answer.
-      if (gathered === "") setImmediate(flush);
-      gathered += line;
-      if (gathered.length > GATHERED_MAX || !line.startsWith(INFO)) flush();
-    },
-    isTerminal: process.stdout.isTTY === true,
-  };
 }

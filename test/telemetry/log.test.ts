@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
-import { resolve } from "node:path";
+import { closeSync, constants, createReadStream, openSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { createLog, type LogOptions } from "../../src/telemetry/log.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 function recorded(options: Partial<LogOptions> & { isTerminal?: boolean } = {}) {
   const lines: string[] = [];
@@ -93,4 +95,42 @@ test("a full disk does not end the process", async () => {
     stderr: "pipe",
   });
   expect(await new Response(child.stderr).text()).toContain("still here");
+});
+
+const FLOOD = `
+  const { createLog } = await import(${JSON.stringify(resolve("src/telemetry/log.ts"))});
+  const log = createLog({ level: "info", format: "json" });
+  for (let line = 0; line < 40000; line++) log.info({ line }, "x".repeat(100));
+  log.error("the last of them");
+  // The loop turns although nobody reads.
+  setTimeout(() => process.stderr.write("turned"), 10);
+  process.stdin.resume().once("end", () => process.exit(0));
+`;
+
+test("a reader that stands still holds nothing up; what it missed is counted where it is missing", async () => {
+  const pipe = join(makeTemporaryFolder("log"), "pipe");
+  Bun.spawnSync(["mkfifo", pipe]);
+  // Opening one end waits for the other; the first does not.
+  const first = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stdout = openSync(pipe, constants.O_WRONLY);
+  const reader = openSync(pipe, constants.O_RDONLY);
+  closeSync(first);
+  const child = Bun.spawn([process.execPath, "-e", FLOOD], { stdin: "pipe", stdout, stderr: "pipe" });
+  closeSync(stdout);
+  expect(new TextDecoder().decode((await child.stderr.getReader().read()).value)).toBe("turned");
+
+  let text = "";
+  for await (const piece of createReadStream(pipe, { fd: reader, encoding: "utf8" })) {
+    text += String(piece);
+    if (text.includes("dropped_lines") && !child.killed && child.exitCode === null) void child.stdin.end();
+  }
+  const lines: Record<string, unknown>[] = text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const dropped = Number(lines.at(-1)?.["dropped_lines"]);
+  expect(dropped).toBeGreaterThan(10_000);
+  expect(lines.length - 1 + dropped).toBe(40_001);
+  expect(lines.slice(0, -1).every(({ line }, i) => line === i)).toBe(true);
+  expect(await child.exited).toBe(0);
 });

@@ -1,0 +1,123 @@
+import { fstatSync, writeSync } from "node:fs";
+
+/** Where lines go. */
+export interface LogDestination {
+  /** Takes one line of JSON with its line break; must not throw. */
+  write(line: string): void;
+  readonly isTerminal: boolean;
+}
+
+/** Characters that wait, at most, for a reader that takes nothing. */
+const WAITING_MAX = 1024 * 1024;
+/** Characters that are written at once. */
+const GATHERED_MAX = 16 * 1024;
+/** How a line begins that can wait until the event loop turns. */
+const INFO = '{"level":"info"';
+const STDOUT = 1;
+
+/**
+ * Standard output for the log. Lines are with the system before the event loop turns, so that a killed process has lost
+ * none that anybody could know of. It never waits: where the reader stands still (a stopped journald, a pipe to `less`),
+ * up to 1 MiB of lines wait in memory, further ones are dropped, and a line tells how many once somebody reads again. A
+ * reader that went away, or a full disk, does not end the process.
+ */
+export function standardOutput(): LogDestination {
+  const writer = isFile(STDOUT) ? fileWriter() : streamWriter();
+  let gathered = "";
+  const flush = () => {
+    const lines = gathered;
+    gathered = "";
+    if (lines !== "") writer(lines);
+  };
+  process.on("exit", flush);
+  return {
+    write(line) {
+      // Many tasks end with one commit: their lines are one write. A problem is told before anybody has its answer.
+      if (gathered === "") setImmediate(flush);
+      gathered += line;
+      if (gathered.length > GATHERED_MAX || !line.startsWith(INFO)) flush();
+    },
+    isTerminal: process.stdout.isTTY === true,
+  };
+}
+
+/** Writes whole lines; never throws and never waits. */
+type LineWriter = (lines: string) => void;
+
+function isFile(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** A file takes what it is given, or fails at once. */
+function fileWriter(): LineWriter {
+  return (lines) => {
+    try {
+      writeSync(STDOUT, lines);
+    } catch {
+      // The disk is full; there is nowhere to say so.
+    }
+  };
+}
+
+/** Pipes, sockets and terminals. Bun's sink writes what they take at once, and hears when they take more. */
+function streamWriter(): LineWriter {
+  const sink = Bun.stdout.writer({ highWaterMark: GATHERED_MAX });
+  const waiting = new BoundedLines(WAITING_MAX);
+  let isBusy = false;
+
+  function send(lines: string): void {
+    try {
+      const results = [sink.write(lines), sink.flush()].filter((result) => result instanceof Promise);
+      if (results.length === 0) return;
+      isBusy = true;
+      void Promise.allSettled(results).then(sendWaiting);
+    } catch {
+      // A reader that went away (EPIPE).
+    }
+  }
+
+  function sendWaiting(): void {
+    isBusy = false;
+    const lines = waiting.take();
+    if (lines !== "") send(lines);
+  }
+
+  return (lines) => {
+    if (isBusy) waiting.add(lines);
+    else send(lines);
+  };
+}
+
+/** Lines that wait, up to a bound; what comes after that is dropped and counted. */
+export class BoundedLines {
+  readonly #charactersMax: number;
+  #lines = "";
+  #dropped = 0;
+
+  constructor(charactersMax: number) {
+    this.#charactersMax = charactersMax;
+  }
+
+  /** Takes whole lines. Once one was dropped, all are until `take`, so that the gap is in one place. */
+  add(lines: string): void {
+    if (this.#dropped === 0 && this.#lines.length + lines.length <= this.#charactersMax) this.#lines += lines;
+    else this.#dropped += lines.split("\n").length - 1;
+  }
+
+  /** What waits, and how many lines are missing behind it. */
+  take(): string {
+    const lines = this.#dropped === 0 ? this.#lines : this.#lines + droppedLine(this.#dropped);
+    this.#lines = "";
+    this.#dropped = 0;
+    return lines;
+  }
+}
+
+function droppedLine(count: number): string {
+  const msg = "log lines were dropped here, because nobody read the output";
+  return `${JSON.stringify({ level: "warn", time: new Date().toISOString(), dropped_lines: count, msg })}\n`;
+}
