@@ -1,3 +1,4 @@
+import { TextMap } from "../jobs/text-map.ts";
 import { pointerStep } from "./echo.ts";
 import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 
@@ -9,7 +10,7 @@ const NUMBER = /[-+.0-9eE]+/y;
 /** An open object or array, and where in it we are. */
 interface Frame {
   /** Of an object, what its members so far are called. */
-  readonly names: Set<string> | undefined;
+  readonly names: TextMap<true> | undefined;
   /** Name of the current member, or index of the current element. */
   place: string | number;
 }
@@ -53,7 +54,7 @@ export class JsonScanner {
 
   #structure(code: number): void {
     const frame = this.#frames.at(-1);
-    if (code === 0x7b) this.#open({ names: new Set(), place: "" });
+    if (code === 0x7b) this.#open({ names: new TextMap(), place: "" });
     else if (code === 0x5b) this.#open({ names: undefined, place: 0 });
     else if (code === 0x7d || code === 0x5d) this.#frames.pop();
     else if (code === 0x2c && frame !== undefined) {
@@ -76,8 +77,9 @@ export class JsonScanner {
     const name = this.#string();
     frame.place = name;
     this.#checkString(name);
-    if (frame.names?.has(name)) throw this.#error("is there twice; names must be unique within an object");
-    frame.names?.add(name);
+    if (frame.names?.add(name, true) === false) {
+      throw this.#error("is there twice; names must be unique within an object");
+    }
     this.#at = text.indexOf(":", this.#at) + 1;
     if (this.#frames.length === 1) this.#valueStart = this.#at;
   }

@@ -1,4 +1,5 @@
 import { mediaTypePatternProblem } from "../jobs/media-type.ts";
+import { TextMap } from "../jobs/text-map.ts";
 import { quote } from "./echo.ts";
 import {
   checkHeaders,
@@ -38,7 +39,7 @@ export function ruleBreaches(manifest: unknown, limits: ManifestLimits, max = BR
   if (isObject(storage)) checkStorage(storage, limits, report);
   if (!Array.isArray(resources)) return breaches;
 
-  const ids = new Map<string, number>();
+  const ids: ResourceIds = { places: [], indexOf: new TextMap() };
   for (const [index, resource] of resources.entries()) {
     if (!isObject(resource)) continue;
     checkResource(resource, limits, (below, message) => report(`/resources/${index}${below}`, message));
@@ -80,18 +81,26 @@ function checkResource(resource: Record<string, unknown>, limits: ManifestLimits
   }
 }
 
-function checkUnique(id: unknown, index: number, ids: Map<string, number>, report: Report): void {
+/** The ids of a manifest's resources, each once, and which resource has it. */
+interface ResourceIds {
+  readonly places: { readonly id: string; readonly index: number }[];
+  readonly indexOf: TextMap<number>;
+}
+
+function checkUnique(id: unknown, index: number, { places, indexOf }: ResourceIds, report: Report): void {
   if (typeof id !== "string") return;
-  const first = ids.get(id);
-  if (first === undefined) ids.set(id, index);
-  else report(`/resources/${index}/id`, `is the id of /resources/${first} too`);
+  const first = indexOf.get(id);
+  if (first === undefined) {
+    indexOf.add(id, index);
+    places.push({ id, index });
+  } else report(`/resources/${index}/id`, `is the id of /resources/${first} too`);
 }
 
 /** No id may be a folder of another: where objects are files, there cannot be both. */
-function checkFolders(ids: ReadonlyMap<string, number>, report: Report): void {
-  for (const [id, index] of ids) {
+function checkFolders({ places, indexOf }: ResourceIds, report: Report): void {
+  for (const { id, index } of places) {
     for (let slash = id.indexOf("/"); slash !== -1; slash = id.indexOf("/", slash + 1)) {
-      const other = ids.get(id.slice(0, slash));
+      const other = indexOf.get(id.slice(0, slash));
       if (other !== undefined) report(`/resources/${index}/id`, `lies under the id of /resources/${other}`);
     }
   }
@@ -100,12 +109,12 @@ function checkFolders(ids: ReadonlyMap<string, number>, report: Report): void {
 /** Where both lie under one prefix, the manifest object must not be a resource's object, nor in its way as a file. */
 function checkManifestFile(
   { manifest_file: named, resource_key_prefix: prefix }: Record<string, unknown>,
-  ids: ReadonlyMap<string, number>,
+  { places }: ResourceIds,
   report: Report,
 ): void {
   if (named === undefined && prefix === undefined) return;
   const file = named ?? MANIFEST_FILE;
-  for (const [id, index] of ids) {
+  for (const { id, index } of places) {
     const [folder] = id.split("/", 1);
     if (folder !== file) continue;
     const place = folder === id ? "is" : "lies under";

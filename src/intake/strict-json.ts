@@ -1,3 +1,4 @@
+import { countMemberNames } from "./json-names.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { syntaxErrorOf } from "./json-syntax-error.ts";
 import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
@@ -11,10 +12,11 @@ export interface StrictJson {
 /**
  * Parses JSON in which nothing is lost on the way to a value (I-JSON, RFC 7493): UTF-8 without a mark, no member
  * twice in one object (also where one is written with escapes), no lone surrogate, no number out of range, at most
- * JSON_DEPTH_MAX deep. Throws StrictJsonError for the first breach. Takes linear time and bounded stack.
+ * JSON_DEPTH_MAX deep, at most NAMES_MAX member names. Throws StrictJsonError for the first breach. Takes linear time and bounded stack.
  */
 export function parseStrictJson(bytes: Uint8Array): StrictJson {
   const text = decodeUtf8(bytes);
+  const names = countMemberNames(text);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -23,7 +25,7 @@ export function parseStrictJson(bytes: Uint8Array): StrictJson {
     throw new StrictJsonError(`is not valid JSON: ${syntaxErrorOf(text)}`);
   }
   // Comparing two counts is three times as fast as looking for a breach; that is left to the bodies that have one.
-  if (MAY_BE_SURROGATE.test(text) || countMembers(value, 0) !== countNames(text)) new JsonScanner(text).scan();
+  if (MAY_BE_SURROGATE.test(text) || countMembers(value, 0) !== names) new JsonScanner(text).scan();
   return { value, textOf: (name) => new JsonScanner(text).scan(name) };
 }
 
@@ -52,27 +54,4 @@ function countMembers(value: unknown, depth: number): number {
     if (typeof child !== "string") count += countMembers(child, depth + 1);
   }
   return count;
-}
-
-/** Strings of valid JSON that a colon follows. More than the value has members: one of them was there twice. */
-function countNames(text: string): number {
-  let count = 0;
-  for (let start = text.indexOf('"'); start !== -1; start = text.indexOf('"', start)) {
-    start = endOfString(text, start);
-    while (text.charCodeAt(start) <= 0x20) start += 1;
-    if (text[start] === ":") count += 1;
-  }
-  return count;
-}
-
-/** The place behind a string that starts at `start`. A quote ends it unless an odd number of backslashes escapes it. */
-function endOfString(text: string, start: number): number {
-  let end = start;
-  let backslashes: number;
-  do {
-    end = text.indexOf('"', end + 1);
-    backslashes = 0;
-    while (text[end - 1 - backslashes] === "\\") backslashes += 1;
-  } while (backslashes % 2 === 1);
-  return end + 1;
 }

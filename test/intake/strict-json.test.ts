@@ -155,3 +155,52 @@ test("random documents are taken as JSON.parse takes them, and refused exactly w
   expect(refused).toBeGreaterThan(300);
   expect(refused).toBeLessThan(2700);
 });
+
+describe("names are counted before anything is made of them", () => {
+  /** Names that share one hash in JavaScriptCore, so that an object of them takes time by the square of their number. */
+  const colliding = (count: number, prefix = "x\uacc9\u962e\u4b93\u8bb8") =>
+    Array.from({ length: count }, (_, i) => prefix + i.toString(36).padStart(4, "0"));
+  const objectOf = (names: readonly string[]) => `{${names.map((name) => `"${name}":1`).join(",")}}`;
+  const TOO_MANY = "has more than 10000 different member names";
+  const TOO_LONG = "has too many different names and short strings with characters outside ASCII";
+
+  test("10,000 different ones are taken, one more is refused", () => {
+    const names = Array.from({ length: 10_001 }, (_, i) => `name-${i}`);
+    expect(refusal(objectOf(names.slice(1)))).toBeUndefined();
+    expect(refusal(objectOf(names))).toEqual({ path: "", message: TOO_MANY });
+    expect(refusal(`[${names.map((name) => objectOf([name])).join(",")}]`)?.message).toBe(TOO_MANY);
+  });
+
+  test("however often one stands there, it counts once, and escapes are other spellings of it", () => {
+    const same = Array.from({ length: 20_000 }, (_, i) => (i % 2 === 0 ? '{"abc":1}' : '{"a\\u0062c":1}'));
+    expect(refusal(`[${same.join(",")}]`)).toBeUndefined();
+  });
+
+  test("strings that are no names do not count", () => {
+    const values = Array.from({ length: 20_000 }, (_, i) => `"value ${i}:"`);
+    expect(refusal(`{"a":[${values.join(",")}]}`)).toBeUndefined();
+  });
+
+  test("200,000 of one hash are refused, as they are or with escapes", () => {
+    expect(refusal(objectOf(colliding(200_000)))?.message).toBe(TOO_MANY);
+    expect(refusal(objectOf(colliding(70_000, "x\\uacc9\\u962e\\u4b93\\u8bb8")))?.message).toBe(TOO_MANY);
+  });
+
+  test("and so are fewer of them again and again, and values that the engine looks up like names", () => {
+    expect(refusal(`[${Array.from({ length: 20 }, () => objectOf(colliding(9000))).join(",")}]`)?.message).toBe(
+      TOO_LONG,
+    );
+    const values = colliding(100_000).map((value) => `"${value}"`);
+    expect(refusal(`{"a":[${values.join(",")}]}`)?.message).toBe(TOO_LONG);
+  });
+
+  test("long texts outside ASCII are no trouble", () => {
+    const texts = Array.from({ length: 50_000 }, (_, i) => `"画像の説明、長い文 ${i}"`);
+    expect(refusal(`{"説明":[${texts.join(",")}]}`)).toBeUndefined();
+  });
+
+  test("text that is no JSON is refused as such", () => {
+    expect(refusal('{"a":1,"b')?.message).toStartWith("is not valid JSON");
+    expect(refusal('{"a\\')?.message).toStartWith("is not valid JSON");
+  });
+});
