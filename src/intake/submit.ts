@@ -144,7 +144,7 @@ async function storeManifest(
         await store.put(storage.manifest, body, options);
         return;
       } catch (error) {
-        const isAgain = error instanceof Failure && error.class === "unavailable" && !either.aborted;
+        const isAgain = error instanceof Failure && isRefusedByStorage(error) && !either.aborted;
         if (!isAgain || tries === STORE_TRIES) throw error;
         await delay(clock, STORE_RETRY_MS * tries, either);
       }
@@ -152,6 +152,11 @@ async function storeManifest(
   } finally {
     timer.cancel();
   }
+}
+
+/** The storage does not take the manifest; nothing about it is the client's to change. */
+function isRefusedByStorage(failure: Failure): boolean {
+  return failure.class === "unavailable" || failure.class === "rejected";
 }
 
 /** What the client hears of trouble on our side. */
@@ -165,7 +170,7 @@ function intakeErrorOf(error: unknown): unknown {
   if (isDiskFull(error)) return diskFull(error);
   if (error instanceof Failure) {
     if (error.code === "UPLOAD_DISK_FULL") return diskFull(error);
-    if (error.class === "unavailable") {
+    if (isRefusedByStorage(error)) {
       return new IntakeError("STORAGE_UNAVAILABLE", "the manifest could not be stored", { cause: error });
     }
     // The key cannot be used, whatever is tried: a folder of another object is in the way, say.

@@ -21,6 +21,8 @@ export const FAILURE_CLASSES = {
   UPLOAD_NO_SUCH_BUCKET: "unavailable",
   UPLOAD_DISK_FULL: "unavailable",
 
+  UPLOAD_REJECTED: "rejected",
+
   DOWNLOAD_DNS_NOT_FOUND: "permanent",
   DOWNLOAD_TLS_INVALID: "permanent",
   DOWNLOAD_TOO_LARGE: "permanent",
@@ -36,7 +38,7 @@ export const FAILURE_CLASSES = {
   DOWNLOAD_SIZE_MISMATCH: "mismatch",
 } as const;
 
-export type FailureClass = "transient" | "throttled" | "unavailable" | "permanent" | "mismatch";
+export type FailureClass = "transient" | "throttled" | "unavailable" | "rejected" | "permanent" | "mismatch";
 export type NamedFailureCode = keyof typeof FAILURE_CLASSES;
 export type HttpFailureCode = `DOWNLOAD_HTTP_${number}`;
 export type FailureCode = NamedFailureCode | HttpFailureCode;
@@ -50,6 +52,11 @@ export class Failure extends Error {
   readonly httpStatus: number | undefined;
   /** Of a body that was not what it should be, how it began: hex. */
   readonly bodyStart: string | undefined;
+  /**
+   * Of a refusal by the storage that names neither: it may concern this object alone, or its bucket. What else the
+   * bucket stores tells which.
+   */
+  readonly mayConcernObject: boolean;
 
   constructor(
     code: FailureCode,
@@ -58,6 +65,7 @@ export class Failure extends Error {
       retryAfterMs?: number | undefined;
       httpStatus?: number | undefined;
       bodyStart?: string;
+      mayConcernObject?: boolean;
       cause?: unknown;
     } = {},
   ) {
@@ -66,6 +74,7 @@ export class Failure extends Error {
     this.retryAfterMs = more.retryAfterMs;
     this.httpStatus = more.httpStatus;
     this.bodyStart = more.bodyStart;
+    this.mayConcernObject = more.mayConcernObject ?? false;
     this.class = classOf(code, more.retryAfterMs !== undefined);
   }
 }

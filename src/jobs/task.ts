@@ -99,9 +99,12 @@ export function hostOf(url: string): string {
   return new URL(url).host;
 }
 
-/** Whether an earlier attempt may have left the whole object: an end of the process after the upload, or an upload without answer. */
+/**
+ * Whether an earlier attempt may have left the whole object: an end of the process after the upload, or an upload
+ * without answer. What the storage rejected, it did not keep.
+ */
 export function mayHaveStored({ interrupted, history }: Pick<ClaimedTask, "interrupted" | "history">): boolean {
-  return interrupted || history.some(({ code }) => code.startsWith("UPLOAD_"));
+  return interrupted || history.some(({ code }) => code.startsWith("UPLOAD_") && code !== "UPLOAD_REJECTED");
 }
 
 /** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */

@@ -20,14 +20,18 @@ const BY_S3_CODE: Readonly<Record<string, NamedFailureCode>> = {
   InsufficientStorage: "UPLOAD_DISK_FULL",
   QuotaExceeded: "UPLOAD_DISK_FULL",
   XMinioStorageFull: "UPLOAD_DISK_FULL",
-  // Problems of this object alone; waiting for the bucket to recover would wait for ever.
+  // The bucket's or the account's, though the status alone would not say so.
+  AuthorizationHeaderMalformed: "UPLOAD_UNAVAILABLE",
+  IllegalLocationConstraintException: "UPLOAD_UNAVAILABLE",
+  InvalidBucketName: "UPLOAD_UNAVAILABLE",
+  InvalidSecurity: "UPLOAD_ACCESS_DENIED",
+  NotSignedUp: "UPLOAD_ACCESS_DENIED",
+  // This object's alone, for ever.
   EntityTooLarge: "DOWNLOAD_TOO_LARGE",
-  InvalidObjectName: "HANDLER_ERROR",
-  KeyTooLongError: "HANDLER_ERROR",
-  XMinioInvalidObjectName: "HANDLER_ERROR",
-  XMinioObjectExistsAsDirectory: "HANDLER_ERROR",
-  XMinioParentIsObject: "HANDLER_ERROR",
 };
+
+/** Refusals that name neither the object nor the bucket: a prefix may be closed, or everything. */
+const UNCLEAR: ReadonlySet<string> = new Set(["", "AccessDenied", "AllAccessDisabled"]);
 
 const BY_STATUS: Readonly<Record<number, NamedFailureCode>> = {
   401: "UPLOAD_ACCESS_DENIED",
@@ -55,7 +59,8 @@ export class S3Failure extends Failure {
   readonly s3Code: string;
 
   constructor(code: NamedFailureCode, message: string, more: { s3Code?: string; status?: number; cause?: unknown }) {
-    super(code, message, { cause: more.cause, ...(more.status === undefined ? {} : { httpStatus: more.status }) });
+    const mayConcernObject = code === "UPLOAD_ACCESS_DENIED" && more.status === 403 && UNCLEAR.has(more.s3Code ?? "");
+    super(code, message, { cause: more.cause, httpStatus: more.status, mayConcernObject });
     this.s3Code = more.s3Code ?? "";
   }
 
@@ -78,12 +83,17 @@ export interface Asked {
   readonly bucket: string;
 }
 
+/** What a status means that is not listed, and has no code that is: a 4xx concerns the object, which others need not. */
+function codeOfStatus(status: number): NamedFailureCode {
+  return BY_STATUS[status] ?? (status >= 400 && status <= 499 ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE");
+}
+
 /** S3 said no. `body` is its XML, if any; only the code is taken from it, since the rest may hold signatures. */
 export function refusal({ method, bucket }: Asked, status: number, body: string): S3Failure {
   const s3Code = /^\w{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
   const hint = HINTS[s3Code];
   const message = `S3 answered ${method} in bucket ${bucket} with ${s3Code === "" ? "" : `${s3Code}, `}status ${status}`;
-  const code = BY_S3_CODE[s3Code] ?? BY_STATUS[status] ?? "UPLOAD_UNAVAILABLE";
+  const code = BY_S3_CODE[s3Code] ?? codeOfStatus(status);
   return new S3Failure(code, hint === undefined ? message : `${message}: ${hint}`, { s3Code, status });
 }
 

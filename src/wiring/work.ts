@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
+import type { Task } from "../jobs/task.ts";
 import { Cancellation } from "../maintenance/cancellation.ts";
 import { LetterOperations } from "../maintenance/letter-operations.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
@@ -50,6 +51,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     settleInQueue: (settlement) => queue.settle(settlement),
     store,
     report: createTaskReport(log, metrics, clock),
+    onLeftOver: leftOverLog(log, "what a failed task may have stored could not be removed"),
     onTrouble: onQueueTrouble,
     clock,
     signal: foundation.stopping.signal,
@@ -111,7 +113,13 @@ export function createWork(config: Config, foundation: Foundation): Work {
   };
 }
 
+/** Tells of an object that nobody owns and that stayed. */
+function leftOverLog(log: Foundation["log"], message: string): (task: Task, error: unknown) => void {
+  return ({ bucket, key }, error) => log.warn({ bucket, key, err: error }, message);
+}
+
 function createCancellation({ stores, store, log, clock, stopping, onQueueTrouble }: Foundation, pool: WorkerPool) {
+  const onLeftOver = leftOverLog(log, "what a cancelled task may have stored could not be removed");
   return new Cancellation({
     queue: stores.queue,
     stopRunning: (job) => pool.cancel(job),
@@ -119,8 +127,7 @@ function createCancellation({ stores, store, log, clock, stopping, onQueueTroubl
       try {
         await retract(disowned, store, stopping.signal);
       } catch (error) {
-        const { bucket, key } = disowned.task;
-        log.warn({ bucket, key, err: error }, "what a cancelled task may have stored could not be removed");
+        onLeftOver(disowned.task, error);
       }
     },
     onTrouble: onQueueTrouble,

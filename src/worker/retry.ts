@@ -62,6 +62,7 @@ function decideFailure(
       if (claimed.attempts > 0 && hasMismatch(claimed.history)) return discard;
       return { kind: "retry", attempt, availableAt: now + waitBefore(claimed.attempts, policy, random) };
     case "transient":
+    case "rejected":
       if (attempts > policy.maxRetries) return discard;
       return { kind: "retry", attempt, availableAt: now + waitBefore(claimed.attempts, policy, random) };
     case "throttled":

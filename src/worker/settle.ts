@@ -1,6 +1,6 @@
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import { type ClaimedTask, mayHaveStored } from "../jobs/task.ts";
+import { type ClaimedTask, mayHaveStored, type Task } from "../jobs/task.ts";
 import type { Settlement, Verdict } from "../jobs/verdict.ts";
 import { retract } from "./retract.ts";
 
@@ -12,6 +12,8 @@ export interface SettleDeps {
   readonly store: Pick<ObjectStore, "head" | "remove">;
   /** Told once what became of each attempt: the one place that logs and counts it. */
   readonly report: (settlement: Settlement) => void;
+  /** What a task that ends without its object may have stored could not be removed; the checker finds it. */
+  readonly onLeftOver: (task: Task, error: unknown) => void;
   /** The queue cannot be written to (a full disk); it is tried again. */
   readonly onTrouble: (error: unknown) => void;
   readonly clock: Clock;
@@ -47,11 +49,11 @@ function isDisowned(claimed: ClaimedTask, verdict: Verdict): boolean {
   return mayHaveStored({ interrupted: claimed.interrupted, history: [...claimed.history, verdict.attempt] });
 }
 
-/** The storage may be away; the checker finds what stayed then, and the task's end must not hang on it. */
+/** The storage may be away; the task's end must not hang on it. */
 async function tryRetract({ id, job, task }: ClaimedTask, deps: SettleDeps): Promise<void> {
   try {
     await retract({ id, jobId: job.jobId, task }, deps.store, deps.signal);
   } catch (error) {
-    deps.onTrouble(error);
+    deps.onLeftOver(task, error);
   }
 }

@@ -6,7 +6,10 @@ import type { Layer } from "./service.ts";
 const FIRST_MS = 1000;
 const MAX_MS = 30_000;
 
-interface Bucket {
+/** Refusals in a row that may concern each its object, until they are taken to concern the bucket: its policy changed. */
+const DENIED_IN_A_ROW_MAX = 100;
+
+interface ClosedBucket {
   failure: Failure;
   closedUntil: number;
   waitMs: number;
@@ -19,7 +22,9 @@ interface Bucket {
  */
 export class StorageGate {
   readonly #clock: Clock;
-  readonly #closed = new Map<string, Bucket>();
+  readonly #closed = new Map<string, ClosedBucket>();
+  /** Buckets that have stored something since they opened, with how many refusals followed in a row. */
+  readonly #proven = new Map<string, { deniedInARow: number }>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -60,21 +65,38 @@ export class StorageGate {
     return new Failure(bucket.failure.code, bucket.failure.message, { retryAfterMs });
   }
 
-  /** What admitted work came to; `undefined` where it ended without saying. */
-  learn(bucketName: string, admission: "work" | "probe", outcome: Outcome | undefined): void {
-    const bucket = this.#closed.get(bucketName);
-    if (outcome?.kind === "stored") {
+  /** Learns from what admitted work came to, and returns what it is for its task. */
+  judge(bucketName: string, admission: "work" | "probe", outcome: Outcome): Outcome {
+    if (outcome.kind === "stored") {
       this.#closed.delete(bucketName);
-    } else if (outcome?.kind === "failed" && outcome.failure.class === "unavailable") {
-      this.#close(bucketName, bucket, admission, outcome.failure);
-    } else if (bucket !== undefined && admission === "probe") {
-      // The probe failed for another reason, so it says nothing of the bucket: the next one may try.
-      bucket.probing = false;
+      this.#proven.set(bucketName, { deniedInARow: 0 });
+      return outcome;
     }
+    if (outcome.kind === "failed" && this.#isTheObjects(bucketName, outcome.failure)) return rejected(outcome);
+    if (outcome.kind === "failed" && outcome.failure.class === "unavailable") {
+      this.#close(bucketName, this.#closed.get(bucketName), admission, outcome.failure);
+      return outcome;
+    }
+    this.ended(bucketName, admission);
+    return outcome;
   }
 
-  #close(name: string, bucket: Bucket | undefined, admission: "work" | "probe", failure: Failure): void {
+  /** Admitted work ended without saying anything of the bucket: where it was a probe, the next one may try. */
+  ended(bucketName: string, admission: "work" | "probe"): void {
+    const bucket = this.#closed.get(bucketName);
+    if (bucket !== undefined && admission === "probe") bucket.probing = false;
+  }
+
+  /** Whether a refusal that names nobody concerns its object alone: the bucket has taken others since it opened. */
+  #isTheObjects(bucketName: string, failure: Failure): boolean {
+    const proven = this.#proven.get(bucketName);
+    if (proven === undefined || !failure.mayConcernObject) return false;
+    return ++proven.deniedInARow <= DENIED_IN_A_ROW_MAX;
+  }
+
+  #close(name: string, bucket: ClosedBucket | undefined, admission: "work" | "probe", failure: Failure): void {
     if (bucket !== undefined && admission === "work") return; // was under way when the bucket closed
+    this.#proven.delete(name);
     const waitMs = bucket === undefined ? FIRST_MS : Math.min(bucket.waitMs * 2, MAX_MS);
     this.#closed.set(name, { failure, closedUntil: this.#clock.monotonic() + waitMs, waitMs, probing: false });
   }
@@ -87,15 +109,23 @@ export function storageGate(gate: StorageGate, clock: Clock): Layer {
       const { bucket } = claimed.task;
       const admission = gate.admit(bucket);
       if (admission instanceof Failure) return turnedAway(admission, clock);
-      let outcome: Outcome | undefined;
+      let outcome: Outcome;
       try {
         outcome = await inner.call(claimed, stop);
-        return outcome;
-      } finally {
-        gate.learn(bucket, admission, outcome);
+      } catch (error) {
+        gate.ended(bucket, admission);
+        throw error;
       }
+      return gate.judge(bucket, admission, outcome);
     },
   });
+}
+
+/** The same failure as the object's own: its attempts are spent, and its bucket stays open. */
+function rejected({ failure, attempt }: Extract<Outcome, { kind: "failed" }>): Outcome {
+  const { message, cause, httpStatus } = failure;
+  const own = new Failure("UPLOAD_REJECTED", message, { cause, httpStatus });
+  return { kind: "failed", failure: own, attempt: { ...attempt, code: own.code } };
 }
 
 function turnedAway(failure: Failure, clock: Clock): Outcome {

@@ -138,7 +138,7 @@ const FAULTS: readonly Row[] = [
   { path: "/status/503", code: "DOWNLOAD_HTTP_503", failureClass: "transient", status: 503 },
   { path: "/status/503/7", code: "DOWNLOAD_HTTP_503", failureClass: "throttled", status: 503 },
   { path: "/status/429", code: "DOWNLOAD_HTTP_429", failureClass: "throttled", status: 429 },
-  ...[201, 202, 204, 205, 206, 300, 304, 305, 306, 400, 401, 403, 404, 407, 410, 416, 451, 600, 999].map(
+  ...[201, 202, 204, 205, 206, 300, 304, 305, 306, 400, 401, 403, 404, 407, 410, 416, 451].map(
     (status): Row => ({
       path: `/status/${status}`,
       code: `DOWNLOAD_HTTP_${status}`,

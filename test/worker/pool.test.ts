@@ -349,6 +349,7 @@ describe("a settlement", () => {
       },
       store: { head: () => Promise.resolve(undefined), remove: () => Promise.resolve() },
       report: (settlement) => reported.push(settlement),
+      onLeftOver: (_, error) => troubles.push(error),
       onTrouble: (error) => troubles.push(error),
       clock,
       signal: new AbortController().signal,

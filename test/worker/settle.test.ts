@@ -48,6 +48,7 @@ function setup({ object, isStale = false, storageFailure }: Options = {}) {
       },
     },
     report: ({ verdict }) => log.push(`reported: ${verdict.kind}`),
+    onLeftOver: ({ key }, error) => log.push(`left over: ${key}: ${(error as Error).message}`),
     onTrouble: (error) => log.push(`trouble: ${(error as Error).message}`),
     clock,
     signal: stop.signal,
@@ -104,6 +105,7 @@ describe("what an earlier attempt may have stored", () => {
 
   test.each<[string, Partial<ClaimedTask>, Verdict]>([
     ["a task that failed before any upload", {}, discard("DOWNLOAD_HTTP_404")],
+    ["a task whose object was rejected", { history: [attempt("UPLOAD_REJECTED")] }, discard("UPLOAD_REJECTED")],
     ["a task that is not given up", crashed, { kind: "release" }],
     ["a task that is retried", crashed, { kind: "retry", attempt: attempt("DOWNLOAD_RESET"), availableAt: 0 }],
   ])("is not looked for with %s", async (_, more, verdict) => {
@@ -131,6 +133,6 @@ describe("what an earlier attempt may have stored", () => {
   test("does not keep the task from ending when the storage is away", async () => {
     const { settle, log } = setup({ storageFailure: new Failure("UPLOAD_UNAVAILABLE", "away") });
     await settle(settlement(own, crashed, discard("DOWNLOAD_HTTP_404")));
-    expect(log).toEqual(["trouble: away", "settled: discard", "reported: discard"]);
+    expect(log).toEqual([`left over: ${own.key}: away`, "settled: discard", "reported: discard"]);
   });
 });

@@ -121,6 +121,56 @@ describe("a probe that says nothing of the bucket lets the next one try at once"
   });
 });
 
+describe("a refusal that names neither the object nor the bucket", () => {
+  const DENIED = "S3 answered PUT in bucket artifacts with AccessDenied, status 403";
+  const denied = failedWith(new Failure("UPLOAD_ACCESS_DENIED", DENIED, { mayConcernObject: true }), 200);
+
+  test("concerns the object where the bucket has stored others: it is rejected, and the bucket stays open", async () => {
+    const { gate, calls, call, end } = setup();
+    await end(STORED);
+    const refused = call();
+    calls[1]?.resolve(denied);
+    expect(await refused).toMatchObject({
+      kind: "failed",
+      failure: { code: "UPLOAD_REJECTED", class: "rejected", message: DENIED },
+      attempt: { code: "UPLOAD_REJECTED", message: DENIED, httpStatus: 200 },
+    });
+    expect(gate.problems().size).toBe(0);
+  });
+
+  test("closes a bucket that has stored nothing since it opened", async () => {
+    const { clock, gate, end } = setup();
+    await end(denied);
+    expect(gate.problems().get("artifacts")?.code).toBe("UPLOAD_ACCESS_DENIED");
+    await clock.advance(1000);
+    await end(STORED);
+    await end(denied);
+    expect(gate.problems().size).toBe(0);
+    await end(away);
+    await clock.advance(1000);
+    await end(denied);
+    expect(gate.problems().get("artifacts")?.code).toBe("UPLOAD_ACCESS_DENIED");
+  });
+
+  test("closes the bucket after all when nothing else comes any more: its policy changed", async () => {
+    const { gate, end } = setup();
+    await end(STORED);
+    for (let i = 0; i < 99; i++) await end(denied);
+    await end(STORED);
+    for (let i = 0; i < 100; i++) await end(denied);
+    expect(gate.problems().size).toBe(0);
+    await end(denied);
+    expect(gate.problems().get("artifacts")?.code).toBe("UPLOAD_ACCESS_DENIED");
+  });
+
+  test("and one that names the account closes the bucket at once", async () => {
+    const { gate, end } = setup();
+    await end(STORED);
+    await end(failedWith(new Failure("UPLOAD_ACCESS_DENIED", "InvalidAccessKeyId")));
+    expect(gate.problems().size).toBe(1);
+  });
+});
+
 describe("work that was under way when the bucket closed", () => {
   test("does not close it for longer", async () => {
     const { calls, call, turnedAway } = setup();
