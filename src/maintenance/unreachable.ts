@@ -4,7 +4,7 @@ import type { Settlement } from "../jobs/verdict.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 
 export interface UnreachableDeps {
-  readonly queue: Pick<TaskQueue, "claim" | "lanesAfter">;
+  readonly queue: Pick<TaskQueue, "claim" | "lanesAfter" | "isPaused" | "timeBefore">;
   /** Hosts that have not answered since `since` or longer, each with the time when that began; both by the steady clock. */
   readonly unavailable: (since: number) => ReadonlyMap<string, number>;
   readonly settle: (settlement: Settlement) => Promise<void>;
@@ -28,23 +28,27 @@ export class Unreachable {
     this.#deps = deps;
   }
 
-  /** One round. @throws what the queue throws, or the signal's reason */
+  /** One round; none while the queue is paused, since nobody probes then. @throws what the queue throws, or the signal's reason */
   async run(signal: AbortSignal): Promise<void> {
-    const since = this.#deps.clock.steady() - this.#deps.maxThrottleMs;
-    const hosts = this.#deps.unavailable(since);
+    if (this.#deps.queue.isPaused()) return;
+    const { queue, clock, maxThrottleMs, unavailable } = this.#deps;
+    // A pause moved the hosts' times; the times when tasks became due stay, and are read as if it had not been.
+    const hosts = unavailable(clock.steady() - maxThrottleMs);
     if (hosts.size === 0) return;
-    for (let lanes = this.#deps.queue.lanesAfter(0, LANES); lanes.length > 0; ) {
+    const dueBefore = queue.timeBefore(maxThrottleMs);
+    for (let lanes = queue.lanesAfter(0, LANES); lanes.length > 0; ) {
       for (const { id, host } of lanes) {
         const unavailableSince = hosts.get(host);
-        if (unavailableSince !== undefined) await this.#giveUp(id, since, unavailableSince, signal);
+        if (unavailableSince !== undefined) await this.#giveUp(id, dueBefore, unavailableSince, signal);
       }
-      lanes = this.#deps.queue.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
+      lanes = queue.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
     }
   }
 
   async #giveUp(lane: number, dueBefore: number, unavailableSince: number, signal: AbortSignal): Promise<void> {
     for (let claimed = TASKS; claimed === TASKS; ) {
       signal.throwIfAborted();
+      if (this.#deps.queue.isPaused()) return;
       const tasks = await this.#deps.queue.claim([{ lane, limit: TASKS }], dueBefore);
       await Promise.all(tasks.map((task) => this.#deps.settle(this.#givenUp(task, unavailableSince))));
       claimed = tasks.length;

@@ -28,7 +28,7 @@ import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
 import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
 import { readOldestAgeMs } from "./queue/oldest-age.ts";
-import { resumePace } from "./queue/pace.ts";
+import { isPaused, timeBefore, writePaused } from "./queue/pause.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
   blameFor,
@@ -312,18 +312,20 @@ export class TaskQueue {
   }
 
   isPaused(): boolean {
-    return readMeta(this.#context.db, "paused") === "1";
+    return isPaused(this.#context);
   }
 
-  /** Notes that no download is to begin, or may again. */
-  setPaused(paused: boolean): Promise<void> {
-    return this.#context.commit.run(() => {
-      if (paused === this.isPaused()) return;
-      const { db, clock } = this.#context;
-      if (paused) writeMeta(db, "paused_at", String(clock.steady()));
-      else resumePace(this.#context, Number(readMeta(db, "paused_at")));
-      writeMeta(db, "paused", paused ? "1" : "0");
-    });
+  /**
+   * Notes that no download is to begin, or may again. How long the pause that ends here has lasted, in milliseconds: all
+   * that waits has been given that much longer.
+   */
+  setPaused(paused: boolean): Promise<number> {
+    return this.#context.commit.run(() => writePaused(this.#context, paused));
+  }
+
+  /** The time that was `ms` ago, by the steady clock, where the last pause does not count. */
+  timeBefore(ms: number): number {
+    return timeBefore(this.#context, ms);
   }
 
   /** For how long the task that is due longest has been due, in milliseconds; 0 where none is. */

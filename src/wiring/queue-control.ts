@@ -17,9 +17,10 @@ export function createQueueControl(deps: QueueControlDeps): QueueEndpointsDeps {
   const { queue, broker, pool } = deps;
   return {
     async setPaused(paused) {
-      await queue.setPaused(paused);
-      if (paused) await broker.pause();
-      else broker.resume();
+      const pausedMs = await queue.setPaused(paused);
+      if (paused) return broker.pause();
+      deps.hosts.governor.resumed(pausedMs);
+      broker.resume();
     },
     queueReport: () => ({
       ...shownDepth(queue, deps.active),

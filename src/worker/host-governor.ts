@@ -179,6 +179,15 @@ export class HostGovernor {
     return running;
   }
 
+  /** A pause of so many milliseconds is over, in which no host could be probed: it counts against none. */
+  resumed(pausedMs: number): void {
+    for (const [host, state] of this.#hosts) {
+      if (state.unavailableSince === undefined) continue;
+      state.unavailableSince = Math.min(this.#now(), state.unavailableSince + pausedMs);
+      this.#changed.add(host);
+    }
+  }
+
   /** Takes in what an earlier process wrote down, once it is in this one's time; no wait is longer than it may be. */
   restore(records: Iterable<HostRecord>): void {
     const [now, ahead] = [this.#now(), this.#steadyAhead];
@@ -255,8 +264,9 @@ export class HostGovernor {
     this.#changed.add(host);
   }
 
+  /** A start that is due later already, by the rate, stays where it is. */
   #startLater(host: string, state: HostState, ms: number): void {
-    state.nextStart = this.#now() + ms;
+    state.nextStart = Math.max(state.nextStart, this.#now() + ms);
     this.#closed.add(host);
   }
 

@@ -112,7 +112,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     }),
     pools: new Set(["residential-us"]),
     queueReport: () => QUEUE_EXAMPLE,
-    setPaused: (paused) => stores.queue.setPaused(paused),
+    setPaused: async (paused) => void (await stores.queue.setPaused(paused)),
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,

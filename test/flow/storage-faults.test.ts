@@ -128,6 +128,31 @@ describe("a storage that fails holds up its tasks, and none is lost or tried in 
   });
 });
 
+test.each<[string, Fault]>([
+  ["a limit of a proxy before it", { kind: "answer", status: 413, body: "<html>too large</html>" }],
+  ["a rule of the bucket", refusal(400, "InvalidArgument")],
+  ["a prefix without the right", refusal(403, "AccessDenied")],
+])("objects that the storage refuses (%s) end as dead letters and hold no other up", async (_, fault) => {
+  await using origin = await startOrigin();
+  await using s3 = await startFaultyS3();
+  await using service = await startOn(s3, { "queue.max_retries": 1, "queue.retry_backoff_ms": 1 });
+  const submit = (ids: readonly string[]) =>
+    service.submit({
+      manifest_version: "v1",
+      resources: ids.map((id) => ({ id, url: origin.serve(`/${id}`, id) })),
+    });
+  const numbered = (name: string, count: number) => Array.from({ length: count }, (_each, i) => `${name}/${i}`);
+  expect((await service.finished(await submit(numbered("before", 1)))).status).toBe("completed");
+  s3.faultFor = (call) => (isUpload(call) && call.key.includes("/refused/") ? fault : undefined);
+  const refused = await submit(numbered("refused", 10));
+  const good = await submit(numbered("good", 100));
+  expect((await service.finished(good)).status).toBe("completed");
+  const { status, errors } = await service.finished(refused);
+  expect(status).toBe("failed");
+  expect(errors.map(({ code, attempts }) => [code, attempts])).toEqual(errors.map(() => ["UPLOAD_REJECTED", 2]));
+  expect((await service.fetch("/health/ready")).status).toBe(200);
+});
+
 describe("a storage that fails once", () => {
   test.each<[string, (call: S3Call) => boolean, Fault]>([
     ["at a part", isPart, refusal(500, "InternalError")],

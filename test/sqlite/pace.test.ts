@@ -85,3 +85,16 @@ describe("the rate of a replay", () => {
     expect(await dueBySteps(stores, 2)).toEqual([2, 1]);
   });
 });
+
+test("the time since when a task waits for its storage moves with a pause", async () => {
+  await using stores = openTestStores();
+  const [task] = await claimedJob(stores, 1);
+  if (task === undefined) throw new Error("nothing was claimed");
+  const at = stores.clock.steady();
+  const waitingSince = { class: "unavailable", at } as const;
+  await settle(stores, task, { kind: "snooze", attempt, availableAt: at + 1000, waitingSince });
+  await stores.now(stores.queue.setPaused(true));
+  await stores.clock.advance(7_200_000);
+  expect(await stores.now(stores.queue.setPaused(false))).toBe(7_200_000);
+  expect((await claimAll(stores))[0]?.waitingSince).toEqual({ class: "unavailable", at: at + 7_200_000 });
+});

@@ -84,6 +84,18 @@ test("a rate spreads the starts, though many may run at a time", async () => {
   expect(governor.room(HOST)).toBe(1);
 });
 
+test("a slow-down brings no start forward: the rate holds after a 429, too", async () => {
+  const { clock, governor } = setup({ ratePerSecond: 1 });
+  governor.acquire(HOST);
+  governor.complained(HOST);
+  governor.release(HOST, 10);
+  expect(governor.closedFor(HOST)).toBe(1000);
+  await clock.advance(999);
+  expect(governor.room(HOST)).toBe(0);
+  await clock.advance(1);
+  expect(governor.room(HOST)).toBe(1);
+});
+
 describe("the breaker", () => {
   test("opens after so many failures in a row", () => {
     const { governor, use } = setup();

@@ -1,8 +1,9 @@
 import type { Database } from "bun:sqlite";
 import type { Changes } from "../group-commit.ts";
-import { readMeta } from "../meta.ts";
+import { readMeta, writeMeta } from "../meta.ts";
 import type { QueueContext } from "./context.ts";
 import { resumePace } from "./pace.ts";
+import { isPaused, readPausedAt, shiftWaits } from "./pause.ts";
 
 /** So often, at most, a commit also notes the time: milliseconds. */
 const NOTE_EVERY_MS = 1000;
@@ -32,13 +33,12 @@ export function rebaseWaits(context: QueueContext): void {
   if (lastSeen === 0) return;
   const now = clock.steady();
   const gapMs = now - lastSeen;
-  db.query<never, [number]>("UPDATE tasks SET waiting_since = waiting_since + ? WHERE waiting_since IS NOT NULL").run(
-    gapMs,
-  );
-  db.query<never, [number]>("UPDATE hosts SET unavailable_since = unavailable_since + ?").run(gapMs);
-  // A pause goes on: what it holds back moves on when it ends.
-  if (gapMs > 0 && readMeta(db, "paused") !== "1") resumePace(context, lastSeen);
+  // A pause goes on: what it holds back moves when it ends.
+  const pauseGoesOn = isPaused(context) && gapMs >= 0;
+  if (!pauseGoesOn) shiftWaits(context, gapMs);
+  if (!pauseGoesOn && gapMs > 0) resumePace(context, lastSeen);
   if (gapMs >= 0) return;
+  writeMeta(db, "paused_at", String(readPausedAt(context) + gapMs));
   db.query<never, [number, number]>(
     "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",
   ).run(gapMs, now);

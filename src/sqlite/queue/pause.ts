@@ -1,0 +1,47 @@
+import { readMeta, writeMeta } from "../meta.ts";
+import type { QueueContext } from "./context.ts";
+import { resumePace } from "./pace.ts";
+
+export function isPaused({ db }: Pick<QueueContext, "db">): boolean {
+  return readMeta(db, "paused") === "1";
+}
+
+/**
+ * Begins a pause, or ends it; what is so already stays. How long the pause that ends here has lasted, in milliseconds.
+ * Nobody could be tried meanwhile: every limit to how long something may wait moves by that. Runs inside a transaction.
+ */
+export function writePaused(context: QueueContext, paused: boolean): number {
+  if (paused === isPaused(context)) return 0;
+  const { db, clock } = context;
+  const now = clock.steady();
+  writeMeta(db, "paused", paused ? "1" : "0");
+  if (paused) {
+    writeMeta(db, "paused_at", String(now));
+    return 0;
+  }
+  const pausedAt = readPausedAt(context);
+  const pausedMs = Math.max(0, now - pausedAt);
+  writeMeta(db, "resumed_at", String(now));
+  resumePace(context, pausedAt);
+  shiftWaits(context, pausedMs);
+  return pausedMs;
+}
+
+/** Moves the times since when tasks and hosts have been waiting, in milliseconds. Runs inside a transaction. */
+export function shiftWaits({ db }: QueueContext, ms: number): void {
+  db.query<never, [number]>("UPDATE tasks SET waiting_since = waiting_since + ? WHERE waiting_since IS NOT NULL").run(
+    ms,
+  );
+  db.query<never, [number]>("UPDATE hosts SET unavailable_since = unavailable_since + ?").run(ms);
+}
+
+/** The time that was `ms` ago, by the steady clock, where the last pause does not count. */
+export function timeBefore(context: QueueContext, ms: number): number {
+  const before = context.clock.steady() - ms;
+  const [pausedAt, resumedAt] = [readPausedAt(context), Number(readMeta(context.db, "resumed_at"))];
+  return before >= resumedAt || resumedAt < pausedAt ? before : before - (resumedAt - pausedAt);
+}
+
+export function readPausedAt({ db }: Pick<QueueContext, "db">): number {
+  return Number(readMeta(db, "paused_at"));
+}

@@ -1,0 +1,92 @@
+import { expect, test } from "bun:test";
+import { Unreachable } from "../../src/maintenance/unreachable.ts";
+import { HostGovernor } from "../../src/worker/host-governor.ts";
+import { HostRules } from "../../src/worker/host-rules.ts";
+import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { openTestStores, type TestStores } from "../support/stores.ts";
+
+const HOST = "dead.test";
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** Tasks for a host that has just stopped answering, and a look for those that wait too long, as it is done each 5 s. */
+async function setup(stores: TestStores) {
+  const { clock, queue } = stores;
+  const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });
+  const governor = new HostGovernor({ rules, clock, onFree: () => {} });
+  const discarded: number[] = [];
+  const unreachable = new Unreachable({
+    queue,
+    unavailable: (since) => governor.unavailable(since),
+    settle: (settlement) => {
+      discarded.push(settlement.claimed.id);
+      return queue.settle(settlement).then(() => {});
+    },
+    maxThrottleMs: HOUR_MS,
+    clock,
+  });
+  for (let i = 0; i < 3; i++) governor.failed(HOST);
+  const submit = () => {
+    const job = newJob({ createdAt: clock.now() });
+    return stores.now(queue.accept(acceptance(newTasks(2, [HOST]), { job })));
+  };
+  await submit();
+  /** Lets time pass, looks, and says how many tasks were given up in all. */
+  const after = async (ms: number) => {
+    await clock.advance(ms);
+    await unreachable.run(new AbortController().signal);
+    return discarded.length;
+  };
+  const pause = async (ms: number) => {
+    await stores.now(queue.setPaused(true));
+    const during = await after(ms);
+    governor.resumed(await stores.now(queue.setPaused(false)));
+    return during;
+  };
+  return { governor, submit, after, pause };
+}
+
+test("what waits for a host that does not answer is given up after its time", async () => {
+  await using stores = openTestStores();
+  const { after } = await setup(stores);
+  expect(await after(HOUR_MS - 1)).toBe(0);
+  expect(await after(1)).toBe(2);
+});
+
+test("nothing is given up while the queue is paused, and the pause does not count", async () => {
+  await using stores = openTestStores();
+  const { after, pause } = await setup(stores);
+  expect(await after(30 * MINUTE_MS)).toBe(0);
+  expect(await pause(5 * HOUR_MS)).toBe(0);
+  expect(await after(30 * MINUTE_MS - 1)).toBe(0);
+  expect(await after(1)).toBe(2);
+});
+
+test("what came in a pause has its time from the pause's end", async () => {
+  await using stores = openTestStores();
+  const { submit, after } = await setup(stores);
+  await after(30 * MINUTE_MS);
+  await stores.now(stores.queue.setPaused(true));
+  await after(4 * HOUR_MS);
+  await submit();
+  await after(MINUTE_MS);
+  await stores.now(stores.queue.setPaused(false));
+  // The host is known not to answer since long before; each task still has its hour.
+  expect(await after(HOUR_MS - 1)).toBe(2);
+  expect(await after(1)).toBe(4);
+});
+
+test("a pause that a restart falls into counts as one", async () => {
+  await using stores = openTestStores();
+  const { governor } = await setup(stores);
+  const since = governor.unavailable(stores.clock.steady()).get(HOST) ?? Number.NaN;
+  await stores.now(stores.queue.noteHosts(() => governor.takeChanges()));
+  await stores.now(stores.queue.setPaused(true));
+  await stores.clock.advance(2 * HOUR_MS);
+  stores.crash();
+  await stores.clock.advance(HOUR_MS);
+  await stores.queue.recover(() => Promise.resolve());
+  await stores.clock.advance(HOUR_MS);
+  expect(await stores.now(stores.queue.setPaused(false))).toBe(4 * HOUR_MS);
+  expect(stores.queue.knownHosts()[0]?.unavailableSince).toBe(since + 4 * HOUR_MS);
+});
