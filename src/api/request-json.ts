@@ -9,6 +9,7 @@ import { readRequestBody, refuseOtherMediaTypes } from "./request-body.ts";
 
 /** More than any request of an operator's needs. */
 const BYTES_MAX = 256 * 1024;
+const NAMES_MAX = 1000;
 
 /**
  * The JSON of a small request.
@@ -27,7 +28,7 @@ export function invalidBody(details: readonly Breach[]): ApiError {
 
 function parse(bytes: Uint8Array): unknown {
   try {
-    return parseStrictJson(bytes).value;
+    return parseStrictJson(bytes, NAMES_MAX).value;
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error;
     throw invalidBody([{ path: error.path, message: error.message }]);

@@ -51,6 +51,11 @@ class Room {
     return this.#hosts.size > 0;
   }
 
+  /** True where a bucket takes no more now: it is closed, and what was taken last is its probe. */
+  isExhausted(bucket: string): boolean {
+    return this.#buckets.get(bucket) === 0;
+  }
+
   /** Takes one task's room. False if there is none. */
   take({ host, bucket }: Pick<KnownLane, "host" | "bucket">): boolean {
     const ofHost = this.#hosts.get(host) ?? 0;
@@ -157,6 +162,7 @@ export class Lanes {
   #takeTurn(turn: JobTurn, count: number, room: Room, chosen: Map<number, number>): number {
     let taken = 0;
     let idle = 0;
+    let isProbing = false;
     while (taken < count && idle < turn.lanes.length) {
       const at = turn.next % turn.lanes.length;
       turn.next = at + 1;
@@ -170,7 +176,10 @@ export class Lanes {
       chosen.set(lane.id, (chosen.get(lane.id) ?? 0) + 1);
       lane.waiting--;
       if (lane.waiting === 0) this.#sleep(lane);
+      isProbing ||= room.isExhausted(lane.bucket);
     }
+    // The next probe of a closed bucket is another job's: this one's objects may be what it does not take.
+    if (isProbing) turn.left = taken;
     return taken;
   }
 

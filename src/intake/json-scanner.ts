@@ -1,5 +1,6 @@
 import { TextMap } from "../jobs/text-map.ts";
 import { pointerStep } from "./echo.ts";
+import { unescaped } from "./json-names.ts";
 import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 
 const QUOTE = 0x22;
@@ -96,7 +97,7 @@ export class JsonScanner {
     }
     this.#at = end + 1;
     if (!isEscaped) return text.slice(start + 1, end);
-    return String(JSON.parse(text.slice(start, end + 1)));
+    return unescaped(text.slice(start + 1, end));
   }
 
   #checkString(decoded: string): void {

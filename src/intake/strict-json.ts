@@ -1,4 +1,4 @@
-import { countMemberNames } from "./json-names.ts";
+import { NAMES_MAX, surveyStrings } from "./json-names.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { syntaxErrorOf } from "./json-syntax-error.ts";
 import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
@@ -12,21 +12,21 @@ export interface StrictJson {
 /**
  * Parses JSON in which nothing is lost on the way to a value (I-JSON, RFC 7493): UTF-8 without a mark, no member
  * twice in one object (also where one is written with escapes), no lone surrogate, no number out of range, at most
- * JSON_DEPTH_MAX deep, at most NAMES_MAX member names. Throws StrictJsonError for the first breach. Takes linear time and bounded stack.
+ * JSON_DEPTH_MAX deep, at most `namesMax` different member names. Throws StrictJsonError for the first breach. Takes linear time and bounded stack.
  */
-export function parseStrictJson(bytes: Uint8Array): StrictJson {
+export function parseStrictJson(bytes: Uint8Array, namesMax = NAMES_MAX): StrictJson {
   const text = decodeUtf8(bytes);
-  const names = countMemberNames(text);
+  const survey = surveyStrings(text, namesMax);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(survey.text);
   } catch {
     // The engine's message may quote the text, and does not say where.
     throw new StrictJsonError(`is not valid JSON: ${syntaxErrorOf(text)}`);
   }
   // Comparing two counts is three times as fast as looking for a breach; that is left to the bodies that have one.
-  if (MAY_BE_SURROGATE.test(text) || countMembers(value, 0) !== names) new JsonScanner(text).scan();
-  return { value, textOf: (name) => new JsonScanner(text).scan(name) };
+  if (MAY_BE_SURROGATE.test(text) || countMembers(value, 0) !== survey.members) new JsonScanner(text).scan();
+  return { value: survey.strip(value), textOf: (name) => new JsonScanner(text).scan(name) };
 }
 
 // An escape of any surrogate; pairs are legal, so this alone proves nothing.

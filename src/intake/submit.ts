@@ -18,7 +18,7 @@ import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 export interface SubmitDeps extends PlanDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
   readonly queue: TaskQueue;
-  readonly store: ObjectStore;
+  readonly store: Pick<ObjectStore, "put" | "remove" | "urlOf">;
   /** `queue.max_pending_tasks`. */
   readonly pendingMax: number;
   readonly isDraining: () => boolean;

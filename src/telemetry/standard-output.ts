@@ -1,4 +1,4 @@
-import { fstatSync, writeSync } from "node:fs";
+import { constants, fstatSync, openSync, type Stats, writeSync } from "node:fs";
 
 /** Where lines go. */
 export interface LogDestination {
@@ -22,7 +22,7 @@ const STDOUT = 1;
  * reader that went away, or a full disk, does not end the process.
  */
 export function standardOutput(): LogDestination {
-  const writer = isFile(STDOUT) ? fileWriter() : streamWriter();
+  const writer = writerFor(STDOUT);
   let gathered = "";
   const flush = () => {
     const lines = gathered;
@@ -44,11 +44,30 @@ export function standardOutput(): LogDestination {
 /** Writes whole lines; never throws and never waits. */
 type LineWriter = (lines: string) => void;
 
-function isFile(fd: number): boolean {
+function writerFor(fd: number): LineWriter {
+  const stat = statOf(fd);
+  if (stat?.isFile() === true) return fileWriter();
+  const own = stat?.isFIFO() === true || stat?.isCharacterDevice() === true ? reopened(fd) : undefined;
+  return own === undefined ? sinkWriter() : unblockedWriter(own);
+}
+
+function statOf(fd: number): Stats | undefined {
   try {
-    return fstatSync(fd).isFile();
+    return fstatSync(fd);
   } catch {
-    return false;
+    return undefined;
+  }
+}
+
+/**
+ * A descriptor of our own for the same pipe or terminal, whose writes never wait: the flag on the shared one would be
+ * everybody's. Only Linux has that; `undefined` elsewhere.
+ */
+function reopened(fd: number): number | undefined {
+  try {
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    return undefined;
   }
 }
 
@@ -63,8 +82,43 @@ function fileWriter(): LineWriter {
   };
 }
 
-/** Pipes, sockets and terminals. Bun's sink writes what they take at once, and hears when they take more. */
-function streamWriter(): LineWriter {
+/** After a write that would have waited, the next one is tried after so many milliseconds. */
+const TRY_AGAIN_MS = 20;
+
+/** Pipes and terminals: takes up what the reader left after a moment. */
+function unblockedWriter(fd: number): LineWriter {
+  const waiting = new BoundedLines(WAITING_MAX);
+  let rest: Uint8Array = new Uint8Array(0);
+
+  /** True once all is written, or can never be. */
+  function write(): boolean {
+    try {
+      while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if ((error as { code?: unknown }).code === "EAGAIN") return false;
+      rest = new Uint8Array(0); // a reader that went away (EPIPE)
+    }
+    return true;
+  }
+
+  function tryAgain(): void {
+    while (write()) {
+      const lines = waiting.take();
+      if (lines === "") return;
+      rest = Buffer.from(lines);
+    }
+    setTimeout(tryAgain, TRY_AGAIN_MS).unref();
+  }
+
+  return (lines) => {
+    if (rest.length > 0) return waiting.add(lines);
+    rest = Buffer.from(lines);
+    if (!write()) setTimeout(tryAgain, TRY_AGAIN_MS).unref();
+  };
+}
+
+/** Sockets, and whatever cannot be opened anew. Bun's sink writes what they take at once, and hears when they take more. */
+function sinkWriter(): LineWriter {
   const sink = Bun.stdout.writer({ highWaterMark: GATHERED_MAX });
   const waiting = new BoundedLines(WAITING_MAX);
   let isBusy = false;

@@ -68,8 +68,7 @@ export class StorageGate {
   /** Learns from what admitted work came to, and returns what it is for its task. */
   judge(bucketName: string, admission: "work" | "probe", outcome: Outcome): Outcome {
     if (outcome.kind === "stored") {
-      this.#closed.delete(bucketName);
-      this.#proven.set(bucketName, { deniedInARow: 0 });
+      this.stored(bucketName);
       return outcome;
     }
     if (outcome.kind === "failed" && this.#isTheObjects(bucketName, outcome.failure)) return rejected(outcome);
@@ -79,6 +78,12 @@ export class StorageGate {
     }
     this.ended(bucketName, admission);
     return outcome;
+  }
+
+  /** Something was stored in a bucket, whoever did: it works, and opens. True if it was closed. */
+  stored(bucketName: string): boolean {
+    this.#proven.set(bucketName, { deniedInARow: 0 });
+    return this.#closed.delete(bucketName);
   }
 
   /** Admitted work ended without saying anything of the bucket: where it was a probe, the next one may try. */

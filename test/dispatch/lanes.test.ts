@@ -46,6 +46,16 @@ function chooseMany(lanes: Lanes, list: readonly Lane[], times: number, count: n
   return totals;
 }
 
+test("the probes of a closed bucket are of one job after the other, whatever their weights", () => {
+  const list = [lane({ priority: "high" }), lane(), lane()];
+  const lanes = lanesOf(...list);
+  const probe = { ofHost: FREE.ofHost, ofBucket: () => 1 };
+  const probed = Array.from({ length: 6 }, () =>
+    [...lanes.choose(64, probe, NOW).keys()].map((id) => list.findIndex((each) => each.id === id)),
+  );
+  expect(probed).toEqual([[0], [1], [2], [0], [1], [2]]);
+});
+
 describe("jobs take turns", () => {
   const three = () => (["high", "normal", "low"] as const).map((priority) => lane({ priority }));
 

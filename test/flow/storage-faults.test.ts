@@ -153,6 +153,37 @@ test.each<[string, Fault]>([
   expect((await service.fetch("/health/ready")).status).toBe(200);
 });
 
+test("objects of a prefix without the right hold no other up after a restart", async () => {
+  await using origin = await startOrigin();
+  await using s3 = await startFaultyS3();
+  await using service = await startOn(s3, {
+    "queue.max_retries": 8,
+    "queue.retry_backoff_ms": 2000,
+    "queue.retry_backoff_max_ms": 2000,
+  });
+  const submit = (...ids: string[]) =>
+    service.submit({
+      manifest_version: "v1",
+      resources: ids.map((id) => ({ id, url: origin.serve(`/${id}`, id) })),
+    });
+  s3.faultFor = (call) => (isUpload(call) && call.key.includes("/refused/") ? refusal(403, "AccessDenied") : undefined);
+  const refused = await submit(...Array.from({ length: 10 }, (_, i) => `refused/${i}`));
+  await eventually("they are tried again", async () => {
+    const rows = await service.resources(refused);
+    return rows.every(({ state }) => state === "retrying") ? true : undefined;
+  });
+  await service.kill();
+  await service.start();
+  const refusedAgain = () => s3.calls.filter(({ key }) => key.includes("/refused/")).length;
+  const before = refusedAgain();
+  await eventually("the new process has met one of them", () => refusedAgain() > before || undefined);
+  expect((await service.finished(await submit("good"), 20_000)).status).toBe("completed");
+  await eventually(
+    "the bucket is open",
+    async () => (await service.fetch("/health/ready")).status === 200 || undefined,
+  );
+});
+
 describe("a storage that fails once", () => {
   test.each<[string, (call: S3Call) => boolean, Fault]>([
     ["at a part", isPart, refusal(500, "InternalError")],

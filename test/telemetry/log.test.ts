@@ -134,3 +134,33 @@ test("a reader that stands still holds nothing up; what it missed is counted whe
   expect(lines.slice(0, -1).every(({ line }, i) => line === i)).toBe(true);
   expect(await child.exited).toBe(0);
 });
+
+const TERMINAL = `
+import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "-e", os.environ["FLOOD"]])
+# Nobody reads the terminal; the program says on another way that its loop turns.
+with open(sys.argv[2]) as turned:
+    print(turned.read(), flush=True)
+text = b""
+while b"dropped_lines" not in text:
+    text += os.read(fd, 65536)
+print("told", flush=True)
+os.kill(pid, 9)
+`;
+
+test("a terminal that nobody reads (Ctrl-S) holds nothing up", async () => {
+  const turned = join(makeTemporaryFolder("log"), "turned");
+  Bun.spawnSync(["mkfifo", turned]);
+  const flood = FLOOD.replace(
+    'process.stderr.write("turned")',
+    `require("fs").writeFileSync(${JSON.stringify(turned)}, "turned")`,
+  );
+  const child = Bun.spawn(["python3", "-c", TERMINAL, process.execPath, turned], {
+    env: { ...process.env, FLOOD: flood },
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  expect(await new Response(child.stdout).text()).toBe("turned\ntold\n");
+});

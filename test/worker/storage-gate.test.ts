@@ -152,6 +152,16 @@ describe("a refusal that names neither the object nor the bucket", () => {
     expect(gate.problems().get("artifacts")?.code).toBe("UPLOAD_ACCESS_DENIED");
   });
 
+  test("concerns the object, too, where somebody else stored something there: that opens the bucket", async () => {
+    const { gate, call, calls, end } = setup();
+    await end(denied);
+    expect(gate.stored("artifacts")).toBe(true);
+    expect([gate.problems().size, gate.stored("artifacts")]).toEqual([0, false]);
+    const refused = call();
+    calls[1]?.resolve(denied);
+    expect(await refused).toMatchObject({ failure: { code: "UPLOAD_REJECTED" } });
+  });
+
   test("closes the bucket after all when nothing else comes any more: its policy changed", async () => {
     const { gate, end } = setup();
     await end(STORED);
