@@ -64,7 +64,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
     config,
     foundation,
     work,
-    createIntake(config, foundation, handlers, work, () => app.isDraining),
+    createIntake(config, foundation, handlers, () => app.isDraining),
   );
   return app;
 }

@@ -35,6 +35,10 @@ export interface HostPermits {
 export interface BucketGate {
   /** Tasks for a bucket that may start now: none while it cannot be written to, one to probe it. */
   room(bucket: string): number;
+  /** A task for a bucket goes to a worker. */
+  sent(bucket: string): void;
+  /** A task that was sent comes back: no worker took it. */
+  returned(bucket: string): void;
   /** When the first closed bucket may be probed, if after `since`; by the monotonic clock. */
   nextOpening(since: number): number | undefined;
 }
@@ -135,6 +139,7 @@ export class Broker {
     this.#paused = true;
     for (const task of this.channel.drain()) {
       this.#deps.hosts.release(task.host);
+      this.#deps.buckets.returned(task.task.bucket);
       this.#take([task]);
     }
     await this.#claiming;
@@ -190,7 +195,7 @@ export class Broker {
   #send(): void {
     if (this.#window.length === 0) return;
     this.#releaseUnwanted();
-    const { hosts } = this.#deps;
+    const { hosts, buckets } = this.#deps;
     const full = new Set<string>();
     // Mostly one permit has become free: it is not worth looking at those whose hosts are known to be full.
     for (let at = 0; this.channel.room > 0 && full.size < this.#ahead.size; ) {
@@ -203,6 +208,7 @@ export class Broker {
         at++;
       } else {
         hosts.acquire(task.host);
+        buckets.sent(task.task.bucket);
         this.#window.splice(at, 1);
         this.#count(task, -1);
         this.#throughput.sent(task.host);

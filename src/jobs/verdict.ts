@@ -7,8 +7,11 @@ export type Outcome =
   | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: Attempt }
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
-/** `doubt`: its body was taken unwatched, and did not come; that says too little of it. */
-export type Interruption = "shutdown" | "cancel" | "doubt";
+/**
+ * `doubt`: its body was taken unwatched, and did not come; that says too little of it. `closed bucket`: its bucket was
+ * closed, or is being probed, when it was to begin.
+ */
+export type Interruption = "shutdown" | "cancel" | "doubt" | "closed bucket";
 
 /** What is to become of the task; `settle` carries it out, once. */
 export type Verdict =

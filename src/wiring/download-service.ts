@@ -67,7 +67,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
       [
         rateLimit(config.queue.rate_limit_per_worker, clock),
         hostPermit(deps.governor, clock),
-        storageGate(deps.gate, clock),
+        storageGate(deps.gate),
         timeout(config.queue.task_timeout_ms, clock, deps.overdue),
       ],
       innermost,

@@ -4,27 +4,23 @@ import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { Submit } from "../intake/submission.ts";
 import { createSubmit } from "../intake/submit.ts";
 import { newJobId } from "../jobs/job.ts";
-import type { ObjectStore } from "../jobs/object-store.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
 import type { Stores } from "../sqlite/stores.ts";
 import type { Foundation } from "./foundation.ts";
 import { manifestLimits } from "./handlers.ts";
-import type { Work } from "./work.ts";
 
 /** What takes a submission and makes a durable job of it. */
 export function createIntake(
   config: Config,
   { log, clock, metrics, store, stores, policy, stopping }: Foundation,
   handlers: ReadonlyMap<string, RegisteredHandler>,
-  { gate, broker }: Pick<Work, "gate" | "broker">,
   isDraining: () => boolean,
 ): Submit {
   return createSubmit({
     handlers,
     limits: manifestLimits(config, policy, store),
     queue: stores.queue,
-    // A manifest that is stored proves its bucket, as an object does.
-    store: noticingPuts(store, (bucket) => gate.stored(bucket) && broker.wake()),
+    store,
     bucket: config.storage.bucket,
     newJobId: () => newJobId(config.server.instance),
     pendingMax: config.queue.max_pending_tasks,
@@ -37,21 +33,6 @@ export function createIntake(
     },
     signal: stopping.signal,
   });
-}
-
-function noticingPuts(
-  store: ObjectStore,
-  onPut: (bucket: string) => void,
-): Pick<ObjectStore, "put" | "remove" | "urlOf"> {
-  return {
-    remove: (ref, signal) => store.remove(ref, signal),
-    urlOf: (ref) => store.urlOf(ref),
-    async put(ref, body, options) {
-      const stored = await store.put(ref, body, options);
-      onPut(ref.bucket);
-      return stored;
-    },
-  };
 }
 
 function refusalOf({ outbox, presence }: Stores): IntakeError | undefined {

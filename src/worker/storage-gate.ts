@@ -9,10 +9,15 @@ const MAX_MS = 30_000;
 /** Refusals in a row that may concern each its object, until they are taken to concern the bucket: its policy changed. */
 const DENIED_IN_A_ROW_MAX = 100;
 
+/** A probe that was sent and does not arrive, in milliseconds; only a fault of ours could let that happen. */
+const LOST_MS = 60_000;
+
 interface ClosedBucket {
   failure: Failure;
   closedUntil: number;
   waitMs: number;
+  /** A probe is on its way to a worker, until then at most. */
+  sentUntil: number;
   probing: boolean;
 }
 
@@ -39,7 +44,19 @@ export class StorageGate {
   room(bucketName: string): number {
     const bucket = this.#closed.get(bucketName);
     if (bucket === undefined) return Number.POSITIVE_INFINITY;
-    return !bucket.probing && this.#clock.monotonic() >= bucket.closedUntil ? 1 : 0;
+    return !bucket.probing && this.#clock.monotonic() >= Math.max(bucket.closedUntil, bucket.sentUntil) ? 1 : 0;
+  }
+
+  /** A task for a bucket is on its way to a worker; where the bucket is closed, it is the probe. */
+  sent(bucketName: string): void {
+    const bucket = this.#closed.get(bucketName);
+    if (bucket !== undefined) bucket.sentUntil = this.#clock.monotonic() + LOST_MS;
+  }
+
+  /** It comes back: no worker took it. */
+  returned(bucketName: string): void {
+    const bucket = this.#closed.get(bucketName);
+    if (bucket !== undefined) bucket.sentUntil = 0;
   }
 
   /** When the next closed bucket may be probed, if that is after `since`; by the monotonic clock. */
@@ -51,24 +68,21 @@ export class StorageGate {
     return next;
   }
 
-  /** Whether to work for a bucket; where it is closed, and this is no time for a probe, the failure to answer with. */
-  admit(bucketName: string): "work" | "probe" | Failure {
+  /** Whether to work for a bucket; `undefined` where it is closed, and this is no time for a probe. */
+  admit(bucketName: string): "work" | "probe" | undefined {
     const bucket = this.#closed.get(bucketName);
     if (bucket === undefined) return "work";
-    const leftMs = Math.ceil(bucket.closedUntil - this.#clock.monotonic());
-    if (!bucket.probing && leftMs <= 0) {
-      bucket.probing = true;
-      return "probe";
-    }
-    // While a probe runs there is no telling for how long.
-    const retryAfterMs = leftMs > 0 ? leftMs : bucket.waitMs;
-    return new Failure(bucket.failure.code, bucket.failure.message, { retryAfterMs });
+    if (bucket.probing || this.#clock.monotonic() < bucket.closedUntil) return undefined;
+    bucket.probing = true;
+    bucket.sentUntil = 0;
+    return "probe";
   }
 
   /** Learns from what admitted work came to, and returns what it is for its task. */
   judge(bucketName: string, admission: "work" | "probe", outcome: Outcome): Outcome {
     if (outcome.kind === "stored") {
-      this.stored(bucketName);
+      this.#closed.delete(bucketName);
+      this.#proven.set(bucketName, { deniedInARow: 0 });
       return outcome;
     }
     if (outcome.kind === "failed" && this.#isTheObjects(bucketName, outcome.failure)) return rejected(outcome);
@@ -78,12 +92,6 @@ export class StorageGate {
     }
     this.ended(bucketName, admission);
     return outcome;
-  }
-
-  /** Something was stored in a bucket, whoever did: it works, and opens. True if it was closed. */
-  stored(bucketName: string): boolean {
-    this.#proven.set(bucketName, { deniedInARow: 0 });
-    return this.#closed.delete(bucketName);
   }
 
   /** Admitted work ended without saying anything of the bucket: where it was a probe, the next one may try. */
@@ -103,17 +111,24 @@ export class StorageGate {
     if (bucket !== undefined && admission === "work") return; // was under way when the bucket closed
     this.#proven.delete(name);
     const waitMs = bucket === undefined ? FIRST_MS : Math.min(bucket.waitMs * 2, MAX_MS);
-    this.#closed.set(name, { failure, closedUntil: this.#clock.monotonic() + waitMs, waitMs, probing: false });
+    this.#closed.set(name, {
+      failure,
+      closedUntil: this.#clock.monotonic() + waitMs,
+      waitMs,
+      sentUntil: 0,
+      probing: false,
+    });
   }
 }
 
-export function storageGate(gate: StorageGate, clock: Clock): Layer {
+export function storageGate(gate: StorageGate): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
     async call(claimed, stop) {
       const { bucket } = claimed.task;
       const admission = gate.admit(bucket);
-      if (admission instanceof Failure) return turnedAway(admission, clock);
+      // Put back as if it had never been claimed: to let it wait would keep it from the next probe, too.
+      if (admission === undefined) return { kind: "interrupted", by: "closed bucket" };
       let outcome: Outcome;
       try {
         outcome = await inner.call(claimed, stop);
@@ -131,9 +146,4 @@ function rejected({ failure, attempt }: Extract<Outcome, { kind: "failed" }>): O
   const { message, cause, httpStatus } = failure;
   const own = new Failure("UPLOAD_REJECTED", message, { cause, httpStatus });
   return { kind: "failed", failure: own, attempt: { ...attempt, code: own.code } };
-}
-
-function turnedAway(failure: Failure, clock: Clock): Outcome {
-  const attempt = { startedAt: clock.now(), durationMs: 0, code: failure.code, message: failure.message, bytes: 0 };
-  return { kind: "failed", failure, attempt };
 }

@@ -12,7 +12,12 @@ import { HostRules } from "../../src/worker/host-rules.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
-export const OPEN_BUCKETS: BucketGate = { room: () => Number.POSITIVE_INFINITY, nextOpening: () => undefined };
+export const OPEN_BUCKETS: BucketGate = {
+  room: () => Number.POSITIVE_INFINITY,
+  nextOpening: () => undefined,
+  sent: () => {},
+  returned: () => {},
+};
 
 export interface RigOptions extends Partial<Pick<BrokerDeps, "channelSize" | "windowSize" | "buckets">> {
   readonly hostLimit?: number;

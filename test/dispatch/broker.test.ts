@@ -237,6 +237,7 @@ describe("the broker wakes", () => {
     let opensAt = 0;
     let clock: FakeClock | undefined;
     const buckets = {
+      ...OPEN_BUCKETS,
       room: () => {
         if (clock === undefined || clock.monotonic() >= opensAt) return Number.POSITIVE_INFINITY;
         clock.tick(2);
@@ -254,7 +255,7 @@ describe("the broker wakes", () => {
   });
 
   test("seldom while a bucket waits for a probe and there is no task for it", async () => {
-    await using rig = new BrokerRig({ buckets: { room: () => 1, nextOpening: () => 0 } });
+    await using rig = new BrokerRig({ buckets: { ...OPEN_BUCKETS, room: () => 1, nextOpening: () => 0 } });
     rig.broker.start();
     const before = rig.pumps();
     await rig.advance(60_000);
