@@ -9,7 +9,7 @@ export interface Clock {
    * for limits to how long something may wait. It does not jump while the process lives.
    */
   readonly steady: () => number;
-  /** Calls `action` once after `ms`, unless cancelled first. */
+  /** Calls `action` once after `ms`, at once if that is less than nothing, unless cancelled first. */
   readonly after: (ms: number, action: () => void) => { cancel(): void };
 }
 
@@ -23,7 +23,8 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   steady: () => Math.floor(STARTED_AT + performance.now()),
   after(ms, action) {
-    const timer = setTimeout(action, Math.min(ms, TIMER_MAX_MS));
+    // Between a look at the clock and this call a due time may have passed; the runtime warns of what is negative.
+    const timer = setTimeout(action, Math.min(Math.max(0, ms), TIMER_MAX_MS));
     return { cancel: () => clearTimeout(timer) };
   },
 };

@@ -50,6 +50,16 @@ describe("the system's clock", () => {
     expect(called).toEqual(["due"]);
   });
 
+  test("calls at once what was due already, without a warning of the runtime", async () => {
+    const code = `
+      import { systemClock } from "./src/jobs/clock.ts";
+      systemClock.after(-1.5, () => console.log("called"));
+    `;
+    const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", stderr: "pipe" });
+    const said = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    expect(said).toEqual(["called\n", ""]);
+  });
+
   test("does not call at once what is due in many years", async () => {
     let called = false;
     const timer = systemClock.after(2 ** 40, () => {
