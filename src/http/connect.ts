@@ -1,0 +1,160 @@
+import type { Clock } from "../jobs/clock.ts";
+import { BunDial } from "./bun-transport.ts";
+import { withDeadline } from "./deadline.ts";
+import type { Dial, DialHandler, DialOptions } from "./dial.ts";
+import { HttpError } from "./http-error.ts";
+import { loadNodeModules, NodeDial, type NodeModules, type NodeTransport } from "./node-transport.ts";
+import { Race } from "./race.ts";
+import { SilentAddresses } from "./silent-addresses.ts";
+import type { SocketTransport } from "./socket-transport.ts";
+import type { TlsOptions } from "./tls.ts";
+
+/** An address that left a connect of Bun's without an answer is connected by node for so long. */
+const SILENT_FOR_MS = 5 * 60_000;
+
+export interface ConnectOptions {
+  /** IPv4 and IPv6 addresses of one host, vetted, in the resolver's order; never names. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Undefined: the stream is not encrypted. */
+  readonly tls?: TlsOptions | undefined;
+  /** Bounds the TCP connects to all addresses together. */
+  readonly connectTimeoutMs: number;
+  /** Bounds the TLS handshake, which comes after the connect. */
+  readonly tlsTimeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface ConnectorOptions {
+  readonly clock: Clock;
+  /**
+   * Connects of Bun's that may be pending or abandoned at a time; more are made by node. Each that is abandoned keeps a
+   * descriptor for about two minutes.
+   */
+  readonly bunConnectsMax?: number;
+}
+
+export interface Connector {
+  readonly clock: Clock;
+  /** Connects that were given up while the system goes on with them, each with a descriptor. */
+  readonly abandoned: number;
+  /**
+   * Connects to the first address that answers (RFC 8305), then makes the TLS handshake (1.2 or 1.3, ALPN `http/1.1`).
+   * Nothing is written before the certificate was approved. The stream belongs to the caller and waits for a handler.
+   *
+   * Rejects with an HttpError: `connect` (each address with its code in the message), `timeout` (phase `connect` or
+   * `tls`), `tls`, and `closed` or `reset` if the connection ends within the handshake; with the signal's reason as
+   * soon as it aborts. Then the socket is closed.
+   */
+  connect(options: ConnectOptions): Promise<SocketTransport>;
+  /** The same by sockets of node, which can carry TLS within TLS. Never leaves an abandoned connect. */
+  connectByNode(options: ConnectOptions): Promise<NodeTransport>;
+  /** The options with the default roots beside their own authorities, as sockets want them. */
+  withRoots(tls: TlsOptions): Promise<TlsOptions>;
+}
+
+export function createConnector(options: ConnectorOptions): Connector {
+  return new SocketConnector(options);
+}
+
+type DialBy<T extends SocketTransport> = (options: DialOptions, handler: DialHandler, modules: NodeModules) => Dial<T>;
+
+class SocketConnector implements Connector {
+  readonly clock: Clock;
+  readonly #bunConnectsMax: number;
+  readonly #silent: SilentAddresses;
+  readonly #roots = new WeakMap<readonly string[], readonly string[]>();
+  #modules: NodeModules | undefined;
+  #pendingByBun = 0;
+  #abandoned = 0;
+
+  constructor({ clock, bunConnectsMax = 128 }: ConnectorOptions) {
+    this.clock = clock;
+    this.#bunConnectsMax = bunConnectsMax;
+    this.#silent = new SilentAddresses(clock, SILENT_FOR_MS);
+  }
+
+  get abandoned(): number {
+    return this.#abandoned;
+  }
+
+  connect(options: ConnectOptions): Promise<SocketTransport> {
+    return this.#open<SocketTransport>(options, (dialOptions, handler, modules) =>
+      this.#mayUseBun(dialOptions.address)
+        ? this.#dialByBun(dialOptions, handler)
+        : new NodeDial(modules, dialOptions, handler),
+    );
+  }
+
+  connectByNode(options: ConnectOptions): Promise<NodeTransport> {
+    return this.#open(options, (dialOptions, handler, modules) => new NodeDial(modules, dialOptions, handler));
+  }
+
+  async withRoots(tls: TlsOptions): Promise<TlsOptions> {
+    const { ca } = tls;
+    if (ca === undefined || ca.length === 0) return { serverName: tls.serverName, ca: undefined };
+    const known = this.#roots.get(ca);
+    if (known !== undefined) return { serverName: tls.serverName, ca: known };
+    const modules = await this.#load();
+    const all = [...modules.tls.getCACertificates("default"), ...ca];
+    this.#roots.set(ca, all);
+    return { serverName: tls.serverName, ca: all };
+  }
+
+  async #open<T extends SocketTransport>(options: ConnectOptions, dial: DialBy<T>): Promise<T> {
+    const { addresses, port, connectTimeoutMs, tlsTimeoutMs, signal } = options;
+    const { clock } = this;
+    const race = new Race<Dial<T>>({ clock, addresses, port });
+    const run = async () => {
+      const modules = await this.#load();
+      const tls = options.tls && (await this.withRoots(options.tls));
+      return race.run((address, handler) => dial({ address, port, tls }, handler, modules));
+    };
+    const onConnectLimit = () =>
+      new HttpError("timeout", `no connection to port ${port} within ${connectTimeoutMs} ms: ${race.describe()}`, {
+        phase: "connect",
+      });
+    const connectDeadline = { clock, signal, limitMs: connectTimeoutMs, onLimit: onConnectLimit };
+    const winner = await withDeadline(connectDeadline, run, () => race.stop());
+    const onTlsLimit = () =>
+      new HttpError("timeout", `no TLS handshake with ${winner.address} within ${tlsTimeoutMs} ms`, { phase: "tls" });
+    const tlsDeadline = { clock, signal, limitMs: tlsTimeoutMs, onLimit: onTlsLimit };
+    const giveUp = () => winner.destroy();
+    const isPlain = options.tls === undefined;
+    const transport = isPlain ? await winner.secure() : await withDeadline(tlsDeadline, () => winner.secure(), giveUp);
+    if (!signal.aborted) return transport;
+    transport.destroy();
+    throw signal.reason;
+  }
+
+  #dialByBun(options: DialOptions, handler: DialHandler): BunDial {
+    this.#pendingByBun++;
+    return new BunDial(options, {
+      connected: () => {
+        this.#pendingByBun--;
+        handler.connected();
+      },
+      failed: (error) => {
+        this.#pendingByBun--;
+        handler.failed(error);
+      },
+      abandoned: () => {
+        this.#abandoned++;
+        this.#silent.add(options.address);
+      },
+      released: () => {
+        this.#pendingByBun--;
+        this.#abandoned--;
+      },
+    });
+  }
+
+  #mayUseBun(address: string): boolean {
+    return this.#pendingByBun < this.#bunConnectsMax && !this.#silent.has(address);
+  }
+
+  async #load(): Promise<NodeModules> {
+    this.#modules ??= await loadNodeModules();
+    return this.#modules;
+  }
+}

@@ -1,0 +1,328 @@
+import type { Clock } from "../jobs/clock.ts";
+import type { Framing } from "./framing.ts";
+import type { ResponseLimits } from "./head-reader.ts";
+import type { HeaderFields } from "./header-fields.ts";
+import { HttpError } from "./http-error.ts";
+import { type BodyConnection, IncomingBody } from "./incoming-body.ts";
+import type { BodySource, RequestBody } from "./outgoing-body.ts";
+import type { ResponseHead } from "./response-head.ts";
+import { ResponseParser, type ResponseSink } from "./response-parser.ts";
+import type { Transport, TransportHandler } from "./transport.ts";
+
+/** A request as a connection takes it. */
+export interface OutgoingRequest {
+  readonly method: string;
+  /** All before the body, as Latin-1 text. */
+  readonly head: string;
+  readonly body: RequestBody;
+  /** Longest time from here to the end of the answer's head; `undefined`: no limit. */
+  readonly headTimeoutMs?: number | undefined;
+  /** Longest time without a byte in either direction, until the answer is complete; `undefined`: no limit. */
+  readonly idleTimeoutMs?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: HeaderFields;
+  /** How the head says where the body ends. */
+  readonly framing: Framing;
+  readonly body: IncomingBody;
+  /** Of the peer: the host's, or the proxy's. */
+  readonly address: string;
+}
+
+export interface ConnectionOptions {
+  readonly clock: Pick<Clock, "after" | "monotonic">;
+  readonly limits: ResponseLimits;
+  /** The answer is complete and the next request may come; or the connection is over. */
+  readonly onFree: (connection: HttpConnection) => void;
+}
+
+/** A body up to this size goes out in one piece with its head. */
+const ONE_PIECE_BYTES_MAX = 64 * 1024;
+/** A larger one goes out in pieces, so that progress shows. */
+const PIECE_BYTES = 256 * 1024;
+
+/**
+ * One connection that speaks HTTP/1.1: a request, its answer, then perhaps the next request.
+ *
+ *     idle ──exchange──▶ head ──▶ body ──complete──▶ idle
+ *     any ──end, error, abort, abandon──▶ over
+ */
+export class HttpConnection implements TransportHandler, ResponseSink, BodyConnection {
+  readonly #transport: Transport;
+  readonly #options: ConnectionOptions;
+  readonly #parser: ResponseParser;
+  #state: "idle" | "head" | "body" | "over" = "idle";
+  #signal: AbortSignal | undefined;
+  #answer: PromiseWithResolvers<HttpResponse> | undefined;
+  #body: IncomingBody | undefined;
+  #timer: { cancel(): void } | undefined;
+  /** When the last byte went or came, by the monotonic clock; kept only where an idle limit holds. */
+  #progressAt = 0;
+  #idleTimeoutMs: number | undefined;
+  /** Whether all of the request is with the transport. */
+  #isSent = true;
+  #keepAlive: string | undefined;
+  #drained: (() => void) | undefined;
+  readonly #onAbort = () => this.#fail(this.#signal?.reason, true);
+
+  constructor(transport: Transport, options: ConnectionOptions) {
+    this.#transport = transport;
+    this.#options = options;
+    this.#parser = new ResponseParser(options.limits, this);
+    transport.handler = this;
+  }
+
+  get address(): string {
+    return this.#transport.address;
+  }
+
+  /** True if the next request may be sent. */
+  get isIdle(): boolean {
+    return this.#state === "idle";
+  }
+
+  /** The Keep-Alive field of the last answer. */
+  get keepAlive(): string | undefined {
+    return this.#keepAlive;
+  }
+
+  /** True if a byte of the last answer came. */
+  get hasAnswered(): boolean {
+    return this.#parser.hasBegun;
+  }
+
+  /**
+   * Sends a request and resolves with the head of its answer. Rejects with an `HttpError`: `timeout` (phase `head`),
+   * `reset` or `closed` before the head, `tls`, `protocol`, `head-too-large`; with what the body's source throws; or at
+   * once with the signal's reason. Then the connection is over.
+   */
+  exchange(request: OutgoingRequest): Promise<HttpResponse> {
+    const { signal, headTimeoutMs, idleTimeoutMs } = request;
+    if (signal.aborted) {
+      this.destroy();
+      return Promise.reject(signal.reason);
+    }
+    this.#parser.begin(request.method);
+    this.#state = "head";
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#onAbort, { once: true });
+    const answer = Promise.withResolvers<HttpResponse>();
+    this.#answer = answer;
+    this.#idleTimeoutMs = headTimeoutMs === undefined ? idleTimeoutMs : undefined;
+    if (headTimeoutMs !== undefined) this.#limitHead(headTimeoutMs);
+    else if (idleTimeoutMs !== undefined) this.#watchProgress(idleTimeoutMs);
+    this.#transport.setKeepsAlive(true);
+    this.#send(request);
+    return answer.promise;
+  }
+
+  /** Closes the connection. Nobody hears of it. */
+  destroy(): void {
+    this.#end();
+    this.#transport.destroy();
+  }
+
+  pause(): void {
+    this.#transport.pause();
+  }
+
+  resume(): void {
+    if (this.#state === "body") this.#transport.resume();
+  }
+
+  abandon(): void {
+    this.destroy();
+    this.#options.onFree(this);
+  }
+
+  data(chunk: Uint8Array): void {
+    this.#noteProgress();
+    try {
+      this.#parser.feed(chunk);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    // A byte that nobody asked for: whose would the next one be?
+    if (this.#state === "idle" && !this.#parser.isClean) this.abandon();
+  }
+
+  drained(): void {
+    this.#noteProgress();
+    const resolve = this.#drained;
+    this.#drained = undefined;
+    resolve?.();
+  }
+
+  closed(error: Error | undefined): void {
+    if (error !== undefined) return this.#fail(brokenBy(error, this.#state));
+    const closing = this.#parser.end();
+    if (closing === "until-close") {
+      this.#body?.finish("closed");
+      this.#over();
+    } else if (closing === "truncated") {
+      this.#fail(new HttpError("truncated", "the connection was closed before the body was whole"));
+    } else {
+      this.#fail(new HttpError("closed", "the connection was closed before there was an answer"));
+    }
+  }
+
+  head(head: ResponseHead, framing: Framing): void {
+    if (this.#idleTimeoutMs === undefined) this.#endTimer();
+    this.#state = "body";
+    const body = new IncomingBody(this);
+    this.#body = body;
+    const { status, headers } = head;
+    this.#keepAlive = headers.get("keep-alive");
+    this.#answer?.resolve({ status, headers, framing, body, address: this.address });
+    this.#answer = undefined;
+  }
+
+  body(chunk: Uint8Array): void {
+    this.#body?.push(chunk);
+  }
+
+  complete(): void {
+    this.#body?.finish("complete");
+    if (!this.#isSent || !this.#parser.isClean) return this.#over();
+    this.#end();
+    this.#state = "idle";
+    this.#transport.resume();
+    this.#transport.setKeepsAlive(false);
+    this.#options.onFree(this);
+  }
+
+  #send({ head, body }: OutgoingRequest): void {
+    if (body === undefined || (body instanceof Uint8Array && body.length <= ONE_PIECE_BYTES_MAX)) {
+      this.#sendWhole(inOnePiece(head, body));
+    } else {
+      this.#isSent = false;
+      const source = body instanceof Uint8Array ? sourceOf(body) : body;
+      this.#sendAll(Buffer.from(head, "latin1"), source).catch((error: unknown) => {
+        // Where there is an answer already, it stands: the peer did not want the rest.
+        if (this.#state === "head") this.#fail(error, true);
+      });
+    }
+  }
+
+  #sendWhole(bytes: Uint8Array): void {
+    if (this.#transport.write(bytes)) return;
+    this.#isSent = false;
+    this.#drained = () => {
+      this.#isSent = true;
+    };
+  }
+
+  /** What a source gives is cut, so that progress shows. */
+  async #sendAll(head: Uint8Array, source: BodySource): Promise<void> {
+    for (let bytes: Uint8Array | undefined = head; bytes !== undefined; bytes = await source.next()) {
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+        if (this.#isOver()) return;
+        if (this.#transport.write(bytes.subarray(at, at + PIECE_BYTES))) this.#noteProgress();
+        else await this.#drain();
+      }
+      if (this.#isOver()) return;
+    }
+    this.#isSent = true;
+  }
+
+  #isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  #noteProgress(): void {
+    if (this.#idleTimeoutMs !== undefined) this.#progressAt = this.#options.clock.monotonic();
+  }
+
+  #drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+    });
+  }
+
+  #limitHead(ms: number): void {
+    this.#timer = this.#options.clock.after(ms, () => {
+      this.#fail(new HttpError("timeout", `no answer within ${ms} ms`, { phase: "head" }));
+    });
+  }
+
+  /** One timer for all of the exchange: it looks when it goes off, and sets itself anew. */
+  #watchProgress(ms: number): void {
+    const { clock } = this.#options;
+    this.#progressAt = clock.monotonic();
+    const look = (): void => {
+      const leftMs = this.#progressAt + ms - clock.monotonic();
+      if (leftMs > 0) this.#timer = clock.after(leftMs, look);
+      else {
+        const phase = this.#state === "head" ? ({ phase: "head" } as const) : {};
+        this.#fail(new HttpError("timeout", `no progress for ${ms} ms`, phase));
+      }
+    };
+    this.#timer = clock.after(ms, look);
+  }
+
+  #endTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  /** Ends what is under way with an error, and the connection with it. */
+  #fail(error: unknown, isAborted = false): void {
+    const [answer, body] = [this.#answer, this.#body];
+    this.#over();
+    answer?.reject(error);
+    body?.fail(error, isAborted);
+  }
+
+  #over(): void {
+    if (this.#state === "over") return;
+    this.destroy();
+    this.#options.onFree(this);
+  }
+
+  /** Lets go of all that belongs to the exchange. */
+  #end(): void {
+    this.#endTimer();
+    this.#idleTimeoutMs = undefined;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#signal = undefined;
+    this.#answer = undefined;
+    this.#body = undefined;
+    this.#state = "over";
+    this.drained();
+  }
+}
+
+/** Where requests are put together, one after the other: an array for each would cost more than its two copies. */
+const scratch = Buffer.allocUnsafe(ONE_PIECE_BYTES_MAX + 16 * 1024);
+
+/** Head and body, good until the next call. */
+function inOnePiece(head: string, body: Uint8Array | undefined): Uint8Array {
+  const length = head.length + (body?.length ?? 0);
+  const bytes = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
+  bytes.write(head, "latin1");
+  if (body !== undefined) bytes.set(body, head.length);
+  return bytes.subarray(0, length);
+}
+
+function sourceOf(bytes: Uint8Array): BodySource {
+  let left: Uint8Array | undefined = bytes;
+  return {
+    next() {
+      const piece = left;
+      left = undefined;
+      return Promise.resolve(piece);
+    },
+  };
+}
+
+/** A connection that broke; what is an `HttpError` already (an alert of TLS) stays. */
+function brokenBy(error: Error, state: string): HttpError {
+  if (error instanceof HttpError) return error;
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  const words = state === "body" ? "the connection broke within the body" : "the connection broke before the answer";
+  return new HttpError("reset", code === undefined ? words : `${words} (${code})`, { code, cause: error });
+}

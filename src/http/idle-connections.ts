@@ -1,0 +1,100 @@
+import type { Clock } from "../jobs/clock.ts";
+import type { HttpConnection } from "./connection.ts";
+
+/** Of all hosts together; the one that is idle longest goes first. */
+const CONNECTIONS_MAX = 1024;
+/** To one place. */
+const CONNECTIONS_PER_KEY_MAX = 256;
+
+const SWEEP_EVERY_MS = 1000;
+
+interface Idle {
+  readonly key: string;
+  readonly connection: HttpConnection;
+  /** By the monotonic clock. */
+  readonly until: number;
+}
+
+/**
+ * Connections that wait for their next request. They are dropped before the server is likely to drop them, so that a
+ * request seldom meets the end of its connection. The latest is used first.
+ */
+export class IdleConnections {
+  readonly #clock: Pick<Clock, "monotonic">;
+  /** In the order in which they became idle. */
+  readonly #all = new Map<HttpConnection, Idle>();
+  readonly #byKey = new Map<string, HttpConnection[]>();
+  #sweptAt = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** A connection to that place, which is the caller's from now on. */
+  take(key: string): HttpConnection | undefined {
+    const connections = this.#byKey.get(key);
+    const now = this.#clock.monotonic();
+    for (let latest = connections?.at(-1); latest !== undefined; latest = connections?.at(-1)) {
+      const isFresh = (this.#all.get(latest)?.until ?? 0) > now;
+      this.remove(latest);
+      if (isFresh) return latest;
+      latest.destroy();
+    }
+    return undefined;
+  }
+
+  /** Keeps a connection for so long; closes it if that is no time at all. */
+  add(key: string, connection: HttpConnection, idleMs: number): void {
+    this.dropExpired();
+    if (idleMs <= 0) return connection.destroy();
+    const connections = this.#byKey.get(key);
+    if (connections === undefined) this.#byKey.set(key, [connection]);
+    else connections.push(connection);
+    this.#all.set(connection, { key, connection, until: this.#clock.monotonic() + idleMs });
+    const [oldestHere] = connections ?? [];
+    if (oldestHere !== undefined && (connections?.length ?? 0) > CONNECTIONS_PER_KEY_MAX) this.#drop(oldestHere);
+    const [oldest] = this.#all.keys();
+    if (oldest !== undefined && this.#all.size > CONNECTIONS_MAX) this.#drop(oldest);
+  }
+
+  /** Forgets one that is over, or taken; nothing if it is not here. */
+  remove(connection: HttpConnection): void {
+    const idle = this.#all.get(connection);
+    if (idle === undefined) return;
+    this.#all.delete(connection);
+    const connections = this.#byKey.get(idle.key);
+    if (connections === undefined) return;
+    const at = connections.lastIndexOf(connection);
+    if (at >= 0) connections.splice(at, 1);
+    if (connections.length === 0) this.#byKey.delete(idle.key);
+  }
+
+  /** Closes all to a place: one of them turned out to lead nowhere. */
+  dropAll(key: string): void {
+    const connections = this.#byKey.get(key) ?? [];
+    for (let last = connections.at(-1); last !== undefined; last = connections.at(-1)) this.#drop(last);
+  }
+
+  /** Closes those whose time is over; looks no more often than each second. */
+  dropExpired(): void {
+    const now = this.#clock.monotonic();
+    if (now - this.#sweptAt < SWEEP_EVERY_MS) return;
+    this.#sweptAt = now;
+    for (const { connection, until } of this.#all.values()) {
+      if (until <= now) this.#drop(connection);
+    }
+  }
+
+  close(): void {
+    for (const connection of this.#all.keys()) this.#drop(connection);
+  }
+
+  #drop(connection: HttpConnection): void {
+    this.remove(connection);
+    connection.destroy();
+  }
+}

@@ -1,0 +1,98 @@
+import { isIPv6 } from "node:net";
+import type { Clock } from "../jobs/clock.ts";
+import type { Dial, DialHandler } from "./dial.ts";
+import { HttpError } from "./http-error.ts";
+import { systemCode } from "./tls.ts";
+
+/** RFC 8305, 8: Connection Attempt Delay. */
+const NEXT_ATTEMPT_MS = 250;
+
+export interface RaceOptions {
+  readonly clock: Clock;
+  /** In the resolver's order. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+}
+
+type DialOne<D> = (address: string, handler: DialHandler) => D;
+
+/**
+ * TCP connects to the addresses of one host (RFC 8305, "Happy Eyeballs"): the next one begins 250 ms after the last, or
+ * at once when one fails. The first that stands wins, and the others are destroyed.
+ */
+export class Race<D extends Dial> {
+  readonly #options: RaceOptions;
+  readonly #waiting: string[];
+  readonly #dials = new Set<D>();
+  /** What became of each address: `192.0.2.1 ECONNREFUSED`. */
+  readonly #failures: string[] = [];
+  readonly #winner = Promise.withResolvers<D>();
+  #timer: { cancel(): void } | undefined;
+  #isStopped = false;
+
+  constructor(options: RaceOptions) {
+    this.#options = options;
+    this.#waiting = interleaveFamilies(options.addresses);
+  }
+
+  /** Gives the winner. Rejects with an HttpError `connect` if every address failed; never settles after `stop`. */
+  run(dialOne: DialOne<D>): Promise<D> {
+    if (this.#waiting.length === 0)
+      return Promise.reject(new HttpError("connect", "there is no address to connect to"));
+    this.#startNext(dialOne);
+    return this.#winner.promise;
+  }
+
+  /** Destroys every dial, the winner too. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    for (const dial of this.#dials) dial.destroy();
+  }
+
+  /** Addresses with what became of them, for the message of a limit that passed. */
+  describe(): string {
+    const silent = [...this.#dials].map((dial) => `${dial.address} silent`);
+    return [...this.#failures, ...silent, ...this.#waiting.map((address) => `${address} not tried`)].join(", ");
+  }
+
+  #startNext(dialOne: DialOne<D>): void {
+    this.#timer?.cancel();
+    const address = this.#waiting.shift();
+    if (address === undefined || this.#isStopped) return;
+    const dial: D = dialOne(address, {
+      connected: () => this.#onConnected(dial),
+      failed: (error) => this.#onFailed(dial, error, dialOne),
+    });
+    this.#dials.add(dial);
+    if (this.#waiting.length > 0)
+      this.#timer = this.#options.clock.after(NEXT_ATTEMPT_MS, () => this.#startNext(dialOne));
+  }
+
+  #onConnected(winner: D): void {
+    this.#timer?.cancel();
+    this.#waiting.length = 0;
+    for (const dial of this.#dials) if (dial !== winner) dial.destroy();
+    this.#winner.resolve(winner);
+  }
+
+  #onFailed(dial: D, error: Error, dialOne: DialOne<D>): void {
+    this.#dials.delete(dial);
+    const code = systemCode(error);
+    this.#failures.push(`${dial.address} ${code ?? error.message}`);
+    if (this.#waiting.length > 0) return this.#startNext(dialOne);
+    if (this.#dials.size > 0) return;
+    const words = `no connection to port ${this.#options.port}: ${this.#failures.join(", ")}`;
+    this.#winner.reject(new HttpError("connect", words, { code, phase: "connect", cause: error }));
+  }
+}
+
+/** RFC 8305, 4, with a First Address Family Count of 1: the families by turns, each in the resolver's order. */
+export function interleaveFamilies(addresses: readonly string[]): string[] {
+  const [first] = addresses;
+  if (first === undefined) return [];
+  const isOfFirst = (address: string) => isIPv6(address) === isIPv6(first);
+  const leading = addresses.filter(isOfFirst);
+  const other = addresses.filter((address) => !isOfFirst(address));
+  return leading.flatMap((address, i) => [address, ...other.slice(i, i + 1)]).concat(other.slice(leading.length));
+}

@@ -1,0 +1,157 @@
+import type { Connector } from "./connect.ts";
+import { withDeadline } from "./deadline.ts";
+import { HttpError } from "./http-error.ts";
+import { connectThroughHttp } from "./http-tunnel.ts";
+import type { NodeTransport } from "./node-transport.ts";
+import { ProxyError } from "./proxy-error.ts";
+import type { SocketTransport } from "./socket-transport.ts";
+import { connectThroughSocks, type SocksCredentials } from "./socks.ts";
+import type { TlsOptions } from "./tls.ts";
+import type { Transport } from "./transport.ts";
+import { TunnelStream } from "./tunnel-stream.ts";
+
+/** How the target is reached. The addresses of a proxy are vetted, in the resolver's order. */
+export type Route =
+  | { readonly kind: "direct" }
+  | {
+      readonly kind: "http-proxy";
+      readonly addresses: readonly string[];
+      readonly port: number;
+      /** For an `https://` proxy. */
+      readonly tls?: TlsOptions | undefined;
+      /** The whole value of Proxy-Authorization for CONNECT. Plain targets get it from the caller, in the request. */
+      readonly authorization?: string | undefined;
+    }
+  | {
+      readonly kind: "socks5";
+      readonly addresses: readonly string[];
+      readonly port: number;
+      readonly credentials?: SocksCredentials | undefined;
+    };
+
+type ProxyRoute = Exclude<Route, { readonly kind: "direct" }>;
+
+export interface Target {
+  /**
+   * Vetted, in the resolver's order. A direct route tries all of them; a proxy is asked for the first one only, and a
+   * caller with more asks again.
+   */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Undefined: `http`. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+export interface RouteLimits {
+  /** TCP connects: to the target, or to the proxy. */
+  readonly connectTimeoutMs: number;
+  /** Each TLS handshake. */
+  readonly tlsTimeoutMs: number;
+  /** CONNECT or SOCKS, from the request to the answer, once the proxy is connected. */
+  readonly tunnelTimeoutMs: number;
+}
+
+export interface OpenRouteOptions {
+  readonly route: Route;
+  readonly target: Target;
+  readonly limits: RouteLimits;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Opens a stream to the target. With an HTTP proxy and a plain target the stream ends at the proxy, and requests need
+ * the absolute form (RFC 9112, 3.2.2).
+ *
+ * Rejects as `Connector.connect` does for whatever is about the target. Whatever is about the proxy, its own connect,
+ * TLS and limits too, is a ProxyError, with the first error as its cause. A proxy that does not answer in time is an
+ * HttpError `timeout` with phase `tunnel`. Rejects with the signal's reason as soon as it aborts.
+ */
+export async function openRoute(connector: Connector, options: OpenRouteOptions): Promise<Transport> {
+  const { route, target, limits, signal } = options;
+  if (route.kind === "direct") return connector.connect({ ...target, ...limits, signal });
+  if (target.tls !== undefined) return openEncrypted(connector, route, options, target.tls);
+  const transport = await toProxy(route, signal, (proxy) => connector.connect({ ...proxy, ...limits, signal }));
+  if (route.kind === "socks5") await askForTunnel(connector, transport, route, options);
+  return transport;
+}
+
+/** TLS within a tunnel: by node alone, which can also do so within the TLS of an `https://` proxy. */
+async function openEncrypted(
+  connector: Connector,
+  route: ProxyRoute,
+  options: OpenRouteOptions,
+  tls: TlsOptions,
+): Promise<NodeTransport> {
+  const { limits, signal } = options;
+  const { clock } = connector;
+  const roots = await connector.withRoots(tls);
+  const outer = await toProxy(route, signal, (proxy) => connector.connectByNode({ ...proxy, ...limits, signal }));
+  await askForTunnel(connector, outer, route, options);
+  if (outer.heldBytes > 0) {
+    outer.destroy();
+    throw new ProxyError("the proxy sent bytes into the tunnel before the TLS handshake");
+  }
+  const handshake = outer.startTls(roots, firstAddress(options.target));
+  const name = tls.serverName ?? firstAddress(options.target);
+  const words = `no TLS handshake with ${name} within ${limits.tlsTimeoutMs} ms`;
+  const onLimit = () => new HttpError("timeout", words, { phase: "tls" });
+  const deadline = { clock, signal, limitMs: limits.tlsTimeoutMs, onLimit };
+  const inner = await withDeadline(
+    deadline,
+    () => handshake.transport,
+    () => handshake.destroy(),
+  );
+  if (!signal.aborted) return inner;
+  inner.destroy();
+  throw signal.reason;
+}
+
+/** Connects to the proxy itself: its errors must not look like those of the target. */
+async function toProxy<T>(
+  route: ProxyRoute,
+  signal: AbortSignal,
+  connect: (proxy: { addresses: readonly string[]; port: number; tls: TlsOptions | undefined }) => Promise<T>,
+): Promise<T> {
+  const tls = route.kind === "http-proxy" ? route.tls : undefined;
+  try {
+    return await connect({ addresses: route.addresses, port: route.port, tls });
+  } catch (error) {
+    if (signal.aborted || !(error instanceof HttpError)) throw error;
+    const code = error.code ?? (error.kind === "timeout" ? "TIMEOUT" : undefined);
+    throw new ProxyError(`no connection to the proxy: ${error.message}`, { code, cause: error });
+  }
+}
+
+/** Leaves the transport without a handler, at the first byte of the tunnel; destroys it if there is no tunnel. */
+async function askForTunnel(
+  connector: Connector,
+  transport: SocketTransport,
+  route: ProxyRoute,
+  options: OpenRouteOptions,
+): Promise<void> {
+  const { limits, signal, target } = options;
+  const { clock } = connector;
+  const stream = new TunnelStream(transport);
+  const asked = { address: firstAddress(target), port: target.port };
+  const ask = () =>
+    route.kind === "socks5"
+      ? connectThroughSocks(stream, { ...asked, credentials: route.credentials })
+      : connectThroughHttp(stream, { ...asked, authorization: route.authorization });
+  const onLimit = () =>
+    new HttpError("timeout", `no tunnel through the proxy within ${limits.tunnelTimeoutMs} ms`, { phase: "tunnel" });
+  try {
+    const deadline = { clock, signal, limitMs: limits.tunnelTimeoutMs, onLimit };
+    await withDeadline(deadline, ask, () => transport.destroy());
+    if (signal.aborted) throw signal.reason;
+  } catch (error) {
+    transport.destroy();
+    throw error;
+  }
+  stream.release();
+}
+
+function firstAddress(target: Target): string {
+  const [address] = target.addresses;
+  if (address === undefined) throw new HttpError("connect", "there is no address to connect to");
+  return address;
+}
