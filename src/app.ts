@@ -28,6 +28,8 @@ import { retract } from "./worker/retract.ts";
 const RECOVER_TIMEOUT_MS = 10_000;
 const STORAGE_CHECK_EVERY_MS = 5000;
 const FOLLOW_UP_EVERY_MS = 1000;
+/** Kept connections are closed soon after their time. */
+const DROP_EXPIRED_EVERY_MS = 2000;
 /** How long, after the grace period, settlements may take that a full disk holds up. */
 const SETTLE_GRACE_MS = 5000;
 /** How long requests may finish once the downloads have ended. */
@@ -135,6 +137,7 @@ export class App {
       { everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) },
       retentionChore(this.#config, this.#foundation),
       ...this.#work.chores,
+      { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },
       { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (followUp(stores.outbox) && troubles.clearFollowers()) },
     ]);
     this.#phase = "running";
@@ -182,6 +185,7 @@ export class App {
     giveUp.cancel();
     stopping.abort(new Error("the service has stopped"));
     await Promise.all([this.#foundation.closeStorage(), this.tracer.stop()]);
+    this.#foundation.network.http.close();
     if (this.#isBroken) return; // to close the stores would write to them
     stores.queue.flush();
     followUp(stores.outbox);

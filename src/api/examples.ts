@@ -57,6 +57,7 @@ export const RESOURCE_EXAMPLE = {
   sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
   etag: "d41d8cd98f00b204e9800998ecf8427e",
   content_type: "application/pdf",
+  content_encoding: null,
   storage_key: `s3://fetchbox-artifacts/resources/default/${JOB_ID}/book.pdf`,
   error: null,
   history: [],

@@ -88,6 +88,7 @@ function endedRow(result: ResultRecord): Row {
       // The local storage has none.
       etag: result.etag === "" ? null : result.etag,
       content_type: result.contentType,
+      content_encoding: result.contentEncoding,
       storage_key: result.storageUrl,
       error: result.errorCode === null ? null : { code: result.errorCode, message: result.errorMessage ?? "" },
       history: result.history.map(attemptRow),
@@ -111,6 +112,7 @@ function liveRow({ state, attempts, history }: QueuedTask, task: NonNullable<Que
     sha256: null,
     etag: null,
     content_type: null,
+    content_encoding: null,
     storage_key: null,
     error: latest === undefined ? null : { code: latest.code, message: latest.message },
     history: history.map(attemptRow),

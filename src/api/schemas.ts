@@ -129,6 +129,10 @@ export const ResourceSchema = closed(
     sha256: orNull(Type.String(), "Hex."),
     etag: orNull(Type.String(), "As the storage gave it, without quotes."),
     content_type: orNull(Type.String(), "Of the object."),
+    content_encoding: orNull(
+      Type.String(),
+      "The codings that the origin served the object in though none was asked for, like gzip: the bytes are stored in them.",
+    ),
     storage_key: orNull(Type.String(), "URL of the object."),
     error: orNull(
       closed({ code: Type.String(), message: Type.String() }, "A failure."),

@@ -14,7 +14,6 @@ import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { Progress, printable } from "./progress.ts";
-import { ensureRequestLimit } from "./runtime-settings.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type TerminalLine, terminalLine } from "./terminal-line.ts";
 import { bytesText, durationText } from "./units.ts";
@@ -41,7 +40,6 @@ export async function run(manifest: string, options: RunOptions, context: CliCon
     const paths = { queue: { path: books }, ledger: { path: books }, dlq: { path: books } };
     const storage = options.out === undefined ? {} : { storage: { backend: "local", path: options.out } };
     const config = configOf(options, context, { ...paths, ...storage });
-    ensureRequestLimit(config.queue.workers, context.env);
     const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
     const app = await createApp(config, { log, clock: systemClock, version: VERSION });
     const broken = app.broken.then((error) => Promise.reject(error));

@@ -1,8 +1,5 @@
 /** What Bun reads from the environment as it starts, and what we want there. */
 const SETTINGS = {
-  // It lets at most 256 requests be in flight, downloads and uploads together, and a transfer that cannot get its
-  // upload in stands still for ever. The workers bound them; this only must not.
-  BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
   // The optimizer for numbers in loops: for what we do it took a fifth of the CPU and made nothing faster.
   BUN_JSC_useFTLJIT: "0",
   // The allocator (mimalloc) gives memory back to the system 10 ms after it was freed, and holes in its pages as well; the
@@ -10,9 +7,6 @@ const SETTINGS = {
   MIMALLOC_PURGE_DELAY: "1000",
   MIMALLOC_PURGE_HOLES: "0",
 } as const;
-/** For probes, clean-up and small uploads beside the transfers. */
-const HEADROOM = 32;
-const DEFAULT_LIMIT = 256;
 /** Flags that stand for a command of their own; before any other `serve` is left out. */
 const ANSWERS: ReadonlySet<string> = new Set(["-h", "--help", "-V", "--version"]);
 
@@ -31,14 +25,6 @@ export function applyRuntimeSettings(args: readonly string[], env: Environment):
   try {
     process.execve?.(process.execPath, [process.execPath, ...own], { ...(env as NodeJS.ProcessEnv), ...SETTINGS });
   } catch {
-    // A system that cannot do that (Windows): the program goes on as it is, and `ensureRequestLimit` says what is missing.
+    // A system that cannot do that (Windows): the program goes on as it is, only slower.
   }
-}
-
-/** @throws if so many workers could stand still for ever */
-export function ensureRequestLimit(workers: number, env: Environment): void {
-  const name = "BUN_CONFIG_MAX_HTTP_REQUESTS";
-  const needed = workers * 2 + HEADROOM;
-  if ((Number(env[name]) || DEFAULT_LIMIT) >= Math.min(needed, Number(SETTINGS[name]))) return;
-  throw new Error(`${workers} workers need ${name}=${needed} in the environment`);
 }

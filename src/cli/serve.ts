@@ -6,7 +6,6 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
-import { ensureRequestLimit } from "./runtime-settings.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 /** Time for answers to go out before the process ends: milliseconds. */
@@ -15,7 +14,6 @@ const ANSWER_MS = 100;
 /** Runs the service until it is told to stop. */
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
-  ensureRequestLimit(config.queue.workers, context.env);
   const log = createLog(config.log);
   const reach = armedFailpoint(context.env["FETCHBOX_FAILPOINT"], log);
   const app = await createApp(config, {

@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { relative, sep } from "node:path";
 import { headerNameProblem, headerValueProblem, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { formatBindAddress, isLoopback } from "./bind-address.ts";
+import { readCaFile } from "./ca-file.ts";
 import type { KeyPath } from "./key-path.ts";
 import { proxyCycles } from "./proxy-cycles.ts";
 import type { Config, HandlerConfig } from "./schema.ts";
@@ -21,6 +22,7 @@ export function crossCheck(check: CrossCheck): void {
   checkCredentials(check);
   for (const [name, handler] of Object.entries(check.config.handlers)) checkHandler(check, name, handler);
   checkProxies(check);
+  checkAuthorities(check);
 }
 
 function checkAccess({ config: { server }, usable, report }: CrossCheck): void {
@@ -105,6 +107,24 @@ function checkProxies({ config: { proxies }, usable, report }: CrossCheck): void
   }
   for (const cycle of proxyCycles(Object.fromEntries(pools))) {
     report(["proxies", cycle[0] ?? "", "fallbacks"], `must not lead back to the pool itself: ${cycle.join(" → ")}`);
+  }
+}
+
+/** Files of authorities are read here first, so that the start does not stumble over them. */
+function checkAuthorities({ config, usable, report }: CrossCheck): void {
+  for (const section of ["tls", "storage"] as const) {
+    if (!usable([section, "ca_file"])) continue;
+    const problem = caFileProblem(config[section].ca_file);
+    if (problem !== undefined) report([section, "ca_file"], problem);
+  }
+}
+
+function caFileProblem(file: string): string | undefined {
+  try {
+    readCaFile(file);
+    return undefined;
+  } catch (error) {
+    return `names the file ${file}, which cannot be used: ${(error as Error).message}`;
   }
 }
 

@@ -30,7 +30,7 @@ export function isReference(template: string): boolean {
  * password may hold any character.
  */
 export function expandReferences(template: string, lookup: Lookup): FileText {
-  const userinfoEnd = /^[a-z]+:\/\/[^/\\?#]*@/i.exec(template)?.[0].length ?? 0;
+  const userinfoEnd = /^[a-z][a-z0-9+.-]*:\/\/[^/\\?#]*@/i.exec(template)?.[0].length ?? 0;
   let hasReference = false;
   let problem: string | undefined;
   const text = template.replace(REFERENCE, (whole, escape: string, name: string, close: string, at: number) => {

@@ -69,6 +69,10 @@ function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message
   for (const section of ["queue", "ledger", "dlq", "storage"] as const) {
     if (usable([section, "path"])) config[section].path = resolve(cwd, config[section].path);
   }
+  for (const section of ["tls", "storage"] as const) {
+    if (!usable([section, "ca_file"]) || config[section].ca_file === "") continue;
+    config[section].ca_file = resolve(cwd, config[section].ca_file);
+  }
   config.handlers["default"] ??= defaultHandler();
   for (const [name, handler] of Object.entries(config.handlers)) {
     if (!usable(["handlers", name, "handler"])) continue;

@@ -38,6 +38,11 @@ function path(fallback: string, description: string) {
   return ruled(rule, { default: fallback, description });
 }
 
+function optionalPath(description: string) {
+  const rule = (text: string) => (text.includes("\0") ? "must be a path" : undefined);
+  return ruled(rule, { default: "", description });
+}
+
 function networkProblem(text: string): string | undefined {
   try {
     parseNetwork(text);
@@ -185,12 +190,21 @@ const Storage = table({
     DAY_MS,
     "How long a task may wait for storage that is unavailable before it is a dead letter.",
   ),
+  ca_file: optionalPath(
+    "PEM file of authorities to trust for S3, beside the system's and tls.ca_file's; empty = none.",
+  ),
   credentials: Type.Optional(
     table({
       access_key_id: secret("Set S3_ACCESS_KEY_ID or AWS_ACCESS_KEY_ID."),
       secret_access_key: secret("Set S3_SECRET_ACCESS_KEY or AWS_SECRET_ACCESS_KEY."),
       session_token: Type.Optional(secret("Set S3_SESSION_TOKEN or AWS_SESSION_TOKEN, for temporary keys only.")),
     }),
+  ),
+});
+
+const Tls = table({
+  ca_file: optionalPath(
+    "PEM file of authorities to trust for downloads, proxies and S3, beside the system's; empty = none.",
   ),
 });
 
@@ -201,9 +215,18 @@ const HostOverride = table({
 });
 
 const Download = table({
-  connect_timeout_ms: integer(1, 600_000, 10_000, "Longest time to connect, TLS included."),
-  idle_timeout_ms: integer(1, 3_600_000, 30_000, "Longest silence of a host before and within its answer."),
-  min_bytes_per_second: integer(0, 1_000_000_000, 0, "Slower downloads are given up; 0 = never."),
+  connect_timeout_ms: integer(1, 600_000, 10_000, "Longest time to connect; again for the TLS handshake."),
+  head_timeout_ms: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 3_600_000,
+      description:
+        "Longest time from the request to the end of the answer's headers. 30000 by default, or connect_timeout_ms and idle_timeout_ms together where that is less.",
+    }),
+  ),
+  idle_timeout_ms: integer(1, 3_600_000, 30_000, "Longest silence of a host within a body."),
+  min_bytes_per_second: integer(0, 1_000_000_000, 1024, "Slower downloads are given up, by 30 s at a time; 0 = never."),
+  header_bytes: size(1024, 2 ** 24, "64KiB", "Largest headers of an answer."),
   max_bytes: size(1, 5 * TIB, "10GiB", "Largest object."),
   user_agent: ruled((text) => (text === "" ? "must not be empty" : headerValueProblem(text)), {
     default: "FetchBox/{version}",
@@ -273,10 +296,10 @@ export const HandlerSchema = table({
 const Proxy = table({
   endpoints: Type.Array(
     parsed(parseProxyEndpoint, formatProxyEndpoint, {
-      description: '"http://proxy:8080" or "http://user:${PROXY_PASSWORD}@proxy:8080".',
+      description: '"http://proxy:8080", "socks5://proxy:1080" or "http://user:${PROXY_PASSWORD}@proxy:8080".',
       secretPart: proxyEndpointSecret,
     }),
-    { minItems: 1, maxItems: 1000, description: "Its proxies, http or https, tried in turn." },
+    { minItems: 1, maxItems: 1000, description: "Its proxies, http, https or socks5, tried in turn." },
   ),
   fallbacks: Type.Array(poolName("A pool's name."), {
     default: [],
@@ -319,6 +342,7 @@ export const ConfigSchema = table({
   storage: Storage,
   download: Download,
   egress: Egress,
+  tls: Tls,
   log: Log,
   tracing: Tracing,
   handlers: named(NAME_PATTERN, NAME_RULE, HandlerSchema, "Handlers by job type."),

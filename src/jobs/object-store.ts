@@ -16,6 +16,8 @@ export interface ObjectRef {
 
 export interface ObjectMeta {
   readonly contentType: string;
+  /** The codings that the bytes are in, kept where the backend can carry them. The bytes are never coded or decoded. */
+  readonly contentEncoding?: string | undefined;
   /** Names the writer (job and task), where the backend can carry it. */
   readonly labels?: Readonly<Record<string, string>>;
 }

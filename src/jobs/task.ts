@@ -90,6 +90,8 @@ export interface TaskResult {
   readonly sha256: string;
   readonly etag: string;
   readonly contentType: string;
+  /** By `contentCodings`: what the origin coded the body in though nobody asked for it. */
+  readonly contentEncoding: string | undefined;
   readonly storageUrl: string;
   readonly startedAt: number;
 }

@@ -7,11 +7,8 @@ export type Outcome =
   | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: Attempt }
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
-/**
- * `doubt`: its body was taken unwatched, and did not come; that says too little of it. `closed bucket`: its bucket was
- * closed, or is being probed, when it was to begin.
- */
-export type Interruption = "shutdown" | "cancel" | "doubt" | "closed bucket";
+/** `closed bucket`: its bucket was closed, or was being probed, when it was to begin. */
+export type Interruption = "shutdown" | "cancel" | "closed bucket";
 
 /** What is to become of the task; `settle` carries it out, once. */
 export type Verdict =

@@ -1,7 +1,13 @@
+import { isIP } from "node:net";
+import type { HttpClient } from "../http/client.ts";
+import type { HttpResponse } from "../http/connection.ts";
+import type { HeaderFields } from "../http/header-fields.ts";
+import { HttpError } from "../http/http-error.ts";
+import type { BodySource, RequestBody } from "../http/outgoing-body.ts";
+import type { TlsOptions } from "../http/tls.ts";
 import { Failure } from "../jobs/failure.ts";
 import { readAnswer } from "./answer-body.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
-import { createHandover } from "./handover.ts";
 import { refusal, S3Failure, timedOut, unreachable } from "./s3-failure.ts";
 import {
   canonicalQuery,
@@ -21,6 +27,11 @@ export interface S3ClientOptions {
   /** `host/bucket/key` or `bucket.host/key`. */
   readonly addressing: "path" | "virtual";
   readonly credentials: S3Credentials;
+  readonly http: HttpClient;
+  /** The addresses of the endpoint's name, in the order to try them. */
+  readonly resolve: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
+  /** More authorities in PEM to trust, beside the system's. */
+  readonly ca?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** 0 ≤ x < 1. */
@@ -31,11 +42,11 @@ export interface S3ClientOptions {
   readonly timeoutMs?: number;
 }
 
-/** A body that is sent piece by piece, on a connection of its own. */
+/** A body that is sent piece by piece, on a new connection. */
 export interface StreamedBody {
-  /** Exact. A stream that ends before is an error, and the server keeps nothing. */
+  /** Exact. A source that ends before is an error, and the server keeps nothing. */
   readonly bytes: number;
-  readonly stream: ReadableStream<Uint8Array>;
+  readonly source: BodySource;
 }
 
 export interface S3Request {
@@ -51,7 +62,7 @@ export interface S3Request {
 }
 
 export interface S3Answer {
-  readonly headers: Headers;
+  readonly headers: HeaderFields;
   readonly text: string;
 }
 
@@ -59,7 +70,7 @@ export interface S3Client {
   /** Starts the clock of one request. */
   deadline(request: S3Request, signal: AbortSignal): Deadline;
   /** One try; the answer's body is left to be read. Throws `Failure` for anything but a 2xx, or the reason. */
-  send(request: S3Request, deadline: Deadline): Promise<Response>;
+  send(request: S3Request, deadline: Deadline): Promise<HttpResponse>;
   /** One try with a clock of its own, the answer read. Throws `Failure` for anything but a 2xx, or the reason. */
   exchange(request: S3Request, signal: AbortSignal): Promise<S3Answer>;
   /** Runs work up to three times, with short breaks, as long as what it throws `isPassing`. */
@@ -79,11 +90,19 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   const base = new URL(options.endpoint === "" ? `https://s3.${region}.amazonaws.com` : options.endpoint);
   const sign: Signer = createSigner(region, options.credentials);
 
+  const limits = { connectTimeoutMs: timeoutMs, tlsTimeoutMs: timeoutMs, tunnelTimeoutMs: timeoutMs };
+
+  /** What is soon done has half of the time. */
+  function idleMsOf({ body, method }: S3Request): number {
+    return body === undefined && method !== "POST" ? timeoutMs / 2 : timeoutMs;
+  }
+
   function deadline(request: S3Request, signal: AbortSignal): Deadline {
-    const isSoonDone = request.body === undefined && request.method !== "POST";
-    const ms = isSoonDone ? timeoutMs / 2 : timeoutMs;
+    const ms = idleMsOf(request);
     return createDeadline(signal, ms, () => timedOut(request, ms));
   }
+
+  const port = base.port === "" ? (base.protocol === "https:" ? 443 : 80) : Number(base.port);
 
   function signed(request: S3Request) {
     const { method, bucket, key, query, headers = {} } = request;
@@ -94,45 +113,74 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     const search = query === undefined ? "" : canonicalQuery(query);
     const payloadHash = hashOf(request);
     return {
-      url: `${base.protocol}//${host}${path}${search === "" ? "" : `?${search}`}`,
-      headers: sign({ method, host, path, query: search, headers, payloadHash }, now()),
+      host,
+      path: search === "" ? path : `${path}?${search}`,
+      fields: sign({ method, host, path, query: search, headers, payloadHash }, now()),
+      name: virtual ? `${bucket}.${base.hostname}` : base.hostname,
     };
   }
 
-  async function send(request: S3Request, clock: Deadline): Promise<Response> {
+  /** A name that cannot be resolved is a storage that cannot be reached, and no failure of a download. */
+  async function resolved(name: string, signal: AbortSignal): Promise<readonly string[]> {
     try {
-      clock.signal.throwIfAborted();
-      const { url, headers } = signed(request);
-      const response = await fetch(url, {
-        method: request.method,
-        ...bodyOf(request, headers, clock),
-        proxy: false,
-        redirect: "manual",
-        decompress: false,
-        signal: clock.signal,
-      });
+      return await options.resolve(name, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new HttpError("connect", error instanceof Error ? error.message : String(error), { cause: error });
+    }
+  }
+
+  /** Where the request goes: the addresses of the endpoint, and the name that its certificate must have. */
+  async function targetOf(name: string, signal: AbortSignal) {
+    const literal = name.replace(/^\[|\]$/g, "");
+    const addresses = isIP(literal) === 0 ? await resolved(name, signal) : [literal];
+    const tls: TlsOptions = { serverName: isIP(literal) === 0 ? name : undefined, ca: options.ca };
+    return { addresses, port, ...(base.protocol === "https:" && { tls }) };
+  }
+
+  /** One request on its way. Rejects with whatever the HTTP client does. */
+  async function dispatch(request: S3Request, signal: AbortSignal, idleTimeoutMs?: number): Promise<HttpResponse> {
+    signal.throwIfAborted();
+    const { host, path, fields, name } = signed(request);
+    return options.http.send({
+      method: request.method,
+      target: await targetOf(name, signal),
+      route: { kind: "direct" },
+      path,
+      host,
+      fields,
+      body: bodyOf(request, fields),
+      limits: { ...limits, ...(idleTimeoutMs !== undefined && { idleTimeoutMs }) },
+      signal,
+    });
+  }
+
+  async function send(request: S3Request, clock: Deadline): Promise<HttpResponse> {
+    try {
+      const response = await dispatch(request, clock.signal);
       clock.touch();
-      if (response.ok) return response;
+      if (isSuccess(response)) return response;
       throw refusal(request, response.status, await readAnswer(response, clock.touch));
     } catch (error) {
-      throw failureOf(error, request, clock);
+      throw failureOf(error, request, clock.signal);
     }
   }
 
   async function exchange(request: S3Request, signal: AbortSignal): Promise<S3Answer> {
-    const clock = deadline(request, signal);
+    const idleMs = idleMsOf(request);
     try {
-      const response = await send(request, clock);
-      return { headers: response.headers, text: await readAnswer(response, clock.touch) };
+      const response = await dispatch(request, signal, idleMs);
+      const text = await readAnswer(response);
+      if (!isSuccess(response)) throw refusal(request, response.status, text);
+      return { headers: response.headers, text };
     } catch (error) {
-      throw failureOf(error, request, clock);
-    } finally {
-      clock.end();
+      if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, idleMs);
+      throw failureOf(error, request, signal);
     }
   }
 
-  function failureOf(error: unknown, request: S3Request, clock: Deadline): unknown {
-    if (clock.signal.aborted) return clock.signal.reason;
+  function failureOf(error: unknown, request: S3Request, signal: AbortSignal): unknown {
+    if (signal.aborted) return signal.reason;
     return error instanceof Failure ? error : unreachable(request, base.host, error);
   }
 
@@ -157,18 +205,12 @@ function hashOf({ body, sha256 }: S3Request): string {
   return sha256 ?? sha256Hex(body);
 }
 
-function bodyOf({ body }: S3Request, headers: Record<string, string>, clock: Deadline): RequestInit {
-  if (body === undefined) return { headers };
-  if (body instanceof Uint8Array && body.byteLength <= WHOLE_BYTES_MAX) return { headers, body };
-  const { bytes, stream } = body instanceof Uint8Array ? inPieces(body, clock) : body;
-  headers["content-length"] = String(bytes);
-  // A kept connection may have gone stale, and a stream cannot be sent a second time.
-  return { headers, body: stream, keepalive: false };
+function isSuccess({ status }: HttpResponse): boolean {
+  return status >= 200 && status <= 299;
 }
 
-function inPieces(body: Uint8Array, clock: Deadline): StreamedBody {
-  const handover = createHandover(clock.touch);
-  handover.give(body).catch(() => undefined);
-  handover.end();
-  return { bytes: body.byteLength, stream: handover.stream };
+function bodyOf({ method, body }: S3Request, fields: Record<string, string>): RequestBody {
+  const bytes = body instanceof Uint8Array ? body.byteLength : (body?.bytes ?? 0);
+  if (body !== undefined || method === "PUT" || method === "POST") fields["content-length"] = String(bytes);
+  return body instanceof Uint8Array ? body : body?.source;
 }

@@ -1,6 +1,8 @@
+import type { BodySource } from "../http/outgoing-body.ts";
+
 /** Passes bytes from who writes to who pulls, one piece at a time: nothing is queued. */
 export interface Handover {
-  readonly stream: ReadableStream<Uint8Array>;
+  readonly source: BodySource;
   /** Resolves once all of it has been pulled. Rejects after `fail`. */
   give(chunk: Uint8Array): Promise<void>;
   /** Ends the stream after what was given. */
@@ -23,25 +25,27 @@ export function createHandover(onPiece: () => void): Handover {
     wanted = undefined;
   }
 
-  async function pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+  /** Pulled again, the piece before is on its way: what gave all of it may go on. */
+  async function next(): Promise<Uint8Array | undefined> {
+    if (given !== undefined && given.rest.byteLength === 0) {
+      given.resolve();
+      given = undefined;
+    }
     while (given === undefined && state.kind === "open") {
       await new Promise<void>((resolve) => {
         wanted = resolve;
       });
     }
     if (state.kind === "failed") throw state.error;
-    if (given === undefined) return controller.close();
-    const { rest, resolve } = given;
-    controller.enqueue(rest.subarray(0, PIECE_BYTES_MAX));
+    if (given === undefined) return undefined;
+    const { rest } = given;
     onPiece();
     given.rest = rest.subarray(PIECE_BYTES_MAX);
-    if (given.rest.byteLength > 0) return;
-    given = undefined;
-    resolve();
+    return rest.subarray(0, PIECE_BYTES_MAX);
   }
 
   return {
-    stream: new ReadableStream<Uint8Array>({ pull }, { highWaterMark: 0 }),
+    source: { next },
     give(chunk) {
       if (state.kind === "failed") return Promise.reject(state.error);
       if (chunk.byteLength === 0) return Promise.resolve();

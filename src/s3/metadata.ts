@@ -1,3 +1,5 @@
+import type { HeaderFields } from "../http/header-fields.ts";
+import { contentCodings } from "../jobs/content-coding.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectMeta } from "../jobs/object-store.ts";
 
@@ -11,6 +13,8 @@ const UNKNOWN_TYPE = "application/octet-stream";
 /** The headers an object is stored with. Label names are of `a-z 0-9 -`; values may be anything (they are encoded). */
 export function metadataHeaders(meta: ObjectMeta): Record<string, string> {
   const headers: Record<string, string> = { "content-type": signableType(meta.contentType) };
+  const codings = storableCodings(meta.contentEncoding);
+  if (codings !== undefined) headers["content-encoding"] = codings;
   for (const [name, value] of Object.entries(meta.labels ?? {})) {
     if (!/^[a-z0-9-]+$/.test(name)) throw new Failure("HANDLER_ERROR", `"${name}" cannot be the name of a label`);
     headers[LABEL + name] = encodeURIComponent(value);
@@ -19,11 +23,11 @@ export function metadataHeaders(meta: ObjectMeta): Record<string, string> {
 }
 
 /** The labels that an object was stored with. */
-export function labelsOf(headers: Headers): Record<string, string> {
+export function labelsOf(headers: HeaderFields): Record<string, string> {
   const labels: Record<string, string> = {};
-  headers.forEach((value, name) => {
+  for (const [name, value] of headers) {
     if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = decoded(value);
-  });
+  }
   return labels;
 }
 
@@ -36,6 +40,12 @@ export function bareEtag(etag: string | null | undefined): string {
 function signableType(contentType: string): string {
   const type = contentType.trim().replace(/ +/g, " ");
   return type.length <= CONTENT_TYPE_CHARS_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
+}
+
+// In a request `aws-chunked` describes the request itself: a server would unpack the body, or refuse it.
+function storableCodings(contentEncoding: string | undefined): string | undefined {
+  const codings = contentCodings(contentEncoding);
+  return codings?.split(", ").includes("aws-chunked") === true ? undefined : codings;
 }
 
 /** Percent-decoded; as it is where it was never encoded. */

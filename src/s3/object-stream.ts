@@ -1,21 +1,21 @@
+import type { IncomingBody } from "../http/incoming-body.ts";
 import type { Deadline } from "./deadline.ts";
 
 /** The bytes of an answer as they are pulled; the time runs only while S3 is asked for more. */
 export function objectStream(
-  body: ReadableStream<Uint8Array>,
+  body: IncomingBody,
   clock: Deadline,
   failure: (error: unknown) => unknown,
 ): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
   clock.pause();
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         clock.touch();
         try {
-          const { done, value } = await reader.read();
+          const chunk = await body.read();
           clock.pause();
-          if (!done) return controller.enqueue(value);
+          if (chunk !== undefined) return controller.enqueue(chunk);
         } catch (error) {
           clock.end();
           throw failure(error);
@@ -23,9 +23,9 @@ export function objectStream(
         clock.end();
         controller.close();
       },
-      async cancel(reason) {
+      cancel() {
         clock.end();
-        await reader.cancel(reason);
+        body.discard();
       },
     },
     { highWaterMark: 0 },

@@ -1,3 +1,4 @@
+import { HttpError } from "../http/http-error.ts";
 import { Failure, type NamedFailureCode } from "../jobs/failure.ts";
 import { textOf } from "./xml.ts";
 
@@ -104,7 +105,11 @@ export function timedOut({ method, bucket }: Asked, ms: number): S3Failure {
 
 /** No answer at all: refused, reset, no such host, TLS. */
 export function unreachable({ method, bucket }: Asked, host: string, cause: unknown): S3Failure {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-  const message = `S3 at ${host} gave no answer to ${method} in bucket ${bucket}: ${code}`;
+  const message = `S3 at ${host} gave no answer to ${method} in bucket ${bucket}: ${wordsOf(cause)}`;
   return new S3Failure("UPLOAD_UNAVAILABLE", message, { cause });
+}
+
+function wordsOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return cause instanceof HttpError || !("code" in cause) ? cause.message : String(cause.code);
 }

@@ -91,8 +91,8 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
         try {
           const response = await client.send(request, clock);
           const failure = (error: unknown) =>
-            clock.signal.aborted ? clock.signal.reason : unreachable(request, new URL(response.url).host, error);
-          return objectStream(response.body ?? new Blob([]).stream(), clock, failure);
+            clock.signal.aborted ? clock.signal.reason : unreachable(request, response.address, error);
+          return objectStream(response.body, clock, failure);
         } catch (error) {
           clock.end();
           throw error;

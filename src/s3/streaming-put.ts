@@ -32,7 +32,7 @@ export function createStreamingPut(
     bucket: ref.bucket,
     key: ref.key,
     headers: { ...options.headers, ...receipt.headers },
-    body: { bytes: size, stream: handover.stream },
+    body: { bytes: size, source: handover.source },
   };
   const clock = client.deadline(request, signal);
   // The time runs while S3 has something to do, not while the origin of the bytes is slow.
@@ -72,6 +72,7 @@ export function createStreamingPut(
     handover.end();
     clock.touch();
     const response = await answered;
+    response.body.discard();
     return { bytes: size, etag: bareEtag(response.headers.get("etag")) };
   }
 

@@ -40,7 +40,7 @@ export function isAbsent(path: string): boolean {
 }
 
 /**
- * Opens a store, creates it where it is absent, and brings its schema up to date.
+ * Opens a store, and creates it where it is absent. An older schema stays until `upgradeDatabase`.
  * @throws StoreError if the file is no store of ours, is newer than this program, or cannot be opened; then it is as
  * it was.
  */
@@ -56,12 +56,29 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
     db.run(`PRAGMA synchronous = ${synchronous}`);
     db.run("PRAGMA temp_store = MEMORY");
     db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-    if (version < migrations.length) migrate(db, migrations, version);
+    if (version === 0) migrate(db, migrations, version);
     return db;
   } catch (error) {
     db?.close();
     if (error instanceof StoreError) throw error;
     throw new StoreError(path, `cannot be opened: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/**
+ * Brings the schema of an open store up to date.
+ * @throws StoreError if that fails; then the store is as it was
+ */
+export function upgradeDatabase(
+  db: Database,
+  { path, migrations }: Pick<DatabaseOptions, "path" | "migrations">,
+): void {
+  const version = pragma(db, "user_version");
+  if (version >= migrations.length) return;
+  try {
+    migrate(db, migrations, version);
+  } catch (error) {
+    throw new StoreError(path, `cannot be upgraded: ${(error as Error).message}`, { cause: error });
   }
 }
 

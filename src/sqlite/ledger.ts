@@ -49,6 +49,7 @@ export interface ResultRecord {
   readonly sha256: string | null;
   readonly etag: string | null;
   readonly contentType: string | null;
+  readonly contentEncoding: string | null;
   readonly storageUrl: string | null;
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
@@ -69,7 +70,7 @@ export interface LogRecord {
 
 const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url AS finalUrl, attempts,
   http_status AS httpStatus, bytes, integrity, lower(hex(sha256)) AS sha256, etag, content_type AS contentType,
-  storage_url AS storageUrl, error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
+  content_encoding AS contentEncoding, storage_url AS storageUrl, error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
   finished_at AS finishedAt, history`;
 
 type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };

@@ -2,14 +2,12 @@ import type { Database } from "bun:sqlite";
 import { join, resolve } from "node:path";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
-import { isAbsent, openDatabase } from "./database.ts";
+import { isAbsent, openDatabase, upgradeDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { Ledger } from "./ledger.ts";
 import { readMeta, writeMeta } from "./meta.ts";
-import dlqSchema from "./migrations/dlq-001.sql" with { type: "text" };
-import ledgerSchema from "./migrations/ledger-001.sql" with { type: "text" };
-import queueSchema from "./migrations/queue-001.sql" with { type: "text" };
+import { MIGRATIONS } from "./migrations.ts";
 import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
 import { Presence } from "./presence.ts";
 import { JobCache } from "./queue/context.ts";
@@ -70,24 +68,31 @@ export function openStores(options: StoresOptions): Stores {
     ];
     refuseLostQueue(queuePath, [ledgerPath, dlqPath]);
     refuseDamagedLog(queuePath);
-    const open = (path: string, schema: string, synchronous: "FULL" | "NORMAL", installation: string) => {
+    const upgrades: (() => void)[] = [];
+    const open = (
+      path: string,
+      migrations: readonly string[],
+      synchronous: "FULL" | "NORMAL",
+      installation: string,
+    ) => {
       const found = (created: Database) => writeMeta(created, "installation", installation);
       const db = openDatabase({
         path,
-        migrations: [schema],
+        migrations,
         synchronous: options.isUnsafe === true ? "OFF" : synchronous,
         found,
       });
       releases.push(() => db.close());
+      upgrades.push(() => upgradeDatabase(db, { path, migrations }));
       // A file that was there, without tables, was not made by `found`.
       if (readMeta(db, "installation") === "") found(db);
       return db;
     };
-    const queueDb = open(queuePath, queueSchema, "FULL", Bun.randomUUIDv7());
+    const queueDb = open(queuePath, MIGRATIONS.queue, "FULL", Bun.randomUUIDv7());
     refuseLostFollower(queueDb, queuePath, [ledgerPath, dlqPath]);
     const installation = readMeta(queueDb, "installation");
-    const ledgerDb = open(ledgerPath, ledgerSchema, "NORMAL", installation);
-    const dlqDb = open(dlqPath, dlqSchema, "NORMAL", installation);
+    const ledgerDb = open(ledgerPath, MIGRATIONS.ledger, "NORMAL", installation);
+    const dlqDb = open(dlqPath, MIGRATIONS.dlq, "NORMAL", installation);
     refuseOtherInstallation(ledgerDb, ledgerPath, installation, queuePath);
     refuseOtherInstallation(dlqDb, dlqPath, installation, queuePath);
 
@@ -112,6 +117,13 @@ export function openStores(options: StoresOptions): Stores {
     const noticeQueue = (error: unknown) => notice(queuePath, error);
     const outbox: Outbox = new Outbox(queueDb, queuePath, followers, options.onLag, noticeQueue);
     releases.push(() => outbox.close());
+    const following = () => [
+      { db: ledgerDb, path: ledgerPath, appliedSeq: ledger.follower.appliedSeq() },
+      { db: dlqDb, path: dlqPath, appliedSeq: deadLetters.follower.appliedSeq() },
+    ];
+    joinTimeline(queueDb, queuePath, following());
+    // Only now: stores that are refused stay as they are, and so do those beside them.
+    for (const upgrade of upgrades) upgrade();
     const queue: TaskQueue = new TaskQueue({
       db: queueDb,
       onFailed: noticeQueue,
@@ -121,11 +133,6 @@ export function openStores(options: StoresOptions): Stores {
       ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
       ...(options.reach !== undefined && { reach: options.reach }),
     });
-    const following = () => [
-      { db: ledgerDb, path: ledgerPath, appliedSeq: ledger.follower.appliedSeq() },
-      { db: dlqDb, path: dlqPath, appliedSeq: deadLetters.follower.appliedSeq() },
-    ];
-    joinTimeline(queueDb, queuePath, following());
     outbox.replay();
     if (outbox.isDurable()) advanceTimeline(queueDb, following(), outbox.last);
     const presence = new Presence({ queue: queuePath, ledger: ledgerPath, dlq: dlqPath });

@@ -1,6 +1,7 @@
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import { MIGRATIONS } from "../sqlite/migrations.ts";
 import { ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
 import { FOLLOWER_CHECKS } from "./follower-checks.ts";
@@ -80,6 +81,7 @@ async function checkStorage(
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {
   const { db, behind, installation } = snapshot;
   checkFiles(snapshot, options.paths, findings);
+  noteOldSchemas(snapshot, options.paths, findings);
   countAll(snapshot, findings);
   runSqlChecks(db, QUEUE_CHECKS, findings);
   for (const store of ["ledger", "dlq"] as const) {
@@ -108,6 +110,22 @@ function checkFiles({ db }: Snapshot, paths: StorePaths, findings: Findings): vo
     for (const { integrity_check: found } of rows) {
       if (found !== "ok") findings.breach("the files are sound", `${path}: ${found}`, true);
     }
+  }
+}
+
+/** An older schema is no breach: it has all that is checked. */
+function noteOldSchemas({ db }: Snapshot, paths: StorePaths, findings: Findings): void {
+  for (const [schema, store] of [
+    ["main", "queue"],
+    ["ledger", "ledger"],
+    ["dlq", "dlq"],
+  ] as const) {
+    const version = db.query<{ user_version: number }, []>(`PRAGMA ${schema}.user_version`).get()?.user_version ?? 0;
+    const newest = MIGRATIONS[store].length;
+    if (version >= newest) continue;
+    findings.notes.push(
+      `${paths[store]} has schema ${version}; the next start of this version upgrades it to ${newest}`,
+    );
   }
 }
 

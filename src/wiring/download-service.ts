@@ -1,5 +1,5 @@
-import { lookup } from "node:dns/promises";
-import type { Config } from "../config/schema.ts";
+import { readCaFile } from "../config/ca-file.ts";
+import type { Config, ProxyConfig } from "../config/schema.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
@@ -12,16 +12,16 @@ import { download } from "../worker/download.ts";
 import type { HostGovernor } from "../worker/host-governor.ts";
 import { hostPermit } from "../worker/host-permit.ts";
 import type { OverdueAttempts } from "../worker/overdue-attempts.ts";
-import { type ProxyEndpoint, type ProxyPool, ProxyPools } from "../worker/proxies.ts";
-import { QuickHosts } from "../worker/quick-hosts.ts";
+import { type ProxyEndpoint, type ProxyPool, ProxyPools, type ProxyServer } from "../worker/proxies.ts";
 import { rateLimit } from "../worker/rate-limit.ts";
 import { compose, type Service } from "../worker/service.ts";
 import { type StorageGate, storageGate } from "../worker/storage-gate.ts";
 import { timeout } from "../worker/timeout.ts";
-import { ClosingHosts } from "../worker/until-close.ts";
+import type { Network } from "./network.ts";
 
 export interface DownloadServiceDeps {
-  readonly config: Pick<Config, "download" | "queue" | "proxies">;
+  readonly config: Pick<Config, "download" | "queue" | "proxies" | "tls">;
+  readonly network: Network;
   readonly version: string;
   readonly store: ObjectStore;
   readonly queue: Pick<TaskQueue, "recordUpload">;
@@ -33,22 +33,23 @@ export interface DownloadServiceDeps {
   readonly clock: Clock;
   readonly tracer: Tracer;
   readonly onProxyFailure: (pool: string) => void;
-  readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number) => void;
+  readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void;
 }
 
-/** More than any sane answer has; Bun itself gives up at about 1.5 MB. */
-const HEADER_BYTES_MAX = 64 * 1024;
+/** Where the configuration does not say it, the head has no more time than this. */
+const HEAD_TIMEOUT_MS = 30_000;
 
 /** Makes one worker's service: the download in its layers, the outermost first. */
 export function createDownloadService(deps: DownloadServiceDeps): () => Service {
-  const { config, clock } = deps;
+  const { config, clock, network } = deps;
   const innermost = download({
-    addresses: createAddresses({ policy: deps.policy, lookup: lookUp, clock }),
+    http: network.http,
+    addresses: createAddresses({ policy: deps.policy, resolve: network.resolve }),
+    resolve: network.resolve,
+    ca: readCaFile(config.tls.ca_file),
     connectTimeoutMs: config.download.connect_timeout_ms,
+    headTimeoutMs: headTimeoutOf(config.download),
     idleTimeoutMs: config.download.idle_timeout_ms,
-    headerBytesMax: HEADER_BYTES_MAX,
-    closingHosts: new ClosingHosts(),
-    quickHosts: new QuickHosts(),
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
     maxRedirects: config.download.max_redirects,
     allowDowngrade: config.download.allow_downgrade,
@@ -74,22 +75,24 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     );
 }
 
-async function lookUp(name: string): Promise<readonly string[]> {
-  return (await lookup(name, { all: true })).map(({ address }) => address);
+function headTimeoutOf(download: Config["download"]): number {
+  const { head_timeout_ms: own, connect_timeout_ms: connect, idle_timeout_ms: idle } = download;
+  return own ?? Math.min(HEAD_TIMEOUT_MS, connect + idle);
 }
 
 function proxyPools(proxies: Config["proxies"]): ReadonlyMap<string, ProxyPool> {
   return new Map(
     Object.entries(proxies).map(([name, { endpoints, fallbacks }]) => [
       name,
-      {
-        fallbacks,
-        endpoints: endpoints.map(({ url, credentials }) => ({
-          url,
-          authorization:
-            credentials === undefined ? undefined : `Basic ${Buffer.from(credentials.reveal()).toString("base64")}`,
-        })),
-      },
+      { fallbacks, endpoints: endpoints.map(endpointOf) },
     ]),
   );
+}
+
+function endpointOf({ credentials: secrets, ...server }: ProxyConfig["endpoints"][number]): ProxyServer {
+  if (secrets === undefined) return { ...server, authorization: undefined, credentials: undefined };
+  const credentials = { username: secrets.username.reveal(), password: secrets.password.reveal() };
+  if (server.kind === "socks5") return { ...server, authorization: undefined, credentials };
+  const basic = Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64");
+  return { ...server, authorization: `Basic ${basic}`, credentials: undefined };
 }

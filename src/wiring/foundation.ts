@@ -12,6 +12,7 @@ import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { ActiveDownloads } from "../worker/active-downloads.ts";
 import { failpointStore } from "./failpoint-store.ts";
 import { Troubles } from "./health.ts";
+import { createNetwork, type Network } from "./network.ts";
 import { openObjectStore } from "./object-store.ts";
 import { shownDepth } from "./queue-control.ts";
 
@@ -37,6 +38,7 @@ export interface Foundation extends FoundationDeps {
   readonly broken: Promise<StoreError>;
   readonly metrics: Metrics;
   readonly troubles: Troubles;
+  readonly network: Network;
   readonly policy: EgressPolicy;
   /** Where the API listens, as far as it is known: no download may go there. */
   readonly own: { readonly host: string; port: number };
@@ -76,7 +78,8 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     workersBusy: () => active.count,
   });
   const own = { ...config.server.bind_addr };
-  const { store: opened, sweep, close } = openObjectStore(config.storage, stores.installation, clock);
+  const network = createNetwork(config, clock);
+  const { store: opened, sweep, close } = openObjectStore(config, stores.installation, network);
   const store = deps.reach === undefined ? opened : failpointStore(opened, deps.reach);
   return {
     ...deps,
@@ -85,6 +88,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     store,
     sweepStorage: sweep,
     closeStorage: close,
+    network,
     metrics,
     troubles,
     policy: createEgressPolicy({

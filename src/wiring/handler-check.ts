@@ -30,7 +30,7 @@ export async function* checkHandler(
 ): AsyncGenerator<Task[], void> {
   const handler = await loadHandler(isConfigured ? jobType : undefined, settings, deps);
   try {
-    const store = lookAtObjectStore(config.storage, "", deps.clock);
+    const store = lookAtObjectStore(config, "", deps.clock);
     const policy = createEgressPolicy({ allowPrivate: config.egress.allow_private });
     const planDeps = {
       limits: manifestLimits(config, policy, store),

@@ -1,13 +1,17 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { readCaFile } from "../config/ca-file.ts";
 import { ConfigError } from "../config/config-error.ts";
-import type { StorageConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import { createLocalStore, UPLOADS } from "../local/store.ts";
 import { createS3Store } from "../s3/store.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
 import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
+import { createNetwork, type Network } from "./network.ts";
+
+type StorageSettings = Pick<Config, "storage" | "tls" | "download">;
 
 export interface OpenedStorage {
   readonly store: ObjectStore;
@@ -18,18 +22,19 @@ export interface OpenedStorage {
 }
 
 /** The backend that the configuration names; `owner` tells our temporaries from those of another installation. */
-export function openObjectStore(config: StorageConfig, owner: string, clock: Clock): OpenedStorage {
-  if (config.backend === "local") return openLocal(config.path, owner);
+export function openObjectStore(config: StorageSettings, owner: string, network: Network): OpenedStorage {
+  if (config.storage.backend === "local") return openLocal(config.storage.path, owner);
   // Uploads are recorded, by id or by key: nothing to look for.
-  return { store: s3Store(config, clock), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
+  return { store: s3Store(config, network), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
 }
 
 /** The same for one who only looks: temporaries are left to those who hold their lock. */
-export function lookAtObjectStore(config: StorageConfig, owner: string, clock: Clock): ObjectStore {
-  return config.backend === "local" ? createLocalStore({ path: config.path, owner }) : s3Store(config, clock);
+export function lookAtObjectStore(config: StorageSettings, owner: string, clock: Clock): ObjectStore {
+  const { backend, path } = config.storage;
+  return backend === "local" ? createLocalStore({ path, owner }) : s3Store(config, createNetwork(config, clock));
 }
 
-function s3Store(config: StorageConfig, clock: Clock): ObjectStore {
+function s3Store({ storage: config, tls }: StorageSettings, { clock, http, resolve }: Network): ObjectStore {
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
   return createS3Store({
@@ -41,6 +46,9 @@ function s3Store(config: StorageConfig, clock: Clock): ObjectStore {
       secretAccessKey: credentials.secret_access_key.reveal(),
       ...(credentials.session_token !== undefined && { sessionToken: credentials.session_token.reveal() }),
     },
+    http,
+    resolve,
+    ca: [...(readCaFile(tls.ca_file) ?? []), ...(readCaFile(config.ca_file) ?? [])],
     now: clock.now,
     random: Math.random,
     wait: (ms, signal) => delay(clock, ms, signal),

@@ -30,7 +30,7 @@ export async function verifyAll(
   const paths = storePaths(foldersOf(config));
   const verified = verify({
     paths,
-    connect: (installation) => lookAtObjectStore(config.storage, installation, clock),
+    connect: (installation) => lookAtObjectStore(config, installation, clock),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
     claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
@@ -63,7 +63,7 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
   try {
     // It is we who hold the locks.
     const found = await verifyAll(run, () => false);
-    const store = lookAtObjectStore(config.storage, stores.installation, clock);
+    const store = lookAtObjectStore(config, stores.installation, clock);
     return await repair(storePaths(folders), found, store, signal);
   } finally {
     stores.close();

@@ -61,6 +61,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     createService: createDownloadService({
       config,
       version,
+      network: foundation.network,
       store: timed,
       queue,
       policy,
@@ -71,8 +72,11 @@ export function createWork(config: Config, foundation: Foundation): Work {
       clock,
       tracer,
       onProxyFailure: (name) => metrics.proxyFailed(name),
-      onProxyRest: ({ pool: name, url }, ms) => {
-        log.warn({ pool: name, proxy: url, rest_ms: ms }, "a proxy does not work: it rests, the others are used");
+      onProxyRest: ({ pool: name, url }, ms, reason) => {
+        log.warn(
+          { pool: name, proxy: url, rest_ms: ms, reason },
+          "a proxy does not work: it rests, the others are used",
+        );
       },
     }),
     channel: broker.channel,

@@ -8,8 +8,8 @@ export interface BodyPace {
   readonly minBytesPerSecond: number;
 }
 
-/** Speed is an average over so long, or over the longest silence where that is shorter. */
-const SPEED_WINDOW_MS = 10_000;
+/** Speed is an average over so long. */
+const SPEED_WINDOW_MS = 30_000;
 
 /**
  * Ends a body whose host is silent or too slow. While it is paused nothing counts: then it is us who are slow. What is
@@ -18,7 +18,6 @@ const SPEED_WINDOW_MS = 10_000;
 export class BodyWatch {
   readonly #clock: Clock;
   readonly #pace: BodyPace;
-  readonly #windowMs: number;
   readonly #onFailure: (failure: Failure) => void;
   #bytes = 0;
   #lastAt: number;
@@ -34,7 +33,6 @@ export class BodyWatch {
   constructor(clock: Clock, pace: BodyPace, onFailure: (failure: Failure) => void) {
     this.#clock = clock;
     this.#pace = pace;
-    this.#windowMs = Math.min(SPEED_WINDOW_MS, pace.idleTimeoutMs);
     this.#onFailure = onFailure;
     this.#lastAt = clock.monotonic();
     this.#windowAt = this.#lastAt;
@@ -88,7 +86,7 @@ export class BodyWatch {
   #slowness(now: number): Failure | undefined {
     const elapsedMs = now - this.#windowAt;
     const { minBytesPerSecond } = this.#pace;
-    if (minBytesPerSecond === 0 || elapsedMs < this.#windowMs) return undefined;
+    if (minBytesPerSecond === 0 || elapsedMs < SPEED_WINDOW_MS) return undefined;
     const perSecond = Math.floor(((this.#bytes - this.#windowBytes) * 1000) / elapsedMs);
     this.#windowAt = now;
     this.#windowBytes = this.#bytes;
@@ -102,7 +100,7 @@ export class BodyWatch {
 
   #msUntilNextLook(now: number): number {
     const silentAt = this.#lastAt + this.#pace.idleTimeoutMs;
-    const next = this.#pace.minBytesPerSecond === 0 ? silentAt : Math.min(silentAt, this.#windowAt + this.#windowMs);
+    const next = this.#pace.minBytesPerSecond === 0 ? silentAt : Math.min(silentAt, this.#windowAt + SPEED_WINDOW_MS);
     return Math.max(1, next - now);
   }
 

@@ -1,40 +1,28 @@
+import type { HttpResponse } from "../http/connection.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { BodyWatch } from "./body-watch.ts";
-import { fetchFailure } from "./fetch-failure.ts";
-import { type AttemptTrace, discardBody } from "./request.ts";
+import { toFailure } from "./http-failure.ts";
+import type { AttemptTrace } from "./request.ts";
 
-/** What is used of a stream's reader; Bun and node:stream/web declare the rest differently. */
-interface Reader {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-  cancel(): Promise<void>;
-}
+/** Smaller chunks are joined. */
+const JOINED_BYTES = 16 * 1024;
 
 /** An answer's body, read chunk by chunk, with its silence watched and its end checked. */
 export class Body {
-  /** The answer, until somebody begins to read it. */
-  #unread: Response | undefined;
-  #reader: Reader | undefined;
+  #response: HttpResponse;
   #declared: number | undefined;
   readonly #trace: AttemptTrace;
   readonly #signal: AbortSignal;
   readonly #watch: BodyWatch;
-  readonly #stop: () => void;
   #ended = false;
   #bytes = 0;
 
-  constructor(
-    response: Response,
-    declared: number | undefined,
-    trace: AttemptTrace,
-    signal: AbortSignal,
-    watch: BodyWatch,
-  ) {
-    this.#unread = response;
-    this.#declared = declared;
+  constructor(response: HttpResponse, trace: AttemptTrace, signal: AbortSignal, watch: BodyWatch) {
+    this.#response = response;
+    this.#declared = declaredBytes(response);
     this.#trace = trace;
     this.#signal = signal;
     this.#watch = watch;
-    this.#stop = () => this.#cancel();
   }
 
   /** Bytes read so far. */
@@ -51,56 +39,67 @@ export class Body {
     return this.#ended;
   }
 
-  /** Goes on with the rest, which comes by another connection; `total` is the size of the whole. */
-  continueWith(rest: Response, total: number): void {
-    this.#cancel();
-    this.#unread = rest;
+  /** Reads the rest, which comes by another connection; `total` is the size of the whole. */
+  continueWith(rest: HttpResponse, total: number): void {
+    this.#response.body.discard();
+    this.#response = rest;
     this.#declared = total;
   }
 
-  /** All of it in one piece; nothing shows before it is whole. @throws Failure, or the signal's reason */
-  async whole(): Promise<Uint8Array> {
-    const response = this.#begin();
-    let body: Uint8Array;
-    try {
-      body = await response.bytes();
-      this.#signal.throwIfAborted();
-    } catch (error) {
-      throw fetchFailure(error, this.#signal);
-    }
-    this.#took(body);
-    this.#ended = true;
-    this.#checkEnd();
-    return body;
-  }
-
-  /** The next chunk; nothing at the end. @throws Failure, or the signal's reason */
+  /** The next chunk; `undefined` at the end. @throws Failure, or the signal's reason */
   async next(): Promise<Uint8Array | undefined> {
     const chunk = await this.#read();
     if (chunk === undefined) {
-      this.#ended = true;
-      this.#checkEnd();
+      this.#end();
       return undefined;
     }
     this.#took(chunk);
-    return chunk;
+    return this.#withReady(chunk);
   }
 
   /** The body's start in one piece: all of it if it ends within `limit` bytes, else a little more than `limit`. */
   async upTo(limit: number): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     while (this.#bytes <= limit) {
-      const chunk = await this.next();
+      const chunk = this.#ready() ?? (await this.next());
       if (chunk === undefined) break;
       chunks.push(chunk);
+      if (this.#isWhole()) break;
     }
     return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
   }
 
-  /** Lets go of the connection, if the body was not read to its end. */
+  /** Closes the connection, if the body was not read to its end. */
   close(): void {
-    this.#signal.removeEventListener("abort", this.#stop);
-    if (!this.#ended) this.#cancel();
+    this.#response.body.discard();
+  }
+
+  /** A chunk with those after it that have come already: tiny ones would each cost their way to the storage. */
+  #withReady(first: Uint8Array): Uint8Array {
+    const chunks = [first];
+    let bytes = first.length;
+    while (bytes < JOINED_BYTES) {
+      const chunk = this.#ready();
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+      bytes += chunk.length;
+    }
+    return chunks.length === 1 ? first : Buffer.concat(chunks, bytes);
+  }
+
+  /** The next chunk, if it has come already. */
+  #ready(): Uint8Array | undefined {
+    this.#signal.throwIfAborted();
+    const chunk = this.#response.body.readReady();
+    if (chunk !== undefined) this.#took(chunk);
+    return chunk;
+  }
+
+  /** Whether the end has come already, so that nobody need wait for it. */
+  #isWhole(): boolean {
+    if (!this.#response.body.isRead) return false;
+    this.#end();
+    return true;
   }
 
   #took(chunk: Uint8Array): void {
@@ -109,47 +108,36 @@ export class Body {
     this.#trace.bytes = this.#bytes;
   }
 
+  #end(): void {
+    this.#ended = true;
+    if (this.#declared !== undefined && this.#bytes !== this.#declared) throw this.#truncated();
+  }
+
   async #read(): Promise<Uint8Array | undefined> {
     this.#signal.throwIfAborted();
-    if (this.#unread !== undefined) this.#open();
-    if (this.#reader === undefined) return undefined;
     try {
-      const { done, value } = await this.#reader.read();
-      this.#signal.throwIfAborted(); // a cancelled reader reports an end
-      return done ? undefined : value;
+      return await this.#response.body.read();
     } catch (error) {
-      const failure = fetchFailure(error, this.#signal);
-      if (failure instanceof Failure && failure.code === "DOWNLOAD_RESET") throw this.#truncated(failure);
+      this.#signal.throwIfAborted();
+      const failure = toFailure(error);
+      if (failure instanceof Failure && isCutShort(failure)) throw this.#truncated(failure);
       throw failure;
     }
-  }
-
-  #open(): void {
-    this.#reader = this.#begin().body?.getReader();
-    this.#signal.addEventListener("abort", this.#stop, { once: true });
-  }
-
-  /** The answer, which belongs to whom it is given. */
-  #begin(): Response {
-    this.#signal.throwIfAborted();
-    const response = this.#unread;
-    if (response === undefined) throw new Error("the body is being read already");
-    this.#unread = undefined;
-    return response;
-  }
-
-  #checkEnd(): void {
-    if (this.#declared !== undefined && this.#bytes !== this.#declared) throw this.#truncated();
   }
 
   #truncated(cause?: unknown): Failure {
     const of = this.#declared === undefined ? "" : ` of ${this.#declared}`;
     return new Failure("DOWNLOAD_TRUNCATED", `the body ended after ${this.#bytes}${of} bytes`, { cause });
   }
+}
 
-  #cancel(): void {
-    if (this.#unread !== undefined) discardBody(this.#unread);
-    this.#unread = undefined;
-    void this.#reader?.cancel().catch(() => {});
-  }
+/** The bytes that the head announces; `undefined` where only the body itself tells its end. */
+export function declaredBytes({ framing }: HttpResponse): number | undefined {
+  if (framing.kind === "none") return 0;
+  return framing.kind === "length" ? framing.bytes : undefined;
+}
+
+/** Whichever way the connection ended within the body. */
+function isCutShort({ code }: Failure): boolean {
+  return code === "DOWNLOAD_RESET" || code === "DOWNLOAD_TRUNCATED";
 }

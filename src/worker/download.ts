@@ -1,11 +1,22 @@
+import type { HttpResponse } from "../http/connection.ts";
+import { contentCodings } from "../jobs/content-coding.ts";
 import { Failure, httpFailure } from "../jobs/failure.ts";
 import type { Attempt, ClaimedTask, TaskResult } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 import type { ActiveDownloads } from "./active-downloads.ts";
+import { AttemptCookies } from "./cookies.ts";
 import { InterruptedError } from "./interrupted.ts";
 import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
+import { ProxyFailures } from "./proxy-failures.ts";
 import { follow } from "./redirects.ts";
-import { type AttemptTrace, discardBody, ProxyFailureError, type RequestDeps, request } from "./request.ts";
+import {
+  type AttemptTrace,
+  type Hop,
+  isAnsweredByProxy,
+  ProxyFailureError,
+  type RequestDeps,
+  request,
+} from "./request.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import { type Service, serviceOf } from "./service.ts";
 import { type TransferDeps, transfer } from "./transfer.ts";
@@ -62,20 +73,21 @@ async function fetchAndStore(
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
+  const cookies = new AttemptCookies(deps.clock);
+  const get = async (url: URL, headers: Readonly<Record<string, string>>) => {
+    const response = await throughPool(task.proxyPool, { url, headers, trace, signal: stop.signal }, deps);
+    return { ...response, discard: () => response.body.discard() };
+  };
   const ask = (more: Readonly<Record<string, string>>) =>
     follow(
       new URL(task.url),
       { ...headersOf(claimed, deps.userAgent, traceparent), ...more },
-      {
-        maxRedirects: deps.maxRedirects,
-        allowDowngrade: deps.allowDowngrade,
-        get: (hop, headers) => throughPool(task.proxyPool, hop, headers, trace, stop, deps),
-      },
+      { maxRedirects: deps.maxRedirects, allowDowngrade: deps.allowDowngrade, cookies, get },
     );
   const { response, url } = await ask({});
   if (response.status !== 200 && response.status !== 203) {
-    discardBody(response);
-    throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after"), deps.clock.now()));
+    response.body.discard();
+    throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after") ?? null, deps.clock.now()));
   }
   deps.active.expect(claimed, Number(response.headers.get("content-length") ?? task.size ?? 0));
   // From the original URL: what it redirected to may have expired.
@@ -95,54 +107,48 @@ async function fetchAndStore(
     sha256: stored.sha256,
     etag: stored.etag,
     contentType: stored.contentType,
+    contentEncoding: contentCodings(response.headers.get("content-encoding")),
     storageUrl: deps.store.urlOf(task),
     startedAt,
   };
 }
 
-/** One hop straight, or by the pool's endpoints and its fallbacks' until one of them works. */
-async function throughPool(
-  pool: string | undefined,
-  url: URL,
-  headers: Readonly<Record<string, string>>,
-  trace: AttemptTrace,
-  stop: AbortController,
-  deps: DownloadDeps,
-): Promise<Response> {
-  if (pool === undefined) return request(url, headers, "straight", trace, stop, deps);
+/** One hop directly, or by the pool's endpoints and its fallbacks' until one of them works. */
+async function throughPool(pool: string | undefined, hop: Hop, deps: DownloadDeps): Promise<HttpResponse> {
+  if (pool === undefined) return request(hop, undefined, deps);
+  const failures = new ProxyFailures(pool);
   for (const endpoint of deps.proxies.endpoints(pool)) {
-    trace.proxy = endpoint.url;
-    const response = await throughProxy(endpoint, url, headers, trace, stop, deps);
-    if (response !== undefined) return response;
+    hop.trace.proxy = endpoint.url;
+    const response = await throughProxy(endpoint, hop, deps);
+    if (!(response instanceof ProxyFailureError)) return response;
+    failures.add(endpoint, response.message);
     deps.onProxyFailure(endpoint.pool);
   }
-  throw new Failure("PROXY_EXHAUSTED", `every endpoint of the proxy pool ${pool} and of its fallbacks failed`);
+  throw failures.toFailure();
 }
 
-/** Nothing if it was the proxy that failed. */
+/** Gives the failure, and does not throw it, if it was the proxy that failed: another one may do better. */
 async function throughProxy(
   endpoint: ProxyEndpoint,
-  url: URL,
-  headers: Readonly<Record<string, string>>,
-  trace: AttemptTrace,
-  stop: AbortController,
+  hop: Hop,
   deps: DownloadDeps,
-): Promise<Response | undefined> {
+): Promise<HttpResponse | ProxyFailureError> {
   try {
-    const response = await request(url, headers, endpoint, trace, stop, deps);
-    if (response.status === 407) {
-      discardBody(response);
-      deps.proxies.report(endpoint, "failed");
-      return undefined;
+    const response = await request(hop, endpoint, deps);
+    if (response.status === 407 && isAnsweredByProxy(hop.url, endpoint)) {
+      response.body.discard();
+      throw new ProxyFailureError("it wants other credentials (407)");
     }
     deps.proxies.report(endpoint, "works");
     return response;
   } catch (error) {
     if (error instanceof ProxyFailureError) {
-      deps.proxies.report(endpoint, error.isAboutHost ? "works" : "failed");
-      return undefined;
+      deps.proxies.report(endpoint, error.report, error.message);
+      return error;
     }
-    if (error instanceof Failure && error.code === "DOWNLOAD_TIMEOUT") deps.proxies.report(endpoint, "silent");
+    if (error instanceof Failure && error.code === "DOWNLOAD_TIMEOUT") {
+      deps.proxies.report(endpoint, "silent", error.message);
+    }
     throw error;
   }
 }

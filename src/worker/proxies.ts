@@ -1,23 +1,32 @@
 import type { Clock } from "../jobs/clock.ts";
 
-export interface ProxyEndpoint {
-  readonly pool: string;
-  /** Without credentials: it may be shown. */
+export interface ProxyServer {
+  /** For people: without credentials. */
   readonly url: string;
-  /** The value of `Proxy-Authorization`. */
+  readonly kind: "http" | "https" | "socks5";
+  /** A name or an address, the latter without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** The value of `Proxy-Authorization`, for http and https. */
   readonly authorization: string | undefined;
+  /** For socks5. */
+  readonly credentials: { readonly username: string; readonly password: string } | undefined;
+}
+
+export interface ProxyEndpoint extends ProxyServer {
+  readonly pool: string;
 }
 
 /** One `[proxies.NAME]`. */
 export interface ProxyPool {
-  readonly endpoints: readonly Omit<ProxyEndpoint, "pool">[];
-  /** Pools to go on with. */
+  readonly endpoints: readonly ProxyServer[];
+  /** Pools that follow when every endpoint failed. */
   readonly fallbacks: readonly string[];
 }
 
 /**
- * What a request through a proxy showed of the proxy: it brought an answer, it failed itself, or there was silence, of
- * which nobody can say whose it was.
+ * The part of a proxy in a request: it brought an answer, it failed itself, or there was silence, which may be the
+ * proxy's or the host's.
  */
 export type ProxyReport = "works" | "failed" | "silent";
 
@@ -27,7 +36,7 @@ interface KnownPool {
   turn: number;
 }
 
-/** Of an endpoint that does not work, or is suspected of it. Times by the monotonic clock. */
+/** An endpoint that does not work, or is suspected. Times are by the monotonic clock. */
 interface Rest {
   ms: number;
   until: number;
@@ -36,7 +45,7 @@ interface Rest {
 
 const REST_FIRST_MS = 1000;
 const REST_MAX_MS = 60_000;
-/** So many silences in a row are the proxy's. */
+/** Silences in a row that count as a failure of the proxy. */
 const SILENCES_MAX = 3;
 
 /**
@@ -47,12 +56,12 @@ export class ProxyPools {
   readonly #pools: ReadonlyMap<string, KnownPool>;
   readonly #rests = new Map<ProxyEndpoint, Rest>();
   readonly #clock: Pick<Clock, "monotonic">;
-  readonly #onRest: (endpoint: ProxyEndpoint, ms: number) => void;
+  readonly #onRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void;
 
   constructor(
     pools: ReadonlyMap<string, ProxyPool>,
     clock: Pick<Clock, "monotonic">,
-    onRest: (endpoint: ProxyEndpoint, ms: number) => void = () => {},
+    onRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void = () => {},
   ) {
     this.#pools = new Map(
       [...pools].map(([pool, { endpoints, fallbacks }]) => [
@@ -79,7 +88,8 @@ export class ProxyPools {
     return [...usable, ...resting.toSorted((a, b) => until(a) - until(b))];
   }
 
-  report(endpoint: ProxyEndpoint, report: ProxyReport): void {
+  /** Records the outcome of a request. The reason of a failure is for the log. */
+  report(endpoint: ProxyEndpoint, report: ProxyReport, reason = ""): void {
     if (report === "works") {
       this.#rests.delete(endpoint);
       return;
@@ -89,7 +99,7 @@ export class ProxyPools {
     if (report === "silent" && ++rest.silences < SILENCES_MAX) return;
     rest.ms = Math.min(REST_MAX_MS, rest.ms === 0 ? REST_FIRST_MS : rest.ms * 2);
     rest.until = this.#clock.monotonic() + rest.ms;
-    this.#onRest(endpoint, rest.ms);
+    this.#onRest(endpoint, rest.ms, reason);
   }
 
   /** A pool and those that it falls back on, each once. */
@@ -110,7 +120,7 @@ export class ProxyPools {
     if (rest === undefined || rest.ms === 0) return true;
     const now = this.#clock.monotonic();
     if (rest.until > now) return false;
-    // Whoever asked tries it; the others leave it alone until then.
+    // The caller tries it; the others leave it alone until the new time.
     rest.until = now + rest.ms;
     return true;
   }

@@ -1,16 +1,27 @@
+import type { HeaderFields } from "../http/header-fields.ts";
 import { Failure, httpFailure } from "../jobs/failure.ts";
-import { discardBody } from "./request.ts";
+import type { AttemptCookies } from "./cookies.ts";
 
-export interface RedirectDeps {
+/** The part of an answer that redirects need. */
+export interface HopResponse {
+  readonly status: number;
+  readonly headers: HeaderFields;
+  /** Gives the body up unread. */
+  discard(): void;
+}
+
+export interface RedirectDeps<R extends HopResponse> {
   readonly maxRedirects: number;
-  /** From https: to http:, too. */
+  /** Follows from https: to http:, too. */
   readonly allowDowngrade: boolean;
-  /** One hop, by whatever way. */
-  readonly get: (url: URL, headers: Readonly<Record<string, string>>) => Promise<Response>;
+  /** The attempt's. Cookies of redirects are added to them. */
+  readonly cookies: Pick<AttemptCookies, "note" | "headerFor">;
+  /** Sends one GET. */
+  readonly get: (url: URL, headers: Readonly<Record<string, string>>) => Promise<R>;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
-/** What may be told to an origin that the client did not name: neither credentials nor anything of the client's own. */
+/** Headers for an origin that the client did not name: neither credentials nor anything of the client's own. */
 const HARMLESS = new Set([
   "accept",
   "accept-encoding",
@@ -22,34 +33,39 @@ const HARMLESS = new Set([
 ]);
 
 /**
- * Follows redirects by hand, so that every hop is judged anew and nothing secret crosses to another origin.
- * @throws Failure DOWNLOAD_TOO_MANY_REDIRECTS, DOWNLOAD_URL_NOT_ALLOWED, DOWNLOAD_HTTP_3xx, and what `get` throws
+ * Gives the first answer that is no redirect, and its URL. Each hop is judged anew, and nothing secret crosses to
+ * another origin: only cookies that this origin itself set, by their own rules.
+ *
+ * Rejects with a `Failure` of code DOWNLOAD_TOO_MANY_REDIRECTS, DOWNLOAD_URL_NOT_ALLOWED or DOWNLOAD_HTTP_3xx, or with
+ * the rejection of `get`.
  */
-export async function follow(
+export async function follow<R extends HopResponse>(
   start: URL,
   headers: Readonly<Record<string, string>>,
-  { maxRedirects, allowDowngrade, get }: RedirectDeps,
-): Promise<{ response: Response; url: URL }> {
+  { maxRedirects, allowDowngrade, cookies, get }: RedirectDeps<R>,
+): Promise<{ response: R; url: URL }> {
   let url = start;
-  let sent = withUserinfo(start, headers);
+  let own = withUserinfo(start, headers);
   for (let hops = 0; ; hops++) {
-    const response = await get(url, sent);
+    const response = await get(url, withCookies(url, own, cookies));
     if (!REDIRECTS.has(response.status)) return { response, url };
-    discardBody(response);
+    response.discard();
     if (hops >= maxRedirects) {
       throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${maxRedirects} redirects`);
     }
     const next = target(response, url, allowDowngrade);
-    if (next.origin !== url.origin) sent = harmlessOf(sent);
-    sent = withUserinfo(next, sent);
+    await cookies.note(url, response.headers.all("set-cookie"));
+    if (next.origin !== url.origin) own = harmlessOf(own);
+    own = withUserinfo(next, own);
     url = next;
   }
 }
 
-function target(response: Response, from: URL, allowDowngrade: boolean): URL {
-  const location = response.headers.get("location");
-  // An empty one would lead to where it came from, again and again.
-  const url = !location ? null : URL.parse(fromBytes(location), from.href);
+function target(response: HopResponse, from: URL, allowDowngrade: boolean): URL {
+  const locations = new Set(response.headers.all("location").map(trimmed));
+  const [location] = locations;
+  // An empty one would lead back to the same URL, again and again.
+  const url = locations.size !== 1 || !location ? null : URL.parse(percentEncoded(location), from.href);
   if (url === null) throw httpFailure(response.status);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);
@@ -57,11 +73,33 @@ function target(response: Response, from: URL, allowDowngrade: boolean): URL {
   if (from.protocol === "https:" && url.protocol === "http:" && !allowDowngrade) {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", "redirected from https: to http:; download.allow_downgrade is false");
   }
+  url.hash = "";
   return url;
+}
+
+/** The URL parser, too, drops spaces and control characters at both ends. */
+function trimmed(location: string): string {
+  return location.replaceAll(/^[\0-\x20]+|[\0-\x20]+$/g, "");
+}
+
+/** Bytes above ASCII stand for themselves: no charset is guessed, so the server gets back the bytes that it gave. */
+function percentEncoded(latin1: string): string {
+  return latin1.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function harmlessOf(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name.toLowerCase())));
+}
+
+/** The cookies of the attempt follow those of the client, in the client's own header where there is one. */
+function withCookies(
+  url: URL,
+  own: Readonly<Record<string, string>>,
+  cookies: Pick<AttemptCookies, "headerFor">,
+): Readonly<Record<string, string>> {
+  const name = Object.keys(own).find((key) => key.toLowerCase() === "cookie") ?? "Cookie";
+  const value = cookies.headerFor(url, own[name]);
+  return value === undefined ? own : { ...own, [name]: value };
 }
 
 /** Userinfo of a URL becomes Basic authentication (RFC 7617), unless the client gave its own. */
@@ -78,14 +116,5 @@ function decoded(text: string): string {
     return decodeURIComponent(text);
   } catch {
     return text;
-  }
-}
-
-/** Headers are read as Latin-1, but a `Location` with other than ASCII is UTF-8 as browsers take it, if it can be. */
-function fromBytes(header: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(header, "latin1"));
-  } catch {
-    return header;
   }
 }

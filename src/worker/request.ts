@@ -1,20 +1,31 @@
 import { isIP } from "node:net";
-import type { Clock } from "../jobs/clock.ts";
+import type { HttpClient, HttpRequest } from "../http/client.ts";
+import type { HttpResponse } from "../http/connection.ts";
+import { HttpError, type HttpErrorKind } from "../http/http-error.ts";
+import { ProxyError } from "../http/proxy-error.ts";
+import { originForm } from "../http/request-head.ts";
+import type { Route } from "../http/route.ts";
+import type { TlsOptions } from "../http/tls.ts";
 import { Failure } from "../jobs/failure.ts";
 import { type Addresses, portOf } from "./addresses.ts";
-import { fetchFailure, isConnectFailure, isProxyFailure, isTunnelRefused } from "./fetch-failure.ts";
-import type { ProxyEndpoint } from "./proxies.ts";
-import { type ClosingHosts, endsByClose, getUntilClose, invalidStatus } from "./until-close.ts";
+import { toFailure } from "./http-failure.ts";
+import type { ProxyEndpoint, ProxyReport } from "./proxies.ts";
 
 export interface RequestDeps {
+  readonly http: HttpClient;
   readonly addresses: Addresses;
-  /** Longest time to connect, and longest silence before the answer's headers. */
+  /** The addresses of a proxy's name: the operator's choice, which no policy judges. */
+  readonly resolve: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
+  /** To connect, for each TLS handshake, and for a proxy to open a tunnel. */
   readonly connectTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly headerBytesMax: number;
-  readonly closingHosts: ClosingHosts;
-  readonly clock: Clock;
+  /** From the request to the end of the answer's head. */
+  readonly headTimeoutMs: number;
+  /** More authorities in PEM to trust, beside the system's. */
+  readonly ca: readonly string[] | undefined;
 }
+
+/** The connection ended before there was an answer. */
+const UNANSWERED: readonly HttpErrorKind[] = ["closed", "reset"];
 
 /** What became known of an attempt on its way, whether it ends well or not. */
 export interface AttemptTrace {
@@ -25,141 +36,143 @@ export interface AttemptTrace {
   bytes: number;
 }
 
-/** One hop's way out: straight, or through an endpoint of a proxy pool. */
-export type Route = ProxyEndpoint | "straight";
-
-/** The proxy of this hop failed, not the host: another endpoint may do better. */
+/** The proxy of this hop failed, or may have: another endpoint may do better. */
 export class ProxyFailureError extends Error {
   override readonly name = "ProxyFailureError";
-  /** It answers, but would not, or could not, open a tunnel to this host; for others it may. */
-  readonly isAboutHost: boolean;
+  /**
+   * What this says of the proxy: `works` if it would not, or could not, reach this host; `silent` if it gave no answer,
+   * which may be the host's doing.
+   */
+  readonly report: ProxyReport;
 
-  constructor(cause: unknown) {
-    super("the proxy failed", { cause });
-    this.isAboutHost = isTunnelRefused(cause);
+  constructor(message: string, more: { readonly report?: ProxyReport; readonly cause?: unknown } = {}) {
+    super(message, { cause: more.cause });
+    this.report = more.report ?? "failed";
+  }
+}
+
+/** Whether a plain request goes to the proxy itself, and not through a tunnel: then a 407 is the proxy's. */
+export function isAnsweredByProxy(url: URL, endpoint: ProxyEndpoint): boolean {
+  return url.protocol === "http:" && endpoint.kind !== "socks5";
+}
+
+/** One hop of an attempt: where to, what goes along, and who may end it. */
+export interface Hop {
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly trace: AttemptTrace;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One GET to an address that was checked (D6): the connection goes to the address, the name stands in `Host` and in TLS.
+ * @throws Failure, ProxyFailureError, or the signal's reason
+ */
+export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, deps: RequestDeps): Promise<HttpResponse> {
+  const { url, trace, signal } = hop;
+  trace.address = "";
+  trace.httpStatus = 0;
+  const addresses = await deps.addresses(url, signal);
+  // The last one that is tried, unless a connection says otherwise.
+  trace.address = addresses.at(-1) ?? "";
+  try {
+    const response =
+      endpoint === undefined
+        ? await send(hop, addresses, { kind: "direct" }, deps)
+        : await sendThrough(endpoint, hop, addresses, deps);
+    trace.httpStatus = response.status;
+    return response;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw endpoint === undefined ? toFailure(error) : proxyFailure(error, url, endpoint);
   }
 }
 
 /**
- * One GET to an address that was checked (D6): the address stands in the URL, the name in `Host` and in TLS. Tries the
- * next address where a connection is refused. A host that says nothing for too long stops the attempt.
- * @throws Failure, ProxyFailureError, or the signal's reason
+ * Whose failure it is, behind a proxy. One that is asked for a plain URL has to answer whatever the host does (RFC 9110,
+ * 15.6.3): where it gives no answer at all, another one is asked.
  */
-export async function request(
-  url: URL,
-  headers: Readonly<Record<string, string>>,
-  route: Route,
-  trace: AttemptTrace,
-  stop: AbortController,
+function proxyFailure(error: unknown, url: URL, endpoint: ProxyEndpoint): unknown {
+  if (error instanceof ProxyError) {
+    return new ProxyFailureError(error.message, { report: error.isAboutTarget ? "works" : "failed", cause: error });
+  }
+  if (error instanceof HttpError && UNANSWERED.includes(error.kind) && isAnsweredByProxy(url, endpoint)) {
+    return new ProxyFailureError(error.message, { report: "silent", cause: error });
+  }
+  return toFailure(error);
+}
+
+/** A proxy is told the address, one after the other where it cannot reach the first. */
+async function sendThrough(
+  endpoint: ProxyEndpoint,
+  hop: Hop,
+  addresses: readonly string[],
   deps: RequestDeps,
-): Promise<Response> {
-  const { signal } = stop;
-  trace.address = "";
-  trace.httpStatus = 0;
-  const addresses = await deps.addresses(url, signal);
-  let refused: unknown;
-  for (const address of addresses) {
-    trace.address = address;
+): Promise<HttpResponse> {
+  const route = await routeThrough(endpoint, hop.signal, deps);
+  for (const [at, address] of addresses.entries()) {
+    hop.trace.address = address;
     try {
-      const response = await send(url, address, headers, route, stop, deps);
-      trace.httpStatus = response.status;
-      return checkHead(response, deps.headerBytesMax);
+      return await send(hop, [address], route, deps);
     } catch (error) {
-      signal.throwIfAborted();
-      if (route !== "straight" && isProxyFailure(error)) {
-        throw new ProxyFailureError(error);
-      }
-      if (!isConnectFailure(error)) throw fetchFailure(error, signal);
-      refused = error;
+      const isLast = at === addresses.length - 1;
+      if (isLast || !(error instanceof ProxyError) || !error.isAboutTarget) throw error;
     }
   }
-  throw fetchFailure(refused, signal);
+  throw new Error("there is no address to connect to");
 }
 
-async function send(
-  url: URL,
-  address: string,
-  headers: Readonly<Record<string, string>>,
-  route: Route,
-  stop: AbortController,
-  deps: RequestDeps,
-): Promise<Response> {
-  const limitMs = deps.connectTimeoutMs + deps.idleTimeoutMs;
-  const timer = deps.clock.after(limitMs, () => {
-    stop.abort(new Failure("DOWNLOAD_TIMEOUT", `no answer within ${limitMs} ms`));
-  });
-  try {
-    return route === "straight"
-      ? await sendStraight(url, address, headers, stop.signal, deps)
-      : await sendByFetch(url, address, headers, proxyOption(route), stop.signal);
-  } finally {
-    timer.cancel();
-  }
-}
-
-/** By fetch, unless nothing but the end of the connection would tell where the body ends. */
-async function sendStraight(
-  url: URL,
-  address: string,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal,
-  deps: RequestDeps,
-): Promise<Response> {
-  if (!deps.closingHosts.has(url.host)) {
-    const response = await sendByFetch(url, address, headers, false, signal);
-    if (!response.ok || !endsByClose(response.headers) || response.body === null) return response;
-    discardBody(response);
-    deps.closingHosts.add(url.host);
-  }
-  const serverName = serverNameOf(url);
-  const { headerBytesMax } = deps;
-  return getUntilClose({ url, address, port: portOf(url), headers, serverName, headerBytesMax, signal });
-}
-
-function sendByFetch(
-  url: URL,
-  address: string,
-  headers: Readonly<Record<string, string>>,
-  proxy: false | ReturnType<typeof proxyOption>,
-  signal: AbortSignal,
-): Promise<Response> {
-  const host = isIP(address) === 6 ? `[${address}]` : address;
-  const serverName = serverNameOf(url);
-  return fetch(`${url.protocol}//${host}:${portOf(url)}${url.pathname}${url.search}`, {
-    headers: { ...headers, Host: url.host },
-    redirect: "manual",
-    decompress: false,
-    proxy,
+function send(hop: Hop, addresses: readonly string[], route: Route, deps: RequestDeps): Promise<HttpResponse> {
+  const { url, headers, signal, trace } = hop;
+  const { connectTimeoutMs, headTimeoutMs } = deps;
+  const tls = url.protocol === "https:" ? tlsOf(url.hostname, deps.ca) : undefined;
+  const request: HttpRequest = {
+    method: "GET",
+    target: { addresses, port: portOf(url), tls },
+    route,
+    path: originForm(url),
+    host: url.host,
+    fields: headers,
+    limits: {
+      connectTimeoutMs,
+      tlsTimeoutMs: connectTimeoutMs,
+      tunnelTimeoutMs: connectTimeoutMs,
+      headTimeoutMs,
+    },
     signal,
-    ...(serverName !== undefined && { tls: { serverName } }),
-  });
+    ...(route.kind === "direct" && {
+      onConnection: (address: string) => {
+        trace.address = address;
+      },
+    }),
+  };
+  return deps.http.send(request);
 }
 
-function proxyOption({ url, authorization }: ProxyEndpoint): { url: string; headers?: Record<string, string> } {
-  return { url, ...(authorization !== undefined && { headers: { "Proxy-Authorization": authorization } }) };
+async function routeThrough(endpoint: ProxyEndpoint, signal: AbortSignal, deps: RequestDeps): Promise<Route> {
+  const { host, port, kind, authorization, credentials } = endpoint;
+  const addresses = await addressesOf(endpoint, signal, deps);
+  if (kind === "socks5") return { kind: "socks5", addresses, port, credentials };
+  const tls = kind === "https" ? tlsOf(host, deps.ca) : undefined;
+  return { kind: "http-proxy", addresses, port, tls, authorization };
 }
 
-/** The name that TLS verifies; nothing where there is no TLS, or an address in place of a name. */
-function serverNameOf(url: URL): string | undefined {
-  if (url.protocol !== "https:") return undefined;
-  return isIP(url.hostname.replace(/^\[|\]$/g, "")) === 0 ? url.hostname : undefined;
-}
-
-function checkHead(response: Response, bytesMax: number): Response {
-  if (response.status < 100 || response.status > 599) {
-    discardBody(response);
-    throw invalidStatus(response.status);
+async function addressesOf(
+  { host }: ProxyEndpoint,
+  signal: AbortSignal,
+  deps: RequestDeps,
+): Promise<readonly string[]> {
+  if (isIP(host) !== 0) return [host];
+  try {
+    return await deps.resolve(host, signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new ProxyFailureError(cause instanceof Failure ? cause.message : "its name could not be resolved", { cause });
   }
-  let bytes = 0;
-  response.headers.forEach((value, name) => {
-    bytes += name.length + value.length + 4;
-  });
-  if (bytes <= bytesMax) return response;
-  discardBody(response);
-  throw new Failure("DOWNLOAD_HEADERS_TOO_LARGE", `the answer's headers are over ${bytesMax} bytes`);
 }
 
-/** Closes the connection of an answer whose body nobody wants. */
-export function discardBody(response: Response): void {
-  void response.body?.cancel().catch(() => {});
+/** The name that a certificate must have; for an address in place of a name, the address itself. */
+function tlsOf(hostname: string, ca: readonly string[] | undefined): TlsOptions {
+  const isAddress = isIP(hostname.replace(/^\[|\]$/g, "")) !== 0;
+  return { serverName: isAddress ? undefined : hostname.replace(/\.$/, ""), ca };
 }

@@ -25,39 +25,54 @@ export function timeout(ms: number, clock: Clock, overdue: OverdueAttempts): Lay
       const timer = clock.after(ms, () => {
         stop.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
       });
-      const left = leftBehind(stop.signal, clock);
       const running = inner.call(claimed, stop);
       try {
-        const ended = await Promise.race([running, left.promise]);
-        if (ended !== LEFT_BEHIND) return ended;
-        void followOverdue(running, claimed, overdue);
-        return abortedOutcome(stop.signal.reason, startedAt, clock);
+        return await endedOrLeft(running, stop.signal, clock, () => {
+          void followOverdue(running, claimed, overdue);
+          return abortedOutcome(stop.signal.reason, startedAt, clock);
+        });
       } finally {
         timer.cancel();
-        left.cancel();
       }
     },
   });
 }
 
-const LEFT_BEHIND = Symbol("left behind");
-
-/** Resolves `CLEAN_UP_MS` after the signal is aborted. */
-function leftBehind(signal: AbortSignal, clock: Clock): { promise: Promise<typeof LEFT_BEHIND>; cancel(): void } {
-  const { promise, resolve } = Promise.withResolvers<typeof LEFT_BEHIND>();
-  let timer: { cancel(): void } | undefined;
-  const start = () => {
-    timer = clock.after(CLEAN_UP_MS, () => resolve(LEFT_BEHIND));
-  };
-  if (signal.aborted) start();
-  else signal.addEventListener("abort", start, { once: true });
-  return {
-    promise,
-    cancel() {
-      signal.removeEventListener("abort", start);
+/** What the call comes to, or, `CLEAN_UP_MS` after its abort, what `leave` says of it. */
+function endedOrLeft(
+  running: Promise<Outcome>,
+  signal: AbortSignal,
+  clock: Clock,
+  leave: () => Outcome,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    let timer: { cancel(): void } | undefined;
+    const begin = () => {
+      timer = clock.after(CLEAN_UP_MS, () => {
+        try {
+          resolve(leave());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    };
+    const end = () => {
+      signal.removeEventListener("abort", begin);
       timer?.cancel();
-    },
-  };
+    };
+    if (signal.aborted) begin();
+    else signal.addEventListener("abort", begin, { once: true });
+    running.then(
+      (outcome) => {
+        end();
+        resolve(outcome);
+      },
+      (error: unknown) => {
+        end();
+        reject(error);
+      },
+    );
+  });
 }
 
 async function followOverdue(running: Promise<Outcome>, claimed: ClaimedTask, overdue: OverdueAttempts): Promise<void> {

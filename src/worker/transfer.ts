@@ -1,16 +1,16 @@
+import type { HttpResponse } from "../http/connection.ts";
+import type { HeaderFields } from "../http/header-fields.ts";
 import type { Clock } from "../jobs/clock.ts";
-import { Failure, isAboutTheBody, withBodyStart } from "../jobs/failure.ts";
+import { contentCodings } from "../jobs/content-coding.ts";
+import { Failure, httpFailure, isAboutTheBody, withBodyStart } from "../jobs/failure.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
 import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
-import { Body } from "./body.ts";
+import { Body, declaredBytes } from "./body.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
-import { InterruptedError } from "./interrupted.ts";
-import type { QuickHosts } from "./quick-hosts.ts";
-import { type AttemptTrace, discardBody } from "./request.ts";
-import { isCut, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, restOf, strongValidator } from "./resume.ts";
-import { endsByClose } from "./until-close.ts";
+import type { AttemptTrace } from "./request.ts";
+import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resumeValidator } from "./resume.ts";
 
 export interface TransferDeps {
   readonly store: ObjectStore;
@@ -20,7 +20,6 @@ export interface TransferDeps {
   readonly idleTimeoutMs: number;
   /** Slower downloads are given up; 0 = never. */
   readonly minBytesPerSecond: number;
-  readonly quickHosts: QuickHosts;
   readonly clock: Clock;
 }
 
@@ -32,8 +31,6 @@ export interface Transferred extends StoredObject {
 
 /** A body up to this size is held in memory, verified, and stored in one go. */
 const BUFFERED_BYTES_MAX = 2 ** 20;
-/** A body up to this size is taken in one piece, where its host is known to be quick. */
-const ONE_PIECE_BYTES_MAX = 256 * 1024;
 /** Of a larger one so much is looked at before its upload begins. */
 const LOOKED_AT_BYTES = 16 * 1024;
 const FALLBACK_TYPE = "application/octet-stream";
@@ -44,29 +41,31 @@ const HTML_START = /^\s*(?:<!doctype html|<html)/i;
  * @throws Failure, or the signal's reason; then nothing of it is visible
  */
 export async function transfer(
-  response: Response,
+  response: HttpResponse,
   claimed: ClaimedTask,
   trace: AttemptTrace,
   stop: AbortController,
   deps: TransferDeps,
-  reopen: Reopen,
+  reopen: Reopen<HttpResponse>,
 ): Promise<Transferred> {
   const { signal } = stop;
   const declared = declaredBytes(response);
   const contentType = storableType(response);
   const integrity = integrityOf(response, claimed.task);
   const watch = new BodyWatch(deps.clock, deps, (failure) => stop.abort(failure));
-  const body = new Body(response, declared, trace, signal, watch);
+  const body = new Body(response, trace, signal, watch);
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
   let start: Uint8Array | undefined;
   try {
     checkHead(response, claimed.task, declared, deps.maxBytes);
-    start = await readStart(body, claimed, deps);
+    start = await body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage is no silence of the host
-    const options = { contentType, labels: { job: claimed.job.jobId, task: String(claimed.id) }, signal };
+    const contentEncoding = contentCodings(response.headers.get("content-encoding"));
+    const labels = { job: claimed.job.jobId, task: String(claimed.id) };
+    const options = { contentType, contentEncoding, labels, signal };
     if (body.ended) {
       checksum.update(start);
       const sha256 = verify(claimed.task, body.bytes, checksum);
@@ -77,7 +76,7 @@ export async function transfer(
       ...(declared !== undefined && { size: declared }),
       onOpen: (open) => record(open, claimed, deps),
     });
-    const next = resuming(body, response.headers, watch, reopen, signal);
+    const next = resuming({ body, first: response.headers, watch, reopen, trace, signal, clock: deps.clock });
     for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {
       checkLength(body.bytes, claimed.task, deps.maxBytes);
       checksum.update(chunk);
@@ -97,45 +96,31 @@ export async function transfer(
   }
 }
 
-/**
- * All of a body that is to be held in memory, or how a larger one begins.
- * @throws InterruptedError where one was taken unwatched and did not come: the task is put back, and watched
- */
-async function readStart(body: Body, { host, id }: ClaimedTask, deps: TransferDeps): Promise<Uint8Array> {
-  const { declared } = body;
-  if (declared === undefined || declared > ONE_PIECE_BYTES_MAX) {
-    return body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
-  }
-  const { quickHosts, clock, minBytesPerSecond } = deps;
-  const isUnwatched = minBytesPerSecond === 0 && quickHosts.trusts(host, id);
-  const begun = clock.monotonic();
-  try {
-    const start = isUnwatched ? await body.whole() : await body.upTo(ONE_PIECE_BYTES_MAX);
-    quickHosts.came(host, clock.monotonic() - begun);
-    return start;
-  } catch (error) {
-    if (!isUnwatched || !(error instanceof Failure)) {
-      quickHosts.failed(host);
-      throw error;
-    }
-    // Slow, perhaps, and never silent: neither an attempt nor the host's name is to suffer for what nobody saw.
-    quickHosts.doubt(host, id);
-    throw new InterruptedError("doubt");
-  }
+interface Resuming extends Pick<TransferDeps, "clock"> {
+  readonly body: Body;
+  /** The head of the first answer. */
+  readonly first: HeaderFields;
+  readonly watch: BodyWatch;
+  readonly reopen: Reopen<HttpResponse>;
+  readonly trace: AttemptTrace;
+  readonly signal: AbortSignal;
 }
 
 /**
- * Reads on, by another connection where one is cut, as long as each brings something: into the same upload and the same
- * digest. What cannot go on is the failure that it was.
+ * Gives the body's chunks, by another connection where one is cut, as long as each brings something: into the same
+ * upload and the same digest. A cut that cannot be resumed is the failure that it was; a host that refuses the rest with
+ * 429 or 503 is heard as for any other request.
  */
-function resuming(
-  body: Body,
-  headers: Headers,
-  watch: BodyWatch,
-  reopen: Reopen,
-  signal: AbortSignal,
-): () => Promise<Uint8Array | undefined> {
-  const validator = strongValidator(headers);
+function resuming({
+  body,
+  first,
+  watch,
+  reopen,
+  trace,
+  signal,
+  clock,
+}: Resuming): () => Promise<Uint8Array | undefined> {
+  const validator = resumeValidator(first);
   let begunAt = 0;
   return async function next(): Promise<Uint8Array | undefined> {
     try {
@@ -143,16 +128,19 @@ function resuming(
     } catch (error) {
       if (validator === undefined || !isCut(error) || body.bytes - begunAt < PROGRESS_BYTES_MIN) throw error;
       begunAt = body.bytes;
-      const point = { validator, offset: body.bytes, total: body.declared };
+      const point = { first, validator, offset: body.bytes, total: body.declared };
       watch.pause();
       const rest = await reopen(rangeHeaders(point)).catch(() => undefined);
       signal.throwIfAborted();
-      const total = rest === undefined ? undefined : restOf(rest, point);
-      if (rest === undefined || total === undefined) {
-        if (rest !== undefined) discardBody(rest);
-        throw error;
+      if (rest === undefined) throw error;
+      const judged = judgeRest(rest, point, clock.now());
+      if (judged.kind !== "rest") rest.body.discard();
+      if (judged.kind === "refused") {
+        trace.httpStatus = judged.status;
+        throw httpFailure(judged.status, judged.retryAfterMs);
       }
-      body.continueWith(rest, total);
+      if (judged.kind === "unusable") throw error;
+      body.continueWith(rest, judged.total);
       watch.resume();
       return next();
     }
@@ -178,22 +166,15 @@ async function record(upload: OpenUpload, claimed: ClaimedTask, deps: TransferDe
 }
 
 /** What the answer says it is, unless no storage could carry that: a storage must not stumble over a host's words. */
-function storableType(response: Response): string {
+function storableType(response: HttpResponse): string {
   const type = (response.headers.get("content-type") ?? "").replaceAll(/\s+/g, " ").trim();
   return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : FALLBACK_TYPE;
 }
 
-function declaredBytes(response: Response): number | undefined {
-  // A transfer coding delimits the body, whatever a length beside it says (RFC 9112, 6.3).
-  if (response.headers.has("transfer-encoding")) return undefined;
-  const length = response.headers.get("content-length");
-  return length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
-}
-
-function checkHead(response: Response, task: Task, declared: number | undefined, maxBytes: number): void {
+function checkHead(response: HttpResponse, task: Task, declared: number | undefined, maxBytes: number): void {
   if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes, declared);
   if (declared !== undefined && task.size !== undefined && declared !== task.size) throw wrongSize(declared, task.size);
-  const type = response.headers.get("content-type") ?? undefined;
+  const type = response.headers.get("content-type");
   if (task.contentType !== undefined && !matchesMediaType(task.contentType, type)) {
     const served = type === undefined ? "does not say what it is" : `is ${type.slice(0, 100)}`;
     throw wrongType(`the answer ${served}, the manifest says ${task.contentType}`);
@@ -216,9 +197,9 @@ function checkLength(bytes: number, task: Task, maxBytes: number): void {
 }
 
 /** Whether anything but the end of the connection says that the body is whole. */
-function integrityOf(response: Response, task: Task): Integrity {
+function integrityOf(response: HttpResponse, task: Task): Integrity {
   const isTold = task.checksum !== undefined || task.size !== undefined;
-  return endsByClose(response.headers) && !isTold ? "unverified" : "verified";
+  return response.framing.kind === "until-close" && !isTold ? "unverified" : "verified";
 }
 
 function verify(task: Task, bytes: number, checksum: Checksum): string {

@@ -70,6 +70,7 @@ test("a stored resource tells what was stored, a failed one why", async () => {
     sha256: "ab".repeat(32),
     etag: "e",
     content_type: "text/plain",
+    content_encoding: "gzip",
     storage_key: "s3://bucket/r0",
     error: null,
     history: [],
@@ -83,6 +84,7 @@ test("a stored resource tells what was stored, a failed one why", async () => {
     http_status: 404,
     integrity: null,
     sha256: null,
+    content_encoding: null,
     storage_key: null,
     error: { code: "DOWNLOAD_HTTP_404", message: "the origin answered 404" },
   });
@@ -98,7 +100,13 @@ test("a resource that waits for its retry tells what went wrong last", async () 
     history: [{ code: "DOWNLOAD_HTTP_502", http_status: 502, body_start: null }],
     finished_at: null,
   });
-  expect(rows[4]).toMatchObject({ attempts: 0, http_status: null, error: null, started_at: null });
+  expect(rows[4]).toMatchObject({
+    attempts: 0,
+    http_status: null,
+    content_encoding: null,
+    error: null,
+    started_at: null,
+  });
 });
 
 test("a finished job lists its resources from the ledger", async () => {

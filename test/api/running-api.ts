@@ -260,6 +260,7 @@ export function stored(claimed: ClaimedTask, now: number): Verdict {
       sha256: "ab".repeat(32),
       etag: "e",
       contentType: "text/plain",
+      contentEncoding: "gzip",
       storageUrl: `s3://bucket/${claimed.task.key}`,
       startedAt: now,
     },

@@ -105,12 +105,46 @@ test.each([
   expect(onlyProblem(`egress.allow_private = ["${text}"]`)).toContain("egress.allow_private[0]: must be a network");
 });
 
-test("a proxy's address is split from its credentials", () => {
-  expect(parseProxyEndpoint("http://proxy-b:8080")).toEqual({ url: "http://proxy-b:8080", credentials: undefined });
-  const endpoint = parseProxyEndpoint("https://us%40er:p%3Aw@[::1]:3128/");
-  expect(endpoint.url).toBe("https://[::1]:3128");
-  expect(endpoint.credentials?.reveal()).toBe("us@er:p:w");
-  expect(formatProxyEndpoint(endpoint)).toBe("https://***@[::1]:3128");
+test.each([
+  ["http://proxy-b:8080", "http", "http://proxy-b:8080", "proxy-b", 8080],
+  ["http://Proxy-B:80/", "http", "http://proxy-b", "proxy-b", 80],
+  ["HTTPS://proxy", "https", "https://proxy", "proxy", 443],
+  ["https://proxy:80", "https", "https://proxy:80", "proxy", 80],
+  ["https://[::1]:3128/", "https", "https://[::1]:3128", "::1", 3128],
+  ["socks5://proxy", "socks5", "socks5://proxy", "proxy", 1080],
+  ["socks5://proxy:1080", "socks5", "socks5://proxy", "proxy", 1080],
+  ["socks5://PROXY:80", "socks5", "socks5://proxy:80", "proxy", 80],
+  ["SOCKS5://[2001:db8::1]:443", "socks5", "socks5://[2001:db8::1]:443", "2001:db8::1", 443],
+  ["socks5://127.1:9050/", "socks5", "socks5://127.0.0.1:9050", "127.0.0.1", 9050],
+  ["socks5://b\u00fccher.test", "socks5", "socks5://xn--bcher-kva.test", "xn--bcher-kva.test", 1080],
+] as const)("%s is a proxy's address", (text, kind, url, host, port) => {
+  const endpoint = parseProxyEndpoint(text);
+  expect(endpoint).toEqual({ kind, url, host, port, credentials: undefined });
+  expect(formatProxyEndpoint(endpoint)).toBe(url);
+});
+
+test.each(["https", "socks5"])("a proxy's address is split from its credentials (%s)", (scheme) => {
+  const endpoint = parseProxyEndpoint(`${scheme}://us%40er:p%3Aw@[::1]:3128/`);
+  expect(endpoint.url).toBe(`${scheme}://[::1]:3128`);
+  expect(endpoint.credentials?.username.reveal()).toBe("us@er");
+  expect(endpoint.credentials?.password.reveal()).toBe("p:w");
+  expect(formatProxyEndpoint(endpoint)).toBe(`${scheme}://***@[::1]:3128`);
+});
+
+test("credentials for SOCKS fit into its one byte of length", () => {
+  const parse = (user: string, password: string, scheme = "socks5") =>
+    parseProxyEndpoint(`${scheme}://${user}:${password}@p:1`).credentials;
+  const fits = encodeURIComponent(`${"\u00fc".repeat(127)}x`);
+  expect(parse(fits, fits)?.password.reveal().length).toBe(128);
+  expect(parse("user", "")?.password.reveal()).toBe("");
+  for (const [user = "", password = ""] of [
+    [`${fits}x`, "p"],
+    ["u", `${fits}x`],
+    ["", "p"],
+  ]) {
+    expect(() => parse(user, password)).toThrow("a user of 1 to 255 bytes");
+    expect(parse(user, password, "http")).toBeDefined();
+  }
 });
 
 test.each([
@@ -124,13 +158,21 @@ test.each([
   "http://p:1?q",
   "http://p:1#f",
   "http://p:99999",
+  "http://p:0",
   "http://a b:1",
+  "socks5://",
+  "socks5:p:1",
+  "socks5:///p:1",
+  "socks5://p:1/path",
+  "socks5://p:1?q",
+  "socks5://p:1:1",
+  "socks5://user@",
 ])("%p is no proxy's address", (text) => {
   expect(() => parseProxyEndpoint(text)).toThrow("must be a proxy's address");
 });
 
-test.each(["socks5://p:1", "socks4a://p:1", "SOCKS://p:1"])("%s is refused as SOCKS", (text) => {
-  expect(() => parseProxyEndpoint(text)).toThrow("SOCKS is not supported");
+test.each(["socks5h://p:1", "socks4://p:1", "socks4a://p:1", "SOCKS://p:1"])("%s is refused for socks5://", (text) => {
+  expect(() => parseProxyEndpoint(text)).toThrow("must be written socks5://");
 });
 
 test("an S3 endpoint is an origin or empty", () => {

@@ -47,11 +47,13 @@ test("without any file or variable every section has its defaults, decoded", () 
     addressing: "path",
     allowed_buckets: [],
     max_unavailable_ms: 86_400_000,
+    ca_file: "",
   });
   expect(config.download).toEqual({
     connect_timeout_ms: 10_000,
     idle_timeout_ms: 30_000,
-    min_bytes_per_second: 0,
+    min_bytes_per_second: 1024,
+    header_bytes: 65_536,
     max_bytes: 10_737_418_240,
     user_agent: "FetchBox/{version}",
     max_redirects: 10,
@@ -59,6 +61,7 @@ test("without any file or variable every section has its defaults, decoded", () 
     hosts: {},
     host: { max_concurrency: 4, breaker_failures: 20, rate_per_second: 0 },
   });
+  expect(config.tls).toEqual({ ca_file: "" });
   expect(config.egress).toEqual({ allow_private: [] });
   expect(config.log).toEqual({ level: "info", format: "auto" });
   expect(config.api.max_resources_per_manifest).toBe(1000);

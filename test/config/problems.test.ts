@@ -16,7 +16,7 @@ test("every problem of every layer is found in one go, each with its source and 
       'handler = "./missing.ts"',
       'proxy.primary = "nowhere"',
       "[proxies.a]", // 10
-      'endpoints = ["socks5://proxy:1080"]',
+      'endpoints = ["socks5h://proxy:1080"]',
       'fallbacks = ["b", "c"]',
       "[proxies.b]", // 13
       "endpoints = []",

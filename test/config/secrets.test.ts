@@ -15,7 +15,7 @@ handler = "default"
 default_headers = { Authorization = "Bearer \${HEADER}", Accept = "image/*" }
 options = { key = "\${OPTION}", deep = { list = ["\${OPTION}", "plain"] } }
 [proxies.p]
-endpoints = ["http://user:\${PROXY}@proxy-a:8080", "\${WHOLE}"]
+endpoints = ["http://user:\${PROXY}@proxy-a:8080", "\${WHOLE}", "socks5://user:\${PROXY}@proxy-c"]
 `;
 const SECRETS = {
   SUBMIT: "hidden-submit",
@@ -58,7 +58,7 @@ test("no way of printing a configuration shows a secret", () => {
     expect(text).not.toContain("hidden");
   }
   expect(printed).toContain(`tokens = [ "submit:***" ]`);
-  expect(printed).toContain(`endpoints = [ "http://***@proxy-a:8080", "https://***@proxy-b" ]`);
+  expect(printed).toContain(`endpoints = [ "http://***@proxy-a:8080", "https://***@proxy-b", "socks5://***@proxy-c" ]`);
   expect(printed).toContain(`secret_access_key = "***"`);
   expect(printed).toContain(`Authorization = "***"`);
   expect(printed).toContain(`Accept = "image/*"`);
@@ -72,10 +72,12 @@ test("the secrets are there for those who need them", () => {
   expect(config.server.auth.tokens[0]?.token.reveal()).toBe("hidden-submit");
   expect(config.storage.credentials?.access_key_id.reveal()).toBe("hidden-id");
   expect(config.storage.credentials?.session_token?.reveal()).toBe("hidden-session");
-  const [first, second] = config.proxies["p"]?.endpoints ?? [];
+  const [first, second, third] = config.proxies["p"]?.endpoints ?? [];
   expect(first?.url).toBe("http://proxy-a:8080");
-  expect(first?.credentials?.reveal()).toBe("user:hidden@/:proxy%");
-  expect(second?.credentials?.reveal()).toBe("who:hidden-whole");
+  expect(first?.credentials?.username.reveal()).toBe("user");
+  expect(first?.credentials?.password.reveal()).toBe("hidden@/:proxy%");
+  expect(second?.credentials?.password.reveal()).toBe("hidden-whole");
+  expect(third?.credentials?.password.reveal()).toBe("hidden@/:proxy%");
   expect({ ...config.handlers["x"]?.default_headers }).toEqual({
     Authorization: "Bearer hidden-header",
     Accept: "image/*",
@@ -99,6 +101,9 @@ test.each([
   [`server.auth.tokens = ["hidden"]`, "server.auth.tokens[0]"],
   [`proxies.p.endpoints = ["http://user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
   [`proxies.p.endpoints = ["http://hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["socks5://user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["socks5h://user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
+  [`proxies.p.endpoints = ["socks5:user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
   [`proxies.p.endpoints = ["http:user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
   [`proxies.p.endpoints = ["http:///user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
   [`proxies.p.endpoints = ['http:\\\\user:hidden@proxy:1']`, "proxies.p.endpoints[0]"],
@@ -132,6 +137,8 @@ test.each([
   ["FETCHBOX__PROXIES__P__ENDPOINTS", "ftp://user:hidden@proxy"],
   ["FETCHBOX__PROXIES__P__ENDPOINTS", "http://user:hidden%zz@proxy"],
   ["FETCHBOX__PROXIES__P__ENDPOINTS", "http://user:hidden@proxy/path"],
+  ["FETCHBOX__PROXIES__P__ENDPOINTS", "socks4://user:hidden@proxy"],
+  ["FETCHBOX__PROXIES__P__ENDPOINTS", `socks5://user:hidden${"x".repeat(255)}@proxy`],
   ["FETCHBOX__STORAGE__CREDENTIALS__ACCESS_KEY_ID", "hidden hidden"],
 ])("a message about %s does not repeat its value", (name, value) => {
   using project = createProject();

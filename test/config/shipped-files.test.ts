@@ -47,7 +47,8 @@ test("the example loads as it is, and changes nothing but its handler, its pools
   expect(JSON.parse(JSON.stringify(withoutNamedTables(config)))).toEqual(JSON.parse(expected));
   expect(config.handlers["gallery"]?.proxy.primary).toBe("residential-us");
   expect(config.download.hosts["*.example.com"]?.rate_per_second).toBe(0.5);
-  expect(config.proxies["residential-us"]?.endpoints[0]?.credentials?.reveal()).toBe("fetchbox:p");
+  const credentials = config.proxies["residential-us"]?.endpoints[0]?.credentials;
+  expect([credentials?.username.reveal(), credentials?.password.reveal()]).toEqual(["fetchbox", "p"]);
 });
 
 test("the example without its variables names the one that is missing", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { gzipSync } from "node:zlib";
 import { digest, pattern } from "../support/pattern.ts";
 import { never, type ObjectBench } from "./object-bench.ts";
 
@@ -82,6 +83,25 @@ export function describeObjects(bench: ObjectBench): void {
       await parts.commit();
       for (const ref of [one, two, three]) {
         expect((await bench.store.head(ref, never))?.labels).toEqual(bench.harness.hasLabels ? labels : {});
+      }
+    });
+
+    test("is kept in its coding, and the backend says which where it can", async () => {
+      const [one, two, three] = [fresh(), fresh(), fresh()];
+      const [small, body] = [1000, PART + 1].map((bytes) => gzipSync(pattern(bytes), { level: 0 }));
+      if (small === undefined || body === undefined) throw new Error("there are no bodies");
+      await bench.store.put(one, small, { contentType: TYPE, contentEncoding: "gzip", signal: never });
+      const streamed = await open(two, { size: body.byteLength, contentEncoding: "gzip" });
+      await writeAll(streamed, body);
+      await streamed.commit();
+      const parts = await open(three, { contentEncoding: "gzip" });
+      await writeAll(parts, body);
+      await parts.commit();
+      for (const ref of [one, two, three]) {
+        const bytes = ref === one ? small : body;
+        expect(digest(await readAll(ref))).toBe(digest(bytes));
+        expect((await bench.store.head(ref, never))?.bytes).toBe(bytes.byteLength);
+        if (bench.harness.codingOf !== undefined) expect(await bench.harness.codingOf(ref.key)).toBe("gzip");
       }
     });
 

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, wri
 import { join } from "node:path";
 import { runBinary } from "../support/binary.ts";
 import { expectIdle } from "../support/books.ts";
+import { ageLedger } from "../support/old-ledger.ts";
 import { startOrigin } from "../support/origin.ts";
 import { prepareService, type Service, startService } from "../support/service.ts";
 
@@ -123,4 +124,36 @@ describe("a backup", () => {
       await service.start();
     },
   );
+});
+
+test("stores of the version before are checked and backed up as they are, and the next start upgrades them", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService();
+  const resources = [{ id: "a", url: origin.serve("/a", "abc") }];
+  const job = await service.submit({ manifest_version: "v1", resources });
+  await service.finished(job);
+  await service.stop();
+  const ledger = join(service.folder, "data/ledger/ledger.db");
+  ageLedger(ledger);
+
+  const note = `note: ${ledger} has schema 1; the next start of this version upgrades it to 2\n`;
+  const before = await command(service, "verify", "--deep");
+  expect([before.code, before.stdout]).toEqual([0, expect.stringContaining(note)]);
+  expect(before.stdout).toContain(": no breach\n");
+  expect((await command(service, "backup", "old")).code).toBe(0);
+  expect((await command(service, "verify")).stdout).toContain(note);
+
+  await using restored = await prepareService({ settings: { "storage.path": `${service.folder}/data/objects` } });
+  restore(join(service.folder, "old"), restored);
+  for (const upgraded of [service, restored]) {
+    await upgraded.start();
+    expect(await upgraded.resources(job)).toMatchObject([
+      { resource_id: "a", state: "completed", content_encoding: null },
+    ]);
+    const running = await command(upgraded, "verify", "--deep");
+    expect([running.code, running.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
+    expect(running.stdout).not.toContain("note");
+    expect((await command(upgraded, "backup", "new")).code).toBe(0);
+    expect(await upgraded.stop()).toBe(0);
+  }
 });

@@ -1,11 +1,13 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { gzipSync } from "node:zlib";
 import type { Accepted } from "../support/answers.ts";
 import { expectIdle, expectSoundStores, expectTrueBooks } from "../support/books.ts";
+import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
-import { pattern } from "../support/pattern.ts";
-import { startService } from "../support/service.ts";
-import { storagesFor } from "../support/storage.ts";
+import { digest, pattern } from "../support/pattern.ts";
+import { type Service, startService } from "../support/service.ts";
+import { LOCAL, storagesFor } from "../support/storage.ts";
 
 setDefaultTimeout(60_000);
 
@@ -189,3 +191,66 @@ for (const storage of storagesFor("submit to complete")) {
     });
   });
 }
+
+describe("a coding that was not asked for", () => {
+  /** Bodies that are put whole, streamed and sent in parts, served as gzip; and one that is not coded. */
+  function codedResources(origin: Origin): Wanted {
+    const gzip = (bytes: number) => gzipSync(pattern(bytes, 5), { level: 0 });
+    const bodies = new Map([
+      ["small", gzip(1000)],
+      ["known", gzip(3 * MIB)],
+      ["unknown", gzip(9 * MIB)],
+      ["plain", pattern(1000, 6)],
+    ]);
+    const resources = [...bodies].map(([id, body]) => {
+      const headers = {
+        ...(id !== "plain" && { "content-encoding": "GZip" }),
+        ...(id !== "unknown" && { "content-length": body.byteLength }),
+      };
+      const url = origin.answer(`/${id}`, (_request, response) => {
+        response.writeHead(200, headers).flushHeaders();
+        response.end(body);
+      });
+      return { id, url, checksum: `sha256:${createHash("sha256").update(body).digest("hex")}` };
+    });
+    return { resources, bodies };
+  }
+
+  const CODINGS = { small: "gzip", known: "gzip", unknown: "gzip", plain: null };
+
+  async function codingsOf(service: Service, jobId: string): Promise<Record<string, string | null>> {
+    const rows = await service.resources(jobId);
+    return Object.fromEntries(rows.map(({ resource_id, content_encoding }) => [resource_id, content_encoding]));
+  }
+
+  test("is kept: the bytes are stored as they were served, and the resources say how they are coded", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService({ settings: LOCAL.settings });
+    const { resources, bodies } = codedResources(origin);
+    const jobId = await service.submit({ manifest_version: "v1", resources });
+    expect((await service.finished(jobId)).status).toBe("completed");
+    await expectTrueBooks(service, LOCAL, jobId, bodies);
+    expect(await codingsOf(service, jobId)).toEqual(CODINGS);
+    expect(await service.stop()).toBe(0);
+    await service.start();
+    expect(await codingsOf(service, jobId)).toEqual(CODINGS);
+  });
+
+  test("goes with the objects to S3", async () => {
+    await using origin = await startOrigin();
+    await using s3 = await startFaultyS3();
+    await using service = await startService({
+      settings: { "storage.backend": "s3", "storage.endpoint": s3.endpoint, "storage.bucket": "fetchbox-artifacts" },
+      env: { S3_ACCESS_KEY_ID: "key", S3_SECRET_ACCESS_KEY: "secret" },
+    });
+    const { resources, bodies } = codedResources(origin);
+    const jobId = await service.submit({ manifest_version: "v1", resources });
+    expect((await service.finished(jobId)).status).toBe("completed");
+    expect(await codingsOf(service, jobId)).toEqual(CODINGS);
+    for (const [id, body] of bodies) {
+      const object = s3.objects.get(`resources/default/${jobId}/${id}`);
+      expect([id, digest(object?.body)]).toEqual([id, digest(body)]);
+      expect([id, object?.metadata["content-encoding"]]).toEqual([id, id === "plain" ? undefined : "gzip"]);
+    }
+  });
+});

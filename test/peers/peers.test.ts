@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { ResourceRow } from "../support/answers.ts";
 import { eventually } from "../support/eventually.ts";
 import { digest, pattern } from "../support/pattern.ts";
-import { findPeers, type Peer, type Peers } from "../support/peers.ts";
+import { findPeers, hasTemporary, type Peer, type Peers } from "../support/peers.ts";
 import { type Service, startService } from "../support/service.ts";
 import { makeCertificates } from "../support/tls.ts";
 
@@ -85,14 +83,6 @@ describe.if(isHere)("nginx", () => {
     );
     expect(rows.every(({ state }) => state === "completed")).toBe(true);
   });
-
-  function hasTemporary(service: Service, bytes: number): true | undefined {
-    const folder = join(service.folder, "data/objects");
-    const sizes = readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.parentPath.includes(".uploads"))
-      .map((entry) => readFileSync(join(entry.parentPath, entry.name)).length);
-    return sizes.some((size) => size >= bytes) || undefined;
-  }
 });
 
 describe.if(isHere)("proxies", () => {

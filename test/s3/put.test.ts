@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { getEventListeners } from "node:events";
+import { Failure } from "../../src/jobs/failure.ts";
 import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { failFirst, isPut, MIB, put, storeOn } from "../support/faulty-store.ts";
 import { digest, pattern } from "../support/pattern.ts";
@@ -12,6 +13,15 @@ describe("a put", () => {
     const failure = await failureOf(put(storeOn(s3.endpoint)));
     expect(failure.code).toBe("UPLOAD_UNAVAILABLE");
     expect(failure.message).toContain("ECONNREFUSED");
+  });
+
+  test("to a name that cannot be resolved is UPLOAD_UNAVAILABLE", async () => {
+    const resolve = () => Promise.reject(new Failure("DOWNLOAD_DNS_NOT_FOUND", "s3.test does not exist"));
+    const failure = await failureOf(put(storeOn("http://s3.test", { resolve })));
+    expect([failure.code, failure.message]).toEqual([
+      "UPLOAD_UNAVAILABLE",
+      "S3 at s3.test gave no answer to PUT in bucket artifacts: s3.test does not exist",
+    ]);
   });
 
   test("survives two resets and a moment's overload, with longer and longer breaks", async () => {
@@ -81,7 +91,7 @@ describe("a put", () => {
     for (let i = 0; i < 30; i++) await put(store);
   });
 
-  test("of a long body arrives whole, on a connection of its own", async () => {
+  test("of a long body arrives whole, on a kept connection", async () => {
     await using s3 = await startFaultyS3();
     const store = storeOn(s3.endpoint);
     await put(store);
@@ -89,6 +99,6 @@ describe("a put", () => {
     await put(store, 5 * MIB + 1);
     expect(digest(s3.objects.get("a/b")?.body)).toBe(digest(pattern(5 * MIB + 1)));
     expect(s3.calls[2]?.headers.get("transfer-encoding")).toBeNull();
-    expect(s3.calls.map((call) => call.connection)).toEqual([1, 1, 2]);
+    expect(s3.calls.map((call) => call.connection)).toEqual([1, 1, 1]);
   });
 });

@@ -252,9 +252,9 @@ describe("a store is refused, and nothing is changed,", () => {
 
   test("and opens again once it is put right", async () => {
     await using stores = await closedStores();
-    stores.tamper("ledger", "PRAGMA user_version = 99");
+    stores.tamper("dlq", "PRAGMA user_version = 99");
     refusal(stores);
-    stores.tamper("ledger", "PRAGMA user_version = 1");
+    stores.tamper("dlq", "PRAGMA user_version = 1");
     stores.open();
     expect(stores.queue.depth().running).toBe(1);
   });

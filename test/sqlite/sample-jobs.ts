@@ -60,6 +60,7 @@ export const result: TaskResult = {
   sha256: "ab".repeat(32),
   etag: "e1",
   contentType: "image/png",
+  contentEncoding: undefined,
   storageUrl: "s3://artifacts/resources/r0",
   startedAt: 1000,
 };

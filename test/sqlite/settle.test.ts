@@ -69,6 +69,7 @@ describe("a verdict", () => {
       resourceId: "r0",
       url: task.task.url,
       ...result,
+      contentEncoding: null,
       attempts: 1,
       errorCode: null,
       errorMessage: null,

@@ -42,6 +42,7 @@ export interface ResourceRow {
   readonly integrity: "verified" | "unverified" | null;
   readonly sha256: string | null;
   readonly content_type: string | null;
+  readonly content_encoding: string | null;
   readonly storage_key: string | null;
   readonly error: { readonly code: string; readonly message: string } | null;
 }

@@ -1,4 +1,3 @@
-import { expect } from "bun:test";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
@@ -8,14 +7,15 @@ import type { Outcome } from "../../src/jobs/verdict.ts";
 import { ActiveDownloads } from "../../src/worker/active-downloads.ts";
 import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.ts";
 import { type DownloadDeps, download } from "../../src/worker/download.ts";
+import { createResolver, type FoundAddress } from "../../src/worker/names.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
-import { QuickHosts } from "../../src/worker/quick-hosts.ts";
 import type { Service } from "../../src/worker/service.ts";
-import { ClosingHosts } from "../../src/worker/until-close.ts";
 import { claimedTask } from "./claimed.ts";
 import { FakeClock } from "./clock.ts";
 import { eventually } from "./eventually.ts";
 import { type FaultOrigin, startFaultOrigin } from "./fault-origin.ts";
+import { foundFor } from "./found-addresses.ts";
+import { testClient } from "./http.ts";
 import { type LocalHarness, makeLocalHarness } from "./local-objects.ts";
 import { MISBEHAVIOURS } from "./misbehaviours.ts";
 
@@ -33,6 +33,7 @@ export const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331
 export class DownloadRig implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly active = new ActiveDownloads();
+  readonly http = testClient(this.clock);
   readonly proxyFailures: string[] = [];
   /** How those ended. */
   readonly spans: Outcome["kind"][] = [];
@@ -44,17 +45,19 @@ export class DownloadRig implements AsyncDisposable {
     this.origin = origin;
     this.storage = storage;
     const loopback = createEgressPolicy({ allowPrivate: ["127.0.0.0/8", "::1/128"] });
-    const lookup = (name: string): Promise<readonly string[]> => {
+    const lookup = (name: string): Promise<readonly FoundAddress[]> => {
       const known = names[name] ?? ["127.0.0.1"];
-      return Promise.resolve(typeof known === "function" ? known() : known);
+      return Promise.resolve(foundFor(60, ...(typeof known === "function" ? known() : known)));
     };
+    const resolve = createResolver({ lookup, clock: this.clock });
     this.service = download({
-      addresses: createAddresses({ policy: policy ?? loopback, lookup, clock: this.clock }),
+      addresses: createAddresses({ policy: policy ?? loopback, resolve }),
+      http: this.http,
+      resolve,
+      ca: undefined,
       connectTimeoutMs: 10_000,
+      headTimeoutMs: 30_000,
       idleTimeoutMs: 30_000,
-      headerBytesMax: 64 * 1024,
-      closingHosts: new ClosingHosts(),
-      quickHosts: new QuickHosts(),
       userAgent: "FetchBox/test",
       maxRedirects: 5,
       allowDowngrade: false,
@@ -100,19 +103,6 @@ export class DownloadRig implements AsyncDisposable {
     throw new Error(`it ended well: ${outcome.kind}`);
   }
 
-  /** The same, where a body that was taken unwatched is taken again. */
-  async failedForGood(target: string, task: Partial<Task> = {}): Promise<Extract<Outcome, { kind: "failed" }>> {
-    const outcome = await this.run(target, task);
-    if (outcome.kind === "failed") return outcome;
-    expect(outcome).toEqual({ kind: "interrupted", by: "doubt" });
-    return this.failed(target, task);
-  }
-
-  /** Makes the origin one whose small bodies are taken in one piece. */
-  async beQuick(): Promise<void> {
-    for (let i = 0; i < 64; i++) await this.stored("/ok");
-  }
-
   /** The text of what was stored. */
   async text(key = "r"): Promise<string> {
     return new TextDecoder().decode(await this.storage.readBack(key));
@@ -138,6 +128,7 @@ export class DownloadRig implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.http.close();
     this.origin[Symbol.dispose]();
     await this.storage[Symbol.asyncDispose]();
   }

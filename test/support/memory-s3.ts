@@ -86,7 +86,9 @@ export function createMemoryS3(): MemoryS3 {
 }
 
 function metadataOf(headers: Headers): Record<string, string> {
-  return Object.fromEntries([...headers].filter(([name]) => name.startsWith("x-amz-meta-")));
+  return Object.fromEntries(
+    [...headers].filter(([name]) => name === "content-encoding" || name.startsWith("x-amz-meta-")),
+  );
 }
 
 function etagOf(body: Uint8Array): string {

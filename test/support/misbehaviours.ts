@@ -92,17 +92,13 @@ export const MISBEHAVIOURS = {
   "endless-informational": async (exchange) => {
     while (await exchange.send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(500)));
   },
-  /** The body ends with the connection; from the second time on, interim answers without end. */
-  "informational-later": async (exchange) => {
-    if (exchange.args[0] === "first") await exchange.send(`HTTP/1.0 200 OK\r\n\r\n${BODY}`);
-    else while (await exchange.send("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(500)));
-    exchange.end();
-  },
   /** `/raw/BYTES`: those bytes, URL-encoded, and the end of the connection. */
   raw: async (exchange) => {
     await exchange.send(decodeURIComponent(exchange.args.join("/")));
     exchange.end();
   },
+  /** `/kept/BYTES`: those bytes, URL-encoded, and the connection stays. */
+  kept: (exchange) => void exchange.send(decodeURIComponent(exchange.args.join("/"))),
   /** `/gzip`: a coded body, as served. */
   gzip: (exchange) =>
     void answer(exchange, 200, { "Content-Encoding": "gzip", "Content-Type": "text/plain" }, Bun.gzipSync(BODY)),
@@ -128,9 +124,21 @@ export const MISBEHAVIOURS = {
     await sendZeros(exchange, Number(exchange.args[0]));
     exchange.reset();
   },
+  /** `/transfer-coded/FIELDS/N`: fields, URL-encoded, and N zeros; the test is to end the connection. */
+  "transfer-coded": async (exchange) => {
+    const [fields = "", bytes] = exchange.args;
+    await exchange.send(`${OK}${decodeURIComponent(fields)}\r\n\r\n`);
+    await sendZeros(exchange, Number(bytes));
+  },
+  /** `/cookie-wall`: leads back to itself until its cookie comes. */
+  "cookie-wall": (exchange) => {
+    const isKnown = /(?:^|; )seen=1(?:;|$)/.test(exchange.header("cookie") ?? "");
+    if (isKnown) return void answer(exchange, 200, {}, BODY);
+    return void answer(exchange, 302, { "Set-Cookie": "seen=1; Path=/", Location: exchange.target });
+  },
   /**
    * `/resumable/KIND/N/M`: N bytes, of which each connection brings M; KIND says what of it is not as it should be:
-   * `good`, `dated` (no tag, but a date), `weak` (a weak tag), `changed` (another version each time), `unranged`
+   * `good`, `dated` (no tag, but a date), `coded` (of a content coding), `unsized` (in chunks), `weak` (a weak tag), `changed` (another version each time), `unranged`
    * (ranges are not known), `wrong` (another range than asked for), `slow` (a range brings hardly anything).
    */
   resumable: async (exchange) => {
@@ -143,9 +151,23 @@ export const MISBEHAVIOURS = {
     const tag = { weak: 'ETag: W/"v1"', changed: `ETag: "${from}${Math.random()}"`, dated: "" }[kind] ?? 'ETag: "v1"';
     const dates = "Date: Tue, 24 Nov 2026 12:00:00 GMT\r\nLast-Modified: Tue, 24 Nov 2026 11:00:00 GMT\r\n";
     const head = isWhole ? OK : `HTTP/1.1 206 Part\r\nContent-Range: bytes ${from}-${bytes - 1}/${bytes}\r\n`;
-    const fields = `${tag === "" ? dates : `${tag}\r\n`}Content-Length: ${bytes - from}\r\n`;
-    await exchange.send(`${head}${fields}\r\n`);
+    const coding = kind === "coded" ? "Content-Encoding: br\r\n" : "";
+    const isChunked = kind === "unsized" && isWhole;
+    const length = isChunked ? "Transfer-Encoding: chunked\r\n" : `Content-Length: ${bytes - from}\r\n`;
+    await exchange.send(`${head}${tag === "" ? dates : `${tag}\r\n`}${coding}${length}\r\n`);
+    if (isChunked) await exchange.send(`${bytes.toString(16)}\r\n`);
     await exchange.send(body.subarray(from, from + (kind === "slow" && !isWhole ? 60 * 1024 : per)));
+    exchange.end();
+  },
+  /** `/rest-refused/STATUS/N/M/FIELDS`: M of N bytes, with a tag; the rest is refused, with fields, URL-encoded. */
+  "rest-refused": async (exchange) => {
+    const [status, bytes, come, fields = ""] = exchange.args;
+    if (exchange.header("range") !== undefined) {
+      await exchange.send(`HTTP/1.1 ${status} x\r\n${decodeURIComponent(fields)}Content-Length: 7\r\n\r\nnot now`);
+      return;
+    }
+    await exchange.send(`${OK}ETag: "v1"\r\nContent-Length: ${bytes}\r\n\r\n`);
+    await exchange.send(largeBody(Number(bytes)).subarray(0, Number(come)));
     exchange.end();
   },
   /** `/declared/N`: says that N bytes come, and sends none. */

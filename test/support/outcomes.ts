@@ -11,6 +11,7 @@ export const STORED: Outcome = {
     sha256: "",
     etag: "",
     contentType: "x/y",
+    contentEncoding: undefined,
     storageUrl: "file:///file",
     startedAt: 0,
   },

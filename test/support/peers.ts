@@ -1,8 +1,20 @@
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { type Unpacked, unpackDebian } from "./debian.ts";
 import { eventually } from "./eventually.ts";
+import type { Service } from "./service.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 import type { Certificate } from "./tls.ts";
 
@@ -22,6 +34,33 @@ export interface Peer extends AsyncDisposable {
 export function findPeers(): Peers | { readonly reason: string } {
   const unpacked = unpackDebian("peers", PACKAGES);
   return "reason" in unpacked ? unpacked : new Peers(unpacked);
+}
+
+/** microsocks, a SOCKS5 server: this machine's own, or unpacked from Debian's package; or why there is none. */
+export function findSocks(): Socks | { readonly reason: string } {
+  const installed = Bun.which("microsocks");
+  if (installed !== null) return new Socks({ root: "/", env: {} }, installed);
+  const unpacked = unpackDebian("socks", ["microsocks"]);
+  return "reason" in unpacked ? unpacked : new Socks(unpacked, "usr/bin/microsocks");
+}
+
+export class Socks {
+  readonly #unpacked: Unpacked;
+  readonly #program: string;
+
+  constructor(unpacked: Unpacked, program: string) {
+    this.#unpacked = unpacked;
+    this.#program = program;
+  }
+
+  /** For everyone, or for `user:password`. */
+  async start({ address = "127.0.0.1", credentials }: { address?: string; credentials?: string } = {}): Promise<Peer> {
+    const port = await freePort();
+    const [user = "", ...password] = credentials?.split(":") ?? [];
+    const auth = credentials === undefined ? [] : ["-u", user, "-P", password.join(":")];
+    const args = ["-i", address, "-p", String(port), ...auth];
+    return startPeer(this.#unpacked, this.#program, args, { folder: makeFolder(), port, address });
+  }
 }
 
 export class Peers {
@@ -220,4 +259,13 @@ function isListening(address: string, port: number): Promise<true | undefined> {
     });
     socket.on("error", () => resolve(undefined));
   });
+}
+
+/** True once an object of so many bytes, or more, is under way in the service's local storage. */
+export function hasTemporary({ folder }: Service, bytes: number): true | undefined {
+  const entries = readdirSync(join(folder, "data/objects"), { recursive: true, withFileTypes: true });
+  const sizes = entries
+    .filter((entry) => entry.isFile() && entry.parentPath.includes(".uploads"))
+    .map((entry) => statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0);
+  return sizes.some((size) => size >= bytes) || undefined;
 }

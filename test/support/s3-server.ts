@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { S3Client } from "bun";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
+import { noNames, testClient } from "./http.ts";
 
 /** A real S3 server to test against, as `scripts/test-s3/ceph.sh` starts one. */
 export interface S3Server {
@@ -33,6 +34,8 @@ export function s3OptionsOf(server: S3Server): S3StoreOptions {
     region: "us-east-1",
     addressing: "path",
     credentials: server.credentials,
+    http: testClient(),
+    resolve: noNames,
     now: Date.now,
     random: Math.random,
     wait: () => Promise.resolve(),
@@ -52,6 +55,10 @@ export async function makeS3Harness(server: S3Server): Promise<ObjectStoreHarnes
     bucket,
     prefix,
     hasLabels: true,
+    codingOf: async (key) => {
+      const head = Buffer.from(await curl(server, `/${bucket}/${key}`, "head")).toString();
+      return /^content-encoding: *(.*?)\r$/im.exec(head)?.[1];
+    },
     readBack: (key) => {
       const path = encodeURIComponent(key).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
       // Bun's client takes the limit of 1024 bytes for one of the encoded key.
@@ -74,11 +81,12 @@ export async function makeS3Harness(server: S3Server): Promise<ObjectStoreHarnes
   };
 }
 
-/** The body of a GET, signed by curl. */
-export async function curl(server: S3Server, path: string): Promise<Uint8Array> {
+/** The body of a GET, or with `head` the head of the answer to a HEAD; signed by curl. */
+export async function curl(server: S3Server, path: string, head: "head" | "" = ""): Promise<Uint8Array> {
   const { accessKeyId, secretAccessKey } = server.credentials;
   const config = `
     silent
+    ${head}
     path-as-is
     noproxy = "*"
     max-time = 20

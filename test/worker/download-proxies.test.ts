@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -6,18 +8,25 @@ import { startRig } from "../support/download-rig.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";
 import { startForwardProxy } from "../support/forward-proxy.ts";
 import { BODY, MISBEHAVIOURS } from "../support/misbehaviours.ts";
+import { proxyServer as endpoint } from "../support/proxy-server.ts";
 
 const SECRET = "proxy-user:proxy-secret";
-const endpoint = (url: string, credentials?: string) => ({
-  url,
-  authorization: credentials === undefined ? undefined : `Basic ${btoa(credentials)}`,
-});
 const pool = (endpoints: ProxyPool["endpoints"], ...fallbacks: string[]): ProxyPool => ({ endpoints, fallbacks });
 
 /** The URL of a proxy that is not there. */
 function deadProxy(): string {
   using origin = startFaultOrigin({});
   return origin.url;
+}
+
+/** A host that takes connections and closes them: tunnels to it stand, and nothing comes out of them. */
+function startClosingHost(): Disposable & { readonly port: number } {
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { open: (socket) => void socket.end(), data: () => {} },
+  });
+  return { port: listener.port, [Symbol.dispose]: () => listener.stop(true) };
 }
 
 /** The names of a pool's endpoints, in their order. */
@@ -30,14 +39,14 @@ const orderIn = (pools: ProxyPools) => (name: string) =>
 describe("an endpoint that fails", () => {
   function setup() {
     const clock = new FakeClock();
-    const rests: [string, number][] = [];
+    const rests: [string, number, string][] = [];
     const pools = new ProxyPools(
       new Map([
         ["a", pool([endpoint("http://a1"), endpoint("http://a2")], "b")],
         ["b", pool([endpoint("http://b1")])],
       ]),
       clock,
-      ({ url }, ms) => rests.push([url, ms]),
+      ({ url }, ms, reason) => rests.push([url, ms, reason]),
     );
     const named = (name: string) => {
       const found = [...pools.endpoints("a"), ...pools.endpoints("a")].find(({ url }) => url.endsWith(name));
@@ -61,11 +70,14 @@ describe("an endpoint that fails", () => {
   test("rests for 1 s doubling to 60 s, and 1 s again once it has worked", () => {
     const { pools, rests, named } = setup();
     const a2 = named("a2");
-    for (let i = 0; i < 8; i++) pools.report(a2, "failed");
+    for (let i = 0; i < 8; i++) pools.report(a2, "failed", "refused");
     expect(rests.map(([, ms]) => ms)).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
     pools.report(a2, "works");
-    pools.report(a2, "failed");
-    expect(rests.at(-1)).toEqual(["http://a2", 1000]);
+    pools.report(a2, "failed", "407");
+    expect(rests.slice(-2)).toEqual([
+      ["http://a2", 60_000, "refused"],
+      ["http://a2", 1000, "407"],
+    ]);
   });
 
   test("by silence rests when it was silent three times in a row", () => {
@@ -74,7 +86,7 @@ describe("an endpoint that fails", () => {
     for (const report of ["silent", "silent", "works", "silent", "silent"] as const) pools.report(a1, report);
     expect(rests).toEqual([]);
     pools.report(a1, "silent");
-    expect(rests).toEqual([["http://a1", 1000]]);
+    expect(rests).toEqual([["http://a1", 1000, ""]]);
   });
 
   test("is tried all the same where all others fail, the one that has rested longest first", async () => {
@@ -185,7 +197,8 @@ test.each<[number, number]>([
   await using bad = await startForwardProxy({ refusesTunnels: status });
   await using good = await startForwardProxy();
   await using rig = await startRig({ pools: { main: pool([endpoint(bad.url), endpoint(good.url)]) } });
-  const { port } = new URL(deadProxy());
+  using host = startClosingHost();
+  const { port } = host;
   for (let i = 0; i < 3; i++) await rig.failed(`https://origin.test:${port}/`, { proxyPool: "main" });
   expect(bad.asked.length).toBe(times);
 });
@@ -216,12 +229,30 @@ describe("a proxy's own failure moves on to the next endpoint", () => {
     await using bad = await startForwardProxy({ refusesTunnels: status });
     await using good = await startForwardProxy();
     await using rig = await startRig({ pools: { main: pool([endpoint(bad.url), endpoint(good.url)]) } });
-    const { port } = new URL(deadProxy());
-    // Nothing is behind the tunnel: what counts here is that there is one.
+    using host = startClosingHost();
+    const { port } = host;
     await rig.failed(`https://origin.test:${port}/`, { proxyPool: "main" });
     expect(bad.asked).toEqual([`CONNECT 127.0.0.1:${port}`]);
     expect(good.asked).toEqual([`CONNECT 127.0.0.1:${port}`]);
     expect(rig.proxyFailures).toEqual(["main"]);
+  });
+
+  test.each([
+    ["closes", (socket: Socket) => void socket.end()],
+    ["resets", (socket: Socket) => void socket.resetAndDestroy()],
+  ])("a plain request that a proxy takes and %s", async (_, end) => {
+    const server = createServer((socket) => void socket.once("data", () => end(socket))).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    await using good = await startForwardProxy();
+    await using rig = await startRig({
+      pools: { main: pool([endpoint(`http://127.0.0.1:${port}`), endpoint(good.url)]) },
+    });
+    for (let i = 0; i < 8; i++) await rig.stored("/ok", { proxyPool: "main" });
+    // After three times in a row it rests.
+    expect(rig.proxyFailures).toEqual(["main", "main", "main"]);
+    expect([good.asked.length, rig.origin.requests.length]).toEqual([8, 8]);
+    server.close();
   });
 
   test("and then to the fallback pools", async () => {

@@ -53,22 +53,19 @@ async function passing<T>(rig: DownloadRig, ms: number, run: Promise<T>): Promis
 }
 
 describe("a host that says nothing", () => {
-  test.each(["/silent", "/stalled-headers", "/endless-informational"])(
-    "%s is left when the times to connect and to be silent are over",
-    async (path) => {
-      await using rig = await startRig();
-      const run = rig.failed(path);
-      await rig.origin.requested(1);
-      await rig.clock.advance(39_999);
-      expect(rig.origin.connections.open).toBe(1);
-      await rig.clock.advance(1);
-      const { failure, attempt } = await run;
-      expect(failure).toMatchObject({ code: "DOWNLOAD_TIMEOUT", message: "no answer within 40000 ms" });
-      expect(attempt).toMatchObject({ durationMs: 40_000, address: "127.0.0.1", bytes: 0 });
-      await rig.origin.idle();
-      expect(rig.clock.pending).toBe(0);
-    },
-  );
+  test.each(["/silent", "/stalled-headers"])("%s is left when the time for the head is over", async (path) => {
+    await using rig = await startRig();
+    const run = rig.failed(path);
+    await rig.origin.requested(1);
+    await rig.clock.advance(29_999);
+    expect(rig.origin.connections.open).toBe(1);
+    await rig.clock.advance(1);
+    const { failure, attempt } = await run;
+    expect(failure).toMatchObject({ code: "DOWNLOAD_TIMEOUT", message: "no answer within 30000 ms" });
+    expect(attempt).toMatchObject({ durationMs: 30_000, address: "127.0.0.1", bytes: 0 });
+    await rig.origin.idle();
+    expect(rig.clock.pending).toBe(0);
+  });
 
   test.each([1000, 2 * MIB])("is left in the middle of a body, after %d bytes", async (bytes) => {
     await using rig = await startRig();
@@ -99,8 +96,8 @@ describe("a host that says nothing", () => {
     await using rig = await startRig();
     const run = rig.failed("/redirect/302/%2Fsilent");
     await rig.origin.requested(2);
-    await rig.clock.advance(40_000);
-    expect((await run).attempt.durationMs).toBe(40_000);
+    await rig.clock.advance(30_000);
+    expect((await run).attempt.durationMs).toBe(30_000);
   });
 });
 
@@ -108,10 +105,12 @@ test("a host that is too slow is left, though it is never silent", async () => {
   await using rig = await startRig({ minBytesPerSecond: 1000 });
   const run = rig.failed("/stalled-body/5000");
   await rig.read(5000);
-  await rig.clock.advance(10_000);
-  const { failure, attempt } = await run;
+  await rig.clock.advance(29_000);
+  await rig.origin.requests[0]?.send("x");
+  await rig.read(5001);
+  const { failure, attempt } = await passing(rig, 1000, run);
   expect(failure).toMatchObject({ code: "DOWNLOAD_TOO_SLOW", class: "transient" });
-  expect(attempt).toMatchObject({ bytes: 5000, httpStatus: 200, durationMs: 10_000 });
+  expect(attempt).toMatchObject({ bytes: 5001, httpStatus: 200, durationMs: 30_000 });
   await rig.origin.idle();
   expect(await rig.files()).toEqual([]);
 });

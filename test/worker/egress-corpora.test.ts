@@ -7,6 +7,7 @@ import { startFaultOrigin } from "../support/fault-origin.ts";
 import { type ForwardProxy, startForwardProxy } from "../support/forward-proxy.ts";
 import { makeLocalHarness } from "../support/local-objects.ts";
 import { MISBEHAVIOURS } from "../support/misbehaviours.ts";
+import { proxyServer } from "../support/proxy-server.ts";
 
 /**
  * Public lists of URLs and addresses that a server must not be talked into asking for, each as the URL of a resource, as
@@ -94,7 +95,7 @@ for (const way of ["straight", "through a proxy"] as const) {
     beforeAll(async () => {
       forbidden = new Forbidden();
       proxy = await startForwardProxy();
-      const pools = { main: { endpoints: [{ url: proxy.url, authorization: undefined }], fallbacks: [] } };
+      const pools = { main: { endpoints: [proxyServer(proxy.url)], fallbacks: [] } };
       rig = await startRig({ pools, names: { "any.test": () => answer } });
     });
     afterAll(async () => {

@@ -1,21 +1,23 @@
 /** A program for tests: makes one request to a URL at an address, in an environment of its own, and prints the answer. */
-import { systemClock } from "../../src/jobs/clock.ts";
 import { Failure } from "../../src/jobs/failure.ts";
 import { request } from "../../src/worker/request.ts";
-import { ClosingHosts } from "../../src/worker/until-close.ts";
+import { noNames, testClient } from "../support/http.ts";
 
 const [url = "", address = ""] = process.argv.slice(2);
 const trace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
 try {
-  const response = await request(new URL(url), {}, "straight", trace, new AbortController(), {
+  const hop = { url: new URL(url), headers: {}, trace, signal: new AbortController().signal };
+  const response = await request(hop, undefined, {
+    http: testClient(),
     addresses: () => Promise.resolve([address]),
+    resolve: noNames,
+    ca: undefined,
     connectTimeoutMs: 5000,
-    idleTimeoutMs: 5000,
-    headerBytesMax: 65_536,
-    closingHosts: new ClosingHosts(),
-    clock: systemClock,
+    headTimeoutMs: 5000,
   });
-  console.log(response.status, await response.text());
+  const body = await response.body.read();
+  console.log(response.status, new TextDecoder().decode(body));
 } catch (error) {
   console.log(error instanceof Failure ? error.code : error);
 }
+process.exit(0);

@@ -103,6 +103,7 @@ describe("what ended without a failure", () => {
       sha256: "",
       etag: "",
       contentType: "x/y",
+      contentEncoding: undefined,
       storageUrl: "file:///a",
       startedAt: 1,
     };

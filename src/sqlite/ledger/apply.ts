@@ -44,8 +44,8 @@ function writeRows(db: Database, rows: NewRows): void {
   insertRows(
     db,
     `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, integrity,
-       sha256, etag, content_type, storage_url, started_at, finished_at, history)`,
-    "(?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+       sha256, etag, content_type, content_encoding, storage_url, started_at, finished_at, history)`,
+    "(?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     rows.completed,
   );
   insertRows(
@@ -147,6 +147,7 @@ function completedRow({ job, at }: Event, result: TaskCompleted): SQLValue[] {
     result.sha256,
     result.etag,
     result.contentType,
+    result.contentEncoding ?? null,
     result.storageUrl,
     result.startedAt,
     at,

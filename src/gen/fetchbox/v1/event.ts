@@ -75,6 +75,8 @@ export interface TaskCompleted {
     | undefined;
   /** "verified", or "unverified": nothing but the end of the connection said that this is all. */
   readonly integrity: string;
+  /** The codings that the origin served the object in; absent: none. */
+  readonly contentEncoding?: string | undefined;
 }
 
 /** An attempt failed and the task will be tried again, or it waits for its host or its storage. */
@@ -552,6 +554,7 @@ function createBaseTaskCompleted(): TaskCompleted {
     attempts: 0,
     history: undefined,
     integrity: "",
+    contentEncoding: undefined,
   };
 }
 
@@ -598,6 +601,9 @@ export const TaskCompleted: MessageFns<TaskCompleted> = {
     }
     if (message.integrity !== "") {
       writer.uint32(114).string(message.integrity);
+    }
+    if (message.contentEncoding !== undefined) {
+      writer.uint32(122).string(message.contentEncoding);
     }
     return writer;
   },
@@ -725,6 +731,14 @@ export const TaskCompleted: MessageFns<TaskCompleted> = {
             }
 
             message.integrity = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.contentEncoding = reader.string();
             continue;
           }
         }

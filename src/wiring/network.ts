@@ -1,0 +1,32 @@
+import type { Config } from "../config/schema.ts";
+import { createHttpClient, type HttpClient } from "../http/client.ts";
+import type { Clock } from "../jobs/clock.ts";
+import { HostsFile } from "../worker/hosts-file.ts";
+import { followNameServers, systemNameServers } from "../worker/name-servers.ts";
+import { createResolver, lookUp, type Resolver } from "../worker/names.ts";
+import { lookUpPatiently, withPatience } from "../worker/patient-lookup.ts";
+
+/** The way out of the process, for downloads and uploads. */
+export interface Network {
+  readonly http: HttpClient;
+  readonly resolve: Resolver;
+  readonly clock: Clock;
+}
+
+/** Fields of an answer's head. Far more than servers send; the bytes have a limit of their own. */
+const FIELDS_MAX = 5000;
+/** The hosts file is at hand. */
+const HOSTS_TTL_SECONDS = 1;
+
+export function createNetwork({ download }: Pick<Config, "download">, clock: Clock): Network {
+  const limits = { headBytesMax: download.header_bytes, fieldsMax: FIELDS_MAX };
+  const hosts = new HostsFile("/etc/hosts", clock);
+  const ask = followNameServers(withPatience(lookUp, lookUpPatiently), systemNameServers(clock));
+  const lookup = (name: string) => {
+    const addresses = hosts.addressesOf(name);
+    return addresses === undefined
+      ? ask(name)
+      : Promise.resolve(addresses.map((address) => ({ address, ttl: HOSTS_TTL_SECONDS })));
+  };
+  return { http: createHttpClient({ clock, limits }), resolve: createResolver({ lookup, clock }), clock };
+}

@@ -1,0 +1,126 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, test } from "bun:test";
+import { copyFileSync, readFileSync } from "node:fs";
+import type { ClaimedTask } from "../../src/jobs/task.ts";
+import { StoreError } from "../../src/sqlite/store-error.ts";
+import { ageLedger } from "../support/old-ledger.ts";
+import { digest } from "../support/pattern.ts";
+import { openTestStores, type TestStores } from "../support/stores.ts";
+import { expectTrueCounters } from "./recount.ts";
+import { claimedJob, complete, discard, result, settle } from "./sample-jobs.ts";
+
+const schemaOf = (stores: TestStores) =>
+  stores.read<{ user_version: number }>("ledger", "PRAGMA user_version")[0]?.user_version;
+const codingOf = (stores: TestStores, { id }: ClaimedTask) => stores.stores.ledger.result(id)?.contentEncoding;
+
+/** Closed stores of the previous build, with a task that completed, one that failed, and two at work. */
+async function oldStores(): Promise<{
+  stores: TestStores;
+  tasks: [ClaimedTask, ClaimedTask, ClaimedTask, ClaimedTask];
+}> {
+  const stores = openTestStores();
+  const [done, failed, open, last] = await claimedJob(stores, 4);
+  if (!done || !failed || !open || !last) throw new Error("too few were claimed");
+  await settle(stores, done, complete);
+  await settle(stores, failed, discard);
+  stores.close();
+  ageLedger(stores.path("ledger"));
+  expect(schemaOf(stores)).toBe(1);
+  expect(() => stores.read("ledger", "SELECT content_encoding FROM results")).toThrow("no such column");
+  return { stores, tasks: [done, failed, open, last] };
+}
+
+function refusal(stores: TestStores): StoreError {
+  try {
+    stores.open();
+  } catch (error) {
+    if (error instanceof StoreError) return error;
+    throw error;
+  }
+  throw new Error("the stores opened");
+}
+
+describe("a ledger without content codings", () => {
+  test("is upgraded where it is opened: its rows have none, later ones have theirs", async () => {
+    const { stores, tasks } = await oldStores();
+    await using _ = stores;
+    const [done, failed, open] = tasks;
+    const before = stores.read("ledger", "SELECT * FROM results");
+    stores.open();
+    expect(schemaOf(stores)).toBe(2);
+    expect(stores.read("ledger", "SELECT * FROM results")).toEqual(
+      before.map((row) => ({ ...(row as object), content_encoding: null })),
+    );
+    expect(codingOf(stores, done)).toBeNull();
+    expect(codingOf(stores, failed)).toBeNull();
+    await settle(stores, open, { kind: "complete", result: { ...result, contentEncoding: "gzip, br" } });
+    expect(codingOf(stores, open)).toBe("gzip, br");
+    expectTrueCounters(stores);
+    stores.reopen();
+    expect([schemaOf(stores), codingOf(stores, open), codingOf(stores, done)]).toEqual([2, "gzip, br", null]);
+    expect(stores.read<unknown>("ledger", "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
+  });
+
+  test("is upgraded before it gets what it missed", async () => {
+    const { stores, tasks } = await oldStores();
+    await using _ = stores;
+    const copy = `${stores.path("ledger")}.copy`;
+    copyFileSync(stores.path("ledger"), copy);
+    stores.open();
+    await settle(stores, tasks[2], { kind: "complete", result: { ...result, contentEncoding: "gzip" } });
+    // Its event is one as the previous build wrote it.
+    await settle(stores, tasks[3], complete);
+    stores.close();
+    copyFileSync(copy, stores.path("ledger"));
+    stores.open();
+    expect(tasks.map((task) => codingOf(stores, task))).toEqual([null, null, "gzip", null]);
+    expectTrueCounters(stores);
+  });
+
+  test("stays as it is where the stores are refused", async () => {
+    const { stores } = await oldStores();
+    await using _ = stores;
+    const before = digest(readFileSync(stores.path("ledger")));
+    for (const [sql, undo, reason] of [
+      ["PRAGMA user_version = 99", "PRAGMA user_version = 1", "newer"],
+      [
+        "UPDATE meta SET value = value || 'x' WHERE name = 'installation'",
+        "UPDATE meta SET value = trim(value, 'x') WHERE name = 'installation'",
+        "another installation",
+      ],
+      [
+        "UPDATE meta SET value = value + 1000 WHERE name = 'applied_seq'",
+        "UPDATE meta SET value = value - 1000 WHERE name = 'applied_seq'",
+        "ahead",
+      ],
+      [
+        "UPDATE meta SET value = value || 'x' WHERE name = 'epoch'",
+        "UPDATE meta SET value = trim(value, 'x') WHERE name = 'epoch'",
+        "another way",
+      ],
+    ] as const) {
+      stores.tamper("dlq", sql);
+      expect(refusal(stores).message).toContain(reason);
+      expect(digest(readFileSync(stores.path("ledger")))).toBe(before);
+      stores.tamper("dlq", undo);
+    }
+    stores.open();
+    expect(schemaOf(stores)).toBe(2);
+  });
+
+  test("that cannot be upgraded is named, stays as it is, and is upgraded by the next start", async () => {
+    const { stores } = await oldStores();
+    await using _ = stores;
+    const writer = new Database(stores.path("ledger"));
+    writer.run("BEGIN IMMEDIATE");
+    const error = refusal(stores);
+    expect([error.path, error.message]).toEqual([
+      stores.path("ledger"),
+      expect.stringContaining("cannot be upgraded: database is locked"),
+    ]);
+    writer.close();
+    expect(schemaOf(stores)).toBe(1);
+    stores.open();
+    expect(schemaOf(stores)).toBe(2);
+  });
+});
