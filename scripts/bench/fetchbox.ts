@@ -1,11 +1,12 @@
 import type { Load, Ran } from "./load.ts";
-import { ended, manifestOf, startService, submit } from "./service.ts";
+import { ended, mainThreadSeconds, manifestOf, startService, submit } from "./service.ts";
 
 const RESOURCES_PER_JOB = 1000;
 
 /** From handing over the jobs to their end. */
 export async function runFetchBox(load: Load, folder: string): Promise<Ran> {
   await using service = await startService({ ...load, folder });
+  const begun = await mainThreadSeconds(service.pid);
   const started = performance.now();
   const jobs = [];
   for (let at = 0; at < load.count; at += RESOURCES_PER_JOB) {
@@ -17,5 +18,6 @@ export async function runFetchBox(load: Load, folder: string): Promise<Ran> {
     if (status !== "completed") throw new Error(`a job ended as ${status}`);
   }
   const seconds = (performance.now() - started) / 1000;
-  return { seconds, usage: await service.stop() };
+  const used = (await mainThreadSeconds(service.pid)) - begun;
+  return { seconds, mainThreadSeconds: used, usage: await service.stop() };
 }

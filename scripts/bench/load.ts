@@ -7,6 +7,8 @@ export interface Load {
   readonly count: number;
   /** Transfers at once. */
   readonly lanes: number;
+  /** PEM file of the origin's certificate, where it speaks TLS. */
+  readonly certificate?: string | undefined;
 }
 
 /** What of `Bun.ResourceUsage` is looked at: microseconds and bytes. */
@@ -19,6 +21,8 @@ export interface Ran {
   readonly seconds: number;
   /** Of the process that moved them, its start included. */
   readonly usage: Usage | undefined;
+  /** CPU of its main thread while it moved them, its start not included. */
+  readonly mainThreadSeconds?: number;
 }
 
 /** One that is measured. */
@@ -37,6 +41,8 @@ export interface Work {
   readonly count: number;
   readonly lanes: number;
   readonly delayMs: number;
+  /** The origin's end of it; a `fresh` connection for each item. */
+  readonly tls?: "kept" | "fresh";
 }
 
 export const WORKS: readonly Work[] = [
@@ -45,4 +51,7 @@ export const WORKS: readonly Work[] = [
   { name: "100 KiB, 16 at once", bytes: 100 << 10, count: 8000, lanes: 16, delayMs: 0 },
   { name: "10 KiB after 50 ms, 64 at once", bytes: 10 << 10, count: 4000, lanes: 64, delayMs: 50 },
   { name: "1 GiB, one file", bytes: 1 << 30, count: 1, lanes: 1, delayMs: 0 },
+  { name: "TLS, 10 KiB, 16 at once", bytes: 10 << 10, count: 12_000, lanes: 16, delayMs: 0, tls: "kept" },
+  { name: "TLS, 10 KiB, a connection each", bytes: 10 << 10, count: 6000, lanes: 16, delayMs: 0, tls: "fresh" },
+  { name: "TLS, 1 GiB, one file", bytes: 1 << 30, count: 1, lanes: 1, delayMs: 0, tls: "kept" },
 ];

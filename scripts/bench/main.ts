@@ -1,12 +1,13 @@
 /**
  * FetchBox beside what the runtime can do at most, in one run: `bun run bench [--rounds=3] [--works=10 KiB] [--parts=transfers,probes] [--json=FILE]
- * [--binary=PATH]`.
+ * [--binary=PATH] [--beside=PATH] [--programs=fetchbox]`. `--beside` measures another build in turns with this one.
  * Prints a Markdown table. Ratios count; absolute figures drift with the machine.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { makeCertificate } from "./certificate.ts";
 import { runFetchBox } from "./fetchbox.ts";
 import { type Load, type Program, type Ran, WORKS, type Work } from "./load.ts";
 import { installedPeers } from "./peers.ts";
@@ -19,20 +20,29 @@ const { values } = parseArgs({
     works: { type: "string", default: "" },
     binary: { type: "string", default: "dist/fetchbox" },
     json: { type: "string" },
+    beside: { type: "string" },
+    programs: { type: "string", default: "" },
     parts: { type: "string", default: "transfers,probes" },
   },
 });
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-bench-"));
 const servers: Bun.Subprocess[] = [];
-const PROGRAMS: readonly Program[] = [
+const other = values.beside === undefined ? undefined : resolve(values.beside);
+const ALL: readonly Program[] = [
   { name: "bare S3Client", run: (load, own) => runBare("bare", load, own) },
   { name: "bare durable", run: (load, own) => runBare("durable", load, own) },
   { name: "fetchbox", run: runFetchBox },
+  ...(other === undefined
+    ? []
+    : [{ name: "fetchbox beside", run: (load: Load, own: string) => runFetchBox({ ...load, binary: other }, own) }]),
   ...installedPeers,
 ];
+const PROGRAMS = ALL.filter(({ name }) => name.startsWith(values.programs));
 
 try {
   const origin = await serve("origin.ts");
+  const certificate = makeCertificate(folder);
+  const tlsOrigin = (await serve("origin.ts", certificate, `${certificate}.key`)).replace("http:", "https:");
   const s3 = await serve("null-s3.ts");
   const works = values.parts.includes("transfers") ? WORKS.filter(({ name }) => name.startsWith(values.works)) : [];
   const measured: Measured[] = [];
@@ -42,7 +52,8 @@ try {
       const turn = round % PROGRAMS.length;
       for (const program of [...PROGRAMS.slice(turn), ...PROGRAMS.slice(0, turn)]) {
         if (work.bytes > (program.bytesMax ?? work.bytes)) continue;
-        measured.push({ round, ...(await measure(program, work, origin, s3)) });
+        const from = work.tls === undefined ? origin : tlsOrigin;
+        measured.push({ round, ...(await measure(program, work, { origin: from, s3, certificate })) });
       }
     }
   }
@@ -66,11 +77,18 @@ async function serve(file: string, ...args: readonly string[]): Promise<string> 
   throw new Error(`${file} did not start`);
 }
 
-async function measure({ name, itemsPart = 1, run }: Program, whole: Work, origin: string, s3: string) {
+interface Servers {
+  readonly origin: string;
+  readonly s3: string;
+  readonly certificate: string;
+}
+
+async function measure({ name, itemsPart = 1, run }: Program, whole: Work, { origin, s3, certificate }: Servers) {
   const work = { ...whole, count: Math.ceil(whole.count / itemsPart) };
   const { bytes, delayMs, count, lanes } = work;
   await fetch(`${s3}/reset`);
-  const load: Load = { binary: resolve(values.binary), s3, prefix: `${origin}/${bytes}/${delayMs}/`, count, lanes };
+  const prefix = `${origin}/${bytes}/${delayMs}/${work.tls === "fresh" ? "close/" : ""}`;
+  const load: Load = { binary: resolve(values.binary), s3, prefix, count, lanes, certificate };
   const ran = await run(load, mkdtempSync(join(folder, "run-")));
   await checkArrived(s3, work);
   const rate = count / ran.seconds;
@@ -79,10 +97,14 @@ async function measure({ name, itemsPart = 1, run }: Program, whole: Work, origi
 }
 
 async function runBare(kind: "bare" | "durable", load: Load, own: string): Promise<Ran> {
-  const { s3, prefix, count, lanes } = load;
+  const { s3, prefix, count, lanes, certificate = "" } = load;
   const args = [join(import.meta.dir, "bare.ts"), kind, s3, prefix, String(count), String(lanes), own];
   const started = performance.now();
-  const child = Bun.spawn([process.execPath, ...args], { stdout: "inherit", stderr: "inherit" });
+  const child = Bun.spawn([process.execPath, ...args], {
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
+    stdout: "inherit",
+    stderr: "inherit",
+  });
   if ((await child.exited) !== 0) throw new Error(`the ceiling ${kind} failed`);
   return { seconds: (performance.now() - started) / 1000, usage: child.resourceUsage() };
 }
@@ -94,10 +116,11 @@ async function checkArrived(s3: string, { count, bytes }: Work): Promise<void> {
   }
 }
 
-function usageOf({ usage }: Ran, { count }: Work) {
+function usageOf({ usage, mainThreadSeconds }: Ran, { count }: Work) {
   if (usage === undefined) throw new Error("the system does not say what a process used");
   return {
     cpuSecondsPer1000: (Number(usage.cpuTime.total) / 1e6 / count) * 1000,
+    mainThreadMicros: mainThreadSeconds === undefined ? undefined : (mainThreadSeconds / count) * 1e6,
     peakMiB: usage.maxRSS / 2 ** 20,
   };
 }

@@ -1,4 +1,8 @@
-/** The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long, others with 404. */
+/**
+ * The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long, others with 404.
+ * `/BYTES/DELAY_MS/close/anything` closes the connection, too. `FILE.pem` and `FILE.key` as arguments: TLS.
+ */
+const [certificate, key] = process.argv.slice(2).map((path) => Bun.file(path));
 const CHUNK = new Uint8Array(1 << 20).map((_, at) => (at * 31) & 255);
 const bodies = new Map<number, Uint8Array>();
 
@@ -28,11 +32,12 @@ const { port } = Bun.serve({
   port: 0,
   hostname: "127.0.0.1",
   idleTimeout: 120,
+  ...(certificate && key && { tls: { cert: certificate, key } }),
   async fetch({ url }) {
-    const [, bytes, delay = "0"] = /^\/(\d+)\/(\d+)\//.exec(new URL(url).pathname) ?? [];
+    const [, bytes, delay = "0", close] = /^\/(\d+)\/(\d+)\/(close\/)?/.exec(new URL(url).pathname) ?? [];
     if (bytes === undefined) return new Response(null, { status: 404 });
     if (delay !== "0") await Bun.sleep(Number(delay));
-    return new Response(bodyOf(Number(bytes)));
+    return new Response(bodyOf(Number(bytes)), close === undefined ? {} : { headers: { connection: "close" } });
   },
 });
 process.stdout.write(`${port}\n`);

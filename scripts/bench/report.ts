@@ -8,6 +8,8 @@ export interface Measured {
   /** Items per second. */
   readonly rate: number;
   readonly cpuSecondsPer1000: number;
+  /** CPU of the main thread for an item, in microseconds. */
+  readonly mainThreadMicros: number | undefined;
   readonly peakMiB: number;
 }
 
@@ -15,8 +17,8 @@ export interface Measured {
 export function reportOf(measured: readonly Measured[], works: readonly Work[]): string {
   const lines = works.flatMap(({ name }) => [
     `### ${name}\n`,
-    "| program | items/s | of bare durable | of bare S3Client | fetchbox by it | CPU s per 1000 | peak RSS MiB |",
-    "|---|--:|--:|--:|--:|--:|--:|",
+    "| program | items/s | of bare durable | of bare S3Client | fetchbox by it | CPU s per 1000 | main thread, µs an item | peak RSS MiB |",
+    "|---|--:|--:|--:|--:|--:|--:|--:|",
     ...rows(measured.filter(({ work }) => work === name)),
     "",
   ]);
@@ -53,9 +55,15 @@ function row(rounds: readonly Measured[], program: string): string {
     ratioTo("bare S3Client").toFixed(2),
     (1 / ratioTo("fetchbox")).toFixed(2),
     median(own.map(({ cpuSecondsPer1000 }) => cpuSecondsPer1000)).toFixed(3),
+    microsText(own),
     median(own.map(({ peakMiB }) => peakMiB)).toFixed(0),
   ];
   return `| ${cells.join(" | ")} |`;
+}
+
+function microsText(own: readonly Measured[]): string {
+  const known = own.flatMap(({ mainThreadMicros }) => (mainThreadMicros === undefined ? [] : [mainThreadMicros]));
+  return known.length === 0 ? "" : median(known).toFixed(0);
 }
 
 function median(values: readonly number[]): number {

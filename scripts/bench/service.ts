@@ -10,6 +10,8 @@ export interface ServiceOptions {
   /** Its stores and its log; started there again, it goes on. */
   readonly folder: string;
   readonly lanes: number;
+  /** PEM file of an authority to trust. */
+  readonly certificate?: string | undefined;
 }
 
 export interface Service extends AsyncDisposable {
@@ -22,7 +24,8 @@ export interface Service extends AsyncDisposable {
 }
 
 /** Resolves once the service is ready. */
-export async function startService({ binary, s3, folder, lanes }: ServiceOptions): Promise<Service> {
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { binary, s3, folder, lanes, certificate = "" } = options;
   mkdirSync(folder, { recursive: true });
   const settings = {
     SERVER__BIND_ADDR: `127.0.0.1:${await freePort()}`,
@@ -43,7 +46,13 @@ export async function startService({ binary, s3, folder, lanes }: ServiceOptions
   const begun = performance.now();
   const child = Bun.spawn([binary, "serve"], {
     cwd: folder,
-    env: { ...process.env, ...Object.fromEntries(own), S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b" },
+    env: {
+      ...process.env,
+      ...Object.fromEntries(own),
+      S3_ACCESS_KEY_ID: "a",
+      S3_SECRET_ACCESS_KEY: "b",
+      NODE_EXTRA_CA_CERTS: certificate,
+    },
     stdout: openSync(join(folder, "service.log"), "a"),
     stderr: "inherit",
   });
@@ -106,4 +115,12 @@ export async function ended(url: string, job: string): Promise<string> {
 export async function peakMiB(pid: number): Promise<number> {
   const status = await Bun.file(`/proc/${pid}/status`).text();
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
+}
+
+/** CPU that the main thread of a process has used so far: in the kernel and outside, by ticks of 10 ms. */
+export async function mainThreadSeconds(pid: number): Promise<number> {
+  const stat = await Bun.file(`/proc/${pid}/task/${pid}/stat`).text();
+  // The name, in parentheses, may have spaces (proc(5)).
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
