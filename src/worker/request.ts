@@ -24,8 +24,8 @@ export interface RequestDeps {
   readonly ca: readonly string[] | undefined;
 }
 
-/** The connection ended before there was an answer. */
-const UNANSWERED: readonly HttpErrorKind[] = ["closed", "reset"];
+/** Instead of an answer there was the end of the connection, or something that is not HTTP. */
+const UNANSWERED: readonly HttpErrorKind[] = ["closed", "reset", "protocol"];
 
 /** What became known of an attempt on its way, whether it ends well or not. */
 export interface AttemptTrace {

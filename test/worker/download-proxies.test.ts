@@ -240,6 +240,7 @@ describe("a proxy's own failure moves on to the next endpoint", () => {
   test.each([
     ["closes", (socket: Socket) => void socket.end()],
     ["resets", (socket: Socket) => void socket.resetAndDestroy()],
+    ["answers with a banner", (socket: Socket) => void socket.end("SSH-2.0-OpenSSH_9.2\r\n")],
   ])("a plain request that a proxy takes and %s", async (_, end) => {
     const server = createServer((socket) => void socket.once("data", () => end(socket))).listen(0, "127.0.0.1");
     await once(server, "listening");
