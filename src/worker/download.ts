@@ -1,9 +1,9 @@
 import type { HttpResponse } from "../http/connection.ts";
-import { contentCodings } from "../jobs/content-coding.ts";
 import { Failure, httpFailure } from "../jobs/failure.ts";
 import type { Attempt, ClaimedTask, TaskResult } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 import type { ActiveDownloads } from "./active-downloads.ts";
+import { storedCodings } from "./codings.ts";
 import { AttemptCookies } from "./cookies.ts";
 import { InterruptedError } from "./interrupted.ts";
 import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
@@ -107,7 +107,7 @@ async function fetchAndStore(
     sha256: stored.sha256,
     etag: stored.etag,
     contentType: stored.contentType,
-    contentEncoding: contentCodings(response.headers.get("content-encoding")),
+    contentEncoding: storedCodings(response.headers),
     storageUrl: deps.store.urlOf(task),
     startedAt,
   };

@@ -1,5 +1,6 @@
 import type { HeaderFields } from "../http/header-fields.ts";
 import { Failure } from "../jobs/failure.ts";
+import { isTransferCoded } from "./codings.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
 /** A download that broke, and could be resumed (RFC 9110, sections 13.1.5 and 14). */
@@ -45,6 +46,8 @@ const STRONG_ETAG = /^"[^"]+"$/;
  */
 export function resumeValidator(first: HeaderFields): string | undefined {
   if (fieldOf(first, "accept-ranges")?.toLowerCase() === "none") return undefined;
+  // What came are coded bytes, and a range counts those of the body itself.
+  if (isTransferCoded(first)) return undefined;
   const etag = fieldOf(first, "etag");
   if (etag !== undefined) return STRONG_ETAG.test(etag) ? etag : undefined;
   return isDateStrong(first) ? fieldOf(first, "last-modified") : undefined;
@@ -115,12 +118,6 @@ function disagreement(first: HeaderFields, rest: HeaderFields): string | undefin
       return (known.get(algorithm) ?? value) !== value;
     });
   });
-}
-
-/** True if its bytes on the wire are not those of the body, but for chunks. */
-function isTransferCoded(headers: HeaderFields): boolean {
-  const codings = fieldOf(headers, "transfer-encoding");
-  return codings !== undefined && codings.trim().toLowerCase() !== "chunked";
 }
 
 function haveSameStrongValidator(first: HeaderFields, rest: HeaderFields): boolean {

@@ -1,7 +1,6 @@
 import type { HttpResponse } from "../http/connection.ts";
 import type { HeaderFields } from "../http/header-fields.ts";
 import type { Clock } from "../jobs/clock.ts";
-import { contentCodings } from "../jobs/content-coding.ts";
 import { Failure, httpFailure, isAboutTheBody, withBodyStart } from "../jobs/failure.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
@@ -9,6 +8,7 @@ import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
 import { Body, declaredBytes } from "./body.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
+import { storedCodings } from "./codings.ts";
 import type { AttemptTrace } from "./request.ts";
 import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resumeValidator } from "./resume.ts";
 
@@ -63,7 +63,7 @@ export async function transfer(
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage is no silence of the host
-    const contentEncoding = contentCodings(response.headers.get("content-encoding"));
+    const contentEncoding = storedCodings(response.headers);
     const labels = { job: claimed.job.jobId, task: String(claimed.id) };
     const options = { contentType, contentEncoding, labels, signal };
     if (body.ended) {

@@ -335,6 +335,19 @@ describe("what was asked for", () => {
     }
   });
 
+  test("a coding of the transfer that nobody asked for is told as one of the body: its bytes are stored", async () => {
+    await using rig = await startRig();
+    const chunks = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
+    for (const [codings, body] of [
+      ["gzip", BODY],
+      ["gzip, chunked", chunks],
+    ] as const) {
+      const head = `HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nTransfer-Encoding: ${codings}\r\n\r\n`;
+      expect((await rig.stored(`/raw/${encodeURIComponent(head + body)}`)).contentEncoding).toBe("br, gzip");
+      expect(await rig.text()).toBe(BODY);
+    }
+  });
+
   test.each([
     ["sha256", "/ok"],
     ["sha1", "/ok"],

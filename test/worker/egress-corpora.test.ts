@@ -161,7 +161,6 @@ test("what is meant to end a line ends none: neither in a URL nor in a redirect"
     expect(headers.map(([name]) => name.toLowerCase()).toSorted()).toEqual([
       "accept",
       "accept-encoding",
-      "connection",
       "host",
       "traceparent",
       "user-agent",
