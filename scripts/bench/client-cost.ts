@@ -3,12 +3,14 @@
  * [--items=20000] [--rounds=3]`. 16 lanes GET 10 KiB, in turns by our client, by `fetch`, and by our client in a worker
  * thread that hands each body over. Prints medians: CPU of the main thread and of the whole process, per item.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { makeCertificate } from "./certificate.ts";
 import { type ClientWay, createFetcher } from "./client-ways.ts";
+import { median } from "./report.ts";
+import { mainThreadSeconds } from "./service.ts";
 
 const { values } = parseArgs({
   options: {
@@ -74,7 +76,8 @@ async function inOwnProcess(way: ClientWay, origin: string, items: number, certi
 async function measure(way: ClientWay, prefix: string, items: number): Promise<void> {
   const fetchOne = createFetcher(way);
   await inLanes(items / 4, (at) => fetchOne(`${prefix}w${at}`)); // the compilers have their turn
-  const [begunMain, begunAll, started] = [mainThreadMicros(), process.cpuUsage(), performance.now()];
+  const begunMain = await mainThreadSeconds(process.pid);
+  const [begunAll, started] = [process.cpuUsage(), performance.now()];
   let bytes = 0;
   await inLanes(items, async (at) => {
     const length = await fetchOne(`${prefix}${at}`);
@@ -82,8 +85,9 @@ async function measure(way: ClientWay, prefix: string, items: number): Promise<v
   });
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(begunAll);
+  const mainSeconds = (await mainThreadSeconds(process.pid)) - begunMain;
   if (bytes !== items * 10_240) throw new Error(`${bytes} bytes came`);
-  console.log((mainThreadMicros() - begunMain) / items, (user + system) / items, items / seconds);
+  console.log((mainSeconds / items) * 1e6, (user + system) / items, items / seconds);
 }
 
 async function inLanes(items: number, work: (at: number) => Promise<unknown>): Promise<void> {
@@ -94,17 +98,7 @@ async function inLanes(items: number, work: (at: number) => Promise<unknown>): P
   await Promise.all(Array.from({ length: LANES }, lane));
 }
 
-function mainThreadMicros(): number {
-  const stat = readFileSync(`/proc/self/task/${process.pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   for await (const chunk of stream) return new TextDecoder().decode(chunk).trim();
   throw new Error("a process of the measurement ended before it said anything");
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

@@ -41,10 +41,9 @@ const PROGRAMS = ALL.filter(({ name }) => name.startsWith(values.programs));
 
 try {
   const origin = await serve("origin.ts");
-  const certificate = makeCertificate(folder);
-  const tlsOrigin = (await serve("origin.ts", certificate, `${certificate}.key`)).replace("http:", "https:");
   const s3 = await serve("null-s3.ts");
   const works = values.parts.includes("transfers") ? WORKS.filter(({ name }) => name.startsWith(values.works)) : [];
+  const tls = works.some((work) => work.tls !== undefined) ? await serveTls() : undefined;
   const measured: Measured[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const work of works) {
@@ -52,8 +51,8 @@ try {
       const turn = round % PROGRAMS.length;
       for (const program of [...PROGRAMS.slice(turn), ...PROGRAMS.slice(0, turn)]) {
         if (work.bytes > (program.bytesMax ?? work.bytes)) continue;
-        const from = work.tls === undefined ? origin : tlsOrigin;
-        measured.push({ round, ...(await measure(program, work, { origin: from, s3, certificate })) });
+        const from = (work.tls && tls) ?? { origin };
+        measured.push({ round, ...(await measure(program, work, { ...from, s3 })) });
       }
     }
   }
@@ -77,10 +76,17 @@ async function serve(file: string, ...args: readonly string[]): Promise<string> 
   throw new Error(`${file} did not start`);
 }
 
+/** An origin that speaks TLS, and the certificate that it shows. */
+async function serveTls(): Promise<{ origin: string; certificate: string }> {
+  const certificate = makeCertificate(folder);
+  const url = await serve("origin.ts", certificate, `${certificate}.key`);
+  return { origin: url.replace("http:", "https:"), certificate };
+}
+
 interface Servers {
   readonly origin: string;
   readonly s3: string;
-  readonly certificate: string;
+  readonly certificate?: string;
 }
 
 async function measure({ name, itemsPart = 1, run }: Program, whole: Work, { origin, s3, certificate }: Servers) {

@@ -96,11 +96,14 @@ async function finished(command: string[], load: Load, folder: string): Promise<
   return child.resourceUsage();
 }
 
-function environment({ s3 }: Load, folder: string): Record<string, string | undefined> {
+function environment({ s3, certificate }: Load, folder: string): Record<string, string | undefined> {
   return {
     ...process.env,
     no_proxy: "127.0.0.1",
     NO_PROXY: "127.0.0.1",
+    // Of an origin that speaks TLS; both curl and rclone look here.
+    SSL_CERT_FILE: certificate,
+    CURL_CA_BUNDLE: certificate,
     // rclone's S3 client ends at one that is set, and all is plain HTTP here.
     AWS_CA_BUNDLE: undefined,
     RCLONE_CONFIG: "/dev/null",

@@ -66,7 +66,7 @@ function microsText(own: readonly Measured[]): string {
   return known.length === 0 ? "" : median(known).toFixed(0);
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

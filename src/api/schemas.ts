@@ -131,7 +131,7 @@ export const ResourceSchema = closed(
     content_type: orNull(Type.String(), "Of the object."),
     content_encoding: orNull(
       Type.String(),
-      "The codings that the origin served the object in though none was asked for, like gzip: the bytes are stored in them.",
+      "Codings that the origin used though none was asked for, like gzip: the stored bytes have them.",
     ),
     storage_key: orNull(Type.String(), "URL of the object."),
     error: orNull(

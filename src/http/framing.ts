@@ -31,6 +31,11 @@ export function framingOf(head: ResponseHead, requestMethod: string): Framing {
   return { ...body, keepsConnection: body.kind !== "until-close" && !isDubious && isPersistent(head) };
 }
 
+/** The codings of Transfer-Encoding in lower case, the chunked one included, in their order. */
+export function transferCodings(headers: HeaderFields): string[] {
+  return elementsOf(headers, "transfer-encoding").filter((coding) => coding !== "");
+}
+
 const NO_BODY: BodyEnd = { kind: "none" };
 
 function hasNoBody(status: number, requestMethod: string): boolean {
@@ -38,7 +43,7 @@ function hasNoBody(status: number, requestMethod: string): boolean {
 }
 
 function codedBody(headers: HeaderFields): BodyEnd {
-  const codings = elementsOf(headers, "transfer-encoding").filter((coding) => coding !== "");
+  const codings = transferCodings(headers);
   if (codings.filter(isChunked).length > 1) {
     throw new HttpError("protocol", "Transfer-Encoding names the chunked coding twice");
   }

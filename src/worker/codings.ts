@@ -1,3 +1,4 @@
+import { transferCodings } from "../http/framing.ts";
 import type { HeaderFields } from "../http/header-fields.ts";
 import { contentCodings } from "../jobs/content-coding.ts";
 
@@ -7,15 +8,14 @@ import { contentCodings } from "../jobs/content-coding.ts";
  */
 export function storedCodings(headers: HeaderFields): string | undefined {
   const content = headers.get("content-encoding") ?? "";
-  return contentCodings([content, ...transferCodings(headers)].join(", "));
+  return contentCodings([content, ...unaskedCodings(headers)].join(", "));
 }
 
 /** True if the bytes on the wire are not those of the body, but for chunks. */
 export function isTransferCoded(headers: HeaderFields): boolean {
-  return transferCodings(headers).length > 0;
+  return unaskedCodings(headers).length > 0;
 }
 
-function transferCodings(headers: HeaderFields): string[] {
-  const codings = (headers.get("transfer-encoding") ?? "").split(",").map((coding) => coding.trim().toLowerCase());
-  return codings.filter((coding) => coding !== "" && coding !== "chunked" && coding !== "identity");
+function unaskedCodings(headers: HeaderFields): string[] {
+  return transferCodings(headers).filter((coding) => coding !== "chunked" && coding !== "identity");
 }

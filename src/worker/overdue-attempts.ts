@@ -16,7 +16,9 @@ export class OverdueAttempts {
   get problem(): string | undefined {
     const [first] = this.#attempts;
     if (first === undefined) return undefined;
-    const count = this.#attempts.size === 1 ? "1 attempt was" : `${this.#attempts.size} attempts were`;
-    return `${count} told to end and still runs (task ${first.id}, host ${first.host}); its task goes on without it`;
+    const one = `(task ${first.id}, host ${first.host})`;
+    if (this.#attempts.size === 1)
+      return `1 attempt was told to end and still runs ${one}; its task goes on without it`;
+    return `${this.#attempts.size} attempts were told to end and still run, the first ${one}; their tasks go on without them`;
   }
 }

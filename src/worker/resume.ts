@@ -141,7 +141,7 @@ function mediaTypeOf(headers: HeaderFields): string | undefined {
   return fieldOf(headers, "content-type")?.split(";", 1)[0]?.trim().toLowerCase();
 }
 
-/** The codings of a body in their order, without `identity`. */
+/** The codings of a body in their order, without `identity`; also what `contentCodings` takes for none, to compare. */
 function codingsOf(headers: HeaderFields): string {
   const codings = (headers.get("content-encoding") ?? "").toLowerCase().split(",");
   return codings
