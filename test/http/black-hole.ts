@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 export interface BlackHole extends Disposable {
   readonly address: string;
   readonly port: number;
@@ -5,12 +7,14 @@ export interface BlackHole extends Disposable {
   open(): Promise<void>;
 }
 
+/** Black holes are made by python3, and seen in the kernel's tables. */
+export const canBeSilent = Bun.which("python3") !== null && process.platform === "linux";
+
 /**
  * A listener whose accept queue is full: the kernel drops further SYNs, as a firewall does. Spawned, because a runtime
  * that accepts nothing is not to be had within a process; python3 is. It ends with its standard input.
  */
-export async function startBlackHole(address: string, port = 0): Promise<BlackHole | undefined> {
-  if (Bun.which("python3") === null) return undefined;
+export async function startBlackHole(address: string, port = 0): Promise<BlackHole> {
   const child = Bun.spawn(["python3", "-c", SCRIPT, address, String(port)], {
     stdin: "pipe",
     stdout: "pipe",
@@ -28,6 +32,12 @@ export async function startBlackHole(address: string, port = 0): Promise<BlackHo
     },
     [Symbol.dispose]: () => child.kill("SIGKILL"),
   };
+}
+
+/** Connects to a port that wait for an answer, by the kernel's table: state 2 is SYN_SENT. */
+export function pendingConnects(port: number): number {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  return readFileSync("/proc/net/tcp", "latin1").match(new RegExp(`:${hex} 02 `, "g"))?.length ?? 0;
 }
 
 const SCRIPT = `
