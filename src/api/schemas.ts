@@ -124,7 +124,7 @@ export const ResourceSchema = closed(
     bytes: orNull(Type.Integer(), "Size of the object."),
     integrity: orNull(
       oneOf(INTEGRITIES, "How it is known to be whole."),
-      "unverified: nothing but the end of the connection said so; a checksum or size in the manifest would.",
+      "unverified: nothing but the end of the connection said so; a checksum or size in the manifest would. size: the storage proved no more of its copy than its size.",
     ),
     sha256: orNull(Type.String(), "Hex."),
     etag: orNull(Type.String(), "As the storage gave it, without quotes."),

@@ -22,6 +22,7 @@ export const FAILURE_CLASSES = {
   UPLOAD_DISK_FULL: "unavailable",
 
   UPLOAD_REJECTED: "rejected",
+  UPLOAD_CORRUPT: "rejected",
 
   DOWNLOAD_DNS_NOT_FOUND: "permanent",
   DOWNLOAD_TLS_INVALID: "permanent",

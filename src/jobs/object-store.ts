@@ -26,6 +26,8 @@ export interface StoredObject {
   readonly bytes: number;
   /** Without quotes; empty where the backend has none. */
   readonly etag: string;
+  /** How it is known that the copy is what was sent: by a digest of it, or by its size and its metadata only. */
+  readonly provenBy: "checksum" | "size";
 }
 
 export interface ObjectInfo extends ObjectRef {
@@ -52,6 +54,10 @@ export interface Upload {
 export interface UploadOptions extends ObjectMeta {
   /** Exact size in bytes, where it is known beforehand: lets the backend stream without parts. */
   readonly size?: number;
+  /** Gives the SHA-256 in hex of all that was written, at the `commit`: lets the backend stream without parts. */
+  readonly sha256?: () => string;
+  /** An upload of this object has failed before: the backend keeps what it needs to try again rather than stream. */
+  readonly isRepeated?: boolean;
   readonly signal: AbortSignal;
   /** Awaited before the first byte goes out, with what start-up would need to clean up. */
   readonly onOpen: (upload: OpenUpload) => Promise<void>;

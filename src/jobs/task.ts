@@ -77,7 +77,7 @@ export interface ClaimedTask {
   readonly waitingSince: { readonly class: "throttled" | "unavailable"; readonly at: number } | undefined;
 }
 
-export const INTEGRITIES = ["verified", "unverified"] as const;
+export const INTEGRITIES = ["verified", "size", "unverified"] as const;
 export type Integrity = (typeof INTEGRITIES)[number];
 
 /** What a completed task leaves behind. */
@@ -85,7 +85,10 @@ export interface TaskResult {
   readonly finalUrl: string;
   readonly httpStatus: number;
   readonly bytes: number;
-  /** Unverified: nothing but the end of the connection said that this is all, neither the answer nor the manifest. */
+  /**
+   * `unverified`: only the end of the connection said that the body was complete, neither the answer nor the manifest.
+   * `size`: the body was complete, but the storage proved no more of its copy than its size.
+   */
   readonly integrity: Integrity;
   readonly sha256: string;
   readonly etag: string;

@@ -55,7 +55,7 @@ export function createLocalUpload(options: LocalUploadOptions): Upload {
     signal.throwIfAborted();
     await options.publish();
     state = "ended";
-    return { bytes, etag: "" };
+    return { bytes, etag: "", provenBy: "checksum" };
   }
 
   async function abort(): Promise<void> {

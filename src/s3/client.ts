@@ -57,8 +57,8 @@ export interface S3Request {
   /** All are signed; lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | StreamedBody;
-  /** The body's SHA-256 in hex, where it is known and the body is sent whole. */
-  readonly sha256?: string;
+  /** What is signed of the body: its SHA-256 in hex where it is known, or a word of AWS's for a streamed one. */
+  readonly payloadHash?: string;
 }
 
 export interface S3Answer {
@@ -78,8 +78,6 @@ export interface S3Client {
 }
 
 const TIMEOUT_MS = 30_000;
-/** Up to here a body is signed and sent as a whole; a longer one in pieces, which show that it goes on. */
-const WHOLE_BYTES_MAX = 1024 * 1024;
 const TRIES = 3;
 const FIRST_BREAK_MS = 200;
 
@@ -198,11 +196,11 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   return { deadline, send, exchange, retrying };
 }
 
-/** Bytes at hand are signed too: 6 µs for 10 KiB make the server refuse what was damaged on the way. */
-function hashOf({ body, sha256 }: S3Request): string {
+/** Bytes at hand are signed too: the server refuses what was damaged on the way. */
+function hashOf({ body, payloadHash }: S3Request): string {
+  if (payloadHash !== undefined) return payloadHash;
   if (body === undefined) return EMPTY_PAYLOAD_HASH;
-  if (!(body instanceof Uint8Array) || body.byteLength > WHOLE_BYTES_MAX) return UNSIGNED_PAYLOAD;
-  return sha256 ?? sha256Hex(body);
+  return body instanceof Uint8Array ? sha256Hex(body) : UNSIGNED_PAYLOAD;
 }
 
 function isSuccess({ status }: HttpResponse): boolean {

@@ -3,25 +3,43 @@ import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, StoredObject, Upload } from "../jobs/object-store.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client, S3Request } from "./client.ts";
+import { confirmCopy } from "./confirm-copy.ts";
+import { checksumHeaders, digestsOf, isProvenBy, SHA256_HEADER } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
+import type { PartBuffers } from "./part-buffers.ts";
 import { createReceipt } from "./receipt.ts";
 import { refusal, S3Failure } from "./s3-failure.ts";
+import type { ServerTraits } from "./server-traits.ts";
+import { putWhole } from "./whole-put.ts";
 import { escapeXml, textOf } from "./xml.ts";
 
 const PARTS_MAX = 10_000;
-const FIRST_PARTS_BYTES = 8 * 1024 * 1024;
-const PARTS_OF_ONE_SIZE = 1000;
-const FIRST_BUFFER_BYTES = 256 * 1024;
+const MIB = 1024 * 1024;
+/** Where an object's size is not known, parts grow with the limit up to here: 640 GB in 10,000 of them. */
+const UNKNOWN_PART_BYTES_MAX = 64 * MIB;
 
-/** 8 MiB, and twice as much after every 1000 parts: 10,000 of them hold 8 TiB, and small objects cost little memory. */
-export function partBytes(number: number): number {
-  return FIRST_PARTS_BYTES * 2 ** Math.floor((number - 1) / PARTS_OF_ONE_SIZE);
+/** The size of all parts of an object but the last one; some servers (Cloudflare R2) take no others. In whole MiB. */
+export function partBytesFor(parts: { bytes: number; objectBytesMax: number }, size: number | undefined): number {
+  const largest = size ?? Math.min(parts.objectBytesMax, UNKNOWN_PART_BYTES_MAX * PARTS_MAX);
+  return Math.max(parts.bytes, Math.ceil(largest / PARTS_MAX / MIB) * MIB);
+}
+
+interface SentPart {
+  /** Without quotes. */
+  readonly etag: string;
+  /** Base64, where the server was given it. */
+  readonly sha256: string | undefined;
+  readonly isProven: boolean;
 }
 
 export interface MultipartOptions {
   /** Declared size in bytes, any. */
   readonly size: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly traits: ServerTraits;
+  readonly buffers: PartBuffers;
+  /** Of all parts but the last one. */
+  readonly partBytes: number;
   readonly signal: AbortSignal;
   /** Awaited as soon as the upload has an id, before its first part goes out. */
   readonly onCreate: (uploadId: string) => Promise<void>;
@@ -30,21 +48,23 @@ export interface MultipartOptions {
 }
 
 /**
- * An upload in parts, completed only by `commit`. One part is filled while one is on its way: 16 MiB of
- * memory. What turns out to fit into one part is a single PUT at `commit`.
+ * An upload in parts, completed only by `commit`. One part is filled while one is on its way, where there is memory for
+ * two. An object that turns out to fit into one part is a single PUT at `commit`.
  */
 export function createMultipart(client: S3Client, ref: ObjectRef, options: MultipartOptions): Upload {
   const { bucket, key } = ref;
-  const { signal } = options;
+  const { signal, traits, buffers } = options;
+  const bufferBytes = Math.max(1, Math.min(options.size ?? options.partBytes, options.partBytes));
   const receipt = createReceipt(client, ref);
   const headers = { ...options.headers, ...receipt.headers };
   const count = declaredSize(options.size);
   const stop = new AbortController();
   const sending = AbortSignal.any([signal, stop.signal]);
-  const etags: string[] = [];
-  let filling: Buffer = Buffer.allocUnsafeSlow(Math.min(options.size ?? FIRST_BUFFER_BYTES, FIRST_BUFFER_BYTES));
+  const parts: SentPart[] = [];
+  let filling: Buffer | undefined;
   let filled = 0;
-  let spare: Buffer | undefined;
+  /** Buffers that are ours and not in use: two at most. */
+  const spares: Buffer[] = [];
   let onItsWay: Promise<void> = Promise.resolve();
   let working: Promise<unknown> = Promise.resolve();
   let uploadId: string | undefined;
@@ -52,26 +72,13 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
   let broken: { readonly error: unknown } | undefined;
   let outcome: "open" | "uncertain" | "stored" | "given up" = "open";
 
-  function newPart(number: number): Buffer {
-    return Buffer.allocUnsafeSlow(partBytes(number));
-  }
-
-  /** Twice the room, up to a whole part: most bodies of unknown size are small. */
-  function grow(): void {
-    const larger = Buffer.allocUnsafeSlow(Math.min(filling.byteLength * 2, FIRST_PARTS_BYTES));
-    larger.set(filling);
-    filling = larger;
-  }
-
   async function write(chunk: Uint8Array): Promise<void> {
     assertUsable();
     count.add(chunk.byteLength);
     for (let rest = chunk; rest.byteLength > 0; ) {
-      if (filled === filling.byteLength) {
-        if (filled < FIRST_PARTS_BYTES) grow();
-        // Only now it is certain that the part is not the last one, which `commit` sends.
-        else await sendFilled();
-      }
+      // Only now it is certain that the part is not the last one, which `commit` sends.
+      if (filling !== undefined && filled === filling.byteLength) await sendFilled(filling);
+      filling ??= await nextBuffer();
       const piece = rest.subarray(0, filling.byteLength - filled);
       filling.set(piece, filled);
       filled += piece.byteLength;
@@ -79,28 +86,50 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     }
   }
 
+  /** The first buffer is waited for in line; a second one is taken where there is room, else the first comes back. */
+  async function nextBuffer(): Promise<Buffer> {
+    if (uploadId === undefined) return buffers.take(bufferBytes, sending);
+    const free = spares.pop() ?? buffers.takeNow(bufferBytes);
+    if (free !== undefined) return free;
+    await onItsWay;
+    return spares.pop() ?? buffers.take(bufferBytes, sending);
+  }
+
+  function giveBuffersBack(): void {
+    if (filling !== undefined) spares.push(filling);
+    filling = undefined;
+    for (const buffer of spares.splice(0)) buffers.giveBack(buffer);
+  }
+
   function assertUsable(): void {
     if (broken !== undefined) throw broken.error;
     signal.throwIfAborted();
   }
 
-  async function sendFilled(): Promise<void> {
+  async function sendFilled(part: Buffer): Promise<void> {
     await onItsWay;
-    const number = etags.length + 1;
+    const number = parts.length + 1;
     if (number > PARTS_MAX) throw new Failure("DOWNLOAD_TOO_LARGE", "the object needs more parts than S3 allows");
     uploadId ??= await create();
-    onItsWay = sendPart(uploadId, number, filling, filled);
+    onItsWay = sendPart(uploadId, number, part, filled);
     onItsWay.catch(() => undefined);
-    const isLargeEnough = spare !== undefined && spare.byteLength >= partBytes(number + 1);
-    filling = isLargeEnough && spare !== undefined ? spare : newPart(number + 1);
-    spare = undefined;
+    filling = undefined;
     filled = 0;
   }
 
   async function create(): Promise<string> {
+    await traits.learn(client, ref, sending);
+    const algorithm = traits.takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
+    const request: S3Request = {
+      method: "POST",
+      bucket,
+      key,
+      query: { uploads: "" },
+      headers: { ...headers, ...algorithm },
+    };
     const { text } = await client.retrying(() => {
       creations++;
-      return client.exchange({ method: "POST", bucket, key, query: { uploads: "" }, headers }, sending);
+      return client.exchange(request, sending);
     }, sending);
     const id = textOf(text, "UploadId");
     if (id === undefined) throw refusal({ method: "POST", bucket }, 200, text);
@@ -109,46 +138,38 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
   }
 
   async function sendPart(id: string, number: number, part: Buffer, bytes: number): Promise<void> {
-    const query = { partNumber: String(number), uploadId: id };
-    const body = part.subarray(0, bytes);
-    const send = () => client.exchange({ method: "PUT", bucket, key, query, body }, sending);
-    const answer = await client.retrying(send, sending);
-    etags.push(bareEtag(answer.headers.get("etag")));
-    spare = part;
+    const request = { method: "PUT", bucket, key, query: { partNumber: String(number), uploadId: id } } as const;
+    try {
+      parts.push(await sendProven(client, { request, body: part.subarray(0, bytes), traits, signal: sending }));
+    } finally {
+      spares.push(part);
+    }
   }
 
   async function finish(): Promise<StoredObject> {
     assertUsable();
     const bytes = count.total();
-    if (uploadId === undefined && filled === bytes) return putWhole(bytes);
-    if (filled > 0) await sendFilled();
+    if (uploadId === undefined) return putAll(filling?.subarray(0, bytes) ?? Buffer.alloc(0));
+    if (filling !== undefined) await sendFilled(filling);
     await onItsWay;
-    return complete(bytes);
+    return complete(bytes, uploadId);
   }
 
-  async function putWhole(bytes: number): Promise<StoredObject> {
+  function putAll(body: Buffer): Promise<StoredObject> {
     outcome = "uncertain";
-    const body = filling.subarray(0, bytes);
-    const answer = await client.retrying(
-      () => client.exchange({ method: "PUT", bucket, key, headers, body }, sending),
-      sending,
-    );
-    return { bytes, etag: bareEtag(answer.headers.get("etag")) };
+    const exchange = (request: S3Request) => client.exchange(request, sending);
+    return putWhole(client, { ref, body, headers, traits, signal: sending, exchange });
   }
 
-  async function complete(bytes: number): Promise<StoredObject> {
+  async function complete(bytes: number, id: string): Promise<StoredObject> {
     outcome = "uncertain";
-    const parts = etags.map(
-      (etag, i) => `<Part><PartNumber>${i + 1}</PartNumber><ETag>"${escapeXml(etag)}"</ETag></Part>`,
-    );
-    const xml = `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`;
     const request: S3Request = {
       method: "POST",
       bucket,
       key,
-      query: { uploadId: uploadId ?? "" },
+      query: { uploadId: id },
       headers: { "content-type": "application/xml" },
-      body: Buffer.from(xml),
+      body: Buffer.from(completionOf(parts)),
     };
     return client.retrying(async () => {
       try {
@@ -156,27 +177,33 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
         const etag = textOf(text, "ETag");
         // A completion that fails on its way has already begun to answer 200.
         if (etag === undefined) throw refusal(request, 500, text);
-        // Ceph leaves it empty here.
-        if (bareEtag(etag) === "") return (await receipt.find(sending)) ?? { bytes, etag: "" };
-        return { bytes, etag: bareEtag(etag) };
+        const found = await confirmCopy(client, { ref, bytes, headers, traits, signal: sending });
+        return proven({ ...found, etag: found.etag === "" ? bareEtag(etag) : found.etag });
       } catch (error) {
         return await foundAllTheSame(error);
       }
     }, sending);
   }
 
+  /** An object is what its parts are, and has their size in all. */
+  function proven(object: StoredObject): StoredObject {
+    const isProven = parts.length > 0 && parts.every((part) => part.isProven);
+    return isProven ? { ...object, provenBy: "checksum" } : object;
+  }
+
   /** An answer that got lost, or to a second try: the object may be there. */
   async function foundAllTheSame(error: unknown): Promise<StoredObject> {
     const isOpen = error instanceof S3Failure && (error.isUncertain || error.s3Code === "NoSuchUpload");
     const found = isOpen ? await receipt.find(sending).catch(() => undefined) : undefined;
-    if (found === undefined) throw error;
-    return found;
+    if (found === undefined || found.bytes !== count.total()) throw error;
+    return proven(found);
   }
 
   async function commit(): Promise<StoredObject> {
     try {
       const stored = await finish().catch(foundAllTheSame);
       outcome = "stored";
+      giveBuffersBack();
       if (creations > 1) await abortStrays();
       return stored;
     } catch (error) {
@@ -192,6 +219,7 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     broken ??= { error: new Failure("UPLOAD_UNAVAILABLE", "the upload was given up") };
     stop.abort(broken.error);
     await Promise.allSettled([working, onItsWay]);
+    giveBuffersBack();
     const id = uploadId;
     if (id !== undefined) await cleanUp((own) => options.abortUpload(id, own));
     if (creations > 1 || (creations === 1 && uploadId === undefined)) await abortStrays();
@@ -215,4 +243,36 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     commit,
     abort,
   };
+}
+
+interface PartToSend {
+  readonly request: Pick<S3Request, "method" | "bucket" | "key" | "query">;
+  readonly body: Uint8Array;
+  readonly traits: ServerTraits;
+  readonly signal: AbortSignal;
+}
+
+/** Sends a part, again where it arrived as something else. */
+async function sendProven(client: S3Client, { request, body, traits, signal }: PartToSend): Promise<SentPart> {
+  const digests = await digestsOf(body);
+  return client.retrying(async () => {
+    let sha256: string | undefined;
+    const answer = await traits.withChecksum((checksum) => {
+      const headers = checksumHeaders(checksum, digests);
+      sha256 = headers[SHA256_HEADER];
+      return client.exchange({ ...request, headers, body, payloadHash: digests.sha256 }, signal);
+    });
+    const etag = bareEtag(answer.headers.get("etag"));
+    // Its hash was signed: a server that compares it has proven the part by its answer.
+    const isCompared = traits.verifiesHashes === true && etag !== "";
+    return { etag, sha256, isProven: isProvenBy(answer.headers, digests, !isCompared) || isCompared };
+  }, signal);
+}
+
+function completionOf(parts: readonly SentPart[]): string {
+  const elements = parts.map(({ etag, sha256 }, i) => {
+    const checksum = sha256 === undefined ? "" : `<ChecksumSHA256>${sha256}</ChecksumSHA256>`;
+    return `<Part><PartNumber>${i + 1}</PartNumber><ETag>"${escapeXml(etag)}"</ETag>${checksum}</Part>`;
+  });
+  return `<CompleteMultipartUpload>${elements.join("")}</CompleteMultipartUpload>`;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client } from "./client.ts";
+import { isMadeBy } from "./copy-checks.ts";
 import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
 
@@ -25,7 +26,8 @@ export function createReceipt(client: S3Client, ref: ObjectRef): Receipt {
     try {
       const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
       if (headers.get(TOKEN_HEADER) !== token) return undefined;
-      return { bytes: Number(headers.get("content-length")), etag: bareEtag(headers.get("etag")) };
+      const bytes = Number(headers.get("content-length"));
+      return { bytes, etag: bareEtag(headers.get("etag")), provenBy: "size" };
     } catch (error) {
       if (error instanceof S3Failure && error.httpStatus === 404) return undefined;
       throw error;
@@ -42,4 +44,12 @@ export function createReceipt(client: S3Client, ref: ObjectRef): Receipt {
   }
 
   return { headers: { [TOKEN_HEADER]: token }, find, withdraw };
+}
+
+/** Removes an object that an upload stored with these headers, if it is still the visible one. Never throws. */
+export function removeCopy(client: S3Client, { bucket, key }: ObjectRef, sent: Readonly<Record<string, string>>) {
+  return cleanUp(async (signal) => {
+    const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
+    if (isMadeBy(sent, headers)) await client.exchange({ method: "DELETE", bucket, key }, signal);
+  });
 }

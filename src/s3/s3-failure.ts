@@ -27,6 +27,10 @@ const BY_S3_CODE: Readonly<Record<string, NamedFailureCode>> = {
   InvalidBucketName: "UPLOAD_UNAVAILABLE",
   InvalidSecurity: "UPLOAD_ACCESS_DENIED",
   NotSignedUp: "UPLOAD_ACCESS_DENIED",
+  // What arrived is not what was sent.
+  BadDigest: "UPLOAD_CORRUPT",
+  XAmzContentChecksumMismatch: "UPLOAD_CORRUPT",
+  XAmzContentSHA256Mismatch: "UPLOAD_CORRUPT",
   // This object's alone, for ever.
   EntityTooLarge: "DOWNLOAD_TOO_LARGE",
 };
@@ -67,11 +71,13 @@ export class S3Failure extends Failure {
 
   /** True where the request may have taken effect all the same. */
   get isUncertain(): boolean {
+    if (this.code === "UPLOAD_CORRUPT") return false;
     return this.httpStatus === undefined || this.httpStatus >= 500;
   }
 
   /** True where the same request may well succeed in a moment. */
   get isPassing(): boolean {
+    if (this.code === "UPLOAD_CORRUPT") return true;
     // Who has been silent for so long will hardly be quicker at once; the bucket rests, and is probed.
     if (this.httpStatus === undefined) return this.code !== "UPLOAD_TIMEOUT";
     return this.httpStatus >= 500 ? this.httpStatus !== 501 && this.httpStatus !== 507 : this.httpStatus === 429;
@@ -112,4 +118,9 @@ export function unreachable({ method, bucket }: Asked, host: string, cause: unkn
 function wordsOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   return cause instanceof HttpError || !("code" in cause) ? cause.message : String(cause.code);
+}
+
+/** Whether the storage has something else than was sent; what it refused for that it does not have. */
+export function isCorruptCopy(error: unknown): boolean {
+  return error instanceof S3Failure && error.code === "UPLOAD_CORRUPT" && error.httpStatus === undefined;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { Failure } from "../jobs/failure.ts";
 import { keyProblem } from "../jobs/object-key.ts";
 import type {
@@ -10,62 +11,105 @@ import type {
   Upload,
   UploadOptions,
 } from "../jobs/object-store.ts";
-import { createS3Client, type S3ClientOptions } from "./client.ts";
+import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
+import type { ChecksumSetting } from "./copy-checks.ts";
 import { listObjects, listUploads, openUploadsOf } from "./list-objects.ts";
-import { bareEtag, labelsOf, metadataHeaders } from "./metadata.ts";
-import { createMultipart } from "./multipart.ts";
+import { bareEtag, labelsOf, metadataHeaders, TOKEN_HEADER } from "./metadata.ts";
+import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
+import { PartBuffers } from "./part-buffers.ts";
 import { createPermits } from "./permits.ts";
-import { S3Failure, unreachable } from "./s3-failure.ts";
+import { removeCopy } from "./receipt.ts";
+import { isCorruptCopy, S3Failure, unreachable } from "./s3-failure.ts";
+import { ServerTraits } from "./server-traits.ts";
 import { createStreamingPut, PUT_BYTES_MAX } from "./streaming-put.ts";
+import { putWhole } from "./whole-put.ts";
 
-export type S3StoreOptions = S3ClientOptions;
+export interface S3StoreOptions extends S3ClientOptions {
+  /** Default `auto`. */
+  readonly checksum?: ChecksumSetting;
+  /** Size of the parts of an upload, 5 MiB at least; larger where an object would need too many. Default 8 MiB. */
+  readonly partBytes?: number;
+  /** Largest object, which decides the size of parts where an object's size is not known. Default 10 GiB. */
+  readonly objectBytesMax?: number;
+  /** For the buffers of all parts together. Default 512 MiB. */
+  readonly bufferBytes?: number;
+}
 
 /** More small PUTs at a time churn connections: fetch keeps 64 idle ones in all. */
 const PUTS_MAX = 24;
+const MIB = 1024 * 1024;
+const PART_BYTES = 8 * MIB;
+const OBJECT_BYTES_MAX = 10 * 1024 * MIB;
+const BUFFER_BYTES = 512 * MIB;
 /** Up to here a body is rather kept, sent whole at the end, and tried again, than streamed: 256 KiB. */
 const KEPT_BYTES_MAX = 256 * 1024;
 
 /**
- * Objects in an S3 service. A body of known length up to 5 GiB is one streaming PUT, any other a multipart
- * upload, whose `onOpen` is called a second time with its id; an `uploadId` of "" stands for whatever is open
- * under the key.
+ * Objects in an S3 service. Each copy is proven before it counts as stored (copy-checks.ts). A body of known length up
+ * to 5 GiB is one streaming PUT where the server takes its SHA-256 behind it; any other is an upload in parts, whose
+ * `onOpen` is called a second time with its id. An `uploadId` of "" stands for whatever is open under the key.
  */
 export function createS3Store(options: S3StoreOptions): ObjectStore {
+  const { checksum = "auto" } = options;
   const client = createS3Client(options);
   const puts = createPermits(PUTS_MAX);
+  const buffers = new PartBuffers(options.bufferBytes ?? BUFFER_BYTES);
+  const parts = { bytes: options.partBytes ?? PART_BYTES, objectBytesMax: options.objectBytesMax ?? OBJECT_BYTES_MAX };
+  const traitsByBucket = new Map<string, ServerTraits>();
 
-  async function put(
-    { bucket, key }: ObjectRef,
-    body: Uint8Array,
-    { signal, sha256, ...meta }: PutOptions,
-  ): Promise<StoredObject> {
+  /** Buckets come from the configuration, so that they are few. */
+  function traitsOf(bucket: string): ServerTraits {
+    const known = traitsByBucket.get(bucket);
+    if (known !== undefined) return known;
+    const traits = new ServerTraits(checksum);
+    traitsByBucket.set(bucket, traits);
+    return traits;
+  }
+
+  async function put(ref: ObjectRef, body: Uint8Array, { signal, sha256, ...meta }: PutOptions): Promise<StoredObject> {
+    const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = metadataHeaders(meta);
-    const request = { method: "PUT", bucket, key, ...(sha256 !== undefined && { sha256 }) } as const;
-    const answer = await client.retrying(async () => {
+    const headers = { ...metadataHeaders(meta), [TOKEN_HEADER]: randomUUID() };
+    const exchange = async (request: S3Request) => {
       const release = await puts.acquire(signal);
       try {
-        return await client.exchange({ ...request, headers, body }, signal);
+        return await client.exchange(request, signal);
       } finally {
         release();
       }
-    }, signal);
-    return { bytes: body.byteLength, etag: bareEtag(answer.headers.get("etag")) };
+    };
+    try {
+      return await putWhole(client, { ref, body, sha256, headers, traits: traitsOf(bucket), signal, exchange });
+    } catch (error) {
+      if (isCorruptCopy(error)) await removeCopy(client, ref, headers);
+      throw error;
+    }
   }
 
-  async function open(ref: ObjectRef, { signal, size, onOpen, ...meta }: UploadOptions): Promise<Upload> {
+  async function open(
+    ref: ObjectRef,
+    { signal, size, sha256, isRepeated, onOpen, ...meta }: UploadOptions,
+  ): Promise<Upload> {
     const { bucket, key } = ref;
     checkKey(bucket, key);
     const headers = metadataHeaders(meta);
+    const traits = traitsOf(bucket);
     signal.throwIfAborted();
     await onOpen({ bucket, key, uploadId: "" });
-    if (size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX) {
-      return createStreamingPut(client, ref, { size, headers, signal });
+    if (size !== undefined && size > parts.bytes) await traits.learn(client, ref, signal);
+    const mayStream = size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX && isRepeated !== true;
+    const canProve = checksum === "none" || (sha256 !== undefined && traits.takesTrailers === true);
+    if (mayStream && canProve) {
+      const proof = checksum !== "none" && sha256 !== undefined && { sha256 };
+      return createStreamingPut(client, ref, { size, headers, traits, now: options.now, signal, ...proof });
     }
     return createMultipart(client, ref, {
       size,
       headers,
+      traits,
+      buffers,
+      partBytes: partBytesFor(parts, size),
       signal,
       onCreate: (uploadId) => onOpen({ bucket, key, uploadId }),
       abortUpload: (uploadId, own) => abortUpload({ bucket, key, uploadId }, own),

@@ -1,39 +1,57 @@
+import type { HeaderFields } from "../http/header-fields.ts";
 import { declaredSize } from "../jobs/declared-size.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, StoredObject, Upload } from "../jobs/object-store.ts";
+import { trailerBody } from "./aws-chunked.ts";
 import type { S3Client, S3Request } from "./client.ts";
+import { confirmCopy } from "./confirm-copy.ts";
+import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
 import { createHandover } from "./handover.ts";
 import { bareEtag } from "./metadata.ts";
 import { createReceipt } from "./receipt.ts";
 import { S3Failure } from "./s3-failure.ts";
+import type { ServerTraits } from "./server-traits.ts";
 
 /** A single PUT takes no more: 5 GiB. */
 export const PUT_BYTES_MAX = 5 * 1024 ** 3;
 
+/** S3 closes an upload that has been idle for about 20 s; some servers sooner. */
+const PAUSE_MS = 5000;
+
+export interface StreamingPutOptions {
+  /** Exact, 1 byte to 5 GiB. */
+  readonly size: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** By `UploadOptions`; without it the copy is compared by its size. */
+  readonly sha256?: () => string;
+  readonly traits: ServerTraits;
+  /** Milliseconds. */
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
 /**
  * One PUT whose last chunk is held back until `commit`: without it the body is too short, and the server
- * keeps nothing. `size` is exact, 1 byte to 5 GiB. Nothing is tried again, since nothing is kept to do so.
+ * keeps nothing. Nothing is tried again, since nothing is kept to do so.
  */
-export function createStreamingPut(
-  client: S3Client,
-  ref: ObjectRef,
-  options: { size: number; headers: Readonly<Record<string, string>>; signal: AbortSignal },
-): Upload {
-  const { size, signal } = options;
+export function createStreamingPut(client: S3Client, ref: ObjectRef, options: StreamingPutOptions): Upload {
+  const { size, sha256, traits, signal } = options;
   const receipt = createReceipt(client, ref);
   const count = declaredSize(size);
   let held: Uint8Array | undefined;
+  let lastWriteAt = options.now();
+  /** Longest time in which the origin gave nothing. */
+  let longestPauseMs = 0;
   let broken: { readonly error: unknown } | undefined;
   let outcome: "open" | "uncertain" | "stored" | "given up" = "open";
 
   const handover = createHandover(() => clock.touch());
-  const request: S3Request = {
-    method: "PUT",
-    bucket: ref.bucket,
-    key: ref.key,
-    headers: { ...options.headers, ...receipt.headers },
-    body: { bytes: size, source: handover.source },
-  };
+  const headers = { ...options.headers, ...receipt.headers };
+  const sent =
+    sha256 === undefined
+      ? { headers, body: { bytes: size, source: handover.source } }
+      : trailerBody(size, handover.source, sha256, headers);
+  const request: S3Request = { method: "PUT", bucket: ref.bucket, key: ref.key, ...sent };
   const clock = client.deadline(request, signal);
   // The time runs while S3 has something to do, not while the origin of the bytes is slow.
   clock.pause();
@@ -50,16 +68,27 @@ export function createStreamingPut(
     clock.pause();
   }
 
+  /** An origin that paused for so long that S3 closed the upload is no fault of the storage. */
+  function judged(error: unknown): unknown {
+    const isClosed = error instanceof S3Failure && (error.isUncertain || error.s3Code === "RequestTimeout");
+    if (!isClosed || longestPauseMs < PAUSE_MS) return error;
+    const seconds = Math.round(longestPauseMs / 1000);
+    const message = `the origin paused for ${seconds} s, and S3 closed the upload; the next attempt sends it in parts`;
+    return new Failure("UPLOAD_REJECTED", message, { cause: error });
+  }
+
   async function write(chunk: Uint8Array): Promise<void> {
     if (broken !== undefined) throw broken.error;
+    longestPauseMs = Math.max(longestPauseMs, options.now() - lastWriteAt);
     try {
       signal.throwIfAborted();
       count.add(chunk.byteLength);
       if (held !== undefined) await hand(held);
       held = chunk;
+      lastWriteAt = options.now();
     } catch (error) {
-      broken = { error };
-      throw error;
+      broken = { error: judged(error) };
+      throw broken.error;
     }
   }
 
@@ -73,7 +102,17 @@ export function createStreamingPut(
     clock.touch();
     const response = await answered;
     response.body.discard();
-    return { bytes: size, etag: bareEtag(response.headers.get("etag")) };
+    return proven(response.headers);
+  }
+
+  async function proven(answer: HeaderFields): Promise<StoredObject> {
+    const digest = sha256?.();
+    const echoed = answer.get(SHA256_HEADER);
+    if (digest !== undefined && echoed === base64Of(digest)) {
+      return { bytes: size, etag: bareEtag(answer.get("etag")), provenBy: "checksum" };
+    }
+    const copy = { ref, bytes: size, headers, traits, signal };
+    return confirmCopy(client, digest === undefined ? copy : { ...copy, sha256: digest });
   }
 
   async function commit(): Promise<StoredObject> {

@@ -69,8 +69,9 @@ export interface LogRecord {
 }
 
 const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url AS finalUrl, attempts,
-  http_status AS httpStatus, bytes, integrity, lower(hex(sha256)) AS sha256, etag, content_type AS contentType,
-  content_encoding AS contentEncoding, storage_url AS storageUrl, error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
+  http_status AS httpStatus, bytes, iif(proven_by_size, 'size', integrity) AS integrity, lower(hex(sha256)) AS sha256,
+  etag, content_type AS contentType, content_encoding AS contentEncoding, storage_url AS storageUrl,
+  error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
   finished_at AS finishedAt, history`;
 
 type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };

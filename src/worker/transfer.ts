@@ -69,10 +69,14 @@ export async function transfer(
     if (body.ended) {
       checksum.update(start);
       const sha256 = verify(claimed.task, body.bytes, checksum);
-      return { ...(await deps.store.put(claimed.task, start, { ...options, sha256 })), sha256, contentType, integrity };
+      const stored = await deps.store.put(claimed.task, start, { ...options, sha256 });
+      return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
     }
+    let sha256 = "";
     upload = await deps.store.open(claimed.task, {
       ...options,
+      sha256: () => sha256,
+      isRepeated: claimed.attempts > 0,
       ...(declared !== undefined && { size: declared }),
       onOpen: (open) => record(open, claimed, deps),
     });
@@ -85,8 +89,9 @@ export async function transfer(
       watch.resume();
     }
     watch.stop(); // the host has done its part
-    const sha256 = verify(claimed.task, body.bytes, checksum);
-    return { ...(await upload.commit()), sha256, contentType, integrity };
+    sha256 = verify(claimed.task, body.bytes, checksum);
+    const stored = await upload.commit();
+    return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
   } catch (error) {
     await upload?.abort();
     throw await withEvidence(error, start, body);
@@ -200,6 +205,11 @@ function checkLength(bytes: number, task: Task, maxBytes: number): void {
 function integrityOf(response: HttpResponse, task: Task): Integrity {
   const isTold = task.checksum !== undefined || task.size !== undefined;
   return response.framing.kind === "until-close" && !isTold ? "unverified" : "verified";
+}
+
+/** What is known of the object: no more than of the body that came, nor than of its copy in the storage. */
+function weaker(integrity: Integrity, { provenBy }: StoredObject): Integrity {
+  return integrity === "verified" && provenBy === "size" ? "size" : integrity;
 }
 
 function verify(task: Task, bytes: number, checksum: Checksum): string {

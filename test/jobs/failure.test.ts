@@ -22,7 +22,7 @@ const CONTRACT: Readonly<Record<FailureClass, readonly string[]>> = {
     "UPLOAD_NO_SUCH_BUCKET",
     "UPLOAD_DISK_FULL",
   ],
-  rejected: ["UPLOAD_REJECTED"],
+  rejected: ["UPLOAD_REJECTED", "UPLOAD_CORRUPT"],
   permanent: [
     "DOWNLOAD_DNS_NOT_FOUND",
     "DOWNLOAD_TLS_INVALID",

@@ -24,7 +24,7 @@ describe("an answer of S3", () => {
     [500, "InternalError", "UPLOAD_UNAVAILABLE", 3],
     [502, "", "UPLOAD_UNAVAILABLE", 3],
     [501, "NotImplemented", "UPLOAD_UNAVAILABLE", 1],
-    [400, "BadDigest", "UPLOAD_REJECTED", 1],
+    [400, "BadDigest", "UPLOAD_CORRUPT", 3],
     [400, "InvalidArgument", "UPLOAD_REJECTED", 1],
     [400, "", "UPLOAD_REJECTED", 1],
     [404, "", "UPLOAD_REJECTED", 1],
@@ -44,7 +44,7 @@ describe("an answer of S3", () => {
       await using s3 = await startFaultyS3();
       const body = `<?xml version="1.0"?><Error><Code>${s3Code}</Code><Message>signature ${SECRET}</Message></Error>`;
       s3.faultFor = () => ({ kind: "answer", status, body: s3Code === "" ? "" : body });
-      const failure = await failureOf(put(storeOn(s3.endpoint)));
+      const failure = await failureOf(put(storeOn(s3.endpoint, { checksum: "sha256" })));
       expect(failure.code).toBe(code);
       expect(s3.calls).toHaveLength(tries);
       expect(failure.message).toContain(`status ${status}`);

@@ -47,17 +47,19 @@ describe("a ledger without content codings", () => {
     const [done, failed, open] = tasks;
     const before = stores.read("ledger", "SELECT * FROM results");
     stores.open();
-    expect(schemaOf(stores)).toBe(2);
+    expect(schemaOf(stores)).toBe(3);
     expect(stores.read("ledger", "SELECT * FROM results")).toEqual(
-      before.map((row) => ({ ...(row as object), content_encoding: null })),
+      before.map((row) => ({ ...(row as object), content_encoding: null, proven_by_size: 0 })),
     );
     expect(codingOf(stores, done)).toBeNull();
     expect(codingOf(stores, failed)).toBeNull();
     await settle(stores, open, { kind: "complete", result: { ...result, contentEncoding: "gzip, br" } });
     expect(codingOf(stores, open)).toBe("gzip, br");
+    await settle(stores, tasks[3], { kind: "complete", result: { ...result, integrity: "size" } });
+    expect(stores.stores.ledger.result(tasks[3].id)?.integrity).toBe("size");
     expectTrueCounters(stores);
     stores.reopen();
-    expect([schemaOf(stores), codingOf(stores, open), codingOf(stores, done)]).toEqual([2, "gzip, br", null]);
+    expect([schemaOf(stores), codingOf(stores, open), codingOf(stores, done)]).toEqual([3, "gzip, br", null]);
     expect(stores.read<unknown>("ledger", "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
   });
 
@@ -105,7 +107,7 @@ describe("a ledger without content codings", () => {
       stores.tamper("dlq", undo);
     }
     stores.open();
-    expect(schemaOf(stores)).toBe(2);
+    expect(schemaOf(stores)).toBe(3);
   });
 
   test("that cannot be upgraded is named, stays as it is, and is upgraded by the next start", async () => {
@@ -121,6 +123,6 @@ describe("a ledger without content codings", () => {
     writer.close();
     expect(schemaOf(stores)).toBe(1);
     stores.open();
-    expect(schemaOf(stores)).toBe(2);
+    expect(schemaOf(stores)).toBe(3);
   });
 });

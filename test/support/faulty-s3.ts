@@ -121,8 +121,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no address");
-  const api: FaultyS3 = {
-    ...memory,
+  const own: Omit<FaultyS3, keyof MemoryS3> = {
     endpoint: `http://127.0.0.1:${address.port}`,
     calls,
     faultFor: () => undefined,
@@ -141,6 +140,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  const api: FaultyS3 = Object.assign(memory, own);
   return api;
 }
 

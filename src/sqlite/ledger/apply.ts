@@ -44,8 +44,8 @@ function writeRows(db: Database, rows: NewRows): void {
   insertRows(
     db,
     `INSERT INTO results (task, job, state, resource_id, url, final_url, attempts, http_status, bytes, integrity,
-       sha256, etag, content_type, content_encoding, storage_url, started_at, finished_at, history)`,
-    "(?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+       proven_by_size, sha256, etag, content_type, content_encoding, storage_url, started_at, finished_at, history)`,
+    "(?, ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     rows.completed,
   );
   insertRows(
@@ -143,7 +143,8 @@ function completedRow({ job, at }: Event, result: TaskCompleted): SQLValue[] {
     result.attempts,
     result.httpStatus,
     result.bytes,
-    result.integrity,
+    result.integrity === "size" ? "verified" : result.integrity,
+    result.integrity === "size" ? 1 : 0,
     result.sha256,
     result.etag,
     result.contentType,

@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto";
+import type { HeaderFields } from "../http/header-fields.ts";
+import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
+import { S3Failure } from "./s3-failure.ts";
+import { sha256Hex } from "./sign.ts";
+
+/** `auto`: the strongest checksum that the server takes. `none`: copies are compared by size only. */
+export const CHECKSUM_SETTINGS = ["auto", "sha256", "md5", "none"] as const;
+export type ChecksumSetting = (typeof CHECKSUM_SETTINGS)[number];
+export type Checksum = Exclude<ChecksumSetting, "auto">;
+
+/** AWS returns this header to an upload that carried it: the server has computed the checksum itself. */
+export const SHA256_HEADER = "x-amz-checksum-sha256";
+
+/** Up to here a digest is computed at once; a longer one on another thread, where its copy costs less: 1 MiB. */
+const AT_ONCE_BYTES_MAX = 1024 * 1024;
+const MD5_ETAG = /^[0-9a-f]{32}$/i;
+
+/** Digests of bytes that are sent whole. */
+export interface BodyDigests {
+  readonly bytes: number;
+  /** Hex. */
+  readonly sha256: string;
+  /** Hex; 14.6 µs for 10 KiB, so only where the server leaves no other proof. */
+  md5(): string;
+}
+
+export async function digestsOf(body: Uint8Array, known?: string): Promise<BodyDigests> {
+  const sha256 = known ?? (body.byteLength > AT_ONCE_BYTES_MAX ? await sha256Aside(body) : sha256Hex(body));
+  let md5: string | undefined;
+  return {
+    bytes: body.byteLength,
+    sha256,
+    md5: () => (md5 ??= createHash("md5").update(body).digest("hex")),
+  };
+}
+
+async function sha256Aside(body: Uint8Array): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
+}
+
+/** Headers by which the server checks what arrives: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */
+export function checksumHeaders(checksum: Checksum, digests: BodyDigests): Record<string, string> {
+  if (checksum === "sha256") return { [SHA256_HEADER]: base64Of(digests.sha256) };
+  if (checksum === "md5") return { "content-md5": base64Of(digests.md5()) };
+  return {};
+}
+
+export function base64Of(hex: string): string {
+  return Buffer.from(hex, "hex").toString("base64");
+}
+
+/**
+ * What the answer to an upload says of the copy.
+ * @returns true: it is what was sent; false: the answer does not tell
+ * @throws S3Failure UPLOAD_CORRUPT where it is something else
+ */
+export function isProvenBy(headers: HeaderFields, digests: BodyDigests, mayCompareMd5: boolean): boolean {
+  const echoed = headers.get(SHA256_HEADER);
+  if (echoed !== undefined) {
+    if (echoed !== base64Of(digests.sha256)) throw corrupt("S3 computed another SHA-256 of the body than was sent");
+    return true;
+  }
+  const etag = bareEtag(headers.get("etag"));
+  if (!mayCompareMd5 || !MD5_ETAG.test(etag) || isEncrypted(headers)) return false;
+  if (etag.toLowerCase() === digests.md5()) return true;
+  const hint = "if the ETags of this service are no MD5, set storage.checksum";
+  throw corrupt(`the ETag of the copy is not the MD5 of the ${digests.bytes} bytes that were sent; ${hint}`);
+}
+
+/** The ETag of an object that is encrypted with a key of KMS or of the customer is no MD5 of its bytes. */
+function isEncrypted(headers: HeaderFields): boolean {
+  const by = headers.get("x-amz-server-side-encryption");
+  return (
+    by?.startsWith("aws:kms") === true || headers.get(`x-amz-server-side-encryption-customer-algorithm`) !== undefined
+  );
+}
+
+/** Whether an object carries the token of the upload that sent these headers, so that the upload made it. */
+export function isMadeBy(sent: Readonly<Record<string, string>>, found: HeaderFields): boolean {
+  return sent[TOKEN_HEADER] !== undefined && found.get(TOKEN_HEADER) === sent[TOKEN_HEADER];
+}
+
+/** The copy is not what was sent. Another try may well be right. */
+export function corrupt(message: string): S3Failure {
+  return new S3Failure("UPLOAD_CORRUPT", message, {});
+}

@@ -1,0 +1,94 @@
+import type { ObjectRef } from "../jobs/object-store.ts";
+import { trailerBody } from "./aws-chunked.ts";
+import { cleanUp } from "./clean-up.ts";
+import type { S3Answer, S3Client, S3Request } from "./client.ts";
+import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
+import { S3Failure } from "./s3-failure.ts";
+import { sha256Hex } from "./sign.ts";
+import { textOf } from "./xml.ts";
+
+export interface ProbeResult {
+  readonly takesTrailers: boolean;
+  readonly verifiesHashes: boolean;
+  readonly takesSha256Uploads: boolean;
+}
+
+const SAMPLE = Buffer.from("FetchBox asks which checksums this server compares.");
+
+/**
+ * Finds out by an upload in parts, which is never completed, what the server does with checksums: nothing becomes
+ * visible. The upload is for the key of an object that is about to be stored, where its writer may write.
+ * @returns undefined where the server cannot be asked now
+ */
+export async function probeServer(
+  client: S3Client,
+  { bucket, key }: ObjectRef,
+  signal: AbortSignal,
+): Promise<ProbeResult | undefined> {
+  const created = await createUpload(client, { method: "POST", bucket, key, query: { uploads: "" } }, signal);
+  if (created === "unavailable") return undefined;
+  const { uploadId, takesSha256Uploads } = created;
+  if (uploadId === undefined) return { takesTrailers: false, verifiesHashes: false, takesSha256Uploads };
+  const part = (number: number): S3Request => ({
+    method: "PUT",
+    bucket,
+    key,
+    query: { partNumber: String(number), uploadId },
+  });
+  try {
+    const takesTrailers = await isTrailerTaken(client, part(1), signal);
+    const verifiesHashes = takesTrailers || (await isWrongHashRefused(client, part(2), signal));
+    return { takesTrailers, verifiesHashes, takesSha256Uploads };
+  } finally {
+    await cleanUp((own) => client.exchange({ method: "DELETE", bucket, key, query: { uploadId } }, own));
+  }
+}
+
+/** Some servers know no checksum of a whole upload, and some no uploads in parts. */
+async function createUpload(client: S3Client, request: S3Request, signal: AbortSignal) {
+  for (const takesSha256Uploads of [true, false]) {
+    const headers: Record<string, string> = takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
+    const answer = await answerTo(client.exchange({ ...request, headers }, signal));
+    if (answer instanceof S3Failure) {
+      if (answer.class === "unavailable" && answer.httpStatus !== 501) return "unavailable";
+      continue;
+    }
+    const uploadId = textOf(answer.text, "UploadId");
+    if (uploadId !== undefined) return { uploadId, takesSha256Uploads };
+  }
+  return { uploadId: undefined, takesSha256Uploads: false };
+}
+
+/** A server of the old kind may store the chunks' frames as the object: only one that returns the SHA-256 understood. */
+async function isTrailerTaken(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
+  const sha256 = sha256Hex(SAMPLE);
+  const request = { ...part, ...trailerBody(SAMPLE.byteLength, piecesOf(SAMPLE), () => sha256) };
+  const answer = await answerTo(client.exchange(request, signal));
+  return !(answer instanceof S3Failure) && answer.headers.get(SHA256_HEADER) === base64Of(sha256);
+}
+
+async function isWrongHashRefused(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
+  const request = { ...part, body: SAMPLE, payloadHash: sha256Hex("something else") };
+  const answer = await answerTo(client.exchange(request, signal));
+  return answer instanceof S3Failure && answer.code === "UPLOAD_CORRUPT";
+}
+
+async function answerTo(answer: Promise<S3Answer>): Promise<S3Answer | S3Failure> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof S3Failure) return error;
+    throw error;
+  }
+}
+
+function piecesOf(bytes: Uint8Array) {
+  let rest: Uint8Array | undefined = bytes;
+  return {
+    next() {
+      const piece = rest;
+      rest = undefined;
+      return Promise.resolve(piece);
+    },
+  };
+}

@@ -1,0 +1,44 @@
+import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
+import type { S3Answer, S3Client, S3Request } from "./client.ts";
+import { confirmCopy } from "./confirm-copy.ts";
+import { checksumHeaders, digestsOf, isProvenBy } from "./copy-checks.ts";
+import { bareEtag } from "./metadata.ts";
+import type { ServerTraits } from "./server-traits.ts";
+
+export interface WholePut {
+  readonly ref: ObjectRef;
+  readonly body: Uint8Array;
+  /** The body's SHA-256 in hex, where it is known. */
+  readonly sha256?: string | undefined;
+  /** With metadata that tells this object from others. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly traits: ServerTraits;
+  readonly signal: AbortSignal;
+  /** Sends one request, with whatever the caller does around it. */
+  readonly exchange: (request: S3Request) => Promise<S3Answer>;
+}
+
+/**
+ * Stores bytes at hand by one PUT and proves the copy, in up to three tries. A copy that is something else is replaced
+ * by the next try; after the last one (`UPLOAD_CORRUPT`) the caller removes it.
+ */
+export async function putWhole(client: S3Client, put: WholePut): Promise<StoredObject> {
+  const { ref, body, headers, traits, signal } = put;
+  const digests = await digestsOf(body, put.sha256);
+  const { bytes, sha256 } = digests;
+  return client.retrying(async () => {
+    const answer = await traits.withChecksum((checksum) => {
+      const all = { ...headers, ...checksumHeaders(checksum, digests) };
+      return put.exchange({ method: "PUT", bucket: ref.bucket, key: ref.key, headers: all, body, payloadHash: sha256 });
+    });
+    const etag = answer.headers.get("etag");
+    if (isProvenBy(answer.headers, digests, traits.verifiesHashes !== true)) {
+      return { bytes, etag: bareEtag(etag), provenBy: "checksum" };
+    }
+    // Its hash was signed: a server that compares it has proven the copy by its answer.
+    if (etag !== undefined && (await traits.comparesHashes(client, ref, signal))) {
+      return { bytes, etag: bareEtag(etag), provenBy: "checksum" };
+    }
+    return confirmCopy(client, { ref, headers, bytes, traits, signal });
+  }, signal);
+}
