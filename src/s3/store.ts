@@ -12,14 +12,16 @@ import type {
 } from "../jobs/object-store.ts";
 import { createS3Client, type S3ClientOptions } from "./client.ts";
 import { listObjects, listUploads, openUploadsOf } from "./list-objects.ts";
-import { bareEtag, labelsOf, metadataHeaders } from "./metadata.ts";
+import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders } from "./metadata.ts";
 import { createMultipart } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
 import { createPermits } from "./permits.ts";
 import { S3Failure, unreachable } from "./s3-failure.ts";
 import { createStreamingPut, PUT_BYTES_MAX } from "./streaming-put.ts";
 
-export type S3StoreOptions = S3ClientOptions;
+export interface S3StoreOptions extends S3ClientOptions {
+  readonly objectHeaders?: ConfiguredHeaders;
+}
 
 /** More small PUTs at a time churn connections: fetch keeps 64 idle ones in all. */
 const PUTS_MAX = 24;
@@ -28,7 +30,7 @@ const KEPT_BYTES_MAX = 256 * 1024;
 
 /**
  * Objects in an S3 service. A body of known length up to 5 GiB is one streaming PUT, any other a multipart
- * upload, whose `onOpen` is called a second time with its id; an `uploadId` of "" stands for whatever is open
+ * upload, and so is every one whose bytes are to be signed. Its `onOpen` is called a second time with its id; an `uploadId` of "" stands for whatever is open
  * under the key.
  */
 export function createS3Store(options: S3StoreOptions): ObjectStore {
@@ -41,7 +43,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     { signal, sha256, ...meta }: PutOptions,
   ): Promise<StoredObject> {
     checkKey(bucket, key);
-    const headers = metadataHeaders(meta);
+    const headers = objectHeaders(meta, options.objectHeaders);
     const request = { method: "PUT", bucket, key, ...(sha256 !== undefined && { sha256 }) } as const;
     const answer = await client.retrying(async () => {
       const release = await puts.acquire(signal);
@@ -57,10 +59,11 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   async function open(ref: ObjectRef, { signal, size, onOpen, ...meta }: UploadOptions): Promise<Upload> {
     const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = metadataHeaders(meta);
+    const headers = objectHeaders(meta, options.objectHeaders);
     signal.throwIfAborted();
     await onOpen({ bucket, key, uploadId: "" });
-    if (size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX) {
+    const isStreamed = options.signPayload !== true; // a signature needs the bytes before they go out
+    if (isStreamed && size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX) {
       return createStreamingPut(client, ref, { size, headers, signal });
     }
     return createMultipart(client, ref, {
