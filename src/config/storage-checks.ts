@@ -59,8 +59,7 @@ function bucketProblem(name: string, { backend, endpoint, addressing }: StorageC
 }
 
 function checkHeaders({ config, usable, report }: CrossCheck): void {
-  if (!usable(["storage", "headers"])) return;
-  const shared = config.storage.headers;
+  const shared = usable(["storage", "headers"]) ? config.storage.headers : {};
   checkEach(shared, ["storage", "headers"], report);
   checkMetadata(shared, ["storage", "headers"], report);
   for (const [type, handler] of Object.entries(config.handlers)) {

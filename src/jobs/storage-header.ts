@@ -1,4 +1,10 @@
-import { METADATA_HEADER, metadataNameProblem, storageClassProblem } from "./object-attributes.ts";
+import {
+  METADATA_HEADER,
+  metadataNameProblem,
+  OBJECT_TAGS_MAX,
+  objectTagProblem,
+  storageClassProblem,
+} from "./object-attributes.ts";
 
 /** Rules for the headers that the configuration has sent to S3: those that users set, and no others. */
 
@@ -57,5 +63,18 @@ function storageHeaderValueProblem(name: string, value: string): string | undefi
     return "must be visible ASCII characters, with single spaces between them; encode others";
   }
   if (value.length > VALUE_BYTES_MAX) return `must be at most ${VALUE_BYTES_MAX} bytes`;
-  return name === "x-amz-storage-class" ? storageClassProblem(value) : undefined;
+  if (name === "x-amz-storage-class") return storageClassProblem(value);
+  return name === "x-amz-tagging" ? taggingProblem(value) : undefined;
+}
+
+/** A bad one would make S3 refuse every object, manifests too. */
+function taggingProblem(value: string): string | undefined {
+  const tags = [...new URLSearchParams(value)];
+  const problem =
+    tags.length > OBJECT_TAGS_MAX
+      ? `at most ${OBJECT_TAGS_MAX} tags`
+      : tags.map(([name, text]) => objectTagProblem(name, text)).find((each) => each !== undefined);
+  return problem === undefined
+    ? undefined
+    : `must be tags like "project=gallery&stage=raw", percent-encoded: ${problem}`;
 }

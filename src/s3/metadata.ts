@@ -43,7 +43,7 @@ function attributeHeaders({ metadata, tags, class: storageClass }: ObjectAttribu
   return headers;
 }
 
-/** The headers that say what the object is, and whose. Label names are of `a-z 0-9 -`; values may be anything (they are encoded). */
+/** The headers that say what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */
 function metadataHeaders(meta: ObjectMeta): Record<string, string> {
   const headers: Record<string, string> = { "content-type": signableType(meta.contentType) };
   const codings = storableCodings(meta.contentEncoding);

@@ -29,9 +29,9 @@ const PUTS_MAX = 24;
 const KEPT_BYTES_MAX = 256 * 1024;
 
 /**
- * Objects in an S3 service. A body of known length up to 5 GiB is one streaming PUT, any other a multipart
- * upload, and so is every one whose bytes are to be signed. Its `onOpen` is called a second time with its id; an `uploadId` of "" stands for whatever is open
- * under the key.
+ * Objects in an S3 service. A body of known length up to 5 GiB is one streaming PUT, any other a multipart upload, and
+ * so is every one whose bytes are to be signed. The `onOpen` of such an upload is called a second time with its id; an
+ * `uploadId` of "" stands for whatever is open under the key.
  */
 export function createS3Store(options: S3StoreOptions): ObjectStore {
   const client = createS3Client(options);

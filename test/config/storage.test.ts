@@ -118,6 +118,13 @@ describe("headers of objects", () => {
     ["x-amz-meta-a", "ä", "must be visible ASCII characters"],
     ["x-amz-meta-a", "a\\r\\nb", "must be visible ASCII characters"],
     ["x-amz-tagging", "x".repeat(2049), "must be at most 2048 bytes"],
+    [
+      "x-amz-tagging",
+      "a=b&a%26c=d",
+      'must be tags like "project=gallery&stage=raw", percent-encoded: must be named by',
+    ],
+    ["x-amz-tagging", "=b", 'must be tags like "project=gallery&stage=raw", percent-encoded: must have a name'],
+    ["x-amz-tagging", "t=v&".repeat(11), 'must be tags like "project=gallery&stage=raw", percent-encoded: at most 10'],
     ["x-amz-storage-class", "Standard", "must be a storage class"],
   ])("%s = %p is refused with its line", (name, value, message) => {
     const text = onlyProblem(`[storage]\nregion = "x"\nheaders = { "${name}" = "${value}" }`);
