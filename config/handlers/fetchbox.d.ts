@@ -18,7 +18,14 @@ export interface Resource {
 /** A manifest as `POST /jobs` takes it, checked. */
 export interface Manifest {
   manifest_version: "v1";
-  storage?: { bucket?: string; resource_key_prefix?: string; manifest_file?: string };
+  storage?: {
+    bucket?: string;
+    resource_key_prefix?: string;
+    manifest_file?: string;
+    metadata?: { [name: string]: string };
+    tags?: { [name: string]: string };
+    class?: string;
+  };
   metadata?: Record<string, unknown>;
   attributes?: { priority?: Priority };
   resources: Resource[];
@@ -36,6 +43,12 @@ export interface JobContext {
     readonly bucket: string;
     readonly resourceKeyPrefix: string;
     readonly manifest: { readonly bucket: string; readonly key: string };
+    /** What S3 keeps with the objects of its resources, as the manifest says. */
+    readonly attributes?: {
+      readonly metadata?: Readonly<Record<string, string>>;
+      readonly tags?: Readonly<Record<string, string>>;
+      readonly class?: string;
+    };
   };
   /** `[handlers.NAME]` */
   readonly handler: {

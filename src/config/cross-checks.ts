@@ -3,16 +3,11 @@ import { relative, sep } from "node:path";
 import { headerNameProblem, headerValueProblem, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { formatBindAddress, isLoopback } from "./bind-address.ts";
 import { readCaFile } from "./ca-file.ts";
+import type { CrossCheck } from "./check-context.ts";
 import type { KeyPath } from "./key-path.ts";
 import { proxyCycles } from "./proxy-cycles.ts";
-import type { Config, HandlerConfig } from "./schema.ts";
-
-export interface CrossCheck {
-  readonly config: Config;
-  /** False where a value at or below one of the keys was refused already: it is not there. */
-  readonly usable: (...paths: readonly KeyPath[]) => boolean;
-  readonly report: (path: KeyPath, message: string) => void;
-}
+import type { HandlerConfig } from "./schema.ts";
+import { checkStorage } from "./storage-checks.ts";
 
 /** What a single key's schema cannot say: rules between keys, and files that must exist. */
 export function crossCheck(check: CrossCheck): void {
@@ -20,6 +15,7 @@ export function crossCheck(check: CrossCheck): void {
   checkFolders(check);
   checkBackoff(check);
   checkCredentials(check);
+  checkStorage(check);
   for (const [name, handler] of Object.entries(check.config.handlers)) checkHandler(check, name, handler);
   checkProxies(check);
   checkAuthorities(check);

@@ -3,7 +3,7 @@ import { parseNetwork } from "../jobs/ip-address.ts";
 import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts";
 import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
-import { bucketNameProblem } from "./bucket-name.ts";
+import { widerBucketNameProblem } from "./bucket-name.ts";
 import { choice, decimal, integer, named, parsed, ruled, sealed, size } from "./field.ts";
 import { parseOtlpEndpoint } from "./otlp-endpoint.ts";
 import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./proxy-endpoint.ts";
@@ -155,13 +155,17 @@ const Dlq = table({
   enable_metrics: Type.Boolean({ default: true, description: "Serve fetchbox_dlq_size." }),
 });
 
+function storageHeaders(description: string) {
+  return sealed(Type.Record(Type.String(), Type.String(), { default: {}, description }));
+}
+
 const Storage = table({
   backend: choice(["local", "s3"], {
     default: "local",
     description: '"local": files below storage.path. "s3": an S3-compatible service.',
   }),
   path: path("data/objects", "Folder of the local backend; holds nothing but objects."),
-  bucket: ruled(bucketNameProblem, {
+  bucket: ruled(widerBucketNameProblem, {
     default: "fetchbox-artifacts",
     description: "Bucket of everything that does not name another.",
   }),
@@ -179,7 +183,7 @@ const Storage = table({
     default: "path",
     description: '"path": endpoint/bucket/key. "virtual": bucket.endpoint/key.',
   }),
-  allowed_buckets: Type.Array(ruled(bucketNameProblem, { description: "A bucket's name." }), {
+  allowed_buckets: Type.Array(ruled(widerBucketNameProblem, { description: "A bucket's name." }), {
     default: [],
     maxItems: 1000,
     description: "Buckets that a manifest may name, beside those of the configuration.",
@@ -190,6 +194,12 @@ const Storage = table({
     DAY_MS,
     "How long a task may wait for storage that is unavailable before it is a dead letter.",
   ),
+  headers: storageHeaders("Headers that S3 gets with every object: encryption, storage class, ACL, tags and the like."),
+  sign_payload: Type.Boolean({
+    default: false,
+    description:
+      "Sign the bytes of every object, not only those of up to 1 MiB. Objects over 8 MiB are then uploaded in parts.",
+  }),
   ca_file: optionalPath(
     "PEM file of authorities to trust for S3, beside the system's and tls.ca_file's; empty = none.",
   ),
@@ -268,7 +278,10 @@ export const HandlerSchema = table({
   }),
   proxy: table({ primary: Type.Optional(poolName("Proxy pool of its downloads that do not name another.")) }),
   storage: table({
-    bucket: Type.Optional(ruled(bucketNameProblem, { description: "Bucket of its jobs that do not name another." })),
+    bucket: Type.Optional(
+      ruled(widerBucketNameProblem, { description: "Bucket of its jobs that do not name another." }),
+    ),
+    headers: storageHeaders("Headers that S3 gets with every object of its jobs, over those of [storage]."),
   }),
   default_headers: sealed(
     Type.Record(Type.String(), Type.String(), {

@@ -116,12 +116,13 @@ function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Breach[] {
   return breaches;
 }
 
-function placed(spec: TaskSpec, { bucket, resourceKeyPrefix }: JobStorage): Task {
+function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobStorage): Task {
   return {
     ...spec,
     ...(spec.checksum === undefined ? {} : { checksum: normalChecksum(spec.checksum) }),
     bucket: spec.bucket ?? bucket,
     key: spec.key ?? resourceKeyPrefix + spec.resourceId,
+    ...(attributes !== undefined && { attributes }),
   };
 }
 

@@ -1,3 +1,12 @@
+import {
+  encodeObjectTags,
+  MANIFEST_METADATA_BYTES_MAX,
+  metadataBytes,
+  metadataNameProblem,
+  OBJECT_TAGS_BYTES_MAX,
+  OBJECT_TAGS_MAX,
+  objectTagProblem,
+} from "../jobs/object-attributes.ts";
 import { pathProblem } from "../jobs/object-key.ts";
 import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { pointerStep } from "./echo.ts";
@@ -99,6 +108,30 @@ export function checkTags(tags: object, report: Report): void {
     ) {
       report(pointerStep(name), `must be at most ${TAG_VALUE_BYTES_MAX} bytes of UTF-8`);
     }
+  }
+}
+
+export function checkMetadata(metadata: object, report: Report): void {
+  const texts = Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  for (const [name] of texts) {
+    const problem = metadataNameProblem(name);
+    if (problem !== undefined) report(pointerStep(name), problem);
+  }
+  const bytes = metadataBytes(Object.fromEntries(texts));
+  if (bytes > MANIFEST_METADATA_BYTES_MAX) {
+    report("", `must be at most ${MANIFEST_METADATA_BYTES_MAX} bytes, names and encoded values together, is ${bytes}`);
+  }
+}
+
+export function checkObjectTags(tags: object, report: Report): void {
+  const texts = Object.entries(tags).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  if (texts.length > OBJECT_TAGS_MAX) return report("", `must be at most ${OBJECT_TAGS_MAX} tags, are ${texts.length}`);
+  for (const [name, value] of texts) {
+    const problem = objectTagProblem(name, value);
+    if (problem !== undefined) report(pointerStep(name), problem);
+  }
+  if (encodeObjectTags(Object.fromEntries(texts)).length > OBJECT_TAGS_BYTES_MAX) {
+    report("", `must be at most ${OBJECT_TAGS_BYTES_MAX} bytes, percent-encoded`);
   }
 }
 

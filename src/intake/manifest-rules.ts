@@ -1,8 +1,11 @@
 import { mediaTypePatternProblem } from "../jobs/media-type.ts";
+import { storageClassProblem } from "../jobs/object-attributes.ts";
 import { TextMap } from "../jobs/text-map.ts";
 import { quote } from "./echo.ts";
 import {
   checkHeaders,
+  checkMetadata,
+  checkObjectTags,
   checksumProblem,
   checkTags,
   idProblem,
@@ -53,7 +56,7 @@ export function ruleBreaches(manifest: unknown, limits: ManifestLimits, max = BR
 type Report = (path: string, message: string) => void;
 
 function checkStorage(storage: Record<string, unknown>, limits: ManifestLimits, report: Report): void {
-  const { bucket, resource_key_prefix: prefix, manifest_file: file } = storage;
+  const { bucket, resource_key_prefix: prefix, manifest_file: file, metadata, tags, class: storageClass } = storage;
   if (typeof bucket === "string" && !limits.buckets.has(bucket)) {
     report("/storage/bucket", `${quote(bucket)} is not a bucket that manifests may name`);
   }
@@ -62,6 +65,10 @@ function checkStorage(storage: Record<string, unknown>, limits: ManifestLimits, 
   if (prefixProblem !== undefined) report("/storage/resource_key_prefix", prefixProblem);
   const fileProblem = typeof file === "string" ? (manifestFileProblem(file) ?? limits.refusesKey(file)) : undefined;
   if (fileProblem !== undefined) report("/storage/manifest_file", fileProblem);
+  if (isObject(metadata)) checkMetadata(metadata, (below, message) => report(`/storage/metadata${below}`, message));
+  if (isObject(tags)) checkObjectTags(tags, (below, message) => report(`/storage/tags${below}`, message));
+  const classProblem = typeof storageClass === "string" ? storageClassProblem(storageClass) : undefined;
+  if (classProblem !== undefined) report("/storage/class", classProblem);
 }
 
 /** Paths that are reported are below the resource. */

@@ -1,5 +1,6 @@
 import { type ObjectOptions, type Static, type TProperties, type TString, Type } from "@sinclair/typebox";
 import { PRIORITIES } from "../jobs/job.ts";
+import { MANIFEST_METADATA_BYTES_MAX } from "../jobs/object-attributes.ts";
 
 /**
  * The shape of a manifest: types, required and known fields. What strings must look like is in
@@ -68,6 +69,27 @@ export const StorageSchema = closed({
   ),
   manifest_file: Type.Optional(
     Type.String({ description: "One segment, and no resource's id.", examples: ["metadata.json"] }),
+  ),
+  metadata: Type.Optional(
+    mapOf(Type.String(), {
+      description:
+        "Metadata (x-amz-meta-*) of the resources' objects in S3; ignored by local storage. Names of a-z, 0-9 and '-'; " +
+        `names and values together at most ${MANIFEST_METADATA_BYTES_MAX} bytes. What is not visible ASCII, and '%', is ` +
+        "percent-encoded.",
+      examples: [{ album: "2026" }],
+    }),
+  ),
+  tags: Type.Optional(
+    mapOf(Type.String(), {
+      description: "Tags of the resources' objects in S3, at most 10; ignored by local storage.",
+      examples: [{ project: "gallery" }],
+    }),
+  ),
+  class: Type.Optional(
+    Type.String({
+      description: "Storage class of the resources' objects in S3; ignored by local storage.",
+      examples: ["STANDARD_IA"],
+    }),
   ),
 });
 

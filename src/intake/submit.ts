@@ -137,7 +137,7 @@ async function storeManifest(
     );
   });
   const either = AbortSignal.any([signal, deadline.signal]);
-  const options = { contentType: "application/json", labels: { job: job.jobId }, signal: either };
+  const options = { contentType: "application/json", labels: { job: job.jobId }, jobType: job.jobType, signal: either };
   try {
     for (let tries = 1; ; tries++) {
       try {

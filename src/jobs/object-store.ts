@@ -1,3 +1,5 @@
+import type { ObjectAttributes } from "./object-attributes.ts";
+
 /**
  * Where objects go. Two implementations, `local/` and `s3/`, pass one suite: test/contract/object-store.ts.
  *
@@ -20,6 +22,10 @@ export interface ObjectMeta {
   readonly contentEncoding?: string | undefined;
   /** Names the writer (job and task), where the backend can carry it. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** What the job wants kept with the object, where the backend can carry it. */
+  readonly attributes?: ObjectAttributes | undefined;
+  /** The type of the job that it belongs to, for which the configuration may say more. */
+  readonly jobType?: string;
 }
 
 export interface StoredObject {

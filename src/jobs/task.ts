@@ -1,4 +1,6 @@
 import type { JobHeader } from "./job.ts";
+import type { ObjectAttributes } from "./object-attributes.ts";
+
 /**
  * A task: one resource of a job.
  *
@@ -37,6 +39,8 @@ export interface TaskSpec {
 export interface Task extends TaskSpec {
   readonly bucket: string;
   readonly key: string;
+  /** What is kept with the object, as the job's manifest says. */
+  readonly attributes?: ObjectAttributes;
 }
 
 /** One try, as it is kept with the task and shown to operators. */

@@ -21,12 +21,14 @@ import {
 } from "./sign.ts";
 
 export interface S3ClientOptions {
-  /** Origin of the service, `http:` or `https:`; empty = AWS of the region. */
+  /** URL of the service, `http:` or `https:`, with a path where addressing is by path; empty = AWS of the region. */
   readonly endpoint: string;
   readonly region: string;
   /** `host/bucket/key` or `bucket.host/key`. */
   readonly addressing: "path" | "virtual";
   readonly credentials: S3Credentials;
+  /** Sent with every request; lower-case names. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly http: HttpClient;
   /** The addresses of the endpoint's name, in the order to try them. */
   readonly resolve: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
@@ -85,7 +87,8 @@ const FIRST_BREAK_MS = 200;
 export function createS3Client(options: S3ClientOptions): S3Client {
   const { region, addressing, now, wait, random } = options;
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const base = new URL(options.endpoint === "" ? `https://s3.${region}.amazonaws.com` : options.endpoint);
+  const base = new URL(options.endpoint === "" ? awsEndpoint(region) : options.endpoint);
+  const basePath = base.pathname.replace(/\/$/, "");
   const sign: Signer = createSigner(region, options.credentials);
 
   const limits = { connectTimeoutMs: timeoutMs, tlsTimeoutMs: timeoutMs, tunnelTimeoutMs: timeoutMs };
@@ -103,11 +106,13 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   const port = base.port === "" ? (base.protocol === "https:" ? 443 : 80) : Number(base.port);
 
   function signed(request: S3Request) {
-    const { method, bucket, key, query, headers = {} } = request;
+    const { method, bucket, key, query } = request;
+    const headers = { ...options.headers, ...request.headers };
     const virtual = addressing === "virtual";
     const host = virtual ? `${bucket}.${base.host}` : base.host;
     const inBucket = key === undefined ? "" : encodePath(key);
-    const path = virtual ? `/${inBucket}` : key === undefined ? `/${bucket}` : `/${bucket}/${inBucket}`;
+    const inService = key === undefined ? `/${bucket}` : `/${bucket}/${inBucket}`;
+    const path = virtual ? `/${inBucket}` : basePath + inService;
     const search = query === undefined ? "" : canonicalQuery(query);
     const payloadHash = hashOf(request);
     return {
@@ -194,6 +199,11 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   }
 
   return { deadline, send, exchange, retrying };
+}
+
+/** AWS in China has a domain of its own. */
+function awsEndpoint(region: string): string {
+  return `https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
 }
 
 /** Bytes at hand are signed too: the server refuses what was damaged on the way. */

@@ -1,17 +1,50 @@
 import type { HeaderFields } from "../http/header-fields.ts";
 import { contentCodings } from "../jobs/content-coding.ts";
 import { Failure } from "../jobs/failure.ts";
+import {
+  encodeMetadata,
+  encodeObjectTags,
+  LABEL_PREFIX,
+  METADATA_HEADER,
+  type ObjectAttributes,
+  UPLOAD_TOKEN,
+} from "../jobs/object-attributes.ts";
 import type { ObjectMeta } from "../jobs/object-store.ts";
 
-const LABEL = "x-amz-meta-fetchbox-";
+const LABEL = METADATA_HEADER + LABEL_PREFIX;
 /** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
-export const TOKEN_HEADER = "x-amz-meta-upload-token";
+export const TOKEN_HEADER = METADATA_HEADER + UPLOAD_TOKEN;
 
 const CONTENT_TYPE_CHARS_MAX = 255;
 const UNKNOWN_TYPE = "application/octet-stream";
 
-/** The headers an object is stored with. Label names are of `a-z 0-9 -`; values may be anything (they are encoded). */
-export function metadataHeaders(meta: ObjectMeta): Record<string, string> {
+/** Headers that the configuration has stored with objects; lower-case names. */
+export interface ConfiguredHeaders {
+  readonly all: Readonly<Record<string, string>>;
+  /** Those of some job types, which stand above the others. */
+  readonly byJobType: ReadonlyMap<string, Readonly<Record<string, string>>>;
+}
+
+/** The headers an object is stored with: what its job says stands above what the configuration says. */
+export function objectHeaders(meta: ObjectMeta, configured?: ConfiguredHeaders): Record<string, string> {
+  return {
+    ...configured?.all,
+    ...configured?.byJobType.get(meta.jobType ?? ""),
+    ...attributeHeaders(meta.attributes),
+    ...metadataHeaders(meta),
+  };
+}
+
+function attributeHeaders({ metadata, tags, class: storageClass }: ObjectAttributes = {}): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(metadata ?? {})) headers[METADATA_HEADER + name] = encodeMetadata(value);
+  if (tags !== undefined) headers["x-amz-tagging"] = encodeObjectTags(tags);
+  if (storageClass !== undefined) headers["x-amz-storage-class"] = storageClass;
+  return headers;
+}
+
+/** The headers that say what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */
+function metadataHeaders(meta: ObjectMeta): Record<string, string> {
   const headers: Record<string, string> = { "content-type": signableType(meta.contentType) };
   const codings = storableCodings(meta.contentEncoding);
   if (codings !== undefined) headers["content-encoding"] = codings;

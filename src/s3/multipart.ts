@@ -118,7 +118,7 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
   }
 
   async function create(): Promise<string> {
-    await traits.learn(client, ref, sending);
+    await traits.learn(client, { ref, headers, signal: sending });
     const algorithm = traits.takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
     const request: S3Request = {
       method: "POST",

@@ -13,19 +13,26 @@ export interface ProbeResult {
   readonly takesSha256Uploads: boolean;
 }
 
+/** An object that is about to be stored. */
+export interface UploadToCome {
+  readonly ref: ObjectRef;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
 const SAMPLE = Buffer.from("FetchBox asks which checksums this server compares.");
 
 /**
  * Finds out by an upload in parts, which is never completed, what the server does with checksums: nothing becomes
- * visible. The upload is for the key of an object that is about to be stored, where its writer may write.
+ * visible. The upload has the key and the headers of an object that is about to be stored, which its writer may store.
  * @returns undefined where the server cannot be asked now
  */
 export async function probeServer(
   client: S3Client,
-  { bucket, key }: ObjectRef,
-  signal: AbortSignal,
+  { ref: { bucket, key }, headers, signal }: UploadToCome,
 ): Promise<ProbeResult | undefined> {
-  const created = await createUpload(client, { method: "POST", bucket, key, query: { uploads: "" } }, signal);
+  const request = { method: "POST", bucket, key, query: { uploads: "" }, headers } as const;
+  const created = await createUpload(client, request, signal);
   if (created === "unavailable") return undefined;
   const { uploadId, takesSha256Uploads } = created;
   if (uploadId === undefined) return { takesTrailers: false, verifiesHashes: false, takesSha256Uploads };
@@ -47,7 +54,8 @@ export async function probeServer(
 /** Some servers know no checksum of a whole upload, and some no uploads in parts. */
 async function createUpload(client: S3Client, request: S3Request, signal: AbortSignal) {
   for (const takesSha256Uploads of [true, false]) {
-    const headers: Record<string, string> = takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
+    const algorithm = takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
+    const headers = { ...request.headers, ...algorithm };
     const answer = await answerTo(client.exchange({ ...request, headers }, signal));
     if (answer instanceof S3Failure) {
       if (answer.class === "unavailable" && answer.httpStatus !== 501) return "unavailable";

@@ -1,8 +1,7 @@
-import type { ObjectRef } from "../jobs/object-store.ts";
 import type { S3Client } from "./client.ts";
 import type { Checksum, ChecksumSetting } from "./copy-checks.ts";
 import { S3Failure } from "./s3-failure.ts";
-import { type ProbeResult, probeServer } from "./server-probe.ts";
+import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** Codes of servers that do not know a header of checksums; some give none. */
@@ -42,19 +41,19 @@ export class ServerTraits {
     return this.#probed?.takesSha256Uploads === true;
   }
 
-  /** Finds out once what the server does with checksums, by the key of an object that is about to be stored. */
-  async learn(client: S3Client, ref: ObjectRef, signal: AbortSignal): Promise<void> {
+  /** Finds out once what the server does with checksums, by the key and headers of an object to come. */
+  async learn(client: S3Client, { ref, headers, signal }: UploadToCome): Promise<void> {
     if (this.#probed !== undefined || !this.#checksums.includes("sha256")) return;
     // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
-    this.#probe ??= probeServer(client, ref, new AbortController().signal).finally(() => {
+    this.#probe ??= probeServer(client, { ref, headers, signal: new AbortController().signal }).finally(() => {
       this.#probe = undefined;
     });
     this.#probed = await unlessAborted(this.#probe, signal);
   }
 
   /** Whether a body whose hash was signed and that the server took is the one that was sent. */
-  async comparesHashes(client: S3Client, ref: ObjectRef, signal: AbortSignal): Promise<boolean> {
-    await this.learn(client, ref, signal);
+  async comparesHashes(client: S3Client, upload: UploadToCome): Promise<boolean> {
+    await this.learn(client, upload);
     return this.verifiesHashes === true;
   }
 

@@ -14,7 +14,7 @@ import type {
 import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
 import type { ChecksumSetting } from "./copy-checks.ts";
 import { listObjects, listUploads, openUploadsOf } from "./list-objects.ts";
-import { bareEtag, labelsOf, metadataHeaders, TOKEN_HEADER } from "./metadata.ts";
+import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER } from "./metadata.ts";
 import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
 import { PartBuffers } from "./part-buffers.ts";
@@ -34,6 +34,9 @@ export interface S3StoreOptions extends S3ClientOptions {
   readonly objectBytesMax?: number;
   /** For the buffers of all parts together. Default 512 MiB. */
   readonly bufferBytes?: number;
+  readonly objectHeaders?: ConfiguredHeaders;
+  /** Whether every body is signed: none is streamed then. */
+  readonly signPayload?: boolean;
 }
 
 /** More small PUTs at a time churn connections: fetch keeps 64 idle ones in all. */
@@ -70,7 +73,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   async function put(ref: ObjectRef, body: Uint8Array, { signal, sha256, ...meta }: PutOptions): Promise<StoredObject> {
     const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = { ...metadataHeaders(meta), [TOKEN_HEADER]: randomUUID() };
+    const headers = { ...objectHeaders(meta, options.objectHeaders), [TOKEN_HEADER]: randomUUID() };
     const exchange = async (request: S3Request) => {
       const release = await puts.acquire(signal);
       try {
@@ -93,14 +96,15 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   ): Promise<Upload> {
     const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = metadataHeaders(meta);
+    const headers = objectHeaders(meta, options.objectHeaders);
     const traits = traitsOf(bucket);
     signal.throwIfAborted();
     await onOpen({ bucket, key, uploadId: "" });
-    if (size !== undefined && size > parts.bytes) await traits.learn(client, ref, signal);
+    if (size !== undefined && size > parts.bytes) await traits.learn(client, { ref, headers, signal });
     const mayStream = size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX && isRepeated !== true;
     const canProve = checksum === "none" || (sha256 !== undefined && traits.takesTrailers === true);
-    if (mayStream && canProve) {
+    // A signature needs the bytes before they go out.
+    if (mayStream && canProve && options.signPayload !== true) {
       const proof = checksum !== "none" && sha256 !== undefined && { sha256 };
       return createStreamingPut(client, ref, { size, headers, traits, now: options.now, signal, ...proof });
     }

@@ -36,7 +36,7 @@ export async function putWhole(client: S3Client, put: WholePut): Promise<StoredO
       return { bytes, etag: bareEtag(etag), provenBy: "checksum" };
     }
     // Its hash was signed: a server that compares it has proven the copy by its answer.
-    if (etag !== undefined && (await traits.comparesHashes(client, ref, signal))) {
+    if (etag !== undefined && (await traits.comparesHashes(client, put))) {
       return { bytes, etag: bareEtag(etag), provenBy: "checksum" };
     }
     return confirmCopy(client, { ref, headers, bytes, traits, signal });

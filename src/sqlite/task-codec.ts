@@ -3,8 +3,10 @@ import {
   AttemptHistory,
   type Pair,
   type Attempt as StoredAttempt,
+  type ObjectAttributes as StoredAttributes,
   Task as StoredTask,
 } from "../gen/fetchbox/v1/task.ts";
+import type { ObjectAttributes } from "../jobs/object-attributes.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
 
 /** A `Task` message, as queue.db keeps it. */
@@ -46,6 +48,19 @@ export function taskMessage(task: Task): StoredTask {
     contentType: task.contentType ?? "",
     rejectHtml: task.rejectHtml ?? false,
     proxyPool: task.proxyPool ?? "",
+    attributes: task.attributes === undefined ? undefined : attributesMessage(task.attributes),
+  };
+}
+
+function attributesMessage({ metadata, tags, class: storageClass }: ObjectAttributes): StoredAttributes {
+  return { metadata: pairsOf(metadata), tags: pairsOf(tags), storageClass: storageClass ?? "" };
+}
+
+function attributesOf({ metadata, tags, storageClass }: StoredAttributes): ObjectAttributes {
+  return {
+    ...(metadata.length > 0 && { metadata: recordOf(metadata) }),
+    ...(tags.length > 0 && { tags: recordOf(tags) }),
+    ...(storageClass !== "" && { class: storageClass }),
   };
 }
 
@@ -89,6 +104,7 @@ export function taskOf(message: StoredTask): Task {
     ...(message.contentType !== "" && { contentType: message.contentType }),
     rejectHtml: message.rejectHtml,
     ...(message.proxyPool !== "" && { proxyPool: message.proxyPool }),
+    ...(message.attributes !== undefined && { attributes: attributesOf(message.attributes) }),
   };
 }
 

@@ -5,13 +5,14 @@ import { ConfigError } from "../config/config-error.ts";
 import type { Config } from "../config/schema.ts";
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import { goesWithEveryRequest, lowerCaseNames } from "../jobs/storage-header.ts";
 import { createLocalStore, UPLOADS } from "../local/store.ts";
 import { createS3Store } from "../s3/store.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
 import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 import { createNetwork, type Network } from "./network.ts";
 
-type StorageSettings = Pick<Config, "storage" | "tls" | "download">;
+type StorageSettings = Pick<Config, "storage" | "handlers" | "tls" | "download">;
 
 export interface OpenedStorage {
   readonly store: ObjectStore;
@@ -34,7 +35,8 @@ export function lookAtObjectStore(config: StorageSettings, owner: string, clock:
   return backend === "local" ? createLocalStore({ path, owner }) : s3Store(config, createNetwork(config, clock));
 }
 
-function s3Store({ storage: config, tls }: StorageSettings, { clock, http, resolve }: Network): ObjectStore {
+function s3Store(settings: StorageSettings, { clock, http, resolve }: Network): ObjectStore {
+  const { storage: config, tls } = settings;
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
   return createS3Store({
@@ -46,6 +48,8 @@ function s3Store({ storage: config, tls }: StorageSettings, { clock, http, resol
       secretAccessKey: credentials.secret_access_key.reveal(),
       ...(credentials.session_token !== undefined && { sessionToken: credentials.session_token.reveal() }),
     },
+    ...headersOf(settings),
+    signPayload: config.sign_payload,
     http,
     resolve,
     ca: [...(readCaFile(tls.ca_file) ?? []), ...(readCaFile(config.ca_file) ?? [])],
@@ -53,6 +57,21 @@ function s3Store({ storage: config, tls }: StorageSettings, { clock, http, resol
     random: Math.random,
     wait: (ms, signal) => delay(clock, ms, signal),
   });
+}
+
+/** What the configuration has sent: some headers with every request, the others with those that make an object. */
+function headersOf({ storage, handlers }: StorageSettings) {
+  const entries = Object.entries(lowerCaseNames(storage.headers));
+  const ofHandlers = Object.entries(handlers).map(
+    ([jobType, handler]) => [jobType, lowerCaseNames(handler.storage.headers)] as const,
+  );
+  return {
+    headers: Object.fromEntries(entries.filter(([name]) => goesWithEveryRequest(name))),
+    objectHeaders: {
+      all: Object.fromEntries(entries.filter(([name]) => !goesWithEveryRequest(name))),
+      byJobType: new Map(ofHandlers),
+    },
+  };
 }
 
 /**

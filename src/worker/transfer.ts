@@ -65,7 +65,8 @@ export async function transfer(
     watch.pause(); // a slow storage is no silence of the host
     const contentEncoding = storedCodings(response.headers);
     const labels = { job: claimed.job.jobId, task: String(claimed.id) };
-    const options = { contentType, contentEncoding, labels, signal };
+    const { attributes } = claimed.task;
+    const options = { contentType, contentEncoding, labels, attributes, jobType: claimed.job.jobType, signal };
     if (body.ended) {
       checksum.update(start);
       const sha256 = verify(claimed.task, body.bytes, checksum);

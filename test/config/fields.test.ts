@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { formatBindAddress, parseBindAddress } from "../../src/config/bind-address.ts";
-import { bucketNameProblem } from "../../src/config/bucket-name.ts";
+import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/bucket-name.ts";
 import { formatProxyEndpoint, parseProxyEndpoint } from "../../src/config/proxy-endpoint.ts";
 import { parseS3Endpoint } from "../../src/config/s3-endpoint.ts";
 import { formatSize, parseSize } from "../../src/config/size.ts";
@@ -84,6 +84,17 @@ test.each([
 ])("%p is no bucket's name", (name) => {
   expect(bucketNameProblem(name)).toContain("bucket name");
 });
+
+test.each(["abc", "Old_Bucket", "a_-", "x".repeat(255)])("%s is the name of an older bucket elsewhere", (name) => {
+  expect(widerBucketNameProblem(name)).toBeUndefined();
+});
+
+test.each(["", "ab", "x".repeat(256), "_abc", ".abc", "A..b", "192.168.0.1", "a/b", "abc\n", "ä-bucket"])(
+  "%p is no bucket's name anywhere",
+  (name) => {
+    expect(widerBucketNameProblem(name)).toContain("bucket name");
+  },
+);
 
 test.each(["10.0.0.0/8", "0.0.0.0/0", "10.1.2.3/32", "fd00::/8", "::/0", "::1/128"])("%s is a network", (text) => {
   using project = createProject(`egress.allow_private = ["${text}"]`);
@@ -175,13 +186,16 @@ test.each(["socks5h://p:1", "socks4://p:1", "socks4a://p:1", "SOCKS://p:1"])("%s
   expect(() => parseProxyEndpoint(text)).toThrow("must be written socks5://");
 });
 
-test("an S3 endpoint is an origin or empty", () => {
-  expect(["", "http://127.0.0.1:9000/", "https://s3.example.com"].map(parseS3Endpoint)).toEqual([
+test("an S3 endpoint is an origin, one with a path, or empty", () => {
+  const texts = ["", "http://127.0.0.1:9000/", "https://s3.example.com", "https://host/s3/pre-fix/"];
+  expect(texts.map(parseS3Endpoint)).toEqual([
     "",
     "http://127.0.0.1:9000",
     "https://s3.example.com",
+    "https://host/s3/pre-fix",
   ]);
-  for (const text of ["s3.example.com", "ftp://x", "https://x/path", "https://x?q=1", "https://k:s@x"]) {
+  const wrong = ["s3.example.com", "ftp://x", "https://x?q=1", "https://x/#f", "https://k:s@x", "https://x//a"];
+  for (const text of [...wrong, "https://x/a b", "https://x/a%2Fb"]) {
     expect(() => parseS3Endpoint(text)).toThrow("must");
   }
 });

@@ -47,6 +47,8 @@ test("without any file or variable every section has its defaults, decoded", () 
     addressing: "path",
     allowed_buckets: [],
     max_unavailable_ms: 86_400_000,
+    headers: {},
+    sign_payload: false,
     ca_file: "",
   });
   expect(config.download).toEqual({
@@ -73,7 +75,7 @@ test("the handler default exists without being named, and can be changed by name
   expect(bare.load().handlers["default"]).toEqual({
     handler: "default",
     proxy: {},
-    storage: {},
+    storage: { headers: {} },
     default_headers: {},
     reject_html: false,
     options: {},

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { createExpansion } from "../../src/intake/expand.ts";
 import { IntakeError } from "../../src/intake/intake-error.ts";
+import type { JobStorage } from "../../src/intake/job-storage.ts";
 import { LIMITS } from "./manifests.ts";
 
-const STORAGE = {
+const STORAGE: JobStorage = {
   bucket: "artifacts",
   resourceKeyPrefix: "resources/default/j1/",
   manifest: { bucket: "artifacts", key: "manifests/default/j1/metadata.json" },
@@ -28,6 +29,13 @@ test("a task goes where the job's resources go", () => {
 test("a task may choose its own bucket and key", () => {
   const task = start().resolve({ ...SPEC, bucket: "other", key: "x/y" });
   expect(task).toEqual({ ...SPEC, bucket: "other", key: "x/y" });
+});
+
+test("a task carries what its job wants kept with its object, wherever it goes", () => {
+  const attributes = { metadata: { album: "2026" }, tags: { a: "b" }, class: "STANDARD_IA" };
+  const expansion = start({ ...STORAGE, attributes });
+  expect(expansion.resolve({ ...SPEC, key: "x/y" }).attributes).toEqual(attributes);
+  expect(expansion.place({ ...SPEC, resourceId: "b" }).attributes).toEqual(attributes);
 });
 
 test("a full spec is taken over, with its digest in lower case and without what is undefined", () => {

@@ -412,3 +412,73 @@ test("no answer repeats a secret, or more than 100 characters of a value", () =>
   expect(told).not.toContain(secret);
   expect(told).not.toContain(long.slice(0, 101));
 });
+
+describe("what is kept with the objects", () => {
+  const withStorage = (storage: object) => manifestWith({}, { storage });
+  const tagsOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`t${i}`, "v"]));
+
+  test.each<[object]>([
+    [{ metadata: { album: "2026", "x-1": "Grüße\n", empty: "" } }],
+    [{ metadata: {}, tags: {} }],
+    [{ metadata: { a: "v".repeat(1535) } }],
+    [{ metadata: { a: "ä".repeat(255) } }],
+    [{ tags: tagsOf(10) }],
+    [{ tags: { ["é 1+-=._:/@".padEnd(128, "x")]: "ü".repeat(256), e: "" } }],
+    [{ class: "STANDARD" }],
+    [{ class: "EXPRESS_ONEZONE" }],
+    [{ class: "X".repeat(32) }],
+  ])("%j is accepted", (storage) => expectAccepted(withStorage(storage)));
+
+  test.each<[object, string, string]>([
+    [{ metadata: [] }, "/metadata", "must be an object, is an array"],
+    [{ metadata: { a: 1 } }, "/metadata/a", "must be a string, is a number"],
+    [{ metadata: { A: "x" } }, "/metadata/A", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
+    [{ metadata: { "": "x" } }, "/metadata/", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
+    [{ metadata: { "a\r\nb": "x" } }, "/metadata/a\r\nb", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
+    [{ metadata: { "fetchbox-job": "x" } }, "/metadata/fetchbox-job", "must not be set, FetchBox sets it itself"],
+    [{ metadata: { "upload-token": "x" } }, "/metadata/upload-token", "must not be set, FetchBox sets it itself"],
+    [
+      { metadata: { a: "v".repeat(1536) } },
+      "/metadata",
+      "must be at most 1536 bytes, names and encoded values together, is 1537",
+    ],
+    [
+      { metadata: { a: "ä".repeat(256) } },
+      "/metadata",
+      "must be at most 1536 bytes, names and encoded values together, is 1537",
+    ],
+    [{ tags: tagsOf(11) }, "/tags", "must be at most 10 tags, are 11"],
+    [{ tags: { "": "x" } }, "/tags/", "must have a name of 1 to 128 characters"],
+    [{ tags: { "aws:a": "x" } }, "/tags/aws:a", "must have another name"],
+    [{ tags: { "a&b": "x" } }, "/tags/a&b", "must be named by letters, digits, spaces and + - = . _ : / @ alone"],
+    [{ tags: { a: "x&y=z" } }, "/tags/a", "must be of letters, digits, spaces and + - = . _ : / @ alone"],
+    [{ tags: { a: "x".repeat(257) } }, "/tags/a", "must be at most 256 characters"],
+    [
+      { tags: Object.fromEntries(Object.keys(tagsOf(3)).map((name) => [name, "é".repeat(256)])) },
+      "/tags",
+      "must be at most 4096 bytes, percent-encoded",
+    ],
+    [{ tags: { a: null } }, "/tags/a", "must be a string, is null"],
+    [{ class: "standard" }, "/class", "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'"],
+    [{ class: "" }, "/class", "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'"],
+    [{ class: "X".repeat(33) }, "/class", "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'"],
+    [{ class: 1 }, "/class", "must be a string, is a number"],
+  ])("%j is refused", (storage, path, message) => expectBreach(withStorage(storage), `/storage${path}`, message));
+
+  test("a tag named __proto__ is refused", () => {
+    const text = `{"manifest_version":"v1","storage":{"tags":{"__proto__":"x"}},"resources":[{"id":"a","url":"${URL_OK}"}]}`;
+    expect(breachesOf(() => parseText(text))).toEqual([
+      { path: "/storage/tags/__proto__", message: "must have another name" },
+    ]);
+  });
+
+  test("several breaches are told at once", () => {
+    const storage = { metadata: { A: "x", B: "y" }, tags: { "?": "x" }, class: "?" };
+    expect(breachesOf(() => parse(withStorage(storage))).map(({ path }) => path)).toEqual([
+      "/storage/metadata/A",
+      "/storage/metadata/B",
+      "/storage/tags/?",
+      "/storage/class",
+    ]);
+  });
+});

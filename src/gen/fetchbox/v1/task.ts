@@ -35,6 +35,16 @@ export interface Task {
   readonly rejectHtml: boolean;
   /** Empty: no proxy. */
   readonly proxyPool: string;
+  /** Absent: the manifest said nothing of it. */
+  readonly attributes: ObjectAttributes | undefined;
+}
+
+/** What storage keeps with the object. */
+export interface ObjectAttributes {
+  readonly metadata: readonly Pair[];
+  readonly tags: readonly Pair[];
+  /** Empty: the storage's own. */
+  readonly storageClass: string;
 }
 
 export interface Pair {
@@ -76,6 +86,7 @@ function createBaseTask(): Task {
     contentType: "",
     rejectHtml: false,
     proxyPool: "",
+    attributes: undefined,
   };
 }
 
@@ -113,6 +124,9 @@ export const Task: MessageFns<Task> = {
     }
     if (message.proxyPool !== "") {
       writer.uint32(90).string(message.proxyPool);
+    }
+    if (message.attributes !== undefined) {
+      ObjectAttributes.encode(message.attributes, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -216,6 +230,82 @@ export const Task: MessageFns<Task> = {
             }
 
             message.proxyPool = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.attributes = ObjectAttributes.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseObjectAttributes(): ObjectAttributes {
+  return { metadata: [], tags: [], storageClass: "" };
+}
+
+export const ObjectAttributes: MessageFns<ObjectAttributes> = {
+  encode(message: ObjectAttributes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.metadata) {
+      Pair.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.tags) {
+      Pair.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.storageClass !== "") {
+      writer.uint32(26).string(message.storageClass);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ObjectAttributes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseObjectAttributes() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.metadata.push(Pair.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tags.push(Pair.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.storageClass = reader.string();
             continue;
           }
         }
