@@ -1,4 +1,5 @@
 import { type StaticDecode, type TProperties, Type } from "@sinclair/typebox";
+import { CHECKSUM_SETTINGS } from "../jobs/checksum-setting.ts";
 import { parseNetwork } from "../jobs/ip-address.ts";
 import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts";
 import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
@@ -195,10 +196,16 @@ const Storage = table({
     "How long a task may wait for storage that is unavailable before it is a dead letter.",
   ),
   headers: storageHeaders("Headers that S3 gets with every object: encryption, storage class, ACL, tags and the like."),
+  checksum: choice(CHECKSUM_SETTINGS, {
+    default: "auto",
+    description:
+      'Digest that goes along with what is stored. "auto": the strongest that the service takes. "none": only sizes are compared.',
+  }),
+  part_bytes: size(5 * 2 ** 20, 2 ** 30, "8MiB", "Size of the parts of an upload; larger where 10,000 would not do."),
+  buffer_bytes: size(16 * 2 ** 20, 2 ** 40, "512MiB", "Memory for the parts of all uploads together."),
   sign_payload: Type.Boolean({
     default: false,
-    description:
-      "Sign the bytes of every object, not only those of up to 1 MiB. Objects over 8 MiB are then uploaded in parts.",
+    description: "Sign the bytes of every object: none is streamed then, and those over part_bytes go in parts.",
   }),
   ca_file: optionalPath(
     "PEM file of authorities to trust for S3, beside the system's and tls.ca_file's; empty = none.",

@@ -1,12 +1,10 @@
 import { createHash } from "node:crypto";
 import type { HeaderFields } from "../http/header-fields.ts";
+import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { sha256Hex } from "./sign.ts";
 
-/** `auto`: the strongest checksum that the server takes. `none`: copies are compared by size only. */
-export const CHECKSUM_SETTINGS = ["auto", "sha256", "md5", "none"] as const;
-export type ChecksumSetting = (typeof CHECKSUM_SETTINGS)[number];
 export type Checksum = Exclude<ChecksumSetting, "auto">;
 
 /** AWS returns this header to an upload that carried it: the server has computed the checksum itself. */

@@ -1,5 +1,6 @@
+import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import type { S3Client } from "./client.ts";
-import type { Checksum, ChecksumSetting } from "./copy-checks.ts";
+import type { Checksum } from "./copy-checks.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
 import { unlessAborted } from "./unless-aborted.ts";

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import { Failure } from "../jobs/failure.ts";
 import { keyProblem } from "../jobs/object-key.ts";
 import type {
@@ -12,7 +13,6 @@ import type {
   UploadOptions,
 } from "../jobs/object-store.ts";
 import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
-import type { ChecksumSetting } from "./copy-checks.ts";
 import { listObjects, listUploads, openUploadsOf } from "./list-objects.ts";
 import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER } from "./metadata.ts";
 import { createMultipart, partBytesFor } from "./multipart.ts";

@@ -36,7 +36,7 @@ export function lookAtObjectStore(config: StorageSettings, owner: string, clock:
 }
 
 function s3Store(settings: StorageSettings, { clock, http, resolve }: Network): ObjectStore {
-  const { storage: config, tls } = settings;
+  const { storage: config, tls, download } = settings;
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
   return createS3Store({
@@ -50,6 +50,10 @@ function s3Store(settings: StorageSettings, { clock, http, resolve }: Network): 
     },
     ...headersOf(settings),
     signPayload: config.sign_payload,
+    checksum: config.checksum,
+    partBytes: config.part_bytes,
+    bufferBytes: config.buffer_bytes,
+    objectBytesMax: download.max_bytes,
     http,
     resolve,
     ca: [...(readCaFile(tls.ca_file) ?? []), ...(readCaFile(config.ca_file) ?? [])],

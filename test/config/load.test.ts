@@ -48,6 +48,9 @@ test("without any file or variable every section has its defaults, decoded", () 
     allowed_buckets: [],
     max_unavailable_ms: 86_400_000,
     headers: {},
+    checksum: "auto",
+    part_bytes: 8 * 1024 * 1024,
+    buffer_bytes: 512 * 1024 * 1024,
     sign_payload: false,
     ca_file: "",
   });
