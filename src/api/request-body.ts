@@ -1,4 +1,5 @@
 import { readBody } from "../intake/body.ts";
+import type { HeldBytes } from "../intake/body-memory.ts";
 import { ApiError } from "./errors.ts";
 
 /** @throws ApiError UNSUPPORTED_MEDIA_TYPE unless the body is said to be JSON */
@@ -10,9 +11,9 @@ export function refuseOtherMediaTypes({ headers }: Request): void {
 
 /**
  * The decoded bytes of a request's body, of which no more than the limit are ever held.
- * @throws ApiError, IntakeError: too large, another coding than gzip, ends early
+ * @throws ApiError, IntakeError: too large, too much with the other bodies, another coding than gzip, ends early
  */
-export async function readRequestBody(request: Request, limitBytes: number): Promise<Uint8Array> {
+export async function readRequestBody(request: Request, limitBytes: number, held?: HeldBytes): Promise<Uint8Array> {
   const contentEncoding = request.headers.get("content-encoding");
   const isPlain = contentEncoding === null || contentEncoding.toLowerCase() === "identity";
   const declared = request.headers.get("content-length");
@@ -26,13 +27,23 @@ export async function readRequestBody(request: Request, limitBytes: number): Pro
   }
   try {
     // The server takes no more than was declared. Reading in one go costs a third of reading the stream.
-    if (isPlain && declared !== null) return await request.bytes();
-    return await readBody(request.body, { contentEncoding, limitBytes, signal: request.signal });
+    if (isPlain && declared !== null) return await readDeclared(request, Number(declared), held);
+    return await readBody(request.body, { contentEncoding, limitBytes, signal: request.signal, held });
   } catch (error) {
     if (!request.signal.aborted) throw error;
     // The client is gone: nobody reads this answer, but it is no fault of ours.
     throw new ApiError("INVALID_PAYLOAD", { message: "the body ended early", cause: error });
   }
+}
+
+async function readDeclared(request: Request, bytes: number, held: HeldBytes | undefined): Promise<Uint8Array> {
+  try {
+    held?.add(bytes);
+  } catch (error) {
+    await drain(request);
+    throw error;
+  }
+  return request.bytes();
 }
 
 /** What of a refused body is read and dropped, so that a client that sends before it listens gets its answer. */

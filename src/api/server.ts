@@ -1,4 +1,5 @@
 import { Elysia } from "elysia";
+import { BodyMemory } from "../intake/body-memory.ts";
 import type { Submit } from "../intake/submission.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { Tracer } from "../jobs/tracer.ts";
@@ -41,7 +42,11 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request">;
   readonly log: Log;
-  readonly limits: { readonly maxPayloadBytes: number; readonly requestsPerSecond: number };
+  readonly limits: {
+    readonly maxPayloadBytes: number;
+    readonly maxBodiesBytes: number;
+    readonly requestsPerSecond: number;
+  };
   readonly auth: AuthSettings;
   /** Whether the service answers to the name in `Host`; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
@@ -103,7 +108,12 @@ export function createApi(deps: ApiDeps) {
 
 function apiEndpoints(deps: ApiDeps): Endpoint[] {
   const endpoints = [
-    submitEndpoint({ submit: deps.submit, bodyBytesMax: deps.limits.maxPayloadBytes, tracer: deps.tracer }),
+    submitEndpoint({
+      submit: deps.submit,
+      bodyBytesMax: deps.limits.maxPayloadBytes,
+      memory: new BodyMemory(deps.limits.maxBodiesBytes),
+      tracer: deps.tracer,
+    }),
     ...jobEndpoints(deps.ledger, deps.cancel),
     logsEndpoint({
       ...deps,

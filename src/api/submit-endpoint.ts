@@ -1,3 +1,4 @@
+import type { BodyMemory, HeldBytes } from "../intake/body-memory.ts";
 import type { Submit } from "../intake/submission.ts";
 import { parseTraceparent } from "../jobs/trace-context.ts";
 import type { Span, Tracer } from "../jobs/tracer.ts";
@@ -12,11 +13,13 @@ export interface SubmitEndpointDeps {
   readonly submit: Submit;
   /** Holds for the decompressed body. */
   readonly bodyBytesMax: number;
+  /** Of all bodies that are being read or expanded. */
+  readonly memory: BodyMemory;
   readonly tracer: Pick<Tracer, "start">;
 }
 
 /** `POST /jobs`. Reads the body itself, so that none that is too large is ever held. */
-export function submitEndpoint({ submit, bodyBytesMax, tracer }: SubmitEndpointDeps): Endpoint {
+export function submitEndpoint({ submit, bodyBytesMax, memory, tracer }: SubmitEndpointDeps): Endpoint {
   return {
     method: "POST",
     path: "/jobs",
@@ -58,14 +61,17 @@ export function submitEndpoint({ submit, bodyBytesMax, tracer }: SubmitEndpointD
       const { headers } = call.request;
       const span = tracer.start("POST /jobs", "server", parseTraceparent(headers.get("traceparent") ?? undefined));
       call.note({ trace_id: span.context.traceId });
+      const held = memory.hold();
       try {
-        return await accept(call, span, submit, bodyBytesMax);
+        return await accept(call, span, { submit, bodyBytesMax, held });
       } catch (error) {
         span.end(() => {
           const { code, status } = toApiError(error);
           return { attributes: { ...SPAN, "http.response.status_code": status }, failure: code };
         });
         throw error;
+      } finally {
+        held.release();
       }
     },
   };
@@ -73,10 +79,18 @@ export function submitEndpoint({ submit, bodyBytesMax, tracer }: SubmitEndpointD
 
 const SPAN = { "http.request.method": "POST", "http.route": "/jobs" };
 
-async function accept({ request, note }: Call, span: Span, submit: Submit, bodyBytesMax: number): Promise<Response> {
+interface Accepting extends Pick<SubmitEndpointDeps, "submit" | "bodyBytesMax"> {
+  readonly held: HeldBytes;
+}
+
+async function accept(
+  { request, note }: Call,
+  span: Span,
+  { submit, bodyBytesMax, held }: Accepting,
+): Promise<Response> {
   refuseOtherMediaTypes(request);
   const headers = readSubmissionHeaders(request.headers);
-  const body = await readRequestBody(request, bodyBytesMax);
+  const body = await readRequestBody(request, bodyBytesMax, held);
   const answer = await submit({ ...headers, trace: span.context, body });
   const { job_id, resource_count } = answer.body;
   note({ job_id });

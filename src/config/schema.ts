@@ -104,6 +104,7 @@ const Server = table({
 
 const Api = table({
   max_payload_bytes: size(1, 2 ** 30, "5MiB", "Largest manifest accepted, decompressed."),
+  max_bodies_bytes: size(1, 2 ** 40, "256MiB", "Memory for the bodies of all submissions together; 429 beyond."),
   max_resources_per_manifest: integer(1, 1_000_000, 1000, "Most resources one manifest may list."),
   max_requests_per_second: decimal(
     0,

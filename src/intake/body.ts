@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import zlib from "node:zlib";
+import type { HeldBytes } from "./body-memory.ts";
 import { IntakeError } from "./intake-error.ts";
 
 const gunzip = promisify(zlib.gunzip);
@@ -10,6 +11,8 @@ export interface ReadBodyOptions {
   /** Holds for the decompressed bytes. */
   readonly limitBytes: number;
   readonly signal: AbortSignal;
+  /** Told of all bytes that are held, compressed ones too; what it throws ends the reading. */
+  readonly held?: HeldBytes | undefined;
 }
 
 /**
@@ -25,12 +28,13 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, options:
   }
   signal.throwIfAborted();
   if (body === null) return new Uint8Array(0);
-  if (coding === "identity") return await readAll(body, limitBytes, tooLarge(limitBytes), signal);
+  if (coding === "identity") return await readAll(body, limitBytes, options);
 
   // What cannot be compressed grows a little: 5 bytes per block and 18 in all (RFC 1951, RFC 1952).
   const compressedMax = limitBytes + Math.ceil(limitBytes / 100) + 1024;
-  const compressed = await readAll(body, compressedMax, tooLarge(limitBytes), signal);
+  const compressed = await readAll(body, compressedMax, options);
   const unpacked = await unpack(compressed, limitBytes);
+  options.held?.add(unpacked.byteLength);
   signal.throwIfAborted();
   return unpacked;
 }
@@ -48,8 +52,7 @@ async function unpack(compressed: Uint8Array, limitBytes: number): Promise<Uint8
 async function readAll(
   body: ReadableStream<Uint8Array>,
   maxBytes: number,
-  overflow: IntakeError,
-  signal: AbortSignal,
+  { limitBytes, signal, held }: ReadBodyOptions,
 ): Promise<Uint8Array> {
   const reader = body.getReader();
   const onAbort = (): void => void reader.cancel(signal.reason).catch(() => undefined);
@@ -62,7 +65,8 @@ async function readAll(
       const { done, value } = await reader.read();
       signal.throwIfAborted();
       if (done) return bytes.subarray(0, length);
-      if (length + value.byteLength > maxBytes) throw overflow;
+      if (length + value.byteLength > maxBytes) throw tooLarge(limitBytes);
+      held?.add(value.byteLength);
       bytes = withRoom(bytes, length + value.byteLength, maxBytes);
       bytes.set(value, length);
       length += value.byteLength;

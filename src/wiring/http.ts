@@ -38,6 +38,7 @@ export function openHttp(
     log,
     limits: {
       maxPayloadBytes: config.api.max_payload_bytes,
+      maxBodiesBytes: config.api.max_bodies_bytes,
       requestsPerSecond: config.api.max_requests_per_second,
     },
     auth,

@@ -40,7 +40,10 @@ test("less than one per second is possible, and 0 is no limit", async () => {
 
 test("over the limit the answer is 429 with Retry-After, by token and for wrong ones by address; health stays open", async () => {
   const auth = { mode: "token", tokens: ["operator:ONE", "operator:TWO"].map(parseAccessToken) } as const;
-  await using api = await startTestApi({ auth, limits: { maxPayloadBytes: 1000, requestsPerSecond: 3 } });
+  await using api = await startTestApi({
+    auth,
+    limits: { maxPayloadBytes: 1000, maxBodiesBytes: 1000, requestsPerSecond: 3 },
+  });
   const statuses = async (token: string, path = "/operators/jobs") => {
     const found: number[] = [];
     for (let i = 0; i < 5; i++) {

@@ -131,7 +131,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
         },
       },
     }),
-    limits: { maxPayloadBytes: 64 * 1024, requestsPerSecond: 0 },
+    limits: { maxPayloadBytes: 64 * 1024, maxBodiesBytes: 128 * 1024, requestsPerSecond: 0 },
     auth: { mode: "token", tokens: [] },
     version: "1.2.3",
     clock: { monotonic: () => now, after: systemClock.after },

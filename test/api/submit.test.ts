@@ -6,6 +6,7 @@ import { COMPONENTS } from "../../src/api/open-api.ts";
 import { IntakeError, type IntakeErrorCode } from "../../src/intake/intake-error.ts";
 import type { Submit } from "../../src/intake/submission.ts";
 import { createPassingTracer } from "../../src/jobs/tracer.ts";
+import { eventually } from "../support/eventually.ts";
 import { startTestApi } from "./running-api.ts";
 
 const BODY = JSON.stringify({ manifest_version: "v1", resources: [{ id: "a", url: "https://a.example/a" }] });
@@ -266,3 +267,32 @@ test("a client that sends all of a body that is too large before it listens gets
   });
   expect(answer).toStartWith("HTTP/1.1 413 ");
 });
+
+test.each([
+  ["plain", (body: string) => body, {}],
+  ["compressed", (body: string) => gzipSync(body), { "content-encoding": "gzip" }],
+  ["in chunks", (body: string) => new Blob([body]).stream(), {}],
+] as const)(
+  "bodies that are more than all may take are asked to come again, and find room later: %s",
+  async (_, encode, headers) => {
+    const begun: (() => void)[] = [];
+    let isOpen = false;
+    const submit: Submit = async (submission) => {
+      if (!isOpen) await new Promise<void>((resolve) => begun.push(resolve));
+      return answered(submission);
+    };
+    await using api = await startTestApi({ submit });
+    // Two of them fit into 128 KiB, compressed or not.
+    const body = JSON.stringify({ padding: "x".repeat(50_000) });
+    const send = () => api.fetch("/jobs", post(encode(body), headers));
+    const first = [send(), send()];
+    await eventually("two submissions", () => begun.length === 2 || undefined);
+    const refused = await send();
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
+    expect(await refused.json()).toMatchObject({ code: "RATE_LIMITED" });
+    isOpen = true;
+    for (const resolve of begun) resolve();
+    expect((await Promise.all(first)).map(({ status }) => status)).toEqual([202, 202]);
+    expect((await send()).status).toBe(202);
+  },
+);
