@@ -1,5 +1,5 @@
 /**
- * An S3 that takes everything, drops the bodies and remembers how many bytes each key got; a process of its own. With an
+ * An S3 that takes everything, believes each checksum, drops the bodies and remembers how many bytes each key got; a process of its own. With an
  * argument each upload is taken at so many bytes per second.
  */
 const rate = Number(process.argv[2] ?? Number.POSITIVE_INFINITY);
@@ -7,19 +7,42 @@ const sizes = new Map<string, number>();
 const parts = new Map<string, number>();
 /** With a dash it is no MD5 of the body, which rclone would compare. */
 const ETAG = '"00000000000000000000000000000000-1"';
+/** Of keys and of uploads: what tells one object from another of the same key. */
+const tokens = new Map<string, string>();
+const TOKEN = "x-amz-meta-upload-token";
+const SHA256 = "x-amz-checksum-sha256";
+const TRAILER = /x-amz-checksum-sha256:(\S+)/;
 let uploads = 0;
 
-async function drained(request: Request): Promise<number> {
+/** How a request's body ended: a checksum may stand there. */
+const TAIL_BYTES = 128;
+
+interface Drained {
+  readonly bytes: number;
+  /** That the client has computed, in base64: no time of the measurement goes into another one. */
+  readonly sha256: string | null;
+}
+
+async function drained(request: Request): Promise<Drained> {
+  const { headers } = request;
   let bytes = 0;
-  if (Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY) <= 1 << 18) {
-    bytes = (await request.arrayBuffer()).byteLength;
+  let tail: Uint8Array = new Uint8Array(0);
+  if (Number(headers.get("content-length") ?? Number.POSITIVE_INFINITY) <= 1 << 18) {
+    tail = new Uint8Array(await request.arrayBuffer());
+    bytes = tail.byteLength;
   } else if (request.body !== null) {
     for await (const chunk of request.body) {
       bytes += chunk.byteLength;
+      tail =
+        chunk.byteLength >= TAIL_BYTES
+          ? chunk.subarray(-TAIL_BYTES)
+          : Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES);
       if (Number.isFinite(rate)) await Bun.sleep((chunk.byteLength / rate) * 1000);
     }
   }
-  return bytes;
+  const decoded = headers.get("x-amz-decoded-content-length");
+  if (decoded === null) return { bytes, sha256: headers.get(SHA256) };
+  return { bytes: Number(decoded), sha256: TRAILER.exec(Buffer.from(tail).toString("latin1"))?.[1] ?? null };
 }
 
 function xml(body: string): Response {
@@ -29,20 +52,24 @@ function xml(body: string): Response {
 }
 
 async function put(request: Request, key: string, upload: string | null): Promise<Response> {
-  const bytes = await drained(request);
+  const { bytes, sha256 } = await drained(request);
   if (upload === null) sizes.set(key, bytes);
   else parts.set(upload, (parts.get(upload) ?? 0) + bytes);
-  return new Response(null, { headers: { etag: ETAG } });
+  // Only what is large is ever asked after; a map of all would be a cost of its own.
+  if (upload === null && bytes > 1 << 18) tokens.set(key, request.headers.get(TOKEN) ?? "");
+  return new Response(null, { headers: sha256 === null ? { etag: ETAG } : { etag: ETAG, [SHA256]: sha256 } });
 }
 
 async function post(request: Request, key: string, upload: string | null): Promise<Response> {
   await drained(request);
   if (upload === null) {
     uploads += 1;
+    tokens.set(String(uploads), request.headers.get(TOKEN) ?? "");
     return xml(`<InitiateMultipartUploadResult><UploadId>${uploads}</UploadId></InitiateMultipartUploadResult>`);
   }
   sizes.set(key, parts.get(upload) ?? 0);
-  parts.delete(upload);
+  tokens.set(key, tokens.get(upload) ?? "");
+  for (const map of [parts, tokens]) map.delete(upload);
   return xml(`<CompleteMultipartUploadResult><ETag>${ETAG}</ETag></CompleteMultipartUploadResult>`);
 }
 
@@ -61,7 +88,10 @@ function get(key: string): Response {
 function head(key: string): Response {
   const bytes = sizes.get(key);
   if (bytes === undefined) return new Response(null, { status: key.indexOf("/", 1) < 0 ? 200 : 404 });
-  return new Response(null, { headers: { "content-length": String(bytes), etag: ETAG } });
+  const token = tokens.get(key);
+  return new Response(null, {
+    headers: { "content-length": String(bytes), etag: ETAG, ...(token !== undefined && { [TOKEN]: token }) },
+  });
 }
 
 const { port } = Bun.serve({
