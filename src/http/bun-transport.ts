@@ -2,18 +2,22 @@ import type { Socket, TLSOptions } from "bun";
 import type { Dial, DialHandler, DialOptions } from "./dial.ts";
 import { SocketTransport } from "./socket-transport.ts";
 import { ALPN_HTTP_1_1, brokenStream, handshakeCut, handshakeError, type TlsOptions } from "./tls.ts";
+import type { TlsSessions } from "./tls-sessions.ts";
 
 /** A stream over `Bun.connect`: half the CPU of a TLS connection by node:tls, but a pending connect cannot be ended. */
 export class BunTransport extends SocketTransport {
   readonly #socket: Socket<undefined>;
   readonly #isEncrypted: boolean;
+  readonly #onFirstData: (() => void) | undefined;
   #unsent: Uint8Array | undefined;
   #hasReceived = false;
 
-  constructor(address: string, socket: Socket<undefined>, isEncrypted: boolean) {
+  /** `onFirstData` makes it the end of an encrypted stream, and is called before the first data. */
+  constructor(address: string, socket: Socket<undefined>, onFirstData: (() => void) | undefined) {
     super(address);
     this.#socket = socket;
-    this.#isEncrypted = isEncrypted;
+    this.#isEncrypted = onFirstData !== undefined;
+    this.#onFirstData = onFirstData;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -32,7 +36,10 @@ export class BunTransport extends SocketTransport {
   }
 
   onSocketData(chunk: Uint8Array): void {
-    this.#hasReceived = true;
+    if (!this.#hasReceived) {
+      this.#hasReceived = true;
+      this.#onFirstData?.();
+    }
     this.onData(chunk);
   }
 
@@ -77,19 +84,27 @@ export class BunTransport extends SocketTransport {
   }
 }
 
-/** One connect by Bun, and the TLS handshake that Bun begins at once behind it. */
+/**
+ * One connect by Bun, and the TLS handshake that Bun begins at once behind it, with the session of an earlier connection
+ * if there is one.
+ */
 export class BunDial implements Dial<BunTransport> {
   readonly address: string;
+  readonly #options: DialOptions;
   readonly #tls: TlsOptions | undefined;
+  readonly #sessions: TlsSessions;
   readonly #handler: DialHandler;
   readonly #ready = Promise.withResolvers<BunTransport>();
   #state: "connecting" | "handshake" | "ready" | "over" = "connecting";
   #socket: Socket<undefined> | undefined;
   #transport: BunTransport | undefined;
+  #isResuming = false;
 
-  constructor(options: DialOptions, handler: DialHandler) {
+  constructor(options: DialOptions, sessions: TlsSessions, handler: DialHandler) {
     this.address = options.address;
+    this.#options = options;
     this.#tls = options.tls;
+    this.#sessions = sessions;
     this.#handler = handler;
     // It rejects before `secure` is called where a dial is destroyed.
     this.#ready.promise.catch(() => {});
@@ -147,19 +162,29 @@ export class BunDial implements Dial<BunTransport> {
     }
     this.#socket = socket;
     this.#state = "handshake";
-    if (this.#tls === undefined) this.#onReady(socket, false);
+    if (this.#tls === undefined) this.#onReady(socket);
+    else this.#resumeSession(socket);
     this.#handler.connected();
   }
 
   #onHandshake(isApproved: boolean, error: Error | null): void {
     if (this.#state !== "handshake" || this.#socket === undefined) return;
-    if (isApproved && error === null) this.#onReady(this.#socket, true);
+    if (isApproved && error === null) this.#onReady(this.#socket);
     else this.#fail(handshakeError(error, this.#tls?.serverName ?? this.address));
   }
 
-  #onReady(socket: Socket<undefined>, isEncrypted: boolean): void {
+  #resumeSession(socket: Socket<undefined>): void {
+    const session = this.#sessions.find(this.#options);
+    if (session === undefined) return;
+    this.#isResuming = true;
+    socket.setSession(session);
+  }
+
+  #onReady(socket: Socket<undefined>): void {
     this.#state = "ready";
-    this.#transport = new BunTransport(this.address, socket, isEncrypted);
+    // With TLS 1.3 the session comes after the handshake, before the first data.
+    const onFirstData = this.#tls && (() => this.#keepSession(socket));
+    this.#transport = new BunTransport(this.address, socket, onFirstData);
     this.#ready.resolve(this.#transport);
   }
 
@@ -168,7 +193,15 @@ export class BunDial implements Dial<BunTransport> {
     else this.#transport?.onSocketEnd(error);
   }
 
+  #keepSession(socket: Socket<undefined>): void {
+    if (socket.isSessionReused()) return;
+    // The types of Bun 1.4.5 know no result.
+    const session: unknown = socket.getSession();
+    if (session instanceof Uint8Array && session.byteLength > 0) this.#sessions.keep(this.#options, session);
+  }
+
   #fail(error: Error): void {
+    if (this.#isResuming) this.#sessions.forget(this.#options);
     this.destroy();
     this.#ready.reject(error);
   }

@@ -8,6 +8,7 @@ import { Race } from "./race.ts";
 import { SilentAddresses } from "./silent-addresses.ts";
 import type { SocketTransport } from "./socket-transport.ts";
 import type { TlsOptions } from "./tls.ts";
+import { TlsSessions } from "./tls-sessions.ts";
 
 /** An address that left a connect of Bun's without an answer is connected by node for so long. */
 const SILENT_FOR_MS = 5 * 60_000;
@@ -63,6 +64,7 @@ class SocketConnector implements Connector {
   readonly clock: Clock;
   readonly #bunConnectsMax: number;
   readonly #silent: SilentAddresses;
+  readonly #sessions: TlsSessions;
   readonly #roots = new WeakMap<readonly string[], readonly string[]>();
   #modules: NodeModules | undefined;
   #pendingByBun = 0;
@@ -72,6 +74,7 @@ class SocketConnector implements Connector {
     this.clock = clock;
     this.#bunConnectsMax = bunConnectsMax;
     this.#silent = new SilentAddresses(clock, SILENT_FOR_MS);
+    this.#sessions = new TlsSessions(clock);
   }
 
   get abandoned(): number {
@@ -129,7 +132,7 @@ class SocketConnector implements Connector {
 
   #dialByBun(options: DialOptions, handler: DialHandler): BunDial {
     this.#pendingByBun++;
-    return new BunDial(options, {
+    return new BunDial(options, this.#sessions, {
       connected: () => {
         this.#pendingByBun--;
         handler.connected();
