@@ -1,6 +1,7 @@
 import { relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config, StorageConfig } from "../config/schema.ts";
+import { runInManifest } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 import type { Environment } from "../s3/bun-reader.ts";
@@ -36,6 +37,8 @@ export async function verifyAll(
     connect: (installation) => objectStoreToVerify(config, installation, { clock, environment }),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
+    // In S3 each manifest would be a request of its own.
+    ...(config.storage.backend === "local" && { runInManifest }),
     claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
     deep,
     isRunning,
