@@ -36,10 +36,9 @@ export function createBunReader(options: S3ClientOptions, own: ObjectReader, env
   };
 }
 
-/** Bun's client takes no authorities of ours. Redirects carry the session token, and it takes one of the environment. */
-function isSafe({ ca = [], credentials }: S3ClientOptions, environment: Environment): boolean {
-  const { S3_SESSION_TOKEN, AWS_SESSION_TOKEN } = environment;
-  return ca.length === 0 && [credentials.sessionToken, S3_SESSION_TOKEN, AWS_SESSION_TOKEN].every((token) => !token);
+/** Bun's client takes no authorities of ours, and takes a session token of the environment for one of ours. */
+function isSafe({ ca = [] }: S3ClientOptions, { S3_SESSION_TOKEN, AWS_SESSION_TOKEN }: Environment): boolean {
+  return ca.length === 0 && !S3_SESSION_TOKEN && !AWS_SESSION_TOKEN;
 }
 
 class BunReader {
@@ -48,7 +47,6 @@ class BunReader {
   readonly #askOwn: AskPage;
   readonly #ownClient: S3Client;
   readonly #permits = createPermits(REQUESTS_MAX);
-  readonly #clients = new Map<string, BunS3Client>();
   /** A listing that was given up still waits somewhere, and cannot be cancelled: there shall not be more of them. */
   #isSilent = false;
 
@@ -98,11 +96,12 @@ class BunReader {
     signal: AbortSignal,
     work: (client: BunS3Client, clock: Deadline) => Promise<T | undefined>,
   ): Promise<T | undefined> {
-    if (this.#isSilent) return undefined;
+    const client = this.#clientOf(bucket);
+    if (client === undefined || this.#isSilent) return undefined;
     const release = await this.#permits.acquire(signal);
     const clock = onEnd(this.#ownClient.deadline({ method: "GET", bucket }, signal), release);
     try {
-      const result = await work(this.#clientOf(bucket), clock);
+      const result = await work(client, clock);
       if (result === undefined) clock.end();
       return result;
     } catch {
@@ -128,16 +127,14 @@ class BunReader {
     );
   }
 
-  #clientOf(bucket: string): BunS3Client {
-    const known = this.#clients.get(bucket);
-    if (known !== undefined) return known;
+  /** Made anew for each request, which takes some microseconds. Redirects would carry a session token along. */
+  #clientOf(bucket: string): BunS3Client | undefined {
     const { region, credentials, addressing } = this.#options;
+    if (credentials.sessionToken !== undefined) return undefined;
     const { protocol, host, origin } = serviceUrl(this.#options);
     const isVirtual = addressing === "virtual";
     const endpoint = isVirtual ? `${protocol}//${bucket}.${host}` : origin;
-    const client = new BunS3Client({ endpoint, bucket, region, virtualHostedStyle: isVirtual, ...credentials });
-    this.#clients.set(bucket, client);
-    return client;
+    return new BunS3Client({ endpoint, bucket, region, virtualHostedStyle: isVirtual, ...credentials });
   }
 }
 
