@@ -6,6 +6,7 @@ import { type AskPage, keyAsListed, listObjects, type ObjectPage, ownPages, PAGE
 import { objectStream } from "./object-stream.ts";
 import { createPermits } from "./permits.ts";
 import { unreachable } from "./s3-failure.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** Lists and reads objects: what a check of the storage needs, and all that `bunReader` does. */
 export type ObjectReader = Pick<ObjectStore, "list" | "read">;
@@ -160,15 +161,6 @@ function pageOf({
     return { key: keyAsListed(key, isEncoded), bytes: size };
   });
   return { objects, next: isTruncated === true ? nextContinuationToken : undefined };
-}
-
-/** The work's result, unless the signal comes first; the work itself goes on then. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
 /** The same clock, which calls `release` once when it ends. */
