@@ -37,9 +37,10 @@ export function createBunReader(options: S3ClientOptions, own: ObjectReader, env
   };
 }
 
-/** Bun's client takes no authorities of ours, and takes a session token of the environment for one of ours. */
-function isSafe({ ca = [] }: S3ClientOptions, { S3_SESSION_TOKEN, AWS_SESSION_TOKEN }: Environment): boolean {
-  return ca.length === 0 && !S3_SESSION_TOKEN && !AWS_SESSION_TOKEN;
+/** Bun's client takes no authorities and no headers of ours, and a session token of the environment for one of ours. */
+function isSafe({ ca = [], headers = {} }: S3ClientOptions, environment: Environment): boolean {
+  const { S3_SESSION_TOKEN, AWS_SESSION_TOKEN } = environment;
+  return ca.length === 0 && Object.keys(headers).length === 0 && !S3_SESSION_TOKEN && !AWS_SESSION_TOKEN;
 }
 
 class BunReader {
@@ -132,9 +133,9 @@ class BunReader {
   #clientOf(bucket: string): BunS3Client | undefined {
     const { region, credentials, addressing } = this.#options;
     if (credentials.sessionToken !== undefined) return undefined;
-    const { protocol, host, origin } = serviceUrl(this.#options);
+    const { protocol, host, href } = serviceUrl(this.#options);
     const isVirtual = addressing === "virtual";
-    const endpoint = isVirtual ? `${protocol}//${bucket}.${host}` : origin;
+    const endpoint = isVirtual ? `${protocol}//${bucket}.${host}` : href;
     return new BunS3Client({ endpoint, bucket, region, virtualHostedStyle: isVirtual, ...credentials });
   }
 }

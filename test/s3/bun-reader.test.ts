@@ -75,10 +75,15 @@ describe("a listing", () => {
   test("of a silent S3 is UPLOAD_TIMEOUT, and Bun's client is not asked again", async () => {
     await using s3 = await startFaultyS3();
     s3.faultFor = () => ({ kind: "hang" });
-    const reader = readerOn(s3, { timeoutMs: 80 });
-    for (let i = 0; i < 3; i++) expect((await failureOf(keysOf(reader))).code).toBe("UPLOAD_TIMEOUT");
+    const arrived = s3.arrival(({ headers }) => isBuns(headers));
+    const reader = readerOn(s3, { timeoutMs: 400 });
+    expect((await failureOf(keysOf(reader))).code).toBe("UPLOAD_TIMEOUT");
     expect((await failureOf(bytesOf(reader))).code).toBe("UPLOAD_TIMEOUT");
-    expect(askers(s3)).toEqual(["Bun", "own", "own", "own", "own"]);
+    // However late the request goes out that was given up.
+    await arrived;
+    s3.faultFor = () => page(["a/1"]);
+    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7 }]);
+    expect([askers(s3).at(-1), askers(s3).filter((asker) => asker === "Bun")]).toEqual(["own", ["Bun"]]);
   });
 
   test("ends with the reason of its signal", async () => {
@@ -120,15 +125,14 @@ describe("an object", () => {
 
   test("whose bytes stop fails with UPLOAD_TIMEOUT, or UPLOAD_UNAVAILABLE where they are cut off", async () => {
     await using s3 = await startFaultyS3();
-    const reader = readerOn(s3, { timeoutMs: 200 });
     await put(storeOn(s3.endpoint), MIB);
     s3.faultFor = () => ({ kind: "cut" });
-    const cut = await failureOf(bytesOf(reader));
+    const cut = await failureOf(bytesOf(readerOn(s3)));
     expect([cut.code, cut.message]).toEqual(["UPLOAD_UNAVAILABLE", expect.stringContaining("ECONNRESET")]);
     expect(Bun.inspect(cut)).not.toContain("X-Amz-");
+    expect(askers(s3)).toEqual(["own", "Bun"]);
     s3.faultFor = () => ({ kind: "pause" });
-    expect((await failureOf(bytesOf(reader))).code).toBe("UPLOAD_TIMEOUT");
-    expect(askers(s3)).toEqual(["own", "Bun", "Bun"]);
+    expect((await failureOf(bytesOf(readerOn(s3, { timeoutMs: 400 })))).code).toBe("UPLOAD_TIMEOUT");
   });
 
   test("of unknown length is left to our own client, which notices a reset", async () => {
@@ -211,6 +215,11 @@ describe("our own client does everything", () => {
     }
   });
 
+  test("with headers of the configuration, which Bun's client cannot send", async () => {
+    expect(await askersWith({ headers: { "x-amz-request-payer": "requester" } })).toEqual(["own", "own"]);
+    expect(await askersWith({ headers: {} })).toEqual(["Bun", "Bun", "own"]);
+  });
+
   test("with authorities of the configuration, which Bun's client does not take", async () => {
     expect(await askersWith({ ca: ["-----BEGIN CERTIFICATE-----"] })).toEqual(["own", "own"]);
   });
@@ -238,14 +247,21 @@ test("virtual addressing puts the bucket into the host, path addressing into the
   const endpoint = s3.endpoint.replace("127.0.0.1", "localhost");
   const { host } = new URL(endpoint);
   s3.faultFor = () => page(["a/1"]);
-  for (const addressing of ["path", "virtual"] as const) {
-    const reader = readerWith(storeOptionsOn(endpoint, { addressing, resolve: () => Promise.resolve(["127.0.0.1"]) }));
+  const resolve = () => Promise.resolve(["127.0.0.1"]);
+  for (const options of [
+    storeOptionsOn(endpoint, { resolve }),
+    storeOptionsOn(`${endpoint}/base/path`, { resolve }),
+    storeOptionsOn(endpoint, { resolve, addressing: "virtual" }),
+  ]) {
+    const reader = readerWith(options);
     await keysOf(reader);
     await bytesOf(reader);
   }
   expect(s3.calls.map(({ path, headers }) => (headers.get("host") ?? "") + path)).toEqual([
     `${host}/artifacts/`,
     `${host}/artifacts/a/b`,
+    `${host}/base/path/artifacts/`,
+    `${host}/base/path/artifacts/a/b`,
     `artifacts.${host}/`,
     `artifacts.${host}/a/b`,
   ]);
