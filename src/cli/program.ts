@@ -8,7 +8,7 @@ import type { VerifyOptions } from "./verify.ts";
 
 /** What every command works with; the environment is read by the configuration alone. */
 export interface CliContext {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Record<string, string | undefined>;
   readonly cwd: string;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;

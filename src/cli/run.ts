@@ -41,7 +41,7 @@ export async function run(manifest: string, options: RunOptions, context: CliCon
     const storage = options.out === undefined ? {} : { storage: { backend: "local", path: options.out } };
     const config = configOf(options, context, { ...paths, ...storage });
     const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
-    const app = await createApp(config, { log, clock: systemClock, version: VERSION });
+    const app = await createApp(config, { log, clock: systemClock, version: VERSION, command: "run" });
     const broken = app.broken.then((error) => Promise.reject(error));
     const work = async () => {
       try {

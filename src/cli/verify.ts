@@ -16,7 +16,7 @@ export interface VerifyOptions extends ConfigOptions {
 export async function verify(options: VerifyOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
   const deep = options.deep === true;
-  const run = { config, deep, clock: systemClock, signal: new AbortController().signal };
+  const run = { config, deep, clock: systemClock, environment: context.env, signal: new AbortController().signal };
   let found = await verifyAll(run);
   let repairs: readonly string[] = [];
   if (options.repair === true && (found.findings.breachCount > 0 || found.findings.unfinished.length > 0)) {

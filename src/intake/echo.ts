@@ -1,5 +1,4 @@
-/** No message and no step of a path repeats more characters of what a client sent. */
-const ECHO_CHARACTERS_MAX = 100;
+import { shorten } from "../jobs/shorten.ts";
 
 /** One step of a JSON pointer (RFC 6901), with its slash. */
 export function pointerStep(token: string | number): string {
@@ -9,9 +8,4 @@ export function pointerStep(token: string | number): string {
 /** A value for a message: quoted, with control characters escaped. */
 export function quote(value: string): string {
   return JSON.stringify(shorten(value));
-}
-
-function shorten(text: string): string {
-  // toWellFormed, because the cut may halve a surrogate pair.
-  return (text.length <= ECHO_CHARACTERS_MAX ? text : `${text.slice(0, ECHO_CHARACTERS_MAX - 1)}…`).toWellFormed();
 }

@@ -11,7 +11,16 @@ export interface StoredManifestJob {
   readonly tenant: string;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
+  /** The command that ran it, where it was no service: nobody keeps records of it then. */
+  readonly command?: Command | undefined;
 }
+
+export type Command = "run";
+
+/** How every manifest object of ours begins. */
+const START = /^\{"manifest_version":"v1","fetchbox":(\{[^{}]*\})/;
+/** Enough for that, whatever the names. */
+const START_BYTES = 1024;
 
 /**
  * The bytes of the manifest object: the manifest as it was accepted, with a member `fetchbox` that names the job.
@@ -25,6 +34,7 @@ export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest,
       job_type: job.jobType,
       tenant: job.tenant,
       created_at: new Date(job.createdAt).toISOString(),
+      command: job.command,
     }),
     storage: JSON.stringify(manifest.storage),
     metadata: metadataText ?? JSON.stringify(manifest.metadata),
@@ -36,6 +46,18 @@ export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest,
     .map(([name, json]) => `"${name}":${json}`)
     .join(",");
   return new TextEncoder().encode(`{${text}}\n`);
+}
+
+/** The id of the job of a `fetchbox run`, by how its manifest object begins; `undefined` for any other object. */
+export function runInManifest(start: Uint8Array): string | undefined {
+  const [, member] = START.exec(new TextDecoder().decode(start.subarray(0, START_BYTES))) ?? [];
+  if (member === undefined) return undefined;
+  try {
+    const { job_id: jobId, command } = JSON.parse(member) as { job_id?: unknown; command?: unknown };
+    return command === ("run" satisfies Command) && typeof jobId === "string" ? jobId : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function withoutSecrets(resource: Resource): Resource {

@@ -12,7 +12,7 @@ import { IntakeError } from "./intake-error.ts";
 import { type JobPlan, type PlanDeps, planJob, type RegisteredHandler, tasksOf } from "./job-plan.ts";
 import type { JobStorage } from "./job-storage.ts";
 import type { ParsedManifest } from "./manifest.ts";
-import { encodeStoredManifest } from "./stored-manifest.ts";
+import { type Command, encodeStoredManifest } from "./stored-manifest.ts";
 import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 
 export interface SubmitDeps extends PlanDeps {
@@ -25,6 +25,8 @@ export interface SubmitDeps extends PlanDeps {
   /** Why no job can be taken now, other than that; nothing while one can. */
   readonly refusal: () => IntakeError | undefined;
   readonly onAccepted: (job: NewJob, tasks: number) => void;
+  /** The command that takes jobs, where it is no service. */
+  readonly command?: Command | undefined;
   /** Ends waits for the storage when the process must end. */
   readonly signal: AbortSignal;
 }
@@ -127,9 +129,9 @@ async function storeManifest(
   parsed: ParsedManifest,
   job: NewJob,
   storage: JobStorage,
-  { store, clock, signal }: SubmitDeps,
+  { store, clock, command, signal }: SubmitDeps,
 ): Promise<void> {
-  const body = encodeStoredManifest(parsed, job);
+  const body = encodeStoredManifest(parsed, { ...job, command });
   const deadline = new AbortController();
   const timer = clock.after(STORE_DEADLINE_MS, () => {
     deadline.abort(

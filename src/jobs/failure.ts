@@ -32,6 +32,7 @@ export const FAILURE_CLASSES = {
   DOWNLOAD_URL_NOT_ALLOWED: "permanent",
   DOWNLOAD_CONTENT_TYPE_MISMATCH: "permanent",
   HANDLER_ERROR: "permanent",
+  STORAGE_KEY_CONFLICT: "permanent",
   TASK_INTERRUPTED: "permanent",
 
   /** Looks like a damaged transfer from outside: once more, then for good. */

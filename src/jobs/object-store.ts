@@ -8,7 +8,7 @@ import type { ObjectAttributes } from "./object-attributes.ts";
  * Every method throws a `Failure`, or the abort reason of its signal; never anything else. An `UPLOAD_*` code is the
  * bucket's trouble, and every task for it waits. What concerns one object alone has another code: a body that is not as
  * long as declared `DOWNLOAD_SIZE_MISMATCH`, one that the backend cannot take `DOWNLOAD_TOO_LARGE`, a key that cannot be
- * used `HANDLER_ERROR`.
+ * used `HANDLER_ERROR`, one with another object in its way `STORAGE_KEY_CONFLICT`.
  */
 export interface ObjectRef {
   readonly bucket: string;

@@ -1,7 +1,8 @@
-import { statSync } from "node:fs";
+import { lstatSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, type NamedFailureCode } from "../jobs/failure.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
+import { shorten } from "../jobs/shorten.ts";
 
 const CODES: Readonly<Record<string, NamedFailureCode>> = {
   ENOSPC: "UPLOAD_DISK_FULL",
@@ -9,22 +10,17 @@ const CODES: Readonly<Record<string, NamedFailureCode>> = {
   EACCES: "UPLOAD_ACCESS_DENIED",
   EPERM: "UPLOAD_ACCESS_DENIED",
   EROFS: "UPLOAD_ACCESS_DENIED",
-  // The key's own problem, not the bucket's: a file stands where it needs a folder, or the other way round.
-  EISDIR: "HANDLER_ERROR",
-  ENOTDIR: "HANDLER_ERROR",
-  EEXIST: "HANDLER_ERROR",
-  ENOTEMPTY: "HANDLER_ERROR",
+  // The key's own problem, not the bucket's.
   ENAMETOOLONG: "HANDLER_ERROR",
 };
 
 const REASONS: Readonly<Record<string, string>> = {
-  EISDIR: "a folder with other objects is in the way of the key",
-  ENOTDIR: "another object, or a link, is in the way of a folder of the key",
-  EEXIST: "another object is in the way of a folder of the key",
-  ENOTEMPTY: "a folder with other objects is in the way of the key",
   ENAMETOOLONG: "the key is too long for this file system",
   EXDEV: "the bucket's folder is on another file system than the storage path",
 };
+
+/** A file stands where a key needs a folder, or the other way round. */
+const IN_THE_WAY: ReadonlySet<string> = new Set(["EISDIR", "ENOTDIR", "EEXIST", "ENOTEMPTY"]);
 
 /** The error number's name of a system call that failed, or nothing. */
 export function errnoOf(error: unknown): string | undefined {
@@ -41,10 +37,44 @@ export function localFailure(error: unknown, ref: ObjectRef, root: string, signa
   if (signal?.aborted === true && error === signal.reason) return error;
   const errno = errnoOf(error) ?? "an unknown error";
   const obstacle = obstacleOf(root, ref.bucket);
+  if (obstacle === undefined && IN_THE_WAY.has(errno)) {
+    const conflict = conflictOf(root, ref, error);
+    if (conflict !== undefined) return conflict;
+  }
   const code = obstacle === undefined ? CODES[errno] : undefined;
   const reason = obstacle ?? REASONS[errno] ?? (error instanceof Error ? error.message : String(error));
-  const message = `bucket ${ref.bucket}: cannot store or read ${ref.key}: ${errno}: ${reason}`;
+  const message = `bucket ${ref.bucket}: cannot store or read ${shorten(ref.key)}: ${errno}: ${reason}`;
   return new Failure(code ?? "UPLOAD_UNAVAILABLE", message, { cause: error });
+}
+
+/** The failure of a key that is a folder of another, or has one as its folder; `undefined` where nothing is in its way. */
+function conflictOf(root: string, { bucket, key }: ObjectRef, cause: unknown): Failure | undefined {
+  const obstacle = obstacleOfKey(join(root, bucket), key);
+  if (obstacle === undefined) return undefined;
+  const rule = "on local storage no key can be a folder of another; choose other keys, or remove what is there";
+  const message = `bucket ${bucket}: the key ${shorten(key)} cannot be stored: ${obstacle} is in its way; ${rule}`;
+  return new Failure("STORAGE_KEY_CONFLICT", message, { cause });
+}
+
+/** What stands where a key needs a folder or its file. */
+function obstacleOfKey(bucketFolder: string, key: string): string | undefined {
+  const segments = key.split("/");
+  for (let length = 1; length <= segments.length; length++) {
+    const path = segments.slice(0, length).join("/");
+    const found = lookAt(join(bucketFolder, path));
+    if (found === undefined) return undefined;
+    if (length === segments.length) return found.isDirectory() ? `the folder ${shorten(`${path}/`)}` : undefined;
+    if (!found.isDirectory()) return `${found.isFile() ? "the object" : "the link"} ${shorten(path)}`;
+  }
+  return undefined;
+}
+
+function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What stands where the storage's folder or the bucket's should be: that is no key's own problem. */

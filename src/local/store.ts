@@ -40,8 +40,8 @@ export interface LocalStore extends ObjectStore {
 
 /**
  * Objects as files `{path}/{bucket}/{key}`, written under `{path}/.uploads/{owner}/`, synced and renamed into place.
- * Carries no labels and no etags. A key that cannot be a file (too long a segment, another object in the way)
- * is `HANDLER_ERROR`: it is that key's problem, not the bucket's.
+ * Carries no labels and no etags. A key that has another object in its way is `STORAGE_KEY_CONFLICT`, one with too long a
+ * segment `HANDLER_ERROR`: it is that key's problem, not the bucket's.
  */
 export function createLocalStore(options: LocalStoreOptions): LocalStore {
   const root = resolve(options.path);

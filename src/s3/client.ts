@@ -87,7 +87,7 @@ const FIRST_BREAK_MS = 200;
 export function createS3Client(options: S3ClientOptions): S3Client {
   const { region, addressing, now, wait, random } = options;
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const base = new URL(options.endpoint === "" ? awsEndpoint(region) : options.endpoint);
+  const base = serviceUrl(options);
   const basePath = base.pathname.replace(/\/$/, "");
   const sign: Signer = createSigner(region, options.credentials);
 
@@ -204,6 +204,10 @@ export function createS3Client(options: S3ClientOptions): S3Client {
 /** AWS in China has a domain of its own. */
 function awsEndpoint(region: string): string {
   return `https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
+}
+
+export function serviceUrl({ endpoint, region }: Pick<S3ClientOptions, "endpoint" | "region">): URL {
+  return new URL(endpoint === "" ? awsEndpoint(region) : endpoint);
 }
 
 /** Bytes at hand are signed too: the server refuses what was damaged on the way. */

@@ -3,33 +3,59 @@ import type { S3Client } from "./client.ts";
 import { decoded } from "./metadata.ts";
 import { elementsOf, textOf } from "./xml.ts";
 
-const PAGE_KEYS = "1000";
+export const PAGE_KEYS = 1000;
+
+/** A page of a listing. */
+export interface ObjectPage {
+  readonly objects: readonly { readonly key: string; readonly bytes: number }[];
+  /** What the next page is asked for with; `undefined` for the last one. S3's own: whoever asks may use it. */
+  readonly next: string | undefined;
+}
+
+export interface PageRequest {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly token: string | undefined;
+}
+
+export type AskPage = (request: PageRequest, signal: AbortSignal) => Promise<ObjectPage>;
 
 /** Everything under a prefix, in the order of UTF-8 bytes, a page of 1000 at a time. */
-export async function* listObjects(client: S3Client, bucket: string, prefix: string, signal: AbortSignal) {
+export async function* listObjects(ask: AskPage, { bucket, prefix }: Omit<PageRequest, "token">, signal: AbortSignal) {
   for (let token: string | undefined; ; ) {
+    const page = await ask({ bucket, prefix, token }, signal);
+    yield* page.objects;
+    token = page.next;
+    if (token === undefined) return;
+  }
+}
+
+/** Asks for pages with our own client. */
+export function ownPages(client: S3Client): AskPage {
+  return async ({ bucket, prefix, token }, signal) => {
     const query = {
       "list-type": "2",
       prefix,
-      "max-keys": PAGE_KEYS,
+      "max-keys": String(PAGE_KEYS),
       "encoding-type": "url",
       ...(token === undefined ? {} : { "continuation-token": token }),
     };
     const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
     const isEncoded = textOf(text, "EncodingType") === "url";
-    for (const element of elementsOf(text, "Contents")) {
-      yield { key: keyIn(element, isEncoded), bytes: Number(textOf(element, "Size")) };
-    }
-    token = textOf(text, "NextContinuationToken");
-    if (token === undefined || textOf(text, "IsTruncated") !== "true") return;
-  }
+    const objects = [...elementsOf(text, "Contents")].map((element) => ({
+      key: keyIn(element, isEncoded),
+      bytes: Number(textOf(element, "Size")),
+    }));
+    const isTruncated = textOf(text, "IsTruncated") === "true";
+    return { objects, next: isTruncated ? textOf(text, "NextContinuationToken") : undefined };
+  };
 }
 
 /** All uploads that are open in a bucket, a page of 1000 at a time. */
 export async function* listUploads(client: S3Client, bucket: string, signal: AbortSignal): AsyncGenerator<OpenUpload> {
   let marker: Record<string, string> = {};
   for (;;) {
-    const query = { uploads: "", "max-uploads": PAGE_KEYS, ...marker };
+    const query = { uploads: "", "max-uploads": String(PAGE_KEYS), ...marker };
     const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
     for (const element of elementsOf(text, "Upload")) {
       yield { bucket, key: keyIn(element, false), uploadId: textOf(element, "UploadId") ?? "" };
@@ -50,8 +76,11 @@ export async function openUploadsOf(client: S3Client, bucket: string, key: strin
     .flatMap((element) => textOf(element, "UploadId") ?? []);
 }
 
-// Some servers write a space as "+", as a form does; a real one always comes as "%2B".
 function keyIn(element: string, isEncoded: boolean): string {
-  const key = textOf(element, "Key") ?? "";
+  return keyAsListed(textOf(element, "Key") ?? "", isEncoded);
+}
+
+/** A key as a listing has it. Some servers write a space as "+", as a form does; a real one always comes as "%2B". */
+export function keyAsListed(key: string, isEncoded: boolean): string {
   return isEncoded ? decoded(key.replaceAll("+", " ")) : key;
 }

@@ -3,7 +3,7 @@ import type { Deadline } from "./deadline.ts";
 
 /** The bytes of an answer as they are pulled; the time runs only while S3 is asked for more. */
 export function objectStream(
-  body: IncomingBody,
+  body: Pick<IncomingBody, "read" | "discard">,
   clock: Deadline,
   failure: (error: unknown) => unknown,
 ): ReadableStream<Uint8Array> {

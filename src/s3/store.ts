@@ -13,7 +13,7 @@ import type {
   UploadOptions,
 } from "../jobs/object-store.ts";
 import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
-import { listObjects, listUploads, openUploadsOf } from "./list-objects.ts";
+import { listObjects, listUploads, openUploadsOf, ownPages } from "./list-objects.ts";
 import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER } from "./metadata.ts";
 import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
@@ -178,7 +178,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     remove,
     abortUpload,
     check,
-    list: (bucket, prefix, signal) => listObjects(client, bucket, prefix, signal),
+    list: (bucket, prefix, signal) => listObjects(ownPages(client), { bucket, prefix }, signal),
     openUploads: (bucket, signal) => listUploads(client, bucket, signal),
     refuses: () => undefined,
     urlOf: ({ bucket, key }) => `s3://${bucket}/${key}`,

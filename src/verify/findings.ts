@@ -15,7 +15,7 @@ export class Findings {
   /** What a crash left and the next start puts right: no breach. */
   readonly unfinished: string[] = [];
   readonly notes: string[] = [];
-  readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, unknown: 0 };
+  readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, ofRuns: 0, unknown: 0 };
   /** Rules by whose breaches rows are lost: what is left must not be counted as if it were all. */
   readonly losses = new Set<string>();
   #breachCount = 0;

@@ -3,6 +3,8 @@ import type { ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
 import type { LiveBooks } from "./live-books.ts";
 
+export type RunInManifest = (start: Uint8Array) => string | undefined;
+
 export interface ObjectChecksDeps {
   readonly store: ObjectStore;
   readonly expected: ExpectedObjects;
@@ -10,19 +12,28 @@ export interface ObjectChecksDeps {
   readonly findings: Findings;
   /** Also reads every object and compares its SHA-256. */
   readonly deep: boolean;
+  readonly runInManifest: RunInManifest | undefined;
   readonly signal: AbortSignal;
 }
 
-/** What FetchBox writes, where nobody says otherwise. */
+/** The same, and the jobs of `fetchbox run` that were found. */
+interface Checking extends ObjectChecksDeps {
+  readonly runs: Set<string>;
+}
+
+/** What FetchBox writes, where nobody says otherwise. Manifests come first: they tell whose the rest is. */
 const PREFIXES = ["manifests/", "resources/"] as const;
-const RESOURCE = /^resources\/[^/]+\/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\/(.+)$/;
+const JOB_ID = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
+const MANIFEST = new RegExp(`^manifests/[^/]+/(${JOB_ID})/[^/]+$`);
+const RESOURCE = new RegExp(`^resources/[^/]+/(${JOB_ID})/(.+)$`, "s");
 
 /** Compares what lies in the buckets with what must. A listing tells of a thousand objects at a time. */
 export async function checkObjects(buckets: readonly string[], deps: ObjectChecksDeps): Promise<void> {
-  for (const bucket of buckets) {
-    for (const prefix of PREFIXES) {
+  const checking = { ...deps, runs: new Set<string>() };
+  for (const prefix of PREFIXES) {
+    for (const bucket of buckets) {
       for await (const { key, bytes } of deps.store.list(bucket, prefix, deps.signal)) {
-        await checkListed({ bucket, key }, bytes, deps);
+        await checkListed({ bucket, key }, bytes, checking);
       }
     }
   }
@@ -35,8 +46,11 @@ export async function checkObjects(buckets: readonly string[], deps: ObjectCheck
   }
 }
 
-async function checkListed(ref: ObjectRef, bytes: number, deps: ObjectChecksDeps): Promise<void> {
-  if (deps.expected.under(ref).length === 0) return checkForeign(ref, deps);
+async function checkListed(ref: ObjectRef, bytes: number, deps: Checking): Promise<void> {
+  if (deps.expected.under(ref).length === 0) {
+    checkForeign(ref, deps);
+    return lookForRun(ref, deps);
+  }
   deps.expected.see(ref);
   await checkFound(ref, bytes, deps);
 }
@@ -88,12 +102,13 @@ function tell(rule: string, writer: ExpectedObject, what: string, { books, findi
 }
 
 /** An object where none is expected: of a task of ours that did not complete, of nobody, or of somebody else's. */
-function checkForeign(ref: ObjectRef, { books, findings }: ObjectChecksDeps): void {
+function checkForeign(ref: ObjectRef, { books, findings, runs }: Checking): void {
   const [, jobId, resourceId] = RESOURCE.exec(ref.key) ?? [];
   if (jobId === undefined || resourceId === undefined) return;
   if (!books.hasJob(jobId)) {
-    // Past its retention, or of another installation that writes to the same bucket.
-    findings.counts.unknown++;
+    // Of a `fetchbox run`; or past its retention, or of another installation that writes to the same bucket.
+    if (runs.has(jobId)) findings.counts.ofRuns++;
+    else findings.counts.unknown++;
     return;
   }
   // Asked before its ends are: what ends in between is in the ledger then.
@@ -105,6 +120,16 @@ function checkForeign(ref: ObjectRef, { books, findings }: ObjectChecksDeps): vo
       ? `job ${jobId}, which has no such resource`
       : `task ${end.task} of job ${jobId}, which ${end.state}`;
   findings.breach("a task that did not complete has no object", `${nameOf(ref)} belongs to ${whose}`);
+}
+
+/** Notes the job where the object is the manifest of a `fetchbox run`. */
+async function lookForRun(ref: ObjectRef, { store, books, runInManifest, runs, signal }: Checking): Promise<void> {
+  const [, jobId] = MANIFEST.exec(ref.key) ?? [];
+  if (runInManifest === undefined || jobId === undefined || books.hasJob(jobId)) return;
+  const reader = (await store.read(ref, signal))?.getReader();
+  const start = (await reader?.read())?.value;
+  await reader?.cancel();
+  if (start !== undefined && runInManifest(start) === jobId) runs.add(jobId);
 }
 
 function nameOf({ bucket, key }: ObjectRef): string {

@@ -6,7 +6,7 @@ import { ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
 import { FOLLOWER_CHECKS } from "./follower-checks.ts";
 import { LiveBooks } from "./live-books.ts";
-import { checkObjects } from "./object-checks.ts";
+import { checkObjects, type RunInManifest } from "./object-checks.ts";
 import { QUEUE_CHECKS } from "./queue-checks.ts";
 import { installationOf, openSnapshot, type Snapshot, type StorePaths } from "./snapshot.ts";
 import { runSqlChecks } from "./sql-check.ts";
@@ -19,6 +19,11 @@ export interface VerifyOptions {
   readonly refOf: (url: string) => ObjectRef | undefined;
   /** The buckets of the configuration. */
   readonly buckets: readonly string[];
+  /**
+   * The job of a `fetchbox run`, by how its manifest object begins. Where it is given, manifests of jobs that are not known
+   * here are read, to tell such runs from other installations.
+   */
+  readonly runInManifest?: RunInManifest;
   /** A claim is never older, in milliseconds. */
   readonly claimMsMax: number;
   readonly deep: boolean;
@@ -61,7 +66,7 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
 
 /** @throws Failure */
 async function checkStorage(
-  { paths, deep, signal, isRunning, ...options }: VerifyOptions,
+  { paths, deep, signal, isRunning, runInManifest, ...options }: VerifyOptions,
   store: ObjectStore,
   expected: ExpectedObjects,
   findings: Findings,
@@ -69,13 +74,17 @@ async function checkStorage(
   using books = new LiveBooks(paths);
   const buckets = [...new Set([...options.buckets, ...expected.buckets()])];
   const before = await listUploads(buckets, { store, signal });
-  await checkObjects(buckets, { store, expected, books, findings, deep, signal });
-  const { unknown } = findings.counts;
-  if (unknown > 0) {
-    findings.notes.push(`${unknown} objects are of jobs that are not known here: pruned, or another installation's`);
-  }
+  await checkObjects(buckets, { store, expected, books, findings, deep, runInManifest, signal });
+  noteForeignObjects(findings);
   // Awaited: the books are open until it is done.
   return await checkUploads(buckets, before, { store, books, findings, isRunning: isRunning(), signal });
+}
+
+function noteForeignObjects({ counts: { ofRuns, unknown }, notes }: Findings): void {
+  if (ofRuns > 0) notes.push(`${ofRuns} objects are of fetchbox run, which keeps no records of its jobs`);
+  if (unknown === 0) return;
+  const owners = "pruned, of a fetchbox run, or another installation's";
+  notes.push(`${unknown} objects are of jobs that are not known here: ${owners}`);
 }
 
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {

@@ -1,5 +1,6 @@
 import { networkInterfaces } from "node:os";
 import type { Config } from "../config/schema.ts";
+import type { Command } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress-policy.ts";
 import type { Reach } from "../jobs/failpoint.ts";
@@ -21,6 +22,8 @@ export interface FoundationDeps {
   readonly clock: Clock;
   readonly version: string;
   readonly tracer: Tracer;
+  /** The command that takes jobs, where it is no service. */
+  readonly command?: Command;
   /** For crash tests: nothing is synced. */
   readonly isUnsafe?: boolean;
   /** For crash tests: told of the steps that are passed. */

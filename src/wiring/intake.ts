@@ -12,7 +12,7 @@ import { manifestLimits } from "./handlers.ts";
 /** What takes a submission and makes a durable job of it. */
 export function createIntake(
   config: Config,
-  { log, clock, metrics, store, stores, policy, stopping }: Foundation,
+  { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
   handlers: ReadonlyMap<string, RegisteredHandler>,
   isDraining: () => boolean,
 ): Submit {
@@ -25,6 +25,7 @@ export function createIntake(
     newJobId: () => newJobId(config.server.instance),
     pendingMax: config.queue.max_pending_tasks,
     clock,
+    command,
     isDraining,
     refusal: () => refusalOf(stores),
     onAccepted: (job, tasks) => {

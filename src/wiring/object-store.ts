@@ -7,7 +7,8 @@ import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import { goesWithEveryRequest, lowerCaseNames } from "../jobs/storage-header.ts";
 import { createLocalStore, UPLOADS } from "../local/store.ts";
-import { createS3Store } from "../s3/store.ts";
+import { createBunReader, type Environment } from "../s3/bun-reader.ts";
+import { createS3Store, type S3StoreOptions } from "../s3/store.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
 import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 import { createNetwork, type Network } from "./network.ts";
@@ -35,11 +36,27 @@ export function lookAtObjectStore(config: StorageSettings, owner: string, clock:
   return backend === "local" ? createLocalStore({ path, owner }) : s3Store(config, createNetwork(config, clock));
 }
 
-function s3Store(settings: StorageSettings, { clock, http, resolve }: Network): ObjectStore {
+/** The same for `fetchbox verify`, which lists and reads much. `environment` is the process's own, not a copy. */
+export function objectStoreToVerify(
+  config: StorageSettings,
+  owner: string,
+  { clock, environment }: { readonly clock: Clock; readonly environment: Environment },
+): ObjectStore {
+  if (config.storage.backend === "local") return lookAtObjectStore(config, owner, clock);
+  const options = s3Options(config, createNetwork(config, clock));
+  const store = createS3Store(options);
+  return { ...store, ...createBunReader(options, store, environment) };
+}
+
+function s3Store(config: StorageSettings, network: Network): ObjectStore {
+  return createS3Store(s3Options(config, network));
+}
+
+function s3Options(settings: StorageSettings, { clock, http, resolve }: Network): S3StoreOptions {
   const { storage: config, tls, download } = settings;
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
-  return createS3Store({
+  return {
     endpoint: config.endpoint,
     region: config.region,
     addressing: config.addressing,
@@ -60,7 +77,7 @@ function s3Store(settings: StorageSettings, { clock, http, resolve }: Network): 
     now: clock.now,
     random: Math.random,
     wait: (ms, signal) => delay(clock, ms, signal),
-  });
+  };
 }
 
 /** What the configuration has sent: some headers with every request, the others with those that make an object. */

@@ -1,8 +1,10 @@
 import { relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Config, StorageConfig } from "../config/schema.ts";
+import { runInManifest } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
+import type { Environment } from "../s3/bun-reader.ts";
 import { isDirectoryLocked } from "../sqlite/directory-lock.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
 import { openStores } from "../sqlite/stores.ts";
@@ -10,7 +12,7 @@ import { repair } from "../verify/repair.ts";
 import { storePaths } from "../verify/snapshot.ts";
 import { type Verified, verify } from "../verify/verify.ts";
 import { allowedBuckets } from "./handlers.ts";
-import { lookAtObjectStore } from "./object-store.ts";
+import { lookAtObjectStore, objectStoreToVerify } from "./object-store.ts";
 
 /** What a task may take beside its timeout: its settlement, with a disk that is full for a while. */
 const SETTLE_MS = 600_000;
@@ -19,20 +21,24 @@ export interface VerifyRun {
   readonly config: Config;
   readonly deep: boolean;
   readonly clock: Clock;
+  /** The process's own, not a copy. */
+  readonly environment: Environment;
   readonly signal: AbortSignal;
 }
 
 /** Checks everything that the configuration names. @throws StoreError, Failure */
 export async function verifyAll(
-  { config, deep, clock, signal }: VerifyRun,
+  { config, deep, clock, environment, signal }: VerifyRun,
   isRunning = () => isDirectoryLocked(config.queue.path),
 ): Promise<Verified> {
   const paths = storePaths(foldersOf(config));
   const verified = verify({
     paths,
-    connect: (installation) => lookAtObjectStore(config, installation, clock),
+    connect: (installation) => objectStoreToVerify(config, installation, { clock, environment }),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
+    // In S3 each manifest would be a request of its own.
+    ...(config.storage.backend === "local" && { runInManifest }),
     claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
     deep,
     isRunning,

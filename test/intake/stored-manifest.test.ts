@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { encodeStoredManifest } from "../../src/intake/stored-manifest.ts";
+import { encodeStoredManifest, runInManifest } from "../../src/intake/stored-manifest.ts";
 import { manifestWith, parse, parseText } from "./manifests.ts";
 
 const JOB = { jobId: "0190", jobType: "gallery", tenant: "acme", createdAt: Date.UTC(2026, 10, 24, 3, 4, 5, 6) };
@@ -14,6 +14,26 @@ test("the manifest object is the manifest and names its job", () => {
     ...manifest,
     fetchbox: { job_id: "0190", job_type: "gallery", tenant: "acme", created_at: "2026-11-24T03:04:05.006Z" },
   });
+});
+
+test("the manifest object of a run says so, in its first bytes, and nothing else does", () => {
+  const bytes = (job: Parameters<typeof encodeStoredManifest>[1], more = {}) =>
+    encodeStoredManifest(parse(manifestWith({}, more)), job);
+  const longest = "x".repeat(64);
+  const run = { ...JOB, jobId: Bun.randomUUIDv7(), jobType: longest, tenant: longest, command: "run" } as const;
+  expect(runInManifest(bytes(run))).toBe(run.jobId);
+  expect(JSON.parse(new TextDecoder().decode(bytes(run))).fetchbox.command).toBe("run");
+  const imitation = { fetchbox: { job_id: "1", command: "run" } };
+  expect(runInManifest(bytes(JOB, { metadata: imitation }))).toBeUndefined();
+  for (const text of [
+    "",
+    "{}",
+    JSON.stringify(imitation),
+    '{"manifest_version":"v1","fetchbox":{x}}',
+    "\ufffd\u0000",
+  ]) {
+    expect(runInManifest(Buffer.from(text))).toBeUndefined();
+  }
 });
 
 test("what the manifest does not have is not in its object either", () => {

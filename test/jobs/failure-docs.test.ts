@@ -9,7 +9,9 @@ test.each(Object.entries(FAILURE_CLASSES))("docs/failures.md explains %s as %s",
 });
 
 test("docs/failures.md explains no code that there is not", () => {
-  const codes = [...DOCS.matchAll(/`((?:DOWNLOAD|UPLOAD|PROXY|TASK|HANDLER)_[A-Z_]+)`/g)].map(([, code]) => code ?? "");
+  const codes = [...DOCS.matchAll(/`((?:DOWNLOAD|UPLOAD|STORAGE|PROXY|TASK|HANDLER)_[A-Z_]+)`/g)].map(
+    ([, code]) => code ?? "",
+  );
   const known = Object.keys(FAILURE_CLASSES);
   expect(codes.filter((code) => !known.includes(code) && !code.startsWith("DOWNLOAD_HTTP"))).toEqual([]);
 });

@@ -32,6 +32,7 @@ const CONTRACT: Readonly<Record<FailureClass, readonly string[]>> = {
     "DOWNLOAD_URL_NOT_ALLOWED",
     "DOWNLOAD_CONTENT_TYPE_MISMATCH",
     "HANDLER_ERROR",
+    "STORAGE_KEY_CONFLICT",
     "TASK_INTERRUPTED",
   ],
   mismatch: ["DOWNLOAD_CHECKSUM_MISMATCH", "DOWNLOAD_SIZE_MISMATCH"],

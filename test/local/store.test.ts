@@ -36,13 +36,27 @@ test("a key that needs a file where a folder is, or a folder where a file is, is
   await using harness = await makeLocalHarness();
   const { store, path } = harness;
   await store.put({ bucket: "b", key: "a/b" }, pattern(1), META);
-  for (const key of ["a", "a/b/c", "a/b/c/d"]) {
+  const long = `a/b/${"c".repeat(200)}`;
+  for (const [key, obstacle] of [
+    ["a", "the folder a/"],
+    ["a/b/c", "the object a/b"],
+    ["a/b/c/d", "the object a/b"],
+    [long, "the object a/b"],
+  ] as const) {
     const failure = await failureOf(store.put({ bucket: "b", key }, pattern(1), META));
-    expect(failure.code).toBe("HANDLER_ERROR");
-    expect(failure.message).toContain(`store or read ${key}:`);
+    expect([failure.code, failure.class]).toEqual(["STORAGE_KEY_CONFLICT", "permanent"]);
+    const shown = key === long ? `${long.slice(0, 99)}…` : key;
+    expect(failure.message).toContain(`the key ${shown} cannot be stored: ${obstacle} is in its way;`);
   }
   expect((await readdir(join(path, "b"), { recursive: true })).toSorted()).toEqual(["a", "a/b"]);
   expect(await harness.leftovers()).toEqual([]);
+});
+
+test("a file in the place of the folder of temporaries is the storage's problem", async () => {
+  await using harness = await makeLocalHarness();
+  await writeFile(join(harness.path, ".uploads"), "");
+  const failure = await failureOf(harness.store.put({ bucket: "b", key: "a" }, pattern(1), META));
+  expect([failure.code, failure.message]).toEqual(["UPLOAD_UNAVAILABLE", expect.stringContaining("EEXIST")]);
 });
 
 test("a segment of more than 255 bytes is refused, in words and by every write", async () => {
@@ -80,7 +94,11 @@ test("a link inside a bucket is not followed, neither for writing nor for readin
   expect(await store.read(behind, never)).toBeUndefined();
   expect(await store.read({ bucket: "b", key: "file" }, never)).toBeUndefined();
   await store.remove(behind, never);
-  expect((await failureOf(store.put({ bucket: "b", key: "folder/new" }, pattern(1), META))).code).toBe("HANDLER_ERROR");
+  const failure = await failureOf(store.put({ bucket: "b", key: "folder/new" }, pattern(1), META));
+  expect([failure.code, failure.message]).toEqual([
+    "STORAGE_KEY_CONFLICT",
+    expect.stringContaining("the link folder is in its way"),
+  ]);
   expect(await Array.fromAsync(store.list("b", "", never))).toEqual([]);
   await store.put({ bucket: "b", key: "file" }, pattern(5), META);
   expect(await readdir(outside.path)).toEqual(["secret"]);
@@ -247,7 +265,8 @@ test("a failure says what the system said, once; a Failure and the signal's reas
   );
   expect(codes.join(" ")).toBe(
     "UPLOAD_DISK_FULL UPLOAD_DISK_FULL UPLOAD_ACCESS_DENIED UPLOAD_ACCESS_DENIED UPLOAD_ACCESS_DENIED " +
-      "HANDLER_ERROR HANDLER_ERROR UPLOAD_UNAVAILABLE UPLOAD_UNAVAILABLE",
+      // What is in the way of no key is nobody's alone.
+      "HANDLER_ERROR UPLOAD_UNAVAILABLE UPLOAD_UNAVAILABLE UPLOAD_UNAVAILABLE",
   );
   const failure = new Failure("UPLOAD_TIMEOUT", "x");
   expect(localFailure(failure, ref, "/nowhere")).toBe(failure);

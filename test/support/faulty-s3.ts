@@ -18,7 +18,9 @@ export type Fault =
   /** Resets the connection once the request is read; `done` carries it out all the same: the answer got lost. */
   | { readonly kind: "reset"; readonly done?: boolean }
   /** Answers rightly, but the connection ends in the middle of the body; or only the bytes do. */
-  | { readonly kind: "cut" | "pause" };
+  | { readonly kind: "cut" | "pause" }
+  /** Answers with a body that only the end of the connection ends. */
+  | { readonly kind: "unframed" };
 
 export interface FaultyS3 extends AsyncDisposable, MemoryS3 {
   readonly endpoint: string;
@@ -97,6 +99,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
         if (fault.early === true) socket.end();
         return;
       }
+      if (fault?.kind === "unframed") return void socket.end("HTTP/1.1 200 OK\r\n\r\nbytes");
       if (fault?.kind === "reset" && fault.done !== true) return void socket.resetAndDestroy();
       const answer = memory.handle(call, Buffer.concat(pieces));
       if (fault?.kind === "reset") return void socket.resetAndDestroy();

@@ -13,7 +13,11 @@ export const SECRET = "wJalrXUtnFEMI/K7MDENG";
 
 /** A store that does not wait between its tries. */
 export function storeOn(endpoint: string, options: Partial<S3StoreOptions> = {}) {
-  return createS3Store({
+  return createS3Store(storeOptionsOn(endpoint, options));
+}
+
+export function storeOptionsOn(endpoint: string, options: Partial<S3StoreOptions> = {}): S3StoreOptions {
+  return {
     endpoint,
     region: "us-east-1",
     addressing: "path",
@@ -24,7 +28,7 @@ export function storeOn(endpoint: string, options: Partial<S3StoreOptions> = {})
     random: () => 0,
     wait: () => Promise.resolve(),
     ...options,
-  });
+  };
 }
 
 export const put = (store: ReturnType<typeof storeOn>, bytes = 100, signal = never) =>

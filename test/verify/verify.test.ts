@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Ended, runBinary } from "../support/binary.ts";
+import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { startOrigin } from "../support/origin.ts";
 import { pattern } from "../support/pattern.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -74,6 +75,60 @@ for (const storage of storagesFor("the checker")) {
     const stopped = await verify(service, "--deep");
     expect([stopped.code, stopped.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
     expect(stopped.stdout).not.toContain("unfinished");
+  });
+}
+
+test("what fetchbox run stored beside a service is told from strays and other installations", async () => {
+  const [service, job] = await usedService(LOCAL.settings);
+  await using _ = service;
+  await using origin = await startOrigin();
+  const resources = ["a", "b/c"].map((id) => ({ id, url: origin.serve(`/${id}`, pattern(500)) }));
+  const manifest = join(service.folder, "manifest.json");
+  writeFileSync(manifest, JSON.stringify({ manifest_version: "v1", metadata: { fetchbox: {} }, resources }));
+  const ran = await runBinary(["run", manifest], { cwd: service.folder, env: service.env });
+  expect([ran.code, ran.stderr]).toEqual([0, ""]);
+  const clean = await verify(service, "--deep");
+  expect([clean.code, clean.stdout]).toEqual([
+    0,
+    expect.stringMatching(
+      /^note: 2 objects are of fetchbox run, which keeps no records of its jobs\n1 jobs, .*no breach\n$/,
+    ),
+  ]);
+
+  const run = /job ([0-9a-f-]{36}) completed/.exec(ran.stdout)?.[1] ?? "";
+  const objects = join(service.folder, LOCAL.settings["storage.path"] as string, LOCAL.bucket);
+  const copyOf = Bun.randomUUIDv7();
+  const strays: [string, string | Uint8Array][] = [
+    [
+      `manifests/default/${copyOf}/metadata.json`,
+      readFileSync(join(objects, `manifests/default/${run}/metadata.json`)),
+    ],
+    [`resources/default/${copyOf}/a`, "beside the manifest of a run that has another id"],
+    [`resources/default/${Bun.randomUUIDv7()}/a`, "another installation's"],
+    [`resources/default/${job}/r6`, "of a task that failed"],
+  ];
+  for (const [key, body] of strays) {
+    mkdirSync(dirname(join(objects, key)), { recursive: true });
+    writeFileSync(join(objects, key), body);
+  }
+  const found = await verify(service);
+  expect(found.code).toBe(1);
+  expect(found.stdout).toContain(`breach: a task that did not complete has no object: ${LOCAL.bucket}/resources/`);
+  expect(found.stdout).toContain("note: 2 objects are of fetchbox run,");
+  expect(found.stdout).toContain("note: 2 objects are of jobs that are not known here");
+});
+
+const s3 = storagesFor("verify beside a proxy").find(({ name }) => name === "S3");
+if (s3 !== undefined) {
+  test("verify of S3 does not go through a proxy of the environment", async () => {
+    const [service] = await usedService(s3.settings, s3.env);
+    await using _ = service;
+    await using proxy = await startFaultyS3();
+    const variables = ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].map((name) => [name, proxy.endpoint] as const);
+    const env = { ...service.env, ...Object.fromEntries(variables) };
+    const found = await runBinary(["verify", "--deep"], { cwd: service.folder, env });
+    expect([found.code, found.stdout, found.stderr]).toEqual([0, expect.stringContaining("no breach"), ""]);
+    expect(proxy.calls).toEqual([]);
   });
 }
 
