@@ -53,6 +53,8 @@ function xml(body: string): Response {
 
 async function put(request: Request, key: string, upload: string | null): Promise<Response> {
   const { bytes, sha256 } = await drained(request);
+  // As a proxy in front of it does with what is too large.
+  if (key.includes("/refused-")) return new Response(null, { status: 413 });
   if (upload === null) sizes.set(key, bytes);
   else parts.set(upload, (parts.get(upload) ?? 0) + bytes);
   // Only what is large is ever asked after; a map of all would be a cost of its own.

@@ -29,7 +29,7 @@ const TURN_MS = 1500;
 
 export async function probe(context: ProbeContext): Promise<Probe[]> {
   const probes: Probe[] = [];
-  for (const measure of [accepting, answeringUnderLoad, starting, largeBacklog, slowStorage]) {
+  for (const measure of [accepting, answeringUnderLoad, refusedObjects, starting, largeBacklog, slowStorage]) {
     for (const each of [await measure(context)].flat()) {
       process.stderr.write(`${each.what}: ${each.ours} (${each.ratio})\n`);
       probes.push(each);
@@ -71,6 +71,30 @@ async function answeringUnderLoad({ binary, s3, folder, origin }: ProbeContext):
     against: `idle median ${idle.toFixed(2)} ms`,
     ratio: (busy / idle).toFixed(1),
     wanted: "< 5",
+  };
+}
+
+async function refusedObjects({ binary, s3, folder, origin }: ProbeContext): Promise<Probe> {
+  await using service = await startService({ binary, s3, folder: join(folder, "refused"), lanes: 16 });
+  const [good, refused] = [500, 50];
+  const prefix = `${origin}/10240/0/`;
+  const timeOf = async (turn: number, isMixed: boolean) => {
+    const from = (2 * turn + Number(isMixed)) * good;
+    if (isMixed) await submit(service.url, manifestOf(prefix, from, refused, "refused-"));
+    const begun = performance.now();
+    await ended(service.url, await submit(service.url, manifestOf(prefix, from, good)));
+    return performance.now() - begun;
+  };
+  const pairs: [number, number][] = [];
+  for (let turn = 0; turn <= TURNS; turn++) pairs.push([await timeOf(turn, false), await timeOf(turn, true)]);
+  pairs.shift(); // warm
+  const median = (of: (pair: [number, number]) => number) => percentile(pairs.map(of), 0.5);
+  return {
+    what: `${good} objects beside ${refused} that the storage refuses`,
+    ours: `${Math.round(median(([, mixed]) => mixed))} ms`,
+    against: `without them ${Math.round(median(([alone]) => alone))} ms`,
+    ratio: median(([alone, mixed]) => mixed / alone).toFixed(2),
+    wanted: "< 1.2",
   };
 }
 

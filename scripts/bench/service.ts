@@ -85,9 +85,9 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A manifest of `count` resources, as text. */
-export function manifestOf(prefix: string, from: number, count: number): string {
-  const resources = Array.from({ length: count }, (_, at) => ({ id: `i${from + at}`, url: `${prefix}${from + at}` }));
+/** A manifest of `count` resources, as text. Ids that begin with `refused-` make objects that the sink refuses. */
+export function manifestOf(prefix: string, from: number, count: number, id = "i"): string {
+  const resources = Array.from({ length: count }, (_, at) => ({ id: id + (from + at), url: `${prefix}${from + at}` }));
   return JSON.stringify({ manifest_version: "v1", resources });
 }
 
