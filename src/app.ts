@@ -96,7 +96,13 @@ export class App {
     this.#config = config;
     this.#foundation = foundation;
     this.#work = work;
-    this.#storageCheck = new StorageCheck(foundation.store, config.storage.bucket);
+    this.#storageCheck = new StorageCheck(foundation.store, config.storage.bucket, {
+      problems: () => work.gate.problems(),
+      open: (bucket) => {
+        work.gate.open(bucket);
+        work.broker.wake();
+      },
+    });
     this.#upkeep = new Upkeep(foundation.clock);
     this.#health = createHealth({
       troubles: foundation.troubles,
@@ -129,9 +135,9 @@ export class App {
     await this.#recover();
     this.#work.hosts.restore();
     await this.#storageCheck.run(stopping.signal);
-    if (this.#storageCheck.problem !== undefined) {
-      log.warn({ reason: this.#storageCheck.problem }, "the storage is not ready");
-    }
+    const { problem, doubt } = this.#storageCheck;
+    if (problem !== undefined) log.warn({ reason: problem }, "the storage is not ready");
+    if (doubt !== undefined) log.warn({ reason: doubt }, "the storage may not be ready");
     this.#lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
     this.#upkeep.start([
       { everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) },

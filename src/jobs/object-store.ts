@@ -94,8 +94,11 @@ export interface ObjectStore {
   openUploads(bucket: string, signal: AbortSignal): AsyncIterable<OpenUpload>;
   /** Removes what a crash left of an upload. Idempotent. */
   abortUpload(upload: OpenUpload, signal: AbortSignal): Promise<void>;
-  /** Resolves if the bucket can be written to, as far as can be seen without writing. */
-  check(bucket: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves with `undefined` if the bucket can be written to, as far as can be seen without writing. Resolves with the
+   * reason for a doubt where that cannot be seen. Throws where it cannot be written to.
+   */
+  check(bucket: string, signal: AbortSignal): Promise<string | undefined>;
   /** Says why this backend cannot hold a key that object-key.ts allows (a too long file name, say), or nothing. */
   refuses(key: string): string | undefined;
   /** How the object is named to clients: `s3://bucket/key` or `file:///…`. */

@@ -145,7 +145,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     }
   }
 
-  async function check(bucket: string, signal: AbortSignal): Promise<void> {
+  async function check(bucket: string, signal: AbortSignal): Promise<undefined> {
     await guarded(root, { bucket, key: "" }, signal, async () => {
       const { R_OK, W_OK, X_OK } = constants;
       await ensureHome();

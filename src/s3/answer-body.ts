@@ -3,9 +3,9 @@ import type { HttpResponse } from "../http/connection.ts";
 /** Longest answer that is read: a page of 1000 keys of 1024 bytes, every byte escaped, has about 4 MB. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
-/** The text of an answer that is not an object, `touch` is called for every piece. Throws where it is too long. */
-export async function readAnswer({ body }: HttpResponse, touch = (): void => {}): Promise<string> {
-  if (body.isRead) return "";
+/** The body of an answer that is not an object, `touch` is called for every piece. Throws where it is too long. */
+export async function readAnswer({ body }: HttpResponse, touch = (): void => {}): Promise<Buffer> {
+  if (body.isRead) return Buffer.alloc(0);
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   for (let piece = await body.read(); piece !== undefined; piece = await body.read()) {
@@ -17,5 +17,5 @@ export async function readAnswer({ body }: HttpResponse, touch = (): void => {})
     }
     pieces.push(piece);
   }
-  return Buffer.concat(pieces).toString("utf8");
+  return Buffer.concat(pieces);
 }

@@ -68,12 +68,21 @@ export interface S3Answer {
   readonly text: string;
 }
 
+/** Whatever came back, a refusal included. */
+export interface S3Reply {
+  readonly status: number;
+  readonly headers: HeaderFields;
+  readonly body: Buffer;
+}
+
 export interface S3Client {
   /** Starts the clock of one request. */
   deadline(request: S3Request, signal: AbortSignal): Deadline;
   /** One try; the answer's body is left to be read. Throws `Failure` for anything but a 2xx, or the reason. */
   send(request: S3Request, deadline: Deadline): Promise<HttpResponse>;
-  /** One try with a clock of its own, the answer read. Throws `Failure` for anything but a 2xx, or the reason. */
+  /** One try with a clock of its own, the answer read, whatever it says. Throws `Failure` without one, or the reason. */
+  ask(request: S3Request, signal: AbortSignal): Promise<S3Reply>;
+  /** The same, for answers of text. Throws `Failure` for anything but a 2xx, too. */
   exchange(request: S3Request, signal: AbortSignal): Promise<S3Answer>;
   /** Runs work up to three times, with short breaks, as long as what it throws `isPassing`. */
   retrying<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
@@ -163,23 +172,35 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       const response = await dispatch(request, clock.signal);
       clock.touch();
       if (isSuccess(response)) return response;
-      throw refusal(request, response.status, await readAnswer(response, clock.touch));
+      const text = (await readAnswer(response, clock.touch)).toString("utf8");
+      throw refusal(request, response.status, text, otherRegion(response));
     } catch (error) {
       throw failureOf(error, request, clock.signal);
     }
   }
 
   async function exchange(request: S3Request, signal: AbortSignal): Promise<S3Answer> {
+    const reply = await ask(request, signal);
+    const text = reply.body.toString("utf8");
+    if (!isSuccess(reply)) throw refusal(request, reply.status, text, otherRegion(reply));
+    return { headers: reply.headers, text };
+  }
+
+  async function ask(request: S3Request, signal: AbortSignal): Promise<S3Reply> {
     const idleMs = idleMsOf(request);
     try {
       const response = await dispatch(request, signal, idleMs);
-      const text = await readAnswer(response);
-      if (!isSuccess(response)) throw refusal(request, response.status, text);
-      return { headers: response.headers, text };
+      return { status: response.status, headers: response.headers, body: await readAnswer(response) };
     } catch (error) {
       if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, idleMs);
       throw failureOf(error, request, signal);
     }
+  }
+
+  /** The region that the answer says the bucket is in, if requests are signed for another one. */
+  function otherRegion({ headers }: Pick<S3Reply, "headers">): string | undefined {
+    const named = headers.get("x-amz-bucket-region");
+    return named === region ? undefined : named;
   }
 
   function failureOf(error: unknown, request: S3Request, signal: AbortSignal): unknown {
@@ -198,7 +219,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     }
   }
 
-  return { deadline, send, exchange, retrying };
+  return { deadline, send, ask, exchange, retrying };
 }
 
 /** AWS in China has a domain of its own. */
@@ -217,7 +238,7 @@ function hashOf({ body, payloadHash }: S3Request): string {
   return body instanceof Uint8Array ? sha256Hex(body) : UNSIGNED_PAYLOAD;
 }
 
-function isSuccess({ status }: HttpResponse): boolean {
+export function isSuccess({ status }: Pick<S3Reply, "status">): boolean {
   return status >= 200 && status <= 299;
 }
 

@@ -47,6 +47,15 @@ const BY_STATUS: Readonly<Record<number, NamedFailureCode>> = {
   507: "UPLOAD_DISK_FULL",
 };
 
+/** What a server answers that has the bucket in another region; "" where the answer has no body. */
+const WRONG_REGION: ReadonlySet<string> = new Set([
+  "",
+  "AuthorizationHeaderMalformed",
+  "IllegalLocationConstraintException",
+  "PermanentRedirect",
+  "TemporaryRedirect",
+]);
+
 const HINTS: Readonly<Record<string, string>> = {
   AccessDenied: "give these credentials the right to do this",
   AuthorizationHeaderMalformed: "check storage.region",
@@ -95,10 +104,31 @@ function codeOfStatus(status: number): NamedFailureCode {
   return BY_STATUS[status] ?? (status >= 400 && status <= 499 ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE");
 }
 
+/** The code of S3 in the XML of a refusal; empty where there is none. */
+export function s3CodeIn(body: string): string {
+  return /^\w{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
+}
+
+/**
+ * What to do about a refusal. `region` is where the bucket is by the answer's head, if that is not where the request was
+ * signed for.
+ */
+export function hintFor(method: string, status: number, body: string, region?: string): string | undefined {
+  const s3Code = s3CodeIn(body);
+  if (WRONG_REGION.has(s3Code) && (s3Code !== "" || status < 403)) {
+    const named = /^[A-Za-z0-9-]{1,64}$/.exec(region ?? textOf(body, "Region") ?? "")?.[0];
+    if (named !== undefined) return `the bucket is in the region ${named}: set storage.region = "${named}"`;
+  }
+  if (s3Code === "" && method !== "HEAD" && status < 500) {
+    return "this answer is not S3's: check storage.endpoint, and what stands before the service";
+  }
+  return HINTS[s3Code];
+}
+
 /** S3 said no. `body` is its XML, if any; only the code is taken from it, since the rest may hold signatures. */
-export function refusal({ method, bucket }: Asked, status: number, body: string): S3Failure {
-  const s3Code = /^\w{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
-  const hint = HINTS[s3Code];
+export function refusal({ method, bucket }: Asked, status: number, body: string, region?: string): S3Failure {
+  const s3Code = s3CodeIn(body);
+  const hint = hintFor(method, status, body, region);
   const message = `S3 answered ${method} in bucket ${bucket} with ${s3Code === "" ? "" : `${s3Code}, `}status ${status}`;
   const code = BY_S3_CODE[s3Code] ?? codeOfStatus(status);
   return new S3Failure(code, hint === undefined ? message : `${message}: ${hint}`, { s3Code, status });

@@ -12,6 +12,7 @@ import type {
   Upload,
   UploadOptions,
 } from "../jobs/object-store.ts";
+import { checkBucket } from "./check-bucket.ts";
 import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
 import { listObjects, listUploads, openUploadsOf, ownPages } from "./list-objects.ts";
 import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER } from "./metadata.ts";
@@ -164,12 +165,6 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     }
   }
 
-  async function check(bucket: string, signal: AbortSignal): Promise<void> {
-    const missing = `S3 has no bucket ${bucket}: create the bucket or correct its name`;
-    const found = await unlessMissing([""], () => client.exchange({ method: "HEAD", bucket }, signal));
-    if (found === undefined) throw new Failure("UPLOAD_NO_SUCH_BUCKET", missing);
-  }
-
   return {
     put,
     open,
@@ -177,7 +172,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     read,
     remove,
     abortUpload,
-    check,
+    check: (bucket, signal) => checkBucket(client, bucket, signal),
     list: (bucket, prefix, signal) => listObjects(ownPages(client), { bucket, prefix }, signal),
     openUploads: (bucket, signal) => listUploads(client, bucket, signal),
     refuses: () => undefined,

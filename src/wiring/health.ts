@@ -36,7 +36,7 @@ const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no downlo
 export interface HealthDeps {
   readonly troubles: Troubles;
   readonly presence: Pick<Presence, "problemOf">;
-  readonly storageCheck: Pick<StorageCheck, "problem">;
+  readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
   readonly gate: Pick<StorageGate, "problems">;
   readonly overdue: Pick<OverdueAttempts, "problem">;
   readonly phase: () => "starting" | "running" | "draining";
@@ -52,7 +52,7 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
     const now = phase();
     const stage: ComponentHealth =
       now === "running" ? { status: "healthy" } : { status: "degraded", reason: `the service is ${now}` };
-    const storage = storageHealth(storageCheck.problem, gate);
+    const storage = storageHealth(storageCheck, gate);
     const api = apiHealth(stage, stuckMs());
     const components = {
       api,
@@ -80,8 +80,9 @@ function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): Compone
   return { status: "unhealthy", reason: `the event loop stood still for ${Math.round(stuckMs)} ms` };
 }
 
-function storageHealth(problem: string | undefined, gate: Pick<StorageGate, "problems">): ComponentHealth {
+function storageHealth({ problem, doubt }: HealthDeps["storageCheck"], gate: HealthDeps["gate"]): ComponentHealth {
   if (problem !== undefined) return { status: "unhealthy", reason: problem };
   const closed = [...gate.problems()].map(([bucket, failure]) => `${bucket}: ${failure.message}`);
-  return closed.length === 0 ? { status: "healthy" } : { status: "unhealthy", reason: closed.join("; ") };
+  if (closed.length > 0) return { status: "unhealthy", reason: closed.join("; ") };
+  return doubt === undefined ? { status: "healthy" } : { status: "degraded", reason: doubt };
 }

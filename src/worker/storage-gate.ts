@@ -40,6 +40,11 @@ export class StorageGate {
     return new Map([...this.#closed].map(([name, bucket]) => [name, bucket.failure]));
   }
 
+  /** Lets all work for a bucket in, since it is known to work again. */
+  open(bucketName: string): void {
+    this.#closed.delete(bucketName);
+  }
+
   /** How many tasks for a bucket may start now: any number, none, or the one that is the next probe. */
   room(bucketName: string): number {
     const bucket = this.#closed.get(bucketName);
@@ -81,7 +86,7 @@ export class StorageGate {
   /** Learns from what admitted work came to, and returns what it is for its task. */
   judge(bucketName: string, admission: "work" | "probe", outcome: Outcome): Outcome {
     if (outcome.kind === "stored") {
-      this.#closed.delete(bucketName);
+      this.open(bucketName);
       this.#proven.set(bucketName, { deniedInARow: 0 });
       return outcome;
     }

@@ -254,6 +254,24 @@ describe("the broker wakes", () => {
     expect((await rig.take()).length).toBe(1);
   });
 
+  test("at once when a bucket opens before its time", async () => {
+    let isOpen = false;
+    const buckets = {
+      ...OPEN_BUCKETS,
+      room: () => (isOpen ? Number.POSITIVE_INFINITY : 0),
+      nextOpening: () => (isOpen ? undefined : 30_000),
+    };
+    await using rig = new BrokerRig({ buckets });
+    await rig.accept(3, ["a.test"]);
+    rig.broker.start();
+    await rig.advance(10);
+    expect((await rig.take()).length).toBe(0);
+    isOpen = true;
+    rig.broker.wake();
+    await rig.advance(0);
+    expect((await rig.take()).length).toBe(3);
+  });
+
   test("seldom while a bucket waits for a probe and there is no task for it", async () => {
     await using rig = new BrokerRig({ buckets: { ...OPEN_BUCKETS, room: () => 1, nextOpening: () => 0 } });
     rig.broker.start();

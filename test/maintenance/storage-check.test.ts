@@ -1,11 +1,15 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import { StorageCheck } from "../../src/maintenance/storage-check.ts";
+import { StorageGate } from "../../src/worker/storage-gate.ts";
+import { FakeClock } from "../support/clock.ts";
+import { failedWith } from "../support/outcomes.ts";
 
 const never = new AbortController().signal;
+const NONE_CLOSED = { problems: () => new Map(), open: () => {} };
 
 test("the storage is not ready before it was checked, and as the last check found it from then on", async () => {
-  let answer: () => Promise<void> = () => Promise.resolve();
+  let answer: () => Promise<string | undefined> = () => Promise.resolve(undefined);
   const asked: string[] = [];
   const store = {
     check: (bucket: string) => {
@@ -13,14 +17,14 @@ test("the storage is not ready before it was checked, and as the last check foun
       return answer();
     },
   };
-  const check = new StorageCheck(store, "artifacts");
+  const check = new StorageCheck(store, "artifacts", NONE_CLOSED);
   expect(check.problem).toBe("not checked yet");
   await check.run(never);
   expect(check.problem).toBeUndefined();
   answer = () => Promise.reject(new Failure("UPLOAD_NO_SUCH_BUCKET", "there is no such bucket"));
   await check.run(never);
   expect(check.problem).toBe("there is no such bucket");
-  answer = () => Promise.resolve();
+  answer = () => Promise.resolve(undefined);
   await check.run(never);
   expect(check.problem).toBeUndefined();
   expect(asked).toEqual(["artifacts", "artifacts", "artifacts"]);
@@ -30,13 +34,82 @@ test("a check that was interrupted says nothing of the storage", async () => {
   const stopping = new AbortController();
   const store = {
     check: (_: string, signal: AbortSignal) =>
-      new Promise<void>((_resolve, reject) => {
+      new Promise<undefined>((_resolve, reject) => {
         signal.addEventListener("abort", () => reject(signal.reason as Error));
       }),
   };
-  const check = new StorageCheck(store, "artifacts");
+  const check = new StorageCheck(store, "artifacts", NONE_CLOSED);
   const running = check.run(stopping.signal);
   stopping.abort(new Error("stopping"));
   await running;
   expect(check.problem).toBe("not checked yet");
+});
+
+test("a doubt is no problem, and goes as soon as a check has none", async () => {
+  let doubt: string | undefined = "S3 denies to look";
+  const check = new StorageCheck({ check: () => Promise.resolve(doubt) }, "artifacts", NONE_CLOSED);
+  await check.run(never);
+  expect([check.problem, check.doubt]).toEqual([undefined, "S3 denies to look"]);
+  doubt = undefined;
+  await check.run(never);
+  expect([check.problem, check.doubt]).toEqual([undefined, undefined]);
+});
+
+describe("a closed bucket", () => {
+  /** A gate that a failed task closed, and a check whose answers are given by bucket. */
+  function closedGate(bucket: string) {
+    const clock = new FakeClock();
+    const gate = new StorageGate(clock);
+    const away = new Failure("UPLOAD_UNAVAILABLE", "no answer");
+    gate.judge(bucket, "work", failedWith(away));
+    const answers = new Map<string, Failure | string>();
+    const store = {
+      check: (name: string) => {
+        const answer = answers.get(name);
+        return answer instanceof Failure ? Promise.reject(answer) : Promise.resolve(answer);
+      },
+    };
+    const check = new StorageCheck(store, "artifacts", gate);
+    return { gate, away, answers, check, isOpen: () => gate.problems().size === 0 };
+  }
+
+  test.each(["artifacts", "another"])("opens when a check of it works after one that failed: %s", async (bucket) => {
+    const { gate, away, answers, check, isOpen } = closedGate(bucket);
+    answers.set(bucket, away);
+    await check.run(never);
+    expect([isOpen(), gate.admit(bucket)]).toEqual([false, undefined]);
+    answers.delete(bucket);
+    await check.run(never);
+    expect([isOpen(), gate.admit(bucket)]).toEqual([true, "work"]);
+  });
+
+  test("stays closed where the check never failed: it does not see what closed the bucket", async () => {
+    const { check, isOpen } = closedGate("artifacts");
+    await check.run(never);
+    await check.run(never);
+    expect(isOpen()).toBe(false);
+  });
+
+  test("stays closed where the check has doubts: a task finds out", async () => {
+    const { away, answers, check, isOpen } = closedGate("artifacts");
+    answers.set("artifacts", away);
+    await check.run(never);
+    answers.set("artifacts", "S3 denies to look");
+    await check.run(never);
+    answers.delete("artifacts");
+    await check.run(never);
+    expect(isOpen()).toBe(false);
+  });
+
+  test("that another task closes later does not open for a failure of before", async () => {
+    const { gate, away, answers, check, isOpen } = closedGate("another");
+    answers.set("another", away);
+    await check.run(never);
+    gate.open("another");
+    await check.run(never);
+    answers.delete("another");
+    gate.judge("another", "work", failedWith(away));
+    await check.run(never);
+    expect(isOpen()).toBe(false);
+  });
 });

@@ -9,7 +9,7 @@ export type Fault =
       readonly status: number;
       readonly body?: string;
       readonly early?: boolean;
-      readonly location?: string;
+      readonly headers?: Readonly<Record<string, string>>;
     }
   /** Reads the request and never answers; `done` carries it out all the same. */
   | { readonly kind: "hang"; readonly done?: boolean }
@@ -95,7 +95,8 @@ export async function startFaultyS3(): Promise<FaultyS3> {
       current = undefined;
       if (fault?.kind === "hang") return void (fault.done === true && memory.handle(call, Buffer.concat(pieces)));
       if (fault?.kind === "answer") {
-        write(fault.status, fault.body ?? "", fault.location === undefined ? {} : { Location: fault.location });
+        const body = fault.body ?? "";
+        write(fault.status, call.method === "HEAD" ? "" : body, fault.headers ?? {}, undefined, body.length);
         if (fault.early === true) socket.end();
         return;
       }

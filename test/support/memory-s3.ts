@@ -77,7 +77,7 @@ export function createMemoryS3(): MemoryS3 {
     if (method === "PUT") return store(key, body, metadataOf(call.headers));
     if (method === "DELETE") objects.delete(key);
     if (method === "DELETE") return { status: 204, headers: {}, body: "" };
-    if (key === "") return { status: 200, headers: {}, body: "" };
+    if (key === "") return { status: 200, headers: {}, body: method === "GET" ? listObjects(query) : "" };
     const object = objects.get(key);
     if (object === undefined) return refusal(404, "NoSuchKey");
     return { status: 200, headers: { ...object.metadata, ...etagHeader(object.body) }, body: object.body };
@@ -86,6 +86,12 @@ export function createMemoryS3(): MemoryS3 {
   function etagHeader(body: Uint8Array): Record<string, string> {
     const etag = api.etagOf(body);
     return etag === undefined ? {} : { ETag: etag };
+  }
+
+  function listObjects(query: URLSearchParams): string {
+    const prefix = query.get("prefix") ?? "";
+    const keys = [...objects.keys()].filter((key) => key.startsWith(prefix));
+    return `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key></Contents>`).join("")}</ListBucketResult>`;
   }
 
   function store(key: string, body: Uint8Array, metadata: Record<string, string>): MemoryAnswer {
