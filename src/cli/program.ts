@@ -4,6 +4,7 @@ import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { HandlersCheckOptions } from "./handlers.ts";
 import { addRemoteCommands } from "./remote/commands.ts";
 import type { RunOptions } from "./run.ts";
+import type { StorageCheckOptions } from "./storage-check.ts";
 import type { VerifyOptions } from "./verify.ts";
 
 /** What every command works with; the environment is read by the configuration alone. */
@@ -75,6 +76,9 @@ export async function runProgram(args: readonly string[], context: CliContext): 
       (await import("./config.ts")).configPrint(options, context);
     },
   );
+  addStorageCheck(program, context, (result) => {
+    code = result;
+  });
   withConfig(
     program
       .command("handlers")
@@ -111,6 +115,26 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     // Commander has said it: help and version end with 0, a mistake with what the contract has for it.
     return error.exitCode === 0 ? EXIT.done : EXIT.usage;
   }
+}
+
+function addStorageCheck(program: Command, context: CliContext, done: (code: ExitCode) => void): void {
+  withConfig(
+    program
+      .command("storage")
+      .description("look at the storage")
+      .command("check")
+      .description("try what FetchBox asks of the storage, with objects that are removed at the end"),
+  )
+    .option("--bucket <name>", "the bucket, may be repeated; else storage.bucket", (name, names: string[] = []) => [
+      ...names,
+      name,
+    ])
+    .option("--all-buckets", "every bucket of the configuration")
+    .option("--json", "one line of JSON")
+    .addHelpText("after", "\nEnds with 0 if all is well, also with notes; 1 if a step failed.")
+    .action(async (options: StorageCheckOptions) => {
+      done(await (await import("./storage-check.ts")).storageCheck(options, context));
+    });
 }
 
 function withConfig(command: Command): Command {

@@ -44,7 +44,7 @@ function* bucketsOf({ storage, handlers }: Config): Generator<[path: KeyPath, na
 }
 
 /** AWS and files are strict about names, and so is a host's name that begins with one. */
-function bucketProblem(name: string, { backend, endpoint, addressing }: StorageConfig): string | undefined {
+export function bucketProblem(name: string, { backend, endpoint, addressing }: StorageConfig): string | undefined {
   const isVirtual = backend === "s3" && addressing === "virtual";
   const problem = bucketNameProblem(name);
   if (problem !== undefined) {

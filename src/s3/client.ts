@@ -173,7 +173,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       clock.touch();
       if (isSuccess(response)) return response;
       const text = (await readAnswer(response, clock.touch)).toString("utf8");
-      throw refusal(request, response.status, text, otherRegion(response));
+      throw refusal(request, response.status, text, otherRegion(response, region));
     } catch (error) {
       throw failureOf(error, request, clock.signal);
     }
@@ -182,7 +182,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   async function exchange(request: S3Request, signal: AbortSignal): Promise<S3Answer> {
     const reply = await ask(request, signal);
     const text = reply.body.toString("utf8");
-    if (!isSuccess(reply)) throw refusal(request, reply.status, text, otherRegion(reply));
+    if (!isSuccess(reply)) throw refusal(request, reply.status, text, otherRegion(reply, region));
     return { headers: reply.headers, text };
   }
 
@@ -195,12 +195,6 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, idleMs);
       throw failureOf(error, request, signal);
     }
-  }
-
-  /** The region that the answer says the bucket is in, if requests are signed for another one. */
-  function otherRegion({ headers }: Pick<S3Reply, "headers">): string | undefined {
-    const named = headers.get("x-amz-bucket-region");
-    return named === region ? undefined : named;
   }
 
   function failureOf(error: unknown, request: S3Request, signal: AbortSignal): unknown {
@@ -236,6 +230,12 @@ function hashOf({ body, payloadHash }: S3Request): string {
   if (payloadHash !== undefined) return payloadHash;
   if (body === undefined) return EMPTY_PAYLOAD_HASH;
   return body instanceof Uint8Array ? sha256Hex(body) : UNSIGNED_PAYLOAD;
+}
+
+/** The region that an answer says the bucket is in, if requests are signed for another one. */
+export function otherRegion({ headers }: Pick<S3Reply, "headers">, region: string): string | undefined {
+  const named = headers.get("x-amz-bucket-region");
+  return named === region ? undefined : named;
 }
 
 export function isSuccess({ status }: Pick<S3Reply, "status">): boolean {

@@ -120,7 +120,7 @@ export function hintFor(method: string, status: number, body: string, region?: s
     if (named !== undefined) return `the bucket is in the region ${named}: set storage.region = "${named}"`;
   }
   if (s3Code === "" && method !== "HEAD" && status < 500) {
-    return "this answer is not S3's: check storage.endpoint, and what stands before the service";
+    return "an answer that is not S3's: check storage.endpoint, and what stands before the service";
   }
   return HINTS[s3Code];
 }

@@ -1,3 +1,4 @@
+import type { BodySource } from "../http/outgoing-body.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 import { trailerBody } from "./aws-chunked.ts";
 import { cleanUp } from "./clean-up.ts";
@@ -90,7 +91,8 @@ async function answerTo(answer: Promise<S3Answer>): Promise<S3Answer | S3Failure
   }
 }
 
-function piecesOf(bytes: Uint8Array) {
+/** A body at hand, as one piece. */
+export function piecesOf(bytes: Uint8Array): BodySource {
   let rest: Uint8Array | undefined = bytes;
   return {
     next() {

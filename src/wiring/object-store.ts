@@ -52,7 +52,8 @@ function s3Store(config: StorageSettings, network: Network): ObjectStore {
   return createS3Store(s3Options(config, network));
 }
 
-function s3Options(settings: StorageSettings, { clock, http, resolve }: Network): S3StoreOptions {
+/** How the configured S3 service is reached. */
+export function s3Options(settings: StorageSettings, { clock, http, resolve }: Network): S3StoreOptions {
   const { storage: config, tls, download } = settings;
   const { credentials } = config;
   if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");

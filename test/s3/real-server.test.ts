@@ -1,15 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { randomUUID } from "node:crypto";
 import type { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectAttributes } from "../../src/jobs/object-attributes.ts";
 import type { ObjectStore } from "../../src/jobs/object-store.ts";
-import { createS3Client } from "../../src/s3/client.ts";
 import { sha256Hex } from "../../src/s3/sign.ts";
 import { createS3Store } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
-import { curl, makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
+import { curl, makeBucket, makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
 
 const server = s3ServerFor("what a real S3 server says to mistakes");
 if (server !== undefined) describe("a real S3 server", () => describeServer(server));
@@ -35,16 +33,6 @@ async function failuresOfWriting(store: ObjectStore, bucket: string): Promise<Fa
     await failureOf(upload(2 * MIB, 2 * MIB)),
     await failureOf(upload(17 * MIB)),
   ];
-}
-
-/** A bucket of the test's own, for settings that would disturb others. */
-async function makeBucket(server: S3Server) {
-  const client = createS3Client(s3OptionsOf(server));
-  const name = `fetchbox-${randomUUID()}`;
-  const ask = (method: "PUT" | "DELETE", query: Record<string, string> = {}, body = Buffer.alloc(0)) =>
-    client.exchange({ method, bucket: name, query, body }, never);
-  await ask("PUT");
-  return { name, ask, [Symbol.asyncDispose]: () => ask("DELETE").then(() => undefined) };
 }
 
 function describeServer(server: S3Server): void {

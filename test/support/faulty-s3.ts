@@ -20,7 +20,9 @@ export type Fault =
   /** Answers rightly, but the connection ends in the middle of the body; or only the bytes do. */
   | { readonly kind: "cut" | "pause" }
   /** Answers with a body that only the end of the connection ends. */
-  | { readonly kind: "unframed" };
+  | { readonly kind: "unframed" }
+  /** Carries out a request whose body is cut off, with as much of it as came: a server that is not atomic. */
+  | { readonly kind: "keep" };
 
 export interface FaultyS3 extends AsyncDisposable, MemoryS3 {
   readonly endpoint: string;
@@ -28,6 +30,8 @@ export interface FaultyS3 extends AsyncDisposable, MemoryS3 {
   readonly calls: readonly S3Call[];
   /** Called once for every request; nothing means that all goes well. */
   faultFor: (call: S3Call) => Fault | undefined;
+  /** Requests whose connection ended before all of the body had come. */
+  readonly cuts: readonly S3Call[];
   /** Resolves with the next request that matches, once its head has come. */
   arrival(matches: (call: S3Call) => boolean): Promise<S3Call>;
   /** Resolves when no connection is open, kept ones included. */
@@ -40,6 +44,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
   const calls: S3Call[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
+  const cuts: S3Call[] = [];
   const waiting = new Set<(call: S3Call) => void>();
   const onIdle = new Set<() => void>();
 
@@ -68,6 +73,10 @@ export async function startFaultyS3(): Promise<FaultyS3> {
     let unread: Buffer = Buffer.alloc(0);
     let current: { call: S3Call; fault: Fault | undefined; pieces: Buffer[]; missing: number } | undefined;
 
+    socket.on("close", () => {
+      if (current !== undefined && current.missing > 0) cuts.push(current.call);
+      if (current?.fault?.kind === "keep") memory.handle(current.call, Buffer.concat(current.pieces));
+    });
     socket.on("data", (data: Buffer) => {
       unread = unread.byteLength === 0 ? data : Buffer.concat([unread, data]);
       while (unread.byteLength > 0 || current?.missing === 0) {
@@ -128,6 +137,7 @@ export async function startFaultyS3(): Promise<FaultyS3> {
   const own: Omit<FaultyS3, keyof MemoryS3> = {
     endpoint: `http://127.0.0.1:${address.port}`,
     calls,
+    cuts,
     faultFor: () => undefined,
     arrival: (matches) =>
       new Promise((resolve) => {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { S3Client } from "bun";
+import { createS3Client } from "../../src/s3/client.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { noNames, testClient } from "./http.ts";
@@ -79,6 +80,17 @@ export async function makeS3Harness(server: S3Server): Promise<ObjectStoreHarnes
       }
     },
   };
+}
+
+/** A bucket of the test's own, for settings that would disturb others. */
+export async function makeBucket(server: S3Server) {
+  const client = createS3Client(s3OptionsOf(server));
+  const never = new AbortController().signal;
+  const name = `fetchbox-${randomUUID()}`;
+  const ask = (method: "GET" | "PUT" | "DELETE", query: Record<string, string> = {}, body = Buffer.alloc(0)) =>
+    client.exchange({ method, bucket: name, query, body }, never);
+  await ask("PUT");
+  return { name, ask, [Symbol.asyncDispose]: () => ask("DELETE").then(() => undefined) };
 }
 
 /** The body of a GET, or with `head` the head of the answer to a HEAD; signed by curl. */

@@ -1,0 +1,69 @@
+import { widerBucketNameProblem } from "../config/bucket-name.ts";
+import type { Config } from "../config/schema.ts";
+import { bucketProblem } from "../config/storage-checks.ts";
+import type { CheckStep } from "../jobs/check-step.ts";
+import { systemClock } from "../jobs/clock.ts";
+import { allowedBuckets } from "../wiring/handlers.ts";
+import { checkConfiguredStorage, storagePlace } from "../wiring/storage-check.ts";
+import { configOf } from "./config.ts";
+import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
+import type { CliContext, ConfigOptions } from "./program.ts";
+import { stopSignal } from "./stop-signal.ts";
+import { counted } from "./units.ts";
+
+export interface StorageCheckOptions extends ConfigOptions {
+  readonly bucket?: readonly string[];
+  readonly allBuckets?: true;
+  readonly json?: true;
+}
+
+const RESULTS: Readonly<Record<CheckStep["result"], string>> = {
+  ok: "ok",
+  failed: "FAILED",
+  note: "note",
+  skipped: "skipped",
+};
+
+/** Tries what FetchBox asks of the configured storage, and tells each step as it is done. */
+export async function storageCheck(options: StorageCheckOptions, context: CliContext): Promise<ExitCode> {
+  const config = configOf(options, context);
+  const isJson = options.json === true;
+  const stopping = new AbortController();
+  void stopSignal(() => {}).then((signal) => stopping.abort(new Error(`stopped by ${signal}`)));
+  const reports: { bucket: string; ok: boolean; steps: CheckStep[] }[] = [];
+  for (const bucket of bucketsOf(options, config)) {
+    if (!isJson) context.out(`${reports.length === 0 ? "" : "\n"}bucket ${bucket} at ${storagePlace(config)}\n`);
+    const steps: CheckStep[] = [];
+    for await (const step of checkConfiguredStorage({ config, bucket, clock: systemClock, signal: stopping.signal })) {
+      steps.push(step);
+      if (!isJson) context.out(`${step.name}  ${RESULTS[step.result]}  ${step.detail}\n`);
+    }
+    const ok = isGood(steps);
+    reports.push({ bucket, ok, steps });
+    if (!isJson) context.out(summary(steps));
+  }
+  const ok = reports.every((report) => report.ok);
+  if (isJson) context.out(`${JSON.stringify({ backend: config.storage.backend, ok, buckets: reports })}\n`);
+  return ok ? EXIT.done : EXIT.failed;
+}
+
+function bucketsOf({ bucket: named = [], allBuckets }: StorageCheckOptions, config: Config): readonly string[] {
+  for (const name of named) {
+    const problem = widerBucketNameProblem(name) ?? bucketProblem(name, config.storage);
+    if (problem !== undefined) throw new UsageError(`--bucket ${name.slice(0, 70)} ${problem}`);
+  }
+  if (allBuckets === true) return [...new Set([...allowedBuckets(config), ...named])];
+  return named.length === 0 ? [config.storage.bucket] : [...new Set(named)];
+}
+
+/** A step that is skipped needs one that failed, or was interrupted: neither is a good end. */
+function isGood(steps: readonly CheckStep[]): boolean {
+  return steps.every(({ result }) => result === "ok" || result === "note");
+}
+
+function summary(steps: readonly CheckStep[]): string {
+  const count = (result: CheckStep["result"]) => steps.filter((step) => step.result === result).length;
+  if (isGood(steps))
+    return count("note") === 0 ? "all is well\n" : `all is well, with ${counted(count("note"), "note")}\n`;
+  return `${counted(steps.length, "step")}: ${count("failed")} failed, ${count("skipped")} skipped\n`;
+}

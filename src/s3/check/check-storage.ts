@@ -1,0 +1,68 @@
+import { randomUUID } from "node:crypto";
+import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../../jobs/check-step.ts";
+import { checkBucket } from "../check-bucket.ts";
+import { createS3Client, type S3Client } from "../client.ts";
+import { S3Failure } from "../s3-failure.ts";
+import { createS3Store, type S3StoreOptions } from "../store.ts";
+import { checksumSteps } from "./checksum-steps.ts";
+import { cutSteps } from "./cut-put.ts";
+import { multipartSteps } from "./multipart-steps.ts";
+import { removalSteps, writingSteps } from "./object-steps.ts";
+import { CHECK_FOLDER, Probe } from "./probe.ts";
+
+export interface StorageCheckOptions extends S3StoreOptions {
+  readonly bucket: string;
+  readonly monotonic: () => number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Tries all that FetchBox asks of an S3 service, under a prefix of its own. Everything is removed at the end, also after
+ * the signal, and where nobody reads on.
+ */
+export async function* checkStorage(options: StorageCheckOptions): AsyncGenerator<CheckStep> {
+  const { bucket, signal, credentials } = options;
+  const client = createS3Client(options);
+  const probe = new Probe({
+    ...options,
+    client,
+    store: createS3Store(options),
+    prefix: `${CHECK_FOLDER}${randomUUID()}/`,
+    objectHeaders: removable(options.objectHeaders?.all),
+    secrets: [credentials.accessKeyId, credentials.secretAccessKey, credentials.sessionToken ?? ""],
+  });
+  const steps: readonly Step[] = [
+    { name: "bucket", run: () => bucketStep(client, bucket, signal) },
+    ...writingSteps(probe),
+    ...checksumSteps(probe),
+    ...cutSteps(probe),
+    ...multipartSteps(probe),
+    ...removalSteps(probe),
+  ];
+  let left: readonly string[] = [];
+  try {
+    yield* runSteps(steps, signal);
+  } finally {
+    left = await probe.cleanUp();
+  }
+  yield left.length === 0
+    ? { name: "clean up", result: "ok", detail: "nothing is left" }
+    : { name: "clean up", result: "failed", detail: `could not be removed: ${left.join("; ")}` };
+}
+
+/** Without those of object lock: what is locked cannot be removed. */
+function removable(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("x-amz-object-lock-")));
+}
+
+/** What readiness asks. */
+async function bucketStep(client: S3Client, bucket: string, signal: AbortSignal): Promise<StepFinding> {
+  try {
+    const doubt = await checkBucket(client, bucket, signal);
+    return doubt === undefined ? "it is there" : { note: doubt };
+  } catch (error) {
+    // Where nobody answers, each further step would only wait as long.
+    const isSilent = error instanceof S3Failure && error.httpStatus === undefined;
+    throw new StepFailure(error instanceof Error ? error.message : String(error), { isFinal: isSilent, cause: error });
+  }
+}
