@@ -3,24 +3,27 @@ import type { CheckStep } from "../jobs/check-step.ts";
 import type { Clock } from "../jobs/clock.ts";
 import { checkFolder } from "../local/check-folder.ts";
 import { checkStorage } from "../s3/check/check-storage.ts";
+import type { CredentialSource } from "../s3/credential-source.ts";
 import { createNetwork } from "./network.ts";
 import { s3Options } from "./object-store.ts";
 
 export interface StorageCheckRun {
   readonly config: Config;
   readonly bucket: string;
+  /** Of S3. */
+  readonly credentials: CredentialSource | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
 /** Tries a bucket of the configured storage, step by step. */
 export async function* checkConfiguredStorage(run: StorageCheckRun): AsyncGenerator<CheckStep> {
-  const { config, bucket, clock, signal } = run;
+  const { config, bucket, credentials, clock, signal } = run;
   if (config.storage.backend === "local") return yield* checkFolder({ path: config.storage.path, bucket, signal });
   const network = createNetwork(config, clock);
   const { monotonic } = clock;
   try {
-    yield* checkStorage({ ...s3Options(config, network), bucket, monotonic, signal });
+    yield* checkStorage({ ...s3Options(config, { network, credentials }), bucket, monotonic, signal });
   } finally {
     network.http.close();
   }

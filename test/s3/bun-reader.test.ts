@@ -4,6 +4,7 @@ import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { MIB, never, put, REF, storeOn, storeOptionsOn } from "../support/faulty-store.ts";
+import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf, rejectionOf } from "../support/rejection.ts";
 import { makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
@@ -205,7 +206,7 @@ describe("our own client does everything", () => {
   }
 
   test("with a session token, which Bun's client would take along a redirect", async () => {
-    const credentials = { accessKeyId: "AKID", secretAccessKey: "secret", sessionToken: "token" };
+    const credentials = fixedCredentials({ accessKeyId: "AKID", secretAccessKey: "secret", sessionToken: "token" });
     expect(await askersWith({ credentials })).toEqual(["own", "own"]);
   });
 
@@ -310,7 +311,7 @@ function describeServer(real: S3Server): void {
   });
 
   test("says what is wrong as our own does", async () => {
-    const wrong = { ...options, credentials: { ...real.credentials, secretAccessKey: "wrong" } };
+    const wrong = { ...options, credentials: fixedCredentials({ ...real.credentials, secretAccessKey: "wrong" }) };
     for (const [some, name] of [
       [options, "fetchbox-no-such-bucket"],
       [wrong, bucket],

@@ -22,6 +22,7 @@ export interface StorageCheckOptions extends S3StoreOptions {
  */
 export async function* checkStorage(options: StorageCheckOptions): AsyncGenerator<CheckStep> {
   const { bucket, signal, credentials } = options;
+  const { accessKeyId, secretAccessKey, sessionToken = "" } = await credentials.current(signal);
   const client = createS3Client(options);
   const probe = new Probe({
     ...options,
@@ -29,7 +30,7 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
     store: createS3Store(options),
     prefix: `${CHECK_FOLDER}${randomUUID()}/`,
     objectHeaders: removable(options.objectHeaders?.all),
-    secrets: [credentials.accessKeyId, credentials.secretAccessKey, credentials.sessionToken ?? ""],
+    secrets: [accessKeyId, secretAccessKey, sessionToken],
   });
   const steps: readonly Step[] = [
     { name: "bucket", run: () => bucketStep(client, bucket, signal) },
