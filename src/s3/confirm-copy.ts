@@ -44,7 +44,8 @@ export async function confirmCopy(client: S3Client, copy: CopyToConfirm): Promis
 
 async function look(client: S3Client, copy: CopyToConfirm): Promise<HeaderFields | "denied" | undefined> {
   const { bucket, key } = copy.ref;
-  const headers = { "x-amz-checksum-mode": "ENABLED" };
+  // A server that was given no SHA-256 may refuse the question for it (Backblaze B2).
+  const headers = copy.sha256 === undefined ? {} : { "x-amz-checksum-mode": "ENABLED" };
   try {
     const ask = () => client.exchange({ method: "HEAD", bucket, key, headers }, copy.signal);
     return (await client.retrying(ask, copy.signal)).headers;

@@ -48,22 +48,27 @@ export function base64Of(hex: string): string {
   return Buffer.from(hex, "hex").toString("base64");
 }
 
+/** `other-md5`: the ETag looks like an MD5, and is not that of the body. `open`: the answer does not tell. */
+export type Proof = "proven" | "open" | "other-md5";
+
 /**
  * What the answer to an upload says of the copy.
- * @returns true: it is what was sent; false: the answer does not tell
- * @throws S3Failure UPLOAD_CORRUPT where it is something else
+ * @throws S3Failure UPLOAD_CORRUPT where the server computed another SHA-256
  */
-export function isProvenBy(headers: HeaderFields, digests: BodyDigests, mayCompareMd5: boolean): boolean {
+export function proofIn(headers: HeaderFields, digests: BodyDigests): Proof {
   const echoed = headers.get(SHA256_HEADER);
   if (echoed !== undefined) {
     if (echoed !== base64Of(digests.sha256)) throw corrupt("S3 computed another SHA-256 of the body than was sent");
-    return true;
+    return "proven";
   }
   const etag = bareEtag(headers.get("etag"));
-  if (!mayCompareMd5 || !MD5_ETAG.test(etag) || isEncrypted(headers)) return false;
-  if (etag.toLowerCase() === digests.md5()) return true;
-  const hint = "if the ETags of this service are no MD5, set storage.checksum";
-  throw corrupt(`the ETag of the copy is not the MD5 of the ${digests.bytes} bytes that were sent; ${hint}`);
+  if (!MD5_ETAG.test(etag) || isEncrypted(headers)) return "open";
+  return etag.toLowerCase() === digests.md5() ? "proven" : "other-md5";
+}
+
+export function otherMd5({ bytes }: BodyDigests): S3Failure {
+  const hint = 'if the ETags of this service are no MD5, set storage.checksum = "none"';
+  return corrupt(`the ETag of the copy is not the MD5 of the ${bytes} bytes that were sent; ${hint}`);
 }
 
 /** The ETag of an object that is encrypted with a key of KMS or of the customer is no MD5 of its bytes. */

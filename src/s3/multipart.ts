@@ -4,7 +4,7 @@ import type { ObjectRef, StoredObject, Upload } from "../jobs/object-store.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { checksumHeaders, digestsOf, isProvenBy, SHA256_HEADER } from "./copy-checks.ts";
+import { checksumHeaders, digestsOf, otherMd5, proofIn, SHA256_HEADER } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { PartBuffers } from "./part-buffers.ts";
 import { createReceipt } from "./receipt.ts";
@@ -264,8 +264,10 @@ async function sendProven(client: S3Client, { request, body, traits, signal }: P
     });
     const etag = bareEtag(answer.headers.get("etag"));
     // Its hash was signed: a server that compares it has proven the part by its answer.
-    const isCompared = traits.verifiesHashes === true && etag !== "";
-    return { etag, sha256, isProven: isProvenBy(answer.headers, digests, !isCompared) || isCompared };
+    if (traits.verifiesHashes === true && etag !== "") return { etag, sha256, isProven: true };
+    const proof = traits.judges ? proofIn(answer.headers, digests) : "open";
+    if (proof === "other-md5") throw otherMd5(digests);
+    return { etag, sha256, isProven: proof === "proven" };
   }, signal);
 }
 

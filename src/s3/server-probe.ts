@@ -21,7 +21,9 @@ export interface UploadToCome {
   readonly signal: AbortSignal;
 }
 
+const NOTHING = { takesTrailers: false, verifiesHashes: false } as const;
 const SAMPLE = Buffer.from("FetchBox asks which checksums this server compares.");
+const SAMPLE_SHA256 = sha256Hex(SAMPLE);
 
 /**
  * Finds out by an upload in parts, which is never completed, what the server does with checksums: nothing becomes
@@ -36,7 +38,7 @@ export async function probeServer(
   const created = await createUpload(client, request, signal);
   if (created === "unavailable") return undefined;
   const { uploadId, takesSha256Uploads } = created;
-  if (uploadId === undefined) return { takesTrailers: false, verifiesHashes: false, takesSha256Uploads };
+  if (uploadId === undefined) return { ...NOTHING, takesSha256Uploads };
   const part = (number: number): S3Request => ({
     method: "PUT",
     bucket,
@@ -44,8 +46,10 @@ export async function probeServer(
     query: { partNumber: String(number), uploadId },
   });
   try {
-    const takesTrailers = await isTrailerTaken(client, part(1), signal);
-    const verifiesHashes = takesTrailers || (await isWrongHashRefused(client, part(2), signal));
+    const plain = await answerTo(client.exchange({ ...part(1), body: SAMPLE, payloadHash: SAMPLE_SHA256 }, signal));
+    if (plain instanceof S3Failure) return { ...NOTHING, takesSha256Uploads };
+    const takesTrailers = await isTrailerTaken(client, part(2), signal);
+    const verifiesHashes = takesTrailers || (await isWrongHashRefused(client, part(3), signal));
     return { takesTrailers, verifiesHashes, takesSha256Uploads };
   } finally {
     await cleanUp((own) => client.exchange({ method: "DELETE", bucket, key, query: { uploadId } }, own));
@@ -70,16 +74,16 @@ async function createUpload(client: S3Client, request: S3Request, signal: AbortS
 
 /** A server of the old kind may store the chunks' frames as the object: only one that returns the SHA-256 understood. */
 async function isTrailerTaken(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
-  const sha256 = sha256Hex(SAMPLE);
-  const request = { ...part, ...trailerBody(SAMPLE.byteLength, piecesOf(SAMPLE), () => sha256) };
+  const request = { ...part, ...trailerBody(SAMPLE.byteLength, piecesOf(SAMPLE), () => SAMPLE_SHA256) };
   const answer = await answerTo(client.exchange(request, signal));
-  return !(answer instanceof S3Failure) && answer.headers.get(SHA256_HEADER) === base64Of(sha256);
+  return !(answer instanceof S3Failure) && answer.headers.get(SHA256_HEADER) === base64Of(SAMPLE_SHA256);
 }
 
 async function isWrongHashRefused(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
   const request = { ...part, body: SAMPLE, payloadHash: sha256Hex("something else") };
   const answer = await answerTo(client.exchange(request, signal));
-  return answer instanceof S3Failure && answer.code === "UPLOAD_CORRUPT";
+  // The right one was taken: what is refused now is refused for its hash.
+  return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500;
 }
 
 async function answerTo(answer: Promise<S3Answer>): Promise<S3Answer | S3Failure> {

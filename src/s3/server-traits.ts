@@ -15,6 +15,8 @@ const UNSUPPORTED: ReadonlySet<string> = new Set(["", "InvalidArgument", "Invali
 export class ServerTraits {
   /** It has shown an object with the metadata that was sent. */
   isS3 = false;
+  /** Whether answers are taken as proof of a copy: not where the configuration wants no checksums. */
+  readonly judges: boolean;
   readonly #checksums: readonly Checksum[];
   /** Index of the strongest checksum that the server may take. */
   #strongest = 0;
@@ -25,6 +27,7 @@ export class ServerTraits {
   constructor(setting: ChecksumSetting) {
     this.#checksums = setting === "auto" ? ["sha256", "md5", "none"] : [setting];
     this.#isSettled = setting !== "auto";
+    this.judges = setting !== "none";
   }
 
   /** Whether it refuses a body that is not of the hash that was signed; undefined = not tried yet. */
@@ -50,12 +53,6 @@ export class ServerTraits {
       this.#probe = undefined;
     });
     this.#probed = await unlessAborted(this.#probe, signal);
-  }
-
-  /** Whether a body whose hash was signed and that the server took is the one that was sent. */
-  async comparesHashes(client: S3Client, upload: UploadToCome): Promise<boolean> {
-    await this.learn(client, upload);
-    return this.verifiesHashes === true;
   }
 
   /** Sends a body with the strongest checksum that the server takes: at first with each in turn until one is taken. */

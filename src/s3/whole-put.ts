@@ -1,7 +1,7 @@
 import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
 import type { S3Answer, S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { checksumHeaders, digestsOf, isProvenBy } from "./copy-checks.ts";
+import { checksumHeaders, digestsOf, otherMd5, proofIn } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { ServerTraits } from "./server-traits.ts";
 
@@ -31,14 +31,14 @@ export async function putWhole(client: S3Client, put: WholePut): Promise<StoredO
       const all = { ...headers, ...checksumHeaders(checksum, digests) };
       return put.exchange({ method: "PUT", bucket: ref.bucket, key: ref.key, headers: all, body, payloadHash: sha256 });
     });
-    const etag = answer.headers.get("etag");
-    if (isProvenBy(answer.headers, digests, traits.verifiesHashes !== true)) {
-      return { bytes, etag: bareEtag(etag), provenBy: "checksum" };
-    }
-    // Its hash was signed: a server that compares it has proven the copy by its answer.
-    if (etag !== undefined && (await traits.comparesHashes(client, put))) {
-      return { bytes, etag: bareEtag(etag), provenBy: "checksum" };
-    }
+    const etag = bareEtag(answer.headers.get("etag"));
+    // Its hash was signed: a server that is known to compare it has proven the copy by its answer.
+    if (etag !== "" && traits.verifiesHashes === true) return { bytes, etag, provenBy: "checksum" };
+    const proof = traits.judges ? proofIn(answer.headers, digests) : "open";
+    if (proof === "proven") return { bytes, etag, provenBy: "checksum" };
+    await traits.learn(client, put);
+    if (etag !== "" && traits.verifiesHashes === true) return { bytes, etag, provenBy: "checksum" };
+    if (proof === "other-md5") throw otherMd5(digests);
     return confirmCopy(client, { ref, headers, bytes, traits, signal });
   }, signal);
 }
