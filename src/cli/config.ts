@@ -6,6 +6,10 @@ import { systemClock } from "../jobs/clock.ts";
 import { closeHandlers, loadHandlers } from "../wiring/handlers.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 
+const CHAIN_NOTE =
+  "note: no S3 keys are set here; the start asks the AWS chain for them (shared files, web identity, container, " +
+  "instance metadata), this check does not\n";
+
 /** The configuration that the command's options and the environment add up to. @throws ConfigError */
 export function configOf(
   options: ConfigOptions,
@@ -17,11 +21,12 @@ export function configOf(
 
 /** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError */
 export async function configCheck(options: ConfigOptions, context: CliContext): Promise<void> {
-  const { handlers } = configOf(options, context);
+  const { handlers, storage } = configOf(options, context);
   const onSaid = (jobType: string, { level, text }: Said) =>
     context.err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
   closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
   context.out("the configuration is good\n");
+  if (storage.backend === "s3" && storage.credentials === undefined) context.out(CHAIN_NOTE);
 }
 
 export function configPrint(options: ConfigOptions, context: CliContext): void {

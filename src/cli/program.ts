@@ -7,7 +7,7 @@ import type { RunOptions } from "./run.ts";
 import type { StorageCheckOptions } from "./storage-check.ts";
 import type { VerifyOptions } from "./verify.ts";
 
-/** What every command works with; the environment is read by the configuration alone. */
+/** What every command works with; the environment, the process's own, is read by the configuration and the AWS SDK. */
 export interface CliContext {
   readonly env: Record<string, string | undefined>;
   readonly cwd: string;

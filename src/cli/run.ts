@@ -14,6 +14,7 @@ import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { Progress, printable } from "./progress.ts";
+import { s3Access } from "./s3-access.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type TerminalLine, terminalLine } from "./terminal-line.ts";
 import { bytesText, durationText } from "./units.ts";
@@ -41,7 +42,8 @@ export async function run(manifest: string, options: RunOptions, context: CliCon
     const storage = options.out === undefined ? {} : { storage: { backend: "local", path: options.out } };
     const config = configOf(options, context, { ...paths, ...storage });
     const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
-    const app = await createApp(config, { log, clock: systemClock, version: VERSION, command: "run" });
+    const credentials = await s3Access(config.storage, options, context, log);
+    const app = await createApp(config, { log, clock: systemClock, version: VERSION, credentials, command: "run" });
     const broken = app.broken.then((error) => Promise.reject(error));
     const work = async () => {
       try {

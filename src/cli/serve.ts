@@ -6,6 +6,8 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
+import { type Reloadable, reloadOnHangup } from "./reload-signal.ts";
+import { s3Access } from "./s3-access.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 /** Time for answers to go out before the process ends: milliseconds. */
@@ -16,10 +18,15 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   const config = configOf(options, context);
   const log = createLog(config.log);
   const reach = armedFailpoint(context.env["FETCHBOX_FAILPOINT"], log);
+  const reloadables: Reloadable[] = [];
+  reloadOnHangup(reloadables, log);
+  const credentials = await s3Access(config.storage, options, context, log);
+  if (credentials !== undefined) reloadables.push({ name: "S3 credentials", reload: () => credentials.reload() });
   const app = await createApp(config, {
     log,
     clock: systemClock,
     version: VERSION,
+    credentials,
     ...(reach !== undefined && { reach }),
     isUnsafe: isUnsafe(context.env["FETCHBOX_UNSAFE_SYNCHRONOUS"], log),
   });

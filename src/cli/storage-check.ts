@@ -3,11 +3,13 @@ import type { Config } from "../config/schema.ts";
 import { bucketProblem } from "../config/storage-checks.ts";
 import type { CheckStep } from "../jobs/check-step.ts";
 import { systemClock } from "../jobs/clock.ts";
+import { createLog } from "../telemetry/log.ts";
 import { allowedBuckets } from "../wiring/handlers.ts";
 import { checkConfiguredStorage, storagePlace } from "../wiring/storage-check.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
+import { s3Access } from "./s3-access.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { counted } from "./units.ts";
 
@@ -27,6 +29,8 @@ const RESULTS: Readonly<Record<CheckStep["result"], string>> = {
 /** Tries what FetchBox asks of the configured storage, and tells each step as it is done. */
 export async function storageCheck(options: StorageCheckOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
+  const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
+  const credentials = await s3Access(config.storage, options, context, log);
   const isJson = options.json === true;
   const stopping = new AbortController();
   void stopSignal(() => {}).then((signal) => stopping.abort(new Error(`stopped by ${signal}`)));
@@ -34,7 +38,8 @@ export async function storageCheck(options: StorageCheckOptions, context: CliCon
   for (const bucket of bucketsOf(options, config)) {
     if (!isJson) context.out(`${reports.length === 0 ? "" : "\n"}bucket ${bucket} at ${storagePlace(config)}\n`);
     const steps: CheckStep[] = [];
-    for await (const step of checkConfiguredStorage({ config, bucket, clock: systemClock, signal: stopping.signal })) {
+    const run = { config, bucket, clock: systemClock, credentials, signal: stopping.signal };
+    for await (const step of checkConfiguredStorage(run)) {
       steps.push(step);
       if (!isJson) context.out(`${step.name}  ${RESULTS[step.result]}  ${step.detail}\n`);
     }

@@ -1,9 +1,11 @@
 import { systemClock } from "../jobs/clock.ts";
+import { createLog } from "../telemetry/log.ts";
 import type { Findings } from "../verify/findings.ts";
 import { repairAll, verifyAll } from "../wiring/verify.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
+import { s3Access } from "./s3-access.ts";
 import { bytesText } from "./units.ts";
 
 export interface VerifyOptions extends ConfigOptions {
@@ -16,7 +18,10 @@ export interface VerifyOptions extends ConfigOptions {
 export async function verify(options: VerifyOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
   const deep = options.deep === true;
-  const run = { config, deep, clock: systemClock, environment: context.env, signal: new AbortController().signal };
+  const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
+  const credentials = await s3Access(config.storage, options, context, log);
+  const { signal } = new AbortController();
+  const run = { config, deep, clock: systemClock, credentials, environment: context.env, signal };
   let found = await verifyAll(run);
   let repairs: readonly string[] = [];
   if (options.repair === true && (found.findings.breachCount > 0 || found.findings.unfinished.length > 0)) {

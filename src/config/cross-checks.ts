@@ -14,7 +14,6 @@ export function crossCheck(check: CrossCheck): void {
   checkAccess(check);
   checkFolders(check);
   checkBackoff(check);
-  checkCredentials(check);
   checkStorage(check);
   for (const [name, handler] of Object.entries(check.config.handlers)) checkHandler(check, name, handler);
   checkProxies(check);
@@ -56,15 +55,6 @@ function checkBackoff({ config: { queue }, usable, report }: CrossCheck): void {
   if (!usable(["queue", "retry_backoff_ms"], ["queue", "retry_backoff_max_ms"])) return;
   if (queue.retry_backoff_ms <= queue.retry_backoff_max_ms) return;
   report(["queue", "retry_backoff_ms"], `must not exceed queue.retry_backoff_max_ms (${queue.retry_backoff_max_ms})`);
-}
-
-function checkCredentials({ config: { storage }, usable, report }: CrossCheck): void {
-  if (!usable(["storage", "backend"], ["storage", "credentials"])) return;
-  if (storage.backend !== "s3" || storage.credentials !== undefined) return;
-  report(
-    ["storage", "backend"],
-    '"s3" needs credentials: set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)',
-  );
 }
 
 function checkHandler({ config, usable, report }: CrossCheck, name: string, handler: HandlerConfig): void {

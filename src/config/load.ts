@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { ConfigError, type Problem } from "./config-error.ts";
-import { addCredentials } from "./credentials.ts";
+import { addCredentials, addRegion } from "./credentials.ts";
 import { crossCheck } from "./cross-checks.ts";
 import { decode } from "./decode.ts";
 import { readEnvLayer } from "./env-layer.ts";
@@ -50,10 +50,18 @@ export function loadConfig(options: LoadOptions): Config {
   for (const [path] of leavesOf(overrides)) setSource(path, "command line");
   const tree = mergeTrees(mergeTrees(fromFile, fromEnv), overrides);
   addCredentials(tree, variables, setSource);
+  addRegion(tree, variables, setSource);
 
   const config = decodeAndCheck(tree, options.cwd, report);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
+}
+
+/** The AWS_* variables that .env adds to the environment: the AWS SDK knows nothing of .env. @throws ConfigError */
+export function loadAwsVariables(options: LoadOptions): Record<string, string> {
+  const variables = readVariables(options.env, envFileOf(options, readToml(options)?.name), []);
+  const added = [...variables].filter(([name]) => name.startsWith("AWS_") && options.env[name] === undefined);
+  return Object.fromEntries(added.map(([name, { value }]) => [name, value]));
 }
 
 function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message: string) => void): Config {

@@ -92,13 +92,13 @@ class BunReader {
     return stream ?? (await this.#own.read(ref, signal));
   }
 
-  /** What Bun's client made of it; `undefined` where our own is to be asked. Rejects with the signal's reason only. */
+  /** What Bun's client made of it; `undefined` where our own is to be asked. Rejects as our own does where there are no keys. */
   async #attempt<T>(
     bucket: string,
     signal: AbortSignal,
     work: (client: BunS3Client, clock: Deadline) => Promise<T | undefined>,
   ): Promise<T | undefined> {
-    const client = this.#clientOf(bucket);
+    const client = await this.#clientOf(bucket, signal);
     if (client === undefined || this.#isSilent) return undefined;
     const release = await this.#permits.acquire(signal);
     const clock = onEnd(this.#ownClient.deadline({ method: "GET", bucket }, signal), release);
@@ -130,13 +130,14 @@ class BunReader {
   }
 
   /** Made anew for each request, which takes some microseconds. Redirects would carry a session token along. */
-  #clientOf(bucket: string): BunS3Client | undefined {
+  async #clientOf(bucket: string, signal: AbortSignal): Promise<BunS3Client | undefined> {
     const { region, credentials, addressing } = this.#options;
-    if (credentials.sessionToken !== undefined) return undefined;
+    const { accessKeyId, secretAccessKey, sessionToken } = await credentials.current(signal);
+    if (sessionToken !== undefined) return undefined;
     const { protocol, host, href } = serviceUrl(this.#options);
     const isVirtual = addressing === "virtual";
     const endpoint = isVirtual ? `${protocol}//${bucket}.${host}` : href;
-    return new BunS3Client({ endpoint, bucket, region, virtualHostedStyle: isVirtual, ...credentials });
+    return new BunS3Client({ endpoint, bucket, region, virtualHostedStyle: isVirtual, accessKeyId, secretAccessKey });
   }
 }
 

@@ -7,8 +7,9 @@ import type { BodySource, RequestBody } from "../http/outgoing-body.ts";
 import type { TlsOptions } from "../http/tls.ts";
 import { Failure } from "../jobs/failure.ts";
 import { readAnswer } from "./answer-body.ts";
+import { type CredentialSource, isAboutTheKeys } from "./credential-source.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
-import { refusal, S3Failure, timedOut, unreachable } from "./s3-failure.ts";
+import { refusal, S3Failure, s3CodeIn, timedOut, unreachable } from "./s3-failure.ts";
 import {
   canonicalQuery,
   createSigner,
@@ -26,7 +27,7 @@ export interface S3ClientOptions {
   readonly region: string;
   /** `host/bucket/key` or `bucket.host/key`. */
   readonly addressing: "path" | "virtual";
-  readonly credentials: S3Credentials;
+  readonly credentials: CredentialSource;
   /** Sent with every request; lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly http: HttpClient;
@@ -98,7 +99,13 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const base = serviceUrl(options);
   const basePath = base.pathname.replace(/\/$/, "");
-  const sign: Signer = createSigner(region, options.credentials);
+  let signer: { readonly keys: S3Credentials; readonly sign: Signer } | undefined;
+
+  /** A signer derives a key for the day; it is good for as long as the keys are the same. */
+  function signerOf(keys: S3Credentials): Signer {
+    if (signer?.keys !== keys) signer = { keys, sign: createSigner(region, keys) };
+    return signer.sign;
+  }
 
   const limits = { connectTimeoutMs: timeoutMs, tlsTimeoutMs: timeoutMs, tunnelTimeoutMs: timeoutMs };
 
@@ -114,7 +121,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
 
   const port = base.port === "" ? (base.protocol === "https:" ? 443 : 80) : Number(base.port);
 
-  function signed(request: S3Request) {
+  function signed(request: S3Request, keys: S3Credentials) {
     const { method, bucket, key, query } = request;
     const headers = { ...options.headers, ...request.headers };
     const virtual = addressing === "virtual";
@@ -127,7 +134,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     return {
       host,
       path: search === "" ? path : `${path}?${search}`,
-      fields: sign({ method, host, path, query: search, headers, payloadHash }, now()),
+      fields: signerOf(keys)({ method, host, path, query: search, headers, payloadHash }, now()),
       name: virtual ? `${bucket}.${base.hostname}` : base.hostname,
     };
   }
@@ -150,11 +157,12 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     return { addresses, port, ...(base.protocol === "https:" && { tls }) };
   }
 
-  /** One request on its way. Rejects with whatever the HTTP client does. */
-  async function dispatch(request: S3Request, signal: AbortSignal, idleTimeoutMs?: number): Promise<HttpResponse> {
+  /** One request on its way, and the keys that signed it. Rejects with whatever the HTTP client does. */
+  async function dispatch(request: S3Request, signal: AbortSignal, idleTimeoutMs?: number) {
     signal.throwIfAborted();
-    const { host, path, fields, name } = signed(request);
-    return options.http.send({
+    const keys = await options.credentials.current(signal);
+    const { host, path, fields, name } = signed(request, keys);
+    const response: HttpResponse = await options.http.send({
       method: request.method,
       target: await targetOf(name, signal),
       route: { kind: "direct" },
@@ -165,14 +173,21 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       limits: { ...limits, ...(idleTimeoutMs !== undefined && { idleTimeoutMs }) },
       signal,
     });
+    return { response, keys };
+  }
+
+  /** Tells the source of the keys where S3 refuses these, and not the request. */
+  function noteRefusal(keys: S3Credentials, text: string): void {
+    if (isAboutTheKeys(s3CodeIn(text))) options.credentials.refused(keys);
   }
 
   async function send(request: S3Request, clock: Deadline): Promise<HttpResponse> {
     try {
-      const response = await dispatch(request, clock.signal);
+      const { response, keys } = await dispatch(request, clock.signal);
       clock.touch();
       if (isSuccess(response)) return response;
       const text = (await readAnswer(response, clock.touch)).toString("utf8");
+      noteRefusal(keys, text);
       throw refusal(request, response.status, text, otherRegion(response, region));
     } catch (error) {
       throw failureOf(error, request, clock.signal);
@@ -189,8 +204,11 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   async function ask(request: S3Request, signal: AbortSignal): Promise<S3Reply> {
     const idleMs = idleMsOf(request);
     try {
-      const response = await dispatch(request, signal, idleMs);
-      return { status: response.status, headers: response.headers, body: await readAnswer(response) };
+      const { response, keys } = await dispatch(request, signal, idleMs);
+      const { status, headers } = response;
+      const reply = { status, headers, body: await readAnswer(response) };
+      if (!isSuccess(reply)) noteRefusal(keys, reply.body.toString("utf8"));
+      return reply;
     } catch (error) {
       if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, idleMs);
       throw failureOf(error, request, signal);

@@ -6,6 +6,7 @@ import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress
 import type { Reach } from "../jobs/failpoint.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Tracer } from "../jobs/tracer.ts";
+import type { CredentialSource } from "../s3/credential-source.ts";
 import type { StoreError } from "../sqlite/store-error.ts";
 import { openStores, type Stores } from "../sqlite/stores.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -22,6 +23,8 @@ export interface FoundationDeps {
   readonly clock: Clock;
   readonly version: string;
   readonly tracer: Tracer;
+  /** The keys of S3 storage; none where storage is local. */
+  readonly credentials: CredentialSource | undefined;
   /** The command that takes jobs, where it is no service. */
   readonly command?: Command;
   /** For crash tests: nothing is synced. */
@@ -82,7 +85,14 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   });
   const own = { ...config.server.bind_addr };
   const network = createNetwork(config, clock);
-  const { store: opened, sweep, close } = openObjectStore(config, stores.installation, network);
+  const {
+    store: opened,
+    sweep,
+    close,
+  } = openObjectStore(config, stores.installation, {
+    network,
+    credentials: deps.credentials,
+  });
   const store = deps.reach === undefined ? opened : failpointStore(opened, deps.reach);
   return {
     ...deps,

@@ -4,11 +4,18 @@ import { planJob, tasksOf } from "../intake/job-plan.ts";
 import { createEgressPolicy } from "../jobs/egress-policy.ts";
 import { newJobId } from "../jobs/job.ts";
 import type { Task } from "../jobs/task.ts";
+import type { CredentialSource } from "../s3/credential-source.ts";
 import { handlerSettings, loadHandler, manifestLimits } from "./handlers.ts";
 import { lookAtObjectStore } from "./object-store.ts";
 
 /** Nobody looks for it. */
 const UNTRACED = { traceId: "0".repeat(32), spanId: "0".repeat(16), sampled: false };
+
+/** Nothing is asked of the storage but what its names look like. */
+const UNASKED: CredentialSource = {
+  current: () => Promise.reject(new Error("a handler's check sends nothing to S3")),
+  refused() {},
+};
 
 export interface HandlerCheck {
   readonly jobType: string;
@@ -30,7 +37,7 @@ export async function* checkHandler(
 ): AsyncGenerator<Task[], void> {
   const handler = await loadHandler(isConfigured ? jobType : undefined, settings, deps);
   try {
-    const store = lookAtObjectStore(config, "", deps.clock);
+    const store = lookAtObjectStore(config, "", { clock: deps.clock, credentials: UNASKED });
     const policy = createEgressPolicy({ allowPrivate: config.egress.allow_private });
     const planDeps = {
       limits: manifestLimits(config, policy, store),

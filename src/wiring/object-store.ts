@@ -8,6 +8,7 @@ import type { ObjectStore } from "../jobs/object-store.ts";
 import { goesWithEveryRequest, lowerCaseNames } from "../jobs/storage-header.ts";
 import { createLocalStore, UPLOADS } from "../local/store.ts";
 import { createBunReader, type Environment } from "../s3/bun-reader.ts";
+import type { CredentialSource } from "../s3/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../s3/store.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
 import { StoreError, StoreLockedError } from "../sqlite/store-error.ts";
@@ -23,49 +24,62 @@ export interface OpenedStorage {
   readonly close: () => Promise<void>;
 }
 
+export interface StorageAccess {
+  readonly network: Network;
+  /** Of the S3 backend. */
+  readonly credentials: CredentialSource | undefined;
+}
+
 /** The backend that the configuration names; `owner` tells our temporaries from those of another installation. */
-export function openObjectStore(config: StorageSettings, owner: string, network: Network): OpenedStorage {
+export function openObjectStore(config: StorageSettings, owner: string, access: StorageAccess): OpenedStorage {
   if (config.storage.backend === "local") return openLocal(config.storage.path, owner);
   // Uploads are recorded, by id or by key: nothing to look for.
-  return { store: s3Store(config, network), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
+  return { store: s3Store(config, access), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
+}
+
+export interface LookDeps {
+  readonly clock: Clock;
+  /** Of the S3 backend. */
+  readonly credentials: CredentialSource | undefined;
 }
 
 /** The same for one who only looks: temporaries are left to those who hold their lock. */
-export function lookAtObjectStore(config: StorageSettings, owner: string, clock: Clock): ObjectStore {
+export function lookAtObjectStore(
+  config: StorageSettings,
+  owner: string,
+  { clock, credentials }: LookDeps,
+): ObjectStore {
   const { backend, path } = config.storage;
-  return backend === "local" ? createLocalStore({ path, owner }) : s3Store(config, createNetwork(config, clock));
+  if (backend === "local") return createLocalStore({ path, owner });
+  return s3Store(config, { network: createNetwork(config, clock), credentials });
 }
 
 /** The same for `fetchbox verify`, which lists and reads much. `environment` is the process's own, not a copy. */
 export function objectStoreToVerify(
   config: StorageSettings,
   owner: string,
-  { clock, environment }: { readonly clock: Clock; readonly environment: Environment },
+  { environment, ...deps }: LookDeps & { readonly environment: Environment },
 ): ObjectStore {
-  if (config.storage.backend === "local") return lookAtObjectStore(config, owner, clock);
-  const options = s3Options(config, createNetwork(config, clock));
+  if (config.storage.backend === "local") return lookAtObjectStore(config, owner, deps);
+  const options = s3Options(config, { network: createNetwork(config, deps.clock), credentials: deps.credentials });
   const store = createS3Store(options);
   return { ...store, ...createBunReader(options, store, environment) };
 }
 
-function s3Store(config: StorageSettings, network: Network): ObjectStore {
-  return createS3Store(s3Options(config, network));
+function s3Store(config: StorageSettings, access: StorageAccess): ObjectStore {
+  return createS3Store(s3Options(config, access));
 }
 
 /** How the configured S3 service is reached. */
-export function s3Options(settings: StorageSettings, { clock, http, resolve }: Network): S3StoreOptions {
+export function s3Options(settings: StorageSettings, { network, credentials }: StorageAccess): S3StoreOptions {
   const { storage: config, tls, download } = settings;
-  const { credentials } = config;
-  if (credentials === undefined) throw new Error("the S3 backend needs credentials; the configuration checks that");
+  if (credentials === undefined) throw new Error("the S3 backend needs a source of credentials");
+  const { clock, http, resolve } = network;
   return {
     endpoint: config.endpoint,
     region: config.region,
     addressing: config.addressing,
-    credentials: {
-      accessKeyId: credentials.access_key_id.reveal(),
-      secretAccessKey: credentials.secret_access_key.reveal(),
-      ...(credentials.session_token !== undefined && { sessionToken: credentials.session_token.reveal() }),
-    },
+    credentials,
     ...headersOf(settings),
     signPayload: config.sign_payload,
     checksum: config.checksum,

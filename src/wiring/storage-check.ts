@@ -3,6 +3,7 @@ import type { CheckStep } from "../jobs/check-step.ts";
 import type { Clock } from "../jobs/clock.ts";
 import { checkFolder } from "../local/check-folder.ts";
 import { checkStorage } from "../s3/check/check-storage.ts";
+import type { CredentialSource } from "../s3/credential-source.ts";
 import { createNetwork } from "./network.ts";
 import { s3Options } from "./object-store.ts";
 
@@ -10,6 +11,8 @@ export interface StorageCheckRun {
   readonly config: Config;
   readonly bucket: string;
   readonly clock: Clock;
+  /** The keys of S3 storage; none where storage is local. */
+  readonly credentials: CredentialSource | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -20,7 +23,7 @@ export async function* checkConfiguredStorage(run: StorageCheckRun): AsyncGenera
   const network = createNetwork(config, clock);
   const { monotonic } = clock;
   try {
-    yield* checkStorage({ ...s3Options(config, network), bucket, monotonic, signal });
+    yield* checkStorage({ ...s3Options(config, { network, credentials: run.credentials }), bucket, monotonic, signal });
   } finally {
     network.http.close();
   }

@@ -5,6 +5,7 @@ import { runInManifest } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 import type { Environment } from "../s3/bun-reader.ts";
+import type { CredentialSource } from "../s3/credential-source.ts";
 import { isDirectoryLocked } from "../sqlite/directory-lock.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
 import { openStores } from "../sqlite/stores.ts";
@@ -21,6 +22,8 @@ export interface VerifyRun {
   readonly config: Config;
   readonly deep: boolean;
   readonly clock: Clock;
+  /** The keys of S3 storage; none where storage is local. */
+  readonly credentials: CredentialSource | undefined;
   /** The process's own, not a copy. */
   readonly environment: Environment;
   readonly signal: AbortSignal;
@@ -28,13 +31,13 @@ export interface VerifyRun {
 
 /** Checks everything that the configuration names. @throws StoreError, Failure */
 export async function verifyAll(
-  { config, deep, clock, environment, signal }: VerifyRun,
+  { config, deep, clock, credentials, environment, signal }: VerifyRun,
   isRunning = () => isDirectoryLocked(config.queue.path),
 ): Promise<Verified> {
   const paths = storePaths(foldersOf(config));
   const verified = verify({
     paths,
-    connect: (installation) => objectStoreToVerify(config, installation, { clock, environment }),
+    connect: (installation) => objectStoreToVerify(config, installation, { clock, credentials, environment }),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
     // In S3 each manifest would be a request of its own.
@@ -57,7 +60,7 @@ export async function verifyAll(
  * @throws StoreLockedError while a service works on the stores; StoreError, Failure
  */
 export async function repairAll(run: VerifyRun): Promise<string[]> {
-  const { config, clock, signal } = run;
+  const { config, clock, credentials, signal } = run;
   const folders = foldersOf(config);
   const stores = openStores({
     ...folders,
@@ -69,7 +72,7 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
   try {
     // It is we who hold the locks.
     const found = await verifyAll(run, () => false);
-    const store = lookAtObjectStore(config, stores.installation, clock);
+    const store = lookAtObjectStore(config, stores.installation, { clock, credentials });
     return await repair(storePaths(folders), found, store, signal);
   } finally {
     stores.close();

@@ -1,4 +1,5 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { loadAwsVariables } from "../../src/config/load.ts";
 import { createProject } from "./project.ts";
 
 const S3 = `storage.backend = "s3"`;
@@ -40,12 +41,8 @@ test("the local backend takes no credentials from the environment", () => {
   expect(keysOf({ ...AWS_KEYS, ...S3_KEYS }, "")).toEqual([undefined, undefined, undefined]);
 });
 
-test("an s3 backend without credentials is a problem that says what to set", () => {
-  using project = createProject(S3);
-  const [problem, ...others] = project.problems();
-  expect(others).toEqual([]);
-  expect(problem).toMatchObject({ source: "config/fetchbox.toml:1", key: "storage.backend" });
-  expect(problem?.message).toContain("S3_ACCESS_KEY_ID");
+test("an s3 backend without keys is left to the AWS chain", () => {
+  expect(keysOf({ AWS_PROFILE: "work" })).toEqual([undefined, undefined, undefined]);
 });
 
 test("half a pair of credentials is a problem, even if the other family is whole", () => {
@@ -58,4 +55,40 @@ test("half a pair of credentials is a problem, even if the other family is whole
       message: "is missing. Set S3_SECRET_ACCESS_KEY or AWS_SECRET_ACCESS_KEY.",
     },
   ]);
+});
+
+describe("the region of an s3 backend", () => {
+  const regionOf = (env: Record<string, string>, toml = S3) => {
+    using project = createProject(toml);
+    return project.load({ env }).storage.region;
+  };
+
+  test("is AWS_REGION's, else AWS_DEFAULT_REGION's, where storage.region is not set", () => {
+    expect(regionOf({ AWS_REGION: "eu-west-1", AWS_DEFAULT_REGION: "eu-west-2" })).toBe("eu-west-1");
+    expect(regionOf({ AWS_REGION: " ", AWS_DEFAULT_REGION: "eu-west-2" })).toBe("eu-west-2");
+    expect(regionOf({})).toBe("us-east-1");
+  });
+
+  test("is storage.region's where that is set, by the file or by the environment", () => {
+    expect(regionOf({ AWS_REGION: "eu-west-1" }, `${S3}\nstorage.region = "eu-north-1"`)).toBe("eu-north-1");
+    expect(regionOf({ AWS_REGION: "eu-west-1", FETCHBOX__STORAGE__REGION: "eu-south-1" })).toBe("eu-south-1");
+  });
+
+  test("is not AWS_REGION's for local storage", () => {
+    expect(regionOf({ AWS_REGION: "eu-west-1" }, "")).toBe("us-east-1");
+  });
+
+  test("that no region can be called is a problem of the variable", () => {
+    using project = createProject(S3);
+    expect(project.problems({ env: { AWS_REGION: "eu west" } })).toMatchObject([
+      { source: "environment AWS_REGION", key: "storage.region" },
+    ]);
+  });
+});
+
+test("the AWS_* variables that .env adds are those that the environment has not", () => {
+  using project = createProject(S3);
+  project.write("config/.env", "AWS_PROFILE=work\nAWS_REGION=eu-west-1\nOTHER=x\n");
+  const env = { AWS_REGION: "eu-west-2" };
+  expect(loadAwsVariables({ env, cwd: project.cwd })).toEqual({ AWS_PROFILE: "work" });
 });

@@ -5,6 +5,7 @@ import type { ObjectStore } from "../../src/jobs/object-store.ts";
 import { sha256Hex } from "../../src/s3/sign.ts";
 import { createS3Store } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
+import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
 import { curl, makeBucket, makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
@@ -44,7 +45,7 @@ function describeServer(server: S3Server): void {
   afterAll(() => harness[Symbol.asyncDispose]());
 
   test("refuses a wrong secret, which is UPLOAD_ACCESS_DENIED", async () => {
-    const credentials = { ...server.credentials, secretAccessKey: "wrong" };
+    const credentials = fixedCredentials({ ...server.credentials, secretAccessKey: "wrong" });
     const [put] = await failuresOfWriting(createS3Store({ ...options, credentials }), server.bucket);
     expect(put?.code).toBe("UPLOAD_ACCESS_DENIED");
     expect(put?.message).toContain("SignatureDoesNotMatch");
@@ -52,7 +53,7 @@ function describeServer(server: S3Server): void {
 
   test("refuses a stranger, however he writes", async () => {
     if (server.stranger === undefined) return console.warn("left out: FETCHBOX_TEST_S3_OTHER_ACCESS_KEY_ID is not set");
-    const store = createS3Store({ ...options, credentials: server.stranger });
+    const store = createS3Store({ ...options, credentials: fixedCredentials(server.stranger) });
     const failures = await failuresOfWriting(store, server.bucket);
     // A server that hangs up on a long body before it is sent can hide its answer.
     for (const { code } of failures) expect(["UPLOAD_ACCESS_DENIED", "UPLOAD_UNAVAILABLE"]).toContain(code);

@@ -1,6 +1,7 @@
 import type { Upload } from "../../src/jobs/object-store.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { FaultyS3 } from "./faulty-s3.ts";
+import { fixedCredentials } from "./fixed-credentials.ts";
 import { noNames, testClient } from "./http.ts";
 import type { S3Call } from "./memory-s3.ts";
 import { pattern } from "./pattern.ts";
@@ -21,7 +22,7 @@ export function storeOptionsOn(endpoint: string, options: Partial<S3StoreOptions
     endpoint,
     region: "us-east-1",
     addressing: "path",
-    credentials: { accessKeyId: "AKID", secretAccessKey: SECRET },
+    credentials: fixedCredentials({ accessKeyId: "AKID", secretAccessKey: SECRET }),
     http: testClient(),
     resolve: noNames,
     now: Date.now,

@@ -3,6 +3,7 @@ import { S3Client } from "bun";
 import { createS3Client } from "../../src/s3/client.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
+import { fixedCredentials } from "./fixed-credentials.ts";
 import { noNames, testClient } from "./http.ts";
 
 /** A real S3 server to test against, as `scripts/test-s3/ceph.sh` starts one. */
@@ -34,7 +35,7 @@ export function s3OptionsOf(server: S3Server): S3StoreOptions {
     endpoint: server.endpoint,
     region: "us-east-1",
     addressing: "path",
-    credentials: server.credentials,
+    credentials: fixedCredentials(server.credentials),
     http: testClient(),
     resolve: noNames,
     now: Date.now,
