@@ -103,7 +103,7 @@ export class Service implements AsyncDisposable {
     );
   }
 
-  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
+  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP"): void {
     this.#process?.kill(name);
   }
 

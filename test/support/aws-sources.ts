@@ -1,0 +1,103 @@
+/** Sources of AWS keys on loopback: each says what was asked of it. */
+export interface AwsSource extends AsyncDisposable {
+  /** Without a slash at the end. */
+  readonly url: string;
+  /** Method, path and the header or parameter that lets one in. */
+  readonly asked: string[];
+  /** The keys of the next answers. */
+  keys: AwsKeys;
+  /** Every question is answered with 503. */
+  isAway: boolean;
+}
+
+export interface AwsKeys {
+  readonly id: string;
+  readonly secret: string;
+  readonly expiresAt: Date;
+}
+
+type Answer = (
+  request: Request,
+  path: string,
+  keys: AwsKeys,
+) => { asked: string; response: Response | Promise<Response> };
+
+const HOUR_MS = 3_600_000;
+const METADATA_TOKEN = "metadata-token";
+export const CONTAINER_TOKEN = "container-token";
+
+function start(answer: Answer): AwsSource {
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    async fetch(request) {
+      const { asked, response } = answer(request, new URL(request.url).pathname, source.keys);
+      source.asked.push(asked);
+      return source.isAway ? new Response("", { status: 503 }) : response;
+    },
+  });
+  const source: AwsSource = {
+    url: `http://127.0.0.1:${server.port}`,
+    asked: [],
+    keys: { id: "AKID", secret: "issued-secret", expiresAt: new Date(Date.now() + HOUR_MS) },
+    isAway: false,
+    [Symbol.asyncDispose]: () => server.stop(true),
+  };
+  return source;
+}
+
+function keysJson({ id, secret, expiresAt }: AwsKeys): Response {
+  const Expiration = expiresAt.toISOString();
+  return Response.json({ AccessKeyId: id, SecretAccessKey: secret, Token: `session of ${id}`, Expiration });
+}
+
+/** Instance metadata, version 2 alone: without its token everything is 401. */
+export function startMetadata(): AwsSource {
+  const roles = "/latest/meta-data/iam/security-credentials/";
+  return start((request, path, keys) => {
+    const token = request.headers.get("x-aws-ec2-metadata-token");
+    const asked = `${request.method} ${path} ${token ?? "without a token"}`;
+    if (request.method === "PUT" && path === "/latest/api/token")
+      return { asked, response: new Response(METADATA_TOKEN) };
+    if (token !== METADATA_TOKEN) return { asked, response: new Response("", { status: 401 }) };
+    if (path === roles) return { asked, response: new Response("the-role") };
+    if (path === `${roles}the-role`) return { asked, response: keysJson(keys) };
+    return { asked, response: new Response("", { status: 404 }) };
+  });
+}
+
+/** What a container is given, to those who show its token. */
+export function startContainer(): AwsSource {
+  return start((request, path, keys) => {
+    const token = request.headers.get("authorization");
+    const asked = `${request.method} ${path} ${token ?? "without a token"}`;
+    return { asked, response: token === CONTAINER_TOKEN ? keysJson(keys) : new Response("", { status: 401 }) };
+  });
+}
+
+/** The Security Token Service, for web identities that show `identity`; others are refused with its name for that. */
+export function startSts(identity: string): AwsSource {
+  return start((request, path, keys) => ({
+    asked: `${request.method} ${path}`,
+    response: request.text().then((text) => {
+      const form = new URLSearchParams(text);
+      const isKnown = form.get("Action") === "AssumeRoleWithWebIdentity" && form.get("WebIdentityToken") === identity;
+      return isKnown ? assumed(keys) : stsRefusal(form.get("WebIdentityToken") ?? "");
+    }),
+  }));
+}
+
+function assumed({ id, secret, expiresAt }: AwsKeys): Response {
+  const xml = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+    <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>${id}</AccessKeyId>
+    <SecretAccessKey>${secret}</SecretAccessKey><SessionToken>session of ${id}</SessionToken>
+    <Expiration>${expiresAt.toISOString()}</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
+    </AssumeRoleWithWebIdentityResponse>`;
+  return new Response(xml, { headers: { "content-type": "text/xml" } });
+}
+
+function stsRefusal(token: string): Response {
+  const xml = `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
+    <Code>InvalidIdentityToken</Code><Message>no ${token}</Message></Error><RequestId>1</RequestId></ErrorResponse>`;
+  return new Response(xml, { status: 400, headers: { "content-type": "text/xml" } });
+}
