@@ -96,7 +96,7 @@ describe("the chain finds keys", () => {
       AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: write(home, "token", CONTAINER_TOKEN),
     });
     expect(found.keys?.sessionToken).toBe("session of AKID");
-    expect(found.expiresAt).toBe(container.keys.expiresAt.getTime());
+    expect(Math.abs((found.expiresAt ?? 0) - Date.now() - container.keys.lifetimeMs)).toBeLessThan(60_000);
     expect([found.origin, container.asked]).toEqual(["container", [`GET /v1/keys ${CONTAINER_TOKEN}`]]);
   });
 

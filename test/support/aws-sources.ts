@@ -13,7 +13,8 @@ export interface AwsSource extends AsyncDisposable {
 export interface AwsKeys {
   readonly id: string;
   readonly secret: string;
-  readonly expiresAt: Date;
+  /** From the answer on. */
+  readonly lifetimeMs: number;
 }
 
 type Answer = (
@@ -39,15 +40,21 @@ function start(answer: Answer): AwsSource {
   const source: AwsSource = {
     url: `http://127.0.0.1:${server.port}`,
     asked: [],
-    keys: { id: "AKID", secret: "issued-secret", expiresAt: new Date(Date.now() + HOUR_MS) },
+    keys: { id: "AKID", secret: "issued-secret", lifetimeMs: HOUR_MS },
     isAway: false,
     [Symbol.asyncDispose]: () => server.stop(true),
   };
   return source;
 }
 
-function keysJson({ id, secret, expiresAt }: AwsKeys): Response {
-  const Expiration = expiresAt.toISOString();
+/** As AWS writes it: in whole seconds. */
+function expiryOf({ lifetimeMs }: AwsKeys): string {
+  return new Date(Date.now() + lifetimeMs).toISOString().replace(/\.\d+/, "");
+}
+
+function keysJson(keys: AwsKeys): Response {
+  const { id, secret } = keys;
+  const Expiration = expiryOf(keys);
   return Response.json({ AccessKeyId: id, SecretAccessKey: secret, Token: `session of ${id}`, Expiration });
 }
 
@@ -87,11 +94,12 @@ export function startSts(identity: string): AwsSource {
   }));
 }
 
-function assumed({ id, secret, expiresAt }: AwsKeys): Response {
+function assumed(keys: AwsKeys): Response {
+  const { id, secret } = keys;
   const xml = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
     <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>${id}</AccessKeyId>
     <SecretAccessKey>${secret}</SecretAccessKey><SessionToken>session of ${id}</SessionToken>
-    <Expiration>${expiresAt.toISOString()}</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
+    <Expiration>${expiryOf(keys)}</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
     </AssumeRoleWithWebIdentityResponse>`;
   return new Response(xml, { headers: { "content-type": "text/xml" } });
 }
