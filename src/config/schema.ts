@@ -179,7 +179,7 @@ const Storage = table({
   region: Type.String({
     pattern: "^[A-Za-z0-9-]{1,64}$",
     default: "us-east-1",
-    description: "Region that requests are signed for.",
+    description: "Region that requests are signed for. AWS_REGION or AWS_DEFAULT_REGION counts where it is not set.",
   }),
   addressing: choice(["path", "virtual"], {
     default: "path",

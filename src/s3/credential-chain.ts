@@ -9,14 +9,14 @@ import type { IssuedCredentials } from "./credential-source.ts";
  */
 export type ChainEnvironment = Readonly<Record<string, string | undefined>>;
 
-/** The chain gave no keys. The message names each source that was tried, with the reason. */
+/** The chain gave no keys. The message names each source that was tried, with the reason; a secret is in none. */
 export class NoCredentialsError extends Error {
   override readonly name = "NoCredentialsError";
   /** One line for each source. */
   readonly tried: readonly string[];
 
-  constructor(tried: readonly string[], options?: ErrorOptions) {
-    super(`no source gave S3 credentials (${tried.join("; ")})`, options);
+  constructor(tried: readonly string[]) {
+    super(`no source gave any (${tried.join("; ")})`);
     this.tried = tried;
   }
 }

@@ -20,8 +20,10 @@ interface Held extends IssuedCredentials {
 
 /** Keys are renewed this long before they expire, or after half of their time if that is later. */
 const RENEW_BEFORE_MS = 5 * 60_000;
-/** Requests ask the source no more often than this. */
+/** Requests ask the source no more often than this: it may be a program that is run each time. */
 const ASK_EVERY_MS = 5000;
+/** Where it gives just those keys again that S3 refuses, the pause doubles up to this. */
+const ASK_EVERY_MAX_MS = 60_000;
 /** The source has this long to answer. */
 const ANSWER_MS = 30_000;
 
@@ -33,6 +35,7 @@ export class RenewedCredentials implements CredentialSource {
   readonly #deps: RenewalDeps;
   #held: Held | undefined;
   #isRefused = false;
+  #pauseMs = ASK_EVERY_MS;
   #problem: Error | undefined;
   #answeredAt = Number.NEGATIVE_INFINITY;
   /** Never rejects. */
@@ -73,7 +76,7 @@ export class RenewedCredentials implements CredentialSource {
   #isDue(): boolean {
     const { clock } = this.#deps;
     const isWanted = this.#held === undefined || this.#isRefused || clock.now() >= this.#held.renewAt;
-    return isWanted && this.#renewal === undefined && clock.monotonic() - this.#answeredAt >= ASK_EVERY_MS;
+    return isWanted && this.#renewal === undefined && clock.monotonic() - this.#answeredAt >= this.#pauseMs;
   }
 
   #start(asking: Promise<void>): Promise<void> {
@@ -128,6 +131,7 @@ export class RenewedCredentials implements CredentialSource {
     const renewAt = clock.now() + Math.max(lifetimeMs / 2, lifetimeMs - RENEW_BEFORE_MS);
     // The same object for the same keys: what was derived from it stays good.
     this.#held = { ...issued, keys: isSame ? before : issued.keys, renewAt };
+    this.#pauseMs = isSame && this.#isRefused ? Math.min(this.#pauseMs * 2, ASK_EVERY_MAX_MS) : ASK_EVERY_MS;
     this.#isRefused = false;
   }
 }

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { errorOf } from "../support/answers.ts";
-import { type AwsSource, startMetadata } from "../support/aws-sources.ts";
+import { type AwsSource, CONTAINER_TOKEN, startContainer, startMetadata, startSts } from "../support/aws-sources.ts";
 import { type Ended, runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
@@ -175,7 +175,7 @@ describe("keys of the machine's role", () => {
     const job = await service.submit({ manifest_version: "v1", resources: [{ id: "held", url: held.url }] });
     await held.reached;
     metadata.isAway = true;
-    expect(await storageIs(service, "unhealthy")).toStartWith("there are no S3 credentials: no source gave");
+    expect(await storageIs(service, "unhealthy")).toStartWith("there are no S3 credentials: no source gave any (");
     held.release();
     await eventually("the task waits", async () => {
       const [row] = await service.resources(job);
@@ -228,21 +228,51 @@ describe("a start without keys", () => {
   });
 });
 
-test("fetchbox run stores with keys of a profile", async () => {
-  await using place = await scriptedPlace();
-  await using origin = await startOrigin();
-  const folder = makeTemporaryFolder("run");
-  writeFileSync(join(folder, "keys"), profile("default", place.good));
-  const resources = [{ id: "file", url: origin.serve("/file", "the body") }];
-  writeFileSync(join(folder, "manifest.json"), JSON.stringify({ manifest_version: "v1", resources }));
-  const env = {
-    ...settingsEnv({ ...settingsOf(place), "egress.allow_private": "127.0.0.0/8" }),
-    ...NO_METADATA,
-    AWS_SHARED_CREDENTIALS_FILE: join(folder, "keys"),
-  };
-  const ran = await runBinary(["run", "manifest.json"], { cwd: folder, env });
-  expect([ran.code, ran.stderr]).toEqual([0, ""]);
-  expect([...place.s3.objects.keys()].filter((key) => key.startsWith("resources/"))).toHaveLength(1);
+describe("fetchbox run stores with keys", () => {
+  const KEYS = { id: "canary-id", secret: "canary-secret", lifetimeMs: 3_600_000 };
+
+  /** Runs one download in a folder that holds these files, to the S3 that knows only the canary. */
+  async function expectStored(files: Readonly<Record<string, string>>, env: Readonly<Record<string, string>>) {
+    await using place = await scriptedPlace();
+    await using origin = await startOrigin();
+    const folder = makeTemporaryFolder("run");
+    const resources = [{ id: "file", url: origin.serve("/file", "the body") }];
+    const all = { ...files, "manifest.json": JSON.stringify({ manifest_version: "v1", resources }) };
+    for (const [name, content] of Object.entries(all)) writeFileSync(join(folder, name), content, { mode: 0o755 });
+    const settings = settingsEnv({ ...settingsOf(place), "egress.allow_private": "127.0.0.0/8" });
+    const ran = await runBinary(["run", "manifest.json"], { cwd: folder, env: { HOME: folder, ...settings, ...env } });
+    expect([ran.code, ran.stderr]).toEqual([0, ""]);
+    expect([...place.s3.objects.keys()].filter((key) => key.startsWith("resources/"))).toHaveLength(1);
+  }
+
+  test("that a credential_process gives", async () => {
+    const issued = { Version: 1, AccessKeyId: KEYS.id, SecretAccessKey: KEYS.secret };
+    const files = {
+      "issue.sh": `#!/bin/sh\necho '${JSON.stringify(issued)}'\n`,
+      config: "[default]\ncredential_process = ./issue.sh\n",
+    };
+    await expectStored(files, { ...NO_METADATA, AWS_CONFIG_FILE: "config" });
+  });
+
+  test("that STS gives for a web identity", async () => {
+    await using sts = startSts("the-identity");
+    sts.keys = KEYS;
+    const role = { AWS_ROLE_ARN: "arn:aws:iam::123456789012:role/downloads", AWS_WEB_IDENTITY_TOKEN_FILE: "token" };
+    await expectStored({ token: "the-identity" }, { ...NO_METADATA, ...role, AWS_ENDPOINT_URL_STS: sts.url });
+    expect(sts.asked).toEqual(["POST /"]);
+  });
+
+  test("that a container is given", async () => {
+    await using container = startContainer();
+    container.keys = KEYS;
+    await expectStored(
+      {},
+      {
+        AWS_CONTAINER_CREDENTIALS_FULL_URI: `${container.url}/v1/keys`,
+        AWS_CONTAINER_AUTHORIZATION_TOKEN: CONTAINER_TOKEN,
+      },
+    );
+  });
 });
 
 describe("SIGHUP", () => {

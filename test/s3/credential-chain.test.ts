@@ -16,10 +16,13 @@ interface Answer {
   readonly text?: string;
 }
 
+/** Nobody is there. Whoever asks through it gets nothing. */
+const PROXY = { HTTP_PROXY: "http://127.0.0.1:1", HTTPS_PROXY: "http://127.0.0.1:1" };
+
 /** Asks the chain in a process of its own: the SDK reads the environment of the process. */
 async function ask(home: string, env: Readonly<Record<string, string>>): Promise<Answer> {
   await using child = Bun.spawn([process.execPath, SCRIPT], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: home, ...env },
+    env: { PATH: process.env["PATH"] ?? "", HOME: home, ...PROXY, ...env },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -86,6 +89,20 @@ describe("the chain finds keys", () => {
       sessionToken: "session of AKID",
     });
     expect([found.origin, sts.asked]).toEqual(["web identity", ["POST /"]]);
+  });
+
+  test("for the role of a profile, at STS, with the keys of another", async () => {
+    const home = makeTemporaryFolder("chain");
+    await using sts = startSts("source-id");
+    write(home, ".aws/credentials", "[source]\naws_access_key_id = source-id\naws_secret_access_key = s1\n");
+    write(
+      home,
+      ".aws/config",
+      "[profile work]\nrole_arn = arn:aws:iam::123456789012:role/x\nsource_profile = source\n",
+    );
+    const found = await ask(home, { ...NO_METADATA, AWS_PROFILE: "work", AWS_ENDPOINT_URL_STS: sts.url });
+    expect(found.keys?.sessionToken).toBe("session of AKID");
+    expect(sts.asked).toEqual(["POST /"]);
   });
 
   test("of its container", async () => {

@@ -124,21 +124,33 @@ describe("keys that S3 refused", () => {
     expect([await one, await other]).toEqual(["second", "second"]);
   });
 
-  test("are used again where there are no others, and the source is asked every five seconds at most", async () => {
+  test("are used again where there are no others, and the source is asked less and less", async () => {
     const rig = await startedWith("first");
-    await rig.clock.advance(5000);
+    let pauseMs = 5000;
+    for (let times = 1; times <= 6; times++) {
+      rig.credentials.refused(await rig.credentials.current(never));
+      await rig.clock.advance(pauseMs - 1);
+      expect([await rig.idOf(), rig.asked.length]).toEqual(["first", times]);
+      await rig.clock.advance(1);
+      const found = rig.idOf();
+      await turn();
+      expect(rig.asked).toHaveLength(times + 1);
+      await rig.answer("first");
+      expect(await found).toBe("first");
+      pauseMs = Math.min(pauseMs * 2, 60_000);
+    }
+    expect(rig.changes).toEqual([]);
+    // Other keys, and the pause is short again.
     rig.credentials.refused(await rig.credentials.current(never));
-    const asked = rig.idOf();
-    await turn();
-    await rig.answer("first");
-    expect(await asked).toBe("first");
-    rig.credentials.refused(await rig.credentials.current(never));
-    await rig.clock.advance(4999);
-    expect([await rig.idOf(), rig.asked.length]).toEqual(["first", 2]);
-    await rig.clock.advance(1);
+    await rig.clock.advance(60_000);
     void rig.idOf();
     await turn();
-    expect([rig.asked.length, rig.changes]).toEqual([3, []]);
+    await rig.answer("second");
+    rig.credentials.refused(await rig.credentials.current(never));
+    await rig.clock.advance(5000);
+    void rig.idOf();
+    await turn();
+    expect([rig.asked.length, rig.changes]).toEqual([9, ["second"]]);
   });
 
   test("and are not those in use any more change nothing", async () => {

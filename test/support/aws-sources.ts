@@ -82,25 +82,32 @@ export function startContainer(): AwsSource {
   });
 }
 
-/** The Security Token Service, for web identities that show `identity`; others are refused with its name for that. */
+/**
+ * The Security Token Service: for web identities that show `identity`, and for roles that are asked for with the keys of
+ * that id. Others are refused.
+ */
 export function startSts(identity: string): AwsSource {
   return start((request, path, keys) => ({
     asked: `${request.method} ${path}`,
     response: request.text().then((text) => {
       const form = new URLSearchParams(text);
-      const isKnown = form.get("Action") === "AssumeRoleWithWebIdentity" && form.get("WebIdentityToken") === identity;
-      return isKnown ? assumed(keys) : stsRefusal(form.get("WebIdentityToken") ?? "");
+      const action = form.get("Action") ?? "";
+      const shown = action === "AssumeRole" ? signerOf(request) : (form.get("WebIdentityToken") ?? "");
+      return shown === identity ? assumed(action, keys) : stsRefusal(shown);
     }),
   }));
 }
 
-function assumed(keys: AwsKeys): Response {
+function signerOf(request: Request): string {
+  return /Credential=([^/]+)/.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
+}
+
+function assumed(action: string, keys: AwsKeys): Response {
   const { id, secret } = keys;
-  const xml = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-    <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>${id}</AccessKeyId>
+  const xml = `<${action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+    <${action}Result><Credentials><AccessKeyId>${id}</AccessKeyId>
     <SecretAccessKey>${secret}</SecretAccessKey><SessionToken>session of ${id}</SessionToken>
-    <Expiration>${expiryOf(keys)}</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
-    </AssumeRoleWithWebIdentityResponse>`;
+    <Expiration>${expiryOf(keys)}</Expiration></Credentials></${action}Result></${action}Response>`;
   return new Response(xml, { headers: { "content-type": "text/xml" } });
 }
 
