@@ -2,6 +2,7 @@ import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { CredentialSource, IssuedCredentials } from "./credential-source.ts";
 import type { S3Credentials } from "./sign.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export interface RenewalDeps {
   /** Asks the source of the keys. Rejects with an error whose message an operator may read. */
@@ -142,16 +143,4 @@ function areSame(a: S3Credentials, b: S3Credentials): boolean {
   return (
     a.accessKeyId === b.accessKeyId && a.secretAccessKey === b.secretAccessKey && a.sessionToken === b.sessionToken
   );
-}
-
-function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const stop = () => reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-    void work.then(() => {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    });
-  });
 }
