@@ -77,15 +77,10 @@ function createTrace() {
 
 /** One line for each source, up to the link that stopped the chain. */
 function triedSources(env: ChainEnvironment, reasons: ReadonlyMap<Link, string>, last: Link): string[] {
-  const token = env["AWS_WEB_IDENTITY_TOKEN_FILE"] || undefined;
-  const role = env["AWS_ROLE_ARN"] || undefined;
   const lines: readonly (readonly [Link, string])[] = [
     ["fromEnv", "S3_ACCESS_KEY_ID and AWS_ACCESS_KEY_ID in the environment and .env: not set"],
     ["fromIni", `${originOf("fromIni", env)}: ${profileReason(env, reasons)}`],
-    [
-      "fromTokenFile",
-      `AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN: ${token && role ? (reasons.get("fromTokenFile") ?? "failed") : "not both set"}`,
-    ],
+    ["fromTokenFile", `AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN: ${identityReason(env, reasons)}`],
     ["remoteProvider", containerLine(env, reasons.get("remoteProvider"))],
     ["remoteProvider", metadataLine(env)],
   ];
@@ -96,6 +91,11 @@ function profileReason(env: ChainEnvironment, reasons: ReadonlyMap<Link, string>
   if (!sharedFiles(env).some((file) => existsSync(file))) return "neither file exists";
   const reason = reasons.get("fromIni") ?? reasons.get("fromProcess") ?? "failed";
   return reason.startsWith("Could not resolve credentials") ? "no such profile, or none with credentials" : reason;
+}
+
+function identityReason(env: ChainEnvironment, reasons: ReadonlyMap<Link, string>): string {
+  if (!env["AWS_WEB_IDENTITY_TOKEN_FILE"] || !env["AWS_ROLE_ARN"]) return "not both set";
+  return reasons.get("fromTokenFile") ?? "failed";
 }
 
 function containerLine(env: ChainEnvironment, reason: string | undefined): string {

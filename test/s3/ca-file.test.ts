@@ -2,9 +2,11 @@ import { expect, test } from "bun:test";
 import { systemClock } from "../../src/jobs/clock.ts";
 import { lookAtObjectStore } from "../../src/wiring/object-store.ts";
 import { createProject } from "../config/project.ts";
+import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { failureOf } from "../support/rejection.ts";
 import { makeCertificates } from "../support/tls.ts";
 
+const credentials = fixedCredentials({ accessKeyId: "a", secretAccessKey: "b" });
 const never = new AbortController().signal;
 
 test("storage.ca_file is trusted by S3, beside what is trusted anyhow", async () => {
@@ -19,8 +21,8 @@ test("storage.ca_file is trusted by S3, beside what is trusted anyhow", async ()
   const check = (caFile: string) => {
     const endpoint = `https://localhost:${server.port}`;
     using project = createProject(`[storage]\nbackend = "s3"\nendpoint = "${endpoint}"\nca_file = "${caFile}"`);
-    const config = project.load({ env: { S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b" } });
-    return lookAtObjectStore(config, "", systemClock).check("artifacts", never);
+    const config = project.load();
+    return lookAtObjectStore(config, "", { clock: systemClock, credentials }).check("artifacts", never);
   };
   await check(certificates.authorityFile);
   const failure = await failureOf(check(""));

@@ -69,7 +69,7 @@ describe("keys that expire", () => {
     expect([await rig.idOf(), rig.asked.length]).toEqual(["first", 2]);
   });
 
-  test("are used to their end where the source is away, which is told once and asked again every five seconds", async () => {
+  test("are used to their end where the source is away, which is told once and asked every five seconds", async () => {
     const rig = await startedWith("first", 60 * MINUTE);
     await rig.clock.advance(55 * MINUTE);
     for (let times = 2; times <= 4; times++) {

@@ -83,8 +83,8 @@ export function startContainer(): AwsSource {
 }
 
 /**
- * The Security Token Service: for web identities that show `identity`, and for roles that are asked for with the keys of
- * that id. Others are refused.
+ * The Security Token Service: for web identities that show `identity`, and for roles that are asked for with the keys
+ * of that id. Others are refused.
  */
 export function startSts(identity: string): AwsSource {
   return start((request, path, keys) => ({
