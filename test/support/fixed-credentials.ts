@@ -2,7 +2,6 @@ import type { CredentialSource } from "../../src/s3/credential-source.ts";
 import type { S3Credentials } from "../../src/s3/sign.ts";
 
 /** Keys that never change. */
-export function fixedCredentials({ accessKeyId, secretAccessKey }: S3Credentials): CredentialSource {
-  const keys = { accessKeyId, secretAccessKey };
+export function fixedCredentials(keys: S3Credentials): CredentialSource {
   return { current: () => Promise.resolve(keys), refused() {} };
 }
