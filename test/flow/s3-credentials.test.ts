@@ -117,6 +117,8 @@ for (const [name, startPlace] of places) {
       const verified = await runBinary(["verify", "--deep"], { cwd: service.folder, env: service.env });
       expect([verified.code, verified.stderr]).toEqual([0, ""]);
       expect(verified.stdout).toContain("no breach");
+      const checked = await runBinary(["storage", "check"], { cwd: service.folder, env: service.env });
+      expect([checked.code, checked.stderr]).toEqual([0, ""]);
     }
 
     // The file is read when it is asked for, and not before.

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import { createBunReader, type Environment, type ObjectReader } from "../../src/s3/bun-reader.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { MIB, never, put, REF, storeOn, storeOptionsOn } from "../support/faulty-store.ts";
-import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf, rejectionOf } from "../support/rejection.ts";
 import { makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { CheckStep } from "../../src/jobs/check-step.ts";
 import { checkStorage, type StorageCheckOptions } from "../../src/s3/check/check-storage.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Fault, type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { never, SECRET } from "../support/faulty-store.ts";
@@ -18,7 +19,7 @@ function check(endpoint: string, options: Partial<StorageCheckOptions> = {}): Pr
       endpoint,
       region: "us-east-1",
       addressing: "path",
-      credentials: { accessKeyId: KEY_ID, secretAccessKey: SECRET },
+      credentials: fixedCredentials({ accessKeyId: KEY_ID, secretAccessKey: SECRET }),
       http: testClient(),
       resolve: noNames,
       now: Date.now,
@@ -374,7 +375,7 @@ test("a check that nobody reads to its end removes what it stored", async () => 
   const options = { endpoint: s3.endpoint, region: "us-east-1", addressing: "path", bucket: "artifacts" } as const;
   for await (const { name } of checkStorage({
     ...options,
-    credentials: { accessKeyId: KEY_ID, secretAccessKey: SECRET },
+    credentials: fixedCredentials({ accessKeyId: KEY_ID, secretAccessKey: SECRET }),
     http: testClient(),
     resolve: noNames,
     now: Date.now,
@@ -396,7 +397,10 @@ if (server !== undefined) {
     await using bucket = await makeBucket(server);
     const status = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     await bucket.ask("PUT", { versioning: "" }, Buffer.from(status));
-    const steps = await check(server.endpoint, { credentials: server.credentials, bucket: bucket.name });
+    const steps = await check(server.endpoint, {
+      credentials: fixedCredentials(server.credentials),
+      bucket: bucket.name,
+    });
     const results = Object.fromEntries(steps.map(({ name, result }) => [name, result]));
     expect(results).toMatchObject({ "cut PUT": "ok", DELETE: "note", "HEAD after DELETE": "ok", "clean up": "ok" });
     expect(Object.values(results)).not.toContain("failed");

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectAttributes } from "../../src/jobs/object-attributes.ts";
 import type { ObjectStore } from "../../src/jobs/object-store.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { sha256Hex } from "../../src/s3/sign.ts";
 import { createS3Store } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
-import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
 import { curl, makeBucket, makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
@@ -77,7 +77,7 @@ function describeServer(server: S3Server): void {
       { policy: "" },
       Buffer.from(JSON.stringify({ Version: "2012-10-17", Statement: [policy] })),
     );
-    const store = createS3Store({ ...options, credentials: server.stranger });
+    const store = createS3Store({ ...options, credentials: fixedCredentials(server.stranger) });
     expect(await store.check(bucket.name, never)).toContain("AccessDenied");
     const stored = await store.put({ bucket: bucket.name, key: "a" }, pattern(10), {
       contentType: "x/y",
@@ -90,13 +90,13 @@ function describeServer(server: S3Server): void {
   });
 
   test("refuses a wrong access key, and the check says so", async () => {
-    const credentials = { ...server.credentials, accessKeyId: "NOBODYSKEY" };
+    const credentials = fixedCredentials({ ...server.credentials, accessKeyId: "NOBODYSKEY" });
     const failure = await failureOf(createS3Store({ ...options, credentials }).check(server.bucket, never));
     expect([failure.code, failure.message]).toEqual([
       "UPLOAD_ACCESS_DENIED",
       expect.stringContaining("InvalidAccessKeyId"),
     ]);
-    const wrong = { ...server.credentials, secretAccessKey: "wrong" };
+    const wrong = fixedCredentials({ ...server.credentials, secretAccessKey: "wrong" });
     const other = await failureOf(createS3Store({ ...options, credentials: wrong }).check(server.bucket, never));
     expect([other.code, other.message]).toEqual([
       "UPLOAD_ACCESS_DENIED",
