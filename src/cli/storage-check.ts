@@ -29,16 +29,16 @@ const RESULTS: Readonly<Record<CheckStep["result"], string>> = {
 /** Tries what FetchBox asks of the configured storage, and tells each step as it is done. */
 export async function storageCheck(options: StorageCheckOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
-  const isJson = options.json === true;
   const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
   const credentials = await s3Access(config.storage, options, context, log);
+  const isJson = options.json === true;
   const stopping = new AbortController();
   void stopSignal(() => {}).then((signal) => stopping.abort(new Error(`stopped by ${signal}`)));
   const reports: { bucket: string; ok: boolean; steps: CheckStep[] }[] = [];
   for (const bucket of bucketsOf(options, config)) {
     if (!isJson) context.out(`${reports.length === 0 ? "" : "\n"}bucket ${bucket} at ${storagePlace(config)}\n`);
     const steps: CheckStep[] = [];
-    const run = { config, bucket, credentials, clock: systemClock, signal: stopping.signal };
+    const run = { config, bucket, clock: systemClock, credentials, signal: stopping.signal };
     for await (const step of checkConfiguredStorage(run)) {
       steps.push(step);
       if (!isJson) context.out(`${step.name}  ${RESULTS[step.result]}  ${step.detail}\n`);

@@ -9,7 +9,7 @@ import { Failure } from "../jobs/failure.ts";
 import { readAnswer } from "./answer-body.ts";
 import { type CredentialSource, isAboutTheKeys } from "./credential-source.ts";
 import { createDeadline, type Deadline } from "./deadline.ts";
-import { refusal, S3Failure, timedOut, unreachable } from "./s3-failure.ts";
+import { refusal, S3Failure, s3CodeIn, timedOut, unreachable } from "./s3-failure.ts";
 import {
   canonicalQuery,
   createSigner,
@@ -176,11 +176,9 @@ export function createS3Client(options: S3ClientOptions): S3Client {
     return { response, keys };
   }
 
-  /** The failure for an answer that is no 2xx. The source of the keys is told where these are what S3 refuses. */
-  function failureFor(request: S3Request, keys: S3Credentials, reply: S3Reply): S3Failure {
-    const failure = refusal(request, reply.status, reply.body.toString("utf8"), otherRegion(reply, region));
-    if (isAboutTheKeys(request, failure)) options.credentials.refused(keys);
-    return failure;
+  /** Tells the source of the keys where S3 refuses these, and not the request. */
+  function noteRefusal(keys: S3Credentials, text: string): void {
+    if (isAboutTheKeys(s3CodeIn(text))) options.credentials.refused(keys);
   }
 
   async function send(request: S3Request, clock: Deadline): Promise<HttpResponse> {
@@ -188,29 +186,29 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       const { response, keys } = await dispatch(request, clock.signal);
       clock.touch();
       if (isSuccess(response)) return response;
-      const reply = { status: response.status, headers: response.headers };
-      throw failureFor(request, keys, { ...reply, body: await readAnswer(response, clock.touch) });
+      const text = (await readAnswer(response, clock.touch)).toString("utf8");
+      noteRefusal(keys, text);
+      throw refusal(request, response.status, text, otherRegion(response, region));
     } catch (error) {
       throw failureOf(error, request, clock.signal);
     }
   }
 
   async function exchange(request: S3Request, signal: AbortSignal): Promise<S3Answer> {
-    const { reply, failure } = await answerTo(request, signal);
-    if (failure !== undefined) throw failure;
-    return { headers: reply.headers, text: reply.body.toString("utf8") };
+    const reply = await ask(request, signal);
+    const text = reply.body.toString("utf8");
+    if (!isSuccess(reply)) throw refusal(request, reply.status, text, otherRegion(reply, region));
+    return { headers: reply.headers, text };
   }
 
   async function ask(request: S3Request, signal: AbortSignal): Promise<S3Reply> {
-    return (await answerTo(request, signal)).reply;
-  }
-
-  async function answerTo(request: S3Request, signal: AbortSignal) {
     const idleMs = idleMsOf(request);
     try {
       const { response, keys } = await dispatch(request, signal, idleMs);
-      const reply = { status: response.status, headers: response.headers, body: await readAnswer(response) };
-      return { reply, failure: isSuccess(reply) ? undefined : failureFor(request, keys, reply) };
+      const { status, headers } = response;
+      const reply = { status, headers, body: await readAnswer(response) };
+      if (!isSuccess(reply)) noteRefusal(keys, reply.body.toString("utf8"));
+      return reply;
     } catch (error) {
       if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, idleMs);
       throw failureOf(error, request, signal);

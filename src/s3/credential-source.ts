@@ -17,17 +17,14 @@ export interface IssuedCredentials {
   readonly origin: string;
 }
 
-/** Codes of S3 that mean: not with these keys, whatever the request is. */
 const ABOUT_THE_KEYS: ReadonlySet<string> = new Set(["ExpiredToken", "InvalidToken", "InvalidAccessKeyId"]);
 
-/**
- * Whether a refusal concerns the keys themselves. The answer to HEAD has no body, so it names no code; if a whole bucket
- * is refused so, it may be the keys.
- */
-export function isAboutTheKeys(
-  { method, key }: { readonly method: string; readonly key?: string },
-  { s3Code, httpStatus }: { readonly s3Code: string; readonly httpStatus: number | undefined },
-): boolean {
-  if (s3Code !== "") return ABOUT_THE_KEYS.has(s3Code);
-  return method === "HEAD" && key === undefined && (httpStatus === 400 || httpStatus === 401 || httpStatus === 403);
+/** Whether S3 refuses the keys by this code, whatever the request is. */
+export function isAboutTheKeys(s3Code: string): boolean {
+  return ABOUT_THE_KEYS.has(s3Code);
+}
+
+/** Keys that never change. */
+export function fixedCredentials(keys: S3Credentials): CredentialSource {
+  return { current: () => Promise.resolve(keys), refused() {} };
 }

@@ -10,20 +10,20 @@ import { s3Options } from "./object-store.ts";
 export interface StorageCheckRun {
   readonly config: Config;
   readonly bucket: string;
-  /** Of S3. */
-  readonly credentials: CredentialSource | undefined;
   readonly clock: Clock;
+  /** The keys of S3 storage; none where storage is local. */
+  readonly credentials: CredentialSource | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Tries a bucket of the configured storage, step by step. */
 export async function* checkConfiguredStorage(run: StorageCheckRun): AsyncGenerator<CheckStep> {
-  const { config, bucket, credentials, clock, signal } = run;
+  const { config, bucket, clock, signal } = run;
   if (config.storage.backend === "local") return yield* checkFolder({ path: config.storage.path, bucket, signal });
   const network = createNetwork(config, clock);
   const { monotonic } = clock;
   try {
-    yield* checkStorage({ ...s3Options(config, { network, credentials }), bucket, monotonic, signal });
+    yield* checkStorage({ ...s3Options(config, { network, credentials: run.credentials }), bucket, monotonic, signal });
   } finally {
     network.http.close();
   }

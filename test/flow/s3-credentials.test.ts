@@ -30,6 +30,8 @@ interface Place extends AsyncDisposable {
   readonly endpoint: string;
   readonly bucket: string;
   readonly good: Keys;
+  /** Whether it can be asked for its objects. */
+  readonly lists: boolean;
 }
 
 /** The scripted S3, which checks no signature but knows the id. */
@@ -41,17 +43,24 @@ async function scriptedPlace(): Promise<Place & { readonly s3: FaultyS3 }> {
     const body = method === "HEAD" ? "" : "<Error><Code>InvalidAccessKeyId</Code></Error>";
     return { kind: "answer", status: 403, body };
   };
-  return { s3, endpoint: s3.endpoint, bucket: BUCKET, good, [Symbol.asyncDispose]: () => s3[Symbol.asyncDispose]() };
+  return {
+    s3,
+    endpoint: s3.endpoint,
+    bucket: BUCKET,
+    good,
+    lists: false,
+    [Symbol.asyncDispose]: () => s3[Symbol.asyncDispose](),
+  };
 }
 
 function realPlace(): (() => Promise<Place>) | undefined {
   const server = s3ServerFor("the AWS chain through the binary, on a real S3 server");
   if (server === undefined) return undefined;
   const { endpoint, bucket, credentials: good } = server;
-  return () => Promise.resolve({ endpoint, bucket, good, [Symbol.asyncDispose]: () => Promise.resolve() });
+  return () => Promise.resolve({ endpoint, bucket, good, lists: true, [Symbol.asyncDispose]: () => Promise.resolve() });
 }
 
-const settingsOf = ({ endpoint, bucket }: Omit<Place, "good" | typeof Symbol.asyncDispose>) => ({
+const settingsOf = ({ endpoint, bucket }: Pick<Place, "endpoint" | "bucket">) => ({
   "storage.backend": "s3",
   "storage.endpoint": endpoint,
   "storage.bucket": bucket,
@@ -104,6 +113,13 @@ for (const [name, startPlace] of places) {
     const url = origin.serve("/file", "the body");
     const submit = () => service.submit({ manifest_version: "v1", resources: [{ id: "file", url }] });
     expect((await service.finished(await submit())).status).toBe("completed");
+    if (place.lists) {
+      const verified = await runBinary(["verify", "--deep"], { cwd: service.folder, env: service.env });
+      expect([verified.code, verified.stderr]).toEqual([0, ""]);
+      expect(verified.stdout).toContain("no breach");
+      const checked = await runBinary(["storage", "check"], { cwd: service.folder, env: service.env });
+      expect([checked.code, checked.stderr]).toEqual([0, ""]);
+    }
 
     // The file is read when it is asked for, and not before.
     writeFileSync(file, profile("work", bad) + profile("other", place.good));
@@ -127,7 +143,7 @@ for (const [name, startPlace] of places) {
 }
 
 describe("keys of the machine's role", () => {
-  const startOn = (place: Omit<Place, "good" | typeof Symbol.asyncDispose>, metadata: AwsSource) =>
+  const startOn = (place: Pick<Place, "endpoint" | "bucket">, metadata: AwsSource) =>
     startService({
       settings: { ...settingsOf(place), "egress.allow_private": "127.0.0.1/32" },
       env: { HOME: makeTemporaryFolder("aws"), AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url },

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Failure } from "../../src/jobs/failure.ts";
 import { createBunReader, type Environment, type ObjectReader } from "../../src/s3/bun-reader.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { MIB, never, put, REF, storeOn, storeOptionsOn } from "../support/faulty-store.ts";
-import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf, rejectionOf } from "../support/rejection.ts";
 import { makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
@@ -193,6 +194,29 @@ describe("an object", () => {
     expect(sha256).toBe(hasher.digest("hex"));
     expect(mib).toBeLessThan(100);
   });
+});
+
+test("keys that change sign the next request, and without any nothing is sent", async () => {
+  await using s3 = await startFaultyS3();
+  s3.faultFor = () => page(["a/1"]);
+  const none = new Failure("UPLOAD_UNAVAILABLE", "there are no S3 credentials");
+  const ids = ["FIRST", "SECOND"];
+  const current = () => {
+    const accessKeyId = ids.shift();
+    return accessKeyId === undefined
+      ? Promise.reject(none)
+      : Promise.resolve({ accessKeyId, secretAccessKey: "the secret" });
+  };
+  const reader = readerOn(s3, { credentials: { current, refused() {} } });
+  await keysOf(reader);
+  await keysOf(reader);
+  const signed = s3.calls.map(({ headers }) => /Credential=(\w+)/.exec(headers.get("authorization") ?? "")?.[1]);
+  expect([signed, askers(s3)]).toEqual([
+    ["FIRST", "SECOND"],
+    ["Bun", "Bun"],
+  ]);
+  expect(await failureOf(keysOf(reader))).toBe(none);
+  expect(s3.calls).toHaveLength(2);
 });
 
 describe("our own client does everything", () => {

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/jobs/clock.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { lookAtObjectStore } from "../../src/wiring/object-store.ts";
 import { createProject } from "../config/project.ts";
-import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { failureOf } from "../support/rejection.ts";
 import { makeCertificates } from "../support/tls.ts";
 

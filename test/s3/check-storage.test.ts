@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { CheckStep } from "../../src/jobs/check-step.ts";
 import { checkStorage, type StorageCheckOptions } from "../../src/s3/check/check-storage.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Fault, type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { never, SECRET } from "../support/faulty-store.ts";
-import { fixedCredentials } from "../support/fixed-credentials.ts";
 import { noNames, testClient } from "../support/http.ts";
 import type { S3Call } from "../support/memory-s3.ts";
 import { makeBucket, s3ServerFor } from "../support/s3-server.ts";

@@ -1,7 +1,7 @@
 import type { Upload } from "../../src/jobs/object-store.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { FaultyS3 } from "./faulty-s3.ts";
-import { fixedCredentials } from "./fixed-credentials.ts";
 import { noNames, testClient } from "./http.ts";
 import type { S3Call } from "./memory-s3.ts";
 import { pattern } from "./pattern.ts";

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { S3Client } from "bun";
 import { createS3Client } from "../../src/s3/client.ts";
+import { fixedCredentials } from "../../src/s3/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
-import { fixedCredentials } from "./fixed-credentials.ts";
 import { noNames, testClient } from "./http.ts";
 
 /** A real S3 server to test against, as `scripts/test-s3/ceph.sh` starts one. */

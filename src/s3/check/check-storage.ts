@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../../jobs/check-step.ts";
 import { checkBucket } from "../check-bucket.ts";
 import { createS3Client, type S3Client } from "../client.ts";
+import { fixedCredentials } from "../credential-source.ts";
 import { S3Failure } from "../s3-failure.ts";
 import { createS3Store, type S3StoreOptions } from "../store.ts";
 import { checksumSteps } from "./checksum-steps.ts";
@@ -21,16 +22,18 @@ export interface StorageCheckOptions extends S3StoreOptions {
  * the signal, and where nobody reads on.
  */
 export async function* checkStorage(options: StorageCheckOptions): AsyncGenerator<CheckStep> {
-  const { bucket, signal, credentials } = options;
-  const { accessKeyId, secretAccessKey, sessionToken = "" } = await credentials.current(signal);
-  const client = createS3Client(options);
+  const { bucket, signal } = options;
+  // The same keys to the end, so that no line can show others.
+  const keys = await options.credentials.current(signal);
+  const service = { ...options, credentials: fixedCredentials(keys) };
+  const client = createS3Client(service);
   const probe = new Probe({
     ...options,
     client,
-    store: createS3Store(options),
+    store: createS3Store(service),
     prefix: `${CHECK_FOLDER}${randomUUID()}/`,
     objectHeaders: removable(options.objectHeaders?.all),
-    secrets: [accessKeyId, secretAccessKey, sessionToken],
+    secrets: [keys.accessKeyId, keys.secretAccessKey, keys.sessionToken ?? ""],
   });
   const steps: readonly Step[] = [
     { name: "bucket", run: () => bucketStep(client, bucket, signal) },
