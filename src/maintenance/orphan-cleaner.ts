@@ -26,6 +26,7 @@ export interface OrphanCleanerDeps {
 /** The time from one look to the next doubles up to this. */
 export const LOOK_EVERY_MAX_MS = 15 * 60_000;
 const LOOK_EVERY_MIN_MS = 1000;
+const BUSY_MS = 10_000;
 /** A request that was given up may still store something for so long. */
 export const WATCH_MS = 24 * 3_600_000;
 /** Where no look succeeds, so long. */
@@ -59,7 +60,8 @@ interface Looked {
  *   late. `object`: a lost request stores it late. Both are looked at until `WATCH_MS` after they were left, and ended
  *   by the first good look after that; by `BLIND_WATCH_MS` where no look succeeds.
  * - An object is removed only if it carries the token of the attempt that left it.
- * - Nothing is touched under a key that an attempt holds: it stays due a while later, and that counts as no look.
+ * - An upload with an id is its attempt's alone. Nothing else is touched under a key that an attempt holds: it is due
+ *   again `BUSY_MS` later, and that counts as no look.
  * - A task that completes takes its `object` orphans along: what comes late is its own object.
  */
 export class OrphanCleaner {
@@ -108,16 +110,19 @@ export class OrphanCleaner {
 
   /** Looks at the orphans of one key; `busy` where an attempt holds it. A look that the signal ends is none. */
   async #lookUnder(ref: ObjectRef, signal: AbortSignal): Promise<Looked[]> {
-    let looked: Looked[] = [];
+    // Read when it is needed: a settlement may have ended some since the key was found to be due.
+    const due = () => this.#deps.orphans.dueUnder(ref);
+    const looked = await this.#abort(due().filter(hasId), signal);
+    if (due().every(hasId)) return looked;
     const isFree = await this.#deps.keys.remove(ref, async () => {
-      // Read now: a settlement may have ended some since the key was found to be due.
-      const due = this.#deps.orphans.dueUnder(ref);
-      const uploads = due.filter(({ kind }) => kind === "upload");
-      const objects = due.filter(({ kind }) => kind === "object");
-      looked = [...(await this.#abort(uploads, signal)), ...(await this.#removeFrom(ref, objects, signal))];
+      const others = due().filter((orphan) => !hasId(orphan));
+      const uploads = others.filter(({ kind }) => kind === "upload");
+      const objects = others.filter(({ kind }) => kind === "object");
+      looked.push(...(await this.#abort(uploads, signal)), ...(await this.#removeFrom(ref, objects, signal)));
     });
     if (isFree) return looked;
-    return this.#deps.orphans.dueUnder(ref).map((orphan) => ({ orphan, look: { kind: "busy" } }));
+    const busy = due().filter((orphan) => !hasId(orphan));
+    return [...looked, ...busy.map((orphan): Looked => ({ orphan, look: { kind: "busy" } }))];
   }
 
   async #abort(uploads: readonly Orphan[], signal: AbortSignal): Promise<Looked[]> {
@@ -161,17 +166,21 @@ export class OrphanCleaner {
   }
 }
 
+function hasId({ kind, name }: Orphan): boolean {
+  return kind === "upload" && name !== "";
+}
+
 /** Whether its end is known: an upload with an id that is gone is; what may come late is not before its time. */
-function isEnded({ kind, name, leftAt }: Orphan, look: Look, now: number): boolean {
-  const hasId = kind === "upload" && name !== "";
+function isEnded(orphan: Orphan, look: Look, now: number): boolean {
+  const ageMs = now - orphan.leftAt;
   if (look.kind === "busy") return false;
-  if (look.kind === "failed") return !hasId && now - leftAt >= BLIND_WATCH_MS;
-  return hasId || now - leftAt >= WATCH_MS;
+  if (look.kind === "failed") return !hasId(orphan) && ageMs >= BLIND_WATCH_MS;
+  return hasId(orphan) || ageMs >= WATCH_MS;
 }
 
 function postponedFrom({ id, looks, failures }: Orphan, look: Look, now: number): Postponed {
+  if (look.kind === "busy") return { id, dueAt: now + BUSY_MS, looks, failures };
   const waitMs = Math.min(LOOK_EVERY_MAX_MS, LOOK_EVERY_MIN_MS * 2 ** Math.min(looks, 20));
-  if (look.kind === "busy") return { id, dueAt: now + waitMs, looks, failures };
   return { id, dueAt: now + waitMs, looks: looks + 1, failures: look.kind === "failed" ? failures + 1 : 0 };
 }
 
