@@ -105,7 +105,7 @@ export interface ObjectStore {
   /** Removes the object if it carries one of these tokens; says whether it did. */
   removeUploaded(ref: ObjectRef, tokens: ReadonlySet<string>, signal: AbortSignal): Promise<boolean>;
   /** All objects under a prefix, in key order, page by page. */
-  list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<{ key: string; bytes: number }>;
+  list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<Omit<ObjectInfo, "bucket" | "labels">>;
   /**
    * Uploads that are open in a bucket, whoever began them: what `abortUpload` takes. A temporary that does not tell where
    * it was to go has an empty key.
