@@ -2,7 +2,7 @@ import type { Clock } from "../jobs/clock.ts";
 import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
 import type { OrphanDesk } from "../sqlite/orphan-desk.ts";
-import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed } from "../sqlite/queue/orphans.ts";
+import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } from "../sqlite/queue/orphans.ts";
 
 /** What became of an orphan, where that is worth a line or a count. */
 export type OrphanEvent =
@@ -132,7 +132,7 @@ export class OrphanCleaner {
       try {
         await this.#deps.store.abortUpload({ bucket, key, uploadId }, signal);
         // Without an id nobody knows whether something was open.
-        looked.push({ orphan, look: { kind: uploadId === "" ? "clean" : "removed" } });
+        looked.push({ orphan, look: { kind: hasId(orphan) ? "removed" : "clean" } });
       } catch (error) {
         if (signal.aborted) break;
         looked.push({ orphan, look: { kind: "failed", error } });
@@ -166,8 +166,8 @@ export class OrphanCleaner {
   }
 }
 
-function hasId({ kind, name }: Orphan): boolean {
-  return kind === "upload" && name !== "";
+function hasId(orphan: Orphan): boolean {
+  return sortOf(orphan) === "upload";
 }
 
 /** Whether its end is known: an upload with an id that is gone is; what may come late is not before its time. */

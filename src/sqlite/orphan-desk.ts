@@ -9,6 +9,7 @@ import {
   makeAllDue,
   type Orphan,
   type OrphanKind,
+  type OrphanSort,
   type Postponed,
   postponeOrphans,
   readDueKeys,
@@ -83,7 +84,8 @@ export class OrphanDesk {
     });
   }
 
-  counts(): Record<OrphanKind, number> {
+  /** How many there are of each sort. */
+  counts(): Record<OrphanSort, number> {
     return countOrphans(this.#context);
   }
 }

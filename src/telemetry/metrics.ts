@@ -6,6 +6,9 @@ import Registry from "prom-client/lib/registry.js";
 import type { FailureCode } from "../jobs/failure.ts";
 import type { HealthReport } from "./health.ts";
 
+/** As the queue sorts them: open uploads, and what may yet come. */
+export type OrphanSort = "upload" | "late_upload" | "late_object";
+
 export interface MetricsDeps {
   readonly version: string;
   /** Read at each scrape, as are the others: cheap, and must not throw. */
@@ -14,7 +17,7 @@ export interface MetricsDeps {
   readonly dlqSize?: () => number;
   readonly workersBusy: () => number;
   /** What the storage may hold that nobody owns. */
-  readonly orphans: () => Readonly<Record<"upload" | "object", number>>;
+  readonly orphans: () => Readonly<Record<OrphanSort, number>>;
 }
 
 /** What the stages tell. All durations are seconds, all sizes bytes. */
@@ -31,9 +34,9 @@ export interface Metrics {
   /** Rows past their retention; `what` is one of a few names. */
   pruned(what: string, count: number): void;
   /** An upload that was left open is aborted, or an object that came late removed. */
-  orphanRemoved(kind: "upload" | "object"): void;
+  orphanRemoved(kind: OrphanSort): void;
   /** A try to do so failed. */
-  orphanFailed(kind: "upload" | "object"): void;
+  orphanFailed(kind: OrphanSort): void;
   /** `route` is a pattern of ours, never a path of a client's. */
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;

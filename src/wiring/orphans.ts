@@ -1,5 +1,6 @@
 import { OrphanCleaner, type OrphanEvent } from "../maintenance/orphan-cleaner.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
+import { sortOf } from "../sqlite/queue/orphans.ts";
 import type { Foundation } from "./foundation.ts";
 
 const EVERY_MS = 1000;
@@ -12,8 +13,8 @@ export function createOrphanCleaner({ stores, store, keys, clock, log, metrics }
     keys,
     clock,
     onEvent: (event) => {
-      if (event.kind === "removed") metrics.orphanRemoved(event.orphan.kind);
-      if (event.kind === "failed") metrics.orphanFailed(event.orphan.kind);
+      if (event.kind === "removed") metrics.orphanRemoved(sortOf(event.orphan));
+      if (event.kind === "failed") metrics.orphanFailed(sortOf(event.orphan));
       tell(log, event);
     },
   });

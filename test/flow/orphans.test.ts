@@ -81,12 +81,12 @@ describe("a small object that S3 stores only after its task has ended is removed
     const late = slow(s3);
     const job = await service.submit(manifest(origin));
     expect((await service.finished(job)).errors).toMatchObject([{ code: "DOWNLOAD_TIMEOUT" }]);
-    expect(await samples(service, "fetchbox_orphans{")).toContain('fetchbox_orphans{kind="object"} 1');
+    expect(await samples(service, "fetchbox_orphans{")).toContain('fetchbox_orphans{kind="late_object"} 1');
     await eventually("it was looked for in vain after 1, 2 and 4 s", () => looks(s3) >= 3 || undefined, LOOK_MS);
     await late.store();
     await removed(s3);
     expect(await samples(service, "fetchbox_orphans_removed_total{")).toEqual([
-      'fetchbox_orphans_removed_total{kind="object"} 1',
+      'fetchbox_orphans_removed_total{kind="late_object"} 1',
     ]);
     expect(service.log).toContain("removed an object that a request stored after its attempt had ended");
     expect((await verify(service)).stdout).toContain(": no breach\n");
@@ -137,7 +137,7 @@ describe("the object of another attempt", () => {
     await late.begun(2);
     late.recover();
     expect((await service.finished(job)).status).toBe("completed");
-    expect(await samples(service, "fetchbox_orphans{")).toContain('fetchbox_orphans{kind="object"} 0');
+    expect(await samples(service, "fetchbox_orphans{")).toContain('fetchbox_orphans{kind="late_object"} 0');
     await late.store();
     expect(digest(objectOf(s3))).toBe(digest(Buffer.from("small")));
     expect((await verify(service)).stdout).toContain(": no breach\n");

@@ -387,6 +387,20 @@ describe("an upload whose creation got no answer", () => {
   });
 });
 
+test("what there is of orphans is counted by its sort", async () => {
+  await using bench = await Bench.open();
+  const tasks = await claimedJob(bench.stores, 3);
+  const upload = { bucket: "artifacts", key: "k" };
+  for (const [i, uploadId] of ["", "u1", "u2"].entries()) {
+    const { id: task, claimId } = tasks[i] ?? { id: 0, claimId: 0 };
+    await bench.stores.now(bench.stores.queue.recordUpload({ ...upload, task, claimId, uploadId }));
+  }
+  bench.stores.crash();
+  await bench.stores.queue.orphans.begin();
+  await bench.stores.queue.recover(() => Promise.resolve(), true);
+  expect(bench.stores.queue.orphans.counts()).toEqual({ upload: 2, late_upload: 1, late_object: 3 });
+});
+
 test("a look that the end of the service interrupts changes nothing", async () => {
   await using bench = await Bench.open();
   slow(bench.s3);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 
-const orphans = () => ({ upload: 2, object: 1 });
+const orphans = () => ({ upload: 2, late_upload: 0, late_object: 1 });
 
 function metricsAt(depth = { pending: 0, running: 0, retrying: 0 }) {
   return createMetrics({ version: "1.2.3", queueDepth: () => depth, dlqSize: () => 4, workersBusy: () => 5, orphans });
@@ -44,12 +44,12 @@ test("what is told is counted and measured", async () => {
   metrics.commit(0.004);
   metrics.eventLoopLag(0.02);
   metrics.request("/jobs", "POST", 202, 0.01);
-  metrics.orphanRemoved("object");
+  metrics.orphanRemoved("late_object");
   metrics.orphanFailed("upload");
   const samples = samplesOf(await metrics.scrape());
   expect(samples.get('fetchbox_task_retries_total{code="DOWNLOAD_TIMEOUT"}')).toBe(1);
   expect(samples.get('fetchbox_proxy_failures_total{pool="pool"}')).toBe(1);
-  expect(samples.get('fetchbox_orphans_removed_total{kind="object"}')).toBe(1);
+  expect(samples.get('fetchbox_orphans_removed_total{kind="late_object"}')).toBe(1);
   expect(samples.get('fetchbox_orphan_failures_total{kind="upload"}')).toBe(1);
   expect(samples.get("fetchbox_download_bytes_total")).toBe(1500);
   expect(samples.get("fetchbox_download_duration_seconds_sum")).toBe(20.2);

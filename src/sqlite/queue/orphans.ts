@@ -12,6 +12,15 @@ export interface NewOrphan extends ObjectRef {
   readonly name: string;
 }
 
+/** An upload that is open, one that may be or may yet come, and an object that may yet come. */
+export const ORPHAN_SORTS = ["upload", "late_upload", "late_object"] as const;
+export type OrphanSort = (typeof ORPHAN_SORTS)[number];
+
+export function sortOf({ kind, name }: Pick<NewOrphan, "kind" | "name">): OrphanSort {
+  if (kind === "object") return "late_object";
+  return name === "" ? "late_upload" : "upload";
+}
+
 /** What an attempt left in the storage, or may have left. Times are of the steady clock. */
 export interface Orphan extends NewOrphan {
   readonly id: number;
@@ -89,9 +98,13 @@ export function postponeOrphans(context: QueueContext, postponed: readonly Postp
   for (const { id, dueAt, looks, failures } of postponed) postpone.run(dueAt, looks, failures, id);
 }
 
-export function countOrphans(context: QueueContext): Record<OrphanKind, number> {
+export function countOrphans(context: QueueContext): Record<OrphanSort, number> {
   const rows = context.db
-    .query<{ kind: OrphanKind; n: number }, []>("SELECT kind, count(*) AS n FROM orphans GROUP BY kind")
+    .query<{ kind: OrphanKind; name: string; n: number }, []>(
+      "SELECT kind, max(name) AS name, count(*) AS n FROM orphans GROUP BY kind, name = ''",
+    )
     .all();
-  return { upload: 0, object: 0, ...Object.fromEntries(rows.map(({ kind, n }) => [kind, n])) };
+  const counts = { upload: 0, late_upload: 0, late_object: 0 };
+  for (const row of rows) counts[sortOf(row)] += row.n;
+  return counts;
 }
