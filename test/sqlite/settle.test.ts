@@ -280,6 +280,15 @@ describe("an upload that began", () => {
     }
   });
 
+  test("is one by its key alone where what found out about the server may be open, however the attempt ends", async () => {
+    for (const verdict of [complete, ...ends]) {
+      await using stores = openTestStores();
+      const claimed = await oneClaimed(stores);
+      await stores.now(stores.queue.settle({ claimed, verdict, upload: traces({ probeOpen: true }) }));
+      expect(orphansIn(stores)).toEqual([{ kind: "upload", name: "" }]);
+    }
+  });
+
   test("is no orphan where nothing comes late, and none any more once its task is completed", async () => {
     await using stores = openTestStores();
     const first = await oneClaimed(stores);
