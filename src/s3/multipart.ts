@@ -47,7 +47,7 @@ export interface MultipartOptions extends Tracking {
   readonly signal: AbortSignal;
   /** Awaited as soon as the upload has an id, before its first part goes out. */
   readonly onCreate: (uploadId: string) => Promise<void>;
-  /** Ends an upload of this key; without an id every one. Idempotent. */
+  /** Ends an upload of this key. Idempotent. */
   readonly abortUpload: (uploadId: string, signal: AbortSignal) => Promise<void>;
 }
 
@@ -74,6 +74,8 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
   let working: Promise<unknown> = Promise.resolve();
   let uploadId: string | undefined;
   let creations = 0;
+  /** Whether the record by the key alone still stands for the upload that has an id. */
+  let isUnrecorded = false;
   let broken: { readonly error: unknown } | undefined;
   let outcome: "open" | "uncertain" | "stored" | "given up" = "open";
 
@@ -115,8 +117,8 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     await onItsWay;
     const number = parts.length + 1;
     if (number > PARTS_MAX) throw new Failure("DOWNLOAD_TOO_LARGE", "the object needs more parts than S3 allows");
-    uploadId ??= await create();
-    onItsWay = sendPart(uploadId, number, part, filled);
+    const id = uploadId ?? (await create());
+    onItsWay = sendPart(id, number, part, filled);
     onItsWay.catch(() => undefined);
     filling = undefined;
     filled = 0;
@@ -143,7 +145,10 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     }, sending);
     const id = textOf(text, "UploadId");
     if (id === undefined) throw refusal({ method: "POST", bucket }, 200, text);
+    uploadId = id;
+    isUnrecorded = true;
     await options.onCreate(id);
+    isUnrecorded = false;
     return id;
   }
 
@@ -218,7 +223,7 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
       outcome = "stored";
       giveBuffersBack();
       if (uploadId !== undefined) options.onClosed?.(uploadId);
-      await closeUnknown();
+      closeUnknown();
       return stored;
     } catch (error) {
       await abort();
@@ -235,18 +240,20 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     await Promise.allSettled([working, onItsWay]);
     giveBuffersBack();
     const id = uploadId;
-    if (id !== undefined && (await cleanUp((own) => options.abortUpload(id, own)))) options.onClosed?.(id);
-    await closeUnknown();
+    if (id !== undefined && (await cleanUp((own) => options.abortUpload(id, own)))) {
+      isUnrecorded = false;
+      options.onClosed?.(id);
+    }
+    closeUnknown();
     if (wasUncertain) await receipt.withdraw();
   }
 
   /**
-   * A creation whose answer got lost has left an upload whose id nobody knows, or leaves it in a while: so its record
-   * stays, whatever is found now.
+   * A creation whose answer got lost has left an upload whose id nobody knows, or leaves it in a while. Its record stays:
+   * what is open under the key may be another attempt's, which is not ours to know here.
    */
-  async function closeUnknown(): Promise<void> {
-    if (creations === (uploadId === undefined ? 0 : 1)) options.onClosed?.("");
-    else await cleanUp((own) => options.abortUpload("", own));
+  function closeUnknown(): void {
+    if (!isUnrecorded && creations === (uploadId === undefined ? 0 : 1)) options.onClosed?.("");
   }
 
   return {

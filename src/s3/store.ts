@@ -72,8 +72,8 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     return traits;
   }
 
-  async function put(ref: ObjectRef, body: Uint8Array, put: PutOptions): Promise<StoredObject> {
-    const { signal, sha256, token = randomUUID(), onBegin, onProbe, ...meta } = put;
+  async function put(ref: ObjectRef, body: Uint8Array, given: PutOptions): Promise<StoredObject> {
+    const { signal, sha256, token = randomUUID(), onBegin, onProbe, ...meta } = given;
     const { bucket, key } = ref;
     checkKey(bucket, key);
     const headers = { ...objectHeaders(meta, options.objectHeaders), [TOKEN_HEADER]: token };
@@ -95,8 +95,8 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     }
   }
 
-  async function open(ref: ObjectRef, upload: UploadOptions): Promise<Upload> {
-    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, ...meta } = upload;
+  async function open(ref: ObjectRef, given: UploadOptions): Promise<Upload> {
+    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, ...meta } = given;
     const tracking = { token, onBegin, onProbe, onClosed };
     const { bucket, key } = ref;
     checkKey(bucket, key);
@@ -104,7 +104,12 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     const traits = traitsOf(bucket);
     signal.throwIfAborted();
     await onOpen({ bucket, key, uploadId: "" });
-    if (size !== undefined && size > parts.bytes) await traits.learn(client, { ref, headers, signal, onProbe });
+    if (size !== undefined && size > parts.bytes) {
+      await traits.learn(client, { ref, headers, signal, onProbe }).catch((error: unknown) => {
+        onClosed?.("");
+        throw error;
+      });
+    }
     const mayStream = size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX && isRepeated !== true;
     const canProve = checksum === "none" || (sha256 !== undefined && traits.takesTrailers === true);
     // A signature needs the bytes before they go out.

@@ -120,17 +120,31 @@ describe("a multipart upload that is given up", () => {
     expect(s3.uploads.size).toBe(1);
   });
 
-  test.each([
-    ["listing succeeds", () => undefined],
-    ["listing fails", (call: S3Call) => (isList(call) ? failing : undefined)],
-  ])("leaves whatever is open under its key where a creation was lost, though %s", async (_, later) => {
+  test("leaves whatever is open under its key where a creation was lost, which may be another attempt's", async () => {
     await using s3 = await startFaultyS3();
     let creations = 0;
-    s3.faultFor = (call) => (isCreate(call) && ++creations === 1 ? { kind: "reset", done: true } : later(call));
+    s3.faultFor = (call) => (isCreate(call) && ++creations === 1 ? { kind: "reset", done: true } : undefined);
     const told = await given(s3);
     expect(told.opened).toEqual(["", "upload-2"]);
     expect(told.closed).toEqual(["upload-2"]);
+    expect([...s3.uploads.keys()]).toEqual(["upload-1"]);
   });
+
+  test.each([true, false])(
+    "whose id could not be recorded is closed only where its abort succeeds: %p",
+    async (isAborted) => {
+      await using s3 = await startFaultyS3();
+      s3.faultFor = (call) => (isAbort(call) && !isAborted ? failing : undefined);
+      const told = new Told();
+      const onOpen = ({ uploadId }: { uploadId: string }) =>
+        uploadId === "" ? Promise.resolve() : Promise.reject(new Error("queue.db is full"));
+      const upload = await unprobed(s3).open(REF, { ...told.options, onOpen, signal: never });
+      await rejectionOf(writeAll(upload, pattern(PART + MIB)));
+      await upload.abort();
+      expect(told.closed).toEqual(isAborted ? ["upload-1", ""] : []);
+      expect(s3.uploads.size).toBe(isAborted ? 0 : 1);
+    },
+  );
 
   test("leaves nothing where its creation was refused", async () => {
     await using s3 = await startFaultyS3();
