@@ -199,14 +199,15 @@ export class App {
   }
 
   async #recover(): Promise<void> {
-    const { log, stores, store, sweepStorage } = this.#foundation;
+    const { log, stores, store, keys, sweepStorage } = this.#foundation;
     const temporaries = await sweepStorage();
     const recovered = await recover({
       queue: stores.queue,
-      store,
-      retract: (doomed, signal) => retract(doomed, store, signal),
+      cleaner: this.#work.orphanCleaner,
+      storesLate: store.storesLate,
+      retract: (doomed, signal) => retract(doomed, { store, keys }, signal),
       onLeftOver: ({ bucket, key }, failure) => {
-        log.warn({ bucket, key, err: failure }, "an upload could not be cleaned up; the next start tries again");
+        log.warn({ bucket, key, err: failure }, "what a failed task may have stored could not be removed now");
       },
       signal: AbortSignal.timeout(RECOVER_TIMEOUT_MS),
     });

@@ -57,7 +57,20 @@ export interface Upload {
   abort(): Promise<void>;
 }
 
-export interface UploadOptions extends ObjectMeta {
+/** What lets an upload be found again that was given up before its end was known. */
+export interface UploadTracking {
+  /** Names this upload among all others; the object carries it, where the backend can. */
+  readonly token?: string | undefined;
+  /**
+   * Called with `true` just before a request that may make the object visible, and with `false` where the backend has
+   * refused every such request for certain.
+   */
+  readonly onBegin?: ((mayStore: boolean) => void) | undefined;
+  /** Called when an upload may be open under the key that `onOpen` is not told of (true), and when it is gone. */
+  readonly onProbe?: ((isOpen: boolean) => void) | undefined;
+}
+
+export interface UploadOptions extends ObjectMeta, UploadTracking {
   /** Exact size in bytes, where it is known beforehand: lets the backend stream without parts. */
   readonly size?: number;
   /** Gives the SHA-256 in hex of all that was written, at the `commit`: lets the backend stream without parts. */
@@ -67,15 +80,19 @@ export interface UploadOptions extends ObjectMeta {
   readonly signal: AbortSignal;
   /** Awaited before the first byte goes out, with what start-up would need to clean up. */
   readonly onOpen: (upload: OpenUpload) => Promise<void>;
+  /** Called when nothing is open any more of an upload that `onOpen` was told of. Without it, it may still be. */
+  readonly onClosed?: ((uploadId: string) => void) | undefined;
 }
 
-export interface PutOptions extends ObjectMeta {
+export interface PutOptions extends ObjectMeta, UploadTracking {
   readonly signal: AbortSignal;
   /** The body's SHA-256 in hex, where it is known: the backend need not compute it again. */
   readonly sha256?: string;
 }
 
 export interface ObjectStore {
+  /** Whether a request that was given up may store its object later: then the object carries the upload's token. */
+  readonly storesLate: boolean;
   /** Stores a small object in one go. Durable and visible when it resolves. */
   put(ref: ObjectRef, body: Uint8Array, options: PutOptions): Promise<StoredObject>;
   open(ref: ObjectRef, options: UploadOptions): Promise<Upload>;
@@ -85,8 +102,10 @@ export interface ObjectStore {
   read(ref: ObjectRef, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined>;
   /** Idempotent: no error where there is no such object. */
   remove(ref: ObjectRef, signal: AbortSignal): Promise<void>;
+  /** Removes the object if it carries one of these tokens; says whether it did. */
+  removeUploaded(ref: ObjectRef, tokens: ReadonlySet<string>, signal: AbortSignal): Promise<boolean>;
   /** All objects under a prefix, in key order, page by page. */
-  list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<{ key: string; bytes: number }>;
+  list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<Omit<ObjectInfo, "bucket" | "labels">>;
   /**
    * Uploads that are open in a bucket, whoever began them: what `abortUpload` takes. A temporary that does not tell where
    * it was to go has an empty key.

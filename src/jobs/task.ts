@@ -74,8 +74,8 @@ export interface ClaimedTask {
   readonly attempts: number;
   /** Crashes of the process while a claim of this task was out. */
   readonly crashes: number;
-  /** The process ended while a claim of it was out, at whomever's fault: it may have been at work. */
-  readonly interrupted: boolean;
+  /** An earlier attempt began to store its object, or the process ended while a claim of it was out. */
+  readonly mayHaveStored: boolean;
   readonly history: readonly Attempt[];
   /** Since when it has been waiting for a throttling host or an unavailable storage, without a break. */
   readonly waitingSince: { readonly class: "throttled" | "unavailable"; readonly at: number } | undefined;
@@ -106,14 +106,6 @@ export interface TaskResult {
 /** Host and port of a URL, lower case, the scheme's port left out: the unit of limits, lanes and filters. */
 export function hostOf(url: string): string {
   return new URL(url).host;
-}
-
-/**
- * Whether an earlier attempt may have left the whole object: an end of the process after the upload, or an upload
- * without answer. What the storage rejected, it did not keep.
- */
-export function mayHaveStored({ interrupted, history }: Pick<ClaimedTask, "interrupted" | "history">): boolean {
-  return interrupted || history.some(({ code }) => code.startsWith("UPLOAD_") && code !== "UPLOAD_REJECTED");
 }
 
 /** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */

@@ -36,7 +36,21 @@ export type Verdict =
       readonly attempts: number;
     };
 
+/** What an attempt may leave in the storage; it is filled in while the attempt runs. */
+export interface UploadTraces {
+  /** A request that may make the object visible was begun, and the storage did not refuse it. */
+  readonly uploadBegan: boolean;
+  /** An upload may be open under the key that is not recorded: one that found out what the server can do. */
+  readonly probeOpen: boolean;
+  /** What the object carries then; `undefined` where nothing comes late. */
+  readonly token: string | undefined;
+  /** Recorded uploads of the attempt of which nothing is open any more. */
+  readonly closed: ReadonlySet<string>;
+}
+
 export interface Settlement {
   readonly claimed: ClaimedTask;
   readonly verdict: Verdict;
+  /** Absent where no attempt was made. */
+  readonly upload?: UploadTraces;
 }

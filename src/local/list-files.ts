@@ -8,7 +8,7 @@ export async function* listFiles(
   prefix: string,
   signal: AbortSignal,
   path = "",
-): AsyncGenerator<{ key: string; bytes: number }> {
+): AsyncGenerator<{ key: string; bytes: number; etag: string }> {
   for (const name of await namesIn(join(folder, path))) {
     signal.throwIfAborted();
     const key = path + name;
@@ -16,7 +16,7 @@ export async function* listFiles(
       if (key.startsWith(prefix) || prefix.startsWith(key)) yield* listFiles(folder, prefix, signal, key);
     } else if (key.startsWith(prefix)) {
       const bytes = await sizeOf(join(folder, key));
-      if (bytes !== undefined) yield { key, bytes };
+      if (bytes !== undefined) yield { key, bytes, etag: "" };
     }
   }
 }

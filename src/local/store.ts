@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Failure } from "../jobs/failure.ts";
 import { keyProblem } from "../jobs/object-key.ts";
-import type { ObjectRef, ObjectStore, StoredObject, Upload, UploadOptions } from "../jobs/object-store.ts";
+import type { ObjectRef, ObjectStore, PutOptions, StoredObject, Upload, UploadOptions } from "../jobs/object-store.ts";
 import { streamFile } from "./file-stream.ts";
 import { createFolders } from "./folders.ts";
 import { listFiles } from "./list-files.ts";
@@ -64,16 +64,27 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     return home;
   }
 
-  async function openUpload(ref: ObjectRef, { size, signal, onOpen }: UploadOptions): Promise<Upload> {
+  async function openUpload(ref: ObjectRef, options: UploadOptions): Promise<Upload> {
+    const { size, signal, onOpen, onBegin, onClosed } = options;
     const uploadId = randomUUID();
     const temporary = join(uploads, uploadId);
     const file = fileOf(root, ref);
     signal.throwIfAborted();
     await onOpen({ bucket: ref.bucket, key: ref.key, uploadId });
     const temporaryFile = await guarded(root, ref, signal, () => createTemporary(temporary));
-    const publishFile = () => publish(temporary, ref, file);
-    const failure = (error: unknown) => localFailure(error, ref, root, signal);
-    return createLocalUpload({ file: temporaryFile, temporary, size, fsync, signal, publish: publishFile, failure });
+    return createLocalUpload({
+      file: temporaryFile,
+      temporary,
+      size,
+      fsync,
+      signal,
+      publish: () => {
+        onBegin?.(true);
+        return publish(temporary, ref, file);
+      },
+      onClosed: () => onClosed?.(uploadId),
+      failure: (error: unknown) => localFailure(error, ref, root, signal),
+    });
   }
 
   async function createTemporary(temporary: string): Promise<OpenFile> {
@@ -113,9 +124,9 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     }
   }
 
-  async function put(ref: ObjectRef, body: Uint8Array, { signal }: { signal: AbortSignal }): Promise<StoredObject> {
+  async function put(ref: ObjectRef, body: Uint8Array, { signal, onBegin }: PutOptions): Promise<StoredObject> {
     const onOpen = () => Promise.resolve();
-    const upload = await openUpload(ref, { contentType: "", size: body.byteLength, signal, onOpen });
+    const upload = await openUpload(ref, { contentType: "", size: body.byteLength, signal, onOpen, onBegin });
     try {
       await upload.write(body);
     } catch (error) {
@@ -176,9 +187,11 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   }
 
   return {
+    storesLate: false,
     put,
     open: openUpload,
     remove,
+    removeUploaded: () => Promise.resolve(false),
     list,
     openUploads,
     check,

@@ -14,6 +14,8 @@ export interface LocalUploadOptions {
   readonly signal: AbortSignal;
   /** Moves the finished temporary file to its place, durably. */
   readonly publish: () => Promise<void>;
+  /** Called when the temporary file is gone. */
+  readonly onClosed: () => void;
   /** Makes a `Failure` of a system error. */
   readonly failure: (error: unknown) => unknown;
 }
@@ -55,6 +57,7 @@ export function createLocalUpload(options: LocalUploadOptions): Upload {
     signal.throwIfAborted();
     await options.publish();
     state = "ended";
+    options.onClosed();
     return { bytes, etag: "", provenBy: "checksum" };
   }
 
@@ -62,9 +65,9 @@ export function createLocalUpload(options: LocalUploadOptions): Upload {
     await running;
     if (state === "ended") return;
     state = "ended";
-    // What cannot be removed now, `sweep` removes at the next start.
+    // What cannot be removed now is tried again from its record, and by `sweep` at the next start.
     await file.close().catch(() => undefined);
-    await unlink(temporary).catch(() => undefined);
+    await unlink(temporary).then(options.onClosed, () => undefined);
   }
 
   return {

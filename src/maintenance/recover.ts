@@ -1,14 +1,16 @@
 import type { Failure } from "../jobs/failure.ts";
-import type { ObjectStore } from "../jobs/object-store.ts";
 import type { DoomedTask } from "../sqlite/queue/recover.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
+import type { OrphanCleaner } from "./orphan-cleaner.ts";
 
 export interface RecoverDeps {
-  readonly queue: Pick<TaskQueue, "openUploads" | "forgetUpload" | "recover">;
-  readonly store: Pick<ObjectStore, "abortUpload">;
+  readonly queue: Pick<TaskQueue, "recover">;
+  readonly cleaner: Pick<OrphanCleaner, "begin">;
+  /** Whether a request of the last process may still store its object. */
+  readonly storesLate: boolean;
   /** Removes what a task that is about to be buried may have stored. */
   readonly retract: (doomed: DoomedTask, signal: AbortSignal) => Promise<void>;
-  /** Something of the storage could not be cleaned up; the next start tries again. */
+  /** What such a task may have stored could not be removed. */
   readonly onLeftOver: (what: { bucket: string; key: string }, failure: Failure) => void;
   readonly signal: AbortSignal;
 }
@@ -22,29 +24,15 @@ export interface Recovered {
 }
 
 /** Puts right what a crash left: open uploads, claims, jobs half written. For start-up, before the first claim. */
-export async function recover({ queue, store, retract, onLeftOver, signal }: RecoverDeps): Promise<Recovered> {
-  let abortedUploads = 0;
-  for (const upload of queue.openUploads()) {
-    const done = await attempt(() => store.abortUpload(upload, signal));
-    if (done instanceof Error) {
-      onLeftOver(upload, done);
-      continue;
-    }
-    await queue.forgetUpload(upload);
-    abortedUploads++;
-  }
+export async function recover(deps: RecoverDeps): Promise<Recovered> {
+  const { queue, cleaner, storesLate, retract, onLeftOver, signal } = deps;
+  const abortedUploads = await cleaner.begin(signal);
   const recovered = await queue.recover(async (doomed) => {
-    const done = await attempt(() => retract(doomed, signal));
-    if (done instanceof Error) onLeftOver(doomed.task, done);
-  });
+    try {
+      await retract(doomed, signal);
+    } catch (error) {
+      onLeftOver(doomed.task, error as Failure);
+    }
+  }, storesLate);
   return { ...recovered, abortedUploads };
-}
-
-async function attempt(action: () => Promise<void>): Promise<undefined | Failure> {
-  try {
-    await action();
-    return undefined;
-  } catch (error) {
-    return error as Failure;
-  }
 }

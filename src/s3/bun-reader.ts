@@ -3,6 +3,7 @@ import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
 import { createS3Client, type S3Client, type S3ClientOptions, serviceUrl } from "./client.ts";
 import type { Deadline } from "./deadline.ts";
 import { type AskPage, keyAsListed, listObjects, type ObjectPage, ownPages, PAGE_KEYS } from "./list-objects.ts";
+import { bareEtag } from "./metadata.ts";
 import { objectStream } from "./object-stream.ts";
 import { createPermits } from "./permits.ts";
 import { unreachable } from "./s3-failure.ts";
@@ -158,9 +159,9 @@ function pageOf({
   nextContinuationToken,
 }: S3ListObjectsResponse): ObjectPage {
   const isEncoded = encodingType === "url";
-  const objects = contents.map(({ key, size }) => {
+  const objects = contents.map(({ key, size, eTag }) => {
     if (size === undefined) throw new Error("the listing has an object without a size");
-    return { key: keyAsListed(key, isEncoded), bytes: size };
+    return { key: keyAsListed(key, isEncoded), bytes: size, etag: bareEtag(eTag) };
   });
   return { objects, next: isTruncated === true ? nextContinuationToken : undefined };
 }

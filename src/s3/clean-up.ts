@@ -6,9 +6,9 @@ const CLEAN_UP_MS = 10_000;
 
 /**
  * Runs the removal of what an upload left, under a signal of its own: the upload's may be the reason for it.
- * Never throws, and takes 10 s at most. What stays is removed at the next start, from what `onOpen` was told.
+ * Never throws, and takes 10 s at most. False where it failed: what stays is removed later, from what `onOpen` was told.
  */
-export async function cleanUp(work: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+export async function cleanUp(work: (signal: AbortSignal) => Promise<unknown>): Promise<boolean> {
   const never = new AbortController().signal;
   const clock = createDeadline(
     never,
@@ -17,8 +17,9 @@ export async function cleanUp(work: (signal: AbortSignal) => Promise<unknown>): 
   );
   try {
     await work(clock.signal);
+    return true;
   } catch {
-    // An abort has nobody to tell.
+    return false;
   } finally {
     clock.end();
   }

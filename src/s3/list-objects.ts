@@ -1,13 +1,13 @@
-import type { OpenUpload } from "../jobs/object-store.ts";
+import type { ObjectInfo, OpenUpload } from "../jobs/object-store.ts";
 import type { S3Client } from "./client.ts";
-import { decoded } from "./metadata.ts";
+import { bareEtag, decoded } from "./metadata.ts";
 import { elementsOf, textOf } from "./xml.ts";
 
 export const PAGE_KEYS = 1000;
 
 /** A page of a listing. */
 export interface ObjectPage {
-  readonly objects: readonly { readonly key: string; readonly bytes: number }[];
+  readonly objects: readonly Omit<ObjectInfo, "bucket" | "labels">[];
   /** What the next page is asked for with; `undefined` for the last one. S3's own: whoever asks may use it. */
   readonly next: string | undefined;
 }
@@ -45,6 +45,7 @@ export function ownPages(client: S3Client): AskPage {
     const objects = [...elementsOf(text, "Contents")].map((element) => ({
       key: keyIn(element, isEncoded),
       bytes: Number(textOf(element, "Size")),
+      etag: bareEtag(textOf(element, "ETag")),
     }));
     const isTruncated = textOf(text, "IsTruncated") === "true";
     return { objects, next: isTruncated ? textOf(text, "NextContinuationToken") : undefined };

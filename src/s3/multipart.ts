@@ -1,6 +1,6 @@
 import { declaredSize } from "../jobs/declared-size.ts";
 import { Failure } from "../jobs/failure.ts";
-import type { ObjectRef, StoredObject, Upload } from "../jobs/object-store.ts";
+import type { ObjectRef, StoredObject, Upload, UploadOptions } from "../jobs/object-store.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
@@ -10,6 +10,7 @@ import type { PartBuffers } from "./part-buffers.ts";
 import { createReceipt } from "./receipt.ts";
 import { refusal, S3Failure } from "./s3-failure.ts";
 import type { ServerTraits } from "./server-traits.ts";
+import { createVisibly } from "./visibility.ts";
 import { putWhole } from "./whole-put.ts";
 import { escapeXml, textOf } from "./xml.ts";
 
@@ -32,7 +33,10 @@ interface SentPart {
   readonly isProven: boolean;
 }
 
-export interface MultipartOptions {
+/** By `UploadOptions`. */
+export type Tracking = Pick<UploadOptions, "token" | "onBegin" | "onProbe" | "onClosed">;
+
+export interface MultipartOptions extends Tracking {
   /** Declared size in bytes, any. */
   readonly size: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
@@ -43,7 +47,7 @@ export interface MultipartOptions {
   readonly signal: AbortSignal;
   /** Awaited as soon as the upload has an id, before its first part goes out. */
   readonly onCreate: (uploadId: string) => Promise<void>;
-  /** Ends an upload of this key; without an id every one. Idempotent. */
+  /** Ends an upload of this key. Idempotent. */
   readonly abortUpload: (uploadId: string, signal: AbortSignal) => Promise<void>;
 }
 
@@ -53,9 +57,10 @@ export interface MultipartOptions {
  */
 export function createMultipart(client: S3Client, ref: ObjectRef, options: MultipartOptions): Upload {
   const { bucket, key } = ref;
-  const { signal, traits, buffers } = options;
+  const { signal, traits, buffers, onProbe } = options;
   const bufferBytes = Math.max(1, Math.min(options.size ?? options.partBytes, options.partBytes));
-  const receipt = createReceipt(client, ref);
+  const receipt = createReceipt(client, ref, options.token);
+  const visibly = createVisibly(options.onBegin);
   const headers = { ...options.headers, ...receipt.headers };
   const count = declaredSize(options.size);
   const stop = new AbortController();
@@ -69,6 +74,8 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
   let working: Promise<unknown> = Promise.resolve();
   let uploadId: string | undefined;
   let creations = 0;
+  /** Whether the record by the key alone still stands for the upload that has an id. */
+  let isUnrecorded = false;
   let broken: { readonly error: unknown } | undefined;
   let outcome: "open" | "uncertain" | "stored" | "given up" = "open";
 
@@ -110,15 +117,15 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     await onItsWay;
     const number = parts.length + 1;
     if (number > PARTS_MAX) throw new Failure("DOWNLOAD_TOO_LARGE", "the object needs more parts than S3 allows");
-    uploadId ??= await create();
-    onItsWay = sendPart(uploadId, number, part, filled);
+    const id = uploadId ?? (await create());
+    onItsWay = sendPart(id, number, part, filled);
     onItsWay.catch(() => undefined);
     filling = undefined;
     filled = 0;
   }
 
   async function create(): Promise<string> {
-    await traits.learn(client, { ref, headers, signal: sending });
+    await traits.learn(client, { ref, headers, signal: sending, onProbe });
     const algorithm = traits.takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
     const request: S3Request = {
       method: "POST",
@@ -127,13 +134,21 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
       query: { uploads: "" },
       headers: { ...headers, ...algorithm },
     };
-    const { text } = await client.retrying(() => {
+    const { text } = await client.retrying(async () => {
       creations++;
-      return client.exchange(request, sending);
+      try {
+        return await client.exchange(request, sending);
+      } catch (error) {
+        if (error instanceof S3Failure && !error.isUncertain) creations--; // refused: nothing is open
+        throw error;
+      }
     }, sending);
     const id = textOf(text, "UploadId");
     if (id === undefined) throw refusal({ method: "POST", bucket }, 200, text);
+    uploadId = id;
+    isUnrecorded = true;
     await options.onCreate(id);
+    isUnrecorded = false;
     return id;
   }
 
@@ -157,8 +172,8 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
 
   function putAll(body: Buffer): Promise<StoredObject> {
     outcome = "uncertain";
-    const exchange = (request: S3Request) => client.exchange(request, sending);
-    return putWhole(client, { ref, body, headers, traits, signal: sending, exchange });
+    const exchange = (request: S3Request) => visibly(() => client.exchange(request, sending));
+    return putWhole(client, { ref, body, headers, traits, signal: sending, onProbe, exchange });
   }
 
   async function complete(bytes: number, id: string): Promise<StoredObject> {
@@ -173,12 +188,15 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     };
     return client.retrying(async () => {
       try {
-        const { text } = await client.exchange(request, sending);
-        const etag = textOf(text, "ETag");
-        // A completion that fails on its way has already begun to answer 200.
-        if (etag === undefined) throw refusal(request, 500, text);
+        const etag = await visibly(async () => {
+          const { text } = await client.exchange(request, sending);
+          // A completion that fails on its way has already begun to answer 200.
+          const found = textOf(text, "ETag");
+          if (found === undefined) throw refusal(request, 500, text);
+          return bareEtag(found);
+        });
         const found = await confirmCopy(client, { ref, bytes, headers, traits, signal: sending });
-        return proven({ ...found, etag: found.etag === "" ? bareEtag(etag) : found.etag });
+        return proven({ ...found, etag: found.etag === "" ? etag : found.etag });
       } catch (error) {
         return await foundAllTheSame(error);
       }
@@ -204,7 +222,8 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
       const stored = await finish().catch(foundAllTheSame);
       outcome = "stored";
       giveBuffersBack();
-      if (creations > 1) await abortStrays();
+      if (uploadId !== undefined) options.onClosed?.(uploadId);
+      closeUnknown();
       return stored;
     } catch (error) {
       await abort();
@@ -221,14 +240,20 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     await Promise.allSettled([working, onItsWay]);
     giveBuffersBack();
     const id = uploadId;
-    if (id !== undefined) await cleanUp((own) => options.abortUpload(id, own));
-    if (creations > 1 || (creations === 1 && uploadId === undefined)) await abortStrays();
+    if (id !== undefined && (await cleanUp((own) => options.abortUpload(id, own)))) {
+      isUnrecorded = false;
+      options.onClosed?.(id);
+    }
+    closeUnknown();
     if (wasUncertain) await receipt.withdraw();
   }
 
-  /** A creation whose answer got lost has left an upload whose id nobody knows. */
-  function abortStrays(): Promise<void> {
-    return cleanUp((own) => options.abortUpload("", own));
+  /**
+   * A creation whose answer got lost has left an upload whose id nobody knows, or leaves it in a while. Its record stays:
+   * what is open under the key may be another attempt's, which is not ours to know here.
+   */
+  function closeUnknown(): void {
+    if (!isUnrecorded && creations === (uploadId === undefined ? 0 : 1)) options.onClosed?.("");
   }
 
   return {

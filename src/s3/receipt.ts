@@ -18,8 +18,7 @@ export interface Receipt {
   withdraw(): Promise<void>;
 }
 
-export function createReceipt(client: S3Client, ref: ObjectRef): Receipt {
-  const token = randomUUID();
+export function createReceipt(client: S3Client, ref: ObjectRef, token: string = randomUUID()): Receipt {
   const { bucket, key } = ref;
 
   async function find(signal: AbortSignal): Promise<StoredObject | undefined> {
@@ -34,8 +33,8 @@ export function createReceipt(client: S3Client, ref: ObjectRef): Receipt {
     }
   }
 
-  function withdraw(): Promise<void> {
-    return cleanUp((signal) =>
+  async function withdraw(): Promise<void> {
+    await cleanUp((signal) =>
       client.retrying(async () => {
         if ((await find(signal)) === undefined) return;
         await client.exchange({ method: "DELETE", bucket, key }, signal);
@@ -52,4 +51,31 @@ export function removeCopy(client: S3Client, { bucket, key }: ObjectRef, sent: R
     const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
     if (isMadeBy(sent, headers)) await client.exchange({ method: "DELETE", bucket, key }, signal);
   });
+}
+
+/** Removes the object if it carries one of these tokens; says whether it did. */
+export async function removeUploaded(
+  client: S3Client,
+  { bucket, key }: ObjectRef,
+  tokens: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const found = await client.retrying(() => tokenUnder(client, { bucket, key }, signal), signal);
+  if (found === undefined || !tokens.has(found)) return false;
+  await client.retrying(() => client.exchange({ method: "DELETE", bucket, key }, signal), signal);
+  return true;
+}
+
+async function tokenUnder(
+  client: S3Client,
+  { bucket, key }: ObjectRef,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
+    return headers.get(TOKEN_HEADER);
+  } catch (error) {
+    if (error instanceof S3Failure && error.httpStatus === 404) return undefined;
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 import type { BodySource } from "../http/outgoing-body.ts";
-import type { ObjectRef } from "../jobs/object-store.ts";
+import type { ObjectRef, UploadTracking } from "../jobs/object-store.ts";
 import { trailerBody } from "./aws-chunked.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Answer, S3Client, S3Request } from "./client.ts";
@@ -15,7 +15,7 @@ export interface ProbeResult {
 }
 
 /** An object that is about to be stored. */
-export interface UploadToCome {
+export interface UploadToCome extends Pick<UploadTracking, "onProbe"> {
   readonly ref: ObjectRef;
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
@@ -32,13 +32,20 @@ const SAMPLE_SHA256 = sha256Hex(SAMPLE);
  */
 export async function probeServer(
   client: S3Client,
-  { ref: { bucket, key }, headers, signal }: UploadToCome,
+  { ref: { bucket, key }, headers, signal, onProbe }: UploadToCome,
 ): Promise<ProbeResult | undefined> {
   const request = { method: "POST", bucket, key, query: { uploads: "" }, headers } as const;
+  onProbe?.(true);
   const created = await createUpload(client, request, signal);
-  if (created === "unavailable") return undefined;
+  if (created instanceof S3Failure) {
+    if (!created.isUncertain) onProbe?.(false); // else it may be open all the same, or be opened late
+    return undefined;
+  }
   const { uploadId, takesSha256Uploads } = created;
-  if (uploadId === undefined) return { ...NOTHING, takesSha256Uploads };
+  if (uploadId === undefined) {
+    onProbe?.(false);
+    return { ...NOTHING, takesSha256Uploads };
+  }
   const part = (number: number): S3Request => ({
     method: "PUT",
     bucket,
@@ -47,29 +54,35 @@ export async function probeServer(
   });
   try {
     const plain = await answerTo(client.exchange({ ...part(1), body: SAMPLE, payloadHash: SAMPLE_SHA256 }, signal));
-    if (plain instanceof S3Failure) return { ...NOTHING, takesSha256Uploads };
+    if (plain instanceof S3Failure) return isAway(plain) ? undefined : { ...NOTHING, takesSha256Uploads };
     const takesTrailers = await isTrailerTaken(client, part(2), signal);
     const verifiesHashes = takesTrailers || (await isWrongHashRefused(client, part(3), signal));
     return { takesTrailers, verifiesHashes, takesSha256Uploads };
   } finally {
-    await cleanUp((own) => client.exchange({ method: "DELETE", bucket, key, query: { uploadId } }, own));
+    const abort: S3Request = { method: "DELETE", bucket, key, query: { uploadId } };
+    if (await cleanUp((own) => client.exchange(abort, own))) onProbe?.(false);
   }
 }
 
-/** Some servers know no checksum of a whole upload, and some no uploads in parts. */
+/** Some servers know no checksum of a whole upload, and some no uploads in parts. The failure of one that is away. */
 async function createUpload(client: S3Client, request: S3Request, signal: AbortSignal) {
   for (const takesSha256Uploads of [true, false]) {
     const algorithm = takesSha256Uploads ? { "x-amz-checksum-algorithm": "SHA256" } : {};
     const headers = { ...request.headers, ...algorithm };
     const answer = await answerTo(client.exchange({ ...request, headers }, signal));
     if (answer instanceof S3Failure) {
-      if (answer.class === "unavailable" && answer.httpStatus !== 501) return "unavailable";
+      if (isAway(answer)) return answer;
       continue;
     }
     const uploadId = textOf(answer.text, "UploadId");
     if (uploadId !== undefined) return { uploadId, takesSha256Uploads };
   }
   return { uploadId: undefined, takesSha256Uploads: false };
+}
+
+/** It may answer otherwise later. */
+function isAway(failure: S3Failure): boolean {
+  return failure.class === "unavailable" && failure.httpStatus !== 501;
 }
 
 /** A server of the old kind may store the chunks' frames as the object: only one that returns the SHA-256 understood. */

@@ -46,10 +46,10 @@ export class ServerTraits {
   }
 
   /** Finds out once what the server does with checksums, by the key and headers of an object to come. */
-  async learn(client: S3Client, { ref, headers, signal }: UploadToCome): Promise<void> {
+  async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
     if (this.#probed !== undefined || !this.#checksums.includes("sha256")) return;
     // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
-    this.#probe ??= probeServer(client, { ref, headers, signal: new AbortController().signal }).finally(() => {
+    this.#probe ??= probeServer(client, { ...upload, signal: new AbortController().signal }).finally(() => {
       this.#probe = undefined;
     });
     this.#probed = await unlessAborted(this.#probe, signal);

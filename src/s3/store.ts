@@ -20,10 +20,11 @@ import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
 import { PartBuffers } from "./part-buffers.ts";
 import { createPermits } from "./permits.ts";
-import { removeCopy } from "./receipt.ts";
+import { removeCopy, removeUploaded } from "./receipt.ts";
 import { isCorruptCopy, S3Failure, unreachable } from "./s3-failure.ts";
 import { ServerTraits } from "./server-traits.ts";
 import { createStreamingPut, PUT_BYTES_MAX } from "./streaming-put.ts";
+import { createVisibly } from "./visibility.ts";
 import { putWhole } from "./whole-put.ts";
 
 export interface S3StoreOptions extends S3ClientOptions {
@@ -71,43 +72,52 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     return traits;
   }
 
-  async function put(ref: ObjectRef, body: Uint8Array, { signal, sha256, ...meta }: PutOptions): Promise<StoredObject> {
+  async function put(ref: ObjectRef, body: Uint8Array, given: PutOptions): Promise<StoredObject> {
+    const { signal, sha256, token = randomUUID(), onBegin, onProbe, ...meta } = given;
     const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = { ...objectHeaders(meta, options.objectHeaders), [TOKEN_HEADER]: randomUUID() };
+    const headers = { ...objectHeaders(meta, options.objectHeaders), [TOKEN_HEADER]: token };
+    const visibly = createVisibly(onBegin);
     const exchange = async (request: S3Request) => {
       const release = await puts.acquire(signal);
       try {
-        return await client.exchange(request, signal);
+        return await visibly(() => client.exchange(request, signal));
       } finally {
         release();
       }
     };
     try {
-      return await putWhole(client, { ref, body, sha256, headers, traits: traitsOf(bucket), signal, exchange });
+      const traits = traitsOf(bucket);
+      return await putWhole(client, { ref, body, sha256, headers, traits, signal, onProbe, exchange });
     } catch (error) {
       if (isCorruptCopy(error)) await removeCopy(client, ref, headers);
       throw error;
     }
   }
 
-  async function open(
-    ref: ObjectRef,
-    { signal, size, sha256, isRepeated, onOpen, ...meta }: UploadOptions,
-  ): Promise<Upload> {
+  async function open(ref: ObjectRef, given: UploadOptions): Promise<Upload> {
+    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, ...meta } = given;
+    const tracking = { token, onBegin, onProbe, onClosed };
     const { bucket, key } = ref;
     checkKey(bucket, key);
     const headers = objectHeaders(meta, options.objectHeaders);
     const traits = traitsOf(bucket);
     signal.throwIfAborted();
     await onOpen({ bucket, key, uploadId: "" });
-    if (size !== undefined && size > parts.bytes) await traits.learn(client, { ref, headers, signal });
+    if (size !== undefined && size > parts.bytes) {
+      await traits.learn(client, { ref, headers, signal, onProbe }).catch((error: unknown) => {
+        onClosed?.("");
+        throw error;
+      });
+    }
     const mayStream = size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX && isRepeated !== true;
     const canProve = checksum === "none" || (sha256 !== undefined && traits.takesTrailers === true);
     // A signature needs the bytes before they go out.
     if (mayStream && canProve && options.signPayload !== true) {
+      onClosed?.(""); // a PUT leaves no parts
       const proof = checksum !== "none" && sha256 !== undefined && { sha256 };
-      return createStreamingPut(client, ref, { size, headers, traits, now: options.now, signal, ...proof });
+      const streaming = { size, headers, traits, now: options.now, signal, ...tracking, ...proof };
+      return createStreamingPut(client, ref, streaming);
     }
     return createMultipart(client, ref, {
       size,
@@ -116,6 +126,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
       buffers,
       partBytes: partBytesFor(parts, size),
       signal,
+      ...tracking,
       onCreate: (uploadId) => onOpen({ bucket, key, uploadId }),
       abortUpload: (uploadId, own) => abortUpload({ bucket, key, uploadId }, own),
     });
@@ -166,11 +177,13 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   }
 
   return {
+    storesLate: true,
     put,
     open,
     head,
     read,
     remove,
+    removeUploaded: (ref, tokens, signal) => removeUploaded(client, ref, tokens, signal),
     abortUpload,
     check: (bucket, signal) => checkBucket(client, bucket, signal),
     list: (bucket, prefix, signal) => listObjects(ownPages(client), { bucket, prefix }, signal),

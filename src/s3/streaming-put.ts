@@ -8,9 +8,11 @@ import { confirmCopy } from "./confirm-copy.ts";
 import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
 import { createHandover } from "./handover.ts";
 import { bareEtag } from "./metadata.ts";
+import type { Tracking } from "./multipart.ts";
 import { createReceipt } from "./receipt.ts";
 import { S3Failure } from "./s3-failure.ts";
 import type { ServerTraits } from "./server-traits.ts";
+import { createVisibly } from "./visibility.ts";
 
 /** A single PUT takes no more: 5 GiB. */
 export const PUT_BYTES_MAX = 5 * 1024 ** 3;
@@ -18,7 +20,7 @@ export const PUT_BYTES_MAX = 5 * 1024 ** 3;
 /** S3 closes an upload that has been idle for about 20 s; some servers sooner. */
 const PAUSE_MS = 5000;
 
-export interface StreamingPutOptions {
+export interface StreamingPutOptions extends Tracking {
   /** Exact, 1 byte to 5 GiB. */
   readonly size: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -36,7 +38,8 @@ export interface StreamingPutOptions {
  */
 export function createStreamingPut(client: S3Client, ref: ObjectRef, options: StreamingPutOptions): Upload {
   const { size, sha256, traits, signal } = options;
-  const receipt = createReceipt(client, ref);
+  const receipt = createReceipt(client, ref, options.token);
+  const visibly = createVisibly(options.onBegin);
   const count = declaredSize(size);
   let held: Uint8Array | undefined;
   let lastWriteAt = options.now();
@@ -97,10 +100,12 @@ export function createStreamingPut(client: S3Client, ref: ObjectRef, options: St
     signal.throwIfAborted();
     count.total();
     outcome = "uncertain";
-    if (held !== undefined) await hand(held);
-    handover.end();
-    clock.touch();
-    const response = await answered;
+    const response = await visibly(async () => {
+      if (held !== undefined) await hand(held);
+      handover.end();
+      clock.touch();
+      return await answered;
+    });
     response.body.discard();
     return proven(response.headers);
   }

@@ -1,11 +1,11 @@
-import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
+import type { ObjectRef, StoredObject, UploadTracking } from "../jobs/object-store.ts";
 import type { S3Answer, S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
 import { checksumHeaders, digestsOf, otherMd5, proofIn } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { ServerTraits } from "./server-traits.ts";
 
-export interface WholePut {
+export interface WholePut extends Pick<UploadTracking, "onProbe"> {
   readonly ref: ObjectRef;
   readonly body: Uint8Array;
   /** The body's SHA-256 in hex, where it is known. */

@@ -10,6 +10,7 @@ import { giveBackPages } from "./free-pages.ts";
 import { type Changes, GroupCommit } from "./group-commit.ts";
 import { LetterDesk } from "./letter-desk.ts";
 import { readMeta, writeMeta } from "./meta.ts";
+import { OrphanDesk } from "./orphan-desk.ts";
 import type { Outbox } from "./outbox.ts";
 import {
   type Acceptance,
@@ -33,6 +34,7 @@ import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import {
   blameFor,
   type DoomedTask,
+  type InterruptedTask,
   isDoomed,
   putBack,
   readInterrupted,
@@ -41,7 +43,7 @@ import {
 } from "./queue/recover.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
-import { forgetUpload, type RecordedUpload, readUploads, recordUpload } from "./queue/uploads.ts";
+import { type RecordedUpload, recordUpload } from "./queue/uploads.ts";
 import { readBusiestHosts, writeWaits } from "./queue/waits.ts";
 
 export interface TaskQueueDeps {
@@ -71,6 +73,7 @@ const RECOVER_BATCH = 500;
  */
 export class TaskQueue {
   readonly letters: LetterDesk;
+  readonly orphans: OrphanDesk;
   readonly #context: QueueContext;
   readonly #outbox: Outbox;
   readonly #lastSeen = new LastSeen();
@@ -119,6 +122,7 @@ export class TaskQueue {
     this.#context = context;
     this.#outbox = outbox;
     this.letters = new LetterDesk(context);
+    this.orphans = new OrphanDesk(context);
   }
 
   /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
@@ -250,25 +254,21 @@ export class TaskQueue {
     return this.#context.commit.run((changes) => cancelWaiting(this.#context, job, ids, changes));
   }
 
-  /** Remembers an open upload; settling its task forgets it. */
+  /** Remembers an open upload; settling its task forgets it, or makes an orphan of it. */
   recordUpload(upload: RecordedUpload): Promise<void> {
     this.#context.uploading.add(upload.task);
     return this.#context.commit.run(() => recordUpload(this.#context, upload));
   }
 
-  openUploads(): RecordedUpload[] {
-    return readUploads(this.#context);
-  }
-
-  forgetUpload(upload: RecordedUpload): Promise<void> {
-    return this.#context.commit.run(() => forgetUpload(this.#context, upload));
-  }
-
   /**
-   * Brings waits into this process's time, puts back what was claimed when the last one died, and buries what ran at too many crashes: `onDoomed` hears
-   * of it before. For start-up, before the first claim.
+   * Brings waits into this process's time, puts back what was claimed when the last one died, and buries what ran at too
+   * many crashes: `onDoomed` hears of it before. Where the storage `storesLate`, what was under way is an orphan. For
+   * start-up, before the first claim.
    */
-  async recover(onDoomed: (doomed: DoomedTask) => Promise<void>): Promise<{ interrupted: number; sweptJobs: number }> {
+  async recover(
+    onDoomed: (doomed: DoomedTask) => Promise<void>,
+    storesLate = false,
+  ): Promise<{ interrupted: number; sweptJobs: number }> {
     const rebased = this.#context.commit.run(() => rebaseWaits(this.#context));
     this.flush();
     await rebased;
@@ -281,7 +281,8 @@ export class TaskQueue {
         await onDoomed({ id, jobId: this.#context.jobs.get(job).jobId, task });
       }
       const done = this.#context.commit.run((changes) => {
-        for (const task of tasks) putBack(this.#context, task, changes);
+        const tokenOf = (task: InterruptedTask) => (storesLate ? this.orphans.tokenBefore(task) : undefined);
+        for (const task of tasks) putBack(this.#context, task, tokenOf(task), changes);
       });
       this.flush();
       await done;
@@ -290,6 +291,7 @@ export class TaskQueue {
     const swept = this.#context.commit.run(() => {
       writeAbandoned(this.#context, false);
       this.#context.begun.supersede();
+      this.orphans.noteProcess();
       return sweepStaged(this.#context);
     });
     this.flush();

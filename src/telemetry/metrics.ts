@@ -6,6 +6,9 @@ import Registry from "prom-client/lib/registry.js";
 import type { FailureCode } from "../jobs/failure.ts";
 import type { HealthReport } from "./health.ts";
 
+/** As the queue sorts them: open uploads, and what may yet come. */
+export type OrphanSort = "upload" | "late_upload" | "late_object";
+
 export interface MetricsDeps {
   readonly version: string;
   /** Read at each scrape, as are the others: cheap, and must not throw. */
@@ -13,6 +16,8 @@ export interface MetricsDeps {
   /** Absent: `fetchbox_dlq_size` is not served. */
   readonly dlqSize?: () => number;
   readonly workersBusy: () => number;
+  /** What the storage may hold that nobody owns. */
+  readonly orphans: () => Readonly<Record<OrphanSort, number>>;
 }
 
 /** What the stages tell. All durations are seconds, all sizes bytes. */
@@ -28,6 +33,10 @@ export interface Metrics {
   proxyFailed(pool: string): void;
   /** Rows past their retention; `what` is one of a few names. */
   pruned(what: string, count: number): void;
+  /** An upload that was left open is aborted, or an object that came late removed. */
+  orphanRemoved(kind: OrphanSort): void;
+  /** A try to do so failed. */
+  orphanFailed(kind: OrphanSort): void;
   /** `route` is a pattern of ours, never a path of a client's. */
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;
@@ -58,6 +67,10 @@ export function createMetrics(deps: MetricsDeps): Metrics {
   const failed = counter("fetchbox_tasks_failed_total", "Tasks that failed for good.", ["job_type", "code"]);
   const retries = counter("fetchbox_task_retries_total", "Attempts that are followed by another.", ["code"]);
   const proxyFailures = counter("fetchbox_proxy_failures_total", "Failures of proxies themselves.", ["pool"]);
+  const orphansRemoved = counter("fetchbox_orphans_removed_total", "Orphans that were removed from the storage.", [
+    "kind",
+  ]);
+  const orphanFailures = counter("fetchbox_orphan_failures_total", "Tries to remove an orphan that failed.", ["kind"]);
   const requests = counter("fetchbox_http_requests_total", "Requests that were answered.", [
     "route",
     "method",
@@ -88,6 +101,8 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     taskFailed: (jobType, code) => failed(jobType, code),
     taskRetried: (code) => retries(code),
     proxyFailed: (pool) => proxyFailures(pool),
+    orphanRemoved: (kind) => orphansRemoved(kind),
+    orphanFailed: (kind) => orphanFailures(kind),
     pruned: (what, count) => prunedRows.inc({ what }, count),
     downloaded: (size, seconds) => {
       bytes.inc(size);
@@ -135,7 +150,7 @@ function addHealth(registry: Registry, read: () => Pick<HealthReport, "component
   });
 }
 
-function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBusy }: MetricsDeps): void {
+function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBusy, orphans }: MetricsDeps): void {
   const registers = [registry];
   new Gauge({
     name: "fetchbox_queue_depth",
@@ -156,6 +171,15 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
       },
     });
   }
+  new Gauge({
+    name: "fetchbox_orphans",
+    help: "Uploads left open, and objects that may still come, which the service looks for in the storage.",
+    labelNames: ["kind"],
+    registers,
+    collect() {
+      for (const [kind, count] of Object.entries(orphans())) this.set({ kind }, count);
+    },
+  });
   new Gauge({
     name: "fetchbox_worker_busy_count",
     help: "Workers with a task.",

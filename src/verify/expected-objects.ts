@@ -12,6 +12,8 @@ export interface ExpectedObject extends ObjectRef {
   readonly bytes: number | null;
   /** Hex. */
   readonly sha256: string | null;
+  /** Empty or nothing where the storage gave none. */
+  readonly etag: string | null;
 }
 
 /**
@@ -25,17 +27,17 @@ export class ExpectedObjects implements Disposable {
   constructor() {
     this.#db.run("PRAGMA journal_mode = OFF");
     this.#db.run("PRAGMA synchronous = OFF");
-    this.#db.run(`CREATE TABLE expected (bucket TEXT, key TEXT, task INTEGER, job_id TEXT, bytes INTEGER, sha256 TEXT,
+    this.#db.run(`CREATE TABLE expected (bucket TEXT, key TEXT, task INTEGER, job_id TEXT, bytes INTEGER, sha256 TEXT, etag TEXT,
       seen INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bucket, key, task, job_id)) WITHOUT ROWID`);
   }
 
   addAll(objects: Iterable<ExpectedObject>): void {
-    const insert = this.#db.query<never, [string, string, number, string, number | null, string | null]>(
-      "INSERT OR REPLACE INTO expected (bucket, key, task, job_id, bytes, sha256) VALUES (?, ?, ?, ?, ?, ?)",
+    const insert = this.#db.query<never, [string, string, number, string, number | null, string | null, string | null]>(
+      "INSERT OR REPLACE INTO expected (bucket, key, task, job_id, bytes, sha256, etag) VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
     this.#db.transaction(() => {
-      for (const { bucket, key, task, jobId, bytes, sha256 } of objects) {
-        insert.run(bucket, key, task, jobId, bytes, sha256);
+      for (const { bucket, key, task, jobId, bytes, sha256, etag } of objects) {
+        insert.run(bucket, key, task, jobId, bytes, sha256, etag);
       }
     })();
   }
@@ -51,7 +53,7 @@ export class ExpectedObjects implements Disposable {
   under({ bucket, key }: ObjectRef): ExpectedObject[] {
     return this.#db
       .query<ExpectedObject, [string, string]>(
-        "SELECT bucket, key, task, job_id AS jobId, bytes, sha256 FROM expected WHERE bucket = ? AND key = ?",
+        "SELECT bucket, key, task, job_id AS jobId, bytes, sha256, etag FROM expected WHERE bucket = ? AND key = ?",
       )
       .all(bucket, key);
   }

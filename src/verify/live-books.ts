@@ -1,4 +1,6 @@
 import { Database } from "bun:sqlite";
+import type { Task } from "../jobs/task.ts";
+import { decodeLetter, decodeTask } from "../sqlite/task-codec.ts";
 import type { StorePaths } from "./snapshot.ts";
 
 /** The stores as they are now: what looked like a breach a moment ago may have gone on since. */
@@ -8,6 +10,7 @@ export class LiveBooks implements Disposable {
   constructor(paths: StorePaths) {
     this.#db = new Database(paths.queue, { readonly: true, strict: true });
     this.#db.query<never, [string]>("ATTACH ? AS ledger").run(paths.ledger);
+    this.#db.query<never, [string]>("ATTACH ? AS dlq").run(paths.dlq);
   }
 
   /** Whether a task's object must be there. */
@@ -57,16 +60,35 @@ export class LiveBooks implements Disposable {
 
   /** Whether queue.db knows of an upload; one without an id stands for whatever is open under its key. */
   isRecorded(key: string, uploadId: string): boolean {
-    return (
-      this.#db
-        .query<unknown, [string, string]>(
-          "SELECT 1 FROM main.uploads WHERE upload_id = ?2 OR (key = ?1 AND upload_id = '')",
-        )
-        .get(key, uploadId) !== null
+    const recorded = ["SELECT 1 FROM main.uploads WHERE upload_id = ?2 OR (key = ?1 AND upload_id = '')"];
+    if (hasOrphans(this.#db)) {
+      recorded.push("SELECT 1 FROM main.orphans WHERE kind = 'upload' AND (name = ?2 OR (key = ?1 AND name = ''))");
+    }
+    return this.#db.query<unknown, [string, string]>(recorded.join(" UNION ALL ")).get(key, uploadId) !== null;
+  }
+
+  /** Those of some places (`bucket/key`) that a task stores to which waits, runs, or is a dead letter. Reads them all. */
+  taskKeysAmong(places: readonly string[]): Set<string> {
+    const wanted = new Set(places);
+    const found = new Set<string>();
+    const meet = ({ bucket, key }: Task) => {
+      if (wanted.has(`${bucket}/${key}`)) found.add(`${bucket}/${key}`);
+    };
+    const payloads = this.#db.query<{ payload: Uint8Array }, []>(
+      "SELECT payload FROM main.tasks WHERE state IN ('pending', 'running', 'retrying')",
     );
+    for (const { payload } of payloads.iterate()) meet(decodeTask(payload));
+    const letters = this.#db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
+    for (const { letter } of letters.iterate()) meet(decodeLetter(letter).task);
+    return found;
   }
 
   [Symbol.dispose](): void {
     this.#db.close();
   }
+}
+
+/** A store of an older version has none before its upgrade. */
+export function hasOrphans(db: Database): boolean {
+  return db.query("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = 'orphans'").get() !== null;
 }

@@ -2,6 +2,7 @@ import { readCaFile } from "../config/ca-file.ts";
 import type { Config, ProxyConfig } from "../config/schema.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
+import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Tracer } from "../jobs/tracer.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
@@ -24,7 +25,8 @@ export interface DownloadServiceDeps {
   readonly network: Network;
   readonly version: string;
   readonly store: ObjectStore;
-  readonly queue: Pick<TaskQueue, "recordUpload">;
+  readonly queue: Pick<TaskQueue, "recordUpload" | "orphans">;
+  readonly keys: KeyGuard;
   readonly policy: EgressPolicy;
   readonly governor: HostGovernor;
   readonly gate: StorageGate;
@@ -58,6 +60,8 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     proxies: new ProxyPools(proxyPools(config.proxies), clock, deps.onProxyRest),
     store: deps.store,
     recordUpload: ({ id, claimId }, upload) => deps.queue.recordUpload({ ...upload, task: id, claimId }),
+    tokenOf: (claimed) => (deps.store.storesLate ? deps.queue.orphans.tokenOf(claimed) : undefined),
+    keys: deps.keys,
     active: deps.active,
     onProxyFailure: deps.onProxyFailure,
     startSpan: attemptSpans(deps.tracer),

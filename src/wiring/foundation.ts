@@ -4,6 +4,7 @@ import type { Command } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../jobs/egress-policy.ts";
 import type { Reach } from "../jobs/failpoint.ts";
+import { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Tracer } from "../jobs/tracer.ts";
 import type { CredentialSource } from "../s3/credential-source.ts";
@@ -49,6 +50,8 @@ export interface Foundation extends FoundationDeps {
   /** Where the API listens, as far as it is known: no download may go there. */
   readonly own: { readonly host: string; port: number };
   readonly active: ActiveDownloads;
+  /** Keeps attempts and the removal of orphans apart. */
+  readonly keys: KeyGuard;
   readonly onQueueTrouble: (error: unknown) => void;
   /** Aborted when the process gives up what is still under way. */
   readonly stopping: AbortController;
@@ -82,6 +85,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     queueDepth: () => shownDepth(stores.queue, active),
     ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
     workersBusy: () => active.count,
+    orphans: () => stores.queue.orphans.counts(),
   });
   const own = { ...config.server.bind_addr };
   const network = createNetwork(config, clock);
@@ -110,6 +114,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     }),
     own,
     active,
+    keys: new KeyGuard(),
     onQueueTrouble: (error) => {
       if (troubles.note("queue", error)) log.error({ err: error }, "queue.db could not be written; trying again");
     },

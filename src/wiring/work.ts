@@ -3,6 +3,7 @@ import { Broker } from "../dispatch/broker.ts";
 import type { Task } from "../jobs/task.ts";
 import { Cancellation } from "../maintenance/cancellation.ts";
 import { LetterOperations } from "../maintenance/letter-operations.ts";
+import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
@@ -14,6 +15,7 @@ import { StorageGate } from "../worker/storage-gate.ts";
 import { createDownloadService } from "./download-service.ts";
 import type { Foundation } from "./foundation.ts";
 import { createHosts, type Hosts, hostChores } from "./hosts.ts";
+import { createOrphanCleaner, orphanChore } from "./orphans.ts";
 
 /** Queue to storage: the broker, its channel, and the workers at the other end. */
 export interface Work {
@@ -23,6 +25,7 @@ export interface Work {
   readonly overdue: OverdueAttempts;
   readonly cancellation: Cancellation;
   readonly letterOperations: LetterOperations;
+  readonly orphanCleaner: OrphanCleaner;
   readonly chores: readonly Chore[];
   readonly hosts: Hosts;
 }
@@ -31,7 +34,7 @@ export interface Work {
 const WINDOW_MIN = 128;
 
 export function createWork(config: Config, foundation: Foundation): Work {
-  const { log, clock, version, metrics, store, stores, policy, active, tracer, onQueueTrouble } = foundation;
+  const { log, clock, version, metrics, store, stores, policy, active, keys, tracer, onQueueTrouble } = foundation;
   const { queue } = stores;
   const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const gate = new StorageGate(clock);
@@ -50,8 +53,9 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const settle = createSettle({
     settleInQueue: (settlement) => queue.settle(settlement),
     store,
+    keys,
     report: createTaskReport(log, metrics, clock),
-    onLeftOver: leftOverLog(log, "what a failed task may have stored could not be removed"),
+    onLeftOver: leftOverLog(log, "what a failed task may have stored could not be removed now"),
     onTrouble: onQueueTrouble,
     clock,
     signal: foundation.stopping.signal,
@@ -64,6 +68,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       network: foundation.network,
       store: timed,
       queue,
+      keys,
       policy,
       governor,
       gate,
@@ -86,6 +91,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
     },
     settle,
+    keys,
     governor,
     policy: {
       maxRetries: config.queue.max_retries,
@@ -99,6 +105,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     isCancelled: ({ job }) => queue.isCancelling(job.seq),
     onError: (error) => log.error({ err: error }, "a task could not be settled; start-up puts it back"),
   });
+  const orphanCleaner = createOrphanCleaner(foundation);
   return {
     broker,
     pool,
@@ -112,7 +119,11 @@ export function createWork(config: Config, foundation: Foundation): Work {
       onTrouble: onQueueTrouble,
       signal: foundation.stopping.signal,
     }),
-    chores: hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
+    orphanCleaner,
+    chores: [
+      ...hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
+      orphanChore(orphanCleaner, foundation),
+    ],
     hosts,
   };
 }
@@ -122,14 +133,17 @@ function leftOverLog(log: Foundation["log"], message: string): (task: Task, erro
   return ({ bucket, key }, error) => log.warn({ bucket, key, err: error }, message);
 }
 
-function createCancellation({ stores, store, log, clock, stopping, onQueueTrouble }: Foundation, pool: WorkerPool) {
-  const onLeftOver = leftOverLog(log, "what a cancelled task may have stored could not be removed");
+function createCancellation(
+  { stores, store, keys, log, clock, stopping, onQueueTrouble }: Foundation,
+  pool: WorkerPool,
+) {
+  const onLeftOver = leftOverLog(log, "what a cancelled task may have stored could not be removed now");
   return new Cancellation({
     queue: stores.queue,
     stopRunning: (job) => pool.cancel(job),
     retract: async (disowned) => {
       try {
-        await retract(disowned, store, stopping.signal);
+        await retract(disowned, { store, keys }, stopping.signal);
       } catch (error) {
         onLeftOver(disowned.task, error);
       }

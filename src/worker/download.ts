@@ -18,6 +18,7 @@ import {
   request,
 } from "./request.ts";
 import { retryAfterMs } from "./retry-after.ts";
+import type { RunningAttempt } from "./running-attempt.ts";
 import { type Service, serviceOf } from "./service.ts";
 import { type TransferDeps, transfer } from "./transfer.ts";
 
@@ -40,19 +41,22 @@ export interface AttemptSpan {
 
 /** The innermost service: fetches one URL and stores what it gets. */
 export function download(deps: DownloadDeps): Service {
-  return serviceOf(async (claimed, stop): Promise<Outcome> => {
+  return serviceOf(async (claimed, attempt): Promise<Outcome> => {
     const startedAt = deps.clock.now();
     const begun = deps.clock.monotonic();
     const trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
     const span = deps.startSpan(claimed);
     deps.active.begin(claimed, trace, begun);
+    // Also where nobody waits for its end any more.
+    const letGo = deps.keys.hold(claimed.task);
     let outcome: Outcome;
     try {
       const begin = { trace, startedAt, traceparent: span.traceparent };
-      outcome = { kind: "stored", result: await fetchAndStore(claimed, begin, stop, deps) };
+      outcome = { kind: "stored", result: await fetchAndStore(claimed, begin, attempt, deps) };
     } catch (error) {
       outcome = outcomeOf(error, trace, startedAt, deps.clock.monotonic() - begun);
     } finally {
+      letGo();
       deps.active.end(claimed);
     }
     span.end(outcome);
@@ -69,13 +73,13 @@ interface Begin {
 async function fetchAndStore(
   claimed: ClaimedTask,
   { trace, startedAt, traceparent }: Begin,
-  stop: AbortController,
+  attempt: RunningAttempt,
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
   const cookies = new AttemptCookies(deps.clock);
   const get = async (url: URL, headers: Readonly<Record<string, string>>) => {
-    const response = await throughPool(task.proxyPool, { url, headers, trace, signal: stop.signal }, deps);
+    const response = await throughPool(task.proxyPool, { url, headers, trace, signal: attempt.signal }, deps);
     return { ...response, discard: () => response.body.discard() };
   };
   const ask = (more: Readonly<Record<string, string>>) =>
@@ -98,7 +102,7 @@ async function fetchAndStore(
       trace.httpStatus = response.status; // the attempt's, whatever became of the rest
     }
   };
-  const stored = await transfer(response, claimed, trace, stop, deps, reopen);
+  const stored = await transfer(response, claimed, trace, attempt, deps, reopen);
   return {
     finalUrl: withoutUserinfo(url),
     httpStatus: response.status,

@@ -1,9 +1,11 @@
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
+import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome, Verdict } from "../jobs/verdict.ts";
 import type { HostGovernor } from "./host-governor.ts";
 import { decide, type RetryPolicy } from "./retry.ts";
+import type { RunningAttempt } from "./running-attempt.ts";
 import type { Service } from "./service.ts";
 import type { Settle } from "./settle.ts";
 
@@ -11,6 +13,8 @@ export interface ExecuteDeps {
   readonly service: Service;
   readonly settle: Settle;
   readonly governor: Pick<HostGovernor, "throttle">;
+  /** The task's key is held until it is settled. */
+  readonly keys: Pick<KeyGuard, "hold">;
   readonly policy: RetryPolicy;
   readonly clock: Clock;
   readonly random: () => number;
@@ -22,22 +26,32 @@ export interface ExecuteDeps {
  */
 export async function execute(
   claimed: ClaimedTask,
-  stop: AbortController,
+  running: RunningAttempt,
   deps: ExecuteDeps,
 ): Promise<{ settled: Promise<void> }> {
-  const outcome = await attempt(claimed, stop, deps);
-  const now = deps.clock.steady();
-  const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
-  respectThrottle(outcome, verdict, claimed, now, deps);
-  return { settled: deps.settle({ claimed, verdict }) };
+  const letGo = deps.keys.hold(claimed.task);
+  try {
+    const outcome = await attempt(claimed, running, deps);
+    const now = deps.clock.steady();
+    const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
+    respectThrottle(outcome, verdict, claimed, now, deps);
+    return { settled: deps.settle({ claimed, verdict, upload: running.upload }).finally(letGo) };
+  } catch (error) {
+    letGo();
+    throw error;
+  }
 }
 
 /** A service reports and does not throw; if it does all the same, that is our fault and costs an attempt. */
-async function attempt(claimed: ClaimedTask, stop: AbortController, { service, clock }: ExecuteDeps): Promise<Outcome> {
+async function attempt(
+  claimed: ClaimedTask,
+  running: RunningAttempt,
+  { service, clock }: ExecuteDeps,
+): Promise<Outcome> {
   const startedAt = clock.now();
   const begun = clock.monotonic();
   try {
-    return await service.call(claimed, stop);
+    return await service.call(claimed, running);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${message}`, { cause });

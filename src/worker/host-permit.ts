@@ -11,10 +11,10 @@ import type { Layer } from "./service.ts";
 export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, stop) {
+    async call(claimed, attempt) {
       const begunAt = clock.steady();
       try {
-        const outcome = await inner.call(claimed, stop);
+        const outcome = await inner.call(claimed, attempt);
         learn(governor, claimed.host, outcome);
         return outcome;
       } finally {

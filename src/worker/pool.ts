@@ -2,6 +2,7 @@ import { type Channel, ChannelClosedError } from "../dispatch/channel.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import { type ExecuteDeps, execute } from "./execute.ts";
 import { InterruptedError } from "./interrupted.ts";
+import { RunningAttempt } from "./running-attempt.ts";
 import type { Service } from "./service.ts";
 
 export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
@@ -18,7 +19,7 @@ export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
 
 interface Running {
   readonly job: number;
-  readonly controller: AbortController;
+  readonly attempt: RunningAttempt;
 }
 
 /**
@@ -61,14 +62,14 @@ export class WorkerPool {
     this.#idle.abort(new ChannelClosedError("the pool is stopping"));
     const done = Promise.all(this.#workers);
     await Promise.race([done, deadline]);
-    for (const { controller } of this.#running.values()) controller.abort(new InterruptedError("shutdown"));
+    for (const { attempt } of this.#running.values()) attempt.abort(new InterruptedError("shutdown"));
     await done;
   }
 
   /** Stops the running tasks of a job, by its number in the queue. */
   cancel(job: number): void {
     for (const running of this.#running.values()) {
-      if (running.job === job) running.controller.abort(new InterruptedError("cancel"));
+      if (running.job === job) running.attempt.abort(new InterruptedError("cancel"));
     }
   }
 
@@ -78,12 +79,12 @@ export class WorkerPool {
     for (;;) {
       const claimed = await this.#next(service);
       if (claimed === undefined) break;
-      const controller = new AbortController();
-      this.#running.set(claimed.id, { job: claimed.job.seq, controller });
-      if (this.#deps.isCancelled(claimed)) controller.abort(new InterruptedError("cancel"));
+      const attempt = new RunningAttempt();
+      this.#running.set(claimed.id, { job: claimed.job.seq, attempt });
+      if (this.#deps.isCancelled(claimed)) attempt.abort(new InterruptedError("cancel"));
       this.#deps.onStart(claimed);
       try {
-        const execution = await execute(claimed, controller, deps);
+        const execution = await execute(claimed, attempt, deps);
         this.#follow(execution.settled);
         while (this.#unsettled.size > UNSETTLED_MAX) await (this.#room ??= Promise.withResolvers()).promise;
       } finally {

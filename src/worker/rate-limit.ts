@@ -21,9 +21,9 @@ export function rateLimit(perSecond: number, clock: Clock): Layer {
         await inner.ready(signal);
         for (refill(); tokens < 1; refill()) await delay(clock, Math.ceil(((1 - tokens) * 1000) / perSecond), signal);
       },
-      call(claimed, stop) {
+      call(claimed, attempt) {
         tokens--;
-        return inner.call(claimed, stop);
+        return inner.call(claimed, attempt);
       },
     };
   };

@@ -1,3 +1,4 @@
+import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Task } from "../jobs/task.ts";
 
@@ -6,21 +7,30 @@ export interface Disowned {
   readonly id: number;
   readonly jobId: string;
   readonly task: Task;
+  /** How often the task itself holds its key; absent: not at all. */
+  readonly holders?: number;
+}
+
+export interface RetractDeps {
+  readonly store: Pick<ObjectStore, "head" | "remove">;
+  readonly keys: Pick<KeyGuard, "remove">;
 }
 
 /**
  * Removes what an earlier attempt may have stored for a task that fails for good: ours, and nothing else. Under a key
- * that several jobs may write, the object itself must say that it is this task's.
+ * that several jobs may write, the object itself must say that it is this task's; and while another task writes it, its
+ * removal is left to the cleaner of orphans.
  * @throws Failure, or the signal's reason
  */
 export async function retract(
-  { id, jobId, task }: Disowned,
-  store: Pick<ObjectStore, "head" | "remove">,
+  { id, jobId, task, holders = 0 }: Disowned,
+  { store, keys }: RetractDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!task.key.includes(jobId)) {
+  if (task.key.includes(jobId)) return store.remove(task, signal);
+  const removeOwn = async () => {
     const object = await store.head(task, signal);
-    if (object?.labels["task"] !== String(id) || object.labels["job"] !== jobId) return;
-  }
-  await store.remove(task, signal);
+    if (object?.labels["task"] === String(id) && object.labels["job"] === jobId) await store.remove(task, signal);
+  };
+  await keys.remove(task, removeOwn, holders);
 }

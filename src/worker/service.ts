@@ -1,15 +1,13 @@
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
+import type { RunningAttempt } from "./running-attempt.ts";
 
 /** Does the work of one task; a service never throws, it reports. */
 export interface Service {
   /** Resolves when a call would be let in at once: a worker asks before it stands in line. */
   ready(signal: AbortSignal): Promise<void>;
-  /**
-   * `stop` is this attempt's own, and ends it early with the reason it is aborted with: by the worker, or by whoever in
-   * the attempt watches over a limit.
-   */
-  call(claimed: ClaimedTask, stop: AbortController): Promise<Outcome>;
+  /** Ends early with the reason that the attempt is aborted with. */
+  call(claimed: ClaimedTask, attempt: RunningAttempt): Promise<Outcome>;
 }
 
 /** One behaviour around a service: what it is named for, and nothing else. */

@@ -1,7 +1,8 @@
 import { type Clock, delay } from "../jobs/clock.ts";
+import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import { type ClaimedTask, mayHaveStored, type Task } from "../jobs/task.ts";
-import type { Settlement, Verdict } from "../jobs/verdict.ts";
+import type { ClaimedTask, Task } from "../jobs/task.ts";
+import type { Settlement } from "../jobs/verdict.ts";
 import { retract } from "./retract.ts";
 
 export type Settle = (settlement: Settlement) => Promise<void>;
@@ -10,9 +11,10 @@ export interface SettleDeps {
   /** Carries a verdict out in the queue; false if the claim is stale. */
   readonly settleInQueue: (settlement: Settlement) => Promise<boolean>;
   readonly store: Pick<ObjectStore, "head" | "remove">;
+  readonly keys: Pick<KeyGuard, "remove">;
   /** Told once what became of each attempt: the one place that logs and counts it. */
   readonly report: (settlement: Settlement) => void;
-  /** What a task that ends without its object may have stored could not be removed; the checker finds it. */
+  /** What a task that ends without its object may have stored could not be removed now. */
   readonly onLeftOver: (task: Task, error: unknown) => void;
   /** The queue cannot be written to (a full disk); it is tried again. */
   readonly onTrouble: (error: unknown) => void;
@@ -28,8 +30,7 @@ const RETRY_MS = 1000;
  */
 export function createSettle(deps: SettleDeps): Settle {
   return async (settlement) => {
-    const { claimed, verdict } = settlement;
-    if (isDisowned(claimed, verdict)) await tryRetract(claimed, deps);
+    if (isDisowned(settlement)) await tryRetract(settlement.claimed, deps);
     for (;;) {
       try {
         if (await deps.settleInQueue(settlement)) deps.report(settlement);
@@ -43,16 +44,15 @@ export function createSettle(deps: SettleDeps): Settle {
 }
 
 /** Whether a task ends without its object, which an attempt may have left all the same. */
-function isDisowned(claimed: ClaimedTask, verdict: Verdict): boolean {
-  if (verdict.kind === "cancel") return true;
-  if (verdict.kind !== "discard") return false;
-  return mayHaveStored({ interrupted: claimed.interrupted, history: [...claimed.history, verdict.attempt] });
+function isDisowned({ claimed, verdict, upload }: Settlement): boolean {
+  if (verdict.kind !== "cancel" && verdict.kind !== "discard") return false;
+  return claimed.mayHaveStored || upload?.uploadBegan === true;
 }
 
 /** The storage may be away; the task's end must not hang on it. */
 async function tryRetract({ id, job, task }: ClaimedTask, deps: SettleDeps): Promise<void> {
   try {
-    await retract({ id, jobId: job.jobId, task }, deps.store, deps.signal);
+    await retract({ id, jobId: job.jobId, task, holders: 1 }, deps, deps.signal);
   } catch (error) {
     deps.onLeftOver(task, error);
   }

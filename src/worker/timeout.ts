@@ -20,16 +20,16 @@ export const CLEAN_UP_MS = 35_000;
 export function timeout(ms: number, clock: Clock, overdue: OverdueAttempts): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, stop) {
+    async call(claimed, attempt) {
       const startedAt = clock.now();
       const timer = clock.after(ms, () => {
-        stop.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
+        attempt.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
       });
-      const running = inner.call(claimed, stop);
+      const running = inner.call(claimed, attempt);
       try {
-        return await endedOrLeft(running, stop.signal, clock, () => {
+        return await endedOrLeft(running, attempt.signal, clock, () => {
           void followOverdue(running, claimed, overdue);
-          return abortedOutcome(stop.signal.reason, startedAt, clock);
+          return abortedOutcome(attempt.signal.reason, startedAt, clock);
         });
       } finally {
         timer.cancel();

@@ -2,6 +2,7 @@ import type { HttpResponse } from "../http/connection.ts";
 import type { HeaderFields } from "../http/header-fields.ts";
 import type { Clock } from "../jobs/clock.ts";
 import { Failure, httpFailure, isAboutTheBody, withBodyStart } from "../jobs/failure.ts";
+import type { KeyGuard } from "../jobs/key-guard.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../jobs/media-type.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../jobs/object-store.ts";
 import type { ClaimedTask, Integrity, Task } from "../jobs/task.ts";
@@ -11,11 +12,16 @@ import { Checksum } from "./checksum.ts";
 import { storedCodings } from "./codings.ts";
 import type { AttemptTrace } from "./request.ts";
 import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resumeValidator } from "./resume.ts";
+import type { RunningAttempt } from "./running-attempt.ts";
 
 export interface TransferDeps {
   readonly store: ObjectStore;
   /** Remembers an upload durably before its first byte goes out. */
   readonly recordUpload: (claimed: ClaimedTask, upload: OpenUpload) => Promise<void>;
+  /** What names the upload of an attempt; `undefined` where the storage stores nothing late. */
+  readonly tokenOf: (claimed: ClaimedTask) => string | undefined;
+  /** Keeps the removal of orphans away from what attempts store. */
+  readonly keys: KeyGuard;
   readonly maxBytes: number;
   readonly idleTimeoutMs: number;
   /** Slower downloads are given up; 0 = never. */
@@ -44,15 +50,15 @@ export async function transfer(
   response: HttpResponse,
   claimed: ClaimedTask,
   trace: AttemptTrace,
-  stop: AbortController,
+  attempt: RunningAttempt,
   deps: TransferDeps,
   reopen: Reopen<HttpResponse>,
 ): Promise<Transferred> {
-  const { signal } = stop;
+  const { signal } = attempt;
   const declared = declaredBytes(response);
   const contentType = storableType(response);
   const integrity = integrityOf(response, claimed.task);
-  const watch = new BodyWatch(deps.clock, deps, (failure) => stop.abort(failure));
+  const watch = new BodyWatch(deps.clock, deps, (failure) => attempt.abort(failure));
   const body = new Body(response, trace, signal, watch);
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
@@ -65,8 +71,11 @@ export async function transfer(
     watch.pause(); // a slow storage is no silence of the host
     const contentEncoding = storedCodings(response.headers);
     const labels = { job: claimed.job.jobId, task: String(claimed.id) };
+    await deps.keys.quiet(claimed.task, signal);
+    const { onClosed, ...tracking } = attempt.track(deps.tokenOf(claimed));
     const { attributes } = claimed.task;
-    const options = { contentType, contentEncoding, labels, attributes, jobType: claimed.job.jobType, signal };
+    const { jobType } = claimed.job;
+    const options = { contentType, contentEncoding, labels, attributes, jobType, signal, ...tracking };
     if (body.ended) {
       checksum.update(start);
       const sha256 = verify(claimed.task, body.bytes, checksum);
@@ -80,6 +89,7 @@ export async function transfer(
       isRepeated: claimed.attempts > 0,
       ...(declared !== undefined && { size: declared }),
       onOpen: (open) => record(open, claimed, deps),
+      onClosed,
     });
     const next = resuming({ body, first: response.headers, watch, reopen, trace, signal, clock: deps.clock });
     for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {

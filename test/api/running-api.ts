@@ -92,6 +92,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     queueDepth: () => stores.queue.depth(),
     dlqSize: () => stores.deadLetters.size(),
     workersBusy: () => 0,
+    orphans: () => stores.queue.orphans.counts(),
   });
   const api = createApi({
     submit: (submission) => {

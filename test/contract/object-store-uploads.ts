@@ -104,6 +104,47 @@ export function describeUploads(bench: ObjectBench): void {
         expect(await bench.store.head(ref, never)).toBeUndefined();
       });
 
+      test("says of all that it opened when it is closed, by its commit or its abort", async () => {
+        for (const isCommitted of [true, false]) {
+          const opened: string[] = [];
+          const closed: string[] = [];
+          const upload = await open(fresh(), {
+            ...sized(isKnown, bytes),
+            onOpen: async ({ uploadId }) => void opened.push(uploadId),
+            onClosed: (uploadId) => void closed.push(uploadId),
+          });
+          await writeAll(upload, body);
+          await (isCommitted ? upload.commit() : upload.abort());
+          expect(closed.toSorted()).toEqual(opened.toSorted());
+        }
+      });
+
+      test("says that it may store its object before it can be seen, and not if it is aborted before", async () => {
+        const begun: boolean[] = [];
+        const onBegin = (mayStore: boolean) => void begun.push(mayStore);
+        const aborted = await open(fresh(), { ...sized(isKnown, bytes), onBegin });
+        await writeAll(aborted, body);
+        await aborted.abort();
+        expect(begun).toEqual([]);
+        const committed = await open(fresh(), { ...sized(isKnown, bytes), onBegin });
+        await writeAll(committed, body);
+        await committed.commit();
+        expect(begun).toEqual([true]);
+      });
+
+      test("gives its object a token where the backend stores late, and is removed by that alone", async () => {
+        const ref = fresh();
+        const upload = await open(ref, { ...sized(isKnown, bytes), token: "token-1" });
+        await writeAll(upload, body);
+        await upload.commit();
+        expect(await bench.store.removeUploaded(ref, new Set(["token-2"]), never)).toBe(false);
+        expect(await bench.store.head(ref, never)).toMatchObject({ bytes });
+        const { storesLate } = bench.store;
+        expect(await bench.store.removeUploaded(ref, new Set(["token-2", "token-1"]), never)).toBe(storesLate);
+        expect((await bench.store.head(ref, never)) === undefined).toBe(storesLate);
+        expect(await bench.store.removeUploaded(ref, new Set(["token-1"]), never)).toBe(false);
+      });
+
       test("writes nothing where its intent cannot be recorded", async () => {
         const ref = fresh();
         const reason = new Error("queue.db is full");

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
+import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { OpenUpload } from "../../src/jobs/object-store.ts";
+import { OrphanCleaner } from "../../src/maintenance/orphan-cleaner.ts";
 import { type RecoverDeps, recover } from "../../src/maintenance/recover.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
 import { claimAll, claimedJob, newJob, newTasks } from "../sqlite/sample-jobs.ts";
@@ -15,14 +17,25 @@ async function recoverWith(stores: TestStores, broken: readonly string[] = []) {
   const leftOver: string[] = [];
   const orFail = (key: string) =>
     broken.includes(key) ? Promise.reject(new Failure("UPLOAD_UNAVAILABLE", "away")) : Promise.resolve();
-  const deps: RecoverDeps = {
-    queue: stores.queue,
+  const cleaner = new OrphanCleaner({
+    orphans: stores.queue.orphans,
     store: {
       abortUpload: async (upload) => {
         await orFail(upload.key);
         aborted.push(upload);
       },
+      removeUploaded: () => Promise.resolve(false),
     },
+    keys: new KeyGuard(),
+    clock: stores.clock,
+    onEvent: (event) => {
+      if (event.kind === "failed") leftOver.push(`${event.orphan.key} ${(event.error as Failure).code}`);
+    },
+  });
+  const deps: RecoverDeps = {
+    queue: stores.queue,
+    cleaner,
+    storesLate: false,
     retract: async ({ id, task }) => {
       await orFail(task.key);
       retracted.push(id);
@@ -42,6 +55,9 @@ async function recordUploads(stores: TestStores, keys: readonly string[]): Promi
   }
 }
 
+const uploadsLeft = (stores: TestStores) =>
+  stores.read("queue", "SELECT upload_id FROM uploads UNION ALL SELECT name FROM orphans");
+
 describe("recovery at start-up", () => {
   test("aborts open uploads, puts claims back, sweeps what was staged, and says how much of it", async () => {
     await using stores = openTestStores();
@@ -52,7 +68,7 @@ describe("recovery at start-up", () => {
     expect(recovered).toEqual({ interrupted: 1, sweptJobs: 1, abortedUploads: 2 });
     expect(aborted).toEqual(["upload of a", "upload of b"]);
     expect(leftOver).toEqual([]);
-    expect(stores.queue.openUploads()).toEqual([]);
+    expect(uploadsLeft(stores)).toEqual([]);
     expectTrueCounters(stores);
   });
 
@@ -66,7 +82,7 @@ describe("recovery at start-up", () => {
     stores.crash();
     const second = await recoverWith(stores);
     expect(second.aborted).toEqual(["upload of b"]);
-    expect(stores.queue.openUploads()).toEqual([]);
+    expect(uploadsLeft(stores)).toEqual([]);
   });
 
   test("buries a task at its fifth crash even if its object cannot be removed now", async () => {

@@ -33,7 +33,9 @@ function isBuns(headers: Headers): boolean {
 }
 
 function page(keys: readonly string[], more = "<IsTruncated>false</IsTruncated>") {
-  const contents = keys.map((key) => `<Contents><Key>${key}</Key><Size>7</Size></Contents>`).join("");
+  const contents = keys
+    .map((key) => `<Contents><Key>${key}</Key><Size>7</Size><ETag>&quot;e&quot;</ETag></Contents>`)
+    .join("");
   return { kind: "answer", status: 200, body: `<ListBucketResult>${more}${contents}</ListBucketResult>` } as const;
 }
 
@@ -46,8 +48,8 @@ describe("a listing", () => {
         ? page(["a/x&amp;y z+%41&#x42;"])
         : page(["a/1+%2B%C3%A9%2520"], `<EncodingType>url</EncodingType>${next}`);
     expect(await keysOf(readerOn(s3))).toEqual([
-      { key: "a/1 +é%20", bytes: 7 },
-      { key: "a/x&y z+%41B", bytes: 7 },
+      { key: "a/1 +é%20", bytes: 7, etag: "e" },
+      { key: "a/x&y z+%41B", bytes: 7, etag: "e" },
     ]);
     expect(askers(s3)).toEqual(["Bun", "Bun"]);
     // A key that XML cannot hold would spoil the page otherwise.
@@ -84,7 +86,7 @@ describe("a listing", () => {
     // However late the request goes out that was given up.
     await arrived;
     s3.faultFor = () => page(["a/1"]);
-    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7 }]);
+    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7, etag: "e" }]);
     expect([askers(s3).at(-1), askers(s3).filter((asker) => asker === "Bun")]).toEqual(["own", ["Bun"]]);
   });
 
@@ -224,7 +226,7 @@ describe("our own client does everything", () => {
     await using s3 = await startFaultyS3();
     s3.faultFor = ({ key }) => (key === "" ? page(["a/1"]) : undefined);
     const reader = readerOn(s3, options, environment);
-    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7 }]);
+    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7, etag: "e" }]);
     expect(await reader.read(REF, never)).toBeUndefined();
     return askers(s3);
   }
@@ -258,7 +260,7 @@ test.each(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])("%s of the env
   process.env[name] = proxy.endpoint;
   try {
     const reader = readerOn(s3, {}, process.env);
-    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7 }]);
+    expect(await keysOf(reader)).toEqual([{ key: "a/1", bytes: 7, etag: "e" }]);
     expect(digest(await bytesOf(reader))).toBe(digest(pattern(100)));
   } finally {
     delete process.env[name];

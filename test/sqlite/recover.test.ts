@@ -38,7 +38,7 @@ describe("recover", () => {
     for (const task of await claimedJob(stores, 3)) await settle(stores, task, release);
     stores.reopen();
     expect(await recover(stores)).toEqual({ interrupted: 0, sweptJobs: 0, doomed: [] });
-    expect((await claimAll(stores)).map(({ crashes, interrupted }) => crashes > 0 || interrupted)).toEqual([
+    expect((await claimAll(stores)).map(({ crashes, mayHaveStored }) => crashes > 0 || mayHaveStored)).toEqual([
       false,
       false,
       false,
@@ -79,8 +79,8 @@ describe("recover", () => {
       expect((await recover(stores)).doomed.map(({ id }) => id)).toEqual(crash === 5 ? [ran.id] : []);
     }
     // They may have been at work all the same: that they began had perhaps not been noted yet.
-    const waited = { crashes: 0, interrupted: true };
-    expect((await claimAll(stores)).map(({ crashes, interrupted }) => ({ crashes, interrupted }))).toEqual([
+    const waited = { crashes: 0, mayHaveStored: true };
+    expect((await claimAll(stores)).map(({ crashes, mayHaveStored }) => ({ crashes, mayHaveStored }))).toEqual([
       waited,
       waited,
       waited,
@@ -124,7 +124,7 @@ describe("recover", () => {
     stores.queue.abandon();
     stores.crash();
     await recover(stores);
-    expect((await claimAll(stores)).map(({ crashes, interrupted }) => [crashes, interrupted])).toEqual([[0, true]]);
+    expect((await claimAll(stores)).map(({ crashes, mayHaveStored }) => [crashes, mayHaveStored])).toEqual([[0, true]]);
     stores.crash();
     await recover(stores);
     expect((await claimAll(stores)).map(({ crashes }) => crashes)).toEqual([1]);

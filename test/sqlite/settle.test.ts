@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { JobHeader, JobStatus } from "../../src/jobs/job.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import { ATTEMPTS_KEPT_MAX, type ClaimedTask } from "../../src/jobs/task.ts";
-import type { Verdict } from "../../src/jobs/verdict.ts";
+import type { UploadTraces, Verdict } from "../../src/jobs/verdict.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import {
@@ -223,8 +223,19 @@ describe("a stale claim", () => {
 
 const UPLOAD = { bucket: "artifacts", key: "k", uploadId: "u" };
 
+const uploadsIn = (stores: TestStores) => stores.read("queue", "SELECT claim_id, upload_id FROM uploads");
+const orphansIn = (stores: TestStores) =>
+  stores.read<{ kind: string; name: string }>("queue", "SELECT kind, name FROM orphans ORDER BY kind, name");
+const traces = (more: Partial<UploadTraces>): UploadTraces => ({
+  uploadBegan: false,
+  probeOpen: false,
+  token: "token",
+  closed: new Set(),
+  ...more,
+});
+
 describe("recorded uploads", () => {
-  test("of a claim go with its settlement; those of an earlier claim stay for start-up", async () => {
+  test("of a claim go with its settlement where they are closed, and are orphans where they are not", async () => {
     await using stores = openTestStores();
     const early = await oneClaimed(stores);
     await stores.now(stores.queue.recordUpload({ task: 1, claimId: early.claimId, ...UPLOAD }));
@@ -232,13 +243,82 @@ describe("recorded uploads", () => {
     await stores.clock.advance(1);
     await stores.queue.recover(() => Promise.resolve());
     const late = firstOf(await claimAll(stores));
-    await stores.now(stores.queue.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD }));
-    await stores.now(stores.queue.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD, uploadId: "u2" }));
-    expect(stores.queue.openUploads().length).toBe(3);
-    await settle(stores, late, complete);
-    expect(stores.queue.openUploads()).toEqual([{ task: 1, claimId: early.claimId, ...UPLOAD }]);
-    await stores.now(stores.queue.forgetUpload({ task: 1, claimId: early.claimId, ...UPLOAD }));
-    expect(stores.queue.openUploads()).toEqual([]);
+    for (const uploadId of ["u", "u2", "u3"]) {
+      await stores.now(stores.queue.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD, uploadId }));
+    }
+    const upload = traces({ closed: new Set(["u", "u2"]) });
+    await stores.now(stores.queue.settle({ claimed: late, verdict: complete, upload }));
+    expect(uploadsIn(stores)).toEqual([{ claim_id: early.claimId, upload_id: "u" }]);
+    expect(orphansIn(stores)).toEqual([{ kind: "upload", name: "u3" }]);
+    await stores.now(stores.queue.orphans.adopt());
+    expect(uploadsIn(stores)).toEqual([]);
+    expect(orphansIn(stores).map(({ name }) => name)).toEqual(["u", "u3"]);
+  });
+
+  test("of a running claim are nobody's to take over", async () => {
+    await using stores = openTestStores();
+    const { claimId } = await oneClaimed(stores);
+    await stores.now(stores.queue.recordUpload({ task: 1, claimId, ...UPLOAD }));
+    await stores.now(stores.queue.orphans.adopt());
+    expect([uploadsIn(stores).length, orphansIn(stores)]).toEqual([1, []]);
+  });
+});
+
+describe("an upload that began", () => {
+  const retry: Verdict = { kind: "retry", attempt, availableAt: 0 };
+  const snooze: Verdict = { kind: "snooze", attempt, availableAt: 0, waitingSince: { class: "unavailable", at: 0 } };
+  const ends: Verdict[] = [retry, snooze, release, { kind: "cancel" }, discard];
+
+  test.each(ends.map((verdict) => [verdict.kind, verdict] as const))("is an orphan after %s", async (_, verdict) => {
+    for (const uploadBegan of [true, false]) {
+      await using stores = openTestStores();
+      const claimed = await oneClaimed(stores);
+      await stores.now(stores.queue.settle({ claimed, verdict, upload: traces({ uploadBegan }) }));
+      expect(orphansIn(stores)).toEqual(uploadBegan ? [{ kind: "object", name: "token" }] : []);
+      const [task] = stores.read<{ may_have_stored: number }>("queue", "SELECT may_have_stored FROM tasks");
+      expect(task?.may_have_stored).toBe(uploadBegan ? 1 : 0);
+    }
+  });
+
+  test("is one by its key alone where what found out about the server may be open, however the attempt ends", async () => {
+    for (const verdict of [complete, ...ends]) {
+      await using stores = openTestStores();
+      const claimed = await oneClaimed(stores);
+      await stores.now(stores.queue.settle({ claimed, verdict, upload: traces({ probeOpen: true }) }));
+      expect(orphansIn(stores)).toEqual([{ kind: "upload", name: "" }]);
+    }
+  });
+
+  test("is no orphan where nothing comes late, and none any more once its task is completed", async () => {
+    await using stores = openTestStores();
+    const first = await oneClaimed(stores);
+    const nothingLate = traces({ uploadBegan: true, token: undefined });
+    await stores.now(stores.queue.settle({ claimed: first, verdict: release, upload: nothingLate }));
+    expect(orphansIn(stores)).toEqual([]);
+    const second = firstOf(await claimAll(stores));
+    expect(second.mayHaveStored).toBe(true);
+    await stores.now(stores.queue.settle({ claimed: second, verdict: release, upload: traces({ uploadBegan: true }) }));
+    expect(orphansIn(stores).length).toBe(1);
+    const third = firstOf(await claimAll(stores));
+    await stores.now(
+      stores.queue.settle({ claimed: third, verdict: complete, upload: traces({ uploadBegan: true, token: "own" }) }),
+    );
+    expect(orphansIn(stores)).toEqual([]);
+  });
+
+  test("was under way at a crash, and is known by the token of its claim, where the storage stores late", async () => {
+    for (const storesLate of [true, false]) {
+      await using stores = openTestStores();
+      await stores.queue.recover(() => Promise.resolve(), storesLate);
+      const token = stores.queue.orphans.tokenOf(await oneClaimed(stores));
+      stores.crash();
+      await stores.queue.recover(() => Promise.resolve(), storesLate);
+      expect(orphansIn(stores)).toEqual(storesLate ? [{ kind: "object", name: token }] : []);
+      const again = firstOf(await claimAll(stores));
+      expect(stores.queue.orphans.tokenOf(again)).not.toBe(token);
+      await settle(stores, again, complete);
+      expect(orphansIn(stores)).toEqual([]);
+    }
   });
 });
 

@@ -7,7 +7,7 @@ import { ageLedger } from "../support/old-ledger.ts";
 import { digest } from "../support/pattern.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { claimedJob, complete, discard, result, settle } from "./sample-jobs.ts";
+import { attempt, claimAll, claimedJob, complete, discard, release, result, settle } from "./sample-jobs.ts";
 
 const schemaOf = (stores: TestStores) =>
   stores.read<{ user_version: number }>("ledger", "PRAGMA user_version")[0]?.user_version;
@@ -124,5 +124,46 @@ describe("a ledger without content codings", () => {
     expect(schemaOf(stores)).toBe(1);
     stores.open();
     expect(schemaOf(stores)).toBe(3);
+  });
+});
+
+describe("a queue without orphans", () => {
+  /** The previous build's schema, with what it can hold of the rows. */
+  const age = [
+    "DROP TABLE orphans",
+    "ALTER TABLE tasks RENAME COLUMN may_have_stored TO interrupted",
+    "UPDATE tasks SET interrupted = 0",
+    "PRAGMA user_version = 1",
+  ];
+  const shape = (stores: TestStores) =>
+    stores.read<{ name: string; sql: string }>("queue", "SELECT name, sql FROM sqlite_schema ORDER BY name");
+
+  test("is upgraded: what was tried may have stored, and recorded uploads are taken over", async () => {
+    await using stores = openTestStores();
+    const [tried, running, fresh] = await claimedJob(stores, 3);
+    if (!tried || !running || !fresh) throw new Error("too few were claimed");
+    await settle(stores, tried, { kind: "retry", attempt, availableAt: 0 });
+    await settle(stores, fresh, release);
+    const upload = { bucket: "artifacts", key: "k", uploadId: "u" };
+    await stores.now(stores.queue.recordUpload({ task: running.id, claimId: running.claimId, ...upload }));
+    const newest = shape(stores);
+    stores.close();
+    for (const sql of age) stores.tamper("queue", sql);
+    stores.open();
+    expect(shape(stores)).toEqual(newest);
+    await stores.queue.orphans.begin();
+    await stores.queue.recover(() => Promise.resolve(), true);
+    const orphans = () => stores.read("queue", "SELECT task, kind, name, due_at FROM orphans");
+    expect(orphans()).toEqual([{ task: running.id, kind: "upload", name: "u", due_at: 0 }]);
+    expect((await claimAll(stores)).map(({ id, mayHaveStored }) => [id, mayHaveStored])).toEqual([
+      [tried.id, true],
+      [running.id, true],
+      [fresh.id, false],
+    ]);
+    expectTrueCounters(stores);
+    stores.reopen();
+    expect(stores.read<unknown>("queue", "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
+    await stores.queue.orphans.begin();
+    expect(orphans().length).toBe(1);
   });
 });

@@ -24,7 +24,7 @@ export function claimedTask(task: Partial<Task> = {}, more: Partial<ClaimedTask>
     host: hostOf(url),
     attempts: 0,
     crashes: 0,
-    interrupted: false,
+    mayHaveStored: false,
     history: [],
     waitingSince: undefined,
     ...more,

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
+import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { ObjectStore } from "../../src/jobs/object-store.ts";
 import type { ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
@@ -9,6 +10,7 @@ import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.t
 import { type DownloadDeps, download } from "../../src/worker/download.ts";
 import { createResolver, type FoundAddress } from "../../src/worker/names.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
+import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import type { Service } from "../../src/worker/service.ts";
 import { claimedTask } from "./claimed.ts";
 import { FakeClock } from "./clock.ts";
@@ -66,6 +68,8 @@ export class DownloadRig implements AsyncDisposable {
       proxies: new ProxyPools(new Map(Object.entries(pools ?? {})), this.clock),
       store: store?.(storage.store) ?? storage.store,
       recordUpload: () => Promise.resolve(),
+      tokenOf: () => undefined,
+      keys: new KeyGuard(),
       active: this.active,
       onProxyFailure: (pool) => this.proxyFailures.push(pool),
       startSpan: () => ({ traceparent: TRACEPARENT, end: (outcome) => void this.spans.push(outcome.kind) }),
@@ -80,7 +84,7 @@ export class DownloadRig implements AsyncDisposable {
   }
 
   /** Downloads a path of the origin, or a URL. */
-  run(target: string, task: Partial<Task> = {}, stop = new AbortController()): Promise<Outcome> {
+  run(target: string, task: Partial<Task> = {}, stop = new RunningAttempt()): Promise<Outcome> {
     return this.service.call(this.claimed(target, task), stop);
   }
 

@@ -11,8 +11,8 @@ export type Fault =
       readonly early?: boolean;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** Reads the request and never answers; `done` carries it out all the same. */
-  | { readonly kind: "hang"; readonly done?: boolean }
+  /** Reads the request and never answers; `done` carries it out all the same, at once or when it resolves. */
+  | { readonly kind: "hang"; readonly done?: boolean | Promise<void> }
   /** Reads no further than the head. */
   | { readonly kind: "stall" }
   /** Resets the connection once the request is read; `done` carries it out all the same: the answer got lost. */
@@ -102,7 +102,12 @@ export async function startFaultyS3(): Promise<FaultyS3> {
       if (current === undefined) return;
       const { call, fault, pieces } = current;
       current = undefined;
-      if (fault?.kind === "hang") return void (fault.done === true && memory.handle(call, Buffer.concat(pieces)));
+      if (fault?.kind === "hang") {
+        const carryOut = () => void memory.handle(call, Buffer.concat(pieces));
+        if (fault.done === true) carryOut();
+        else if (fault.done instanceof Promise) void fault.done.then(carryOut);
+        return;
+      }
       if (fault?.kind === "answer") {
         const body = fault.body ?? "";
         write(fault.status, call.method === "HEAD" ? "" : body, fault.headers ?? {}, undefined, body.length);

@@ -90,8 +90,13 @@ export function createMemoryS3(): MemoryS3 {
 
   function listObjects(query: URLSearchParams): string {
     const prefix = query.get("prefix") ?? "";
-    const keys = [...objects.keys()].filter((key) => key.startsWith(prefix));
-    return `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key></Contents>`).join("")}</ListBucketResult>`;
+    const items = [...objects]
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, { body }]) => {
+        const etag = (api.etagOf(body) ?? "").replaceAll('"', "&quot;");
+        return `<Contents><Key>${key}</Key><Size>${body.byteLength}</Size><ETag>${etag}</ETag></Contents>`;
+      });
+    return `<ListBucketResult>${items.join("")}</ListBucketResult>`;
   }
 
   function store(key: string, body: Uint8Array, metadata: Record<string, string>): MemoryAnswer {

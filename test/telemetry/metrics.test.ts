@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 
+const orphans = () => ({ upload: 2, late_upload: 0, late_object: 1 });
+
 function metricsAt(depth = { pending: 0, running: 0, retrying: 0 }) {
-  return createMetrics({ version: "1.2.3", queueDepth: () => depth, dlqSize: () => 4, workersBusy: () => 5 });
+  return createMetrics({ version: "1.2.3", queueDepth: () => depth, dlqSize: () => 4, workersBusy: () => 5, orphans });
 }
 
 /** Name and labels to value. */
@@ -25,6 +27,7 @@ test("every metric of the specification is there, with its labels", async () => 
   expect(samples.get('fetchbox_tasks_completed_total{job_type="default"}')).toBe(2);
   expect(samples.get('fetchbox_tasks_completed_total{job_type="gallery"}')).toBe(1);
   expect(samples.get('fetchbox_tasks_failed_total{job_type="default",code="DOWNLOAD_HTTP_404"}')).toBe(1);
+  expect(samples.get('fetchbox_orphans{kind="upload"}')).toBe(2);
   expect(samples.get("fetchbox_dlq_size")).toBe(4);
   expect(samples.get("fetchbox_worker_busy_count")).toBe(5);
   expect(samples.get('fetchbox_build_info{version="1.2.3"}')).toBe(1);
@@ -41,9 +44,13 @@ test("what is told is counted and measured", async () => {
   metrics.commit(0.004);
   metrics.eventLoopLag(0.02);
   metrics.request("/jobs", "POST", 202, 0.01);
+  metrics.orphanRemoved("late_object");
+  metrics.orphanFailed("upload");
   const samples = samplesOf(await metrics.scrape());
   expect(samples.get('fetchbox_task_retries_total{code="DOWNLOAD_TIMEOUT"}')).toBe(1);
   expect(samples.get('fetchbox_proxy_failures_total{pool="pool"}')).toBe(1);
+  expect(samples.get('fetchbox_orphans_removed_total{kind="late_object"}')).toBe(1);
+  expect(samples.get('fetchbox_orphan_failures_total{kind="upload"}')).toBe(1);
   expect(samples.get("fetchbox_download_bytes_total")).toBe(1500);
   expect(samples.get("fetchbox_download_duration_seconds_sum")).toBe(20.2);
   expect(samples.get('fetchbox_download_duration_seconds_bucket{le="0.25"}')).toBe(1);
@@ -68,7 +75,7 @@ test("gauges are read when they are scraped", async () => {
 
 test("the size of the dead letters can be left out", async () => {
   const depth = { pending: 0, running: 0, retrying: 0 };
-  const metrics = createMetrics({ version: "1", queueDepth: () => depth, workersBusy: () => 0 });
+  const metrics = createMetrics({ version: "1", queueDepth: () => depth, workersBusy: () => 0, orphans });
   expect(await metrics.scrape()).not.toContain("fetchbox_dlq_size");
 });
 
@@ -82,5 +89,5 @@ test("every metric has a help text and a type", async () => {
   const text = await metricsAt().scrape();
   const names = (kind: string) => [...text.matchAll(new RegExp(`^# ${kind} (\\S+) .+$`, "gm"))].map(([, name]) => name);
   expect(names("TYPE")).toEqual(names("HELP"));
-  expect(names("TYPE").length).toBe(18);
+  expect(names("TYPE").length).toBe(21);
 });

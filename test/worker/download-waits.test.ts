@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectStore, Upload } from "../../src/jobs/object-store.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
+import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { turn } from "../support/clock.ts";
 import { type DownloadRig, startRig } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
@@ -177,7 +178,7 @@ describe("an attempt that is interrupted", () => {
   for (const by of ["cancel", "shutdown"] as const) {
     test.each(stages)(`by ${by} %s ends at once and leaves nothing`, async (_, path, reached) => {
       await using rig = await startRig();
-      const stop = new AbortController();
+      const stop = new RunningAttempt();
       const run = rig.run(path, {}, stop);
       await reached(rig);
       stop.abort(new InterruptedError(by));
@@ -192,7 +193,7 @@ describe("an attempt that is interrupted", () => {
   test("leaves an older object as it was", async () => {
     await using rig = await startRig();
     await rig.stored("/ok");
-    const stop = new AbortController();
+    const stop = new RunningAttempt();
     const run = rig.run("/stalled-body/3000000", {}, stop);
     await rig.read(3_000_000);
     stop.abort(new InterruptedError("cancel"));
@@ -203,7 +204,7 @@ describe("an attempt that is interrupted", () => {
 
   test("before it began makes no connection", async () => {
     await using rig = await startRig();
-    const stop = new AbortController();
+    const stop = new RunningAttempt();
     stop.abort(new InterruptedError("shutdown"));
     const outcome = await rig.run("/ok", {}, stop);
     expect(outcome).toEqual({ kind: "interrupted", by: "shutdown" });
@@ -219,7 +220,7 @@ describe("an attempt that is interrupted", () => {
           asked.resolve();
         }),
     });
-    const stop = new AbortController();
+    const stop = new RunningAttempt();
     const run = rig.run("/ok", {}, stop);
     await asked.promise;
     stop.abort(new InterruptedError("cancel"));
@@ -228,7 +229,7 @@ describe("an attempt that is interrupted", () => {
 
   test("by the attempt's own time limit is a failure of the host", async () => {
     await using rig = await startRig();
-    const stop = new AbortController();
+    const stop = new RunningAttempt();
     const run = rig.run("/stalled-body/3000000", {}, stop);
     await rig.read(3_000_000);
     stop.abort(new Failure("DOWNLOAD_TIMEOUT", "the attempt took too long"));

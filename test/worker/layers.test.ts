@@ -7,6 +7,7 @@ import { HostRules } from "../../src/worker/host-rules.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { OverdueAttempts } from "../../src/worker/overdue-attempts.ts";
 import { rateLimit } from "../../src/worker/rate-limit.ts";
+import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { compose, type Layer, type Service, serviceOf } from "../../src/worker/service.ts";
 import { CLEAN_UP_MS, timeout } from "../../src/worker/timeout.ts";
 import { claimedTask } from "../support/claimed.ts";
@@ -36,7 +37,7 @@ test("the first layer is the outermost, for calls and for readiness", async () =
     });
   const service = compose([named("a"), named("b")], stored);
   await service.ready(never);
-  expect(await service.call(CLAIMED, new AbortController())).toBe(STORED);
+  expect(await service.call(CLAIMED, new RunningAttempt())).toBe(STORED);
   expect(seen).toEqual(["b ready", "a ready", "into a", "into b", "out of b", "out of a"]);
 });
 
@@ -44,7 +45,7 @@ describe("the rate limit", () => {
   /** Calls as often as it may within a time. */
   async function callsIn(ms: number, perSecond: number, clock: FakeClock, service: Service): Promise<number> {
     let calls = 0;
-    const stop = new AbortController();
+    const stop = new RunningAttempt();
     const worker = (async () => {
       for (;;) {
         await service.ready(stop.signal);
@@ -120,7 +121,7 @@ describe("the timeout", () => {
         5000,
         clock,
         new OverdueAttempts(),
-      )(serviceOf((_, { signal }) => untilAborted(signal))).call(CLAIMED, new AbortController()),
+      )(serviceOf((_, { signal }) => untilAborted(signal))).call(CLAIMED, new RunningAttempt()),
     );
     await clock.advance(5000);
     expect(await ended).toMatchObject({ code: "DOWNLOAD_TIMEOUT", class: "transient" });
@@ -140,7 +141,7 @@ describe("the timeout", () => {
         return untilAborted(signal);
       }),
     );
-    const ended = rejectionOf(service.call(CLAIMED, new AbortController()));
+    const ended = rejectionOf(service.call(CLAIMED, new RunningAttempt()));
     await clock.advance(4999);
     expect(isAborted).toBe(false);
     await clock.advance(1);
@@ -149,9 +150,9 @@ describe("the timeout", () => {
 
   test("leaves no timer behind", async () => {
     const clock = new FakeClock();
-    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(CLAIMED, new AbortController())).toBe(STORED);
+    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(CLAIMED, new RunningAttempt())).toBe(STORED);
     const throwing = serviceOf(() => Promise.reject(new Error("boom")));
-    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(CLAIMED, new AbortController()));
+    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(CLAIMED, new RunningAttempt()));
     expect(clock.pending).toBe(0);
   });
 
@@ -161,7 +162,7 @@ describe("the timeout", () => {
       new FakeClock(),
       new OverdueAttempts(),
     )(serviceOf((_, { signal }) => untilAborted(signal)));
-    const stop = new AbortController();
+    const stop = new RunningAttempt();
     const ended = rejectionOf(service.call(CLAIMED, stop));
     const reason = new InterruptedError("cancel");
     stop.abort(reason);
@@ -174,7 +175,7 @@ describe("the timeout", () => {
       const clock = new FakeClock();
       const overdue = new OverdueAttempts();
       const work = Promise.withResolvers<Outcome>();
-      const stop = new AbortController();
+      const stop = new RunningAttempt();
       const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(CLAIMED, stop);
       return { clock, overdue, work, stop, outcome };
     }
@@ -223,7 +224,7 @@ describe("the host permit", () => {
     const service = hostPermit(governor, clock)(serviceOf(outcome));
     const call = async () => {
       governor.acquire(HOST);
-      await service.call(CLAIMED, new AbortController()).catch(() => {});
+      await service.call(CLAIMED, new RunningAttempt()).catch(() => {});
     };
     return { clock, governor, call, roomWhenFreed };
   }

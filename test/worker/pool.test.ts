@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Channel } from "../../src/dispatch/channel.ts";
 import { Failure, httpFailure } from "../../src/jobs/failure.ts";
+import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Outcome, Settlement } from "../../src/jobs/verdict.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
@@ -44,6 +45,7 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
       return Promise.resolve();
     },
     governor: { throttle: (host, ms) => throttles.push([host, ms]) },
+    keys: new KeyGuard(),
     policy: POLICY,
     clock,
     random: () => 0.5,
@@ -348,6 +350,7 @@ describe("a settlement", () => {
         return Promise.resolve(true);
       },
       store: { head: () => Promise.resolve(undefined), remove: () => Promise.resolve() },
+      keys: new KeyGuard(),
       report: (settlement) => reported.push(settlement),
       onLeftOver: (_, error) => troubles.push(error),
       onTrouble: (error) => troubles.push(error),

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode } from "../../src/jobs/failure.ts";
+import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { ObjectInfo } from "../../src/jobs/object-store.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
-import type { Settlement, Verdict } from "../../src/jobs/verdict.ts";
+import type { Settlement, UploadTraces, Verdict } from "../../src/jobs/verdict.ts";
 import { createSettle } from "../../src/worker/settle.ts";
 import { claimedTask } from "../support/claimed.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -29,6 +30,7 @@ function setup({ object, isStale = false, storageFailure }: Options = {}) {
   const log: string[] = [];
   const stop = new AbortController();
   const clock = new FakeClock();
+  const keys = new KeyGuard();
   const trouble = { left: 0 };
   const settle = createSettle({
     settleInQueue: ({ verdict }) => {
@@ -47,13 +49,14 @@ function setup({ object, isStale = false, storageFailure }: Options = {}) {
         return Promise.resolve();
       },
     },
+    keys,
     report: ({ verdict }) => log.push(`reported: ${verdict.kind}`),
     onLeftOver: ({ key }, error) => log.push(`left over: ${key}: ${(error as Error).message}`),
     onTrouble: (error) => log.push(`trouble: ${(error as Error).message}`),
     clock,
     signal: stop.signal,
   });
-  return { settle, log, stop, clock, trouble };
+  return { settle, log, stop, clock, keys, trouble };
 }
 
 test("a verdict goes to the queue and is reported", async () => {
@@ -82,10 +85,18 @@ test("a queue that cannot be written is tried each second, until the process end
 describe("what an earlier attempt may have stored", () => {
   const own = { key: `resources/default/${JOB}/r` };
   const shared = { key: "shared/r" };
-  const crashed = { interrupted: true };
-  const settlement = (task: { key: string }, more: Partial<ClaimedTask>, verdict: Verdict): Settlement => ({
+  const crashed = { mayHaveStored: true };
+  const began = { uploadBegan: true, probeOpen: false, token: "t", closed: new Set<string>() };
+  const refused = { ...began, uploadBegan: false };
+  const settlement = (
+    task: { key: string },
+    more: Partial<ClaimedTask>,
+    verdict: Verdict,
+    upload?: UploadTraces,
+  ): Settlement => ({
     claimed: claimedTask(task, more),
     verdict,
+    ...(upload !== undefined && { upload }),
   });
 
   test("is removed before the task fails for good", async () => {
@@ -94,24 +105,38 @@ describe("what an earlier attempt may have stored", () => {
     expect(log).toEqual([`removed ${own.key}`, "settled: discard", "reported: discard"]);
   });
 
-  test.each<[string, Partial<ClaimedTask>, Verdict]>([
-    ["an upload without answer", {}, discard("UPLOAD_TIMEOUT")],
-    ["an upload without answer before", { history: [attempt("UPLOAD_TIMEOUT")] }, discard("DOWNLOAD_HTTP_404")],
-  ])("may come of %s", async (_, more, verdict) => {
+  test.each<[string, Partial<ClaimedTask>, Verdict, UploadTraces | undefined]>([
+    ["an upload that began and failed by its own timeout", {}, discard("UPLOAD_TIMEOUT"), began],
+    ["an upload that began before the attempt's time was over", {}, discard("DOWNLOAD_TIMEOUT"), began],
+    ["an upload that began before its job was cancelled", {}, { kind: "cancel" }, began],
+    ["an upload of an earlier attempt", crashed, { kind: "cancel" }, undefined],
+  ])("may come of %s", async (_, more, verdict, upload) => {
     const { settle, log } = setup();
-    await settle(settlement(own, more, verdict));
+    await settle(settlement(own, more, verdict, upload));
     expect(log[0]).toBe(`removed ${own.key}`);
   });
 
-  test.each<[string, Partial<ClaimedTask>, Verdict]>([
-    ["a task that failed before any upload", {}, discard("DOWNLOAD_HTTP_404")],
-    ["a task whose object was rejected", { history: [attempt("UPLOAD_REJECTED")] }, discard("UPLOAD_REJECTED")],
-    ["a task that is not given up", crashed, { kind: "release" }],
-    ["a task that is retried", crashed, { kind: "retry", attempt: attempt("DOWNLOAD_RESET"), availableAt: 0 }],
-  ])("is not looked for with %s", async (_, more, verdict) => {
+  test.each<[string, Partial<ClaimedTask>, Verdict, UploadTraces | undefined]>([
+    ["a task that failed before any upload", {}, discard("DOWNLOAD_HTTP_404"), undefined],
+    ["a task that was cancelled before any upload", {}, { kind: "cancel" }, refused],
+    ["a task whose object was refused", {}, discard("UPLOAD_ACCESS_DENIED"), refused],
+    ["a task that is not given up", crashed, { kind: "release" }, began],
+    ["a task that is retried", crashed, { kind: "retry", attempt: attempt("DOWNLOAD_RESET"), availableAt: 0 }, began],
+  ])("is not looked for with %s", async (_, more, verdict, upload) => {
     const { settle, log } = setup();
-    await settle(settlement(own, more, verdict));
+    await settle(settlement(own, more, verdict, upload));
     expect(log.filter((line) => line.startsWith("removed"))).toEqual([]);
+  });
+
+  test("is left alone under a key that another task writes", async () => {
+    for (const isWritten of [true, false]) {
+      const { settle, log, keys } = setup({ object: { labels: { job: JOB, task: "1" } } });
+      const ref = { bucket: "artifacts", key: shared.key };
+      keys.hold(ref); // the task's own
+      if (isWritten) keys.hold(ref);
+      await settle(settlement(shared, crashed, discard("DOWNLOAD_HTTP_404")));
+      expect(log.includes("removed shared/r")).toBe(!isWritten);
+    }
   });
 
   test("is removed from a key that others may write only where the object says that it is this task's", async () => {

@@ -1,4 +1,4 @@
-import { type ClaimedTask, mayHaveStored, type Task } from "../../jobs/task.ts";
+import type { ClaimedTask, Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { waitingState } from "./claim.ts";
@@ -18,12 +18,12 @@ interface WaitingRow {
   id: number;
   lane: number;
   attempts: number;
-  interrupted: 0 | 1;
+  may_have_stored: 0 | 1;
   payload: Uint8Array;
   history: Uint8Array | null;
 }
 
-const WAITING_COLUMNS = "id, lane, attempts, interrupted, payload, history";
+const WAITING_COLUMNS = "id, lane, attempts, may_have_stored, payload, history";
 
 /**
  * Notes that nothing more of a job is to be fetched: from the commit on none of its tasks is claimed. Its number, or
@@ -54,8 +54,8 @@ export function readWaiting(context: QueueContext, job: number, afterId: number,
     .all(job, afterId, limit)
     .map((row) => {
       const { id } = row;
-      const stored = mayHaveStored({ interrupted: row.interrupted === 1, history: decodeHistory(row.history) });
-      return { id, jobId: context.jobs.get(job).jobId, task: decodeTask(row.payload), mayHaveStored: stored };
+      const mayHaveStored = row.may_have_stored === 1;
+      return { id, jobId: context.jobs.get(job).jobId, task: decodeTask(row.payload), mayHaveStored };
     });
 }
 

@@ -15,7 +15,7 @@ interface TaskRow {
   lane: number;
   attempts: number;
   crashes: number;
-  interrupted: 0 | 1;
+  may_have_stored: 0 | 1;
   waiting_class: "throttled" | "unavailable" | null;
   waiting_since: number | null;
   payload: Uint8Array;
@@ -62,7 +62,7 @@ function takeRows(
     .query<TaskRow, [number, number, number, number, number]>(
       `UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, available_at = NULL
        WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?5 ORDER BY available_at, id LIMIT ?4)
-       RETURNING id, lane, attempts, crashes, interrupted, waiting_class, waiting_since, payload, history`,
+       RETURNING id, lane, attempts, crashes, may_have_stored, waiting_class, waiting_since, payload, history`,
     )
     .all(claimId, claimedAt, lane, limit, due)
     .sort((a, b) => a.id - b.id);
@@ -78,7 +78,7 @@ function claimedTask(row: TaskRow, { job, host }: Lane, claimId: number): Claime
     host,
     attempts: row.attempts,
     crashes: row.crashes,
-    interrupted: row.interrupted === 1,
+    mayHaveStored: row.may_have_stored === 1,
     history: decodeHistory(row.history),
     waitingSince:
       row.waiting_class === null || row.waiting_since === null

@@ -5,6 +5,7 @@ import { removeStaged } from "./accept.ts";
 import { BEGUN } from "./begun.ts";
 import { waitingState } from "./claim.ts";
 import type { QueueContext } from "./context.ts";
+import { addOrphan } from "./orphans.ts";
 import { failedEvent, wait } from "./settle.ts";
 
 /** Crashes of the process while one task ran, after which it is buried. */
@@ -12,6 +13,7 @@ const CRASHES_MAX = 5;
 
 interface ClaimedRow {
   id: number;
+  claim: number;
   job: number;
   lane: number;
   attempts: number;
@@ -23,6 +25,7 @@ interface ClaimedRow {
 
 export interface InterruptedTask {
   readonly id: number;
+  readonly claimId: number;
   readonly job: number;
   readonly lane: number;
   readonly attempts: number;
@@ -66,12 +69,13 @@ export function writeAbandoned(context: QueueContext, abandoned: boolean): void 
 export function readInterrupted(context: QueueContext, blame: Blame, limit: number): InterruptedTask[] {
   const rows = context.db
     .query<ClaimedRow, [number]>(
-      `SELECT id, job, lane, attempts, crashes, id IN (${BEGUN}) AS begun, payload, history FROM tasks WHERE claim_id IS NOT NULL
+      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${BEGUN}) AS begun, payload, history FROM tasks WHERE claim_id IS NOT NULL
        ORDER BY claim_id, id LIMIT ?`,
     )
     .all(limit);
   return rows.map((row) => ({
     id: row.id,
+    claimId: row.claim,
     job: row.job,
     lane: row.lane,
     attempts: row.attempts,
@@ -86,9 +90,21 @@ export function isDoomed(interrupted: Pick<InterruptedTask, "crashes">): boolean
   return interrupted.crashes >= CRASHES_MAX;
 }
 
-/** Puts an interrupted task back, or buries it if it ran at too many crashes. Runs inside a transaction. */
-export function putBack(context: QueueContext, interrupted: InterruptedTask, changes: Changes): void {
+/**
+ * Puts an interrupted task back, or buries it if it ran at too many crashes. `token` is what its object carries if a
+ * request that was under way stores it later. Runs inside a transaction.
+ */
+export function putBack(
+  context: QueueContext,
+  interrupted: InterruptedTask,
+  token: string | undefined,
+  changes: Changes,
+): void {
   changes.moved("running", -1);
+  const { id, task } = interrupted;
+  if (token !== undefined) {
+    addOrphan(context, { task: id, bucket: task.bucket, key: task.key, kind: "object", name: token });
+  }
   if (isDoomed(interrupted)) {
     bury(context, interrupted, context.clock.now(), changes);
     return;
@@ -97,7 +113,7 @@ export function putBack(context: QueueContext, interrupted: InterruptedTask, cha
   const now = context.clock.steady();
   context.db
     .query<never, [string, number, number, number]>(
-      "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, interrupted = 1, available_at = ? WHERE id = ?",
+      "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, may_have_stored = 1, available_at = ? WHERE id = ?",
     )
     .run(state, interrupted.crashes, now, interrupted.id);
   wait(context, interrupted.lane, state, now, changes);

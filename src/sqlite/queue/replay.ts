@@ -29,7 +29,7 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
   const lane = ensureLane(context, { job, host: hostOf(task.url), bucket: task.bucket }, availableAt);
   context.db
     .query<never, [number, number, Uint8Array, Uint8Array | null, number]>(
-      `UPDATE tasks SET state = 'retrying', lane = ?, available_at = ?, attempts = 0, crashes = 0, interrupted = 0, waiting_class = NULL,
+      `UPDATE tasks SET state = 'retrying', lane = ?, available_at = ?, attempts = 0, crashes = 0, waiting_class = NULL,
          waiting_since = NULL, payload = ?, history = ? WHERE id = ?`,
     )
     .run(lane, availableAt, encodeTask(task), encodeHistory(history), id);

@@ -7,21 +7,20 @@ import type { Changes } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
 import { waitingState } from "./claim.ts";
 import { growLane, type QueueContext } from "./context.ts";
-import { forgetUploadsOf } from "./uploads.ts";
+import { addOrphan, forgetObjectsOf } from "./orphans.ts";
+import { leaveUploadsOf } from "./uploads.ts";
 
 type EndState = Extract<TaskState, "completed" | "failed" | "cancelled">;
 type Verdicts = { [K in Verdict["kind"]]: Extract<Verdict, { kind: K }> };
 
 /** Carries a verdict out. False if the claim is stale: then nothing changed. Runs inside a transaction. */
-export function settleTask(context: QueueContext, { claimed, verdict }: Settlement, changes: Changes): boolean {
-  if (!endClaim(context, claimed, verdict)) return false;
+export function settleTask(context: QueueContext, settlement: Settlement, changes: Changes): boolean {
+  const { claimed, verdict } = settlement;
+  if (!endClaim(context, settlement)) return false;
   const now = context.clock.now();
   changes.moved("running", -1);
   changes.afterCommit.push(() => context.begun.delete(claimed.id));
-  if (context.uploading.has(claimed.id)) {
-    forgetUploadsOf(context, claimed.id, claimed.claimId);
-    changes.afterCommit.push(() => context.uploading.delete(claimed.id));
-  }
+  noteLeft(context, settlement, changes);
   switch (verdict.kind) {
     case "complete":
       changes.tally(claimed.job.seq, "completed");
@@ -46,6 +45,23 @@ export function settleTask(context: QueueContext, { claimed, verdict }: Settleme
       break;
   }
   return true;
+}
+
+/** Hands what the attempt left in the storage over to the cleaner. */
+function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlement, changes: Changes): void {
+  const { id, claimId, task } = claimed;
+  if (context.uploading.has(id)) {
+    leaveUploadsOf(context, id, claimId, upload?.closed ?? new Set());
+    changes.afterCommit.push(() => context.uploading.delete(id));
+  }
+  const { bucket, key } = task;
+  if (upload?.probeOpen === true) addOrphan(context, { task: id, bucket, key, kind: "upload", name: "" });
+  // What an earlier attempt stores now is this task's own object.
+  if (verdict.kind === "complete") {
+    if (claimed.mayHaveStored) forgetObjectsOf(context, id);
+  } else if (upload?.uploadBegan === true && upload.token !== undefined) {
+    addOrphan(context, { task: id, bucket, key, kind: "object", name: upload.token });
+  }
 }
 
 /**
@@ -101,18 +117,20 @@ export function wait(
   changes.afterCommit.push(() => context.onLane(grown));
 }
 
-function endClaim(context: QueueContext, claimed: ClaimedTask, verdict: Verdict): boolean {
+function endClaim(context: QueueContext, { claimed, verdict, upload }: Settlement): boolean {
+  const mayHaveStored = claimed.mayHaveStored || upload?.uploadBegan === true;
   switch (verdict.kind) {
     case "complete":
     case "discard":
     case "cancel":
-      return endTask(context, claimed, ENDS[verdict.kind]);
+      return endTask(context, claimed, ENDS[verdict.kind], mayHaveStored);
     case "retry":
       return postpone(context, claimed, {
         availableAt: verdict.availableAt,
         attempts: claimed.attempts + 1,
         history: withAttempt(claimed.history, verdict.attempt),
         waitingSince: undefined,
+        mayHaveStored,
       });
     case "snooze":
       return postpone(context, claimed, {
@@ -120,23 +138,29 @@ function endClaim(context: QueueContext, claimed: ClaimedTask, verdict: Verdict)
         attempts: claimed.attempts,
         history: withAttempt(claimed.history, verdict.attempt),
         waitingSince: verdict.waitingSince,
+        mayHaveStored,
       });
     case "release":
-      return release(context, claimed);
+      return release(context, claimed, mayHaveStored);
   }
 }
 
 const ENDS = { complete: "completed", discard: "failed", cancel: "cancelled" } as const;
 
-function endTask(context: QueueContext, { id, claimId }: ClaimedTask, state: EndState): boolean {
+function endTask(
+  context: QueueContext,
+  { id, claimId }: ClaimedTask,
+  state: EndState,
+  mayHaveStored: boolean,
+): boolean {
   // Its headers may be secrets: they go with the need for them.
   return (
     context.db
-      .query<never, [string, number, number]>(
-        `UPDATE tasks SET state = ?1, letter = (?1 = 'failed'), claim_id = NULL, claimed_at = NULL, payload = x'', history = NULL,
+      .query<never, [string, number, number, boolean]>(
+        `UPDATE tasks SET state = ?1, may_have_stored = ?4, letter = (?1 = 'failed'), claim_id = NULL, claimed_at = NULL, payload = x'', history = NULL,
            waiting_class = NULL, waiting_since = NULL WHERE id = ?2 AND claim_id = ?3`,
       )
-      .run(state, id, claimId).changes > 0
+      .run(state, id, claimId, mayHaveStored).changes > 0
   );
 }
 
@@ -145,14 +169,15 @@ interface Postponement {
   readonly attempts: number;
   readonly history: readonly Attempt[];
   readonly waitingSince: ClaimedTask["waitingSince"];
+  readonly mayHaveStored: boolean;
 }
 
 function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postponement): boolean {
   return (
     context.db
-      .query<never, [number, number, Uint8Array | null, string | null, number | null, number, number]>(
+      .query<never, [number, number, Uint8Array | null, string | null, number | null, boolean, number, number]>(
         `UPDATE tasks SET state = 'retrying', claim_id = NULL, claimed_at = NULL, available_at = ?, attempts = ?, history = ?,
-           waiting_class = ?, waiting_since = ? WHERE id = ? AND claim_id = ?`,
+           waiting_class = ?, waiting_since = ?, may_have_stored = ? WHERE id = ? AND claim_id = ?`,
       )
       .run(
         to.availableAt,
@@ -160,19 +185,21 @@ function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postp
         encodeHistory(to.history),
         to.waitingSince?.class ?? null,
         to.waitingSince?.at ?? null,
+        to.mayHaveStored,
         id,
         claimId,
       ).changes > 0
   );
 }
 
-function release(context: QueueContext, claimed: ClaimedTask): boolean {
+function release(context: QueueContext, claimed: ClaimedTask, mayHaveStored: boolean): boolean {
   return (
     context.db
-      .query<never, [string, number, number, number]>(
-        "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, available_at = ? WHERE id = ? AND claim_id = ?",
+      .query<never, [string, number, boolean, number, number]>(
+        `UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, available_at = ?, may_have_stored = ?
+         WHERE id = ? AND claim_id = ?`,
       )
-      .run(waitingState(claimed), context.clock.steady(), claimed.id, claimed.claimId).changes > 0
+      .run(waitingState(claimed), context.clock.steady(), mayHaveStored, claimed.id, claimed.claimId).changes > 0
   );
 }
 

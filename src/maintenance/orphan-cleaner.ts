@@ -1,0 +1,196 @@
+import type { Clock } from "../jobs/clock.ts";
+import type { KeyGuard } from "../jobs/key-guard.ts";
+import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
+import type { OrphanDesk } from "../sqlite/orphan-desk.ts";
+import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } from "../sqlite/queue/orphans.ts";
+
+/** What became of an orphan, where that is worth a line or a count. */
+export type OrphanEvent =
+  /** The upload is aborted, or the object removed. */
+  | { readonly kind: "removed"; readonly orphan: Orphan }
+  /** The storage refused a look, or did not answer; `isFirst`: the look before went well. */
+  | { readonly kind: "failed"; readonly orphan: Orphan; readonly error: unknown; readonly isFirst: boolean }
+  /** A look went well after some that failed. */
+  | { readonly kind: "recovered"; readonly orphan: Orphan }
+  /** Nobody looks for it any more, though the last look failed. */
+  | { readonly kind: "given up"; readonly orphan: Orphan };
+
+export interface OrphanCleanerDeps {
+  readonly orphans: Pick<OrphanDesk, "begin" | "adopt" | "dueKeys" | "dueUnder" | "note">;
+  readonly store: Pick<ObjectStore, "abortUpload" | "removeUploaded">;
+  readonly keys: Pick<KeyGuard, "remove">;
+  readonly clock: Pick<Clock, "steady">;
+  readonly onEvent: (event: OrphanEvent) => void;
+}
+
+/** The time from one look to the next doubles up to this. */
+export const LOOK_EVERY_MAX_MS = 15 * 60_000;
+const LOOK_EVERY_MIN_MS = 1000;
+const BUSY_MS = 10_000;
+/** A request that was given up may still store something for so long. */
+export const WATCH_MS = 24 * 3_600_000;
+/** Where no look succeeds, so long. */
+export const BLIND_WATCH_MS = 7 * WATCH_MS;
+/** Keys of one commit, and of these so many at a time. */
+const BATCH = 64;
+const AT_A_TIME = 8;
+
+/** What one look at an orphan came to. */
+type Look =
+  | { readonly kind: "clean" }
+  | { readonly kind: "removed" }
+  | { readonly kind: "failed"; readonly error: unknown }
+  /** An attempt holds the key. */
+  | { readonly kind: "busy" };
+
+interface Looked {
+  readonly orphan: Orphan;
+  readonly look: Look;
+}
+
+/**
+ * Removes what attempts left in the storage. An orphan is recorded when its attempt is settled, or at the start after a
+ * crash:
+ *
+ *     recorded ──1 s──▶ due ──look──▶ waiting (1, 2, 4 … s, at most 15 min) ──▶ due …
+ *                        └───look──▶ ended
+ *
+ * - `upload` with an id: ended once it is aborted, or the storage knows of none. It is never given up.
+ * - `upload` without an id stands for whatever is open under the key: a lost request may have opened it, or opens it
+ *   late. `object`: a lost request stores it late. Both are looked at until `WATCH_MS` after they were left, and ended
+ *   by the first good look after that; by `BLIND_WATCH_MS` where no look succeeds.
+ * - An object is removed only if it carries the token of the attempt that left it.
+ * - An upload with an id is its attempt's alone. Nothing else is touched under a key that an attempt holds: it is due
+ *   again `BUSY_MS` later, and that counts as no look.
+ * - A task that completes takes its `object` orphans along: what comes late is its own object.
+ */
+export class OrphanCleaner {
+  readonly #deps: OrphanCleanerDeps;
+
+  constructor(deps: OrphanCleanerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes over what the last process left, and aborts uploads; how many. For start-up. @throws the queue's error */
+  async begin(signal: AbortSignal): Promise<number> {
+    await this.#deps.orphans.begin();
+    return this.#round(["upload"], signal);
+  }
+
+  /** Looks at all that is due. @throws the queue's error, or the signal's reason */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#deps.orphans.adopt();
+    await this.#round(ORPHAN_KINDS, signal);
+  }
+
+  /** How many were removed. */
+  async #round(kinds: readonly OrphanKind[], signal: AbortSignal): Promise<number> {
+    let removed = 0;
+    while (!signal.aborted) {
+      const keys = this.#deps.orphans.dueKeys(kinds, BATCH);
+      if (keys.length === 0) break;
+      const looked = await this.#lookAtAll(keys, signal);
+      await this.#note(looked);
+      removed += looked.filter(({ look }) => look.kind === "removed").length;
+    }
+    return removed;
+  }
+
+  async #lookAtAll(keys: readonly ObjectRef[], signal: AbortSignal): Promise<Looked[]> {
+    const looked: Looked[] = [];
+    const left = [...keys];
+    const work = async () => {
+      for (let ref = left.shift(); ref !== undefined && !signal.aborted; ref = left.shift()) {
+        looked.push(...(await this.#lookUnder(ref, signal)));
+      }
+    };
+    await Promise.all(Array.from({ length: AT_A_TIME }, work));
+    return looked;
+  }
+
+  /** Looks at the orphans of one key; `busy` where an attempt holds it. A look that the signal ends is none. */
+  async #lookUnder(ref: ObjectRef, signal: AbortSignal): Promise<Looked[]> {
+    // Read when it is needed: a settlement may have ended some since the key was found to be due.
+    const due = () => this.#deps.orphans.dueUnder(ref);
+    const looked = await this.#abort(due().filter(hasId), signal);
+    if (due().every(hasId)) return looked;
+    const isFree = await this.#deps.keys.remove(ref, async () => {
+      const others = due().filter((orphan) => !hasId(orphan));
+      const uploads = others.filter(({ kind }) => kind === "upload");
+      const objects = others.filter(({ kind }) => kind === "object");
+      looked.push(...(await this.#abort(uploads, signal)), ...(await this.#removeFrom(ref, objects, signal)));
+    });
+    if (isFree) return looked;
+    const busy = due().filter((orphan) => !hasId(orphan));
+    return [...looked, ...busy.map((orphan): Looked => ({ orphan, look: { kind: "busy" } }))];
+  }
+
+  async #abort(uploads: readonly Orphan[], signal: AbortSignal): Promise<Looked[]> {
+    const looked: Looked[] = [];
+    for (const orphan of uploads) {
+      const { bucket, key, name: uploadId } = orphan;
+      try {
+        await this.#deps.store.abortUpload({ bucket, key, uploadId }, signal);
+        // Without an id nobody knows whether something was open.
+        looked.push({ orphan, look: { kind: hasId(orphan) ? "removed" : "clean" } });
+      } catch (error) {
+        if (signal.aborted) break;
+        looked.push({ orphan, look: { kind: "failed", error } });
+      }
+    }
+    return looked;
+  }
+
+  /** One look for all: an object carries one token. */
+  async #removeFrom(ref: ObjectRef, objects: readonly Orphan[], signal: AbortSignal): Promise<Looked[]> {
+    if (objects.length === 0 || signal.aborted) return [];
+    try {
+      const tokens = new Set(objects.map(({ name }) => name));
+      const isRemoved = await this.#deps.store.removeUploaded(ref, tokens, signal);
+      return objects.map((orphan, i) => ({ orphan, look: { kind: isRemoved && i === 0 ? "removed" : "clean" } }));
+    } catch (error) {
+      return signal.aborted ? [] : objects.map((orphan) => ({ orphan, look: { kind: "failed", error } }));
+    }
+  }
+
+  async #note(looked: readonly Looked[]): Promise<void> {
+    const now = this.#deps.clock.steady();
+    const ended: number[] = [];
+    const postponed: Postponed[] = [];
+    for (const { orphan, look } of looked) {
+      if (isEnded(orphan, look, now)) ended.push(orphan.id);
+      else postponed.push(postponedFrom(orphan, look, now));
+    }
+    if (looked.length > 0) await this.#deps.orphans.note({ ended, postponed });
+    for (const each of looked) for (const event of eventsOf(each, now)) this.#deps.onEvent(event);
+  }
+}
+
+function hasId(orphan: Orphan): boolean {
+  return sortOf(orphan) === "upload";
+}
+
+/** Whether its end is known: an upload with an id that is gone is; what may come late is not before its time. */
+function isEnded(orphan: Orphan, look: Look, now: number): boolean {
+  const ageMs = now - orphan.leftAt;
+  if (look.kind === "busy") return false;
+  if (look.kind === "failed") return !hasId(orphan) && ageMs >= BLIND_WATCH_MS;
+  return hasId(orphan) || ageMs >= WATCH_MS;
+}
+
+function postponedFrom({ id, looks, failures }: Orphan, look: Look, now: number): Postponed {
+  if (look.kind === "busy") return { id, dueAt: now + BUSY_MS, looks, failures };
+  const waitMs = Math.min(LOOK_EVERY_MAX_MS, LOOK_EVERY_MIN_MS * 2 ** Math.min(looks, 20));
+  return { id, dueAt: now + waitMs, looks: looks + 1, failures: look.kind === "failed" ? failures + 1 : 0 };
+}
+
+function* eventsOf({ orphan, look }: Looked, now: number): Generator<OrphanEvent> {
+  if (look.kind === "busy") return;
+  if (look.kind === "failed") {
+    yield { kind: "failed", orphan, error: look.error, isFirst: orphan.failures === 0 };
+    if (isEnded(orphan, look, now)) yield { kind: "given up", orphan };
+    return;
+  }
+  if (look.kind === "removed") yield { kind: "removed", orphan };
+  if (orphan.failures > 0) yield { kind: "recovered", orphan };
+}
