@@ -98,8 +98,8 @@ export class App {
     this.#work = work;
     this.#storageCheck = new StorageCheck(foundation.store, config.storage.bucket, {
       problems: () => work.gate.problems(),
-      open: (bucket) => {
-        work.gate.open(bucket);
+      open: (bucket, hasStored) => {
+        work.gate.open(bucket, hasStored);
         work.broker.wake();
       },
     });

@@ -11,6 +11,8 @@ import {
 } from "../jobs/object-attributes.ts";
 import type { ObjectMeta } from "../jobs/object-store.ts";
 
+/** Where objects lie that only try the storage, for a moment. */
+export const CHECK_FOLDER = ".fetchbox-check/";
 const LABEL = METADATA_HEADER + LABEL_PREFIX;
 /** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
 export const TOKEN_HEADER = METADATA_HEADER + UPLOAD_TOKEN;
@@ -41,6 +43,11 @@ function attributeHeaders({ metadata, tags, class: storageClass }: ObjectAttribu
   if (tags !== undefined) headers["x-amz-tagging"] = encodeObjectTags(tags);
   if (storageClass !== undefined) headers["x-amz-storage-class"] = storageClass;
   return headers;
+}
+
+/** Without those of object lock: what is locked cannot be removed. */
+export function withoutLocks(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("x-amz-object-lock-")));
 }
 
 /** The headers that say what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */

@@ -13,9 +13,18 @@ import type {
   UploadOptions,
 } from "../jobs/object-store.ts";
 import { checkBucket } from "./check-bucket.ts";
+import { cleanUp } from "./clean-up.ts";
 import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
 import { listObjects, listUploads, openUploadsOf, ownPages } from "./list-objects.ts";
-import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER } from "./metadata.ts";
+import {
+  bareEtag,
+  CHECK_FOLDER,
+  type ConfiguredHeaders,
+  labelsOf,
+  objectHeaders,
+  TOKEN_HEADER,
+  withoutLocks,
+} from "./metadata.ts";
 import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
 import { PartBuffers } from "./part-buffers.ts";
@@ -176,8 +185,19 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     }
   }
 
+  async function tryUpload(bucket: string, signal: AbortSignal): Promise<void> {
+    const ref = { bucket, key: `${CHECK_FOLDER}upload` };
+    const ours = objectHeaders({ contentType: "text/plain" }, options.objectHeaders);
+    const headers = { ...withoutLocks(ours), [TOKEN_HEADER]: randomUUID() };
+    const exchange = (request: S3Request) => client.exchange(request, signal);
+    const body = Buffer.from("FetchBox asks whether this bucket takes uploads.\n");
+    await putWhole(client, { ref, body, headers, traits: traitsOf(bucket), signal, exchange });
+    await cleanUp((own) => client.exchange({ method: "DELETE", ...ref }, own));
+  }
+
   return {
     storesLate: true,
+    tryUpload,
     put,
     open,
     head,

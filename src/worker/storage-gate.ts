@@ -12,6 +12,9 @@ const DENIED_IN_A_ROW_MAX = 100;
 /** A probe that was sent and does not arrive, in milliseconds; only a fault of ours could let that happen. */
 const LOST_MS = 60_000;
 
+/** A bucket that closes again so soon after it was opened goes on with the waits of before, in milliseconds. */
+const RELAPSE_MS = 60_000;
+
 interface ClosedBucket {
   failure: Failure;
   closedUntil: number;
@@ -28,6 +31,7 @@ interface ClosedBucket {
 export class StorageGate {
   readonly #clock: Clock;
   readonly #closed = new Map<string, ClosedBucket>();
+  readonly #opened = new Map<string, { readonly waitMs: number; readonly at: number }>();
   /** Buckets that have stored something since they opened, with how many refusals followed in a row. */
   readonly #proven = new Map<string, { deniedInARow: number }>();
 
@@ -40,9 +44,13 @@ export class StorageGate {
     return new Map([...this.#closed].map(([name, bucket]) => [name, bucket.failure]));
   }
 
-  /** Lets all work for a bucket in, since it is known to work again. */
-  open(bucketName: string): void {
+  /** Lets all work for a bucket in, since it is known to work again; `hasStored`: it has just taken an upload. */
+  open(bucketName: string, hasStored: boolean): void {
+    const bucket = this.#closed.get(bucketName);
+    if (bucket === undefined) return;
+    if (hasStored) this.#proven.set(bucketName, { deniedInARow: 0 });
     this.#closed.delete(bucketName);
+    this.#opened.set(bucketName, { waitMs: bucket.waitMs, at: this.#clock.monotonic() });
   }
 
   /** How many tasks for a bucket may start now: any number, none, or the one that is the next probe. */
@@ -86,13 +94,14 @@ export class StorageGate {
   /** Learns from what admitted work came to, and returns what it is for its task. */
   judge(bucketName: string, admission: "work" | "probe", outcome: Outcome): Outcome {
     if (outcome.kind === "stored") {
-      this.open(bucketName);
+      this.#closed.delete(bucketName);
+      this.#opened.delete(bucketName);
       this.#proven.set(bucketName, { deniedInARow: 0 });
       return outcome;
     }
     if (outcome.kind === "failed" && this.#isTheObjects(bucketName, outcome.failure)) return rejected(outcome);
     if (outcome.kind === "failed" && outcome.failure.class === "unavailable") {
-      this.#close(bucketName, this.#closed.get(bucketName), admission, outcome.failure);
+      if (this.#isClosing(bucketName, admission)) this.#close(bucketName, outcome.failure);
       return outcome;
     }
     this.ended(bucketName, admission);
@@ -112,10 +121,21 @@ export class StorageGate {
     return ++proven.deniedInARow <= DENIED_IN_A_ROW_MAX;
   }
 
-  #close(name: string, bucket: ClosedBucket | undefined, admission: "work" | "probe", failure: Failure): void {
-    if (bucket !== undefined && admission === "work") return; // was under way when the bucket closed
+  /** Work that was under way when the bucket closed says nothing new. */
+  #isClosing(name: string, admission: "work" | "probe"): boolean {
+    return admission === "probe" || !this.#closed.has(name);
+  }
+
+  #waitBeforeRelapse(name: string): number | undefined {
+    const opened = this.#opened.get(name);
+    if (opened === undefined || this.#clock.monotonic() - opened.at > RELAPSE_MS) return undefined;
+    return opened.waitMs;
+  }
+
+  #close(name: string, failure: Failure): void {
     this.#proven.delete(name);
-    const waitMs = bucket === undefined ? FIRST_MS : Math.min(bucket.waitMs * 2, MAX_MS);
+    const waitedMs = this.#closed.get(name)?.waitMs ?? this.#waitBeforeRelapse(name);
+    const waitMs = waitedMs === undefined ? FIRST_MS : Math.min(waitedMs * 2, MAX_MS);
     this.#closed.set(name, {
       failure,
       closedUntil: this.#clock.monotonic() + waitMs,

@@ -100,3 +100,24 @@ test("a closed bucket opens when its check works again, though no task is there 
   s3.faultFor = (call) => (isUpload(call) ? expect.unreachable("nothing is uploaded") : undefined);
   await eventually("the service is ready", async () => (await healthOf(service)).ready === 200 || undefined, 30_000);
 });
+
+test("a bucket that can be seen all the time, and refuses uploads, opens by a small object, though no task is there", async () => {
+  await using origin = await startOrigin();
+  await using s3 = await startFaultyS3();
+  await using service = await startOn(s3);
+  const isTrial = ({ key }: S3Call) => key.startsWith(".fetchbox-check/");
+  let refuses = true;
+  s3.faultFor = (call) => {
+    const isUpload = call.method === "PUT" && (call.key.startsWith("resources/") || isTrial(call));
+    return isUpload && refuses ? refusal(507, "InsufficientStorage") : undefined;
+  };
+  const resources = [{ id: "a", url: origin.serve("/a", "a") }];
+  const job = await service.submit({ manifest_version: "v1", resources });
+  await eventually("a trial that is refused", () => s3.calls.some(isTrial) || undefined, 30_000);
+  expect((await healthOf(service)).ready).toBe(503);
+  expect((await service.fetch(`/operators/jobs/${job}/cancel`, { method: "POST" })).status).toBe(202);
+  await service.finished(job);
+  refuses = false;
+  await eventually("the service is ready", async () => (await healthOf(service)).ready === 200 || undefined, 30_000);
+  expect([...s3.objects.keys()].filter((key) => !key.startsWith("manifests/"))).toEqual([]);
+});

@@ -70,7 +70,7 @@ describe("a closed bucket", () => {
       },
     };
     const check = new StorageCheck(store, "artifacts", gate);
-    return { gate, away, answers, check, isOpen: () => gate.problems().size === 0 };
+    return { clock, store, gate, away, answers, check, isOpen: () => gate.problems().size === 0 };
   }
 
   test.each(["artifacts", "another"])("opens when a check of it works after one that failed: %s", async (bucket) => {
@@ -90,6 +90,29 @@ describe("a closed bucket", () => {
     expect(isOpen()).toBe(false);
   });
 
+  test("opens when a small object can be stored, though no task could try it yet", async () => {
+    const { clock, store, gate, away, isOpen } = closedGate("artifacts");
+    let trials = 0;
+    let failure: Failure | undefined = away;
+    const tryUpload = () => {
+      trials++;
+      return failure === undefined ? Promise.resolve() : Promise.reject(failure);
+    };
+    const check = new StorageCheck({ ...store, tryUpload }, "artifacts", gate);
+    await check.run(never);
+    expect([trials, isOpen()]).toEqual([1, false]);
+    clock.tick(1000);
+    // A large task tries it, too; nobody waits for that.
+    expect(gate.admit("artifacts")).toBe("probe");
+    failure = undefined;
+    await check.run(never);
+    expect([trials, isOpen()]).toEqual([2, true]);
+    // It has taken an upload: a refusal that names nobody is its object's.
+    const denied = new Failure("UPLOAD_ACCESS_DENIED", "no", { mayConcernObject: true });
+    gate.judge("artifacts", "work", failedWith(denied));
+    expect(isOpen()).toBe(true);
+  });
+
   test("stays closed where the check has doubts: a task finds out", async () => {
     const { away, answers, check, isOpen } = closedGate("artifacts");
     answers.set("artifacts", away);
@@ -105,7 +128,7 @@ describe("a closed bucket", () => {
     const { gate, away, answers, check, isOpen } = closedGate("another");
     answers.set("another", away);
     await check.run(never);
-    gate.open("another");
+    gate.open("another", false);
     await check.run(never);
     answers.delete("another");
     gate.judge("another", "work", failedWith(away));

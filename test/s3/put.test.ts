@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { getEventListeners } from "node:events";
 import { Failure } from "../../src/jobs/failure.ts";
 import { startFaultyS3 } from "../support/faulty-s3.ts";
-import { failFirst, isPut, MIB, put, storeOn } from "../support/faulty-store.ts";
+import { failFirst, isPut, MIB, never, put, storeOn } from "../support/faulty-store.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
 
@@ -89,6 +89,21 @@ describe("a put", () => {
     for (const controller of controllers) controller.abort();
     await Promise.all(hanging);
     for (let i = 0; i < 30; i++) await put(store);
+  });
+
+  test("tries a bucket with a small object that is gone afterwards, though configured to lock objects", async () => {
+    await using s3 = await startFaultyS3();
+    const all = { "x-amz-object-lock-mode": "GOVERNANCE", "x-amz-acl": "private" };
+    const store = storeOn(s3.endpoint, { objectHeaders: { all, byJobType: new Map() } });
+    await store.tryUpload?.("artifacts", never);
+    expect(s3.calls.map(({ method, key }) => `${method} ${key}`)).toEqual([
+      "PUT .fetchbox-check/upload",
+      "DELETE .fetchbox-check/upload",
+    ]);
+    expect([...(s3.calls[0]?.headers.keys() ?? [])].filter((name) => name in all)).toEqual(["x-amz-acl"]);
+    expect(s3.objects.size).toBe(0);
+    s3.faultFor = () => ({ kind: "answer", status: 507 });
+    expect((await failureOf(store.tryUpload?.("artifacts", never) ?? Promise.resolve())).code).toBe("UPLOAD_DISK_FULL");
   });
 
   test("of a long body arrives whole, on a kept connection", async () => {

@@ -223,3 +223,19 @@ test("what the service throws passes through", async () => {
   calls[0]?.reject(new Error("boom"));
   expect(String(await called)).toBe("Error: boom");
 });
+
+test("a bucket that closes again soon after it was opened goes on with its waits", () => {
+  const clock = new FakeClock();
+  const gate = new StorageGate(clock);
+  const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "no answer"));
+  const waitMs = () => (gate.nextOpening() ?? 0) - clock.monotonic();
+  const waits: number[] = [];
+  for (let i = 0; i < 7; i++) {
+    gate.judge("b", "work", away);
+    waits.push(waitMs());
+    gate.open("b", true);
+  }
+  clock.tick(61_000);
+  gate.judge("b", "work", away);
+  expect([...waits, waitMs()]).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 1000]);
+});

@@ -3,13 +3,14 @@ import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } fr
 import { checkBucket } from "../check-bucket.ts";
 import { createS3Client, type S3Client } from "../client.ts";
 import { fixedCredentials } from "../credential-source.ts";
+import { CHECK_FOLDER, withoutLocks } from "../metadata.ts";
 import { S3Failure } from "../s3-failure.ts";
 import { createS3Store, type S3StoreOptions } from "../store.ts";
 import { checksumSteps } from "./checksum-steps.ts";
 import { cutSteps } from "./cut-put.ts";
 import { multipartSteps } from "./multipart-steps.ts";
 import { removalSteps, writingSteps } from "./object-steps.ts";
-import { CHECK_FOLDER, Probe } from "./probe.ts";
+import { Probe } from "./probe.ts";
 
 export interface StorageCheckOptions extends S3StoreOptions {
   readonly bucket: string;
@@ -32,7 +33,7 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
     client,
     store: createS3Store(service),
     prefix: `${CHECK_FOLDER}${randomUUID()}/`,
-    objectHeaders: removable(options.objectHeaders?.all),
+    objectHeaders: withoutLocks(options.objectHeaders?.all ?? {}),
     secrets: [keys.accessKeyId, keys.secretAccessKey, keys.sessionToken ?? ""],
   });
   const steps: readonly Step[] = [
@@ -52,11 +53,6 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
   yield left.length === 0
     ? { name: "clean up", result: "ok", detail: "nothing is left" }
     : { name: "clean up", result: "failed", detail: `could not be removed: ${left.join("; ")}` };
-}
-
-/** Without those of object lock: what is locked cannot be removed. */
-function removable(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("x-amz-object-lock-")));
 }
 
 /** What readiness asks. */

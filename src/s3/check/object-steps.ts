@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type Step, StepFailure, type StepFinding } from "../../jobs/check-step.ts";
 import { isSuccess } from "../client.ts";
-import { TOKEN_HEADER } from "../metadata.ts";
-import { BODY, CHECK_FOLDER, notS3, type Probe, sha256Header } from "./probe.ts";
+import { CHECK_FOLDER, TOKEN_HEADER } from "../metadata.ts";
+import { BODY, notS3, type Probe, sha256Header } from "./probe.ts";
 
 export const OBJECT = "object";
 export const PUT_STEP = `PUT ${BODY.byteLength} bytes`;

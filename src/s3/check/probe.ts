@@ -7,9 +7,6 @@ import { hintFor, s3CodeIn } from "../s3-failure.ts";
 import { sha256Hex } from "../sign.ts";
 import { replyText, type TimedReply } from "./reply-text.ts";
 
-/** Where a check stores what it needs. */
-export const CHECK_FOLDER = ".fetchbox-check/";
-
 /** What the steps store: 11 bytes. */
 export const BODY = Buffer.from("fetchbox ok");
 
