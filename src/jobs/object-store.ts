@@ -68,6 +68,8 @@ export interface UploadTracking {
   readonly onBegin?: ((mayStore: boolean) => void) | undefined;
   /** Called when an upload may be open under the key that `onOpen` is not told of (true), and when it is gone. */
   readonly onProbe?: ((isOpen: boolean) => void) | undefined;
+  /** Runs work only where no other upload of the key is under way, and lets none begin meanwhile. Absent: there is none. */
+  readonly alone?: ((work: () => Promise<void>) => Promise<unknown>) | undefined;
 }
 
 export interface UploadOptions extends ObjectMeta, UploadTracking {

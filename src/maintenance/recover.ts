@@ -23,10 +23,12 @@ export interface Recovered {
   readonly abortedUploads: number;
 }
 
-/** Puts right what a crash left: open uploads, claims, jobs half written. For start-up, before the first claim. */
+/**
+ * Puts right what a crash left: claims, jobs half written, open uploads. For start-up, before the first claim. The queue comes
+ * first: its first commit must be the one that brings waits into this process's time.
+ */
 export async function recover(deps: RecoverDeps): Promise<Recovered> {
   const { queue, cleaner, storesLate, retract, onLeftOver, signal } = deps;
-  const abortedUploads = await cleaner.begin(signal);
   const recovered = await queue.recover(async (doomed) => {
     try {
       await retract(doomed, signal);
@@ -34,5 +36,5 @@ export async function recover(deps: RecoverDeps): Promise<Recovered> {
       onLeftOver(doomed.task, error as Failure);
     }
   }, storesLate);
-  return { ...recovered, abortedUploads };
+  return { ...recovered, abortedUploads: await cleaner.begin(signal) };
 }

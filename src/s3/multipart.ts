@@ -34,7 +34,7 @@ interface SentPart {
 }
 
 /** By `UploadOptions`. */
-export type Tracking = Pick<UploadOptions, "token" | "onBegin" | "onProbe" | "onClosed">;
+export type Tracking = Pick<UploadOptions, "token" | "onBegin" | "onProbe" | "onClosed" | "alone">;
 
 export interface MultipartOptions extends Tracking {
   /** Declared size in bytes, any. */
@@ -47,7 +47,7 @@ export interface MultipartOptions extends Tracking {
   readonly signal: AbortSignal;
   /** Awaited as soon as the upload has an id, before its first part goes out. */
   readonly onCreate: (uploadId: string) => Promise<void>;
-  /** Ends an upload of this key. Idempotent. */
+  /** Ends an upload of this key; without an id every one. Idempotent. */
   readonly abortUpload: (uploadId: string, signal: AbortSignal) => Promise<void>;
 }
 
@@ -223,7 +223,7 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
       outcome = "stored";
       giveBuffersBack();
       if (uploadId !== undefined) options.onClosed?.(uploadId);
-      closeUnknown();
+      await closeUnknown();
       return stored;
     } catch (error) {
       await abort();
@@ -244,16 +244,18 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
       isUnrecorded = false;
       options.onClosed?.(id);
     }
-    closeUnknown();
+    await closeUnknown();
     if (wasUncertain) await receipt.withdraw();
   }
 
   /**
-   * A creation whose answer got lost has left an upload whose id nobody knows, or leaves it in a while. Its record stays:
-   * what is open under the key may be another attempt's, which is not ours to know here.
+   * A creation whose answer got lost has left an upload whose id nobody knows, or leaves it in a while: its record stays,
+   * whatever is found now. Nothing is aborted by its key where another attempt uploads.
    */
-  function closeUnknown(): void {
-    if (!isUnrecorded && creations === (uploadId === undefined ? 0 : 1)) options.onClosed?.("");
+  async function closeUnknown(): Promise<void> {
+    if (!isUnrecorded && creations === (uploadId === undefined ? 0 : 1)) return options.onClosed?.("");
+    const abortAll = async () => void (await cleanUp((own) => options.abortUpload("", own)));
+    await (options.alone ?? ((work) => work()))(abortAll);
   }
 
   return {

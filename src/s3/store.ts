@@ -105,8 +105,8 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   }
 
   async function open(ref: ObjectRef, given: UploadOptions): Promise<Upload> {
-    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, ...meta } = given;
-    const tracking = { token, onBegin, onProbe, onClosed };
+    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, alone, ...meta } = given;
+    const tracking = { token, onBegin, onProbe, onClosed, alone };
     const { bucket, key } = ref;
     checkKey(bucket, key);
     const headers = objectHeaders(meta, options.objectHeaders);

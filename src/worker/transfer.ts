@@ -39,6 +39,8 @@ export interface Transferred extends StoredObject {
 const BUFFERED_BYTES_MAX = 2 ** 20;
 /** Of a larger one so much is looked at before its upload begins. */
 const LOOKED_AT_BYTES = 16 * 1024;
+/** An attempt holds its key twice: until it ends, and until it is settled. */
+const OWN_HOLDERS = 2;
 const FALLBACK_TYPE = "application/octet-stream";
 const HTML_START = /^\s*(?:<!doctype html|<html)/i;
 
@@ -90,6 +92,7 @@ export async function transfer(
       ...(declared !== undefined && { size: declared }),
       onOpen: (open) => record(open, claimed, deps),
       onClosed,
+      alone: (work) => deps.keys.remove(claimed.task, work, OWN_HOLDERS),
     });
     const next = resuming({ body, first: response.headers, watch, reopen, trace, signal, clock: deps.clock });
     for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {

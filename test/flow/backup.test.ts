@@ -1,9 +1,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { MIGRATIONS } from "../../src/sqlite/migrations.ts";
 import { runBinary } from "../support/binary.ts";
 import { expectIdle } from "../support/books.ts";
 import { ageLedger } from "../support/old-ledger.ts";
+import { ageQueue } from "../support/old-queue.ts";
 import { startOrigin } from "../support/origin.ts";
 import { prepareService, type Service, startService } from "../support/service.ts";
 
@@ -135,8 +137,12 @@ test("stores of the version before are checked and backed up as they are, and th
   await service.stop();
   const ledger = join(service.folder, "data/ledger/ledger.db");
   ageLedger(ledger);
+  const queue = join(service.folder, "data/queue/queue.db");
+  ageQueue(queue);
 
-  const note = `note: ${ledger} has schema 1; the next start of this version upgrades it to 2\n`;
+  const noteOf = (store: string, newest: number) =>
+    `note: ${store} has schema 1; the next start of this version upgrades it to ${newest}\n`;
+  const note = noteOf(queue, MIGRATIONS.queue.length) + noteOf(ledger, MIGRATIONS.ledger.length);
   const before = await command(service, "verify", "--deep");
   expect([before.code, before.stdout]).toEqual([0, expect.stringContaining(note)]);
   expect(before.stdout).toContain(": no breach\n");

@@ -5,7 +5,7 @@ import type { OpenUpload } from "../../src/jobs/object-store.ts";
 import { OrphanCleaner } from "../../src/maintenance/orphan-cleaner.ts";
 import { type RecoverDeps, recover } from "../../src/maintenance/recover.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
-import { claimAll, claimedJob, newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { claimAll, claimedJob, newJob, newTasks, settle, snoozeUntil } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const signal = new AbortController().signal;
@@ -83,6 +83,22 @@ describe("recovery at start-up", () => {
     const second = await recoverWith(stores);
     expect(second.aborted).toEqual(["upload of b"]);
     expect(uploadsLeft(stores)).toEqual([]);
+  });
+
+  test("brings waits into the new process's time before it takes over uploads", async () => {
+    await using stores = openTestStores();
+    const [waiting, uploading] = await claimedJob(stores, 2);
+    if (waiting === undefined || uploading === undefined) throw new Error("too few were claimed");
+    const since = stores.clock.steady();
+    await settle(stores, waiting, snoozeUntil(since + 60_000, since));
+    const upload = { bucket: "artifacts", key: "k", uploadId: "u" };
+    await stores.now(stores.queue.recordUpload({ task: uploading.id, claimId: uploading.claimId, ...upload }));
+    stores.clock.jump(7_200_000);
+    stores.crash();
+    expect((await recoverWith(stores)).aborted).toEqual(["u"]);
+    expect(stores.read("queue", "SELECT waiting_since FROM tasks WHERE waiting_since IS NOT NULL")).toEqual([
+      { waiting_since: since + 7_200_000 },
+    ]);
   });
 
   test("buries a task at its fifth crash even if its object cannot be removed now", async () => {

@@ -73,17 +73,14 @@ describe("an upload in parts", () => {
     expect(s3.uploads.size).toBe(0);
   });
 
-  test("whose creation got lost on the way back leaves only what its record by the key stands for", async () => {
+  test("whose creation got lost on the way back leaves no upload open, committed or aborted", async () => {
     await using s3 = await startFaultyS3();
-    const store = storeOf(s3);
     for (const ending of ["commit", "abort"] as const) {
       failFirst(s3, 1, isCreation, { kind: "reset", done: true });
-      const upload = await open(store);
+      const upload = await open(storeOf(s3));
       await writeAll(upload, body);
       expect(s3.uploads.size).toBe(2);
       await upload[ending]();
-      expect(s3.uploads.size).toBe(1);
-      await store.abortUpload({ ...REF, uploadId: "" }, never);
       expect(s3.uploads.size).toBe(0);
     }
   });

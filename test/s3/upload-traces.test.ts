@@ -92,9 +92,9 @@ test.each([
 });
 
 describe("a multipart upload that is given up", () => {
-  async function given(s3: FaultyS3): Promise<Told> {
+  async function given(s3: FaultyS3, alone?: () => Promise<unknown>): Promise<Told> {
     const told = new Told();
-    const upload = await unprobed(s3).open(REF, { ...told.options, signal: never });
+    const upload = await unprobed(s3).open(REF, { ...told.options, alone, signal: never });
     await writeAll(upload, pattern(PART + MIB)).catch(() => undefined);
     await upload.abort();
     return told;
@@ -120,14 +120,29 @@ describe("a multipart upload that is given up", () => {
     expect(s3.uploads.size).toBe(1);
   });
 
-  test("leaves whatever is open under its key where a creation was lost, which may be another attempt's", async () => {
+  test.each([
+    ["nobody else uploads there", undefined, ["upload-2"], []],
+    ["another attempt uploads there", () => Promise.resolve(false), ["upload-2"], ["upload-1"]],
+  ])(
+    "keeps its record by the key where a creation was lost, and aborts all only if %s",
+    async (_, alone, closed, open) => {
+      await using s3 = await startFaultyS3();
+      let creations = 0;
+      s3.faultFor = (call) => (isCreate(call) && ++creations === 1 ? { kind: "reset", done: true } : undefined);
+      const told = await given(s3, alone);
+      expect([told.opened, told.closed, [...s3.uploads.keys()]]).toEqual([["", "upload-2"], closed, open]);
+    },
+  );
+
+  test("keeps its record by the key where what is open cannot be listed", async () => {
     await using s3 = await startFaultyS3();
     let creations = 0;
-    s3.faultFor = (call) => (isCreate(call) && ++creations === 1 ? { kind: "reset", done: true } : undefined);
+    s3.faultFor = (call) => {
+      if (isCreate(call) && ++creations === 1) return { kind: "reset", done: true };
+      return isList(call) ? failing : undefined;
+    };
     const told = await given(s3);
-    expect(told.opened).toEqual(["", "upload-2"]);
-    expect(told.closed).toEqual(["upload-2"]);
-    expect([...s3.uploads.keys()]).toEqual(["upload-1"]);
+    expect([told.closed, [...s3.uploads.keys()]]).toEqual([["upload-2"], ["upload-1"]]);
   });
 
   test.each([true, false])(

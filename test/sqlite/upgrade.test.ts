@@ -4,6 +4,7 @@ import { copyFileSync, readFileSync } from "node:fs";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { StoreError } from "../../src/sqlite/store-error.ts";
 import { ageLedger } from "../support/old-ledger.ts";
+import { ageQueue } from "../support/old-queue.ts";
 import { digest } from "../support/pattern.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
@@ -128,13 +129,6 @@ describe("a ledger without content codings", () => {
 });
 
 describe("a queue without orphans", () => {
-  /** The previous build's schema, with what it can hold of the rows. */
-  const age = [
-    "DROP TABLE orphans",
-    "ALTER TABLE tasks RENAME COLUMN may_have_stored TO interrupted",
-    "UPDATE tasks SET interrupted = 0",
-    "PRAGMA user_version = 1",
-  ];
   const shape = (stores: TestStores) =>
     stores.read<{ name: string; sql: string }>("queue", "SELECT name, sql FROM sqlite_schema ORDER BY name");
 
@@ -148,7 +142,7 @@ describe("a queue without orphans", () => {
     await stores.now(stores.queue.recordUpload({ task: running.id, claimId: running.claimId, ...upload }));
     const newest = shape(stores);
     stores.close();
-    for (const sql of age) stores.tamper("queue", sql);
+    ageQueue(stores.path("queue"));
     stores.open();
     expect(shape(stores)).toEqual(newest);
     await stores.queue.orphans.begin();
