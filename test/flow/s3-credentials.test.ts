@@ -204,7 +204,7 @@ describe("keys of the machine's role", () => {
     metadata.keys = { id: "SECOND", secret: "issued-secret", lifetimeMs: 3_600_000 };
     metadata.isAway = false;
     expect((await service.finished(job, 60_000)).status).toBe("completed");
-    const stored = s3.calls.filter(({ key }) => key.startsWith("resources/"));
+    const stored = s3.calls.filter(({ method, key }) => method === "PUT" && key.startsWith("resources/"));
     expect(stored.map(({ headers }) => headers.get("x-amz-security-token"))).toEqual(["session of SECOND"]);
     expect(count(service, "the S3 credentials could not be renewed")).toBe(1);
   });
