@@ -19,6 +19,7 @@ export interface BodyDigests {
   readonly bytes: number;
   /** Hex. */
   readonly sha256: string;
+  readonly sha256Base64: string;
   /** Hex; 14.6 µs for 10 KiB, so only where the server leaves no other proof. */
   md5(): string;
 }
@@ -29,6 +30,7 @@ export async function digestsOf(body: Uint8Array, known?: string): Promise<BodyD
   return {
     bytes: body.byteLength,
     sha256,
+    sha256Base64: base64Of(sha256),
     md5: () => (md5 ??= createHash("md5").update(body).digest("hex")),
   };
 }
@@ -39,7 +41,7 @@ async function sha256Aside(body: Uint8Array): Promise<string> {
 
 /** Headers by which the server checks what arrives: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */
 export function checksumHeaders(checksum: Checksum, digests: BodyDigests): Record<string, string> {
-  if (checksum === "sha256") return { [SHA256_HEADER]: base64Of(digests.sha256) };
+  if (checksum === "sha256") return { [SHA256_HEADER]: digests.sha256Base64 };
   if (checksum === "md5") return { "content-md5": base64Of(digests.md5()) };
   return {};
 }
@@ -58,7 +60,7 @@ export type Proof = "proven" | "open" | "other-md5";
 export function proofIn(headers: HeaderFields, digests: BodyDigests): Proof {
   const echoed = headers.get(SHA256_HEADER);
   if (echoed !== undefined) {
-    if (echoed !== base64Of(digests.sha256)) throw corrupt("S3 computed another SHA-256 of the body than was sent");
+    if (echoed !== digests.sha256Base64) throw corrupt("S3 computed another SHA-256 of the body than was sent");
     return "proven";
   }
   const etag = bareEtag(headers.get("etag"));
