@@ -27,6 +27,7 @@ import { retract } from "./worker/retract.ts";
 /** How long start-up tries to clean up after a crash. */
 const RECOVER_TIMEOUT_MS = 10_000;
 const STORAGE_CHECK_EVERY_MS = 5000;
+const CLOSED_BUCKETS_EVERY_MS = 1000;
 const FOLLOW_UP_EVERY_MS = 1000;
 /** Kept connections are closed soon after their time. */
 const DROP_EXPIRED_EVERY_MS = 2000;
@@ -98,8 +99,9 @@ export class App {
     this.#work = work;
     this.#storageCheck = new StorageCheck(foundation.store, config.storage.bucket, {
       problems: () => work.gate.problems(),
-      open: (bucket, hasStored) => {
-        work.gate.open(bucket, hasStored);
+      toBeTried: () => work.gate.toBeTried(),
+      open: (bucket) => {
+        work.gate.open(bucket);
         work.broker.wake();
       },
     });
@@ -141,6 +143,7 @@ export class App {
     this.#lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
     this.#upkeep.start([
       { everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) },
+      { everyMs: CLOSED_BUCKETS_EVERY_MS, run: (signal) => this.#storageCheck.tryClosed(signal) },
       retentionChore(this.#config, this.#foundation),
       ...this.#work.chores,
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },

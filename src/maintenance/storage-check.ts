@@ -7,8 +7,10 @@ const CHECK_TIMEOUT_MS = 5000;
 /** Buckets that get no work since a task for them failed. */
 export interface ClosedBuckets {
   problems(): ReadonlyMap<string, unknown>;
-  /** The bucket works again; `hasStored`: it has just taken an upload. */
-  open(bucket: string, hasStored: boolean): void;
+  /** Those whose time to be tried has come. */
+  toBeTried(): readonly string[];
+  /** The bucket works again. */
+  open(bucket: string): void;
 }
 
 /** What a check came to: all is well, or there is a problem, or a doubt that is none yet. */
@@ -20,8 +22,7 @@ interface Finding {
 /**
  * Looks after the storage: after the bucket that readiness depends on, and after those that are closed. A closed bucket
  * opens when its check works after one that failed. A check that never failed knows nothing of what closed the bucket,
- * since one that can be read need not take uploads: then a small object opens it. So no bucket waits for a large and
- * slow task to try it.
+ * since one that can be read need not take uploads: a small upload finds out.
  */
 export class StorageCheck {
   readonly #store: Pick<ObjectStore, "check" | "tryUpload">;
@@ -54,15 +55,18 @@ export class StorageCheck {
     if (found !== undefined) this.#found = found;
   }
 
+  /** Tries closed buckets with a small upload, so that none waits for a large and slow task to try it. */
+  async tryClosed(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#closed.toBeTried().map((bucket) => this.#try(bucket, signal)));
+  }
+
   /** `undefined` if the check was interrupted. */
   async #look(bucket: string, signal: AbortSignal): Promise<Finding | undefined> {
     const deadline = AbortSignal.timeout(CHECK_TIMEOUT_MS);
-    const both = AbortSignal.any([signal, deadline]);
     try {
-      const doubt = await this.#store.check(bucket, both);
-      const hasRecovered = this.#failed.delete(bucket) && doubt === undefined;
-      if (hasRecovered) this.#closed.open(bucket, false);
-      else if (await this.#takesUploads(bucket, both)) this.#closed.open(bucket, true);
+      const doubt = await this.#store.check(bucket, AbortSignal.any([signal, deadline]));
+      // With a doubt it is for an upload to find out.
+      if (this.#failed.delete(bucket) && doubt === undefined) this.#closed.open(bucket);
       return { doubt };
     } catch (error) {
       if (signal.aborted) return undefined;
@@ -71,14 +75,13 @@ export class StorageCheck {
     }
   }
 
-  /** False also for a bucket that is open. What it fails with is known: it closed the bucket. */
-  async #takesUploads(bucket: string, signal: AbortSignal): Promise<boolean> {
-    if (this.#store.tryUpload === undefined || !this.#closed.problems().has(bucket)) return false;
+  /** Opens a bucket where the upload works. What it fails with is known: it closed the bucket. */
+  async #try(bucket: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#store.tryUpload(bucket, signal);
-      return true;
+      await this.#store.tryUpload?.(bucket, AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]));
+      if (!signal.aborted && this.#store.tryUpload !== undefined) this.#closed.open(bucket);
     } catch {
-      return false;
+      // It stays closed.
     }
   }
 }

@@ -2,7 +2,7 @@ import type { HeaderFields } from "../http/header-fields.ts";
 import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
 import type { S3Client } from "./client.ts";
 import { base64Of, corrupt, isMadeBy, SHA256_HEADER } from "./copy-checks.ts";
-import { bareEtag } from "./metadata.ts";
+import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
 import type { ServerTraits } from "./server-traits.ts";
 
@@ -11,6 +11,8 @@ export interface CopyToConfirm {
   readonly bytes: number;
   /** Of the whole object in hex, where the server was given it. */
   readonly sha256?: string;
+  /** Its answers have proven the bytes already: then a look that is denied is none that is missed. */
+  readonly isProven?: boolean;
   /** That the upload carried, metadata among them. */
   readonly headers: Readonly<Record<string, string>>;
   readonly traits: ServerTraits;
@@ -19,25 +21,28 @@ export interface CopyToConfirm {
 
 /**
  * Looks at an object that was just stored, whose answer proved too little: its size and its metadata have to be ours.
- * @throws S3Failure UPLOAD_CORRUPT where it is another, UPLOAD_UNAVAILABLE where this is no S3 service
+ * @throws S3Failure UPLOAD_CORRUPT where it is another, UPLOAD_UNAVAILABLE where this is no S3 service,
+ * UPLOAD_ACCESS_DENIED where a look is denied that is needed
  */
 export async function confirmCopy(client: S3Client, copy: CopyToConfirm): Promise<StoredObject> {
-  const { bytes, sha256, traits } = copy;
+  const { bytes, sha256, traits, isProven = false } = copy;
   const found = await look(client, copy);
-  // May write and not read.
-  if (found === "denied") return { bytes, etag: "", provenBy: "size" };
+  if (found === "denied") {
+    if (!isProven) throw unproven(copy.ref.bucket);
+    return { bytes, etag: "", provenBy: "checksum" };
+  }
   const etag = bareEtag(found?.get("etag"));
   if (found === undefined || !isMadeBy(copy.headers, found)) {
     if (!traits.isS3) throw noS3(copy.ref.bucket);
     // Another upload to this key has ended meanwhile: its object is the visible one.
-    if (found?.get("x-amz-meta-upload-token") !== undefined) return { bytes, etag: "", provenBy: "size" };
+    if (found?.has(TOKEN_HEADER) === true) return { bytes, etag: "", provenBy: isProven ? "checksum" : "size" };
     throw corrupt("S3 answered that it has stored the object, but the object is not there");
   }
   traits.isS3 = true;
   const size = Number(found.get("content-length"));
   if (size !== bytes) throw corrupt(`S3 has stored ${size} bytes of the object instead of ${bytes}`);
   const checksum = found.get(SHA256_HEADER);
-  if (sha256 === undefined || checksum === undefined) return { bytes, etag, provenBy: "size" };
+  if (sha256 === undefined || checksum === undefined) return { bytes, etag, provenBy: isProven ? "checksum" : "size" };
   if (checksum !== base64Of(sha256)) throw corrupt("the SHA-256 of the stored object is not that of what was sent");
   return { bytes, etag, provenBy: "checksum" };
 }
@@ -54,6 +59,11 @@ async function look(client: S3Client, copy: CopyToConfirm): Promise<HeaderFields
     if (error instanceof S3Failure && error.httpStatus === 403) return "denied";
     throw error;
   }
+}
+
+function unproven(bucket: string): S3Failure {
+  const seen = `bucket ${bucket}: the storage's answers prove nothing of its copies, and a look at them is denied`;
+  return new S3Failure("UPLOAD_ACCESS_DENIED", `${seen}: give these credentials s3:GetObject`, {});
 }
 
 function noS3(bucket: string): S3Failure {

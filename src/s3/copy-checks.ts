@@ -50,22 +50,18 @@ export function base64Of(hex: string): string {
   return Buffer.from(hex, "hex").toString("base64");
 }
 
-/** `other-md5`: the ETag looks like an MD5, and is not that of the body. `open`: the answer does not tell. */
-export type Proof = "proven" | "open" | "other-md5";
-
-/**
- * What the answer to an upload says of the copy.
- * @throws S3Failure UPLOAD_CORRUPT where the server computed another SHA-256
- */
-export function proofIn(headers: HeaderFields, digests: BodyDigests): Proof {
+/** @throws S3Failure UPLOAD_CORRUPT where the server returned another SHA-256 than was sent */
+export function checkSha256(headers: HeaderFields, digests: BodyDigests): void {
   const echoed = headers.get(SHA256_HEADER);
-  if (echoed !== undefined) {
-    if (echoed !== digests.sha256Base64) throw corrupt("S3 computed another SHA-256 of the body than was sent");
-    return "proven";
-  }
+  if (echoed === undefined || echoed === digests.sha256Base64) return;
+  throw corrupt("S3 computed another SHA-256 of the body than was sent");
+}
+
+/** Whether an ETag is the MD5 of what was sent; undefined where it does not look like one. Computes the MD5. */
+export function isItsMd5(headers: HeaderFields, digests: BodyDigests): boolean | undefined {
   const etag = bareEtag(headers.get("etag"));
-  if (!MD5_ETAG.test(etag) || isEncrypted(headers)) return "open";
-  return etag.toLowerCase() === digests.md5() ? "proven" : "other-md5";
+  if (!MD5_ETAG.test(etag) || isEncrypted(headers)) return undefined;
+  return etag.toLowerCase() === digests.md5();
 }
 
 export function otherMd5({ bytes }: BodyDigests): S3Failure {

@@ -4,11 +4,12 @@ import type { ObjectRef, StoredObject, Upload, UploadOptions } from "../jobs/obj
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { checksumHeaders, digestsOf, otherMd5, proofIn, SHA256_HEADER } from "./copy-checks.ts";
+import { checksumHeaders, digestsOf, SHA256_HEADER } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { PartBuffers } from "./part-buffers.ts";
 import { createReceipt } from "./receipt.ts";
 import { refusal, S3Failure } from "./s3-failure.ts";
+import type { UploadToCome } from "./server-probe.ts";
 import type { ServerTraits } from "./server-traits.ts";
 import { createVisibly } from "./visibility.ts";
 import { putWhole } from "./whole-put.ts";
@@ -154,8 +155,9 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
 
   async function sendPart(id: string, number: number, part: Buffer, bytes: number): Promise<void> {
     const request = { method: "PUT", bucket, key, query: { partNumber: String(number), uploadId: id } } as const;
+    const upload = { ref, headers, signal: sending, onProbe };
     try {
-      parts.push(await sendProven(client, { request, body: part.subarray(0, bytes), traits, signal: sending }));
+      parts.push(await sendProven(client, { request, body: part.subarray(0, bytes), traits, upload }));
     } finally {
       spares.push(part);
     }
@@ -186,27 +188,29 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
       headers: { "content-type": "application/xml" },
       body: Buffer.from(completionOf(parts)),
     };
-    return client.retrying(async () => {
+    const ask = () =>
+      visibly(async () => {
+        const { text } = await client.exchange(request, sending);
+        // A completion that fails on its way has already begun to answer 200.
+        const found = textOf(text, "ETag");
+        if (found === undefined && !text.includes("<CompleteMultipartUploadResult")) throw refusal(request, 500, text);
+        return bareEtag(found);
+      });
+    const completed = await client.retrying(async () => {
       try {
-        const etag = await visibly(async () => {
-          const { text } = await client.exchange(request, sending);
-          // A completion that fails on its way has already begun to answer 200.
-          const found = textOf(text, "ETag");
-          if (found === undefined) throw refusal(request, 500, text);
-          return bareEtag(found);
-        });
-        const found = await confirmCopy(client, { ref, bytes, headers, traits, signal: sending });
-        return proven({ ...found, etag: found.etag === "" ? etag : found.etag });
+        return { etag: await ask() };
       } catch (error) {
-        return await foundAllTheSame(error);
+        return { found: await foundAllTheSame(error) };
       }
     }, sending);
+    if (completed.found !== undefined) return completed.found;
+    const found = await confirmCopy(client, { ref, bytes, headers, traits, signal: sending, isProven: areProven() });
+    return { ...found, etag: found.etag === "" ? completed.etag : found.etag };
   }
 
   /** An object is what its parts are, and has their size in all. */
-  function proven(object: StoredObject): StoredObject {
-    const isProven = parts.length > 0 && parts.every((part) => part.isProven);
-    return isProven ? { ...object, provenBy: "checksum" } : object;
+  function areProven(): boolean {
+    return parts.length > 0 && parts.every((part) => part.isProven);
   }
 
   /** An answer that got lost, or to a second try: the object may be there. */
@@ -214,7 +218,7 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
     const isOpen = error instanceof S3Failure && (error.isUncertain || error.s3Code === "NoSuchUpload");
     const found = isOpen ? await receipt.find(sending).catch(() => undefined) : undefined;
     if (found === undefined || found.bytes !== count.total()) throw error;
-    return proven(found);
+    return areProven() ? { ...found, provenBy: "checksum" } : found;
   }
 
   async function commit(): Promise<StoredObject> {
@@ -276,26 +280,22 @@ interface PartToSend {
   readonly request: Pick<S3Request, "method" | "bucket" | "key" | "query">;
   readonly body: Uint8Array;
   readonly traits: ServerTraits;
-  readonly signal: AbortSignal;
+  readonly upload: UploadToCome;
 }
 
 /** Sends a part, again where it arrived as something else. */
-async function sendProven(client: S3Client, { request, body, traits, signal }: PartToSend): Promise<SentPart> {
+async function sendProven(client: S3Client, { request, body, traits, upload }: PartToSend): Promise<SentPart> {
   const digests = await digestsOf(body);
   return client.retrying(async () => {
     let sha256: string | undefined;
-    const answer = await traits.withChecksum((checksum) => {
+    const answer = await traits.withChecksum("part", (checksum) => {
       const headers = checksumHeaders(checksum, digests);
       sha256 = headers[SHA256_HEADER];
-      return client.exchange({ ...request, headers, body, payloadHash: digests.sha256 }, signal);
+      return client.exchange({ ...request, headers, body, payloadHash: digests.sha256 }, upload.signal);
     });
     const etag = bareEtag(answer.headers.get("etag"));
-    // Its hash was signed: a server that compares it has proven the part by its answer.
-    if (traits.verifiesHashes === true && etag !== "") return { etag, sha256, isProven: true };
-    const proof = traits.judges ? proofIn(answer.headers, digests) : "open";
-    if (proof === "other-md5") throw otherMd5(digests);
-    return { etag, sha256, isProven: proof === "proven" };
-  }, signal);
+    return { etag, sha256, isProven: await traits.isProven(client, upload, answer.headers, digests) };
+  }, upload.signal);
 }
 
 function completionOf(parts: readonly SentPart[]): string {

@@ -31,12 +31,13 @@ const BY_S3_CODE: Readonly<Record<string, NamedFailureCode>> = {
   BadDigest: "UPLOAD_CORRUPT",
   XAmzContentChecksumMismatch: "UPLOAD_CORRUPT",
   XAmzContentSHA256Mismatch: "UPLOAD_CORRUPT",
-  // This object's alone, for ever.
-  EntityTooLarge: "DOWNLOAD_TOO_LARGE",
 };
 
 /** Refusals that name neither the object nor the bucket: a prefix may be closed, or everything. */
 const UNCLEAR: ReadonlySet<string> = new Set(["", "AccessDenied", "AllAccessDisabled"]);
+
+/** What a proxy in front of S3 refuses for the object's own size or name. */
+const OBJECTS_STATUSES: ReadonlySet<number> = new Set([413, 414, 431]);
 
 const BY_STATUS: Readonly<Record<number, NamedFailureCode>> = {
   401: "UPLOAD_ACCESS_DENIED",
@@ -73,8 +74,7 @@ export class S3Failure extends Failure {
   readonly s3Code: string;
 
   constructor(code: NamedFailureCode, message: string, more: { s3Code?: string; status?: number; cause?: unknown }) {
-    const mayConcernObject = code === "UPLOAD_ACCESS_DENIED" && more.status === 403 && UNCLEAR.has(more.s3Code ?? "");
-    super(code, message, { cause: more.cause, httpStatus: more.status, mayConcernObject });
+    super(code, message, { cause: more.cause, httpStatus: more.status, mayConcernObject: isUnclear(code, more) });
     this.s3Code = more.s3Code ?? "";
   }
 
@@ -93,20 +93,33 @@ export class S3Failure extends Failure {
   }
 }
 
+/** Whether what else the bucket stores tells whom a refusal concerns: it names neither, or is not S3's. */
+function isUnclear(code: NamedFailureCode, { s3Code = "", status = 0 }: { s3Code?: string; status?: number }): boolean {
+  if (status === 403) return code === "UPLOAD_ACCESS_DENIED" && UNCLEAR.has(s3Code);
+  return code === "UPLOAD_UNAVAILABLE" && s3Code === "" && status >= 400 && status <= 499;
+}
+
 /** What was asked, for messages. */
 export interface Asked {
   readonly method: string;
   readonly bucket: string;
 }
 
-/** What a status means that is not listed, and has no code that is: a 4xx concerns the object, which others need not. */
-function codeOfStatus(status: number): NamedFailureCode {
-  return BY_STATUS[status] ?? (status >= 400 && status <= 499 ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE");
+/**
+ * What an answer means whose code is not listed. A 4xx of S3 concerns the object, and others need not mind. A 4xx without
+ * a code comes from what stands before S3: from a proxy that has lost the service, say.
+ */
+function codeOf(s3Code: string, status: number): NamedFailureCode {
+  if (s3Code.startsWith("KMS.")) return "UPLOAD_ACCESS_DENIED"; // the key of the bucket, or of the configuration
+  const listed = BY_S3_CODE[s3Code] ?? BY_STATUS[status];
+  if (listed !== undefined) return listed;
+  const isAboutObject = s3Code !== "" || OBJECTS_STATUSES.has(status);
+  return isAboutObject && status >= 400 && status <= 499 ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE";
 }
 
 /** The code of S3 in the XML of a refusal; empty where there is none. */
 export function s3CodeIn(body: string): string {
-  return /^\w{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
+  return /^[\w.]{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
 }
 
 /**
@@ -130,7 +143,7 @@ export function refusal({ method, bucket }: Asked, status: number, body: string,
   const s3Code = s3CodeIn(body);
   const hint = hintFor(method, status, body, region);
   const message = `S3 answered ${method} in bucket ${bucket} with ${s3Code === "" ? "" : `${s3Code}, `}status ${status}`;
-  const code = BY_S3_CODE[s3Code] ?? codeOfStatus(status);
+  const code = codeOf(s3Code, status);
   return new S3Failure(code, hint === undefined ? message : `${message}: ${hint}`, { s3Code, status });
 }
 

@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import type { BodySource } from "../http/outgoing-body.ts";
 import type { ObjectRef, UploadTracking } from "../jobs/object-store.ts";
 import { trailerBody } from "./aws-chunked.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Answer, S3Client, S3Request } from "./client.ts";
 import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
+import { bareEtag } from "./metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { sha256Hex } from "./sign.ts";
 import { textOf } from "./xml.ts";
@@ -12,6 +14,7 @@ export interface ProbeResult {
   readonly takesTrailers: boolean;
   readonly verifiesHashes: boolean;
   readonly takesSha256Uploads: boolean;
+  readonly etagsAreMd5: boolean;
 }
 
 /** An object that is about to be stored. */
@@ -21,9 +24,11 @@ export interface UploadToCome extends Pick<UploadTracking, "onProbe"> {
   readonly signal: AbortSignal;
 }
 
-const NOTHING = { takesTrailers: false, verifiesHashes: false } as const;
+const NOTHING = { takesTrailers: false, verifiesHashes: false, etagsAreMd5: false } as const;
 const SAMPLE = Buffer.from("FetchBox asks which checksums this server compares.");
 const SAMPLE_SHA256 = sha256Hex(SAMPLE);
+const SAMPLE_MD5 = createHash("md5").update(SAMPLE).digest("hex");
+const OTHER_SHA256 = sha256Hex("something else");
 
 /**
  * Finds out by an upload in parts, which is never completed, what the server does with checksums: nothing becomes
@@ -55,9 +60,10 @@ export async function probeServer(
   try {
     const plain = await answerTo(client.exchange({ ...part(1), body: SAMPLE, payloadHash: SAMPLE_SHA256 }, signal));
     if (plain instanceof S3Failure) return isAway(plain) ? undefined : { ...NOTHING, takesSha256Uploads };
-    const takesTrailers = await isTrailerTaken(client, part(2), signal);
-    const verifiesHashes = takesTrailers || (await isWrongHashRefused(client, part(3), signal));
-    return { takesTrailers, verifiesHashes, takesSha256Uploads };
+    const verifiesHashes = await isWrongHashRefused(client, part(2), signal);
+    const takesTrailers = await areTrailersCompared(client, part(3), signal);
+    const etagsAreMd5 = bareEtag(plain.headers.get("etag")) === SAMPLE_MD5;
+    return { takesTrailers, verifiesHashes, takesSha256Uploads, etagsAreMd5 };
   } finally {
     const abort: S3Request = { method: "DELETE", bucket, key, query: { uploadId } };
     if (await cleanUp((own) => client.exchange(abort, own))) onProbe?.(false);
@@ -86,17 +92,23 @@ function isAway(failure: S3Failure): boolean {
 }
 
 /** A server of the old kind may store the chunks' frames as the object: only one that returns the SHA-256 understood. */
-async function isTrailerTaken(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
-  const request = { ...part, ...trailerBody(SAMPLE.byteLength, piecesOf(SAMPLE), () => SAMPLE_SHA256) };
-  const answer = await answerTo(client.exchange(request, signal));
-  return !(answer instanceof S3Failure) && answer.headers.get(SHA256_HEADER) === base64Of(SAMPLE_SHA256);
+async function areTrailersCompared(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
+  const send = (sha256: string) => {
+    const body = trailerBody(SAMPLE.byteLength, piecesOf(SAMPLE), () => sha256);
+    return answerTo(client.exchange({ ...part, ...body }, signal));
+  };
+  const right = await send(SAMPLE_SHA256);
+  if (right instanceof S3Failure || right.headers.get(SHA256_HEADER) !== base64Of(SAMPLE_SHA256)) return false;
+  return isRefused(await send(OTHER_SHA256));
+}
+
+/** The right one was taken: what is refused now is refused for its hash. */
+function isRefused(answer: S3Answer | S3Failure): boolean {
+  return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500;
 }
 
 async function isWrongHashRefused(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
-  const request = { ...part, body: SAMPLE, payloadHash: sha256Hex("something else") };
-  const answer = await answerTo(client.exchange(request, signal));
-  // The right one was taken: what is refused now is refused for its hash.
-  return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500;
+  return isRefused(await answerTo(client.exchange({ ...part, body: SAMPLE, payloadHash: OTHER_SHA256 }, signal)));
 }
 
 async function answerTo(answer: Promise<S3Answer>): Promise<S3Answer | S3Failure> {

@@ -1,12 +1,30 @@
+import type { HeaderFields } from "../http/header-fields.ts";
 import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import type { S3Client } from "./client.ts";
-import type { Checksum } from "./copy-checks.ts";
+import { type BodyDigests, type Checksum, checkSha256, isItsMd5, otherMd5, SHA256_HEADER } from "./copy-checks.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** Codes of servers that do not know a header of checksums; some give none. */
-const UNSUPPORTED: ReadonlySet<string> = new Set(["", "InvalidArgument", "InvalidRequest", "NotImplemented"]);
+const UNSUPPORTED: ReadonlySet<string> = new Set([
+  "",
+  "InvalidArgument",
+  "InvalidRequest",
+  // It demands another one.
+  "MissingContentMD5",
+  "NotImplemented",
+]);
+/** What was found out holds for so long: a service may be replaced by another one. */
+const KNOWN_FOR_MS = 3_600_000;
+/** So many bodies are compared by their MD5 before the server is asked whether it compares hashes itself. */
+const UNASKED_MAX = 100;
+/** Of the bodies that the server compares itself, the first ones and every so-many-th are compared once more. */
+const AUDITED_FIRST = 16;
+const AUDITED_EVERY = 64;
+
+/** Servers may take other checksums with parts than with whole objects. */
+export type UploadKind = "whole" | "part";
 
 /**
  * What is known of the server behind one bucket, learned from its answers since the process began. Servers that speak
@@ -18,15 +36,17 @@ export class ServerTraits {
   /** Whether answers are taken as proof of a copy: not where the configuration wants no checksums. */
   readonly judges: boolean;
   readonly #checksums: readonly Checksum[];
+  readonly #now: () => number;
   /** Index of the strongest checksum that the server may take. */
-  #strongest = 0;
-  #isSettled: boolean;
+  readonly #strongest: Record<UploadKind, number> = { whole: 0, part: 0 };
+  #judged = 0;
   #probe: Promise<ProbeResult | undefined> | undefined;
   #probed: ProbeResult | undefined;
+  #knownUntil = 0;
 
-  constructor(setting: ChecksumSetting) {
+  constructor(setting: ChecksumSetting, now: () => number) {
     this.#checksums = setting === "auto" ? ["sha256", "md5", "none"] : [setting];
-    this.#isSettled = setting !== "auto";
+    this.#now = now;
     this.judges = setting !== "none";
   }
 
@@ -35,7 +55,7 @@ export class ServerTraits {
     return this.#probed?.verifiesHashes;
   }
 
-  /** Whether it takes a SHA-256 behind the body, and returns it; undefined = not tried yet. */
+  /** Whether it takes a SHA-256 behind the body, compares it, and returns it; undefined = not tried yet. */
   get takesTrailers(): boolean | undefined {
     return this.#probed?.takesTrailers;
   }
@@ -45,28 +65,67 @@ export class ServerTraits {
     return this.#probed?.takesSha256Uploads === true;
   }
 
-  /** Finds out once what the server does with checksums, by the key and headers of an object to come. */
+  /** Finds out what the server does with checksums, by the key and headers of an object to come; known for an hour. */
   async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
-    if (this.#probed !== undefined || !this.#checksums.includes("sha256")) return;
+    const isKnown = this.#probed !== undefined && this.#now() < this.#knownUntil;
+    if (isKnown || !this.#checksums.includes("sha256")) return;
     // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
     this.#probe ??= probeServer(client, { ...upload, signal: new AbortController().signal }).finally(() => {
       this.#probe = undefined;
     });
-    this.#probed = await unlessAborted(this.#probe, signal);
+    const found = await unlessAborted(this.#probe, signal);
+    if (found === undefined) return;
+    this.#probed = found;
+    this.#knownUntil = this.#now() + KNOWN_FOR_MS;
   }
 
-  /** Sends a body with the strongest checksum that the server takes: at first with each in turn until one is taken. */
-  async withChecksum<T>(send: (checksum: Checksum) => Promise<T>): Promise<T> {
+  /**
+   * Whether the answer to an upload proves the copy: by an MD5, or because the server is known to compare the hash that
+   * was signed. A server that only returns what it was given proves nothing.
+   * @throws S3Failure UPLOAD_CORRUPT where the copy is something else
+   */
+  async isProven(
+    client: S3Client,
+    upload: UploadToCome,
+    headers: HeaderFields,
+    digests: BodyDigests,
+  ): Promise<boolean> {
+    if (!this.judges) return false;
+    checkSha256(headers, digests);
+    const count = ++this.#judged;
+    if (count > UNASKED_MAX) await this.learn(client, upload);
+    if (this.#isTrusted(headers) && !this.#isAudited(count)) return true;
+    const isMd5 = isItsMd5(headers, digests);
+    if (isMd5 === true) return true;
+    // What was known of the server holds no more.
+    if (isMd5 === false && this.#probed?.etagsAreMd5 === true) this.#probed = undefined;
+    await this.learn(client, upload);
+    const isTrusted = this.#isTrusted(headers);
+    if (isMd5 === false && !(isTrusted && this.#probed?.etagsAreMd5 === false)) throw otherMd5(digests);
+    return isTrusted;
+  }
+
+  /** It compares hashes, and has taken this body: the answer is one of S3. */
+  #isTrusted(headers: HeaderFields): boolean {
+    return this.verifiesHashes === true && (headers.has("etag") || headers.has(SHA256_HEADER));
+  }
+
+  /** A server that compares all may be followed by one that does not, or be one that does so with parts alone. */
+  #isAudited(count: number): boolean {
+    return this.#probed?.etagsAreMd5 === true && (count <= AUDITED_FIRST || count % AUDITED_EVERY === 0);
+  }
+
+  /** Sends a body with the strongest checksum that the server takes, after a refusal with the next one. */
+  async withChecksum<T>(kind: UploadKind, send: (checksum: Checksum) => Promise<T>): Promise<T> {
     let refusal: unknown;
     for (const [index, checksum] of this.#checksums.entries()) {
-      if (index < this.#strongest) continue;
+      if (index < this.#strongest[kind]) continue;
       try {
         const answer = await send(checksum);
-        this.#strongest = index;
-        this.#isSettled = true;
+        this.#strongest[kind] = index;
         return answer;
       } catch (error) {
-        if (this.#isSettled || !isUnsupported(error)) throw error;
+        if (!isUnsupported(error)) throw error;
         // Where all are refused it was not for the checksum: what S3 said first is the reason.
         refusal ??= error;
       }

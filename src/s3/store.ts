@@ -76,7 +76,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   function traitsOf(bucket: string): ServerTraits {
     const known = traitsByBucket.get(bucket);
     if (known !== undefined) return known;
-    const traits = new ServerTraits(checksum);
+    const traits = new ServerTraits(checksum, options.now);
     traitsByBucket.set(bucket, traits);
     return traits;
   }

@@ -1,7 +1,7 @@
 import type { ObjectRef, StoredObject, UploadTracking } from "../jobs/object-store.ts";
 import type { S3Answer, S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { checksumHeaders, digestsOf, otherMd5, proofIn } from "./copy-checks.ts";
+import { checksumHeaders, digestsOf } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { ServerTraits } from "./server-traits.ts";
 
@@ -27,18 +27,12 @@ export async function putWhole(client: S3Client, put: WholePut): Promise<StoredO
   const digests = await digestsOf(body, put.sha256);
   const { bytes, sha256 } = digests;
   return client.retrying(async () => {
-    const answer = await traits.withChecksum((checksum) => {
+    const answer = await traits.withChecksum("whole", (checksum) => {
       const all = { ...headers, ...checksumHeaders(checksum, digests) };
       return put.exchange({ method: "PUT", bucket: ref.bucket, key: ref.key, headers: all, body, payloadHash: sha256 });
     });
     const etag = bareEtag(answer.headers.get("etag"));
-    // Its hash was signed: a server that is known to compare it has proven the copy by its answer.
-    if (etag !== "" && traits.verifiesHashes === true) return { bytes, etag, provenBy: "checksum" };
-    const proof = traits.judges ? proofIn(answer.headers, digests) : "open";
-    if (proof === "proven") return { bytes, etag, provenBy: "checksum" };
-    await traits.learn(client, put);
-    if (etag !== "" && traits.verifiesHashes === true) return { bytes, etag, provenBy: "checksum" };
-    if (proof === "other-md5") throw otherMd5(digests);
+    if (await traits.isProven(client, put, answer.headers, digests)) return { bytes, etag, provenBy: "checksum" };
     return confirmCopy(client, { ref, headers, bytes, traits, signal });
   }, signal);
 }

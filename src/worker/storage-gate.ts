@@ -6,14 +6,19 @@ import type { Layer } from "./service.ts";
 const FIRST_MS = 1000;
 const MAX_MS = 30_000;
 
-/** Refusals in a row that may concern each its object, until they are taken to concern the bucket: its policy changed. */
-const DENIED_IN_A_ROW_MAX = 100;
+/**
+ * Refusals in a row that may concern each its object, until they are taken to concern the bucket: its policy has changed,
+ * or what stands before the storage has lost it. A small upload then tells within a second.
+ */
+const IN_A_ROW_MAX = { denied: 100, rejected: 200, other: 10 } as const;
 
 /** A probe that was sent and does not arrive, in milliseconds; only a fault of ours could let that happen. */
 const LOST_MS = 60_000;
 
 /** A bucket that closes again so soon after it was opened goes on with the waits of before, in milliseconds. */
 const RELAPSE_MS = 60_000;
+
+type FailedOutcome = Extract<Outcome, { kind: "failed" }>;
 
 interface ClosedBucket {
   failure: Failure;
@@ -32,8 +37,9 @@ export class StorageGate {
   readonly #clock: Clock;
   readonly #closed = new Map<string, ClosedBucket>();
   readonly #opened = new Map<string, { readonly waitMs: number; readonly at: number }>();
-  /** Buckets that have stored something since they opened, with how many refusals followed in a row. */
-  readonly #proven = new Map<string, { deniedInARow: number }>();
+  /** Buckets that have stored something since they opened. */
+  readonly #proven = new Set<string>();
+  readonly #refusedInARow = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -44,11 +50,16 @@ export class StorageGate {
     return new Map([...this.#closed].map(([name, bucket]) => [name, bucket.failure]));
   }
 
-  /** Lets all work for a bucket in, since it is known to work again; `hasStored`: it has just taken an upload. */
-  open(bucketName: string, hasStored: boolean): void {
+  /** Closed buckets whose time to be tried has come. A task may be at that, and take as long as it takes. */
+  toBeTried(): string[] {
+    const now = this.#clock.monotonic();
+    return [...this.#closed].filter(([, { closedUntil }]) => now >= closedUntil).map(([name]) => name);
+  }
+
+  /** Lets all work for a bucket in, since it is known to work again. */
+  open(bucketName: string): void {
     const bucket = this.#closed.get(bucketName);
     if (bucket === undefined) return;
-    if (hasStored) this.#proven.set(bucketName, { deniedInARow: 0 });
     this.#closed.delete(bucketName);
     this.#opened.set(bucketName, { waitMs: bucket.waitMs, at: this.#clock.monotonic() });
   }
@@ -96,16 +107,17 @@ export class StorageGate {
     if (outcome.kind === "stored") {
       this.#closed.delete(bucketName);
       this.#opened.delete(bucketName);
-      this.#proven.set(bucketName, { deniedInARow: 0 });
+      this.#proven.add(bucketName);
+      this.#refusedInARow.delete(bucketName);
       return outcome;
     }
-    if (outcome.kind === "failed" && this.#isTheObjects(bucketName, outcome.failure)) return rejected(outcome);
-    if (outcome.kind === "failed" && outcome.failure.class === "unavailable") {
-      if (this.#isClosing(bucketName, admission)) this.#close(bucketName, outcome.failure);
-      return outcome;
+    const judged = outcome.kind === "failed" ? this.#judgeRefusal(bucketName, outcome) : outcome;
+    if (judged.kind === "failed" && judged.failure.class === "unavailable") {
+      if (this.#isClosing(bucketName, admission)) this.#close(bucketName, judged.failure);
+      return judged;
     }
     this.ended(bucketName, admission);
-    return outcome;
+    return judged;
   }
 
   /** Admitted work ended without saying anything of the bucket: where it was a probe, the next one may try. */
@@ -114,11 +126,19 @@ export class StorageGate {
     if (bucket !== undefined && admission === "probe") bucket.probing = false;
   }
 
-  /** Whether a refusal that names nobody concerns its object alone: the bucket has taken others since it opened. */
-  #isTheObjects(bucketName: string, failure: Failure): boolean {
-    const proven = this.#proven.get(bucketName);
-    if (proven === undefined || !failure.mayConcernObject) return false;
-    return ++proven.deniedInARow <= DENIED_IN_A_ROW_MAX;
+  /**
+   * Whether a refusal concerns its object alone. One that names nobody does, if the bucket has taken others since it
+   * opened; one that names the object does. But where too many come in a row it is the bucket.
+   */
+  #judgeRefusal(bucketName: string, outcome: FailedOutcome): FailedOutcome {
+    const { failure } = outcome;
+    const isRejected = failure.code === "UPLOAD_REJECTED";
+    if (!isRejected && !(failure.mayConcernObject && this.#proven.has(bucketName))) return outcome;
+    const inARow = (this.#refusedInARow.get(bucketName) ?? 0) + 1;
+    this.#refusedInARow.set(bucketName, inARow);
+    const max = isRejected ? "rejected" : failure.code === "UPLOAD_ACCESS_DENIED" ? "denied" : "other";
+    if (inARow <= IN_A_ROW_MAX[max]) return isRejected ? outcome : withCode(outcome, "UPLOAD_REJECTED");
+    return isRejected ? withCode(outcome, "UPLOAD_UNAVAILABLE") : outcome;
   }
 
   /** Work that was under way when the bucket closed says nothing new. */
@@ -134,6 +154,7 @@ export class StorageGate {
 
   #close(name: string, failure: Failure): void {
     this.#proven.delete(name);
+    this.#refusedInARow.delete(name);
     const waitedMs = this.#closed.get(name)?.waitMs ?? this.#waitBeforeRelapse(name);
     const waitMs = waitedMs === undefined ? FIRST_MS : Math.min(waitedMs * 2, MAX_MS);
     this.#closed.set(name, {
@@ -166,9 +187,12 @@ export function storageGate(gate: StorageGate): Layer {
   });
 }
 
-/** The same failure as the object's own: its attempts are spent, and its bucket stays open. */
-function rejected({ failure, attempt }: Extract<Outcome, { kind: "failed" }>): Outcome {
+/** The same failure as the object's own, whose attempts are spent, or as the bucket's. */
+function withCode({ failure, attempt }: FailedOutcome, code: "UPLOAD_REJECTED" | "UPLOAD_UNAVAILABLE"): FailedOutcome {
   const { message, cause, httpStatus } = failure;
-  const own = new Failure("UPLOAD_REJECTED", message, { cause, httpStatus });
-  return { kind: "failed", failure: own, attempt: { ...attempt, code: own.code } };
+  return {
+    kind: "failed",
+    failure: new Failure(code, message, { cause, httpStatus }),
+    attempt: { ...attempt, code },
+  };
 }

@@ -140,7 +140,7 @@ describe("storage check of S3", () => {
         /^cut PUT {2}FAILED {2}the object is visible with 3 of 11 bytes: this server is not atomic/,
       ),
     );
-    expect(lines.at(-1)).toBe("20 steps: 2 failed, 0 skipped");
+    expect(lines.at(-1)).toBe("21 steps: 2 failed, 0 skipped");
   });
 
   test("fails with 1 where a web server answers 200 to everything", async () => {

@@ -113,10 +113,10 @@ test("a bucket that can be seen all the time, and refuses uploads, opens by a sm
   };
   const resources = [{ id: "a", url: origin.serve("/a", "a") }];
   const job = await service.submit({ manifest_version: "v1", resources });
-  await eventually("a trial that is refused", () => s3.calls.some(isTrial) || undefined, 30_000);
-  expect((await healthOf(service)).ready).toBe(503);
+  await eventually("the bucket is closed", async () => (await healthOf(service)).ready === 503 || undefined, 30_000);
   expect((await service.fetch(`/operators/jobs/${job}/cancel`, { method: "POST" })).status).toBe(202);
   await service.finished(job);
+  await eventually("a trial that is refused", () => s3.calls.some(isTrial) || undefined, 60_000);
   refuses = false;
   await eventually("the service is ready", async () => (await healthOf(service)).ready === 200 || undefined, 30_000);
   expect([...s3.objects.keys()].filter((key) => !key.startsWith("manifests/"))).toEqual([]);

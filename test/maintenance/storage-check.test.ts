@@ -6,7 +6,7 @@ import { FakeClock } from "../support/clock.ts";
 import { failedWith } from "../support/outcomes.ts";
 
 const never = new AbortController().signal;
-const NONE_CLOSED = { problems: () => new Map(), open: () => {} };
+const NONE_CLOSED = { problems: () => new Map(), toBeTried: () => [], open: () => {} };
 
 test("the storage is not ready before it was checked, and as the last check found it from then on", async () => {
   let answer: () => Promise<string | undefined> = () => Promise.resolve(undefined);
@@ -90,27 +90,34 @@ describe("a closed bucket", () => {
     expect(isOpen()).toBe(false);
   });
 
-  test("opens when a small object can be stored, though no task could try it yet", async () => {
+  test("opens when a small object can be stored, whatever tasks try", async () => {
     const { clock, store, gate, away, isOpen } = closedGate("artifacts");
-    let trials = 0;
     let failure: Failure | undefined = away;
-    const tryUpload = () => {
-      trials++;
-      return failure === undefined ? Promise.resolve() : Promise.reject(failure);
-    };
-    const check = new StorageCheck({ ...store, tryUpload }, "artifacts", gate);
-    await check.run(never);
-    expect([trials, isOpen()]).toEqual([1, false]);
+    const tryUpload = () => (failure === undefined ? Promise.resolve() : Promise.reject(failure));
+    let trials = 0;
+    const counted = () => tryUpload().finally(() => trials++);
+    const check = new StorageCheck({ ...store, tryUpload: counted }, "artifacts", gate);
+    await check.tryClosed(never);
+    expect([trials, isOpen()]).toEqual([0, false]);
     clock.tick(1000);
+    await check.tryClosed(never);
+    expect([trials, isOpen()]).toEqual([1, false]);
     // A large task tries it, too; nobody waits for that.
     expect(gate.admit("artifacts")).toBe("probe");
     failure = undefined;
-    await check.run(never);
-    expect([trials, isOpen()]).toEqual([2, true]);
-    // It has taken an upload: a refusal that names nobody is its object's.
-    const denied = new Failure("UPLOAD_ACCESS_DENIED", "no", { mayConcernObject: true });
-    gate.judge("artifacts", "work", failedWith(denied));
+    await check.tryClosed(never);
     expect(isOpen()).toBe(true);
+  });
+
+  test("is not opened by a storage that offers no such upload, nor by one that is interrupted", async () => {
+    const { clock, store, gate, check, isOpen } = closedGate("artifacts");
+    clock.tick(1000);
+    await check.tryClosed(never);
+    expect(isOpen()).toBe(false);
+    const stopping = new AbortController();
+    const tryUpload = () => Promise.resolve(stopping.abort());
+    await new StorageCheck({ ...store, tryUpload }, "artifacts", gate).tryClosed(stopping.signal);
+    expect(isOpen()).toBe(false);
   });
 
   test("stays closed where the check has doubts: a task finds out", async () => {
@@ -128,7 +135,7 @@ describe("a closed bucket", () => {
     const { gate, away, answers, check, isOpen } = closedGate("another");
     answers.set("another", away);
     await check.run(never);
-    gate.open("another", false);
+    gate.open("another");
     await check.run(never);
     answers.delete("another");
     gate.judge("another", "work", failedWith(away));

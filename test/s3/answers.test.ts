@@ -26,8 +26,8 @@ describe("an answer of S3", () => {
     [501, "NotImplemented", "UPLOAD_UNAVAILABLE", 1],
     [400, "BadDigest", "UPLOAD_CORRUPT", 3],
     [400, "InvalidArgument", "UPLOAD_REJECTED", 1],
-    [400, "", "UPLOAD_REJECTED", 1],
-    [404, "", "UPLOAD_REJECTED", 1],
+    [400, "", "UPLOAD_UNAVAILABLE", 1],
+    [404, "", "UPLOAD_UNAVAILABLE", 1],
     [405, "MethodNotAllowed", "UPLOAD_REJECTED", 1],
     [409, "OperationAborted", "UPLOAD_REJECTED", 1],
     [413, "", "UPLOAD_REJECTED", 1],
@@ -37,7 +37,8 @@ describe("an answer of S3", () => {
     [301, "PermanentRedirect", "UPLOAD_UNAVAILABLE", 1],
     [307, "TemporaryRedirect", "UPLOAD_UNAVAILABLE", 1],
     [400, "KeyTooLongError", "UPLOAD_REJECTED", 1],
-    [400, "EntityTooLarge", "DOWNLOAD_TOO_LARGE", 1],
+    [400, "EntityTooLarge", "UPLOAD_REJECTED", 1],
+    [400, "KMS.DisabledException", "UPLOAD_ACCESS_DENIED", 1],
   ];
   for (const [status, s3Code, code, tries] of rows) {
     test(`of ${status} ${s3Code} is ${code} after ${tries} ${tries === 1 ? "try" : "tries"}`, async () => {

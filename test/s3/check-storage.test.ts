@@ -81,6 +81,7 @@ const STEPS = [
   "PUT 11 bytes",
   "HEAD",
   "GET and compare",
+  "proof of a copy",
   "checksum in a header",
   "checksum in a trailer",
   "Content-MD5",

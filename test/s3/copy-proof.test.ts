@@ -145,12 +145,60 @@ describe("a body at hand", () => {
     expect(s3.calls.at(-1)?.method).toBe("HEAD");
   });
 
-  test("that nobody may look at is stored", async () => {
+  test("that nothing proves, and that nobody may look at, is not stored", async () => {
     await using s3 = await startFaultyS3();
     s3.checks = "none";
     s3.etagOf = () => '"opaque-1"';
     s3.faultFor = ({ method }) => (method === "HEAD" ? { kind: "answer", status: 403 } : undefined);
-    expect((await put(storeOn(s3.endpoint))).provenBy).toBe("size");
+    const failure = await failureOf(put(storeOn(s3.endpoint)));
+    expect(failure.code).toBe("UPLOAD_ACCESS_DENIED");
+    expect(failure.message).toContain("s3:GetObject");
+    expect((await failureOf(storeLarge(storeOn(s3.endpoint), pattern(LARGE)))).code).toBe("UPLOAD_ACCESS_DENIED");
+  });
+
+  test("is proven by a server that compares hashes, though nobody may look at it", async () => {
+    await using s3 = await startFaultyS3();
+    s3.checks = "hash";
+    s3.faultFor = ({ method }) => (method === "HEAD" ? { kind: "answer", status: 403 } : undefined);
+    expect((await put(storeOn(s3.endpoint))).provenBy).toBe("checksum");
+    expect((await storeLarge(storeOn(s3.endpoint), pattern(LARGE))).provenBy).toBe("checksum");
+  });
+
+  test("is compared though the server returns each SHA-256 that it is given", async () => {
+    for (const etagOf of [undefined, () => '"opaque-1"']) {
+      await using s3 = await startFaultyS3();
+      s3.checks = "none";
+      s3.isEcho = true;
+      if (etagOf !== undefined) s3.etagOf = etagOf;
+      const store = storeOn(s3.endpoint);
+      await storeLarge(store, pattern(LARGE));
+      expect((await put(store)).provenBy).toBe(etagOf === undefined ? "checksum" : "size");
+      s3.corruption = flipped;
+      if (etagOf === undefined) expect((await failureOf(put(store))).code).toBe("UPLOAD_CORRUPT");
+      else expect((await put(store)).provenBy).toBe("size");
+    }
+  });
+
+  test("is compared again now and then, though the server compares hashes: it may be another one by now", async () => {
+    await using s3 = await startFaultyS3();
+    s3.checks = "hash";
+    const store = storeOn(s3.endpoint);
+    await storeLarge(store, pattern(LARGE));
+    for (let i = 0; i < 20; i++) await put(store);
+    keepOther(s3, "none", flipped);
+    let corrupt = 0;
+    for (let i = 0; i < 64; i++) await put(store).catch(() => corrupt++);
+    expect(corrupt).toBeGreaterThan(0);
+  });
+
+  test("that a hundred have gone before lets the server be asked whether it compares hashes", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    for (let i = 0; i < 100; i++) await put(store);
+    expect(s3.calls.some(({ method }) => method === "POST")).toBe(false);
+    for (let i = 0; i < 20; i++) await put(store);
+    expect(s3.calls.filter(({ method, query }) => method === "POST" && query.has("uploads")).length).toBe(1);
+    expect(s3.uploads.size).toBe(0);
   });
 });
 
@@ -193,6 +241,30 @@ describe("a large body", () => {
     s3.faultFor = (call) => (knows(call) ? undefined : { kind: "answer", status: 400, body: body400 });
     expect((await put(storeOn(s3.endpoint))).provenBy).toBe("checksum");
     expect((await storeLarge(storeOn(s3.endpoint), body)).provenBy).toBe("checksum");
+  });
+
+  test.each([
+    [400, "InvalidArgument"],
+    [501, "NotImplemented"],
+    [400, "MissingContentMD5"],
+  ])("goes to a server that takes a SHA-256 with whole objects and not with parts (%d %s)", async (status, code) => {
+    await using s3 = await startFaultyS3();
+    s3.checks = "hash";
+    const refusal = `<Error><Code>${code}</Code></Error>`;
+    const isRefused = (call: S3Call) => isPart(call) && call.headers.has("x-amz-checksum-sha256");
+    s3.faultFor = (call) => (isRefused(call) ? { kind: "answer", status, body: refusal } : undefined);
+    const store = storeOn(s3.endpoint);
+    await put(store);
+    expect((await storeLarge(store, body)).provenBy).toBe("checksum");
+  });
+
+  test("whose completion answers without an ETag is what its parts are", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    const done = '<?xml version="1.0"?><CompleteMultipartUploadResult></CompleteMultipartUploadResult>';
+    s3.checks = "hash";
+    s3.completion = done;
+    expect((await storeLarge(store, body)).provenBy).toBe("checksum");
   });
 
   test("goes in parts where an attempt has failed before, and where its digest is not known", async () => {

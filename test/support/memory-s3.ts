@@ -31,6 +31,10 @@ export interface MemoryS3 {
   corruption: (body: Buffer, call: S3Call) => Buffer;
   /** The ETag of what it stores; MD5 by default. */
   etagOf: (body: Uint8Array) => string | undefined;
+  /** With `checks` of "none": it returns each SHA-256 that it is given, as if it had compared it. */
+  isEcho: boolean;
+  /** The body of the answer to a completion; by default with the ETag. */
+  completion: string | undefined;
   /** Goes with each answer to an upload. */
   answerHeaders: Readonly<Record<string, string>>;
   handle(call: S3Call, body: Buffer): MemoryAnswer;
@@ -56,7 +60,7 @@ export function createMemoryS3(): MemoryS3 {
   function receive(call: S3Call, sent: Buffer): MemoryAnswer {
     const isChunked = call.headers.get("content-encoding")?.startsWith("aws-chunked") === true;
     const { body, trailers } =
-      isChunked && api.checks === "all" ? unchunked(sent) : { body: sent, trailers: new Headers() };
+      isChunked && (api.checks === "all" || api.isEcho) ? unchunked(sent) : { body: sent, trailers: new Headers() };
     const arrived = api.corruption(body, call);
     const sha256 = call.headers.get(SHA256) ?? trailers.get(SHA256);
     if (api.checks === "unsupported" && call.headers.has(SHA256)) return refusal(501, "NotImplemented");
@@ -65,7 +69,7 @@ export function createMemoryS3(): MemoryS3 {
     }
     const stored = respond(call, arrived);
     const answer = { ...stored, headers: { ...stored.headers, ...api.answerHeaders } };
-    if (api.checks !== "all" || sha256 === null) return answer;
+    if ((api.checks !== "all" && !api.isEcho) || sha256 === null) return answer;
     return { ...answer, headers: { ...answer.headers, [SHA256]: sha256 } };
   }
 
@@ -130,7 +134,11 @@ export function createMemoryS3(): MemoryS3 {
     if (method === "DELETE") return { status: 204, headers: {}, body: "" };
     const whole = Buffer.concat([...upload.parts].toSorted(([a], [b]) => a - b).map(([, part]) => part));
     store(key, whole, upload.metadata);
-    return { status: 200, headers: {}, body: `<R><ETag>&quot;${md5Etag(whole).slice(1, -1)}&quot;</ETag></R>` };
+    return {
+      status: 200,
+      headers: {},
+      body: api.completion ?? `<R><ETag>&quot;${md5Etag(whole).slice(1, -1)}&quot;</ETag></R>`,
+    };
   }
 
   const api: MemoryS3 = {
@@ -139,6 +147,8 @@ export function createMemoryS3(): MemoryS3 {
     checks: "all",
     corruption: (body) => body,
     etagOf: md5Etag,
+    isEcho: false,
+    completion: undefined,
     answerHeaders: {},
     handle,
   };

@@ -233,9 +233,39 @@ test("a bucket that closes again soon after it was opened goes on with its waits
   for (let i = 0; i < 7; i++) {
     gate.judge("b", "work", away);
     waits.push(waitMs());
-    gate.open("b", true);
+    gate.open("b");
   }
   clock.tick(61_000);
   gate.judge("b", "work", away);
   expect([...waits, waitMs()]).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 1000]);
+});
+
+describe("refusals in a row", () => {
+  const refused = (code: "UPLOAD_REJECTED" | "UPLOAD_UNAVAILABLE" | "UPLOAD_ACCESS_DENIED") =>
+    failedWith(new Failure(code, "no", { mayConcernObject: code !== "UPLOAD_REJECTED", httpStatus: 404 }));
+  const codeOf = (outcome: Outcome) => (outcome.kind === "failed" ? outcome.failure.code : outcome.kind);
+
+  test.each([
+    ["that S3 gives the object", "UPLOAD_REJECTED", 200],
+    ["that are denied without naming anybody", "UPLOAD_ACCESS_DENIED", 100],
+    ["that are not S3's", "UPLOAD_UNAVAILABLE", 10],
+  ] as const)("%s close a bucket that has stored others after %s: %d", (_, code, max) => {
+    const gate = new StorageGate(new FakeClock());
+    const judge = () => codeOf(gate.judge("b", "work", refused(code)));
+    gate.judge("b", "work", STORED);
+    for (let i = 0; i < max; i++) expect(judge()).toBe("UPLOAD_REJECTED");
+    expect(gate.problems().size).toBe(0);
+    // One that is stored begins anew.
+    gate.judge("b", "work", STORED);
+    for (let i = 0; i < max; i++) expect(judge()).toBe("UPLOAD_REJECTED");
+    expect(judge()).toBe(code === "UPLOAD_REJECTED" ? "UPLOAD_UNAVAILABLE" : code);
+    expect(gate.problems().size).toBe(1);
+  });
+
+  test("that are not S3's are the bucket's where it has stored nothing yet", () => {
+    const gate = new StorageGate(new FakeClock());
+    expect(codeOf(gate.judge("b", "work", refused("UPLOAD_UNAVAILABLE")))).toBe("UPLOAD_UNAVAILABLE");
+    gate.open("b");
+    expect(codeOf(gate.judge("b", "work", refused("UPLOAD_UNAVAILABLE")))).toBe("UPLOAD_UNAVAILABLE");
+  });
 });

@@ -28,12 +28,13 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
   const keys = await options.credentials.current(signal);
   const service = { ...options, credentials: fixedCredentials(keys) };
   const client = createS3Client(service);
+  const headers = withoutLocks(options.objectHeaders?.all ?? {});
   const probe = new Probe({
     ...options,
     client,
-    store: createS3Store(service),
+    store: createS3Store({ ...service, objectHeaders: { all: headers, byJobType: new Map() } }),
     prefix: `${CHECK_FOLDER}${randomUUID()}/`,
-    objectHeaders: withoutLocks(options.objectHeaders?.all ?? {}),
+    objectHeaders: headers,
     secrets: [keys.accessKeyId, keys.secretAccessKey, keys.sessionToken ?? ""],
   });
   const steps: readonly Step[] = [

@@ -1,5 +1,5 @@
 import { StepFailure } from "../../jobs/check-step.ts";
-import type { ObjectStore } from "../../jobs/object-store.ts";
+import type { ObjectStore, StoredObject } from "../../jobs/object-store.ts";
 import { isPage } from "../check-bucket.ts";
 import { isSuccess, otherRegion, type S3Client, type S3Request } from "../client.ts";
 import { base64Of, SHA256_HEADER } from "../copy-checks.ts";
@@ -13,7 +13,7 @@ export const BODY = Buffer.from("fetchbox ok");
 export interface ProbeOptions {
   readonly client: S3Client;
   /** The same service, for the removal of what the probe left. */
-  readonly store: Pick<ObjectStore, "head" | "remove" | "abortUpload">;
+  readonly store: Pick<ObjectStore, "put" | "head" | "remove" | "abortUpload">;
   readonly bucket: string;
   /** That requests are signed for. */
   readonly region: string;
@@ -83,6 +83,14 @@ export class Probe {
       headers: { ...this.#options.objectHeaders, ...headers },
       ...more,
     });
+  }
+
+  /** Stores it by the service's own rules. Rejects with the service's failure. */
+  async store(name: string): Promise<StoredObject> {
+    const { store, bucket, signal } = this.#options;
+    const key = this.prefix + name;
+    this.#keys.add(key);
+    return store.put({ bucket, key }, BODY, { contentType: "text/plain", signal });
   }
 
   putPart(name: string, number: number, uploadId: string, body: Buffer): Promise<TimedReply> {
