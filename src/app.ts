@@ -8,7 +8,7 @@ import { followUp } from "./maintenance/follow-up.ts";
 import { recover } from "./maintenance/recover.ts";
 import { StorageCheck } from "./maintenance/storage-check.ts";
 import { Upkeep } from "./maintenance/upkeep.ts";
-import type { StoreError } from "./sqlite/store-error.ts";
+import { isDiskFull, type StoreError } from "./sqlite/store-error.ts";
 import type { Stores } from "./sqlite/stores.ts";
 import { type EventLoopWatch, watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { HealthReport } from "./telemetry/health.ts";
@@ -29,6 +29,8 @@ const RECOVER_TIMEOUT_MS = 10_000;
 const STORAGE_CHECK_EVERY_MS = 5000;
 const CLOSED_BUCKETS_EVERY_MS = 1000;
 const FOLLOW_UP_EVERY_MS = 1000;
+/** How often a start that the disk had no room for is tried again. */
+const RECOVER_EVERY_MS = 1000;
 /** Kept connections are closed soon after their time. */
 const DROP_EXPIRED_EVERY_MS = 2000;
 /** How long, after the grace period, settlements may take that a full disk holds up. */
@@ -131,18 +133,55 @@ export class App {
     return this.#phase === "draining";
   }
 
-  /** Puts right what a crash left, then begins to work. */
+  /**
+   * Puts right what a crash left, then begins to work. Where the disk has no room for that, it returns all the same: what
+   * is there can be read, and the work begins when there is room.
+   */
   async start(): Promise<void> {
-    const { log, clock, metrics, stopping, stores, troubles } = this.#foundation;
-    await this.#recover();
-    this.#work.hosts.restore();
+    const { log, clock, metrics, stopping } = this.#foundation;
+    const isRecovered = await this.#tryRecover();
     await this.#storageCheck.run(stopping.signal);
+    this.#lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
     const { problem, doubt } = this.#storageCheck;
     if (problem !== undefined) log.warn({ reason: problem }, "the storage is not ready");
     if (doubt !== undefined) log.warn({ reason: doubt }, "the storage may not be ready");
-    this.#lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
+    this.#upkeep.start([{ everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) }]);
+    if (isRecovered) return this.#begin();
+    this.#upkeep.start([{ everyMs: RECOVER_EVERY_MS, run: () => this.#beginLate() }]);
+  }
+
+  /** False if the disk is full: then the queue refuses every change until this is done again and succeeds. */
+  async #tryRecover(): Promise<boolean> {
+    const { log, stores, troubles } = this.#foundation;
+    try {
+      stores.catchUp();
+      await this.#recover();
+      return true;
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      stores.queue.gate.hold(error);
+      if (troubles.note("queue", error)) {
+        log.error({ err: error }, "the disk is full: no job is taken and no download begins until it has room");
+      }
+      return false;
+    }
+  }
+
+  async #beginLate(): Promise<void> {
+    if (this.#phase !== "starting") return;
+    try {
+      if (!(await this.#tryRecover()) || this.isDraining) return;
+      this.#foundation.log.info("the disk has room again: the work begins");
+      await this.#begin();
+    } catch (error) {
+      this.#foundation.onQueueTrouble(error);
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { log, stores, troubles } = this.#foundation;
+    this.#work.hosts.restore();
     this.#upkeep.start([
-      { everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) },
       { everyMs: CLOSED_BUCKETS_EVERY_MS, run: (signal) => this.#storageCheck.tryClosed(signal) },
       retentionChore(this.#config, this.#foundation),
       ...this.#work.chores,
@@ -180,6 +219,7 @@ export class App {
   async stop(): Promise<void> {
     const { clock, stores, stopping, onQueueTrouble } = this.#foundation;
     const graceMs = this.#config.server.shutdown_grace_ms;
+    const hasWorked = this.#phase === "running";
     this.#phase = "draining";
     this.#upkeep.stop();
     this.#lagWatch?.stop();
@@ -197,7 +237,7 @@ export class App {
     this.#foundation.network.http.close();
     if (this.#isBroken) return; // to close the stores would write to them
     stores.queue.flush();
-    followUp(stores.outbox);
+    if (hasWorked) followUp(stores.outbox);
     stores.close();
   }
 

@@ -1,4 +1,4 @@
-import { Database } from "bun:sqlite";
+import { constants, Database } from "bun:sqlite";
 import {
   chmodSync,
   closeSync,
@@ -49,8 +49,9 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
   let db: Database | undefined;
   try {
     db = new Database(path, { strict: true, readwrite: true, create: false });
-    const version = checkSchema(db, path, migrations.length);
-    touchTables(db);
+    const version = checkStore(db, path, migrations.length);
+    // -wal and -shm stay when the store is closed: on a full disk there would be no room to make them anew.
+    db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
     chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");
     db.run(`PRAGMA synchronous = ${synchronous}`);
@@ -63,6 +64,12 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
     if (error instanceof StoreError) throw error;
     throw new StoreError(path, `cannot be opened: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Closes a store. Its log stays, with nothing in it. */
+export function closeDatabase(db: Database): void {
+  db.run("PRAGMA journal_size_limit = 0");
+  db.close();
 }
 
 /**
@@ -127,8 +134,12 @@ function realPath(path: string): string {
   throw new StoreError(path, "is a link to a file that is not there: mount or make what it leads to, or take it away");
 }
 
-/** The schema that the file has, 0 for a new one. Only reads: what is not ours stays as it is. */
-function checkSchema(db: Database, path: string, newest: number): number {
+/**
+ * The schema that the file has, 0 for one without tables. Only reads: what is not ours stays as it is. The first page of
+ * every table is read, too: damage there shows now, and not at the first request.
+ * @throws StoreError if the file is not a store of this program, or is of a newer one
+ */
+export function checkStore(db: Database, path: string, newest: number): number {
   const version = pragma(db, "user_version");
   const owner = pragma(db, "application_id");
   const tables = db.query<{ n: number }, []>("SELECT count(*) AS n FROM sqlite_schema").get()?.n ?? 0;
@@ -136,6 +147,7 @@ function checkSchema(db: Database, path: string, newest: number): number {
   if (version > newest) {
     throw new StoreError(path, `has schema ${version}, newer than this program's ${newest}; run a newer FetchBox`);
   }
+  touchTables(db);
   return version;
 }
 
@@ -149,7 +161,6 @@ function migrate(db: Database, migrations: readonly string[], version: number): 
   }).immediate();
 }
 
-/** Reads the first page of every table: what is damaged there shows now, and not at the first request. */
 function touchTables(db: Database): void {
   const tables = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   for (const { name } of tables) db.query(`SELECT 1 FROM "${name}" LIMIT 1`).get();

@@ -32,6 +32,11 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
   return () => held.close();
 }
 
+/** Whether a directory has been locked before. To lock another one changes it. */
+export function hasLockFile(path: string): boolean {
+  return existsSync(join(path, LOCK_FILE));
+}
+
 /** Whether some process has a directory. Only reads; one that takes it this instant waits. @throws StoreError */
 export function isDirectoryLocked(path: string): boolean {
   const file = join(path, LOCK_FILE);

@@ -1,4 +1,4 @@
-import { Database } from "bun:sqlite";
+import { type ReadSource, readSteadily } from "./read-only.ts";
 import { isBroken, StoreError } from "./store-error.ts";
 
 /**
@@ -16,14 +16,14 @@ export function namedDamage(error: unknown, paths: readonly string[]): unknown {
 }
 
 function problemOf(path: string): string {
-  let db: Database | undefined;
   try {
-    db = new Database(path, { readonly: true });
-    const [row] = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
-    return row?.quick_check.split("\n")[0] ?? "it says nothing";
+    return readSteadily([path], ([source]) => {
+      using open = new DisposableStack();
+      const db = open.adopt((source as ReadSource).open(), (opened) => opened.close());
+      const [row] = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
+      return row?.quick_check.split("\n")[0] ?? "it says nothing";
+    });
   } catch (error) {
     return (error as Error).message;
-  } finally {
-    db?.close();
   }
 }

@@ -81,6 +81,7 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Member[] = [];
   #halted: { readonly reason: unknown } | undefined;
+  #held: { readonly reason: unknown } | undefined;
   #timer: { readonly dueAt: number; readonly handle: ReturnType<typeof setTimeout> } | undefined;
 
   constructor(db: Database, options: GroupCommitOptions) {
@@ -95,7 +96,8 @@ export class GroupCommit {
    */
   run<T>(work: (changes: Changes) => T, gatherMs = this.#options.gatherMs): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.#halted !== undefined) return reject(this.#halted.reason);
+      const refused = this.#halted ?? this.#held;
+      if (refused !== undefined) return reject(refused.reason);
       let result: T;
       this.#waiting.push({
         work: (changes) => {
@@ -123,6 +125,20 @@ export class GroupCommit {
     clearTimeout(this.#timer?.handle);
     this.#halted ??= { reason };
     for (const member of this.#waiting.splice(0)) member.fail(reason);
+  }
+
+  /** Rejects whoever comes, until `resume`. */
+  hold(reason: unknown): void {
+    this.#held = { reason };
+  }
+
+  resume(): void {
+    this.#held = undefined;
+  }
+
+  /** Why whoever comes is rejected for now; `undefined` if nobody is. */
+  get heldBy(): unknown {
+    return this.#held?.reason;
   }
 
   /** Commits what waits, now. @throws what an action after the commit threw; the commit and its members stand. */

@@ -1,7 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { type Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
 import { readMeta } from "./meta.ts";
-import { StoreError } from "./store-error.ts";
 
 /** A store that follows queue.db. */
 export interface Follower {
@@ -35,7 +34,6 @@ const CATCH_UP_BATCHES = 64;
  */
 export class Outbox {
   readonly #db: Database;
-  readonly #path: string;
   readonly #followers: readonly Follower[];
   readonly #onLag: (follower: Follower, error: unknown) => void;
   /** Told what queue.db threw. */
@@ -49,23 +47,18 @@ export class Outbox {
   #gatheredEvents = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @throws StoreError if a follower is ahead of the truth, or behind what was trimmed. */
   constructor(
     db: Database,
-    path: string,
     followers: readonly Follower[],
     onLag: (follower: Follower, error: unknown) => void,
     onFailed: (error: unknown) => void = () => {},
   ) {
     this.#db = db;
-    this.#path = path;
     this.#followers = followers;
     this.#onLag = onLag;
     this.#onFailed = onFailed;
     this.#trimmed = readTrimmed(db);
-    this.#last =
-      db.query<{ last: number | null }, []>("SELECT max(seq) AS last FROM outbox").get()?.last ?? this.#trimmed;
-    for (const follower of followers) this.#checkFollower(follower);
+    this.#last = readLast(db);
   }
 
   /** The number of the last batch; 0 for none. */
@@ -215,25 +208,14 @@ export class Outbox {
       );
     }
   }
-
-  #checkFollower(follower: Follower): void {
-    const applied = follower.appliedSeq();
-    if (applied > this.#last) {
-      throw new StoreError(
-        follower.path,
-        `is ahead of ${this.#path} (${applied} > ${this.#last}): one of them was restored from another time; restore both from one backup`,
-      );
-    }
-    if (applied < this.#trimmed) {
-      throw new StoreError(
-        follower.path,
-        `is behind ${this.#path} (${applied} < ${this.#trimmed}): it was lost or restored from another time; restore all stores from one backup`,
-      );
-    }
-  }
 }
 
 /** The last batch that was forgotten, because every follower had it; 0 for none. */
 export function readTrimmed(db: Database): number {
   return Number(readMeta(db, "outbox_trimmed"));
+}
+
+/** The last batch that was committed; 0 for none. */
+export function readLast(db: Database): number {
+  return db.query<{ last: number | null }, []>("SELECT max(seq) AS last FROM outbox").get()?.last ?? readTrimmed(db);
 }

@@ -140,9 +140,9 @@ export class TaskQueue {
     this.#context.onFinished = listener;
   }
 
-  /** Writes nothing more, whoever asks. */
-  halt(reason: unknown): void {
-    this.#context.commit.halt(reason);
+  /** Refuses every change: for good, or while the disk has no room for what a start writes. */
+  get gate(): Pick<GroupCommit, "halt" | "hold" | "resume" | "heldBy"> {
+    return this.#context.commit;
   }
 
   /** Commits what is gathering, now. */

@@ -20,11 +20,11 @@ export class StoreLockedError extends Error {
   }
 }
 
-/** Whether an error of a store means that its disk is full (SQLITE_FULL, or an I/O error that says so). */
+/** Whether an error of a store means that its disk is full (SQLITE_FULL, or an I/O error that says so; `SHMSIZE`: no room for a log's index). */
 export function isDiskFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
-  return code === "SQLITE_FULL" || code === "ENOSPC" || code === "EDQUOT";
+  return code === "SQLITE_FULL" || code === "SQLITE_IOERR_SHMSIZE" || code === "ENOSPC" || code === "EDQUOT";
 }
 
 /**

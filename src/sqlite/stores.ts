@@ -1,20 +1,21 @@
 import type { Database } from "bun:sqlite";
-import { join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
-import { isAbsent, openDatabase, upgradeDatabase } from "./database.ts";
+import { closeDatabase, openDatabase, upgradeDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { lockDirectory } from "./directory-lock.ts";
+import { hasLockFile, lockDirectory } from "./directory-lock.ts";
+import { inspectStores } from "./inspect.ts";
 import { Ledger } from "./ledger.ts";
 import { readMeta, writeMeta } from "./meta.ts";
 import { MIGRATIONS } from "./migrations.ts";
-import { type Follower, Outbox, readTrimmed } from "./outbox.ts";
+import { type Follower, Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
 import { JobCache } from "./queue/context.ts";
 import { TaskQueue } from "./queue.ts";
-import { isBroken, StoreError } from "./store-error.ts";
+import { isBroken, isDiskFull, StoreError } from "./store-error.ts";
+import { type StorePaths, storePaths } from "./store-paths.ts";
 import { advanceTimeline, joinTimeline } from "./timeline.ts";
-import { findWalDamage } from "./wal-check.ts";
 
 export interface StoresOptions {
   /** Folders of queue.db, ledger.db and dlq.db; they may be one. */
@@ -41,6 +42,11 @@ export interface Stores {
   readonly deadLetters: DeadLetters;
   readonly outbox: Outbox;
   readonly presence: Presence;
+  /**
+   * Does what the opening had no room for, and lets the queue take changes again. @throws what a store throws; a full
+   * disk may have room later
+   */
+  catchUp(): void;
   close(): void;
 }
 
@@ -49,98 +55,119 @@ const PROBE_MS = 500;
 
 /**
  * Opens the three stores for this process alone, creates what a new installation lacks, and brings the followers up
- * to what queue.db decided.
+ * to what queue.db decided. Where the disk has no room for that, the stores can be read, and the queue refuses every
+ * change until `catchUp` has succeeded.
  * @throws StoreLockedError if another process has one of the folders.
- * @throws StoreError if a store is missing beside its siblings, foreign, damaged or from another time.
+ * @throws StoreError if a store is missing beside its siblings, foreign, damaged or from another time; then no file of
+ * theirs is changed.
  */
 export function openStores(options: StoresOptions): Stores {
-  const folders = [options.queuePath, options.ledgerPath, options.dlqPath].map((path) => resolve(path));
   const releases: (() => void)[] = [];
   const close = () => {
     for (const release of releases.splice(0).reverse()) release();
   };
   try {
-    for (const folder of new Set(folders)) releases.push(lockDirectory(folder, PROBE_MS));
-    const [queuePath, ledgerPath, dlqPath] = [
-      join(options.queuePath, "queue.db"),
-      join(options.ledgerPath, "ledger.db"),
-      join(options.dlqPath, "dlq.db"),
-    ];
-    refuseLostQueue(queuePath, [ledgerPath, dlqPath]);
-    refuseDamagedLog(queuePath);
-    const upgrades: (() => void)[] = [];
-    const open = (
-      path: string,
-      migrations: readonly string[],
-      synchronous: "FULL" | "NORMAL",
-      installation: string,
-    ) => {
-      const found = (created: Database) => writeMeta(created, "installation", installation);
-      const db = openDatabase({
-        path,
-        migrations,
-        synchronous: options.isUnsafe === true ? "OFF" : synchronous,
-        found,
-      });
-      releases.push(() => db.close());
-      upgrades.push(() => upgradeDatabase(db, { path, migrations }));
-      // A file that was there, without tables, was not made by `found`.
-      if (readMeta(db, "installation") === "") found(db);
-      return db;
-    };
-    const queueDb = open(queuePath, MIGRATIONS.queue, "FULL", Bun.randomUUIDv7());
-    refuseLostFollower(queueDb, queuePath, [ledgerPath, dlqPath]);
-    const installation = readMeta(queueDb, "installation");
-    const ledgerDb = open(ledgerPath, MIGRATIONS.ledger, "NORMAL", installation);
-    const dlqDb = open(dlqPath, MIGRATIONS.dlq, "NORMAL", installation);
-    refuseOtherInstallation(ledgerDb, ledgerPath, installation, queuePath);
-    refuseOtherInstallation(dlqDb, dlqPath, installation, queuePath);
-
-    const jobs = new JobCache(queueDb);
-    const bringUpToDate = () => outbox.deliver();
-    const ledger = new Ledger(ledgerDb, ledgerPath, bringUpToDate);
-    const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq), bringUpToDate);
-    // Dead letters first: they are readable before the job shows its end.
-    let isHalted = false;
-    const notice = (path: string, error: unknown) => {
-      if (isHalted || !isBroken(error)) return;
-      isHalted = true;
-      const broken = new StoreError(path, `${(error as Error).message}: ${WAY_OUT}`, { cause: error });
-      queue.halt(broken);
-      outbox.close();
-      options.onBroken?.(broken);
-    };
-    const followers = [
-      watched(guarded(deadLetters.follower, notice), "dlq", options.reach),
-      watched(guarded(ledger.follower, notice), "ledger", options.reach),
-    ];
-    const noticeQueue = (error: unknown) => notice(queuePath, error);
-    const outbox: Outbox = new Outbox(queueDb, queuePath, followers, options.onLag, noticeQueue);
-    releases.push(() => outbox.close());
-    const following = () => [
-      { db: ledgerDb, path: ledgerPath, appliedSeq: ledger.follower.appliedSeq() },
-      { db: dlqDb, path: dlqPath, appliedSeq: deadLetters.follower.appliedSeq() },
-    ];
-    joinTimeline(queueDb, queuePath, following());
-    // Only now: stores that are refused stay as they are, and so do those beside them.
-    for (const upgrade of upgrades) upgrade();
-    const queue: TaskQueue = new TaskQueue({
-      db: queueDb,
-      onFailed: noticeQueue,
-      outbox,
-      jobs,
-      clock: options.clock,
-      ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
-      ...(options.reach !== undefined && { reach: options.reach }),
-    });
-    outbox.replay();
-    if (outbox.isDurable()) advanceTimeline(queueDb, following(), outbox.last);
-    const presence = new Presence({ queue: queuePath, ledger: ledgerPath, dlq: dlqPath });
-    return { installation, queue, ledger, deadLetters, outbox, presence, close };
+    const paths = storePaths(options);
+    lockAndInspect(paths, releases);
+    const files = openFiles(paths, options.isUnsafe === true, releases);
+    return joinStores(files, options, releases, close);
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/** A folder without a lock file comes last: stores that are refused stay as they are, and so do their folders. */
+function lockAndInspect(paths: StorePaths, releases: (() => void)[]): void {
+  const folders = new Set(Object.values(paths).map((path) => dirname(resolve(path))));
+  const lock = (folder: string) => releases.push(lockDirectory(folder, PROBE_MS));
+  const [known, others] = [[...folders].filter(hasLockFile), [...folders].filter((folder) => !hasLockFile(folder))];
+  known.forEach(lock);
+  inspectStores(paths, true);
+  others.forEach(lock);
+}
+
+interface OpenFiles {
+  readonly paths: StorePaths;
+  readonly installation: string;
+  readonly queue: Database;
+  readonly ledger: Database;
+  readonly dlq: Database;
+}
+
+function openFiles(paths: StorePaths, isUnsafe: boolean, releases: (() => void)[]): OpenFiles {
+  const open = (store: keyof StorePaths, installation: string) => {
+    const found = (created: Database) => writeMeta(created, "installation", installation);
+    const [path, migrations] = [paths[store], MIGRATIONS[store]];
+    const synchronous = isUnsafe ? "OFF" : store === "queue" ? "FULL" : "NORMAL";
+    const db = openDatabase({ path, migrations, synchronous, found });
+    releases.push(() => closeDatabase(db));
+    upgradeDatabase(db, { path, migrations });
+    // A file that was there, without tables, was not made by `found`.
+    if (readMeta(db, "installation") === "") found(db);
+    return db;
+  };
+  const queue = open("queue", Bun.randomUUIDv7());
+  const installation = readMeta(queue, "installation");
+  return { paths, installation, queue, ledger: open("ledger", installation), dlq: open("dlq", installation) };
+}
+
+function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => void)[], close: () => void): Stores {
+  const { paths, installation } = files;
+  const jobs = new JobCache(files.queue);
+  const bringUpToDate = () => outbox.deliver();
+  const ledger = new Ledger(files.ledger, paths.ledger, bringUpToDate);
+  const deadLetters = new DeadLetters(files.dlq, paths.dlq, (seq) => jobs.get(seq), bringUpToDate);
+  let isHalted = false;
+  const notice = (path: string, error: unknown) => {
+    if (isHalted || !isBroken(error)) return;
+    isHalted = true;
+    const broken = new StoreError(path, `${(error as Error).message}: ${WAY_OUT}`, { cause: error });
+    queue.gate.halt(broken);
+    outbox.close();
+    options.onBroken?.(broken);
+  };
+  // Dead letters first: they are readable before the job shows its end.
+  const followers = [
+    watched(guarded(deadLetters.follower, notice), "dlq", options.reach),
+    watched(guarded(ledger.follower, notice), "ledger", options.reach),
+  ];
+  const noticeQueue = (error: unknown) => notice(paths.queue, error);
+  const outbox: Outbox = new Outbox(files.queue, followers, options.onLag, noticeQueue);
+  releases.push(() => outbox.close());
+  const queue: TaskQueue = new TaskQueue({
+    db: files.queue,
+    onFailed: noticeQueue,
+    outbox,
+    jobs,
+    clock: options.clock,
+    ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
+    ...(options.reach !== undefined && { reach: options.reach }),
+  });
+  const settle = settleOnce(files, outbox);
+  const catchUp = () => {
+    settle();
+    queue.gate.resume();
+  };
+  try {
+    catchUp();
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    queue.gate.hold(error);
+  }
+  return { installation, queue, ledger, deadLetters, outbox, presence: new Presence(paths), catchUp, close };
+}
+
+/** What an opening writes: the followers get what they missed, and an epoch begins. Once it has succeeded, no more. */
+function settleOnce({ queue, ledger, dlq }: OpenFiles, outbox: Outbox): () => void {
+  let isSettled = false;
+  return () => {
+    if (isSettled) return;
+    joinTimeline(queue, [ledger, dlq]);
+    outbox.replay();
+    if (outbox.isDurable()) advanceTimeline(queue, [ledger, dlq], outbox.last);
+    isSettled = true;
+  };
 }
 
 const WAY_OUT =
@@ -178,41 +205,4 @@ function watched(follower: Follower, store: "dlq" | "ledger", reach: Reach | und
       return durable;
     },
   };
-}
-
-/** A new queue.db beside old followers would begin to count anew, under numbers that they know already. */
-function refuseLostQueue(queuePath: string, followerPaths: readonly string[]): void {
-  if (!isAbsent(queuePath)) return;
-  const orphan = followerPaths.find((path) => !isAbsent(path));
-  if (orphan === undefined) return;
-  throw new StoreError(
-    queuePath,
-    `is missing or empty, but ${orphan} is there: put it back from a backup, or move the other stores away to begin anew`,
-  );
-}
-
-/** The followers need no such look: what they lose they get again. */
-function refuseDamagedLog(queuePath: string): void {
-  const log = `${queuePath}-wal`;
-  const damage = findWalDamage(log);
-  if (damage === undefined) return;
-  throw new StoreError(log, `${damage}: jobs that were accepted would be lost; restore all stores from one backup`);
-}
-
-/** What was trimmed cannot be replayed into a new follower. */
-function refuseLostFollower(queueDb: Database, queuePath: string, followerPaths: readonly string[]): void {
-  const lost = followerPaths.find(isAbsent);
-  if (lost === undefined || readTrimmed(queueDb) === 0) return;
-  throw new StoreError(
-    lost,
-    `is missing or empty, but ${queuePath} has a history: restore all stores from one backup, or move it away, too, to begin anew`,
-  );
-}
-
-function refuseOtherInstallation(db: Database, path: string, installation: string, queuePath: string): void {
-  if (readMeta(db, "installation") === installation) return;
-  throw new StoreError(
-    path,
-    `belongs to another installation than ${queuePath}; check [queue], [ledger] and [dlq] path`,
-  );
 }

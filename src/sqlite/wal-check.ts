@@ -9,10 +9,20 @@ const MAGIC = 0x377f0682;
  * that is not right, and takes the rest for a tail that was never finished: a flipped bit would take every commit behind
  * it along, unnoticed. But a commit is only begun when the one before is on the disk: a bad frame with more than one
  * commit behind it is no unfinished tail.
- * @returns where the damage is, or nothing
+ * A service may write to the log: what it has under way looks like damage, but not twice.
+ * @returns where the damage is, or `undefined`
  * @see https://sqlite.org/fileformat2.html#walformat
  */
 export function findWalDamage(path: string): string | undefined {
+  let found = lookForDamage(path);
+  for (let before: string | undefined; found !== undefined && found !== before; ) {
+    before = found;
+    found = lookForDamage(path);
+  }
+  return found;
+}
+
+function lookForDamage(path: string): string | undefined {
   if (!existsSync(path)) return undefined;
   const file = openSync(path, "r");
   try {

@@ -1,8 +1,8 @@
 import { Database } from "bun:sqlite";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { StorePaths } from "../sqlite/store-paths.ts";
 import { LETTER_GROUPS } from "./follower-checks.ts";
 import { WAITS } from "./queue-checks.ts";
-import type { StorePaths } from "./snapshot.ts";
 import type { Verified } from "./verify.ts";
 
 const RECOUNT = (what: string) => `(SELECT count(*) FROM tasks

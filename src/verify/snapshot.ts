@@ -1,14 +1,8 @@
-import { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import type { Database } from "bun:sqlite";
 import type { Clock } from "../jobs/clock.ts";
+import { ReadSource } from "../sqlite/read-only.ts";
 import { StoreError } from "../sqlite/store-error.ts";
-
-export interface StorePaths {
-  readonly queue: string;
-  readonly ledger: string;
-  readonly dlq: string;
-}
+import type { StorePaths } from "../sqlite/store-paths.ts";
 
 /** The three stores as they were at one moment, for reading; `main` is queue.db. */
 export interface Snapshot extends Disposable {
@@ -16,20 +10,13 @@ export interface Snapshot extends Disposable {
   /** Batches of queue.db's outbox that the ledger or the dead letters do not hold. */
   readonly behind: number;
   readonly installation: string;
+  /** Whether a service began to write to the stores meanwhile: then what was read may be of two times. */
+  isStale(): boolean;
 }
 
 /** A commit reaches the followers within a millisecond or two. */
 const TRIES = 200;
 const PAUSE_MS = 5;
-
-/** The files, by the folders of the configuration. */
-export function storePaths(folders: { queuePath: string; ledgerPath: string; dlqPath: string }): StorePaths {
-  return {
-    queue: join(folders.queuePath, "queue.db"),
-    ledger: join(folders.ledgerPath, "ledger.db"),
-    dlq: join(folders.dlqPath, "dlq.db"),
-  };
-}
 
 /**
  * Opens the stores for reading, whether a service works on them or not: it is not held up, and nothing is changed. Tries
@@ -37,41 +24,45 @@ export function storePaths(folders: { queuePath: string; ledgerPath: string; dlq
  * @throws StoreError if a store is missing or cannot be read
  */
 export async function openSnapshot(paths: StorePaths, clock: Clock): Promise<Snapshot> {
-  const db = openAttached(paths);
-  try {
-    for (let tries = 1; ; tries++) {
-      db.run("BEGIN");
-      const behind = batchesBehind(db);
-      if (behind === 0 || tries === TRIES) {
-        return { db, behind, installation: installationOf(db, "main"), [Symbol.dispose]: () => db.close() };
-      }
-      db.run("ROLLBACK");
-      await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
+  using open = new DisposableStack();
+  const sources = [paths.queue, paths.ledger, paths.dlq].map((path) => open.use(new ReadSource(path)));
+  const db = open.adopt(attachAll(sources), (opened) => opened.close());
+  for (let tries = 1; ; tries++) {
+    db.run("BEGIN");
+    const behind = batchesBehind(db);
+    if (behind === 0 || tries === TRIES) {
+      const installation = installationOf(db);
+      const kept = open.move();
+      return {
+        db,
+        behind,
+        installation,
+        isStale: () => sources.some(({ isStale }) => isStale),
+        [Symbol.dispose]: () => kept.dispose(),
+      };
     }
-  } catch (error) {
-    db.close();
-    throw error;
+    db.run("ROLLBACK");
+    await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
   }
 }
 
-export function installationOf(db: Database, store: "main" | "ledger" | "dlq"): string {
-  const row = db.query<{ value: string }, []>(`SELECT value FROM ${store}.meta WHERE name = 'installation'`).get();
+function installationOf(db: Database): string {
+  const row = db.query<{ value: string }, []>("SELECT value FROM main.meta WHERE name = 'installation'").get();
   return row?.value ?? "";
 }
 
-function openAttached(paths: StorePaths): Database {
-  for (const path of Object.values(paths)) {
-    if (!existsSync(path)) throw new StoreError(path, "is missing; check the paths of [queue], [ledger] and [dlq]");
-  }
-  let path = paths.queue;
+/** The three stores at one connection, for reading; `main` is queue.db. @throws StoreError */
+export function attachAll([queue, ledger, dlq]: readonly ReadSource[]): Database {
+  let path = queue?.path ?? "";
   let db: Database | undefined;
   try {
-    db = new Database(path, { readonly: true, strict: true });
+    if (queue === undefined || ledger === undefined || dlq === undefined) throw new Error("a store is not named");
+    db = queue.open();
     db.query("SELECT count(*) FROM sqlite_schema").get();
-    for (const store of ["ledger", "dlq"] as const) {
-      path = paths[store];
-      db.query<never, [string]>(`ATTACH ? AS ${store}`).run(path);
-      db.query(`SELECT count(*) FROM ${store}.meta`).get();
+    for (const [name, source] of Object.entries({ ledger, dlq })) {
+      path = source.path;
+      db.query<never, [string]>(`ATTACH ? AS ${name}`).run(source.uri);
+      db.query(`SELECT count(*) FROM ${name}.meta`).get();
     }
     return db;
   } catch (error) {

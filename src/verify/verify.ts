@@ -2,7 +2,9 @@ import type { Database } from "bun:sqlite";
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import { inspectStores, requireStores } from "../sqlite/inspect.ts";
 import { MIGRATIONS } from "../sqlite/migrations.ts";
+import type { StorePaths } from "../sqlite/store-paths.ts";
 import { type ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
 import { FOLLOWER_CHECKS } from "./follower-checks.ts";
@@ -10,7 +12,7 @@ import { hasOrphans, LiveBooks } from "./live-books.ts";
 import { checkObjects, type RunInManifest } from "./object-checks.ts";
 import { QUEUE_CHECKS } from "./queue-checks.ts";
 import { ReadableBuckets } from "./readable-buckets.ts";
-import { installationOf, openSnapshot, type Snapshot, type StorePaths } from "./snapshot.ts";
+import { openSnapshot, type Snapshot } from "./snapshot.ts";
 import { runSqlChecks } from "./sql-check.ts";
 import { checkUploads, listUploads } from "./upload-checks.ts";
 
@@ -44,18 +46,13 @@ export interface Verified {
 /**
  * Checks the three stores against each other and against the storage. Only reads, and a running service goes on. A
  * storage that cannot be read is a breach, too: nothing is known of it then.
- * @throws StoreError if a store cannot be read
+ * @throws StoreError if a start would refuse the stores, or one cannot be read
  */
 export async function verify(options: VerifyOptions): Promise<Verified> {
-  const findings = new Findings();
-  using expected = new ExpectedObjects();
-  let installation: string;
-  {
-    using snapshot = await openSnapshot(options.paths, options.clock);
-    installation = snapshot.installation;
-    checkStores(snapshot, options, findings);
-    gatherExpected(snapshot, options, expected, findings);
-  }
+  inspectStores(options.paths);
+  requireStores(options.paths);
+  const { installation, findings, expected: gathered } = await readStores(options);
+  using expected = gathered;
   try {
     const strays = await checkStorage(options, options.connect(installation), expected, findings);
     return { findings, strays };
@@ -63,6 +60,27 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
     if (!(error instanceof Failure)) throw error;
     findings.breach("the storage can be read", `${error.message} (${error.code})`);
     return { findings, strays: [] };
+  }
+}
+
+/** What the stores say; read again where a service began to write to them meanwhile. */
+async function readStores(
+  options: VerifyOptions,
+): Promise<{ installation: string; findings: Findings; expected: ExpectedObjects }> {
+  for (;;) {
+    using snapshot = await openSnapshot(options.paths, options.clock);
+    const findings = new Findings();
+    using unread = new DisposableStack();
+    const expected = unread.use(new ExpectedObjects());
+    try {
+      checkStores(snapshot, options, findings);
+      gatherExpected(snapshot, options, expected, findings);
+    } catch (error) {
+      if (!snapshot.isStale()) throw error;
+    }
+    if (snapshot.isStale()) continue;
+    unread.move();
+    return { installation: snapshot.installation, findings, expected };
   }
 }
 
@@ -90,20 +108,11 @@ function noteForeignObjects({ counts: { ofRuns, unknown }, notes }: Findings): v
 }
 
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {
-  const { db, behind, installation } = snapshot;
+  const { db, behind } = snapshot;
   checkFiles(snapshot, options.paths, findings);
   noteOldSchemas(snapshot, options.paths, findings);
   countAll(snapshot, findings);
   runSqlChecks(db, QUEUE_CHECKS, findings);
-  for (const store of ["ledger", "dlq"] as const) {
-    const other = installationOf(db, store);
-    if (other === installation) continue;
-    findings.breach(
-      "the stores belong together",
-      `${options.paths[store]} is of installation ${other}, queue.db of ${installation}`,
-      true,
-    );
-  }
   if (behind === 0) runSqlChecks(db, FOLLOWER_CHECKS, findings);
   else if (options.isRunning()) findings.notes.push("ledger.db and dlq.db lag behind; they were not compared");
   else findings.unfinished.push(`${behind} batches that ledger.db or dlq.db have yet to take; they were not compared`);

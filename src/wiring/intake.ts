@@ -36,10 +36,15 @@ export function createIntake(
   });
 }
 
-function refusalOf({ outbox, presence }: Stores): IntakeError | undefined {
+function refusalOf({ queue, outbox, presence }: Stores): IntakeError | undefined {
   if (!presence.isWhole) {
     const message = "a store was deleted or moved away under the service; /operators/health says which";
     return new IntakeError("STORAGE_UNAVAILABLE", message);
+  }
+  if (queue.gate.heldBy !== undefined) {
+    return new IntakeError("DISK_FULL", "the disk is full; jobs are taken when it has room", {
+      cause: queue.gate.heldBy,
+    });
   }
   return outbox.isStuck ? behindError(outbox.lastError) : undefined;
 }

@@ -8,9 +8,9 @@ import type { Environment } from "../s3/bun-reader.ts";
 import type { CredentialSource } from "../s3/credential-source.ts";
 import { isDirectoryLocked } from "../sqlite/directory-lock.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
+import { storePaths } from "../sqlite/store-paths.ts";
 import { openStores } from "../sqlite/stores.ts";
 import { repair } from "../verify/repair.ts";
-import { storePaths } from "../verify/snapshot.ts";
 import { type Verified, verify } from "../verify/verify.ts";
 import { allowedBuckets } from "./handlers.ts";
 import { lookAtObjectStore, objectStoreToVerify } from "./object-store.ts";
@@ -70,6 +70,7 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
     },
   });
   try {
+    stores.catchUp();
     // It is we who hold the locks.
     const found = await verifyAll(run, () => false);
     const store = lookAtObjectStore(config, stores.installation, { clock, credentials });

@@ -159,9 +159,11 @@ describe("new stores", () => {
     stores.open();
   });
 
-  test("leave no sidecars when they are closed", async () => {
+  test("leave nothing in their logs when they are closed, and keep the logs' files for a start on a full disk", async () => {
     await using stores = await closedStores();
-    expect(readdirSync(stores.folder).toSorted()).toEqual(["dlq.db", "fetchbox.lock", "ledger.db", "queue.db"]);
+    const files = STORES.flatMap((store) => ["", "-wal", "-shm"].map((suffix) => `${store}.db${suffix}`));
+    expect(readdirSync(stores.folder).toSorted()).toEqual([...files, "fetchbox.lock"].toSorted());
+    for (const store of STORES) expect(statSync(`${stores.path(store)}-wal`).size).toBe(0);
   });
 
   test("carry one installation id, and other stores another", async () => {
