@@ -68,8 +68,16 @@ export class ReadSource implements Disposable {
     const folder = mkdtempSync(join(tmpdir(), "fetchbox-read-"));
     this.#cleanUp.defer(() => rmSync(folder, { recursive: true, force: true }));
     const copy = join(folder, "store.db");
-    for (const suffix of ["", "-wal"]) copyFileSync(this.path + suffix, copy + suffix, fs.COPYFILE_FICLONE);
-    return copy;
+    try {
+      for (const suffix of ["", "-wal"]) copyFileSync(this.path + suffix, copy + suffix, fs.COPYFILE_FICLONE);
+      return copy;
+    } catch (error) {
+      this.#cleanUp.dispose();
+      const { message } = error as Error;
+      throw new StoreError(this.path, `cannot be copied, to be read with its log: ${message}; set TMPDIR`, {
+        cause: error,
+      });
+    }
   }
 }
 
