@@ -1,7 +1,7 @@
 import { ConfigError } from "../config/config-error.ts";
 import { HandlerLoadError } from "../intake/handlers/file-handler.ts";
 import { Failure } from "../jobs/failure.ts";
-import { isBroken, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
+import { isBroken, isDiskFull, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 
 /** What the process ends with (contract, section 6). */
 export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;
@@ -22,7 +22,8 @@ export function exitCodeOf(error: unknown): ExitCode | undefined {
   if (error instanceof ConfigError || error instanceof UsageError || error instanceof HandlerLoadError)
     return EXIT.usage;
   if (error instanceof WorkFailedError || error instanceof Failure) return EXIT.failed;
-  if (error instanceof StoreError) return EXIT.store;
+  // Nothing is wrong with a store that a full disk has no room for.
+  if (error instanceof StoreError) return isDiskFull(error.cause) ? EXIT.failed : EXIT.store;
   if (error instanceof StoreLockedError) return EXIT.locked;
   // SQLite came upon damage that opening the stores did not show.
   if (isBroken(error)) return EXIT.store;

@@ -12,7 +12,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { StoreError } from "./store-error.ts";
+import { isDiskFull, StoreError } from "./store-error.ts";
 import { sync } from "./sync.ts";
 
 export interface DatabaseOptions {
@@ -62,7 +62,7 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
   } catch (error) {
     db?.close();
     if (error instanceof StoreError) throw error;
-    throw new StoreError(path, `cannot be opened: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(path, `cannot be opened: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -85,7 +85,7 @@ export function upgradeDatabase(
   try {
     migrate(db, migrations, version);
   } catch (error) {
-    throw new StoreError(path, `cannot be upgraded: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(path, `cannot be upgraded: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -110,7 +110,7 @@ function create(path: string, migrations: readonly string[], found: DatabaseOpti
     renameSync(draft, path);
     sync(dirname(path));
   } catch (error) {
-    throw new StoreError(path, `cannot be created: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(path, `cannot be created: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -164,6 +164,12 @@ function migrate(db: Database, migrations: readonly string[], version: number): 
 function touchTables(db: Database): void {
   const tables = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   for (const { name } of tables) db.query(`SELECT 1 FROM "${name}" LIMIT 1`).get();
+}
+
+/** SQLite calls it an I/O error where only the index of a log finds no room. */
+function reasonOf(error: unknown): string {
+  const { message } = error as Error;
+  return isDiskFull(error) ? `the disk is full; make room, then start again (${message})` : message;
 }
 
 function pragma(db: Database, name: "user_version" | "application_id"): number {

@@ -5,6 +5,7 @@ import type { DeadLetter } from "../support/answers.ts";
 import { runBinary } from "../support/binary.ts";
 import { expectTrueBooks } from "../support/books.ts";
 import { eventually } from "../support/eventually.ts";
+import { ageLedger } from "../support/old-ledger.ts";
 import { startOrigin } from "../support/origin.ts";
 import { pattern } from "../support/pattern.ts";
 import { refusal } from "../support/refusal.ts";
@@ -154,6 +155,35 @@ describe("a full disk", () => {
       expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
     },
   );
+
+  test("that has no room for a log's index, or for an upgrade, is told with exit 1; the next start works", async () => {
+    await using service = await prepareService({ settings: LOCAL.settings });
+    await using disk = mountSmall(join(service.folder, "data"));
+    if (disk.reason !== undefined) {
+      console.warn(`the test of what a start needs room for is left out: ${disk.reason}`);
+      return;
+    }
+    const ledger = join(disk.path, "ledger/ledger.db");
+    for (const lacksRoom of [
+      () => {
+        for (const suffix of ["-wal", "-shm"]) rmSync(ledger + suffix);
+      },
+      () => ageLedger(ledger),
+    ]) {
+      await service.start();
+      expect(await service.stop()).toBe(0);
+      lacksRoom();
+      fill(disk.path);
+      const { code, stderr } = await runBinary(["serve"], { cwd: service.folder, env: service.env });
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/^fetchbox: \S+ledger\.db: .*the disk is full; make room/),
+      ]);
+      rmSync(join(disk.path, "ballast"));
+    }
+    await service.start();
+    expect(await service.stop()).toBe(0);
+  });
 
   test("lets a service that waits for room end in good order", async () => {
     await using service = await prepareService({ settings: LOCAL.settings });
