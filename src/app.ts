@@ -152,10 +152,12 @@ export class App {
 
   /** False if the disk is full: then the queue refuses every change until this is done again and succeeds. */
   async #tryRecover(): Promise<boolean> {
-    const { log, stores, troubles } = this.#foundation;
+    const { log, stores, troubles, sweepStorage } = this.#foundation;
     try {
+      const temporaries = await sweepStorage();
+      // Nothing comes between: the first change that the queue takes is the recovery's.
       stores.catchUp();
-      await this.#recover();
+      await this.#recover(temporaries);
       return true;
     } catch (error) {
       if (!isDiskFull(error)) throw error;
@@ -241,9 +243,8 @@ export class App {
     stores.close();
   }
 
-  async #recover(): Promise<void> {
-    const { log, stores, store, keys, sweepStorage } = this.#foundation;
-    const temporaries = await sweepStorage();
+  async #recover(temporaries: number): Promise<void> {
+    const { log, stores, store, keys } = this.#foundation;
     const recovered = await recover({
       queue: stores.queue,
       cleaner: this.#work.orphanCleaner,

@@ -23,7 +23,8 @@ export function exitCodeOf(error: unknown): ExitCode | undefined {
     return EXIT.usage;
   if (error instanceof WorkFailedError || error instanceof Failure) return EXIT.failed;
   // Nothing is wrong with a store that a full disk has no room for.
-  if (error instanceof StoreError) return isDiskFull(error.cause) ? EXIT.failed : EXIT.store;
+  if (isDiskFull(error) || (error instanceof StoreError && isDiskFull(error.cause))) return EXIT.failed;
+  if (error instanceof StoreError) return EXIT.store;
   if (error instanceof StoreLockedError) return EXIT.locked;
   // SQLite came upon damage that opening the stores did not show.
   if (isBroken(error)) return EXIT.store;

@@ -1,3 +1,4 @@
+import { constants, Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -183,6 +184,30 @@ describe("a full disk", () => {
     }
     await service.start();
     expect(await service.stop()).toBe(0);
+  });
+
+  test("that has no room for a repair ends it with exit 1, and verify reads all the same", async () => {
+    await using service = await prepareService({ settings: LOCAL.settings });
+    await using disk = mountSmall(join(service.folder, "data"));
+    if (disk.reason !== undefined) {
+      console.warn(`the test of a repair on a full disk is left out: ${disk.reason}`);
+      return;
+    }
+    await service.start();
+    await service.kill();
+    const db = new Database(join(disk.path, "queue/queue.db"));
+    db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
+    db.run("UPDATE depth SET tasks = 5; PRAGMA journal_size_limit = 0");
+    db.close();
+    fill(disk.path);
+    const run = (...args: string[]) => runBinary(["verify", ...args], { cwd: service.folder, env: service.env });
+    const read = await run();
+    expect([read.code, read.stdout]).toEqual([1, expect.stringContaining("breach: the depth is a recount")]);
+    const repaired = await run("--repair");
+    expect([repaired.code, repaired.stderr]).toEqual([1, expect.stringMatching(/^fetchbox: [^\n]*full[^\n]*\n$/)]);
+    rmSync(join(disk.path, "ballast"));
+    const again = await run("--repair");
+    expect([again.code, again.stdout]).toEqual([0, expect.stringContaining("repaired: depths")]);
   });
 
   test("lets a service that waits for room end in good order", async () => {
