@@ -346,7 +346,7 @@ describe("a job ends", () => {
       expect(stores.read("queue", "SELECT * FROM lanes")).toEqual([]);
       const job = stores.stores.ledger.findJob(firstOf(tasks).job.jobId) ?? never();
       expect(job).toMatchObject({ status, completedAt: stores.clock.now() });
-      expect(stores.stores.ledger.logs(job, 0, 100, ["info"]).at(-1)?.message).toBe(`job ${status}`);
+      expect(stores.stores.ledger.logs(job, 0, 100, ["info"]).rows.at(-1)?.message).toBe(`job ${status}`);
       expectTrueCounters(stores);
     });
   }
