@@ -214,11 +214,13 @@ export class App {
       },
       signal: AbortSignal.timeout(RECOVER_TIMEOUT_MS),
     });
-    const { interrupted, sweptJobs, abortedUploads } = recovered;
+    const { interrupted, suspects, sweptJobs, abortedUploads } = recovered;
     if (interrupted + sweptJobs + abortedUploads + temporaries === 0) return;
     log.info(
       { interrupted_tasks: interrupted, swept_jobs: sweptJobs, aborted_uploads: abortedUploads, temporaries },
       "put right what the last process left",
     );
+    if (suspects === 0) return;
+    log.warn({ tasks: suspects }, "the process ended three times or more while these tasks ran: each runs alone now");
   }
 }

@@ -86,10 +86,16 @@ export function createWork(config: Config, foundation: Foundation): Work {
     }),
     channel: broker.channel,
     onStart: (claimed) => {
-      // The attempt does not wait for that; should it not succeed, settling tells.
-      queue.markStarted(claimed).catch(onQueueTrouble);
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
+      return queue.markStarted(claimed).then(
+        () => true,
+        (error: unknown) => {
+          onQueueTrouble(error);
+          return false;
+        },
+      );
     },
+    onEnd: (claimed) => broker.ended(claimed),
     settle,
     keys,
     governor,

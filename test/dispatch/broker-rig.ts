@@ -1,10 +1,5 @@
-import {
-  Broker,
-  type BrokerDeps,
-  type BucketGate,
-  type HostPermits,
-  type TaskSource,
-} from "../../src/dispatch/broker.ts";
+import { Broker } from "../../src/dispatch/broker.ts";
+import type { BrokerDeps, BucketGate, HostPermits, TaskSource } from "../../src/dispatch/broker-ports.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { HostGovernor } from "../../src/worker/host-governor.ts";
@@ -115,6 +110,7 @@ export class BrokerRig implements AsyncDisposable {
   finish(task: ClaimedTask): void {
     this.#countBusy(task, -1);
     this.governor.release(task.host);
+    this.broker.ended(task);
   }
 
   /** Works one task after the other until there is nothing more to take now, or `count` are done. */

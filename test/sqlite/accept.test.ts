@@ -229,7 +229,7 @@ describe("a staged job", () => {
     const staged = await stores.now(stores.queue.stage(live, newTasks(2)));
     await stores.now(stores.queue.accept(acceptance(1, { job: live, staged })));
     stores.crash();
-    expect(await stores.queue.recover(() => Promise.resolve())).toEqual({ interrupted: 0, sweptJobs: 1 });
+    expect(await stores.queue.recover(() => Promise.resolve())).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 1 });
     expect([countOf(stores, "jobs"), countOf(stores, "tasks")]).toEqual([2, 7]);
     expectTrueCounters(stores);
   });

@@ -1,6 +1,7 @@
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
 import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
+import { isSuspect } from "../../jobs/suspect.ts";
 import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import type { Changes } from "../group-commit.ts";
@@ -172,12 +173,14 @@ interface Postponement {
   readonly mayHaveStored: boolean;
 }
 
-function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postponement): boolean {
+function postpone(context: QueueContext, claimed: ClaimedTask, to: Postponement): boolean {
+  // A suspect ran alone, and its attempt ended without a crash: it is none any more.
+  const crashes = isSuspect(claimed) ? 0 : claimed.crashes;
   return (
     context.db
-      .query<never, [number, number, Uint8Array | null, string | null, number | null, boolean, number, number]>(
+      .query<never, [number, number, Uint8Array | null, string | null, number | null, boolean, number, number, number]>(
         `UPDATE tasks SET state = 'retrying', claim_id = NULL, claimed_at = NULL, available_at = ?, attempts = ?, history = ?,
-           waiting_class = ?, waiting_since = ?, may_have_stored = ? WHERE id = ? AND claim_id = ?`,
+           waiting_class = ?, waiting_since = ?, may_have_stored = ?, crashes = ? WHERE id = ? AND claim_id = ?`,
       )
       .run(
         to.availableAt,
@@ -186,8 +189,9 @@ function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postp
         to.waitingSince?.class ?? null,
         to.waitingSince?.at ?? null,
         to.mayHaveStored,
-        id,
-        claimId,
+        crashes,
+        claimed.id,
+        claimed.claimId,
       ).changes > 0
   );
 }
