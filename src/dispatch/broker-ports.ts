@@ -4,8 +4,8 @@ import type { ClaimedTask } from "../jobs/task.ts";
 
 /** What the broker needs of queue.db. */
 export interface TaskSource {
-  /** Lanes with waiting tasks, those that are due first at the front. */
-  lanes(limit: number): Lane[];
+  /** Lanes with waiting tasks, those that are due first at the front; those behind `after`, if it is given. */
+  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[];
   onLane(listener: (lane: Lane) => void): void;
   claim(requests: readonly { lane: number; limit: number }[]): Promise<ClaimedTask[]>;
   /** Puts a claimed task back where it was. */

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { delay } from "../jobs/clock.ts";
 import type { Lane } from "../jobs/lane.ts";
 import { isSuspect } from "../jobs/suspect.ts";
@@ -9,6 +10,8 @@ import { Throughput } from "./throughput.ts";
 
 /** Lanes held in memory at most: those that are due first. The others are looked for again after a while. */
 const LANES_MAX = 100_000;
+/** Lanes that are read, or dropped, in a turn of the event loop. */
+const LANES_AT_ONCE = 500;
 /** Nothing waits longer than this for a lane that was left out to be noticed. */
 const ALARM_MAX_MS = 10_000;
 /** After a claim or a release that failed (a full disk), the next one waits. */
@@ -44,6 +47,7 @@ export class Broker {
   /** The suspect among them: then it is the only one. */
   #alone: number | undefined;
   #lanesLeftOut = false;
+  #readings = 0;
   #claiming: Promise<void> | undefined;
   #alarm: { at: number; cancel(): void } | undefined;
   readonly #releases = new Set<Promise<void>>();
@@ -252,10 +256,11 @@ export class Broker {
     const { hosts, buckets, clock, source } = this.#deps;
     const limits = {
       ofHost: (host: string) => this.#roomAhead(host, hosts.limit(host)),
+      closedFor: (host: string) => hosts.closedFor(host),
       ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
     };
     const chosen = this.#lanes.choose(this.#windowSize - this.#window.length, limits, clock.steady());
-    if (chosen.size === 0) return;
+    if (chosen.size === 0) return void (this.#lanes.hasUnseen && this.#chooseOn());
     const requests = [...chosen].map(([lane, limit]) => ({ lane, limit }));
     this.#claiming = source
       .claim(requests)
@@ -305,10 +310,34 @@ export class Broker {
   }
 
   #readLanes(): void {
-    this.#lanes.dropSleepers();
-    const lanes = this.#deps.source.lanes(LANES_MAX);
-    this.#lanesLeftOut = lanes.length === LANES_MAX;
-    for (const lane of lanes) this.#lanes.set(lane, this.#deps.clock.steady());
+    this.#readAllLanes(++this.#readings).catch((error: unknown) => this.#claimFailed(error));
+  }
+
+  /** Reads the lanes anew, page by page; a later reading takes the place of this one. */
+  async #readAllLanes(reading: number): Promise<void> {
+    const { source, clock } = this.#deps;
+    const isOver = () => reading !== this.#readings || !this.#running;
+    this.#lanesLeftOut = false;
+    while (this.#lanes.dropSleepers(LANES_AT_ONCE)) {
+      await setImmediate();
+      if (isOver()) return;
+    }
+    for (let last: Lane | undefined; this.#lanes.size < LANES_MAX; ) {
+      const page = source.lanes(LANES_AT_ONCE, last);
+      for (const lane of page) this.#lanes.set(lane, clock.steady());
+      last = page.at(-1);
+      if (page.length < LANES_AT_ONCE) return;
+      this.wake();
+      await setImmediate();
+      if (isOver()) return;
+    }
+    this.#lanesLeftOut = true;
+  }
+
+  /** Goes on with a choice that had looked at too many lanes, when everybody else has had a turn. */
+  async #chooseOn(): Promise<void> {
+    await setImmediate();
+    this.wake();
   }
 
   /**

@@ -170,9 +170,9 @@ export class TaskQueue {
     return readLanesAfter(this.#context, afterId, limit);
   }
 
-  /** Lanes with waiting tasks, the first due first. */
-  lanes(limit: number): Lane[] {
-    return readLanes(this.#context, limit);
+  /** Lanes with waiting tasks, the first due first; those behind `after`, if it is given. */
+  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[] {
+    return readLanes(this.#context, limit, after);
   }
 
   /** Takes tasks of some lanes that are due, oldest first; a lane that has fewer gives fewer. */

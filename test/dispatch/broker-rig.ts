@@ -28,6 +28,8 @@ export class BrokerRig implements AsyncDisposable {
   /** Set to let claims or releases fail. */
   claimError: Error | undefined;
   releaseError: Error | undefined;
+  /** Told of each page of lanes that is read. */
+  onLanes: (lanes: readonly Lane[]) => void = () => {};
   claims = 0;
   #pumps = 0;
   /** How many tasks of a host were ever in workers' hands and in the channel at once. */
@@ -41,7 +43,11 @@ export class BrokerRig implements AsyncDisposable {
     const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond: 0, breakerFailures: 0 });
     this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
     const source: TaskSource = {
-      lanes: (limit) => queue.lanes(limit),
+      lanes: (limit, after) => {
+        const lanes = queue.lanes(limit, after);
+        this.onLanes(lanes);
+        return lanes;
+      },
       onLane: (listener: (lane: Lane) => void) => queue.onLane(listener),
       claim: (requests) => {
         this.claims++;

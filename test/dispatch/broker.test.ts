@@ -64,6 +64,19 @@ describe("the broker", () => {
     expect(rig.claims - before).toBeLessThanOrEqual(11);
   });
 
+  test("reads very many lanes a page in a turn of the event loop, and works meanwhile", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
+    await rig.accept(3000, hostNames(3000));
+    const pages: number[] = [];
+    rig.onLanes = (lanes) => pages.push(lanes.length);
+    rig.broker.start();
+    expect(pages).toEqual([500]);
+    const done = await rig.work();
+    expect(ids(done).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 3000 }, (_, i) => i + 1));
+    expect(pages.every((lanes) => lanes <= 500)).toBe(true);
+    expect(pages.length).toBeGreaterThan(1);
+  });
+
   test("sends a suspect when nothing else is at work, and nothing beside it", async () => {
     await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 100 });
     await rig.accept(20, ["a.test", "b.test"]);

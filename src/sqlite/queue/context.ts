@@ -107,9 +107,19 @@ interface LaneRow {
 const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
   WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
 
+const BEFORE_ALL = { nextDue: Number.MIN_SAFE_INTEGER, id: 0 };
+
 /** Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out. */
-export function readLanes(context: QueueContext, limit: number): Lane[] {
-  const rows = context.db.query<LaneRow, [number]>(`${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT ?`).all(limit);
+export function readLanes(
+  context: QueueContext,
+  limit: number,
+  { nextDue, id }: Pick<Lane, "id" | "nextDue"> = BEFORE_ALL,
+): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number, number, number]>(
+      `${WAITING_LANES} AND (l.next_due, l.id) > (?, ?) ORDER BY l.next_due, l.id LIMIT ?`,
+    )
+    .all(nextDue, id, limit);
   return rows.map((row) => laneOf(context, row));
 }
 
