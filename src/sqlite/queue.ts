@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
 import type { HostChange, HostRecord } from "../jobs/host-record.ts";
@@ -58,6 +59,8 @@ const GATHER_MS = 2;
  */
 const SETTLE_GATHER_MS = 60;
 const MEMBERS_MAX = 128;
+/** Lanes that are read in a turn of the event loop. */
+const LANES_AT_ONCE = 500;
 
 /**
  * queue.db: jobs and tasks, and the only truth about them (D1). Every change shares the group commit, and is on the
@@ -149,7 +152,7 @@ export class TaskQueue {
 
   /** Takes back what `stage` wrote. */
   unstage(staged: StagedJob): Promise<void> {
-    return this.#context.commit.run(() => removeStaged(this.#context, staged));
+    return removeStaged(this.#context, staged);
   }
 
   /**
@@ -225,8 +228,19 @@ export class TaskQueue {
    */
   async requestCancel(jobId: string): Promise<number | undefined> {
     const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
-    if (job !== undefined) for (const lane of readLanesOfJob(this.#context, job)) this.#context.onLane(lane);
+    if (job !== undefined) await this.#tellOfLanes(job);
     return job;
+  }
+
+  /** Tells what the lanes of a job hold, a page in a turn of the event loop. */
+  async #tellOfLanes(job: number): Promise<void> {
+    for (let last: Lane | undefined; ; ) {
+      const lanes = readLanesOfJob(this.#context, job, last, LANES_AT_ONCE);
+      for (const lane of lanes) this.#context.onLane(lane);
+      last = lanes.at(-1);
+      if (lanes.length < LANES_AT_ONCE) return;
+      await setImmediate();
+    }
   }
 
   isCancelling(job: number): boolean {

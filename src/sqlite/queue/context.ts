@@ -131,12 +131,19 @@ export function readLanesAfter(context: QueueContext, afterId: number, limit: nu
   return rows.map((row) => laneOf(context, row));
 }
 
-export function readLanesOfJob(context: QueueContext, job: number): Lane[] {
+/** Lanes of a job with waiting tasks, by host and bucket; those behind `after`, if it is given, and all without a limit. */
+export function readLanesOfJob(
+  context: QueueContext,
+  job: number,
+  { host, bucket }: Pick<Lane, "host" | "bucket"> = { host: "", bucket: "" },
+  limit = -1,
+): Lane[] {
   const rows = context.db
-    .query<LaneRow, [number]>(
-      "SELECT id, job, host, bucket, waiting, next_due FROM lanes WHERE job = ? AND waiting > 0",
+    .query<LaneRow, [number, string, string, number]>(
+      `SELECT id, job, host, bucket, waiting, next_due FROM lanes
+       WHERE job = ? AND (host, bucket) > (?, ?) AND waiting > 0 ORDER BY host, bucket LIMIT ?`,
     )
-    .all(job);
+    .all(job, host, bucket, limit);
   return rows.map((row) => laneOf(context, row));
 }
 

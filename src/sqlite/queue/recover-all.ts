@@ -50,12 +50,12 @@ export async function recoverQueue(
     interrupted += tasks.length;
     suspects += tasks.filter((task) => isSuspect(task) && !isDoomed(task)).length;
   }
-  const sweptJobs = await now(context, () => {
+  await now(context, () => {
     writeAbandoned(context, false);
     context.begun.supersede();
     orphans.noteProcess();
-    return sweepStaged(context);
   });
+  const sweptJobs = await sweepStaged(context);
   return { interrupted, suspects, sweptJobs };
 }
 

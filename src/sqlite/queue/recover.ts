@@ -156,13 +156,13 @@ function bury(
   );
 }
 
-/** Removes jobs whose acceptance never came. Runs inside a transaction. */
-export function sweepStaged(context: QueueContext): number {
+/** Removes jobs whose acceptance never came, and says how many. */
+export async function sweepStaged(context: QueueContext): Promise<number> {
   const staged = context.db
     .query<{ seq: number; firstTask: number; lastTask: number }, []>(
       "SELECT seq, first_task AS firstTask, last_task AS lastTask FROM jobs WHERE status = 'staged'",
     )
     .all();
-  for (const job of staged) removeStaged(context, job);
+  for (const job of staged) await removeStaged(context, job);
   return staged.length;
 }

@@ -6,6 +6,7 @@ import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import type { Changes } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
+import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
 import { waitingState } from "./claim.ts";
 import { growLane, type QueueContext } from "./context.ts";
 import { addOrphan, forgetObjectsOf } from "./orphans.ts";
@@ -90,13 +91,23 @@ function finish(context: QueueContext, seq: number, status: JobStatus, now: numb
   context.db
     .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ?, cancelling = 0 WHERE seq = ?")
     .run(status, now, seq);
-  context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
+  if (removeLanes(context, seq) === ROWS_PER_COMMIT) {
+    // Should it fail, the job's retention removes them.
+    changes.afterCommit.push(() => void removeOtherLanes(context, seq).catch(() => {}));
+  }
   changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
   const job = context.jobs.get(seq);
   changes.afterCommit.push(() => {
     context.jobs.forget(seq);
     context.onFinished(job, status);
   });
+}
+
+/** The lanes of a job that has ended, as long as it has. */
+async function removeOtherLanes(context: QueueContext, seq: number): Promise<void> {
+  const ended = context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ? AND finished_at IS NOT NULL");
+  const removeSome = () => (ended.get(seq) === null ? 0 : removeLanes(context, seq));
+  while ((await context.commit.run(removeSome)) === ROWS_PER_COMMIT);
 }
 
 function reopen(context: QueueContext, seq: number): void {
