@@ -135,28 +135,31 @@ async function jobWithLongLog(service: Service, url: string, rows: number): Prom
 }
 
 test.each([
-  ["as lines", LINES, "", 300_000],
-  ["as events", EVENTS, "", 300_000],
-  ["of a level that it has not", LINES, "?level=error", 0],
-  ["page by page, of a level that it has not", "application/json", "?level=error&limit=1000", 0],
-])("a long log that is read as fast as can be, %s, lets other requests through", async (_, accept, query, expected) => {
-  await using origin = await startOrigin();
-  await using service = await startService();
-  const job = await jobWithLongLog(service, origin.serve("/a", "x"), 300_000);
-  let isOver = false;
-  const reading = follow(service, job, accept, {}, query)
-    .then((response) => response.text())
-    .finally(() => {
-      isOver = true;
-    });
-  let answered = 0;
-  while (!isOver) {
-    await (await service.fetch("/health/live")).text();
-    if (!isOver) answered++;
-  }
-  const text = await reading;
-  const rows = accept === EVENTS ? eventsOf(text).length - 1 : text.split("\n").length - 1;
-  expect(rows).toBe(expected);
-  // Where the log was read in one piece, it were two or three: before it, and after it.
-  expect(answered).toBeGreaterThan(20);
-});
+  ["as lines", LINES, "", 300_000, 300_000],
+  ["as events", EVENTS, "", 300_000, 300_000],
+  ["of a level that it has not", LINES, "?level=error", 1_000_000, 0],
+  ["page by page, of a level that it has not", "application/json", "?level=error&limit=1000", 1_000_000, 0],
+])(
+  "a long log that is read as fast as can be, %s, lets other requests through",
+  async (_, accept, query, length, expected) => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const job = await jobWithLongLog(service, origin.serve("/a", "x"), length);
+    let isOver = false;
+    const reading = follow(service, job, accept, {}, query)
+      .then((response) => response.text())
+      .finally(() => {
+        isOver = true;
+      });
+    let answered = 0;
+    while (!isOver) {
+      await (await service.fetch("/health/live")).text();
+      if (!isOver) answered++;
+    }
+    const text = await reading;
+    const rows = accept === EVENTS ? eventsOf(text).length - 1 : text.split("\n").length - 1;
+    expect(rows).toBe(expected);
+    // Where the log is read in one piece, one request may come before it; the others are answered after it.
+    expect(answered).toBeGreaterThan(3);
+  },
+);
