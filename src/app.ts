@@ -113,7 +113,7 @@ export class App {
       presence: this.stores.presence,
       storageCheck: this.#storageCheck,
       gate: work.gate,
-      overdue: work.overdue,
+      workerProblems: work.problems,
       phase: () => this.#phase,
       isPaused: () => this.stores.queue.isPaused(),
       stuckMs: () => this.#lagWatch?.stuckMs(),
@@ -138,14 +138,20 @@ export class App {
    * is there can be read, and the work begins when there is room.
    */
   async start(): Promise<void> {
-    const { log, clock, metrics, stopping } = this.#foundation;
+    const { log, clock, metrics, stopping, descriptors } = this.#foundation;
     const isRecovered = await this.#tryRecover();
     await this.#storageCheck.run(stopping.signal);
     this.#lagWatch = watchEventLoop(clock, (seconds) => metrics.eventLoopLag(seconds));
     const { problem, doubt } = this.#storageCheck;
     if (problem !== undefined) log.warn({ reason: problem }, "the storage is not ready");
     if (doubt !== undefined) log.warn({ reason: doubt }, "the storage may not be ready");
-    this.#upkeep.start([{ everyMs: STORAGE_CHECK_EVERY_MS, run: (signal) => this.#storageCheck.run(signal) }]);
+    this.#upkeep.start([
+      {
+        everyMs: STORAGE_CHECK_EVERY_MS,
+        // Without a descriptor it would blame the storage.
+        run: (signal) => (descriptors.isShort() ? undefined : this.#storageCheck.run(signal)),
+      },
+    ]);
     if (isRecovered) return this.#begin();
     this.#upkeep.start([{ everyMs: RECOVER_EVERY_MS, run: () => this.#beginLate() }]);
   }
@@ -181,10 +187,13 @@ export class App {
   }
 
   async #begin(): Promise<void> {
-    const { log, stores, troubles } = this.#foundation;
+    const { log, stores, troubles, descriptors } = this.#foundation;
     this.#work.hosts.restore();
     this.#upkeep.start([
-      { everyMs: CLOSED_BUCKETS_EVERY_MS, run: (signal) => this.#storageCheck.tryClosed(signal) },
+      {
+        everyMs: CLOSED_BUCKETS_EVERY_MS,
+        run: (signal) => (descriptors.isShort() ? undefined : this.#storageCheck.tryClosed(signal)),
+      },
       retentionChore(this.#config, this.#foundation),
       ...this.#work.chores,
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },
@@ -237,6 +246,7 @@ export class App {
     stopping.abort(new Error("the service has stopped"));
     await Promise.all([this.#foundation.closeStorage(), this.tracer.stop()]);
     this.#foundation.network.http.close();
+    this.#foundation.descriptors.close();
     if (this.#isBroken) return; // to close the stores would write to them
     stores.queue.flush();
     if (hasWorked) followUp(stores.outbox);
@@ -255,11 +265,13 @@ export class App {
       },
       signal: AbortSignal.timeout(RECOVER_TIMEOUT_MS),
     });
-    const { interrupted, sweptJobs, abortedUploads } = recovered;
+    const { interrupted, suspects, sweptJobs, abortedUploads } = recovered;
     if (interrupted + sweptJobs + abortedUploads + temporaries === 0) return;
     log.info(
       { interrupted_tasks: interrupted, swept_jobs: sweptJobs, aborted_uploads: abortedUploads, temporaries },
       "put right what the last process left",
     );
+    if (suspects === 0) return;
+    log.warn({ tasks: suspects }, "the process ended three times or more while these tasks ran: each runs alone now");
   }
 }

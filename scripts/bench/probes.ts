@@ -1,5 +1,6 @@
 /** Measures that are no transfers: accepting, answering, a large backlog, slow storage, starting. Each is a ratio in one run. */
 import { join } from "node:path";
+import { longestGap } from "./longest-gap.ts";
 import { ended, freePort, manifestOf, peakMiB, ready, type Service, startService, submit } from "./service.ts";
 
 export interface Probe {
@@ -29,7 +30,15 @@ const TURN_MS = 1500;
 
 export async function probe(context: ProbeContext): Promise<Probe[]> {
   const probes: Probe[] = [];
-  for (const measure of [accepting, answeringUnderLoad, refusedObjects, starting, largeBacklog, slowStorage]) {
+  for (const measure of [
+    accepting,
+    answeringUnderLoad,
+    refusedObjects,
+    starting,
+    largeBacklog,
+    longestGap,
+    slowStorage,
+  ]) {
     for (const each of [await measure(context)].flat()) {
       process.stderr.write(`${each.what}: ${each.ours} (${each.ratio})\n`);
       probes.push(each);

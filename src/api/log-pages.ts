@@ -5,9 +5,8 @@ import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
 /** Some rows of a job's log as a follower gets them. */
 export interface LogPageText {
   readonly bytes: Uint8Array;
-  /** The offset to go on with. */
+  /** The offset to go on with: less than the job's `logCount` while there is more to read. */
   readonly next: number;
-  readonly isFull: boolean;
 }
 
 const ROWS = 200;
@@ -45,13 +44,10 @@ export class LogPages {
     if (known !== undefined && known.until > now && (known.bytes.length > 0 || known.logCount === job.logCount)) {
       return known;
     }
-    const rows = this.#ledger.logs(job, offset, ROWS, levels);
-    const last = rows.at(-1);
-    const isFull = rows.length === ROWS;
+    const { rows, next } = this.#ledger.logs(job, offset, ROWS, levels);
     const page: Kept = {
       bytes: this.#encoder.encode(rows.map((row) => format.row(job, row)).join("")),
-      next: isFull && last !== undefined ? last.offset + 1 : Math.max(offset, job.logCount),
-      isFull,
+      next,
       logCount: job.logCount,
       until: now + KEPT_MS,
     };

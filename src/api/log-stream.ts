@@ -1,5 +1,6 @@
 import type { Clock } from "../jobs/clock.ts";
 import { isFinished } from "../jobs/job.ts";
+import type { Turns } from "../jobs/turns.ts";
 import type { LogLevel } from "../sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
 import type { LogPages } from "./log-pages.ts";
@@ -8,6 +9,8 @@ import { logRow } from "./log-row.ts";
 export interface LogStreamDeps {
   readonly ledger: Pick<Ledger, "findJob" | "watch">;
   readonly pages: LogPages;
+  /** Shared by all who read logs: together they read one page in a turn of the event loop. */
+  readonly turns: Turns;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends all streams: the server is about to stop. */
   readonly stopping: AbortSignal;
@@ -99,7 +102,7 @@ async function* follow(
   levels: readonly LogLevel[],
   format: LogFormat,
   over: AbortSignal,
-  { ledger, pages, clock }: LogStreamDeps,
+  { ledger, pages, clock, turns }: LogStreamDeps,
 ): AsyncGenerator<Uint8Array, void> {
   using news = new News(ledger, seq, clock);
   let next = offset;
@@ -109,7 +112,11 @@ async function* follow(
     const page = pages.read(job, next, levels, format);
     next = page.next;
     if (page.bytes.length > 0) yield page.bytes;
-    if (page.isFull || next < job.logCount) continue;
+    if (next < job.logCount) {
+      // However fast the reader is, everybody else has a turn between two pages.
+      await turns.next();
+      continue;
+    }
     if (isFinished(job.status)) {
       const end = format.end(job);
       if (end !== "") yield ENCODER.encode(end);

@@ -1,5 +1,6 @@
+import { Turns } from "../jobs/turns.ts";
 import { LOG_LEVELS, type LogLevel } from "../sqlite/ledger/log-entries.ts";
-import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
+import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
 import { acceptedType } from "./accepted-type.ts";
 import { type Call, type Endpoint, withQuery } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
@@ -16,9 +17,10 @@ const ROW = JSON.stringify(LOGS_EXAMPLE.logs[0]);
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
 /** `GET /operators/jobs/{job_id}/logs`: a page, or a stream, by `Accept`. */
-export function logsEndpoint(given: Omit<LogStreamDeps, "pages"> & { readonly ledger: Ledger }): Endpoint {
+export function logsEndpoint(given: Omit<LogStreamDeps, "pages" | "turns"> & { readonly ledger: Ledger }): Endpoint {
   const { ledger } = given;
-  const deps = { ...given, pages: new LogPages(ledger, given.clock) };
+  const turns = new Turns();
+  const deps = { ...given, pages: new LogPages(ledger, given.clock), turns };
   return withQuery({
     method: "GET",
     path: "/operators/jobs/:job_id/logs",
@@ -56,12 +58,13 @@ export function logsEndpoint(given: Omit<LogStreamDeps, "pages"> & { readonly le
       limit: integer(LIST_LIMIT, "Most rows on the page."),
       level: choice(LOG_LEVELS, "Only rows of this level and worse."),
     },
-    answer: (call, { offset, limit, level }) => {
+    answer: async (call, { offset, limit, level }) => {
       const job = jobOf(ledger, call.params);
       const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
       const format = formatOf(call.request);
       if (format !== undefined) return streamed(job, Math.max(offset, resumeOffset(call)), levels, format, call, deps);
-      return json(pageOfLog(ledger, job, offset, limit, levels));
+      const wanted = { job, offset, limit, levels };
+      return json(await pageOfLog(ledger, turns, wanted, call.request.signal));
     },
   });
 }
@@ -96,19 +99,28 @@ function resumeOffset({ request }: Call): number {
   });
 }
 
-function pageOfLog(
+interface WantedPage {
+  readonly job: JobRecord;
+  readonly offset: number;
+  readonly limit: number;
+  readonly levels: readonly LogLevel[];
+}
+
+/** One page; where rows of the wanted levels are rare, it is put together over several turns of the event loop. */
+async function pageOfLog(
   ledger: Ledger,
-  job: JobRecord,
-  offset: number,
-  limit: number,
-  levels: readonly LogLevel[],
-): LogPage {
-  const rows = ledger.logs(job, offset, limit, levels);
-  const last = rows.at(-1);
-  const more = rows.length === limit && last !== undefined;
-  return {
-    job_id: job.jobId,
-    logs: rows.map((row) => logRow(job, row)),
-    next_offset: more ? last.offset + 1 : Math.max(offset, job.logCount),
-  };
+  turns: Turns,
+  { job, offset, limit, levels }: WantedPage,
+  signal: AbortSignal,
+): Promise<LogPage> {
+  const rows: LogRecord[] = [];
+  let next = offset;
+  for (;;) {
+    const stretch = ledger.logs(job, next, limit - rows.length, levels);
+    rows.push(...stretch.rows);
+    next = stretch.next;
+    if (rows.length === limit || next >= job.logCount || signal.aborted) break;
+    await turns.next();
+  }
+  return { job_id: job.jobId, logs: rows.map((row) => logRow(job, row)), next_offset: next };
 }

@@ -6,8 +6,9 @@ import { IntakeError } from "../intake/intake-error.ts";
 import type { SubmissionAnswer } from "../intake/submission.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { isFinished } from "../jobs/job.ts";
+import { Turns } from "../jobs/turns.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
-import type { JobRecord } from "../sqlite/ledger.ts";
+import type { JobRecord, LogRecord } from "../sqlite/ledger.ts";
 import { createLog } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
@@ -93,15 +94,19 @@ async function runJob(app: App, body: Uint8Array, jobType: string, context: CliC
   const screen = await terminalLine();
   const display = screen === undefined ? plainDisplay(context) : terminalDisplay(screen);
   let job = findJob(app, jobId);
+  const turns = new Turns();
   let offset = 0;
   for (;;) {
-    const lines = app.stores.ledger.logs(job, offset, LINES_PER_LOOK, ["info", "warn", "error"]);
-    offset += lines.length;
-    display.tell(lines);
+    const { rows, next } = app.stores.ledger.logs(job, offset, LINES_PER_LOOK, ["info", "warn", "error"]);
+    offset = next;
+    display.tell(rows);
     job = findJob(app, jobId);
     display.show(job, app);
     if (isFinished(job.status) && offset === job.logCount) break;
-    if (lines.length === LINES_PER_LOOK) continue;
+    if (rows.length === LINES_PER_LOOK) {
+      await turns.next();
+      continue;
+    }
     await delay(systemClock, REFRESH_MS, stop.signal).catch(() => {});
     if (stop.signal.aborted) break;
   }
@@ -145,7 +150,7 @@ function summary(job: JobRecord): string {
   return `job ${job.jobId} ${job.status}: ${counts.join(", ")}, ${bytesText(job.bytes)}`;
 }
 
-type LogLines = ReturnType<App["stores"]["ledger"]["logs"]>;
+type LogLines = readonly LogRecord[];
 
 interface Display {
   tell(lines: LogLines): void;

@@ -1,62 +1,17 @@
-import { type Clock, delay } from "../jobs/clock.ts";
+import { setImmediate } from "node:timers/promises";
+import { delay } from "../jobs/clock.ts";
 import type { Lane } from "../jobs/lane.ts";
+import { isSuspect } from "../jobs/suspect.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
+import type { BrokerDeps } from "./broker-ports.ts";
 import { Channel } from "./channel.ts";
 import { Lanes } from "./lanes.ts";
 import { Throughput } from "./throughput.ts";
 
-/** What the broker needs of queue.db. */
-export interface TaskSource {
-  /** Lanes with waiting tasks, those that are due first at the front. */
-  lanes(limit: number): Lane[];
-  onLane(listener: (lane: Lane) => void): void;
-  claim(requests: readonly { lane: number; limit: number }[]): Promise<ClaimedTask[]>;
-  /** Puts a claimed task back where it was. */
-  release(claimed: ClaimedTask): Promise<unknown>;
-  /** Whether a job was cancelled since its tasks were claimed. */
-  isCancelling(job: number): boolean;
-}
-
-/** What the broker needs to know of hosts: who may start now. */
-export interface HostPermits {
-  /** Tasks of a host that may start now. */
-  room(host: string): number;
-  /** Most that may ever run at once; 0 while the host is left alone. */
-  limit(host: string): number;
-  /** For how many more milliseconds the host is left alone. */
-  closedFor(host: string): number;
-  acquire(host: string): void;
-  release(host: string): void;
-  /** When the first of the hosts that are left alone may be tried again, if after `since`; by the monotonic clock. */
-  nextOpening(since: number): number | undefined;
-}
-
-/** What the broker needs to know of buckets. */
-export interface BucketGate {
-  /** Tasks for a bucket that may start now: none while it cannot be written to, one to probe it. */
-  room(bucket: string): number;
-  /** A task for a bucket goes to a worker. */
-  sent(bucket: string): void;
-  /** A task that was sent comes back: no worker took it. */
-  returned(bucket: string): void;
-  /** When the first closed bucket may be probed, if after `since`; by the monotonic clock. */
-  nextOpening(since: number): number | undefined;
-}
-
-export interface BrokerDeps {
-  readonly source: TaskSource;
-  readonly hosts: HostPermits;
-  readonly buckets: BucketGate;
-  readonly clock: Clock;
-  /** Bound of the channel to the workers. */
-  readonly channelSize: number;
-  /** Claimed tasks that wait for their host's permit or a place in the channel, at most; some more while tasks are short. */
-  readonly windowSize: number;
-  readonly onError: (error: unknown) => void;
-}
-
 /** Lanes held in memory at most: those that are due first. The others are looked for again after a while. */
 const LANES_MAX = 100_000;
+/** Lanes that are read, or dropped, in a turn of the event loop. */
+const LANES_AT_ONCE = 500;
 /** Nothing waits longer than this for a lane that was left out to be noticed. */
 const ALARM_MAX_MS = 10_000;
 /** After a claim or a release that failed (a full disk), the next one waits. */
@@ -86,7 +41,13 @@ export class Broker {
   readonly #ahead = new Map<string, number>();
   readonly #aheadByBucket = new Map<string, number>();
   readonly #aheadByJob = new Map<number, number>();
+  #suspectsAhead = 0;
+  /** Tasks that workers have, or take next. */
+  readonly #out = new Set<number>();
+  /** The suspect among them: then it is the only one. */
+  #alone: number | undefined;
   #lanesLeftOut = false;
+  #readings = 0;
   #claiming: Promise<void> | undefined;
   #alarm: { at: number; cancel(): void } | undefined;
   readonly #releases = new Set<Promise<void>>();
@@ -120,6 +81,14 @@ export class Broker {
     this.#pump();
   }
 
+  /** To be called when a worker is done with a task. */
+  ended({ id }: Pick<ClaimedTask, "id">): void {
+    this.#out.delete(id);
+    const wasAlone = this.#alone === id;
+    if (wasAlone) this.#alone = undefined;
+    if (wasAlone || (this.#suspectsAhead > 0 && this.#out.size === 0)) this.wake();
+  }
+
   /** Claims no more, and gives back what no worker has: it is to be released. */
   async stop(): Promise<ClaimedTask[]> {
     this.#running = false;
@@ -131,6 +100,7 @@ export class Broker {
     this.#ahead.clear();
     this.#aheadByBucket.clear();
     this.#aheadByJob.clear();
+    this.#suspectsAhead = 0;
     return [...this.channel.close(), ...this.#window.splice(0)];
   }
 
@@ -140,6 +110,7 @@ export class Broker {
     for (const task of this.channel.drain()) {
       this.#deps.hosts.release(task.host);
       this.#deps.buckets.returned(task.task.bucket);
+      this.ended(task);
       this.#take([task]);
     }
     await this.#claiming;
@@ -195,7 +166,8 @@ export class Broker {
   #send(): void {
     if (this.#window.length === 0) return;
     this.#releaseUnwanted();
-    const { hosts, buckets } = this.#deps;
+    if (this.#isHeldBySuspect()) return;
+    const { hosts } = this.#deps;
     const full = new Set<string>();
     // Mostly one permit has become free: it is not worth looking at those whose hosts are known to be full.
     for (let at = 0; this.channel.room > 0 && full.size < this.#ahead.size; ) {
@@ -207,14 +179,33 @@ export class Broker {
         full.add(task.host);
         at++;
       } else {
-        hosts.acquire(task.host);
-        buckets.sent(task.task.bucket);
-        this.#window.splice(at, 1);
-        this.#count(task, -1);
-        this.#throughput.sent(task.host);
-        this.channel.send(task);
+        this.#sendOne(task, at);
       }
     }
+  }
+
+  #sendOne(task: ClaimedTask, at: number): void {
+    this.#deps.hosts.acquire(task.host);
+    this.#deps.buckets.sent(task.task.bucket);
+    this.#window.splice(at, 1);
+    this.#count(task, -1);
+    this.#out.add(task.id);
+    this.#throughput.sent(task.host);
+    this.channel.send(task);
+  }
+
+  /** Whether nothing else may begin: a suspect is at work, or waits for the others to end. Sends it once they have. */
+  #isHeldBySuspect(): boolean {
+    if (this.#alone !== undefined) return true;
+    if (this.#suspectsAhead === 0) return false;
+    const at = this.#window.findIndex((task) => isSuspect(task) && this.#deps.hosts.room(task.host) > 0);
+    const suspect = this.#window[at];
+    if (suspect === undefined) return false;
+    if (this.#out.size === 0) {
+      this.#alone = suspect.id;
+      this.#sendOne(suspect, at);
+    }
+    return true;
   }
 
   /** Gives back what nobody is to work on now, wherever it goes, and what would wait in the window for too long. */
@@ -265,10 +256,11 @@ export class Broker {
     const { hosts, buckets, clock, source } = this.#deps;
     const limits = {
       ofHost: (host: string) => this.#roomAhead(host, hosts.limit(host)),
+      closedFor: (host: string) => hosts.closedFor(host),
       ofBucket: (bucket: string) => buckets.room(bucket) - (this.#aheadByBucket.get(bucket) ?? 0),
     };
     const chosen = this.#lanes.choose(this.#windowSize - this.#window.length, limits, clock.steady());
-    if (chosen.size === 0) return;
+    if (chosen.size === 0) return void (this.#lanes.hasUnseen && this.#chooseOn());
     const requests = [...chosen].map(([lane, limit]) => ({ lane, limit }));
     this.#claiming = source
       .claim(requests)
@@ -301,10 +293,11 @@ export class Broker {
   }
 
   /** Keeps how many tasks of each host, for each bucket and of each job are in the window. */
-  #count({ host, task, job }: ClaimedTask, change: number): void {
-    add(this.#ahead, host, change);
-    add(this.#aheadByBucket, task.bucket, change);
-    add(this.#aheadByJob, job.seq, change);
+  #count(claimed: ClaimedTask, change: 1 | -1): void {
+    add(this.#ahead, claimed.host, change);
+    add(this.#aheadByBucket, claimed.task.bucket, change);
+    add(this.#aheadByJob, claimed.job.seq, change);
+    if (isSuspect(claimed)) this.#suspectsAhead += change;
   }
 
   #noteLane(lane: Lane): void {
@@ -317,10 +310,34 @@ export class Broker {
   }
 
   #readLanes(): void {
-    this.#lanes.dropSleepers();
-    const lanes = this.#deps.source.lanes(LANES_MAX);
-    this.#lanesLeftOut = lanes.length === LANES_MAX;
-    for (const lane of lanes) this.#lanes.set(lane, this.#deps.clock.steady());
+    this.#readAllLanes(++this.#readings).catch((error: unknown) => this.#claimFailed(error));
+  }
+
+  /** Reads the lanes anew, page by page; a later reading takes the place of this one. */
+  async #readAllLanes(reading: number): Promise<void> {
+    const { source, clock } = this.#deps;
+    const isOver = () => reading !== this.#readings || !this.#running;
+    this.#lanesLeftOut = false;
+    while (this.#lanes.dropSleepers(LANES_AT_ONCE)) {
+      await setImmediate();
+      if (isOver()) return;
+    }
+    for (let last: Lane | undefined; this.#lanes.size < LANES_MAX; ) {
+      const page = source.lanes(LANES_AT_ONCE, last);
+      for (const lane of page) this.#lanes.set(lane, clock.steady());
+      last = page.at(-1);
+      if (page.length < LANES_AT_ONCE) return;
+      this.wake();
+      await setImmediate();
+      if (isOver()) return;
+    }
+    this.#lanesLeftOut = true;
+  }
+
+  /** Goes on with a choice that had looked at too many lanes, when everybody else has had a turn. */
+  async #chooseOn(): Promise<void> {
+    await setImmediate();
+    this.wake();
   }
 
   /**

@@ -48,6 +48,8 @@ export interface HttpClient {
   send(request: HttpRequest): Promise<HttpResponse>;
   /** Closes kept connections that were idle for too long. To be called now and then. */
   dropExpired(): void;
+  /** Closes kept connections that no request has now. */
+  dropIdle(): void;
   /** Connects that were given up and keep a descriptor until the system gives them up, too. */
   readonly abandonedConnects: number;
   /** Closes all kept connections. */
@@ -104,6 +106,10 @@ class SocketClient implements HttpClient {
 
   dropExpired(): void {
     this.#idle.dropExpired();
+  }
+
+  dropIdle(): void {
+    this.#idle.close();
   }
 
   close(): void {

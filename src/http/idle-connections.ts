@@ -89,6 +89,7 @@ export class IdleConnections {
     }
   }
 
+  /** Closes all. */
   close(): void {
     for (const connection of this.#all.keys()) this.#drop(connection);
   }

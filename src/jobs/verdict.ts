@@ -7,8 +7,11 @@ export type Outcome =
   | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: Attempt }
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
-/** `closed bucket`: its bucket was closed, or was being probed, when it was to begin. */
-export type Interruption = "shutdown" | "cancel" | "closed bucket";
+/**
+ * `closed bucket`: its bucket was closed, or was being probed, when it was to begin. `no descriptors`: the process could
+ * open nothing more.
+ */
+export type Interruption = "shutdown" | "cancel" | "closed bucket" | "no descriptors";
 
 /** What is to become of the task; `settle` carries it out, once. */
 export type Verdict =

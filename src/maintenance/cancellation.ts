@@ -17,7 +17,8 @@ export interface CancellationDeps {
   readonly signal: AbortSignal;
 }
 
-const BATCH = 500;
+/** Tasks of one commit, of all jobs together: some ten milliseconds, where each is for another host. */
+const BATCH = 250;
 const RETRY_MS = 1000;
 
 /**
@@ -28,6 +29,9 @@ export class Cancellation {
   readonly #deps: CancellationDeps;
   /** Jobs whose waiting tasks are being cancelled, and whether to look through them once more. */
   readonly #sweeps = new Map<number, { again: boolean }>();
+
+  /** Resolves when the batch that was asked for last is done. */
+  #batches: Promise<void> = Promise.resolve();
 
   constructor(deps: CancellationDeps) {
     this.#deps = deps;
@@ -74,16 +78,21 @@ export class Cancellation {
     }
   }
 
+  /** The batches of many jobs that are cancelled at once would otherwise share one commit. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#batches.then(work);
+    this.#batches = done.catch(() => {});
+    return done;
+  }
+
   async #cancelWaiting(job: number): Promise<void> {
     const { queue, retract, signal } = this.#deps;
     for (let afterId = 0; !signal.aborted; ) {
       const tasks = queue.waitingTasks(job, afterId, BATCH);
       if (tasks.length === 0) return;
       for (const task of tasks) if (task.mayHaveStored) await retract(task);
-      await queue.cancelWaiting(
-        job,
-        tasks.map(({ id }) => id),
-      );
+      const ids = tasks.map(({ id }) => id);
+      await this.#inTurn(() => queue.cancelWaiting(job, ids));
       afterId = tasks.at(-1)?.id ?? afterId;
     }
   }

@@ -18,6 +18,8 @@ export interface RecoverDeps {
 export interface Recovered {
   /** Tasks that were claimed when the process died. */
   readonly interrupted: number;
+  /** Those of them that run alone now. */
+  readonly suspects: number;
   /** Jobs whose acceptance never came. */
   readonly sweptJobs: number;
   readonly abortedUploads: number;

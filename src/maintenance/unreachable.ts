@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../jobs/clock.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
@@ -41,6 +42,7 @@ export class Unreachable {
         const unavailableSince = hosts.get(host);
         if (unavailableSince !== undefined) await this.#giveUp(id, dueBefore, unavailableSince, signal);
       }
+      await setImmediate();
       lanes = queue.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
     }
   }

@@ -58,6 +58,13 @@ export interface ResultRecord {
   readonly history: readonly Attempt[];
 }
 
+/** The rows that one read found, and where the next one begins. */
+export interface LogStretch {
+  readonly rows: readonly LogRecord[];
+  /** Less than the job's `logCount` while there is more to read. */
+  readonly next: number;
+}
+
 export interface LogRecord {
   readonly offset: number;
   readonly at: number;
@@ -73,6 +80,9 @@ const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url A
   etag, content_type AS contentType, content_encoding AS contentEncoding, storage_url AS storageUrl,
   error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
   finished_at AS finishedAt, history`;
+
+/** About a millisecond's work where the wanted level is rare. */
+const LOG_ROWS_PER_READ = 2000;
 
 type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };
 
@@ -188,14 +198,20 @@ export class Ledger {
     return giveBackPages(this.#current, limit);
   }
 
-  /** Log lines of a job from `offset` on, as many as `findJob` says. */
-  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogRecord[] {
-    return this.#db
-      .query<LogRecord, [number, number, string, number]>(
-        `SELECT offset, at, level, message, resource_id AS resourceId, fields FROM logs
-         WHERE job = ? AND offset >= ? AND level IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,
+  /**
+   * Log lines of a job from `offset` on, as far as `job` says that there are any. One call looks at a bounded number of
+   * rows, whatever their levels: a caller that wants more reads on at `next` in another turn of the event loop.
+   */
+  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogStretch {
+    const end = Math.min(offset + LOG_ROWS_PER_READ, job.logCount);
+    const rows = this.#db
+      .query<LogRecord, [number, number, number, string, number]>(
+        `SELECT offset, at, level, message, resource_id AS resourceId, fields FROM logs WHERE job = ?
+         AND offset >= ? AND offset < ? AND level IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,
       )
-      .all(job.seq, offset, JSON.stringify(levels), limit);
+      .all(job.seq, offset, end, JSON.stringify(levels), limit);
+    const last = rows.at(-1);
+    return { rows, next: rows.length === limit && last !== undefined ? last.offset + 1 : Math.max(offset, end) };
   }
 }
 

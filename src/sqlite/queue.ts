@@ -1,9 +1,11 @@
 import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
 import type { HostChange, HostRecord } from "../jobs/host-record.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
+import { isSuspect } from "../jobs/suspect.ts";
 import type { ClaimedTask, Task, TaskState } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import { giveBackPages } from "./free-pages.ts";
@@ -27,20 +29,12 @@ import { claimTasks, type LaneRequest } from "./queue/claim.ts";
 import { type JobCache, type QueueContext, readLanes, readLanesAfter, readLanesOfJob } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
-import { LastSeen, rebaseWaits } from "./queue/last-seen.ts";
+import { LastSeen } from "./queue/last-seen.ts";
 import { readOldestAgeMs } from "./queue/oldest-age.ts";
 import { isPaused, timeBefore, writePaused } from "./queue/pause.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
-import {
-  blameFor,
-  type DoomedTask,
-  type InterruptedTask,
-  isDoomed,
-  putBack,
-  readInterrupted,
-  sweepStaged,
-  writeAbandoned,
-} from "./queue/recover.ts";
+import { type DoomedTask, writeAbandoned } from "./queue/recover.ts";
+import { type RecoveredQueue, recoverQueue } from "./queue/recover-all.ts";
 import { countEnded, settleTask } from "./queue/settle.ts";
 import { type QueuedTask, readTasksOfJob } from "./queue/task-reads.ts";
 import { type RecordedUpload, recordUpload } from "./queue/uploads.ts";
@@ -65,7 +59,8 @@ const GATHER_MS = 2;
  */
 const SETTLE_GATHER_MS = 60;
 const MEMBERS_MAX = 128;
-const RECOVER_BATCH = 500;
+/** Lanes that are read in a turn of the event loop. */
+const LANES_AT_ONCE = 500;
 
 /**
  * queue.db: jobs and tasks, and the only truth about them (D1). Every change shares the group commit, and is on the
@@ -157,7 +152,7 @@ export class TaskQueue {
 
   /** Takes back what `stage` wrote. */
   unstage(staged: StagedJob): Promise<void> {
-    return this.#context.commit.run(() => removeStaged(this.#context, staged));
+    return removeStaged(this.#context, staged);
   }
 
   /**
@@ -178,9 +173,9 @@ export class TaskQueue {
     return readLanesAfter(this.#context, afterId, limit);
   }
 
-  /** Lanes with waiting tasks, the first due first. */
-  lanes(limit: number): Lane[] {
-    return readLanes(this.#context, limit);
+  /** Lanes with waiting tasks, the first due first; those behind `after`, if it is given. */
+  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[] {
+    return readLanes(this.#context, limit, after);
   }
 
   /** Takes tasks of some lanes that are due, oldest first; a lane that has fewer gives fewer. */
@@ -200,7 +195,9 @@ export class TaskQueue {
       isOpen = false;
       this.#noted = undefined;
     };
-    const noted = this.#context.commit.run(close, SETTLE_GATHER_MS).finally(close);
+    // A suspect waits for it, and everybody else waits for the suspect.
+    const gatherMs = isSuspect(claimed) ? GATHER_MS : SETTLE_GATHER_MS;
+    const noted = this.#context.commit.run(close, gatherMs).finally(close);
     if (isOpen) this.#noted = noted;
     return noted;
   }
@@ -231,8 +228,19 @@ export class TaskQueue {
    */
   async requestCancel(jobId: string): Promise<number | undefined> {
     const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
-    if (job !== undefined) for (const lane of readLanesOfJob(this.#context, job)) this.#context.onLane(lane);
+    if (job !== undefined) await this.#tellOfLanes(job);
     return job;
+  }
+
+  /** Tells what the lanes of a job hold, a page in a turn of the event loop. */
+  async #tellOfLanes(job: number): Promise<void> {
+    for (let last: Lane | undefined; ; ) {
+      const lanes = readLanesOfJob(this.#context, job, last, LANES_AT_ONCE);
+      for (const lane of lanes) this.#context.onLane(lane);
+      last = lanes.at(-1);
+      if (lanes.length < LANES_AT_ONCE) return;
+      await setImmediate();
+    }
   }
 
   isCancelling(job: number): boolean {
@@ -265,37 +273,8 @@ export class TaskQueue {
    * many crashes: `onDoomed` hears of it before. Where the storage `storesLate`, what was under way is an orphan. For
    * start-up, before the first claim.
    */
-  async recover(
-    onDoomed: (doomed: DoomedTask) => Promise<void>,
-    storesLate = false,
-  ): Promise<{ interrupted: number; sweptJobs: number }> {
-    const rebased = this.#context.commit.run(() => rebaseWaits(this.#context));
-    this.flush();
-    await rebased;
-    const blame = blameFor(this.#context);
-    let interrupted = 0;
-    for (;;) {
-      const tasks = readInterrupted(this.#context, blame, RECOVER_BATCH);
-      if (tasks.length === 0) break;
-      for (const { id, job, task } of tasks.filter(isDoomed)) {
-        await onDoomed({ id, jobId: this.#context.jobs.get(job).jobId, task });
-      }
-      const done = this.#context.commit.run((changes) => {
-        const tokenOf = (task: InterruptedTask) => (storesLate ? this.orphans.tokenBefore(task) : undefined);
-        for (const task of tasks) putBack(this.#context, task, tokenOf(task), changes);
-      });
-      this.flush();
-      await done;
-      interrupted += tasks.length;
-    }
-    const swept = this.#context.commit.run(() => {
-      writeAbandoned(this.#context, false);
-      this.#context.begun.supersede();
-      this.orphans.noteProcess();
-      return sweepStaged(this.#context);
-    });
-    this.flush();
-    return { interrupted, sweptJobs: await swept };
+  recover(onDoomed: (doomed: DoomedTask) => Promise<void>, storesLate = false): Promise<RecoveredQueue> {
+    return recoverQueue(this.#context, this.orphans, onDoomed, storesLate);
   }
 
   /** Jobs that ended before `before` (milliseconds since the epoch) and are to be pruned. */

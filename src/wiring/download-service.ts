@@ -9,6 +9,7 @@ import type { TaskQueue } from "../sqlite/queue.ts";
 import { attemptSpans } from "../telemetry/attempt-spans.ts";
 import type { ActiveDownloads } from "../worker/active-downloads.ts";
 import { createAddresses } from "../worker/addresses.ts";
+import { type Descriptors, descriptorGuard } from "../worker/descriptors.ts";
 import { download } from "../worker/download.ts";
 import type { HostGovernor } from "../worker/host-governor.ts";
 import { hostPermit } from "../worker/host-permit.ts";
@@ -30,6 +31,7 @@ export interface DownloadServiceDeps {
   readonly policy: EgressPolicy;
   readonly governor: HostGovernor;
   readonly gate: StorageGate;
+  readonly descriptors: Descriptors;
   readonly active: ActiveDownloads;
   readonly overdue: OverdueAttempts;
   readonly clock: Clock;
@@ -74,6 +76,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
         hostPermit(deps.governor, clock),
         storageGate(deps.gate),
         timeout(config.queue.task_timeout_ms, clock, deps.overdue),
+        descriptorGuard(deps.descriptors),
       ],
       innermost,
     );

@@ -13,6 +13,7 @@ import { openStores, type Stores } from "../sqlite/stores.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { ActiveDownloads } from "../worker/active-downloads.ts";
+import { Descriptors, readDescriptorLimit } from "../worker/descriptors.ts";
 import { failpointStore } from "./failpoint-store.ts";
 import { Troubles } from "./health.ts";
 import { createNetwork, type Network } from "./network.ts";
@@ -46,6 +47,9 @@ export interface Foundation extends FoundationDeps {
   readonly metrics: Metrics;
   readonly troubles: Troubles;
   readonly network: Network;
+  readonly descriptors: Descriptors;
+  /** Says who hears that there are enough descriptors again. */
+  readonly onEnoughDescriptors: (listener: () => void) => void;
   readonly policy: EgressPolicy;
   /** Where the API listens, as far as it is known: no download may go there. */
   readonly own: { readonly host: string; port: number };
@@ -88,7 +92,20 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     orphans: () => stores.queue.orphans.counts(),
   });
   const own = { ...config.server.bind_addr };
-  const network = createNetwork(config, clock);
+  const descriptors: Descriptors = new Descriptors({
+    clock,
+    limit: readDescriptorLimit(),
+    onShort: (problem) => {
+      log.error(problem);
+      network.http.dropIdle();
+    },
+    onEnough: () => {
+      log.info("there are enough file descriptors again");
+      enough.wake();
+    },
+  });
+  const enough = { wake: () => {} };
+  const network = createNetwork(config, clock, descriptors);
   const {
     store: opened,
     sweep,
@@ -106,6 +123,10 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     sweepStorage: sweep,
     closeStorage: close,
     network,
+    descriptors,
+    onEnoughDescriptors: (listener) => {
+      enough.wake = listener;
+    },
     metrics,
     troubles,
     policy: createEgressPolicy({

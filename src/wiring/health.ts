@@ -1,7 +1,6 @@
 import type { StorageCheck } from "../maintenance/storage-check.ts";
 import type { Presence, StoreName } from "../sqlite/presence.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
-import type { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
@@ -38,7 +37,8 @@ export interface HealthDeps {
   readonly presence: Pick<Presence, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
   readonly gate: Pick<StorageGate, "problems">;
-  readonly overdue: Pick<OverdueAttempts, "problem">;
+  /** What keeps the workers from their work. */
+  readonly workerProblems: () => readonly string[];
   readonly phase: () => "starting" | "running" | "draining";
   readonly isPaused: () => boolean;
   /** How long the event loop stood still a moment ago, milliseconds. */
@@ -60,7 +60,7 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
       ledger: troubles.of("ledger", presence),
       dlq: troubles.of("dlq", presence),
       broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
-      workers: workersHealth(stage, deps.overdue.problem),
+      workers: workersHealth(stage, deps.workerProblems()),
       storage,
     };
     const works = [api, components.queue, components.ledger, components.dlq, storage].every(
@@ -70,9 +70,9 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
   };
 }
 
-/** What still runs took no worker with it: that is worth a look, and no reason to stop taking jobs. */
-function workersHealth(stage: ComponentHealth, overdue: string | undefined): ComponentHealth {
-  return overdue === undefined ? stage : { status: "degraded", reason: overdue };
+/** Work goes on, or will by itself: that is worth a look, and no reason to stop taking jobs. */
+function workersHealth(stage: ComponentHealth, problems: readonly string[]): ComponentHealth {
+  return problems.length === 0 ? stage : { status: "degraded", reason: problems.join("; ") };
 }
 
 function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): ComponentHealth {

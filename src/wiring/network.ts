@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { createHttpClient, type HttpClient } from "../http/client.ts";
 import type { Clock } from "../jobs/clock.ts";
+import { type Descriptors, OutOfDescriptorsError } from "../worker/descriptors.ts";
 import { HostsFile } from "../worker/hosts-file.ts";
 import { followNameServers, systemNameServers } from "../worker/name-servers.ts";
 import { createResolver, lookUp, type Resolver } from "../worker/names.ts";
@@ -18,14 +19,21 @@ const FIELDS_MAX = 5000;
 /** The hosts file is at hand. */
 const HOSTS_TTL_SECONDS = 1;
 
-export function createNetwork({ download }: Pick<Config, "download">, clock: Clock): Network {
+export function createNetwork(
+  { download }: Pick<Config, "download">,
+  clock: Clock,
+  descriptors?: Pick<Descriptors, "isShort">,
+): Network {
   const limits = { headBytesMax: download.header_bytes, fieldsMax: FIELDS_MAX };
   const hosts = new HostsFile("/etc/hosts", clock);
   const ask = followNameServers(withPatience(lookUp, lookUpPatiently), systemNameServers(clock));
   const lookup = (name: string) => {
     const addresses = hosts.addressesOf(name);
     return addresses === undefined
-      ? ask(name)
+      ? ask(name).catch((error: unknown) => {
+          // Without descriptors every name is unknown.
+          throw descriptors?.isShort() === true ? new OutOfDescriptorsError(error) : error;
+        })
       : Promise.resolve(addresses.map((address) => ({ address, ttl: HOSTS_TTL_SECONDS })));
   };
   return { http: createHttpClient({ clock, limits }), resolve: createResolver({ lookup, clock }), clock };

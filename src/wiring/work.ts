@@ -7,11 +7,13 @@ import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
+import { readDescriptorLimit } from "../worker/descriptors.ts";
 import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { retract } from "../worker/retract.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
+import { countWorkers, descriptorChore, whileDescriptorsLast } from "./descriptors.ts";
 import { createDownloadService } from "./download-service.ts";
 import type { Foundation } from "./foundation.ts";
 import { createHosts, type Hosts, hostChores } from "./hosts.ts";
@@ -22,7 +24,8 @@ export interface Work {
   readonly broker: Broker;
   readonly pool: WorkerPool;
   readonly gate: StorageGate;
-  readonly overdue: OverdueAttempts;
+  /** What keeps the workers from their work, for operators; empty when all is well. */
+  readonly problems: () => readonly string[];
   readonly cancellation: Cancellation;
   readonly letterOperations: LetterOperations;
   readonly orphanCleaner: OrphanCleaner;
@@ -34,8 +37,10 @@ export interface Work {
 const WINDOW_MIN = 128;
 
 export function createWork(config: Config, foundation: Foundation): Work {
-  const { log, clock, version, metrics, store, stores, policy, active, keys, tracer, onQueueTrouble } = foundation;
+  const { log, clock, version, metrics, store, stores, policy, active, keys, tracer, descriptors, onQueueTrouble } =
+    foundation;
   const { queue } = stores;
+  const { workers, problem } = countWorkers(config.queue.workers, readDescriptorLimit(), log);
   const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const gate = new StorageGate(clock);
   const overdue = new OverdueAttempts();
@@ -43,13 +48,14 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const { governor } = hosts;
   const broker: Broker = new Broker({
     source: queue,
-    hosts: governor,
+    hosts: whileDescriptorsLast(governor, descriptors),
     buckets: gate,
     clock,
     channelSize: config.queue.channel_size,
-    windowSize: Math.max(WINDOW_MIN, config.queue.workers * 2),
+    windowSize: Math.max(WINDOW_MIN, workers * 2),
     onError: onQueueTrouble,
   });
+  foundation.onEnoughDescriptors(() => broker.wake());
   const settle = createSettle({
     settleInQueue: (settlement) => queue.settle(settlement),
     store,
@@ -61,7 +67,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     signal: foundation.stopping.signal,
   });
   const pool = new WorkerPool({
-    workers: config.queue.workers,
+    workers,
     createService: createDownloadService({
       config,
       version,
@@ -74,6 +80,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       gate,
       active,
       overdue,
+      descriptors,
       clock,
       tracer,
       onProxyFailure: (name) => metrics.proxyFailed(name),
@@ -86,10 +93,16 @@ export function createWork(config: Config, foundation: Foundation): Work {
     }),
     channel: broker.channel,
     onStart: (claimed) => {
-      // The attempt does not wait for that; should it not succeed, settling tells.
-      queue.markStarted(claimed).catch(onQueueTrouble);
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
+      return queue.markStarted(claimed).then(
+        () => true,
+        (error: unknown) => {
+          onQueueTrouble(error);
+          return false;
+        },
+      );
     },
+    onEnd: (claimed) => broker.ended(claimed),
     settle,
     keys,
     governor,
@@ -110,7 +123,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     broker,
     pool,
     gate,
-    overdue,
+    problems: () => [overdue.problem, descriptors.problem, problem].filter((text) => text !== undefined),
     cancellation: createCancellation(foundation, pool),
     letterOperations: new LetterOperations({
       desk: queue.letters,
@@ -123,6 +136,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     chores: [
       ...hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
       orphanChore(orphanCleaner, foundation),
+      descriptorChore(descriptors),
     ],
     hosts,
   };

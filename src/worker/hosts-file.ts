@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import type { Clock } from "../jobs/clock.ts";
+import { isOutOfDescriptors } from "./descriptors.ts";
 
 const LOOK_EVERY_MS = 1000;
 
@@ -37,7 +38,8 @@ export class HostsFile {
       if (version === this.#version) return;
       this.#addresses = parseHosts(readFileSync(this.#path, "utf8"));
       this.#version = version;
-    } catch {
+    } catch (error) {
+      if (isOutOfDescriptors(error)) return; // it holds as it was
       this.#addresses = new Map();
       this.#version = "";
     }

@@ -1,6 +1,7 @@
 import { dns } from "bun";
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
+import { isOutOfDescriptors } from "./descriptors.ts";
 
 /** One address of a name, and for how many seconds it holds. */
 export interface FoundAddress {
@@ -138,6 +139,8 @@ class Names {
   }
 
   #remember(name: string, answer: Answer): void {
+    // That is no fault of the name, and over with the want.
+    if (answer.kind === "temporary" && isOutOfDescriptors(answer.cause)) return;
     this.#known.delete(name);
     if (this.#known.size >= NAMES_MAX) this.#known.delete(this.#known.keys().next().value ?? "");
     this.#known.set(name, { answer, until: this.#clock.monotonic() + lifetimeMs(answer) });

@@ -1,4 +1,5 @@
 import { type Channel, ChannelClosedError } from "../dispatch/channel.ts";
+import { isSuspect } from "../jobs/suspect.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import { type ExecuteDeps, execute } from "./execute.ts";
 import { InterruptedError } from "./interrupted.ts";
@@ -10,8 +11,10 @@ export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
   /** Each worker has a service of its own: its rate limit is its own. */
   readonly createService: () => Service;
   readonly channel: Channel<ClaimedTask>;
-  /** Told when a worker begins with a task. */
-  readonly onStart: (claimed: ClaimedTask) => void;
+  /** Told when a worker begins with a task. Resolves once that is on the disk; false if it could not be written. */
+  readonly onStart: (claimed: ClaimedTask) => Promise<boolean>;
+  /** Told when a worker is done with a task; with a suspect, once it is settled. */
+  readonly onEnd: (claimed: ClaimedTask) => void;
   /** Whether a task's job was cancelled since it was claimed. */
   readonly isCancelled: (claimed: ClaimedTask) => boolean;
   readonly onError: (error: unknown) => void;
@@ -82,19 +85,23 @@ export class WorkerPool {
       const attempt = new RunningAttempt();
       this.#running.set(claimed.id, { job: claimed.job.seq, attempt });
       if (this.#deps.isCancelled(claimed)) attempt.abort(new InterruptedError("cancel"));
-      this.#deps.onStart(claimed);
+      const noted = this.#deps.onStart(claimed);
       try {
+        // The others need not wait for that: they share the blame for a crash.
+        if (isSuspect(claimed) && !(await noted)) attempt.abort(new InterruptedError("shutdown"));
         const execution = await execute(claimed, attempt, deps);
-        this.#follow(execution.settled);
+        const settled = this.#follow(execution.settled);
+        if (isSuspect(claimed)) await settled;
         while (this.#unsettled.size > UNSETTLED_MAX) await (this.#room ??= Promise.withResolvers()).promise;
       } finally {
         this.#running.delete(claimed.id);
+        this.#deps.onEnd(claimed);
       }
     }
     await Promise.all(this.#unsettled);
   }
 
-  #follow(settling: Promise<void>): void {
+  #follow(settling: Promise<void>): Promise<void> {
     const settled = settling.catch(this.#deps.onError).finally(() => {
       this.#unsettled.delete(settled);
       if (this.#unsettled.size > UNSETTLED_MAX) return;
@@ -102,6 +109,7 @@ export class WorkerPool {
       this.#room = undefined;
     });
     this.#unsettled.add(settled);
+    return settled;
   }
 
   /** The next task, or nothing once the pool stops. */

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { LogPages } from "../../src/api/log-pages.ts";
-import { EVENT_STREAM, followLog, JSON_LINES } from "../../src/api/log-stream.ts";
-import { LOG_LEVELS } from "../../src/sqlite/ledger/log-entries.ts";
+import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat } from "../../src/api/log-stream.ts";
+import { Turns } from "../../src/jobs/turns.ts";
+import { LOG_LEVELS, type LogLevel } from "../../src/sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger } from "../../src/sqlite/ledger.ts";
 import { acceptance, claimAll, complete, newJob } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
@@ -25,15 +26,23 @@ async function jobAtWork(stores: TestStores, tasks: number): Promise<JobRecord> 
   return record;
 }
 
-function start(stores: TestStores, job: JobRecord, given?: LogPages, format = EVENT_STREAM): Followed {
+interface Start {
+  readonly pages?: LogPages;
+  readonly turns?: Turns;
+  readonly format?: LogFormat;
+  readonly levels?: readonly LogLevel[];
+}
+
+function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed {
+  const { format = EVENT_STREAM, levels = LOG_LEVELS, turns = new Turns() } = given;
   const dropped: string[] = [];
   const { ledger } = stores.stores;
   const { signal } = new AbortController();
-  const pages = given ?? new LogPages(ledger, stores.clock);
+  const pages = given.pages ?? new LogPages(ledger, stores.clock);
   const drop = (id: string) => dropped.push(id);
-  const deps = { ledger, pages, clock: stores.clock, stopping: signal, drop };
+  const deps = { ledger, pages, turns, clock: stores.clock, stopping: signal, drop };
   const request = new Request("http://localhost/", { signal });
-  const reader = followLog(job, 0, LOG_LEVELS, format, request, deps).getReader();
+  const reader = followLog(job, 0, levels, format, request, deps).getReader();
   const decoder = new TextDecoder();
   let text = "";
   let isReading = true;
@@ -93,13 +102,13 @@ test("reads a busy job a few times a second, however many follow it, and loses n
   };
   const pages = new LogPages(counted, stores.clock);
   const job = await jobAtWork(stores, 100);
-  const followed = start(stores, job, pages);
+  const followed = start(stores, job, { pages });
   const others: Followed[] = [];
   for (let i = 0; i < 100; i++) {
     await finishOne(stores);
     await stores.clock.advance(10);
     // Whoever comes later, and all of them, read what the first one reads.
-    if (i % 5 === 2) others.push(start(stores, job, pages));
+    if (i % 5 === 2) others.push(start(stores, job, { pages }));
   }
   await stores.clock.advance(250);
   await followed.done;
@@ -136,7 +145,7 @@ test("of events a reader that is let go is told so, of lines nothing that looks 
     [EVENT_STREAM, ": dropped, because nothing was read for a while\n\n"],
     [JSON_LINES, undefined],
   ] as const) {
-    const followed = start(stores, job, undefined, format);
+    const followed = start(stores, job, { format });
     await stores.clock.advance(0);
     followed.stopReading();
     await finishOne(stores);
@@ -145,3 +154,58 @@ test("of events a reader that is let go is told so, of lines nothing that looks 
     expect(await Promise.race([followed.next(), stores.clock.advance(1000).then(() => undefined)])).toBe(last);
   }
 });
+
+/** Makes the log of a job as long as that of a huge one: every hundredth row is an error. */
+function lengthen(stores: TestStores, { jobId, seq }: JobRecord, rows: number): JobRecord {
+  stores.tamper(
+    "ledger",
+    `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows - 1})
+     INSERT INTO logs SELECT ${seq}, i, 0, iif(i % 100 = 0, 'error', 'info'), 'row', NULL, '{}' FROM n`,
+  );
+  stores.tamper("ledger", `UPDATE jobs SET log_count = ${rows}, status = 'completed' WHERE seq = ${seq}`);
+  const long = stores.stores.ledger.findJob(jobId);
+  if (long === undefined) throw new Error("the job is not there");
+  return long;
+}
+
+test.each([
+  ["all rows", LOG_LEVELS, 20_000],
+  ["errors", ["error"], 199],
+] as const)(
+  "reads %s of a long log a bounded piece in a turn of the event loop, for all followers together",
+  async (_, levels, expected) => {
+    await using stores = openTestStores();
+    const { ledger } = stores.stores;
+    const job = lengthen(stores, await jobAtWork(stores, 1), 20_000);
+    let turn = 0;
+    let isOver = false;
+    const count = () => {
+      turn++;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const readsByTurn = new Map<number, number>();
+    const counted = {
+      logs: (...args: Parameters<Ledger["logs"]>) => {
+        readsByTurn.set(turn, (readsByTurn.get(turn) ?? 0) + 1);
+        const stretch = ledger.logs(...args);
+        expect(stretch.next - args[1]).toBeLessThanOrEqual(2000);
+        return stretch;
+      },
+    };
+    const turns = new Turns();
+    const followers = [0, 1, 2].map(() =>
+      // Pages of their own, so that no one finds what another one has read.
+      start(stores, job, { pages: new LogPages(counted, stores.clock), turns, format: JSON_LINES, levels }),
+    );
+    for (const follower of followers) {
+      await follower.done;
+      expect(follower.text().split("\n").length - 1).toBe(expected);
+    }
+    isOver = true;
+    // Each begins with a page at once; after that, all of them together read one in a turn.
+    const [first, ...others] = [...readsByTurn.values()];
+    expect(first).toBeLessThanOrEqual(followers.length + 1);
+    expect(Math.max(...others)).toBeLessThanOrEqual(1);
+  },
+);

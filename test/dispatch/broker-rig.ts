@@ -1,10 +1,5 @@
-import {
-  Broker,
-  type BrokerDeps,
-  type BucketGate,
-  type HostPermits,
-  type TaskSource,
-} from "../../src/dispatch/broker.ts";
+import { Broker } from "../../src/dispatch/broker.ts";
+import type { BrokerDeps, BucketGate, HostPermits, TaskSource } from "../../src/dispatch/broker-ports.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { HostGovernor } from "../../src/worker/host-governor.ts";
@@ -33,6 +28,8 @@ export class BrokerRig implements AsyncDisposable {
   /** Set to let claims or releases fail. */
   claimError: Error | undefined;
   releaseError: Error | undefined;
+  /** Told of each page of lanes that is read. */
+  onLanes: (lanes: readonly Lane[]) => void = () => {};
   claims = 0;
   #pumps = 0;
   /** How many tasks of a host were ever in workers' hands and in the channel at once. */
@@ -46,7 +43,11 @@ export class BrokerRig implements AsyncDisposable {
     const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond: 0, breakerFailures: 0 });
     this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
     const source: TaskSource = {
-      lanes: (limit) => queue.lanes(limit),
+      lanes: (limit, after) => {
+        const lanes = queue.lanes(limit, after);
+        this.onLanes(lanes);
+        return lanes;
+      },
       onLane: (listener: (lane: Lane) => void) => queue.onLane(listener),
       claim: (requests) => {
         this.claims++;
@@ -115,6 +116,7 @@ export class BrokerRig implements AsyncDisposable {
   finish(task: ClaimedTask): void {
     this.#countBusy(task, -1);
     this.governor.release(task.host);
+    this.broker.ended(task);
   }
 
   /** Works one task after the other until there is nothing more to take now, or `count` are done. */

@@ -64,6 +64,52 @@ describe("the broker", () => {
     expect(rig.claims - before).toBeLessThanOrEqual(11);
   });
 
+  test("reads very many lanes a page in a turn of the event loop, and works meanwhile", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
+    await rig.accept(3000, hostNames(3000));
+    const pages: number[] = [];
+    rig.onLanes = (lanes) => pages.push(lanes.length);
+    rig.broker.start();
+    expect(pages).toEqual([500]);
+    const done = await rig.work();
+    expect(ids(done).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 3000 }, (_, i) => i + 1));
+    expect(pages.every((lanes) => lanes <= 500)).toBe(true);
+    expect(pages.length).toBeGreaterThan(1);
+  });
+
+  test("sends a suspect when nothing else is at work, and nothing beside it", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 100 });
+    await rig.accept(20, ["a.test", "b.test"]);
+    rig.stores.tamper("queue", "UPDATE tasks SET crashes = 3 WHERE id IN (3, 4)");
+    rig.broker.start();
+    const groups: number[][] = [];
+    for (let group = await rig.take(); group.length > 0; group = await rig.take()) {
+      groups.push(ids(group));
+      for (const task of group) rig.finish(task);
+    }
+    expect(groups.filter((group) => group.includes(3) || group.includes(4)).map((group) => group.length)).toEqual([
+      1, 1,
+    ]);
+    expect(groups.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+  });
+
+  test("a suspect whose host is left alone holds nobody up, and a pause lets go of it", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
+    await rig.accept(6, ["a.test", "b.test"]);
+    rig.stores.tamper("queue", "UPDATE tasks SET crashes = 4 WHERE id = 1");
+    rig.governor.throttle("a.test", 10_000);
+    rig.broker.start();
+    expect(ids(await rig.work())).toEqual([2, 4, 6]);
+    await rig.advance(10_000);
+    await rig.settleDown();
+    expect(rig.broker.channel.length).toBe(1);
+    await rig.broker.pause();
+    await rig.settleDown();
+    expect(rig.broker.channel.length).toBe(0);
+    rig.broker.resume();
+    expect(ids(await rig.work()).toSorted((a, b) => a - b)).toEqual([1, 3, 5]);
+  });
+
   test("takes back what was claimed for a host that was fast, once it is slow: others, and higher priorities, come first", async () => {
     await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
     await rig.accept(2000, ["a.test"], { priority: "low" });

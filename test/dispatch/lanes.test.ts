@@ -214,3 +214,70 @@ test("lanes that come and go in any order leave nothing behind", () => {
   expect(lanes.size).toBe(0);
   expect(lanes.choose(1000, FREE, NOW + 1000).size).toBe(0);
 });
+
+/** Counts what a choice asks of the limits: it does so when it looks at a lane or a host. */
+function counted(room: (host: string) => number) {
+  const asked = { times: 0 };
+  const limits: Limits = {
+    ofHost: (host) => {
+      asked.times++;
+      return room(host);
+    },
+    ofBucket: UNLIMITED,
+  };
+  return { asked, limits };
+}
+
+describe("among a hundred thousand lanes", () => {
+  const many = (more: Sample = {}) =>
+    Array.from({ length: 100_000 }, (_, i) => lane({ job: 1, host: `h${i}.test`, waiting: 2, ...more }));
+
+  test("a choice looks at those that it takes, and not at all of them", () => {
+    const lanes = lanesOf(...many());
+    const { asked, limits } = counted(() => 4);
+    expect(sum(lanes.choose(128, limits, NOW))).toBe(128);
+    expect(asked.times).toBe(128);
+    expect(lanes.hasUnseen).toBe(false);
+  });
+
+  test("a choice that finds nothing stops early, and the next one goes on until all were seen", () => {
+    const free = lane({ job: 1, host: "free.test" });
+    const lanes = lanesOf(...many(), free);
+    const { asked, limits } = counted((host) => (host === free.host ? 1 : 0));
+    let rounds = 0;
+    let chosen = lanes.choose(10, limits, NOW);
+    for (; chosen.size === 0 && lanes.hasUnseen; chosen = lanes.choose(10, limits, NOW)) {
+      rounds++;
+      expect(asked.times).toBeLessThanOrEqual(2000);
+      asked.times = 0;
+    }
+    expect([...chosen]).toEqual([[free.id, 1]]);
+    expect(rounds).toBeGreaterThan(40);
+    const none = counted(() => 0);
+    for (rounds = 0; lanes.choose(10, none.limits, NOW).size === 0 && lanes.hasUnseen; ) rounds++;
+    expect(rounds).toBeLessThan(110);
+  });
+
+  test("those of hosts that are left alone are not looked at again before long", () => {
+    const lanes = lanesOf(...many());
+    const { asked, limits } = counted(() => 0);
+    const closed = { ...limits, closedFor: () => 60_000 };
+    do lanes.choose(10, closed, NOW);
+    while (lanes.hasUnseen);
+    asked.times = 0;
+    lanes.choose(10, closed, NOW + 4000);
+    expect(asked.times).toBeLessThanOrEqual(1000);
+    expect(lanes.nextDue()).toBe(NOW + 5000);
+    expect(sum(lanes.choose(10, FREE, NOW + 5000))).toBe(10);
+  });
+
+  test("those that become due at once are woken by and by, and one that sleeps costs no more for the others", () => {
+    const lanes = lanesOf(...many({ nextDue: NOW + 100 }));
+    const { asked, limits } = counted(() => 1);
+    expect(lanes.nextDue()).toBe(NOW + 100);
+    lanes.choose(10, limits, NOW + 99);
+    expect(asked.times).toBe(0);
+    expect(sum(lanes.choose(10, limits, NOW + 100)) + sum(lanes.choose(10, limits, NOW + 100))).toBeGreaterThan(9);
+    expect(asked.times).toBeLessThan(2100);
+  });
+});

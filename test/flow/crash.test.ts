@@ -1,9 +1,11 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { expectIdle, expectSoundStores, expectTrueBooks } from "../support/books.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { pattern } from "../support/pattern.ts";
-import { startService } from "../support/service.ts";
+import { type Service, startService } from "../support/service.ts";
 import { storagesFor } from "../support/storage.ts";
 
 setDefaultTimeout(60_000);
@@ -128,3 +130,43 @@ for (const storage of storagesFor("crashes")) {
     });
   });
 }
+
+/** Tasks that the process has noted, on the disk, as begun. */
+function begunTasks(service: Service): number {
+  using db = new Database(join(service.folder, "data/queue/queue.db"), { readonly: true });
+  const row = db.query<{ count: number }, []>(
+    `SELECT count(*) AS count FROM tasks WHERE claim_id IS NOT NULL
+     AND id IN (SELECT value FROM json_each((SELECT value FROM meta WHERE name = 'begun')))`,
+  );
+  return row.get()?.count ?? 0;
+}
+
+test("of tasks that run at every crash only the one that causes it is buried: from the third crash on each runs alone", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService({ settings: { "queue.workers": 8 } });
+  let asked = Promise.withResolvers<void>();
+  let crashes = 0;
+  const deadly = origin.answer("/deadly", () => asked.resolve());
+  const innocent = origin.answer("/innocent", (_request, response) => {
+    // With others at work it is still at work when the process dies; alone it ends at once.
+    void (async () => {
+      const { workers } = await service.get<{ workers: { busy: number } }>("/operators/queue");
+      if (crashes >= 3 && workers.busy === 1) response.end("x");
+    })().catch(() => {}); // the service is killed
+  });
+  const resources = Array.from({ length: 8 }, (_, i) => ({ id: `r${i}`, url: i === 5 ? deadly : innocent }));
+  const job = await service.submit({ manifest_version: "v1", resources });
+  while (crashes < 5) {
+    await asked.promise;
+    const company = crashes < 3 ? 8 : 1;
+    await eventually("all that run are noted", () => (begunTasks(service) >= company ? true : undefined));
+    asked = Promise.withResolvers();
+    await service.kill();
+    crashes++;
+    await service.start();
+  }
+  const { status, resource_completed, errors } = await service.finished(job);
+  expect([status, resource_completed]).toEqual(["partial", 7]);
+  expect(errors).toMatchObject([{ resource_id: "r5", code: "TASK_INTERRUPTED" }]);
+  expect(origin.hits("/deadly")).toBe(5);
+});

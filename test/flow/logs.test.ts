@@ -1,4 +1,6 @@
+import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import type { LogRow } from "../support/answers.ts";
 import { startOrigin } from "../support/origin.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -115,3 +117,49 @@ test("a service that is told to stop lets its followers go", async () => {
   expect(await service.stop()).toBe(0);
   expect(eventsOf(await text).every(({ event }) => event === undefined)).toBe(true);
 });
+
+/** A finished job whose log has `rows` rows: what a job of millions of resources leaves. The service is restarted for it. */
+async function jobWithLongLog(service: Service, url: string, rows: number): Promise<string> {
+  const job = await service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
+  const { log_count: count } = await service.finished(job);
+  expect(await service.stop()).toBe(0);
+  const db = new Database(join(service.folder, "data/ledger/ledger.db"));
+  db.query<never, [number, number, string]>(
+    `WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 - 1)
+     INSERT INTO logs SELECT seq, i, 0, 'info', 'resource stored', 'r' || i, '{"attempts":1}' FROM jobs JOIN n WHERE job_id = ?3`,
+  ).run(count, rows, job);
+  db.query<never, [number, string]>("UPDATE jobs SET log_count = ? WHERE job_id = ?").run(rows, job);
+  db.close();
+  await service.start();
+  return job;
+}
+
+test.each([
+  ["as lines", LINES, "", 300_000, 300_000],
+  ["as events", EVENTS, "", 300_000, 300_000],
+  ["of a level that it has not", LINES, "?level=error", 1_000_000, 0],
+  ["page by page, of a level that it has not", "application/json", "?level=error&limit=1000", 1_000_000, 0],
+])(
+  "a long log that is read as fast as can be, %s, lets other requests through",
+  async (_, accept, query, length, expected) => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const job = await jobWithLongLog(service, origin.serve("/a", "x"), length);
+    let isOver = false;
+    const reading = follow(service, job, accept, {}, query)
+      .then((response) => response.text())
+      .finally(() => {
+        isOver = true;
+      });
+    let answered = 0;
+    while (!isOver) {
+      await (await service.fetch("/health/live")).text();
+      if (!isOver) answered++;
+    }
+    const text = await reading;
+    const rows = accept === EVENTS ? eventsOf(text).length - 1 : text.split("\n").length - 1;
+    expect(rows).toBe(expected);
+    // Where the log is read in one piece, one request may come before it; the others are answered after it.
+    expect(answered).toBeGreaterThan(3);
+  },
+);

@@ -65,7 +65,7 @@ describe("recovery at start-up", () => {
     await stores.now(stores.queue.stage(newJob(), newTasks(3)));
     stores.crash();
     const { recovered, aborted, leftOver } = await recoverWith(stores);
-    expect(recovered).toEqual({ interrupted: 1, sweptJobs: 1, abortedUploads: 2 });
+    expect(recovered).toEqual({ interrupted: 1, suspects: 0, sweptJobs: 1, abortedUploads: 2 });
     expect(aborted).toEqual(["upload of a", "upload of b"]);
     expect(leftOver).toEqual([]);
     expect(uploadsLeft(stores)).toEqual([]);
@@ -77,7 +77,7 @@ describe("recovery at start-up", () => {
     await recordUploads(stores, ["a", "b", "c"]);
     stores.crash();
     const first = await recoverWith(stores, ["b"]);
-    expect(first.recovered).toEqual({ interrupted: 1, sweptJobs: 0, abortedUploads: 2 });
+    expect(first.recovered).toEqual({ interrupted: 1, suspects: 0, sweptJobs: 0, abortedUploads: 2 });
     expect(first.leftOver).toEqual(["b UPLOAD_UNAVAILABLE"]);
     stores.crash();
     const second = await recoverWith(stores);
@@ -107,7 +107,7 @@ describe("recovery at start-up", () => {
     for (let crash = 1; crash <= 4; crash++) {
       stores.crash();
       expect((await recoverWith(stores)).retracted).toEqual([]);
-      await claimAll(stores);
+      for (const task of await claimAll(stores)) await stores.now(stores.queue.markStarted(task));
     }
     stores.crash();
     const { retracted, leftOver, recovered } = await recoverWith(stores, ["resources/r1"]);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Lane } from "../../src/jobs/lane.ts";
 import { IdempotencyTakenError, QueueFullError } from "../../src/sqlite/queue/accept.ts";
 import { rejectionOf } from "../support/rejection.ts";
-import { openTestStores, type TestStores } from "../support/stores.ts";
+import { countedUntil, openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, claimAll, complete, newJob, newTasks, settle } from "./sample-jobs.ts";
 
@@ -220,6 +220,38 @@ describe("a staged job", () => {
     expectTrueCounters(stores);
   });
 
+  test("goes a thousand tasks at a time, with turns of the event loop between, by unstage and at the start", async () => {
+    await using stores = openTestStores();
+    const job = newJob();
+    const staged = await stores.now(stores.queue.stage(job, newTasks(3500, hostNames(3500))));
+    const left = await countedUntil(stores, "tasks", stores.queue.unstage(staged));
+    expect(left).toEqual([3500, 2500, 1500, 500, 0]);
+    expect([countOf(stores, "jobs"), countOf(stores, "lanes")]).toEqual([0, 0]);
+    await stores.now(stores.queue.stage(job, newTasks(2500)));
+    stores.crash();
+    expect(
+      await countedUntil(
+        stores,
+        "tasks",
+        stores.queue.recover(() => Promise.resolve()),
+      ),
+    ).toEqual([2500, 1500, 500, 0]);
+    expectTrueCounters(stores);
+  });
+
+  test("that is removed in part when the process dies is sound, and swept", async () => {
+    await using stores = openTestStores();
+    const staged = await stores.now(stores.queue.stage(newJob(), newTasks(1500, hostNames(3))));
+    const removal = stores.queue.unstage(staged);
+    removal.catch(() => {});
+    stores.queue.flush();
+    stores.crash();
+    expect(countOf(stores, "tasks")).toBe(500);
+    expectTrueCounters(stores);
+    await stores.queue.recover(() => Promise.resolve());
+    expect([countOf(stores, "jobs"), countOf(stores, "tasks"), countOf(stores, "lanes")]).toEqual([0, 0, 0]);
+  });
+
   test("is swept by recover, live ones are not", async () => {
     await using stores = openTestStores();
     const job = newJob();
@@ -229,7 +261,7 @@ describe("a staged job", () => {
     const staged = await stores.now(stores.queue.stage(live, newTasks(2)));
     await stores.now(stores.queue.accept(acceptance(1, { job: live, staged })));
     stores.crash();
-    expect(await stores.queue.recover(() => Promise.resolve())).toEqual({ interrupted: 0, sweptJobs: 1 });
+    expect(await stores.queue.recover(() => Promise.resolve())).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 1 });
     expect([countOf(stores, "jobs"), countOf(stores, "tasks")]).toEqual([2, 7]);
     expectTrueCounters(stores);
   });
@@ -244,6 +276,8 @@ describe("a staged job", () => {
     expectTrueCounters(stores);
   });
 });
+
+const hostNames = (count: number) => Array.from({ length: count }, (_, i) => `h${i}.test`);
 
 function never(): never {
   throw new Error("something is missing");

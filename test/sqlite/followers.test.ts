@@ -55,7 +55,9 @@ describe("the followers", () => {
     expectTrueCounters(stores);
     const [job] = stores.stores.ledger.listJobs({}, 100, 1);
     if (job === undefined) throw new Error("there is no job");
-    const messages = stores.stores.ledger.logs(job, 0, 100, ["info", "warn", "error"]).map(({ message }) => message);
+    const messages = stores.stores.ledger
+      .logs(job, 0, 100, ["info", "warn", "error"])
+      .rows.map(({ message }) => message);
     expect(messages).toEqual([
       "job accepted",
       "resource stored",

@@ -4,7 +4,9 @@ import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, attempt, claimAll, claimedJob, complete, release, retryAt, settle } from "./sample-jobs.ts";
 
-async function recover(stores: TestStores): Promise<{ interrupted: number; sweptJobs: number; doomed: DoomedTask[] }> {
+async function recover(
+  stores: TestStores,
+): Promise<{ interrupted: number; suspects: number; sweptJobs: number; doomed: DoomedTask[] }> {
   const doomed: DoomedTask[] = [];
   const recovered = await stores.queue.recover((task) => {
     doomed.push(task);
@@ -21,7 +23,7 @@ describe("recover", () => {
     await settle(stores, tasks[4] ?? never(), complete);
     await claimAll(stores, 1);
     stores.crash();
-    expect(await recover(stores)).toEqual({ interrupted: 3, sweptJobs: 0, doomed: [] });
+    expect(await recover(stores)).toEqual({ interrupted: 3, suspects: 0, sweptJobs: 0, doomed: [] });
     expect(stores.queue.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
     expectTrueCounters(stores);
     const again = await claimAll(stores);
@@ -37,7 +39,7 @@ describe("recover", () => {
     await using stores = openTestStores();
     for (const task of await claimedJob(stores, 3)) await settle(stores, task, release);
     stores.reopen();
-    expect(await recover(stores)).toEqual({ interrupted: 0, sweptJobs: 0, doomed: [] });
+    expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, doomed: [] });
     expect((await claimAll(stores)).map(({ crashes, mayHaveStored }) => crashes > 0 || mayHaveStored)).toEqual([
       false,
       false,
@@ -52,8 +54,10 @@ describe("recover", () => {
     await claimAll(stores);
     for (let crash = 1; crash <= 4; crash++) {
       stores.crash();
-      expect((await recover(stores)).doomed).toEqual([]);
-      expect((await claimAll(stores))[0]?.crashes).toBe(crash);
+      expect(await recover(stores)).toMatchObject({ doomed: [], suspects: crash < 3 ? 0 : 1 });
+      const [again = never()] = await claimAll(stores);
+      expect(again.crashes).toBe(crash);
+      await stores.now(stores.queue.markStarted(again));
     }
     stores.crash();
     const { doomed } = await recover(stores);
@@ -64,7 +68,7 @@ describe("recover", () => {
     expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
     expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expectTrueCounters(stores);
-    expect(await recover(stores)).toEqual({ interrupted: 0, sweptJobs: 0, doomed: [] });
+    expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, doomed: [] });
   });
 
   test("blames those tasks that a worker had begun with, and not those that waited in memory", async () => {
@@ -85,6 +89,31 @@ describe("recover", () => {
       waited,
       waited,
     ]);
+    expectTrueCounters(stores);
+  });
+
+  test("a suspect is first in its lane, is blamed only where its start is noted, and is none any more once it ended", async () => {
+    await using stores = openTestStores();
+    await stores.now(stores.queue.accept(acceptance(4)));
+    const lane = stores.queue.lanes(1)[0]?.id ?? never();
+    stores.tamper("queue", "UPDATE tasks SET crashes = 2 WHERE id = 2");
+    const claimed = await stores.now(stores.queue.claim([{ lane, limit: 2 }]));
+    for (const task of claimed) await stores.now(stores.queue.markStarted(task));
+    stores.crash();
+    expect((await recover(stores)).suspects).toBe(1);
+    const next = async () => {
+      stores.clock.tick(1);
+      const [task = never()] = await stores.now(stores.queue.claim([{ lane, limit: 1 }]));
+      return task;
+    };
+    const suspect = await next();
+    expect([suspect.id, suspect.crashes]).toEqual([2, 3]);
+    stores.crash(); // before it ran
+    await recover(stores);
+    const again = await next();
+    expect([again.id, again.crashes]).toEqual([2, 3]);
+    await settle(stores, again, retryAt(stores.clock.now()));
+    expect((await claimAll(stores)).find(({ id }) => id === 2)?.crashes).toBe(0);
     expectTrueCounters(stores);
   });
 
@@ -148,7 +177,8 @@ describe("recover", () => {
     for (let crash = 1; crash <= 4; crash++) {
       stores.crash();
       await recover(stores);
-      await claimAll(stores);
+      const [again = never()] = await claimAll(stores);
+      await stores.now(stores.queue.markStarted(again));
     }
     stores.crash();
     const cut = stores.queue.recover(() => Promise.reject(new Error("killed while it cleaned up")));

@@ -3,7 +3,9 @@ import type { JobHeader, JobStatus } from "../../src/jobs/job.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import { ATTEMPTS_KEPT_MAX, type ClaimedTask } from "../../src/jobs/task.ts";
 import type { UploadTraces, Verdict } from "../../src/jobs/verdict.ts";
-import { openTestStores, type TestStores } from "../support/stores.ts";
+import { turn } from "../support/clock.ts";
+import { eventually } from "../support/eventually.ts";
+import { countedUntil, openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import {
   acceptance,
@@ -346,7 +348,7 @@ describe("a job ends", () => {
       expect(stores.read("queue", "SELECT * FROM lanes")).toEqual([]);
       const job = stores.stores.ledger.findJob(firstOf(tasks).job.jobId) ?? never();
       expect(job).toMatchObject({ status, completedAt: stores.clock.now() });
-      expect(stores.stores.ledger.logs(job, 0, 100, ["info"]).at(-1)?.message).toBe(`job ${status}`);
+      expect(stores.stores.ledger.logs(job, 0, 100, ["info"]).rows.at(-1)?.message).toBe(`job ${status}`);
       expectTrueCounters(stores);
     });
   }
@@ -362,7 +364,66 @@ describe("a job ends", () => {
     expect([statusOf(one), statusOf(two)]).toEqual(["completed", "in_progress"]);
     expectTrueCounters(stores);
   });
+
+  test("with very many lanes, which go a thousand at a time, and with retention if the process dies before", async () => {
+    await using stores = openTestStores();
+    const hosts = Array.from({ length: 2500 }, (_, i) => `h${i}.test`);
+    const job = newJob({ createdAt: stores.clock.now() });
+    await stores.now(stores.queue.accept(acceptance(newTasks(2500, hosts), { job })));
+    const claimed = await claimAll(stores);
+    const settled = Promise.all(claimed.map((task) => stores.queue.settle({ claimed: task, verdict: complete })));
+    stores.queue.flush();
+    await settled;
+    expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
+    stores.crash();
+    expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
+    const before = stores.clock.now() + 1;
+    for (
+      let jobs = stores.queue.prunableJobs(before, 10);
+      jobs.length > 0;
+      jobs = stores.queue.prunableJobs(before, 10)
+    ) {
+      await stores.now(stores.queue.pruneJobs(jobs, 400));
+    }
+    expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(0);
+  });
+
+  test("with very many lanes, in the background, and a cancel tells of them a page at a time", async () => {
+    await using stores = openTestStores();
+    const hosts = Array.from({ length: 2500 }, (_, i) => `h${i}.test`);
+    const job = newJob({ createdAt: stores.clock.now() });
+    await stores.now(stores.queue.accept(acceptance(newTasks(2500, hosts), { job })));
+    let turns = 0;
+    const toldIn = new Map<number, number>();
+    stores.queue.onLane(() => toldIn.set(turns, (toldIn.get(turns) ?? 0) + 1));
+    const cancelling = stores.queue.requestCancel(job.jobId);
+    stores.queue.flush();
+    const seq = await untilDone(cancelling, () => turns++);
+    expect([...toldIn.values()]).toEqual([500, 500, 500, 500, 500]);
+    const tasks = stores.queue.waitingTasks(seq ?? never(), 0, 5000).map(({ id }) => id);
+    const cancelled = stores.queue.cancelWaiting(seq ?? never(), tasks);
+    stores.queue.flush();
+    await cancelled;
+    const gone = eventually("all lanes are gone", () =>
+      stores.read("queue", "SELECT id FROM lanes").length === 0 ? true : undefined,
+    );
+    expect(await countedUntil(stores, "lanes", gone)).toEqual([1500, 500, 0]);
+    expectTrueCounters(stores);
+  });
 });
+
+/** Counts the turns of the event loop until some work is done. */
+async function untilDone<T>(work: Promise<T>, onTurn: () => void): Promise<T> {
+  let isDone = false;
+  void work.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    await turn();
+    onTurn();
+  }
+  return await work;
+}
 
 function never(): never {
   throw new Error("something is missing");

@@ -45,6 +45,7 @@ export interface ResourceRow {
   readonly content_encoding: string | null;
   readonly storage_key: string | null;
   readonly error: { readonly code: string; readonly message: string } | null;
+  readonly history: readonly unknown[];
 }
 
 export interface LogRow {

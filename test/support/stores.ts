@@ -3,7 +3,7 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Follower } from "../../src/sqlite/outbox.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
-import { FakeClock } from "./clock.ts";
+import { FakeClock, turn } from "./clock.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 export type StoreName = "queue" | "ledger" | "dlq";
@@ -119,4 +119,28 @@ export function openTestStores(clock = new FakeClock()): TestStores {
 
 export function makeFolder(): string {
   return makeTemporaryFolder("stores");
+}
+
+/** How many rows a table of queue.db had, each time that it had changed, until some work was done. */
+export async function countedUntil(
+  stores: TestStores,
+  table: "tasks" | "lanes",
+  work: Promise<unknown>,
+): Promise<number[]> {
+  const counts: number[] = [];
+  const count = () => {
+    const rows = stores.read<{ n: number }>("queue", `SELECT count(*) AS n FROM ${table}`)[0]?.n ?? 0;
+    if (counts.at(-1) !== rows) counts.push(rows);
+  };
+  let isDone = false;
+  void work.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    count();
+    await turn();
+  }
+  await work;
+  count();
+  return counts;
 }

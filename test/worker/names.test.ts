@@ -51,6 +51,13 @@ describe("a lookup that fails", () => {
     expect(clock.pending).toBe(0);
   });
 
+  test("for want of a descriptor is asked again at once", async () => {
+    const { asked, resolve } = setup(failing("EMFILE"));
+    expect((await failureOf(resolve("a.test"))).code).toBe("DOWNLOAD_DNS_TEMPORARY");
+    await failureOf(resolve("a.test"));
+    expect(asked).toEqual(["a.test", "a.test"]);
+  });
+
   test("without any code, or by a throw, is temporary", async () => {
     const lookups = [
       () => Promise.reject(new Error("?")),

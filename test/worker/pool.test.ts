@@ -38,7 +38,8 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
     workers: 2,
     createService: () => serviceOf(call),
     channel,
-    onStart: () => {},
+    onStart: () => Promise.resolve(true),
+    onEnd: () => {},
     isCancelled: () => false,
     settle: (settlement) => {
       settled.push(settlement);

@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import type { JobHeader } from "../../jobs/job.ts";
 import { hostOf, type Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
@@ -5,6 +6,9 @@ import { insertRows } from "../insert-rows.ts";
 import { encodeTask } from "../task-codec.ts";
 import { nextNumber, type QueueContext, readLanesOfJob } from "./context.ts";
 import { readDepth } from "./depth.ts";
+
+/** Rows that one commit deletes at most: a few milliseconds. */
+export const ROWS_PER_COMMIT = 1000;
 
 export type NewJob = Omit<JobHeader, "seq">;
 
@@ -98,15 +102,52 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
   return { ...job, seq: staged.seq };
 }
 
-/** Removes a job that never became live, with its tasks; a live one stays. Runs inside a transaction. */
-export function removeStaged(context: QueueContext, { seq, firstTask, lastTask }: Omit<StagedJob, "total">): void {
-  const staged = context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ? AND status = 'staged'").get(seq);
-  if (staged === null) return;
-  context.db
-    .query<never, [number, number, number]>("DELETE FROM tasks WHERE id BETWEEN ? AND ? AND job = ?")
-    .run(firstTask, lastTask, seq);
-  context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
-  context.db.query<never, [number]>("DELETE FROM jobs WHERE seq = ?").run(seq);
+/**
+ * Removes a job that never became live, with its tasks; a live one stays. It goes in commits of a bounded size, with turns of
+ * the event loop between them; the job's own row goes last, so that start-up finds what a crash leaves.
+ */
+export async function removeStaged(
+  { commit, db }: QueueContext,
+  { seq, firstTask, lastTask }: Omit<StagedJob, "total">,
+): Promise<void> {
+  const staged = db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ? AND status = 'staged'");
+  for (let from = firstTask; from <= lastTask; from += ROWS_PER_COMMIT) {
+    const to = Math.min(lastTask, from + ROWS_PER_COMMIT - 1);
+    const isGoing = await commit.run(() => {
+      if (staged.get(seq) === null) return false;
+      removeWaiting(db, seq, from, to);
+      return true;
+    });
+    if (!isGoing) return;
+  }
+  await commit.run(() => {
+    db.query<never, [number]>("DELETE FROM jobs WHERE seq = ? AND status = 'staged'").run(seq);
+  });
+}
+
+/** Removes the tasks of a job that have ids in a range, and lanes that are empty then. */
+function removeWaiting(db: Database, job: number, from: number, to: number): void {
+  const removed = db
+    .query<{ lane: number }, [number, number, number]>(
+      "DELETE FROM tasks WHERE id BETWEEN ? AND ? AND job = ? RETURNING lane",
+    )
+    .all(from, to, job);
+  db.query<never, [number, number]>("UPDATE jobs SET total = total - ? WHERE seq = ?").run(removed.length, job);
+  const tasks = new Map<number, number>();
+  for (const { lane } of removed) tasks.set(lane, (tasks.get(lane) ?? 0) + 1);
+  const shrink = db.query<never, [number, number]>("UPDATE lanes SET waiting = waiting - ? WHERE id = ?");
+  const remove = db.query<never, [number]>("DELETE FROM lanes WHERE id = ? AND waiting = 0");
+  for (const [lane, count] of tasks) {
+    shrink.run(count, lane);
+    remove.run(lane);
+  }
+}
+
+/** Removes some lanes of a job, and says how many. Runs inside a transaction. */
+export function removeLanes({ db }: Pick<QueueContext, "db">, job: number): number {
+  return db
+    .query<never, [number, number]>("DELETE FROM lanes WHERE id IN (SELECT id FROM lanes WHERE job = ? LIMIT ?)")
+    .run(job, ROWS_PER_COMMIT).changes;
 }
 
 /** The first answer under a key, if it is still remembered. */

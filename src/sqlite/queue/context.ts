@@ -107,9 +107,19 @@ interface LaneRow {
 const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
   WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
 
+const BEFORE_ALL = { nextDue: Number.MIN_SAFE_INTEGER, id: 0 };
+
 /** Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out. */
-export function readLanes(context: QueueContext, limit: number): Lane[] {
-  const rows = context.db.query<LaneRow, [number]>(`${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT ?`).all(limit);
+export function readLanes(
+  context: QueueContext,
+  limit: number,
+  { nextDue, id }: Pick<Lane, "id" | "nextDue"> = BEFORE_ALL,
+): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number, number, number]>(
+      `${WAITING_LANES} AND (l.next_due, l.id) > (?, ?) ORDER BY l.next_due, l.id LIMIT ?`,
+    )
+    .all(nextDue, id, limit);
   return rows.map((row) => laneOf(context, row));
 }
 
@@ -121,12 +131,19 @@ export function readLanesAfter(context: QueueContext, afterId: number, limit: nu
   return rows.map((row) => laneOf(context, row));
 }
 
-export function readLanesOfJob(context: QueueContext, job: number): Lane[] {
+/** Lanes of a job with waiting tasks, by host and bucket; those behind `after`, if it is given, and all without a limit. */
+export function readLanesOfJob(
+  context: QueueContext,
+  job: number,
+  { host, bucket }: Pick<Lane, "host" | "bucket"> = { host: "", bucket: "" },
+  limit = -1,
+): Lane[] {
   const rows = context.db
-    .query<LaneRow, [number]>(
-      "SELECT id, job, host, bucket, waiting, next_due FROM lanes WHERE job = ? AND waiting > 0",
+    .query<LaneRow, [number, string, string, number]>(
+      `SELECT id, job, host, bucket, waiting, next_due FROM lanes
+       WHERE job = ? AND (host, bucket) > (?, ?) AND waiting > 0 ORDER BY host, bucket LIMIT ?`,
     )
-    .all(job);
+    .all(job, host, bucket, limit);
   return rows.map((row) => laneOf(context, row));
 }
 

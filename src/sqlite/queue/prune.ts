@@ -1,4 +1,5 @@
 import type { Changes } from "../group-commit.ts";
+import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
 import type { QueueContext } from "./context.ts";
 
 /**
@@ -31,7 +32,8 @@ export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: 
  * Takes some of a job's tasks away, and where that are fewer than `limit` the job, too. How many it were. A job that was
  * opened again meanwhile, by a replay, stays. Runs inside a transaction.
  */
-function pruneJob({ db, jobs }: QueueContext, seq: number, limit: number, after: Changes): number {
+function pruneJob(context: QueueContext, seq: number, limit: number, after: Changes): number {
+  const { db, jobs } = context;
   const job = db
     .query<{ first: number; last: number }, [number]>(
       `UPDATE jobs SET pruning = 1 WHERE seq = ? AND finished_at IS NOT NULL AND letters = 0
@@ -44,7 +46,7 @@ function pruneJob({ db, jobs }: QueueContext, seq: number, limit: number, after:
       "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id BETWEEN ? AND ? AND job = ? LIMIT ?)",
     )
     .run(job.first, job.last, seq, limit);
-  if (changes === limit) return limit;
+  if (changes === limit || removeLanes(context, seq) === ROWS_PER_COMMIT) return limit;
   db.query<never, [number]>("DELETE FROM jobs WHERE seq = ?").run(seq);
   after.afterCommit.push(() => jobs.forget(seq));
   return changes;

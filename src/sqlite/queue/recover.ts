@@ -1,3 +1,4 @@
+import { CRASHES_MAX, isSuspect } from "../../jobs/suspect.ts";
 import { type Attempt, hostOf, type Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
@@ -7,9 +8,6 @@ import { waitingState } from "./claim.ts";
 import type { QueueContext } from "./context.ts";
 import { addOrphan } from "./orphans.ts";
 import { failedEvent, wait } from "./settle.ts";
-
-/** Crashes of the process while one task ran, after which it is buried. */
-const CRASHES_MAX = 5;
 
 interface ClaimedRow {
   id: number;
@@ -79,10 +77,16 @@ export function readInterrupted(context: QueueContext, blame: Blame, limit: numb
     job: row.job,
     lane: row.lane,
     attempts: row.attempts,
-    crashes: row.crashes + (blame === "claimed" || (blame === "begun" && row.begun === 1) ? 1 : 0),
+    crashes: row.crashes + (isBlamed(row, blame) ? 1 : 0),
     task: decodeTask(row.payload),
     history: decodeHistory(row.history),
   }));
+}
+
+/** A suspect runs only once its start is on the disk: where that is not noted, it did not run. */
+function isBlamed(row: Pick<ClaimedRow, "begun" | "crashes">, blame: Blame): boolean {
+  if (blame === "nobody") return false;
+  return row.begun === 1 || (blame === "claimed" && !isSuspect(row));
 }
 
 /** Whether an interrupted task ran at too many crashes. */
@@ -110,13 +114,24 @@ export function putBack(
     return;
   }
   const state = waitingState(interrupted);
-  const now = context.clock.steady();
+  // Suspects run first, while nothing else does yet.
+  const dueAt = isSuspect(interrupted) ? frontOf(context, interrupted.lane) : context.clock.steady();
   context.db
     .query<never, [string, number, number, number]>(
       "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, may_have_stored = 1, available_at = ? WHERE id = ?",
     )
-    .run(state, interrupted.crashes, now, interrupted.id);
-  wait(context, interrupted.lane, state, now, changes);
+    .run(state, interrupted.crashes, dueAt, interrupted.id);
+  wait(context, interrupted.lane, state, dueAt, changes);
+}
+
+/** A due time that is before all others of a lane. */
+function frontOf({ db, clock }: QueueContext, lane: number): number {
+  const row = db
+    .query<{ first: number | null }, [number]>(
+      "SELECT min(available_at) AS first FROM tasks WHERE lane = ? AND available_at IS NOT NULL",
+    )
+    .get(lane);
+  return Math.min(clock.steady(), (row?.first ?? Number.POSITIVE_INFINITY) - 1);
 }
 
 function bury(
@@ -141,13 +156,13 @@ function bury(
   );
 }
 
-/** Removes jobs whose acceptance never came. Runs inside a transaction. */
-export function sweepStaged(context: QueueContext): number {
+/** Removes jobs whose acceptance never came, and says how many. */
+export async function sweepStaged(context: QueueContext): Promise<number> {
   const staged = context.db
     .query<{ seq: number; firstTask: number; lastTask: number }, []>(
       "SELECT seq, first_task AS firstTask, last_task AS lastTask FROM jobs WHERE status = 'staged'",
     )
     .all();
-  for (const job of staged) removeStaged(context, job);
+  for (const job of staged) await removeStaged(context, job);
   return staged.length;
 }

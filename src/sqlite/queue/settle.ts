@@ -1,10 +1,12 @@
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
 import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
+import { isSuspect } from "../../jobs/suspect.ts";
 import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import type { Changes } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
+import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
 import { waitingState } from "./claim.ts";
 import { growLane, type QueueContext } from "./context.ts";
 import { addOrphan, forgetObjectsOf } from "./orphans.ts";
@@ -89,13 +91,23 @@ function finish(context: QueueContext, seq: number, status: JobStatus, now: numb
   context.db
     .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ?, cancelling = 0 WHERE seq = ?")
     .run(status, now, seq);
-  context.db.query<never, [number]>("DELETE FROM lanes WHERE job = ?").run(seq);
+  if (removeLanes(context, seq) === ROWS_PER_COMMIT) {
+    // Should it fail, the job's retention removes them.
+    changes.afterCommit.push(() => void removeOtherLanes(context, seq).catch(() => {}));
+  }
   changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
   const job = context.jobs.get(seq);
   changes.afterCommit.push(() => {
     context.jobs.forget(seq);
     context.onFinished(job, status);
   });
+}
+
+/** The lanes of a job that has ended, as long as it has. */
+async function removeOtherLanes(context: QueueContext, seq: number): Promise<void> {
+  const ended = context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ? AND finished_at IS NOT NULL");
+  const removeSome = () => (ended.get(seq) === null ? 0 : removeLanes(context, seq));
+  while ((await context.commit.run(removeSome)) === ROWS_PER_COMMIT);
 }
 
 function reopen(context: QueueContext, seq: number): void {
@@ -172,12 +184,14 @@ interface Postponement {
   readonly mayHaveStored: boolean;
 }
 
-function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postponement): boolean {
+function postpone(context: QueueContext, claimed: ClaimedTask, to: Postponement): boolean {
+  // A suspect ran alone, and its attempt ended without a crash: it is none any more.
+  const crashes = isSuspect(claimed) ? 0 : claimed.crashes;
   return (
     context.db
-      .query<never, [number, number, Uint8Array | null, string | null, number | null, boolean, number, number]>(
+      .query<never, [number, number, Uint8Array | null, string | null, number | null, boolean, number, number, number]>(
         `UPDATE tasks SET state = 'retrying', claim_id = NULL, claimed_at = NULL, available_at = ?, attempts = ?, history = ?,
-           waiting_class = ?, waiting_since = ?, may_have_stored = ? WHERE id = ? AND claim_id = ?`,
+           waiting_class = ?, waiting_since = ?, may_have_stored = ?, crashes = ? WHERE id = ? AND claim_id = ?`,
       )
       .run(
         to.availableAt,
@@ -186,8 +200,9 @@ function postpone(context: QueueContext, { id, claimId }: ClaimedTask, to: Postp
         to.waitingSince?.class ?? null,
         to.waitingSince?.at ?? null,
         to.mayHaveStored,
-        id,
-        claimId,
+        crashes,
+        claimed.id,
+        claimed.claimId,
       ).changes > 0
   );
 }

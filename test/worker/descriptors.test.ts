@@ -1,0 +1,62 @@
+import { expect, test } from "bun:test";
+import { Failure } from "../../src/jobs/failure.ts";
+import { Descriptors, descriptorGuard, limitFor, workersThatFit } from "../../src/worker/descriptors.ts";
+import { RunningAttempt } from "../../src/worker/running-attempt.ts";
+import { serviceOf } from "../../src/worker/service.ts";
+import { claimedTask } from "../support/claimed.ts";
+import { FakeClock } from "../support/clock.ts";
+import { failedWith } from "../support/outcomes.ts";
+
+const emfile = () => Object.assign(new Error("too many open files"), { code: "EMFILE" });
+
+function setup() {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  const descriptors = new Descriptors({
+    clock,
+    limit: 1024,
+    onShort: () => told.push("short"),
+    onEnough: () => told.push("enough"),
+  });
+  return { clock, told, descriptors };
+}
+
+test("a failure that a want of descriptors caused costs no attempt, and for a second no other begins", async () => {
+  const { clock, told, descriptors } = setup();
+  let calls = 0;
+  const service = descriptorGuard(descriptors)(
+    serviceOf(() => {
+      calls++;
+      return Promise.resolve(failedWith(new Failure("UPLOAD_UNAVAILABLE", "cannot store", { cause: emfile() })));
+    }),
+  );
+  const call = () => service.call(claimedTask(), new RunningAttempt());
+  expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
+  expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
+  expect(calls).toBe(1);
+  descriptors.check();
+  expect(told).toEqual(["short"]);
+  clock.tick(1000);
+  descriptors.check();
+  expect(told).toEqual(["short", "enough"]);
+  expect(descriptors.problem).toBeUndefined();
+  descriptors.close();
+});
+
+test("while there are enough descriptors a failure is what it says", async () => {
+  const { told, descriptors } = setup();
+  const failed = failedWith(new Failure("DOWNLOAD_CONNECT_FAILED", "refused"));
+  const service = descriptorGuard(descriptors)(serviceOf(() => Promise.resolve(failed)));
+  expect(await service.call(claimedTask(), new RunningAttempt())).toEqual(failed);
+  expect(told).toEqual([]);
+  descriptors.close();
+});
+
+test("as many workers run as the limit has room for, and at least one", () => {
+  expect(workersThatFit(8, undefined)).toBe(8);
+  expect(workersThatFit(8, 1024)).toBe(8);
+  expect(workersThatFit(4096, limitFor(4096))).toBe(4096);
+  expect(workersThatFit(4096, limitFor(4096) - 1)).toBe(4095);
+  expect(workersThatFit(64, 64)).toBe(8);
+  expect(workersThatFit(64, 20)).toBe(1);
+});
