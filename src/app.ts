@@ -162,7 +162,11 @@ export class App {
 
   /** Opens the API, and returns the URL that it answers on. @throws if the address is taken or not ours */
   listen(): string {
-    this.#server = openHttp(this.#config, this.#foundation, this.#work, this.submit, this.#health);
+    this.#server = openHttp(this.#config, this.#foundation, this.#work, {
+      submit: this.submit,
+      health: this.#health,
+      isStarting: () => this.#phase === "starting",
+    });
     this.#foundation.own.port = this.#server.port;
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;
   }

@@ -17,6 +17,8 @@ export interface ServeDeps {
   /** Everyone who can connect may call, and so may every page in a browser of theirs. */
   readonly isOpen: boolean;
   readonly newRequestId: () => string;
+  /** Whether the service still recovers what the last process left: it is read, but nothing is changed. */
+  readonly isStarting: () => boolean;
 }
 
 /** Answers one request by one endpoint. Never rejects. */
@@ -48,6 +50,7 @@ export function createServe(deps: ServeDeps): Serve {
       refuseForeignHost(deps, request);
       if (deps.isOpen) refuseForeignPage(request);
       admit(deps, endpoint, request);
+      if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
       if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
       response = await endpoint.answer({
@@ -79,6 +82,18 @@ function admit({ authorize, limit, addressOf }: ServeDeps, { access }: Endpoint,
     throw error;
   }
   if (access !== "open") limit(token ?? addressOf(request));
+}
+
+/**
+ * Recovery takes what is half written for what a crash left, and removes it. Its first commit must also be the first of
+ * the process. So nothing is changed before it has ended.
+ */
+function refuseWhileStarting({ isStarting }: ServeDeps): void {
+  if (!isStarting()) return;
+  throw new ApiError("STORAGE_UNAVAILABLE", {
+    message: "the service is starting: it recovers what the last process left; try again in a moment",
+    retryAfterSeconds: 1,
+  });
 }
 
 function requestIdOf(request: Request): string | undefined {

@@ -50,6 +50,8 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly auth: AuthSettings;
   /** Whether the service answers to the name in `Host`; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
+  /** Whether the service still recovers what the last process left. */
+  readonly isStarting: () => boolean;
   readonly version: string;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends what would go on: the server is about to stop. */
