@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { join, resolve } from "node:path";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
+import type { OnDrift } from "./counters.ts";
 import { isAbsent, openDatabase, upgradeDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { lockDirectory } from "./directory-lock.ts";
@@ -25,6 +26,8 @@ export interface StoresOptions {
   /** A follower could not take a batch; it gets it later. */
   readonly onLag: (follower: Follower, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
+  /** Told that a counter was wrong, and has been counted anew. */
+  readonly onDrift: OnDrift;
   /** Told once that nobody knows any more what is in a store: nothing is written from then on. */
   readonly onBroken?: (error: StoreError) => void;
   /** For crash tests, to see that the loss of power shows: nothing is synced. */
@@ -98,8 +101,12 @@ export function openStores(options: StoresOptions): Stores {
 
     const jobs = new JobCache(queueDb);
     const bringUpToDate = () => outbox.deliver();
-    const ledger = new Ledger(ledgerDb, ledgerPath, bringUpToDate);
-    const deadLetters = new DeadLetters(dlqDb, dlqPath, (seq) => jobs.get(seq), bringUpToDate);
+    const ledger = new Ledger(ledgerDb, ledgerPath, bringUpToDate, options.onDrift);
+    const deadLetters = new DeadLetters(dlqDb, dlqPath, {
+      jobOf: (seq) => jobs.get(seq),
+      bringUpToDate,
+      onDrift: options.onDrift,
+    });
     // Dead letters first: they are readable before the job shows its end.
     let isHalted = false;
     const notice = (path: string, error: unknown) => {
@@ -130,6 +137,7 @@ export function openStores(options: StoresOptions): Stores {
       outbox,
       jobs,
       clock: options.clock,
+      onDrift: options.onDrift,
       ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
       ...(options.reach !== undefined && { reach: options.reach }),
     });

@@ -63,7 +63,14 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   const troubles = new Troubles();
   const active = new ActiveDownloads();
   const broken = Promise.withResolvers<StoreError>();
-  const stores = openStores({
+  const metrics = createMetrics({
+    version,
+    queueDepth: () => shownDepth(stores.queue, active),
+    ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
+    workersBusy: () => active.count,
+    orphans: () => stores.queue.orphans.counts(),
+  });
+  const stores: Stores = openStores({
     queuePath: config.queue.path,
     ledgerPath: config.ledger.path,
     dlqPath: config.dlq.path,
@@ -76,16 +83,13 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       troubles.clear("queue");
       metrics.commit(durationMs / 1000);
     },
+    onDrift: (counter) => {
+      metrics.counterRebuilt(counter);
+      log.error({ counter }, "a counter was wrong: it has been counted anew; fetchbox verify checks all of them");
+    },
     ...(deps.isUnsafe === true && { isUnsafe: true }),
     onBroken: (error) => broken.resolve(error),
     ...(deps.reach !== undefined && { reach: deps.reach }),
-  });
-  const metrics = createMetrics({
-    version,
-    queueDepth: () => shownDepth(stores.queue, active),
-    ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
-    workersBusy: () => active.count,
-    orphans: () => stores.queue.orphans.counts(),
   });
   const own = { ...config.server.bind_addr };
   const network = createNetwork(config, clock);

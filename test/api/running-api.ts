@@ -85,6 +85,9 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     onLag: (_follower, error) => {
       throw error;
     },
+    onDrift: (counter) => {
+      throw new Error(`${counter} drifted`);
+    },
   });
   const submissions: Submission[] = [];
   const metrics = createMetrics({
