@@ -7,7 +7,7 @@ import { ApiError } from "./errors.ts";
 import { JOB_EXAMPLE } from "./examples.ts";
 import { isoTime, isoTimeOrNull } from "./iso-time.ts";
 import { json } from "./json-response.ts";
-import { choice, integer, nameParameter } from "./parameters.ts";
+import { choice, idempotencyKeyParameter, integer, nameParameter } from "./parameters.ts";
 import { type JobSnapshot, SNAPSHOT_ERRORS_MAX } from "./schemas.ts";
 
 /** On a page of up to a thousand jobs, in all. */
@@ -74,11 +74,14 @@ function listJobs(ledger: Ledger): Endpoint {
       status: choice(JOB_STATUSES, "Only jobs in this status."),
       job_type: nameParameter("Only jobs of this type.", "default"),
       tenant: nameParameter("Only jobs of this tenant.", "default"),
+      idempotency_key: idempotencyKeyParameter(
+        "Only jobs that were submitted under this key, as long as it is remembered; one of each tenant at most.",
+      ),
       limit: integer(LIST_LIMIT, "Most jobs on the page."),
       cursor: cursorParameter("jobs"),
     },
-    answer: async (_call, { status, job_type, tenant, limit, cursor }) => {
-      const filter = { status, jobType: job_type, tenant };
+    answer: async (_call, { status, job_type, tenant, idempotency_key, limit, cursor }) => {
+      const filter = { status, jobType: job_type, tenant, idempotencyKey: idempotency_key };
       ledger.bringUpToDate();
       const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
