@@ -12,10 +12,10 @@ export interface ServeDeps {
   readonly addressOf: (request: Request) => string;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "request">;
-  /** Whether the service answers to this name; absent: to every name. */
+  /** Whether the service answers to this name where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
   /** Everyone who can connect may call, and so may every page in a browser of theirs. */
-  readonly isOpen: boolean;
+  readonly isOpen: () => boolean;
   readonly newRequestId: () => string;
   /** Whether the service still recovers what the last process left: it is read, but nothing is changed. */
   readonly isStarting: () => boolean;
@@ -48,7 +48,7 @@ export function createServe(deps: ServeDeps): Serve {
     let response: Response;
     try {
       refuseForeignHost(deps, request);
-      if (deps.isOpen) refuseForeignPage(request);
+      if (deps.isOpen()) refuseForeignPage(request);
       admit(deps, endpoint, request);
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
@@ -101,10 +101,11 @@ function requestIdOf(request: Request): string | undefined {
   return id !== null && REQUEST_ID.test(id) ? id : undefined;
 }
 
-function refuseForeignHost({ isAcceptedHost }: ServeDeps, request: Request): void {
+/** A page in somebody's browser must not get in by a name that it made point here. With tokens it has none to send. */
+function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Request): void {
   const host = request.headers.get("host");
   // Every browser names one; HTTP/1.0 need not.
-  if (isAcceptedHost === undefined || host === null || isAcceptedHost(host)) return;
+  if (isAcceptedHost === undefined || !isOpen() || host === null || isAcceptedHost(host)) return;
   throw new ApiError("FORBIDDEN", {
     message: "the service does not answer to the name in Host; call it by its address",
   });

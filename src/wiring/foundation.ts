@@ -1,4 +1,5 @@
 import { networkInterfaces } from "node:os";
+import type { AuthSettings } from "../api/access.ts";
 import type { Config } from "../config/schema.ts";
 import type { Command } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
@@ -49,6 +50,8 @@ export interface Foundation extends FoundationDeps {
   readonly policy: EgressPolicy;
   /** Where the API listens, as far as it is known: no download may go there. */
   readonly own: { readonly host: string; port: number };
+  /** Who may call the API; its tokens can be replaced. */
+  readonly access: AuthSettings;
   readonly active: ActiveDownloads;
   /** Keeps attempts and the removal of orphans apart. */
   readonly keys: KeyGuard;
@@ -117,6 +120,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       isOwn: (ip, port) => port === own.port && listensOn(own, interfaceAddresses)(ip, port),
     }),
     own,
+    access: { ...config.server.auth },
     active,
     keys: new KeyGuard(),
     onQueueTrouble: (error) => {

@@ -1,5 +1,4 @@
 import { isLoopbackCaller } from "../api/accepted-host.ts";
-import { isOpenToAll } from "../api/access.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/server.ts";
 import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
@@ -13,11 +12,11 @@ const IDLE_SECONDS = 120;
 /** Opens the API. @throws if the address is taken or not ours */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
-  { log, clock, version, metrics, stores, active, tracer }: Foundation,
+  { log, clock, version, metrics, stores, active, tracer, access }: Foundation,
   work: Pick<Work, "cancellation" | "letterOperations" | "broker" | "pool" | "hosts">,
   service: Pick<ApiDeps, "submit" | "health" | "isStarting">,
 ): RunningServer {
-  const { auth, bind_addr: address } = config.server;
+  const { bind_addr: address } = config.server;
   const stopping = new AbortController();
   const api = createApi({
     ...service,
@@ -37,9 +36,8 @@ export function openHttp(
       maxBodiesBytes: config.api.max_bodies_bytes,
       requestsPerSecond: config.api.max_requests_per_second,
     },
-    auth,
-    // Without tokens a page in somebody's browser must not get in by a name that it made point here.
-    ...(isOpenToAll(auth) && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
+    auth: access,
+    ...(isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
     version,
     clock,
     stopping: stopping.signal,
