@@ -144,7 +144,7 @@ describe("SIGHUP", () => {
     await using service = await prepareService();
     let output = "";
     const decoder = new TextDecoder();
-    const child = Bun.spawn([BINARY, "serve"], {
+    await using child = Bun.spawn([BINARY, "serve"], {
       cwd: service.folder,
       env: { PATH: process.env["PATH"] ?? "", ...service.env },
       terminal: { cols: 200, rows: 50, data: (_, data) => void (output += decoder.decode(data, { stream: true })) },
