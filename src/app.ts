@@ -1,5 +1,6 @@
 import type { RunningServer } from "./api/server.ts";
 import { formatBindAddress } from "./config/bind-address.ts";
+import type { Reloadable } from "./config/reloadable.ts";
 import type { Config } from "./config/schema.ts";
 import type { Submit } from "./intake/submission.ts";
 import { delay } from "./jobs/clock.ts";
@@ -18,7 +19,9 @@ import { closeHandlers, loadHandlers } from "./wiring/handlers.ts";
 import { createHealth } from "./wiring/health.ts";
 import { openHttp } from "./wiring/http.ts";
 import { createIntake } from "./wiring/intake.ts";
+import { createReloadables } from "./wiring/reloadables.ts";
 import { retentionChore } from "./wiring/retention.ts";
+import type { S3Access } from "./wiring/s3-credentials.ts";
 import { openTracer } from "./wiring/tracer.ts";
 import { createWork, type Work } from "./wiring/work.ts";
 import type { ActiveDownloads } from "./worker/active-downloads.ts";
@@ -124,6 +127,11 @@ export class App {
     });
   }
 
+  /** What takes a new configuration while the service runs; `credentials` are those that it was made with. */
+  reloadables(credentials: Pick<S3Access, "reload"> | undefined): Reloadable[] {
+    return createReloadables(this.#foundation, this.#work.hosts, credentials);
+  }
+
   /** Resolves when nobody knows any more what is in a store: then the process is to end, without `stop`. */
   get broken(): Promise<StoreError> {
     return this.#foundation.broken;
@@ -212,7 +220,11 @@ export class App {
 
   /** Opens the API, and returns the URL that it answers on. @throws if the address is taken or not ours */
   listen(): string {
-    this.#server = openHttp(this.#config, this.#foundation, this.#work, this.submit, this.#health);
+    this.#server = openHttp(this.#config, this.#foundation, this.#work, {
+      submit: this.submit,
+      health: this.#health,
+      isStarting: () => this.#phase === "starting",
+    });
     this.#foundation.own.port = this.#server.port;
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;
   }

@@ -6,8 +6,8 @@ import { ApiError } from "./errors.ts";
 export interface AuthSettings {
   /** "none": open to everyone who can connect. */
   readonly mode: "token" | "none";
-  /** Without any, "token" is open, too; the configuration allows that on loopback addresses only. */
-  readonly tokens: readonly AccessToken[];
+  /** They may be replaced while the service runs. Without any, "token" is open, too; the configuration allows that on loopback addresses only. */
+  tokens: readonly AccessToken[];
 }
 
 /** Whether everyone who can connect may call. */
@@ -23,14 +23,13 @@ export type Authorize = (access: Access, authorization: string | null) => string
 
 /** Bearer tokens (RFC 6750), each compared in the same time whatever was sent. */
 export function createAuthorize(settings: AuthSettings): Authorize {
-  const { tokens } = settings;
-  if (isOpenToAll(settings)) return () => undefined;
-  const known = tokens.map(({ role, token }, at) => ({ name: `token ${at}`, role, digest: digestOf(token.reveal()) }));
+  const knownTokens = tokensOf(settings);
   return (access, authorization) => {
+    if (isOpenToAll(settings)) return undefined;
     if (access === "open") return undefined;
     const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (sent === undefined) throw unauthorized("a bearer token is needed: Authorization: Bearer TOKEN", "");
-    const found = tokenOf(known, sent);
+    const found = tokenOf(knownTokens(), sent);
     if (found === undefined) throw unauthorized("the bearer token is not known here", ', error="invalid_token"');
     if (!MAY[found.role].includes(access)) {
       const roles = ROLES.filter((role) => MAY[role].includes(access)).join(" or ");
@@ -52,6 +51,20 @@ interface KnownToken {
   readonly name: string;
   readonly role: Role;
   readonly digest: Uint8Array;
+}
+
+/** The tokens of the settings, digested once for each list of them. */
+function tokensOf(settings: AuthSettings): () => readonly KnownToken[] {
+  let { tokens } = settings;
+  const digested = () =>
+    tokens.map(({ role, token }, at) => ({ name: `token ${at}`, role, digest: digestOf(token.reveal()) }));
+  let known = digested();
+  return () => {
+    if (tokens === settings.tokens) return known;
+    tokens = settings.tokens;
+    known = digested();
+    return known;
+  };
 }
 
 function tokenOf(known: readonly KnownToken[], sent: string): KnownToken | undefined {

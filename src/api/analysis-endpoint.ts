@@ -6,9 +6,7 @@ import { ANALYSIS_EXAMPLE } from "./examples.ts";
 import { isoTime } from "./iso-time.ts";
 import { json } from "./json-response.ts";
 import { choice } from "./parameters.ts";
-import type { Analysis } from "./schemas.ts";
-
-const GROUPS_MAX = 1000;
+import { ANALYSIS_GROUPS_MAX, type Analysis } from "./schemas.ts";
 
 /** `GET /operators/dlq/analysis` */
 export function analysisEndpoint(deadLetters: DeadLetters): Endpoint {
@@ -26,11 +24,11 @@ export function analysisEndpoint(deadLetters: DeadLetters): Endpoint {
     answer: (_call, { by = "code", ...filter }) => {
       const wanted = filterOf(filter);
       const total = deadLetters.count(wanted);
-      const groups = deadLetters.groups(by, wanted, GROUPS_MAX + 1);
+      const groups = deadLetters.groups(by, wanted, ANALYSIS_GROUPS_MAX + 1);
       const body: Analysis = {
         by,
         total,
-        groups: groups.slice(0, GROUPS_MAX).map(({ key, letters, firstAt, lastAt, sample }) => ({
+        groups: groups.slice(0, ANALYSIS_GROUPS_MAX).map(({ key, letters, firstAt, lastAt, sample }) => ({
           key,
           count: letters,
           share: total === 0 ? 0 : Math.round((letters / total) * 10_000) / 10_000,
@@ -38,7 +36,7 @@ export function analysisEndpoint(deadLetters: DeadLetters): Endpoint {
           last_seen: isoTime(lastAt),
           sample_task_id: sample,
         })),
-        groups_truncated: groups.length > GROUPS_MAX,
+        groups_truncated: groups.length > ANALYSIS_GROUPS_MAX,
       };
       return json(body);
     },

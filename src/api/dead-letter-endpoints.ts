@@ -6,9 +6,9 @@ import { type Endpoint, withQuery } from "./endpoint.ts";
 import { ApiError } from "./errors.ts";
 import { DEAD_LETTER_EXAMPLE, HISTORY_EXAMPLE } from "./examples.ts";
 import { isoTime } from "./iso-time.ts";
-import { LIST_LIMIT, nameParameter } from "./job-endpoints.ts";
+import { LIST_LIMIT } from "./job-endpoints.ts";
 import { json } from "./json-response.ts";
-import { integer, text, time, type Values } from "./parameters.ts";
+import { integer, nameParameter, text, time, type Values } from "./parameters.ts";
 import type { DeadLetterDetail, DeadLetterRow } from "./schemas.ts";
 
 const CODE = /^[A-Z0-9_]{1,64}$/;

@@ -32,7 +32,11 @@ export const ERRORS = {
   RATE_LIMITED: { status: 429, message: "too many requests", retryAfterSeconds: 1 },
   HANDLER_ERROR: { status: 500, message: "the job's handler failed" },
   INTERNAL_ERROR: { status: 500, message: "something went wrong here; the log has it under request_id" },
-  STORAGE_UNAVAILABLE: { status: 503, message: "the manifest could not be stored", retryAfterSeconds: 10 },
+  STORAGE_UNAVAILABLE: {
+    status: 503,
+    message: "the storage or a store cannot be used at the moment",
+    retryAfterSeconds: 10,
+  },
   SHUTTING_DOWN: { status: 503, message: "the service is shutting down", retryAfterSeconds: 10 },
   NOT_READY: { status: 503, message: "the service takes no jobs at the moment", retryAfterSeconds: 5 },
   DISK_FULL: { status: 507, message: "the service's disk is full" },

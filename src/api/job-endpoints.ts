@@ -1,5 +1,4 @@
 import { setImmediate } from "node:timers/promises";
-import { NAME_PATTERN } from "../config/schema.ts";
 import { JOB_STATUSES } from "../jobs/job.ts";
 import type { JobRecord, Ledger } from "../sqlite/ledger.ts";
 import { cursorParameter, formatCursor, pageOf } from "./cursor.ts";
@@ -8,21 +7,14 @@ import { ApiError } from "./errors.ts";
 import { JOB_EXAMPLE } from "./examples.ts";
 import { isoTime, isoTimeOrNull } from "./iso-time.ts";
 import { json } from "./json-response.ts";
-import { choice, integer, text } from "./parameters.ts";
-import type { JobSnapshot } from "./schemas.ts";
+import { choice, idempotencyKeyParameter, integer, nameParameter } from "./parameters.ts";
+import { type JobSnapshot, SNAPSHOT_ERRORS_MAX } from "./schemas.ts";
 
-const ERRORS_MAX = 100;
 /** On a page of up to a thousand jobs, in all. */
 const ERRORS_PER_PAGE_MAX = 1000;
 /** So many snapshots take some milliseconds; then others get their turn. */
 const JOBS_PER_TURN = 100;
-const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
 export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
-
-/** A filter by a name that clients choose: a job type or a tenant. */
-export function nameParameter(description: string, example: string) {
-  return text(new RegExp(NAME_PATTERN), NAME_RULE, description, example);
-}
 
 /** The job of a path, as it is. @throws ApiError JOB_NOT_FOUND */
 export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
@@ -82,18 +74,21 @@ function listJobs(ledger: Ledger): Endpoint {
       status: choice(JOB_STATUSES, "Only jobs in this status."),
       job_type: nameParameter("Only jobs of this type.", "default"),
       tenant: nameParameter("Only jobs of this tenant.", "default"),
+      idempotency_key: idempotencyKeyParameter(
+        "Only jobs that were submitted under this key, as long as it is remembered; one of each tenant at most.",
+      ),
       limit: integer(LIST_LIMIT, "Most jobs on the page."),
       cursor: cursorParameter("jobs"),
     },
-    answer: async (_call, { status, job_type, tenant, limit, cursor }) => {
-      const filter = { status, jobType: job_type, tenant };
+    answer: async (_call, { status, job_type, tenant, idempotency_key, limit, cursor }) => {
+      const filter = { status, jobType: job_type, tenant, idempotencyKey: idempotency_key };
       ledger.bringUpToDate();
       const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
       const jobs: JobSnapshot[] = [];
       let errorsLeft = ERRORS_PER_PAGE_MAX;
       for (const job of page) {
-        const snapshot = snapshotOf(ledger, job, Math.min(ERRORS_MAX, errorsLeft));
+        const snapshot = snapshotOf(ledger, job, Math.min(SNAPSHOT_ERRORS_MAX, errorsLeft));
         errorsLeft -= snapshot.errors.length;
         jobs.push(snapshot);
         if (jobs.length % JOBS_PER_TURN === 0) await setImmediate();
@@ -118,7 +113,7 @@ function readJob(ledger: Ledger): Endpoint {
   };
 }
 
-function snapshotOf(ledger: Ledger, job: JobRecord, errorsMax = ERRORS_MAX): JobSnapshot {
+function snapshotOf(ledger: Ledger, job: JobRecord, errorsMax = SNAPSHOT_ERRORS_MAX): JobSnapshot {
   const failures = job.failed === 0 || errorsMax === 0 ? [] : ledger.failures(job, errorsMax);
   return {
     job_id: job.jobId,

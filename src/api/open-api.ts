@@ -168,11 +168,13 @@ function headersOf(headers: Readonly<Record<string, string>>) {
 }
 
 /** One answer per status, with every code that it can have. */
-function errorAnswers({ access, query }: Endpoint, { errors = [] }: EndpointDoc) {
+function errorAnswers({ access, method, query }: Endpoint, { errors = [] }: EndpointDoc) {
   // A service on loopback without tokens refuses whoever calls it by another name.
   const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR", "FORBIDDEN"];
   if (query !== undefined) codes.push("INVALID_PAYLOAD");
   if (access !== "open") codes.push("UNAUTHORIZED", "RATE_LIMITED");
+  // While it starts.
+  if (method !== "GET" && !codes.includes("STORAGE_UNAVAILABLE")) codes.push("STORAGE_UNAVAILABLE");
   const answers: Record<string, object> = {};
   for (const [status, group] of Map.groupBy(new Set(codes), (code) => ERRORS[code].status)) {
     const description = group.map((code) => `\`${code}\`: ${ERRORS[code].message}.`).join(" ");

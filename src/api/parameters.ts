@@ -1,3 +1,4 @@
+import { NAME_PATTERN } from "../config/schema.ts";
 import { pointerStep } from "../intake/echo.ts";
 import { BREACHES_MAX, type Breach } from "../intake/intake-error.ts";
 import { ApiError } from "./errors.ts";
@@ -64,6 +65,21 @@ export function text(
       return value;
     },
   };
+}
+
+const NAME = new RegExp(NAME_PATTERN);
+const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
+
+/** A name that clients choose: a job type or a tenant. */
+export function nameParameter(description: string, example: string): Parameter<string | undefined> {
+  return text(NAME, NAME_RULE, description, example);
+}
+
+const IDEMPOTENCY_KEY = /^[!-~]{1,255}$/;
+const IDEMPOTENCY_KEY_RULE = "must be 1 to 255 visible ASCII characters";
+
+export function idempotencyKeyParameter(description: string): Parameter<string | undefined> {
+  return text(IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_RULE, description, "order-4711");
 }
 
 const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;

@@ -1,10 +1,18 @@
 import { type Static, type TProperties, type TSchema, Type } from "@sinclair/typebox";
+import { BREACHES_MAX } from "../intake/intake-error.ts";
 import { JOB_STATUSES } from "../jobs/job.ts";
 import { INTEGRITIES, TASK_STATES } from "../jobs/task.ts";
 import { GROUPINGS } from "../sqlite/dead-letter-groups.ts";
 import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
 import { OPERATION_KINDS, OPERATION_STATES } from "../sqlite/queue/letter-operations.ts";
 import { HEALTH_COMPONENTS, HEALTH_STATUSES } from "../telemetry/health.ts";
+
+/** Failures that a job's snapshot lists. */
+export const SNAPSHOT_ERRORS_MAX = 100;
+/** Groups that an analysis lists. */
+export const ANALYSIS_GROUPS_MAX = 1000;
+/** Hosts that the queue's report lists. */
+export const BUSIEST_HOSTS_MAX = 20;
 
 /** What the API answers, each shape once: the types of the answers and the document's components. */
 function closed<T extends TProperties>(properties: T, description: string) {
@@ -61,7 +69,7 @@ export const ErrorSchema = closed(
         },
         "One broken rule.",
       ),
-      { maxItems: 20, description: "Every broken rule, as far as there is room." },
+      { maxItems: BREACHES_MAX, description: "Every broken rule, as far as there is room." },
     ),
   },
   "The shape of every error.",
@@ -104,7 +112,7 @@ export const JobSchema = closed(
         },
         "A resource that failed for good.",
       ),
-      { maxItems: 100, description: "The first failures." },
+      { maxItems: SNAPSHOT_ERRORS_MAX, description: "The first failures." },
     ),
     errors_truncated: Type.Boolean({ description: "There are more failures than `errors` lists." }),
   },
@@ -210,7 +218,7 @@ export const AnalysisSchema = closed(
         },
         "Dead letters that have something in common.",
       ),
-      { maxItems: 1000, description: "The largest first; days: the latest first." },
+      { maxItems: ANALYSIS_GROUPS_MAX, description: "The largest first; days: the latest first." },
     ),
     groups_truncated: Type.Boolean({ description: "There are more groups than that." }),
   },
@@ -286,7 +294,7 @@ export const QueueSchema = closed(
         },
         "A host.",
       ),
-      { maxItems: 20, description: "The busiest." },
+      { maxItems: BUSIEST_HOSTS_MAX, description: "The busiest." },
     ),
   },
   "How much waits, and for what.",

@@ -12,11 +12,13 @@ export interface ServeDeps {
   readonly addressOf: (request: Request) => string;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "request">;
-  /** Whether the service answers to this name; absent: to every name. */
+  /** Whether the service answers to this name where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
   /** Everyone who can connect may call, and so may every page in a browser of theirs. */
-  readonly isOpen: boolean;
+  readonly isOpen: () => boolean;
   readonly newRequestId: () => string;
+  /** Whether the service still recovers what the last process left: it is read, but nothing is changed. */
+  readonly isStarting: () => boolean;
 }
 
 /** Answers one request by one endpoint. Never rejects. */
@@ -46,8 +48,9 @@ export function createServe(deps: ServeDeps): Serve {
     let response: Response;
     try {
       refuseForeignHost(deps, request);
-      if (deps.isOpen) refuseForeignPage(request);
+      if (deps.isOpen()) refuseForeignPage(request);
       admit(deps, endpoint, request);
+      if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
       if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
       response = await endpoint.answer({
@@ -81,15 +84,28 @@ function admit({ authorize, limit, addressOf }: ServeDeps, { access }: Endpoint,
   if (access !== "open") limit(token ?? addressOf(request));
 }
 
+/**
+ * Recovery takes what is half written for what a crash left, and removes it. Its first commit must also be the first of
+ * the process. So nothing is changed before it has ended.
+ */
+function refuseWhileStarting({ isStarting }: ServeDeps): void {
+  if (!isStarting()) return;
+  throw new ApiError("STORAGE_UNAVAILABLE", {
+    message: "the service is starting: it recovers what the last process left; try again in a moment",
+    retryAfterSeconds: 1,
+  });
+}
+
 function requestIdOf(request: Request): string | undefined {
   const id = request.headers.get("x-request-id");
   return id !== null && REQUEST_ID.test(id) ? id : undefined;
 }
 
-function refuseForeignHost({ isAcceptedHost }: ServeDeps, request: Request): void {
+/** A page in somebody's browser must not get in by a name that it made point here. With tokens it has none to send. */
+function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Request): void {
   const host = request.headers.get("host");
   // Every browser names one; HTTP/1.0 need not.
-  if (isAcceptedHost === undefined || host === null || isAcceptedHost(host)) return;
+  if (isAcceptedHost === undefined || !isOpen() || host === null || isAcceptedHost(host)) return;
   throw new ApiError("FORBIDDEN", {
     message: "the service does not answer to the name in Host; call it by its address",
   });

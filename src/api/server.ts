@@ -48,8 +48,10 @@ export interface ApiDeps extends QueueEndpointsDeps {
     readonly requestsPerSecond: number;
   };
   readonly auth: AuthSettings;
-  /** Whether the service answers to the name in `Host`; absent: to every name. */
+  /** Whether the service answers to the name in `Host` where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
+  /** Whether the service still recovers what the last process left. */
+  readonly isStarting: () => boolean;
   readonly version: string;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends what would go on: the server is about to stop. */
@@ -81,7 +83,7 @@ export function createApi(deps: ApiDeps) {
   const limit = limitRequests(deps.limits.requestsPerSecond, deps.clock);
   const serve = createServe({
     ...deps,
-    isOpen: isOpenToAll(deps.auth),
+    isOpen: () => isOpenToAll(deps.auth),
     authorize: createAuthorize(deps.auth),
     limit,
     addressOf,

@@ -1,25 +1,16 @@
-import { NAME_PATTERN } from "../config/schema.ts";
 import type { Breach } from "../intake/intake-error.ts";
 import type { Submission } from "../intake/submission.ts";
 import { parseTraceparent } from "../jobs/trace-context.ts";
 import { ApiError } from "./errors.ts";
-import { type Parameters, text } from "./parameters.ts";
-
-const NAME = new RegExp(NAME_PATTERN);
-const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
-const KEY = /^[!-~]{1,255}$/;
-const KEY_RULE = "must be 1 to 255 visible ASCII characters";
+import { idempotencyKeyParameter, nameParameter, type Parameters } from "./parameters.ts";
 
 const HEADERS = {
-  "X-Fetchbox-Job-Type": text(NAME, NAME_RULE, "The handler that takes the job; `default` if absent.", "default"),
-  "X-Fetchbox-Tenant": text(NAME, NAME_RULE, "On whose behalf; `default` if absent.", "default"),
-  "X-Fetchbox-Idempotency-Key": text(
-    KEY,
-    KEY_RULE,
+  "X-Fetchbox-Job-Type": nameParameter("The handler that takes the job; `default` if absent.", "default"),
+  "X-Fetchbox-Tenant": nameParameter("On whose behalf; `default` if absent.", "default"),
+  "X-Fetchbox-Idempotency-Key": idempotencyKeyParameter(
     "A submission under a key that its tenant has used gets the answer of the first one.",
-    "order-4711",
   ),
-  "Idempotency-Key": text(KEY, KEY_RULE, "The same as `X-Fetchbox-Idempotency-Key`.", "order-4711"),
+  "Idempotency-Key": idempotencyKeyParameter("The same as `X-Fetchbox-Idempotency-Key`."),
 };
 
 /** The headers of `POST /jobs` (contract, section 1), for the document. */

@@ -3,7 +3,6 @@ import type { StorageConfig } from "../config/schema.ts";
 import { systemClock } from "../jobs/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import { openS3Access, type S3Access } from "../wiring/s3-credentials.ts";
-import { configOf } from "./config.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 
 /** The keys of S3 storage; none where storage is local. @throws ConfigError where no source has any */
@@ -18,7 +17,6 @@ export async function s3Access(
   const env = { ...context.env };
   return openS3Access({
     storage,
-    read: () => configOf(options, { ...context, env }).storage,
     awsVariables: () =>
       loadAwsVariables({ env, cwd: context.cwd, configPath: options.config, envFile: options.envFile }),
     env: context.env,

@@ -1,4 +1,4 @@
-import { createApp } from "../app.ts";
+import { type App, createApp } from "../app.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
@@ -6,8 +6,9 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
-import { type Reloadable, reloadOnHangup } from "./reload-signal.ts";
+import { reload } from "./reload.ts";
 import { s3Access } from "./s3-access.ts";
+import { hearHangups, ignoreOtherSignals, watchTerminal } from "./service-signals.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 /** Time for answers to go out before the process ends: milliseconds. */
@@ -15,13 +16,15 @@ const ANSWER_MS = 100;
 
 /** Runs the service until it is told to stop. */
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
+  const beginHangups = hearHangups();
+  const isTerminalGone = watchTerminal();
+  // As the process found it: what is set for the SDK must not hide what .env says next.
+  const env = { ...context.env };
   const config = configOf(options, context);
   const log = createLog(config.log);
+  ignoreOtherSignals(log);
   const reach = armedFailpoint(context.env["FETCHBOX_FAILPOINT"], log);
-  const reloadables: Reloadable[] = [];
-  reloadOnHangup(reloadables, log);
   const credentials = await s3Access(config.storage, options, context, log);
-  if (credentials !== undefined) reloadables.push({ name: "S3 credentials", reload: () => credentials.reload() });
   const app = await createApp(config, {
     log,
     clock: systemClock,
@@ -30,19 +33,19 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     ...(reach !== undefined && { reach }),
     isUnsafe: isUnsafe(context.env["FETCHBOX_UNSAFE_SYNCHRONOUS"], log),
   });
+  const closed = Promise.withResolvers<void>();
   const stop = stopSignal(() => {
     log.warn("told again to stop; what is under way is put back by the next start");
     app.abandon();
-  });
-  let url: string;
-  try {
-    // First, so that an address that is taken stops the start before any work begins; not ready until then.
-    url = app.listen();
-    await app.start();
-  } catch (error) {
-    await app.stop();
-    throw listenError(error);
-  }
+  }, closed.promise);
+  const reloadDeps = {
+    started: config,
+    read: () => configOf(options, { ...context, env }),
+    reloadables: app.reloadables(credentials),
+    log,
+  };
+  beginHangups(async () => (isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
+  const url = await start(app);
   log.info({ url, version: VERSION, pid: process.pid }, `FetchBox answers on ${url}, Swagger UI on ${url}/swagger`);
   const stopped = stop.then((signal) => {
     log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
@@ -57,6 +60,18 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   // Those who wait have been told.
   await delay(systemClock, ANSWER_MS, new AbortController().signal);
   throw broken;
+}
+
+/** Listens first, so that an address that is taken stops the start before any work begins; not ready until it has. */
+async function start(app: App): Promise<string> {
+  try {
+    const url = app.listen();
+    await app.start();
+    return url;
+  } catch (error) {
+    await app.stop();
+    throw listenError(error);
+  }
 }
 
 /** For crash tests alone: the process kills itself where it is told to. */

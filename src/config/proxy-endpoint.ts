@@ -1,3 +1,4 @@
+import { SOCKS_CREDENTIAL_BYTES_MAX } from "../jobs/socks-limits.ts";
 import { Secret } from "./secret.ts";
 
 export type ProxyKind = "http" | "https" | "socks5";
@@ -14,8 +15,6 @@ export interface ProxyEndpoint {
 }
 
 const DEFAULT_PORTS: Readonly<Record<ProxyKind, number>> = { http: 80, https: 443, socks5: 1080 };
-/** RFC 1929 has one byte for the length. */
-const SOCKS_BYTES_MAX = 255;
 const FORM =
   'must be a proxy\'s address like "http://proxy.example.com:8080" or "socks5://proxy.example.com:1080", ' +
   "without path or query";
@@ -67,13 +66,15 @@ function credentialsOf(url: URL, kind: ProxyKind): ProxyEndpoint["credentials"] 
     throw new Error("must have well-formed percent-encoding in its user and password");
   }
   if (kind === "socks5" && (username === "" || [username, password].some(isTooLongForSocks))) {
-    throw new Error(`must have a user of 1 to ${SOCKS_BYTES_MAX} bytes and a password of at most as many, for SOCKS`);
+    throw new Error(
+      `must have a user of 1 to ${SOCKS_CREDENTIAL_BYTES_MAX} bytes and a password of at most as many, for SOCKS`,
+    );
   }
   return { username: new Secret(username), password: new Secret(password) };
 }
 
 function isTooLongForSocks(text: string): boolean {
-  return Buffer.byteLength(text) > SOCKS_BYTES_MAX;
+  return Buffer.byteLength(text) > SOCKS_CREDENTIAL_BYTES_MAX;
 }
 
 function decoded(text: string): string | undefined {

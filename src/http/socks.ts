@@ -1,4 +1,5 @@
 import { parseIpAddress } from "../jobs/ip-address.ts";
+import { SOCKS_CREDENTIAL_BYTES_MAX } from "../jobs/socks-limits.ts";
 import { ProxyError } from "./proxy-error.ts";
 import type { TunnelStream } from "./tunnel-stream.ts";
 
@@ -21,7 +22,6 @@ const NO_AUTHENTICATION = 0;
 const USERNAME_PASSWORD = 2;
 const NO_ACCEPTABLE_METHOD = 0xff;
 const CONNECT = 1;
-const CREDENTIAL_BYTES_MAX = 255;
 
 /** RFC 1928, 6. The reply codes that are about the target, not about the proxy, are named below. */
 const REPLIES: readonly string[] = [
@@ -92,8 +92,8 @@ function connectRequest({ address, port }: SocksTarget): Uint8Array {
 
 function credentialBytes(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(text);
-  if (bytes.length <= CREDENTIAL_BYTES_MAX) return bytes;
-  throw new TypeError("a name or a password for a SOCKS proxy has at most 255 bytes");
+  if (bytes.length <= SOCKS_CREDENTIAL_BYTES_MAX) return bytes;
+  throw new TypeError(`a name or a password for a SOCKS proxy has at most ${SOCKS_CREDENTIAL_BYTES_MAX} bytes`);
 }
 
 function methodRefused(hasCredentials: boolean): ProxyError {

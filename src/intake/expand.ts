@@ -3,7 +3,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { mediaTypePatternProblem } from "../jobs/media-type.ts";
 import { keyProblem } from "../jobs/object-key.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
-import { REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
+import { TASK_HEADERS_MAX } from "../jobs/request-header.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
 import { quote } from "./echo.ts";
 import { checkHeaders, checksumProblem, checkTags, idProblem, normalChecksum, urlProblem } from "./field-rules.ts";
@@ -31,9 +31,6 @@ const TaskSpecSchema = Type.Object(
   { additionalProperties: false },
 );
 const SHAPE = TypeCompiler.Compile(TaskSpecSchema);
-
-// A resource's headers and the configuration's, each with that bound of its own.
-const TASK_HEADERS_MAX = 2 * REQUEST_HEADERS_MAX;
 
 /** Turns what one job's handler yields into tasks. */
 export interface Expansion {

@@ -7,7 +7,7 @@ import {
   OBJECT_TAGS_MAX,
   objectTagProblem,
 } from "../jobs/object-attributes.ts";
-import { pathProblem } from "../jobs/object-key.ts";
+import { pathProblem, SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
 import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { pointerStep } from "./echo.ts";
 
@@ -15,12 +15,10 @@ import { pointerStep } from "./echo.ts";
  * What the single values of a manifest, or of a handler's task, must look like (contract, section 1). Each function
  * says what is wrong, or nothing. Characters are code points, as a client counts them.
  */
-const ID_CHARACTERS_MAX = 128;
-/** A file name's limit on the common file systems, where an object is a file. */
-const SEGMENT_BYTES_MAX = 255;
-const PREFIX_BYTES_MAX = 512;
-const URL_CHARACTERS_MAX = 2048;
-const TAGS_MAX = 64;
+export const ID_CHARACTERS_MAX = 128;
+export const PREFIX_BYTES_MAX = 512;
+export const URL_CHARACTERS_MAX = 2048;
+export const TAGS_MAX = 64;
 const TAG_NAME_CHARACTERS_MAX = 128;
 const TAG_VALUE_BYTES_MAX = 1024;
 

@@ -1,6 +1,9 @@
 import { type ObjectOptions, type Static, type TProperties, type TString, Type } from "@sinclair/typebox";
 import { PRIORITIES } from "../jobs/job.ts";
-import { MANIFEST_METADATA_BYTES_MAX } from "../jobs/object-attributes.ts";
+import { MANIFEST_METADATA_BYTES_MAX, OBJECT_TAGS_MAX } from "../jobs/object-attributes.ts";
+import { SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
+import { HEADER_VALUE_BYTES_MAX, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
+import { ID_CHARACTERS_MAX, PREFIX_BYTES_MAX, TAGS_MAX, URL_CHARACTERS_MAX } from "./field-rules.ts";
 
 /**
  * The shape of a manifest: types, required and known fields. What strings must look like is in
@@ -28,22 +31,26 @@ export const SizeSchema = Type.Integer({
 export const ResourceSchema = closed({
   id: Type.String({
     description:
-      "1 to 128 characters and at most 255 bytes of UTF-8, unique in the manifest. Becomes part of the storage key: " +
+      `1 to ${ID_CHARACTERS_MAX} characters and at most ${SEGMENT_BYTES_MAX} bytes of UTF-8, unique in the manifest. ` +
+      "Becomes part of the storage key: " +
       "no control characters, no backslash, no empty, '.' or '..' segment; no id is a folder of another.",
     examples: ["cover.jpg", "chapter-1/page-01.png"],
   }),
   url: Type.String({
-    description: "Absolute http: or https: URL of at most 2048 characters.",
+    description: `Absolute http: or https: URL of at most ${URL_CHARACTERS_MAX} characters.`,
     examples: ["https://cdn.example.com/image.jpg"],
   }),
   headers: Type.Optional(
     mapOf(Type.String(), {
-      description: "At most 10 request headers; values of at most 1 KiB.",
+      description: `At most ${REQUEST_HEADERS_MAX} request headers; values of at most ${HEADER_VALUE_BYTES_MAX} bytes.`,
       examples: [{ Referer: "https://example.com/page.html" }],
     }),
   ),
   tags: Type.Optional(
-    mapOf(Type.String(), { description: "At most 64 tags, kept with the task.", examples: [{ album: "2026" }] }),
+    mapOf(Type.String(), {
+      description: `At most ${TAGS_MAX} tags, kept with the task.`,
+      examples: [{ album: "2026" }],
+    }),
   ),
   checksum: Type.Optional(
     Type.String({
@@ -65,7 +72,7 @@ export const ResourceSchema = closed({
 export const StorageSchema = closed({
   bucket: Type.Optional(Type.String({ description: "One of the allowed buckets.", examples: ["fetchbox-artifacts"] })),
   resource_key_prefix: Type.Optional(
-    Type.String({ description: "At most 512 bytes, ends in '/'.", examples: ["2026/11/23/"] }),
+    Type.String({ description: `At most ${PREFIX_BYTES_MAX} bytes, ends in '/'.`, examples: ["2026/11/23/"] }),
   ),
   manifest_file: Type.Optional(
     Type.String({ description: "One segment, and no resource's id.", examples: ["metadata.json"] }),
@@ -81,7 +88,7 @@ export const StorageSchema = closed({
   ),
   tags: Type.Optional(
     mapOf(Type.String(), {
-      description: "Tags of the resources' objects in S3, at most 10; ignored by local storage.",
+      description: `Tags of the resources' objects in S3, at most ${OBJECT_TAGS_MAX}; ignored by local storage.`,
       examples: [{ project: "gallery" }],
     }),
   ),

@@ -1,6 +1,8 @@
 /** Rules that storage keys and what they are made of obey, whatever the backend (contract: "Storage keys"). */
 
 export const KEY_BYTES_MAX = 1024;
+/** A file name's limit on the common file systems, where an object is a file. */
+export const SEGMENT_BYTES_MAX = 255;
 
 // C0, DEL and C1: none of them belongs in a file name or a URL.
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\]/;

@@ -1,7 +1,11 @@
 /** Rules for the headers that are sent with a download, whoever names them: a manifest, a handler, the configuration. */
+
+/** Of a resource, of the configuration's defaults, or of a replay's overrides. */
 export const REQUEST_HEADERS_MAX = 10;
+/** Of a task, which has those of its resource and the configuration's. */
+export const TASK_HEADERS_MAX = 2 * REQUEST_HEADERS_MAX;
 const NAME_LENGTH_MAX = 128;
-const VALUE_BYTES_MAX = 1024;
+export const HEADER_VALUE_BYTES_MAX = 1024;
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 // Framing, routing and hop-by-hop headers (RFC 9110, 7.6.1) are ours to say.
@@ -33,7 +37,7 @@ export function headerValueProblem(value: string): string | undefined {
     return "must not contain CR, LF, NUL or other control characters";
   }
   if (!/^[\t\u0020-\u00ff]*$/.test(value)) return "must not contain characters beyond Latin-1; encode them";
-  return value.length > VALUE_BYTES_MAX ? `must be at most ${VALUE_BYTES_MAX} bytes` : undefined;
+  return value.length > HEADER_VALUE_BYTES_MAX ? `must be at most ${HEADER_VALUE_BYTES_MAX} bytes` : undefined;
 }
 
 /** Whether a header of this name may carry a secret, by what it is called. */

@@ -3,7 +3,7 @@ import { access, constants, lstat, readdir, realpath, rename, unlink } from "nod
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Failure } from "../jobs/failure.ts";
-import { keyProblem } from "../jobs/object-key.ts";
+import { keyProblem, SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
 import type { ObjectRef, ObjectStore, PutOptions, StoredObject, Upload, UploadOptions } from "../jobs/object-store.ts";
 import { streamFile } from "./file-stream.ts";
 import { createFolders } from "./folders.ts";
@@ -12,8 +12,6 @@ import { errnoOf, localFailure } from "./local-failure.ts";
 import { type OpenFile, openFile } from "./open-file.ts";
 import { createLocalUpload } from "./upload.ts";
 
-/** NAME_MAX of every usual Linux file system. */
-const SEGMENT_BYTES_MAX = 255;
 /** A folder that is pruned between `ensure` and `rename` is made again, so often. */
 const PUBLISH_TRIES = 10;
 /** No bucket lies outside the path or is the folder of the temporaries. */

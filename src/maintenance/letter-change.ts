@@ -1,4 +1,4 @@
-import { REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
+import { TASK_HEADERS_MAX } from "../jobs/request-header.ts";
 import type { Task } from "../jobs/task.ts";
 import type { FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { LetterDesk } from "../sqlite/letter-desk.ts";
@@ -7,7 +7,7 @@ import type { LetterOperation, OperationStep, Overrides } from "../sqlite/queue/
 /** What is done to dead letters. */
 export type LetterChange = Pick<LetterOperation, "kind" | "overrides" | "ratePerSecond">;
 
-/** With the overrides a task would have more headers than a request may have. */
+/** With the overrides a task would have more headers than a task may have. */
 export class HeadersError extends Error {
   override readonly name = "HeadersError";
 }
@@ -58,8 +58,8 @@ function withHeaders(
   const replaced = new Set(Object.keys(others).map((name) => name.toLowerCase()));
   const kept = Object.entries(own).filter(([name]) => !replaced.has(name.toLowerCase()));
   const headers = Object.fromEntries([...kept, ...Object.entries(others)]);
-  if (Object.keys(headers).length > REQUEST_HEADERS_MAX) {
-    throw new HeadersError(`with the overrides a task would have more than ${REQUEST_HEADERS_MAX} headers`);
+  if (Object.keys(headers).length > TASK_HEADERS_MAX) {
+    throw new HeadersError(`with the overrides a task would have more than ${TASK_HEADERS_MAX} headers`);
   }
   return headers;
 }

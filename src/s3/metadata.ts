@@ -1,6 +1,7 @@
 import type { HeaderFields } from "../http/header-fields.ts";
 import { contentCodings } from "../jobs/content-coding.ts";
 import { Failure } from "../jobs/failure.ts";
+import { MEDIA_TYPE_LENGTH_MAX } from "../jobs/media-type.ts";
 import {
   encodeMetadata,
   encodeObjectTags,
@@ -17,7 +18,6 @@ const LABEL = METADATA_HEADER + LABEL_PREFIX;
 /** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
 export const TOKEN_HEADER = METADATA_HEADER + UPLOAD_TOKEN;
 
-const CONTENT_TYPE_CHARS_MAX = 255;
 const UNKNOWN_TYPE = "application/octet-stream";
 
 /** Headers that the configuration has stored with objects; lower-case names. */
@@ -79,7 +79,7 @@ export function bareEtag(etag: string | null | undefined): string {
 // An origin may send anything as its type; only what every server spells alike can be signed.
 function signableType(contentType: string): string {
   const type = contentType.trim().replace(/ +/g, " ");
-  return type.length <= CONTENT_TYPE_CHARS_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
+  return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
 }
 
 // In a request `aws-chunked` describes the request itself: a server would unpack the body, or refuse it.

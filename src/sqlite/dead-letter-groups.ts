@@ -52,8 +52,8 @@ export class GroupChanges {
     this.#add("day", new Date(failedAt).toISOString().slice(0, 10), by);
   }
 
-  /** Runs inside the batch's transaction. */
-  write(db: Database): void {
+  /** False where a group's number cannot be right. Runs inside the batch's transaction. */
+  write(db: Database): boolean {
     const known = db.query<{ letters: number }, [Grouping, string]>(
       "SELECT letters FROM groups WHERE grouping = ? AND key = ?",
     );
@@ -65,9 +65,11 @@ export class GroupChanges {
     for (const { grouping, key, by } of this.#changes.values()) {
       if (by === 0) continue;
       const letters = (known.get(grouping, key)?.letters ?? 0) + by;
+      if (letters < 0) return false;
       if (letters === 0) drop.run(grouping, key);
       else put.run(grouping, key, letters);
     }
+    return true;
   }
 
   #add(grouping: Grouping, key: string, by: 1 | -1): void {

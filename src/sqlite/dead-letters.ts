@@ -3,6 +3,7 @@ import { DeadLetter } from "../gen/fetchbox/v1/dead_letter.ts";
 import type { Event, TaskFailed } from "../gen/fetchbox/v1/event.ts";
 import type { JobHeader } from "../jobs/job.ts";
 import type { Attempt, Task } from "../jobs/task.ts";
+import { dropGroups, type OnDrift, recountGroups, recountSize } from "./counters.ts";
 import {
   allGroups,
   type Countable,
@@ -69,26 +70,29 @@ const COUNTED: Readonly<Partial<Record<keyof DeadLetterFilter, Grouping>>> = {
   jobType: "job_type",
 };
 
+export interface DeadLettersDeps {
+  /** The job of every event that arrives: queue.db knows it. */
+  readonly jobOf: (seq: number) => JobHeader;
+  /** Called before anything is read. */
+  readonly bringUpToDate: () => void;
+  readonly onDrift: OnDrift;
+}
+
 /** dlq.db: the tasks that failed for good. It follows queue.db. */
 export class DeadLetters {
   readonly follower: Follower;
   readonly #db: Database;
-  readonly #jobOf: (seq: number) => JobHeader;
-  readonly #bringUpToDate: () => void;
+  readonly #deps: DeadLettersDeps;
 
-  /**
-   * `jobOf` knows the job of every event that arrives: queue.db does. `bringUpToDate` is called before anything is read.
-   */
-  constructor(db: Database, path: string, jobOf: (seq: number) => JobHeader, bringUpToDate: () => void) {
+  constructor(db: Database, path: string, deps: DeadLettersDeps) {
     this.#db = db;
-    this.#jobOf = jobOf;
-    this.#bringUpToDate = bringUpToDate;
+    this.#deps = deps;
     this.follower = createFollower(db, path, (events) => this.#apply(events));
   }
 
   /** With all that was committed: reading follows writing. */
   get #current(): Database {
-    this.#bringUpToDate();
+    this.#deps.bringUpToDate();
     return this.#db;
   }
 
@@ -181,8 +185,17 @@ export class DeadLetters {
         added--;
       }
     }
-    groups.write(this.#db);
-    if (added !== 0) this.#db.query<never, [number]>("UPDATE size SET letters = letters + ?").run(added);
+    if (!groups.write(this.#db) || !this.#addToSize(added)) this.#recount();
+  }
+
+  /** False where the number cannot be right. */
+  #addToSize(letters: number): boolean {
+    return this.#db.query<never, [number]>("UPDATE OR IGNORE size SET letters = letters + ?").run(letters).changes > 0;
+  }
+
+  #recount(): void {
+    for (const sql of [recountSize(""), dropGroups(""), recountGroups("")]) this.#db.query<never, []>(sql).run();
+    this.#deps.onDrift("dead_letters");
   }
 
   #remove(task: number): Countable | undefined {
@@ -197,7 +210,7 @@ export class DeadLetters {
   #insert(event: Event, failed: TaskFailed): Countable {
     const { letter } = failed;
     if (letter?.task === undefined) throw new Error(`task ${failed.task} failed without its letter`);
-    const job = this.#jobOf(event.job);
+    const job = this.#deps.jobOf(event.job);
     this.#db
       .query<
         never,

@@ -13,6 +13,8 @@ export class Changes {
   readonly depth = new Map<WaitingState, number>();
   /** By host. */
   readonly waits = new Map<string, number>();
+  /** A lane was counted anew: by how much `waits` is wrong nobody knows. */
+  laneDrifted = false;
   readonly tallies = new Map<number, Tally>();
   readonly afterCommit: (() => void)[] = [];
 
@@ -37,6 +39,7 @@ export class Changes {
     for (const event of other.events) this.events.push(event);
     for (const [state, tasks] of other.depth) this.moved(state, tasks);
     for (const [host, tasks] of other.waits) this.waited(host, tasks);
+    this.laneDrifted ||= other.laneDrifted;
     for (const [job, tally] of other.tallies) {
       for (const what of ["completed", "failed", "cancelled", "letters"] as const) this.tally(job, what, tally[what]);
     }

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import type { Event } from "../gen/fetchbox/v1/event.ts";
 import type { JobStatus, Priority } from "../jobs/job.ts";
 import type { Attempt, Integrity } from "../jobs/task.ts";
+import type { OnDrift } from "./counters.ts";
 import { createFollower } from "./follower.ts";
 import { giveBackPages } from "./free-pages.ts";
 import { applyToLedger } from "./ledger/apply.ts";
@@ -94,11 +95,11 @@ export class Ledger {
   readonly #watchers = new Map<number, Set<() => void>>();
 
   /** `bringUpToDate` is called before anything is read of tasks. */
-  constructor(db: Database, path: string, bringUpToDate: () => void) {
+  constructor(db: Database, path: string, bringUpToDate: () => void, onDrift: OnDrift) {
     this.#db = db;
     this.#bringUpToDate = bringUpToDate;
     this.follower = createFollower(db, path, (events) => {
-      applyToLedger(db, events);
+      applyToLedger(db, events, onDrift);
       if (this.#watchers.size > 0) this.#tell(events);
     });
   }

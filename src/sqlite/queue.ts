@@ -47,7 +47,7 @@ export interface TaskQueueDeps {
   readonly clock: Pick<Clock, "now" | "steady">;
   readonly onCommit?: (durationMs: number, members: number) => void;
   readonly reach?: Reach;
-  /** Told what a commit as a whole threw. */
+  readonly onDrift: QueueContext["onDrift"];
   readonly onFailed?: (error: unknown) => void;
 }
 
@@ -79,7 +79,7 @@ export class TaskQueue {
   #onLane: (lane: Lane) => void = () => {};
   #onStray: (job: number) => void = () => {};
 
-  constructor({ db, outbox, jobs, clock, onCommit, reach, onFailed }: TaskQueueDeps) {
+  constructor({ db, outbox, jobs, clock, onCommit, onDrift, reach, onFailed }: TaskQueueDeps) {
     const commit = new GroupCommit(db, {
       gatherMs: GATHER_MS,
       membersMax: MEMBERS_MAX,
@@ -106,13 +106,13 @@ export class TaskQueue {
       clock,
       begun: new Begun(),
       uploading: new Set(),
-      onLane: () => {},
+      onLane: (lane) => {
+        if (!jobs.cancelling.has(lane.job.seq)) return this.#onLane(lane);
+        this.#onLane({ ...lane, waiting: 0 });
+        if (lane.waiting > 0) this.#onStray(lane.job.seq);
+      },
+      onDrift,
       onFinished: () => {},
-    };
-    context.onLane = (lane) => {
-      if (!jobs.cancelling.has(lane.job.seq)) return this.#onLane(lane);
-      this.#onLane({ ...lane, waiting: 0 });
-      if (lane.waiting > 0) this.#onStray(lane.job.seq);
     };
     this.#context = context;
     this.#outbox = outbox;

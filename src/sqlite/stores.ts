@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
+import type { OnDrift } from "./counters.ts";
 import { closeDatabase, openDatabase, upgradeDatabase } from "./database.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { hasLockFile, lockDirectory } from "./directory-lock.ts";
@@ -26,6 +27,8 @@ export interface StoresOptions {
   /** A follower could not take a batch; it gets it later. */
   readonly onLag: (follower: Follower, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
+  /** Told that a counter was wrong, and has been counted anew. */
+  readonly onDrift: OnDrift;
   /** Told once that nobody knows any more what is in a store: nothing is written from then on. */
   readonly onBroken?: (error: StoreError) => void;
   /** For crash tests, to see that the loss of power shows: nothing is synced. */
@@ -116,8 +119,12 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
   const { paths, installation } = files;
   const jobs = new JobCache(files.queue);
   const bringUpToDate = () => outbox.deliver();
-  const ledger = new Ledger(files.ledger, paths.ledger, bringUpToDate);
-  const deadLetters = new DeadLetters(files.dlq, paths.dlq, (seq) => jobs.get(seq), bringUpToDate);
+  const ledger = new Ledger(files.ledger, paths.ledger, bringUpToDate, options.onDrift);
+  const deadLetters = new DeadLetters(files.dlq, paths.dlq, {
+    jobOf: (seq) => jobs.get(seq),
+    bringUpToDate,
+    onDrift: options.onDrift,
+  });
   let isHalted = false;
   const notice = (path: string, error: unknown) => {
     if (isHalted || !isBroken(error)) return;
@@ -141,6 +148,7 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
     outbox,
     jobs,
     clock: options.clock,
+    onDrift: options.onDrift,
     ...(options.onCommit !== undefined && { onCommit: options.onCommit }),
     ...(options.reach !== undefined && { reach: options.reach }),
   });

@@ -37,6 +37,8 @@ export interface Metrics {
   orphanRemoved(kind: OrphanSort): void;
   /** A try to do so failed. */
   orphanFailed(kind: OrphanSort): void;
+  /** A counter of a store was wrong and has been counted anew; its name is one of a few. */
+  counterRebuilt(counter: string): void;
   /** `route` is a pattern of ours, never a path of a client's. */
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;
@@ -71,6 +73,9 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     "kind",
   ]);
   const orphanFailures = counter("fetchbox_orphan_failures_total", "Tries to remove an orphan that failed.", ["kind"]);
+  const rebuilt = counter("fetchbox_counters_rebuilt_total", "Counters that were wrong and were counted anew.", [
+    "counter",
+  ]);
   const requests = counter("fetchbox_http_requests_total", "Requests that were answered.", [
     "route",
     "method",
@@ -103,6 +108,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     proxyFailed: (pool) => proxyFailures(pool),
     orphanRemoved: (kind) => orphansRemoved(kind),
     orphanFailed: (kind) => orphanFailures(kind),
+    counterRebuilt: (name) => rebuilt(name),
     pruned: (what, count) => prunedRows.inc({ what }, count),
     downloaded: (size, seconds) => {
       bytes.inc(size);

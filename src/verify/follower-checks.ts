@@ -1,13 +1,7 @@
-import { GROUP_KEYS, GROUPINGS } from "../sqlite/dead-letter-groups.ts";
+import { letterGroups } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
 const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning = 0";
-
-/** What `groups` of dlq.db must say. */
-export const LETTER_GROUPS = GROUPINGS.map(
-  (grouping) =>
-    `SELECT '${grouping}' AS grouping, ${GROUP_KEYS[grouping]} AS key, count(*) AS letters FROM dlq.dead_letters GROUP BY 2`,
-).join(" UNION ALL ");
 
 /** What ledger.db and dlq.db must say, by what queue.db decided, and of themselves. */
 export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
@@ -95,7 +89,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
     rule: "the groups of dead letters are recounts",
     sql: `SELECT format('there are said to be %d dead letters of %s %s, there are %d', coalesce(g.letters, 0),
         coalesce(g.grouping, r.grouping), coalesce(g.key, r.key), coalesce(r.letters, 0)) AS message
-      FROM dlq.groups g FULL JOIN (${LETTER_GROUPS}) r ON r.grouping = g.grouping AND r.key = g.key
+      FROM dlq.groups g FULL JOIN (${letterGroups("dlq.")}) r ON r.grouping = g.grouping AND r.key = g.key
       WHERE g.letters IS NOT r.letters`,
   },
   {

@@ -1,13 +1,10 @@
+import { WAITS } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
 /** Tasks by job and state; jobs that are not live yet, or are going, do not count. */
 const RECOUNT = `SELECT job, count(*) AS total, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
   sum(state = 'cancelled') AS cancelled, sum(letter) AS letters, count(claim_id) AS running FROM tasks GROUP BY job`;
 const LIVE_JOBS = "SELECT * FROM jobs WHERE status <> 'staged' AND pruning = 0";
-
-/** What `waits` must say, if the lanes are right. */
-export const WAITS = `SELECT l.host, sum(l.waiting) AS tasks FROM lanes l JOIN jobs j ON j.seq = l.job
-  WHERE j.status <> 'staged' AND l.waiting > 0 GROUP BY l.host`;
 
 /** What queue.db must say of itself: counters are recounts, states are what the counters make them. */
 export const QUEUE_CHECKS: readonly SqlCheck[] = [

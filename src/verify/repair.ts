@@ -1,12 +1,18 @@
 import { Database } from "bun:sqlite";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import {
+  DROP_WAITS,
+  dropGroups,
+  RECOUNT_DEPTH,
+  RECOUNT_JOBS,
+  RECOUNT_LANES,
+  RECOUNT_WAITS,
+  recountGroups,
+  recountSize,
+} from "../sqlite/counters.ts";
 import type { StorePaths } from "../sqlite/store-paths.ts";
-import { LETTER_GROUPS } from "./follower-checks.ts";
-import { WAITS } from "./queue-checks.ts";
 import type { Verified } from "./verify.ts";
 
-const RECOUNT = (what: string) => `(SELECT count(*) FROM tasks
-  WHERE id BETWEEN jobs.first_task AND jobs.last_task AND tasks.job = jobs.seq AND ${what})`;
 const RESULT_BYTES = `(SELECT coalesce(sum(r.bytes), 0) FROM ledger.results r
   WHERE r.task BETWEEN ledger.jobs.first_task AND ledger.jobs.last_task AND r.job = ledger.jobs.seq)`;
 const STATUS = `CASE WHEN completed + failed + cancelled < total THEN
@@ -22,10 +28,7 @@ interface Repair {
 const QUEUE_REPAIRS: readonly Repair[] = [
   {
     what: "job counters of queue.db",
-    sql: `UPDATE jobs SET completed = ${RECOUNT("state = 'completed'")}, failed = ${RECOUNT("state = 'failed'")},
-        cancelled = ${RECOUNT("state = 'cancelled'")}, letters = ${RECOUNT("letter = 1")}
-      WHERE status <> 'staged' AND pruning = 0 AND (completed, failed, cancelled, letters) IS NOT
-        (${RECOUNT("state = 'completed'")}, ${RECOUNT("state = 'failed'")}, ${RECOUNT("state = 'cancelled'")}, ${RECOUNT("letter = 1")})`,
+    sql: RECOUNT_JOBS,
   },
   {
     what: "job states of queue.db",
@@ -33,27 +36,10 @@ const QUEUE_REPAIRS: readonly Repair[] = [
         ELSE coalesce(finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END
       WHERE status <> 'staged' AND pruning = 0 AND status <> ${STATUS}`,
   },
-  {
-    what: "lanes",
-    sql: `UPDATE lanes SET waiting = (SELECT count(*) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL)
-      WHERE waiting <> (SELECT count(*) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL)`,
-  },
-  {
-    what: "depths",
-    sql: `UPDATE depth SET tasks = (SELECT count(*) FROM tasks t JOIN jobs j ON j.seq = t.job WHERE j.status <> 'staged'
-        AND t.state = depth.state)
-      WHERE tasks <> (SELECT count(*) FROM tasks t JOIN jobs j ON j.seq = t.job WHERE j.status <> 'staged'
-        AND t.state = depth.state)`,
-  },
-  {
-    what: "hosts that nothing waits for",
-    sql: `DELETE FROM waits WHERE host NOT IN (SELECT host FROM (${WAITS}))`,
-  },
-  {
-    what: "counts of what waits for hosts",
-    sql: `INSERT INTO waits SELECT host, tasks FROM (${WAITS}) WHERE (host, tasks) NOT IN (SELECT host, tasks FROM waits)
-      ON CONFLICT (host) DO UPDATE SET tasks = excluded.tasks`,
-  },
+  { what: "lanes", sql: RECOUNT_LANES },
+  { what: "depths", sql: RECOUNT_DEPTH },
+  { what: "hosts that nothing waits for", sql: DROP_WAITS },
+  { what: "counts of what waits for hosts", sql: RECOUNT_WAITS },
   {
     what: "counters and states of ledger.db",
     sql: `UPDATE ledger.jobs SET (status, completed, failed, cancelled) = (SELECT status, completed, failed, cancelled
@@ -71,21 +57,9 @@ const QUEUE_REPAIRS: readonly Repair[] = [
     sql: `DELETE FROM dlq.dead_letters WHERE EXISTS
       (SELECT 1 FROM main.tasks t WHERE t.id = dlq.dead_letters.task AND t.letter = 0)`,
   },
-  {
-    what: "counts of dead letters",
-    sql: `UPDATE dlq.size SET letters = (SELECT count(*) FROM dlq.dead_letters)
-      WHERE letters <> (SELECT count(*) FROM dlq.dead_letters)`,
-  },
-  {
-    what: "groups of dead letters that there are none of",
-    sql: `DELETE FROM dlq.groups WHERE (grouping, key) NOT IN (SELECT grouping, key FROM (${LETTER_GROUPS}))`,
-  },
-  {
-    what: "counts of groups of dead letters",
-    sql: `INSERT INTO dlq.groups SELECT grouping, key, letters FROM (${LETTER_GROUPS})
-      WHERE (grouping, key, letters) NOT IN (SELECT grouping, key, letters FROM dlq.groups)
-      ON CONFLICT (grouping, key) DO UPDATE SET letters = excluded.letters`,
-  },
+  { what: "counts of dead letters", sql: recountSize("dlq.") },
+  { what: "groups of dead letters that there are none of", sql: dropGroups("dlq.") },
+  { what: "counts of groups of dead letters", sql: recountGroups("dlq.") },
 ];
 
 /**

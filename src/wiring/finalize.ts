@@ -1,3 +1,4 @@
+import { SNAPSHOT_ERRORS_MAX } from "../api/schemas.ts";
 import type { JobReport } from "../intake/handlers/handler.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
@@ -9,8 +10,6 @@ export interface FinalizeDeps {
   readonly ledger: Ledger;
   readonly log: Log;
 }
-
-const ERRORS_MAX = 100;
 
 /** Tells a job's handler, if it wants to know, that the job ended. What goes wrong there is logged and changes nothing. */
 export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: JobStatus) => void {
@@ -35,7 +34,7 @@ function reportOf(job: JobHeader, status: JobStatus, ledger: Ledger): JobReport 
     counters: { total, completed, failed, cancelled },
     bytesStored: record.bytes,
     completedAt: record.completedAt ?? record.updatedAt,
-    errors: ledger.failures(record, ERRORS_MAX).map((failure) => ({
+    errors: ledger.failures(record, SNAPSHOT_ERRORS_MAX).map((failure) => ({
       resourceId: failure.resourceId,
       code: failure.errorCode ?? "",
       message: failure.errorMessage ?? "",

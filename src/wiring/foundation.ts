@@ -1,4 +1,5 @@
 import { networkInterfaces } from "node:os";
+import type { AuthSettings } from "../api/access.ts";
 import type { Config } from "../config/schema.ts";
 import type { Command } from "../intake/stored-manifest.ts";
 import type { Clock } from "../jobs/clock.ts";
@@ -53,6 +54,8 @@ export interface Foundation extends FoundationDeps {
   readonly policy: EgressPolicy;
   /** Where the API listens, as far as it is known: no download may go there. */
   readonly own: { readonly host: string; port: number };
+  /** Who may call the API; its tokens can be replaced. */
+  readonly access: AuthSettings;
   readonly active: ActiveDownloads;
   /** Keeps attempts and the removal of orphans apart. */
   readonly keys: KeyGuard;
@@ -67,7 +70,14 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   const troubles = new Troubles();
   const active = new ActiveDownloads();
   const broken = Promise.withResolvers<StoreError>();
-  const stores = openStores({
+  const metrics = createMetrics({
+    version,
+    queueDepth: () => shownDepth(stores.queue, active),
+    ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
+    workersBusy: () => active.count,
+    orphans: () => stores.queue.orphans.counts(),
+  });
+  const stores: Stores = openStores({
     queuePath: config.queue.path,
     ledgerPath: config.ledger.path,
     dlqPath: config.dlq.path,
@@ -80,16 +90,13 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       troubles.clear("queue");
       metrics.commit(durationMs / 1000);
     },
+    onDrift: (counter) => {
+      metrics.counterRebuilt(counter);
+      log.error({ counter }, "a counter was wrong: it has been counted anew; fetchbox verify checks all of them");
+    },
     ...(deps.isUnsafe === true && { isUnsafe: true }),
     onBroken: (error) => broken.resolve(error),
     ...(deps.reach !== undefined && { reach: deps.reach }),
-  });
-  const metrics = createMetrics({
-    version,
-    queueDepth: () => shownDepth(stores.queue, active),
-    ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
-    workersBusy: () => active.count,
-    orphans: () => stores.queue.orphans.counts(),
   });
   const own = { ...config.server.bind_addr };
   const descriptors: Descriptors = new Descriptors({
@@ -134,6 +141,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       isOwn: (ip, port) => port === own.port && listensOn(own, interfaceAddresses)(ip, port),
     }),
     own,
+    access: { ...config.server.auth },
     active,
     keys: new KeyGuard(),
     onQueueTrouble: (error) => {

@@ -16,11 +16,13 @@ export interface Hosts {
   readonly note: () => Promise<void>;
   /** Takes in what an earlier process knew; after `recover`. */
   readonly restore: () => void;
+  /** Takes other limits, from the next start of a download on. */
+  readonly setLimits: (download: Pick<Config["download"], "host" | "hosts">) => void;
 }
 
 /** The host governor, and its memory. */
 export function createHosts(
-  { host, hosts }: Config["download"],
+  download: Config["download"],
   { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
   onFree: () => void,
 ): Hosts {
@@ -37,12 +39,25 @@ export function createHosts(
       });
     return noting;
   };
-  const rules = new HostRules(
+  const governor: HostGovernor = new HostGovernor({
+    rules: rulesOf(download),
+    clock,
+    onFree,
+    onClosed: () => void note(),
+  });
+  return {
+    governor,
+    note,
+    restore: () => governor.restore(queue.knownHosts()),
+    setLimits: (changed) => governor.setRules(rulesOf(changed)),
+  };
+}
+
+function rulesOf({ host, hosts }: Pick<Config["download"], "host" | "hosts">): HostRules {
+  return new HostRules(
     limitsOf(host),
     Object.fromEntries(Object.entries(hosts).map(([name, some]) => [name, limitsOf(some)])),
   );
-  const governor: HostGovernor = new HostGovernor({ rules, clock, onFree, onClosed: () => void note() });
-  return { governor, note, restore: () => governor.restore(queue.knownHosts()) };
 }
 
 export function hostChores(

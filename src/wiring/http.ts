@@ -1,10 +1,7 @@
 import { isLoopbackCaller } from "../api/accepted-host.ts";
-import { isOpenToAll } from "../api/access.ts";
-import { createApi, type RunningServer, startServer } from "../api/server.ts";
+import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/server.ts";
 import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
-import type { Submit } from "../intake/submission.ts";
-import type { HealthReport } from "../telemetry/health.ts";
 import type { Foundation } from "./foundation.ts";
 import { createQueueControl } from "./queue-control.ts";
 import type { Work } from "./work.ts";
@@ -15,15 +12,14 @@ const IDLE_SECONDS = 120;
 /** Opens the API. @throws if the address is taken or not ours */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
-  { log, clock, version, metrics, stores, active, tracer }: Foundation,
+  { log, clock, version, metrics, stores, active, tracer, access }: Foundation,
   work: Pick<Work, "cancellation" | "letterOperations" | "broker" | "pool" | "hosts">,
-  submit: Submit,
-  health: () => HealthReport,
+  service: Pick<ApiDeps, "submit" | "health" | "isStarting">,
 ): RunningServer {
-  const { auth, bind_addr: address } = config.server;
+  const { bind_addr: address } = config.server;
   const stopping = new AbortController();
   const api = createApi({
-    submit,
+    ...service,
     ...createQueueControl({ ...work, queue: stores.queue, active }),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     giveUp: async ({ task, resourceId }) =>
@@ -33,7 +29,6 @@ export function openHttp(
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,
-    health,
     metrics,
     log,
     limits: {
@@ -41,9 +36,8 @@ export function openHttp(
       maxBodiesBytes: config.api.max_bodies_bytes,
       requestsPerSecond: config.api.max_requests_per_second,
     },
-    auth,
-    // Without tokens a page in somebody's browser must not get in by a name that it made point here.
-    ...(isOpenToAll(auth) && isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
+    auth: access,
+    ...(isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
     version,
     clock,
     stopping: stopping.signal,

@@ -1,11 +1,8 @@
 import type { QueueEndpointsDeps } from "../api/queue-endpoints.ts";
-import type { QueueReport } from "../api/schemas.ts";
+import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/schemas.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import type { ActiveDownloads } from "../worker/active-downloads.ts";
 import type { Work } from "./work.ts";
-
-/** Of so many hosts the report tells. */
-const HOSTS = 20;
 
 export interface QueueControlDeps extends Pick<Work, "broker" | "pool" | "hosts"> {
   readonly queue: TaskQueue;
@@ -43,7 +40,7 @@ function hostRows({ queue, broker, active, hosts: { governor } }: QueueControlDe
   const running = new Map<string, number>();
   for (const { claimed } of active.list()) running.set(claimed.host, (running.get(claimed.host) ?? 0) + 1);
   const permitted = governor.running();
-  const waiting = queue.busiestHosts(HOSTS);
+  const waiting = queue.busiestHosts(BUSIEST_HOSTS_MAX);
   return [...new Set([...waiting.keys(), ...permitted.keys()])]
     .map((host) => {
       const runs = running.get(host) ?? 0;
@@ -57,5 +54,5 @@ function hostRows({ queue, broker, active, hosts: { governor } }: QueueControlDe
       };
     })
     .toSorted((a, b) => b.running + b.waiting - a.running - a.waiting)
-    .slice(0, HOSTS);
+    .slice(0, BUSIEST_HOSTS_MAX);
 }

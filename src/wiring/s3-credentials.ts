@@ -8,8 +8,6 @@ import type { Log } from "../telemetry/log.ts";
 
 export interface CredentialDeps {
   readonly storage: StorageConfig;
-  /** Reads `storage` anew. @throws ConfigError */
-  readonly read: () => StorageConfig;
   /** Reads the AWS_* variables that .env adds to the environment. @throws ConfigError */
   readonly awsVariables: () => Readonly<Record<string, string>>;
   /** The process's own environment: the SDK reads it, so the chain finds there what .env adds. */
@@ -21,10 +19,10 @@ export interface CredentialDeps {
 /** The keys of the S3 storage: those of the configuration, else what the chain of the AWS SDK finds. */
 export interface S3Access extends CredentialSource {
   /**
-   * Reads the settings and asks the chain anew, and returns where the keys are from. If that fails, the keys stay.
+   * Takes new settings, asks the chain anew, and returns where the keys are from. If that fails, the keys stay.
    * @throws ConfigError, NoCredentialsError
    */
-  reload(): Promise<string>;
+  reload(storage: StorageConfig): Promise<string>;
 }
 
 /** Finds the first keys. @throws ConfigError where no source has any */
@@ -66,8 +64,8 @@ export async function openS3Access(deps: CredentialDeps): Promise<S3Access> {
   return {
     current: (signal) => renewed.current(signal),
     refused: (keys) => renewed.refused(keys),
-    async reload() {
-      storage = deps.read();
+    async reload(changed) {
+      storage = changed;
       isEnvRead = false;
       return (await renewed.renew()).origin;
     },

@@ -62,9 +62,11 @@ export async function verifyAll(
 export async function repairAll(run: VerifyRun): Promise<string[]> {
   const { config, clock, credentials, signal } = run;
   const folders = foldersOf(config);
+  const rebuilt: string[] = [];
   const stores = openStores({
     ...folders,
     clock,
+    onDrift: (counter) => rebuilt.push(`counters of ${counter}: counted anew`),
     onLag: (_follower, error) => {
       throw error;
     },
@@ -74,7 +76,7 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
     // It is we who hold the locks.
     const found = await verifyAll(run, () => false);
     const store = lookAtObjectStore(config, stores.installation, { clock, credentials });
-    return await repair(storePaths(folders), found, store, signal);
+    return [...rebuilt, ...(await repair(storePaths(folders), found, store, signal))];
   } finally {
     stores.close();
   }

@@ -121,7 +121,7 @@ async function fetchAndStore(
 async function throughPool(pool: string | undefined, hop: Hop, deps: DownloadDeps): Promise<HttpResponse> {
   if (pool === undefined) return request(hop, undefined, deps);
   const failures = new ProxyFailures(pool);
-  for (const endpoint of deps.proxies.endpoints(pool)) {
+  for (const endpoint of deps.proxies.attempts(pool)) {
     hop.trace.proxy = endpoint.url;
     const response = await throughProxy(endpoint, hop, deps);
     if (!(response instanceof ProxyFailureError)) return response;

@@ -13,7 +13,7 @@ const HOSTS_MAX = 100_000;
 
 /** All times by the monotonic clock, which the broker waits by: fractions of another would come too early. */
 interface HostState {
-  readonly limits: HostLimits;
+  limits: HostLimits;
   readonly pace: Pace;
   /** When each download that is under way was let through, the first one first. */
   readonly permits: number[];
@@ -51,8 +51,26 @@ export class HostGovernor {
   readonly #changed = new Set<string>();
   #taken: ReadonlySet<string> = new Set();
 
+  #rules: HostRules;
+
   constructor(deps: HostGovernorDeps) {
     this.#deps = deps;
+    this.#rules = deps.rules;
+  }
+
+  /** Takes other limits; what is under way goes on. */
+  setRules(rules: HostRules): void {
+    this.#rules = rules;
+    const now = this.#now();
+    for (const [host, state] of this.#hosts) {
+      state.limits = rules.limitsOf(host);
+      const { maxConcurrency, ratePerSecond, breakerFailures } = state.limits;
+      state.pace.setMost(maxConcurrency);
+      if (breakerFailures === 0) this.#closeBreaker(host, state);
+      // Longer than between two starts nobody waits for a rate.
+      state.nextStart = Math.min(state.nextStart, now + (ratePerSecond > 0 ? 1000 / ratePerSecond : 0));
+    }
+    this.#deps.onFree();
   }
 
   /** Hosts that there is something to remember of. */
@@ -68,7 +86,7 @@ export class HostGovernor {
   /** Most that may run at once; 0 while the host is left alone. */
   limit(host: string): number {
     const state = this.#hosts.get(host);
-    return state === undefined ? this.#deps.rules.limitsOf(host).maxConcurrency : this.#limitOf(state);
+    return state === undefined ? this.#rules.limitsOf(host).maxConcurrency : this.#limitOf(state);
   }
 
   /** For how many more milliseconds the host is left alone. */
@@ -192,7 +210,7 @@ export class HostGovernor {
   restore(records: Iterable<HostRecord>): void {
     const [now, ahead] = [this.#now(), this.#steadyAhead];
     for (const { host, failuresInARow, breakerMs, bears, ...times } of records) {
-      const limits = this.#deps.rules.limitsOf(host);
+      const limits = this.#rules.limitsOf(host);
       this.#hosts.set(host, {
         limits,
         pace: new Pace(limits.maxConcurrency, bears, Math.min(times.slowedAt - ahead, now)),
@@ -279,7 +297,7 @@ export class HostGovernor {
     let state = this.#hosts.get(host);
     if (state === undefined) {
       if (this.#hosts.size >= HOSTS_MAX) this.#forgetOldest();
-      const limits = this.#deps.rules.limitsOf(host);
+      const limits = this.#rules.limitsOf(host);
       state = {
         limits,
         pace: new Pace(limits.maxConcurrency),

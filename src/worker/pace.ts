@@ -13,13 +13,19 @@ const PAUSE_MAX_MS = 2000;
 export class Pace {
   #bears: number;
   #slowedAt: number;
-  readonly #most: number;
+  #most: number;
 
   /** `bears` and `slowedAt` where they are remembered. All times are milliseconds by one clock, whichever. */
   constructor(most: number, bears = most, slowedAt = Number.NEGATIVE_INFINITY) {
     this.#most = most;
     this.#bears = Math.min(most, Math.max(LEAST, bears));
     this.#slowedAt = slowedAt;
+  }
+
+  /** Another limit. A host that bore the old one in full is taken to bear the new one. */
+  setMost(most: number): void {
+    this.#bears = this.#bears < this.#most ? Math.min(most, this.#bears) : most;
+    this.#most = most;
   }
 
   get bears(): number {

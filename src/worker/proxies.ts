@@ -73,19 +73,17 @@ export class ProxyPools {
     this.#onRest = onRest;
   }
 
-  /** Every endpoint to try for a pool, in order; none for an unknown pool. */
-  endpoints(name: string): ProxyEndpoint[] {
-    const usable: ProxyEndpoint[] = [];
-    const resting: ProxyEndpoint[] = [];
-    for (const pool of this.#reachable(name)) {
-      const { endpoints, turn } = pool;
-      pool.turn = (turn + 1) % endpoints.length;
-      for (const endpoint of [...endpoints.slice(turn), ...endpoints.slice(0, turn)]) {
-        (this.#isUsable(endpoint) ? usable : resting).push(endpoint);
-      }
+  /**
+   * The endpoints that one request is to try, one after the other; none for an unknown pool. Each counts as tried when it
+   * is given out, and not before: an endpoint whose rest is over is left to the request that gets it.
+   */
+  *attempts(name: string): Generator<ProxyEndpoint, void, undefined> {
+    const left = this.#takeTurn(name);
+    for (let next = this.#best(left); next !== undefined; next = this.#best(left)) {
+      left.splice(left.indexOf(next), 1);
+      this.#leaveToOne(next);
+      yield next;
     }
-    const until = (endpoint: ProxyEndpoint) => this.#rests.get(endpoint)?.until ?? 0;
-    return [...usable, ...resting.toSorted((a, b) => until(a) - until(b))];
   }
 
   /** Records the outcome of a request. The reason of a failure is for the log. */
@@ -115,13 +113,27 @@ export class ProxyPools {
     return [...found.values()];
   }
 
-  #isUsable(endpoint: ProxyEndpoint): boolean {
-    const rest = this.#rests.get(endpoint);
-    if (rest === undefined || rest.ms === 0) return true;
+  /** Every endpoint of a pool and its fallbacks; the next request begins with another one of each pool. */
+  #takeTurn(name: string): ProxyEndpoint[] {
+    return this.#reachable(name).flatMap((pool) => {
+      const { endpoints, turn } = pool;
+      pool.turn = (turn + 1) % endpoints.length;
+      return [...endpoints.slice(turn), ...endpoints.slice(0, turn)];
+    });
+  }
+
+  /** The first one that does not rest, else the one whose rest ends first. */
+  #best(endpoints: readonly ProxyEndpoint[]): ProxyEndpoint | undefined {
     const now = this.#clock.monotonic();
-    if (rest.until > now) return false;
-    // The caller tries it; the others leave it alone until the new time.
-    rest.until = now + rest.ms;
-    return true;
+    const until = (endpoint: ProxyEndpoint) => this.#rests.get(endpoint)?.until ?? 0;
+    const usable = endpoints.find((endpoint) => until(endpoint) <= now);
+    return usable ?? endpoints.toSorted((a, b) => until(a) - until(b))[0];
+  }
+
+  /** One whose rest is over is tried by nobody else, unless nothing is heard of the attempt for as long again. */
+  #leaveToOne(endpoint: ProxyEndpoint): void {
+    const rest = this.#rests.get(endpoint);
+    const now = this.#clock.monotonic();
+    if (rest !== undefined && rest.ms > 0 && rest.until <= now) rest.until = now + rest.ms;
   }
 }

@@ -85,6 +85,9 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     onLag: (_follower, error) => {
       throw error;
     },
+    onDrift: (counter) => {
+      throw new Error(`${counter} drifted`);
+    },
   });
   const submissions: Submission[] = [];
   const metrics = createMetrics({
@@ -134,6 +137,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     }),
     limits: { maxPayloadBytes: 64 * 1024, maxBodiesBytes: 128 * 1024, requestsPerSecond: 0 },
     auth: { mode: "token", tokens: [] },
+    isStarting: () => false,
     version: "1.2.3",
     clock: { monotonic: () => now, after: systemClock.after },
     stopping: new AbortController().signal,

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { DeadLetter } from "../support/answers.ts";
+import { runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { faketimeEnv, findFaketime, setClock } from "../support/faketime.ts";
 import { startOrigin } from "../support/origin.ts";
@@ -58,6 +59,20 @@ async function waitingJob(service: Service, origin: Awaited<ReturnType<typeof st
 }
 
 describe.if("library" in faketime)("the clock is set", () => {
+  test("far ahead while a download runs: verify finds nothing wrong", async () => {
+    await using origin = await startOrigin();
+    const [service, set] = await clockedService(SETTINGS);
+    await using _ = service;
+    const held = origin.hold("/held", Buffer.from("held"), { bytes: 1 });
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "held", url: held.url }] });
+    await held.reached;
+    set(5 * DAY_S);
+    const { code, stdout, stderr } = await runBinary(["verify"], { cwd: service.folder, env: service.env });
+    expect([code, stdout, stderr]).toEqual([0, expect.stringContaining(": no breach\n"), ""]);
+    held.release();
+    expect((await service.finished(job)).status).toBe("completed");
+  });
+
   for (const [step, seconds] of STEPS) {
     test(`${step} under a service: nothing waits for it, and nothing expires`, async () => {
       await using origin = await startOrigin();

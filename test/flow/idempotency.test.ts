@@ -155,3 +155,36 @@ test("a key that breaks its rule is refused", async () => {
   const both = await service.post("{}", { [KEY]: "a", "idempotency-key": "b" });
   expect((await errorOf(both)).details[0]?.path).toBe("/headers/Idempotency-Key");
 });
+
+test("operators find a job by its key, of one tenant or of all, also after a restart", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService();
+  const manifest = manifestOf(origin);
+  const submit = (key: string, tenant: string) => service.submit(manifest, { [KEY]: key, "x-fetchbox-tenant": tenant });
+  const mine = await submit("order/4711?&", "mine");
+  const theirs = await submit("order/4711?&", "theirs");
+  await submit("order/4712", "mine");
+  await service.submit(manifest);
+  await Promise.all([mine, theirs].map((job) => service.finished(job)));
+  const found = async (query: string) => {
+    const path = `/operators/jobs?idempotency_key=${encodeURIComponent("order/4711?&")}${query}`;
+    return (await service.get<{ jobs: { job_id: string }[] }>(path)).jobs.map(({ job_id }) => job_id);
+  };
+  const expectFound = async () => {
+    expect(await found("")).toEqual([theirs, mine]);
+    expect(await found("&tenant=mine")).toEqual([mine]);
+    expect(await found("&tenant=nobody")).toEqual([]);
+    expect(await found("&tenant=mine&status=completed")).toEqual([mine]);
+    expect(await found("&status=failed")).toEqual([]);
+    expect(await found("&limit=1")).toEqual([theirs]);
+  };
+  await expectFound();
+  await service.kill();
+  await service.start();
+  await expectFound();
+  const wrong = await service.fetch("/operators/jobs?idempotency_key=");
+  expect([wrong.status, (await errorOf(wrong)).details]).toEqual([
+    400,
+    [{ path: "/query/idempotency_key", message: "must be 1 to 255 visible ASCII characters" }],
+  ]);
+});

@@ -50,7 +50,7 @@ test("the queue tells what waits and for whom; a pause lets what runs finish, an
   expect(paused.oldest_pending_age_ms).toBeGreaterThanOrEqual(0);
   held.release();
   await eventually("what ran has ended", async () => (await report(service)).running === 0 || undefined);
-  expect((await service.job(job)).resource_completed).toBe(2);
+  await eventually("it is counted", async () => (await service.job(job)).resource_completed === 2 || undefined);
   expect(origin.hits()).toBe(2);
   expect(await service.get("/operators/health")).toMatchObject({
     status: "degraded",

@@ -308,18 +308,16 @@ describe("SIGHUP", () => {
 
     // What cannot be read leaves everything as it was.
     writeFileSync(join(service.folder, ".env"), "S3_ACCESS_KEY_ID=canary-half\n");
-    await reload(service, "reload failed; what failed stays as it was");
+    await reload(service, "reload failed: the configuration cannot be used; all stays as it was");
     expect(service.log).toContain("storage.credentials.secret_access_key: is missing");
     await storageIs(service, "healthy");
     expect(service.log).not.toMatch(CANARY);
   });
 
-  test("never ends the process, however often it comes, and where there is nothing to reload", async () => {
+  test("never ends the process, however often it comes", async () => {
     await using service = await startService();
     for (let times = 0; times < 20; times++) service.signal("SIGHUP");
-    await eventually("the log says so", () =>
-      count(service, "SIGHUP: there is nothing to reload") > 0 ? true : undefined,
-    );
+    await eventually("the log says so", () => count(service, "reloaded") > 0 || undefined);
     expect((await service.fetch("/health/ready")).status).toBe(200);
   });
 });

@@ -13,7 +13,14 @@ const { queue } = openOrSayWhy(folder);
 
 function openOrSayWhy(path: string) {
   try {
-    return openStores({ queuePath: path, ledgerPath: path, dlqPath: path, clock: systemClock, onLag: () => {} });
+    return openStores({
+      queuePath: path,
+      ledgerPath: path,
+      dlqPath: path,
+      clock: systemClock,
+      onLag: () => {},
+      onDrift: () => {},
+    });
   } catch (error) {
     process.stdout.write(`${(error as Error).name}\n`);
     process.exit(0);

@@ -67,7 +67,12 @@ async function closedStores(): Promise<TestStores> {
 }
 
 function openAndClose(paths: { queuePath: string; ledgerPath: string; dlqPath: string }): void {
-  openStores({ ...paths, clock: systemClock, onLag: () => {} }).close();
+  openStores({
+    ...paths,
+    clock: systemClock,
+    onLag: () => {},
+    onDrift: (counter) => expect.unreachable(counter),
+  }).close();
 }
 
 describe("new stores", () => {

@@ -197,6 +197,7 @@ for (const seed of [1, 2, 3, 4]) {
     await wanderer.finish();
     expect(wanderer.unexpected).toEqual([]);
     expectTrueCounters(stores);
+    expect(stores.drifts).toEqual([]);
     expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     const ended = stores.read<{ n: number }>("ledger", "SELECT count(*) AS n FROM results")[0]?.n ?? 0;
     expect(ended).toBeGreaterThan(500);

@@ -2,6 +2,8 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync } from "node:fs";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
+import { JOBS_OF_KEY } from "../../src/sqlite/ledger/list-jobs.ts";
+import { MIGRATIONS } from "../../src/sqlite/migrations.ts";
 import { StoreError } from "../../src/sqlite/store-error.ts";
 import { ageLedger } from "../support/old-ledger.ts";
 import { ageQueue } from "../support/old-queue.ts";
@@ -10,6 +12,7 @@ import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { attempt, claimAll, claimedJob, complete, discard, release, result, settle } from "./sample-jobs.ts";
 
+const NEWEST = MIGRATIONS.ledger.length;
 const schemaOf = (stores: TestStores) =>
   stores.read<{ user_version: number }>("ledger", "PRAGMA user_version")[0]?.user_version;
 const codingOf = (stores: TestStores, { id }: ClaimedTask) => stores.stores.ledger.result(id)?.contentEncoding;
@@ -48,7 +51,7 @@ describe("a ledger without content codings", () => {
     const [done, failed, open] = tasks;
     const before = stores.read("ledger", "SELECT * FROM results");
     stores.open();
-    expect(schemaOf(stores)).toBe(3);
+    expect(schemaOf(stores)).toBe(NEWEST);
     expect(stores.read("ledger", "SELECT * FROM results")).toEqual(
       before.map((row) => ({ ...(row as object), content_encoding: null, proven_by_size: 0 })),
     );
@@ -60,7 +63,7 @@ describe("a ledger without content codings", () => {
     expect(stores.stores.ledger.result(tasks[3].id)?.integrity).toBe("size");
     expectTrueCounters(stores);
     stores.reopen();
-    expect([schemaOf(stores), codingOf(stores, open), codingOf(stores, done)]).toEqual([3, "gzip, br", null]);
+    expect([schemaOf(stores), codingOf(stores, open), codingOf(stores, done)]).toEqual([NEWEST, "gzip, br", null]);
     expect(stores.read<unknown>("ledger", "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
   });
 
@@ -108,7 +111,7 @@ describe("a ledger without content codings", () => {
       stores.tamper("dlq", undo);
     }
     stores.open();
-    expect(schemaOf(stores)).toBe(3);
+    expect(schemaOf(stores)).toBe(NEWEST);
   });
 
   test("that cannot be upgraded is named, stays as it is, and is upgraded by the next start", async () => {
@@ -124,7 +127,7 @@ describe("a ledger without content codings", () => {
     writer.close();
     expect(schemaOf(stores)).toBe(1);
     stores.open();
-    expect(schemaOf(stores)).toBe(3);
+    expect(schemaOf(stores)).toBe(NEWEST);
   });
 });
 
@@ -160,4 +163,15 @@ describe("a queue without orphans", () => {
     await stores.queue.orphans.begin();
     expect(orphans().length).toBe(1);
   });
+});
+
+test("jobs are found by an idempotency key through its index", async () => {
+  await using stores = openTestStores();
+  const plan = stores.read<{ detail: string }>(
+    "ledger",
+    `EXPLAIN QUERY PLAN SELECT seq FROM ${JOBS_OF_KEY.replace("$idempotencyKey", "'k'")} ORDER BY seq DESC LIMIT 1`,
+  );
+  expect(plan.map(({ detail }) => detail).join("; ")).toMatch(
+    /SEARCH idempotency USING (COVERING )?INDEX idempotency_by_key .*SEARCH jobs USING INTEGER PRIMARY KEY/,
+  );
 });

@@ -103,7 +103,7 @@ export class Service implements AsyncDisposable {
     );
   }
 
-  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP"): void {
+  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP" | "SIGUSR1" | "SIGUSR2"): void {
     this.#process?.kill(name);
   }
 

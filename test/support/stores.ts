@@ -1,6 +1,7 @@
 import { Database, type SQLQueryBindings } from "bun:sqlite";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Counter } from "../../src/sqlite/counters.ts";
 import type { Follower } from "../../src/sqlite/outbox.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
 import { FakeClock, turn } from "./clock.ts";
@@ -13,6 +14,8 @@ export class TestStores implements AsyncDisposable {
   readonly clock: FakeClock;
   /** What followers could not take. */
   readonly lags: { readonly follower: Follower; readonly error: unknown }[] = [];
+  /** Counters that were wrong, and were counted anew. */
+  readonly drifts: Counter[] = [];
   #folder: string;
   #stores: Stores | undefined;
 
@@ -48,6 +51,7 @@ export class TestStores implements AsyncDisposable {
       dlqPath: this.#folder,
       clock: this.clock,
       onLag: (follower, error) => this.lags.push({ follower, error }),
+      onDrift: (counter) => this.drifts.push(counter),
     });
   }
 

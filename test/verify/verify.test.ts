@@ -347,3 +347,18 @@ describe("a breach is found and named", () => {
     expect(found.code).toBe(4);
   });
 });
+
+test("a claim that is older than any attempt can be is found under a running service", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService({ settings: { "queue.max_throttle_ms": 1000 } });
+  const held = origin.hold("/held", pattern(2, 1), { bytes: 1 });
+  const job = await service.submit({ manifest_version: "v1", resources: [{ id: "held", url: held.url }] });
+  await held.reached;
+  using db = new Database(join(service.folder, STORES.queue), { readwrite: true });
+  db.run("PRAGMA busy_timeout = 5000");
+  db.run("UPDATE tasks SET claimed_at = claimed_at - 7200000 WHERE claim_id IS NOT NULL");
+  const found = await verify(service);
+  expect([found.code, found.stdout]).toEqual([1, expect.stringContaining("no claim is older than its limit: task 1 ")]);
+  held.release();
+  expect((await service.finished(job)).status).toBe("completed");
+});

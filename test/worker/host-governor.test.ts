@@ -405,3 +405,43 @@ describe("memory", () => {
     expect(governor.room("host-99999")).toBe(0);
   });
 });
+
+describe("other limits", () => {
+  const rules = (limits: Partial<HostLimits>) =>
+    new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3, ...limits });
+
+  test("hold at once, for hosts that are known and for new ones, and those that wait hear of it", () => {
+    const { governor, freed } = setup();
+    governor.acquire(HOST);
+    governor.setRules(rules({ maxConcurrency: 2 }));
+    expect([governor.room(HOST), governor.limit(HOST), governor.room("new.test")]).toEqual([1, 2, 2]);
+    expect(freed()).toBe(1);
+    governor.setRules(rules({ maxConcurrency: 9 }));
+    expect([governor.room(HOST), governor.limit("new.test")]).toEqual([8, 9]);
+  });
+
+  test("leave a host slowed down that complained, up to the new limit", () => {
+    const { governor } = setup();
+    for (let i = 0; i < 4; i++) governor.acquire(HOST);
+    governor.complained(HOST);
+    expect(governor.limit(HOST)).toBe(2);
+    governor.setRules(rules({ maxConcurrency: 100 }));
+    expect(governor.limit(HOST)).toBe(2);
+    governor.setRules(rules({ maxConcurrency: 1 }));
+    expect(governor.limit(HOST)).toBe(1);
+  });
+
+  test("end a wait that the old rate made, and close a breaker that there is none of any more", async () => {
+    const { clock, governor, use } = setup({ ratePerSecond: 0.001 });
+    use("answered");
+    expect(governor.room(HOST)).toBe(0);
+    governor.setRules(rules({ ratePerSecond: 1 }));
+    await clock.advance(1000);
+    expect(governor.room(HOST)).toBe(1);
+    governor.setRules(rules({}));
+    for (let i = 0; i < 3; i++) use("failed");
+    expect(governor.room(HOST)).toBe(0);
+    governor.setRules(rules({ breakerFailures: 0 }));
+    expect(governor.room(HOST)).toBeGreaterThan(0);
+  });
+});

@@ -34,6 +34,7 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
     .option("--status <status>", "only these: queued, in_progress, completed, partial, failed, cancelled")
     .option("--job-type <name>", "only this type")
     .option("--tenant <name>", "only this tenant")
+    .option("--idempotency-key <key>", "only what was submitted under this key")
     .option("--limit <count>", "how many", "20")
     .option("--cursor <cursor>", "where to go on")
     .action((flags: JobsFlags) => listJobs(flags, remoteOf(flags, context)));

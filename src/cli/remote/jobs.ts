@@ -9,6 +9,7 @@ export interface JobsFlags extends RemoteFlags {
   readonly status?: string;
   readonly jobType?: string;
   readonly tenant?: string;
+  readonly idempotencyKey?: string;
   readonly limit: string;
   readonly cursor?: string;
 }
@@ -30,8 +31,8 @@ const COLUMNS = [
 ] as const;
 
 export async function listJobs(flags: JobsFlags, remote: Remote): Promise<void> {
-  const { status, jobType, tenant, limit, cursor } = flags;
-  const query = { status, job_type: jobType, tenant, limit, cursor };
+  const { status, jobType, tenant, idempotencyKey, limit, cursor } = flags;
+  const query = { status, job_type: jobType, tenant, idempotency_key: idempotencyKey, limit, cursor };
   const list = await remote.client.get<JobList>("/operators/jobs", query);
   answer(remote, flags, list, ({ jobs, next_cursor: next }) => {
     const more = next === null ? "" : `there are more: --cursor ${next}\n`;

@@ -3,6 +3,7 @@ import type { Event, TaskCancelled, TaskCompleted, TaskFailed } from "../../gen/
 import { AttemptHistory } from "../../gen/fetchbox/v1/task.ts";
 import type { JobStatus } from "../../jobs/job.ts";
 import { publicUrl } from "../../jobs/public-url.ts";
+import type { OnDrift } from "../counters.ts";
 import { insertRows } from "../insert-rows.ts";
 import { logEntriesOf } from "./log-entries.ts";
 
@@ -18,7 +19,7 @@ interface JobChange {
 }
 
 /** Writes some events. Runs inside a transaction; they are applied in order, each once. */
-export function applyToLedger(db: Database, events: readonly Event[]): void {
+export function applyToLedger(db: Database, events: readonly Event[], onDrift: OnDrift): void {
   const jobs = new Map<number, JobChange>();
   const rows: NewRows = { completed: [], logs: [] };
   for (const event of events) {
@@ -29,7 +30,7 @@ export function applyToLedger(db: Database, events: readonly Event[]): void {
     appendLogs(event, change, rows);
   }
   writeRows(db, rows);
-  for (const [seq, change] of jobs) updateJob(db, seq, change);
+  for (const [seq, change] of jobs) if (!updateJob(db, seq, change)) onDrift("ledger_jobs");
 }
 
 /** Rows that are gathered and written together: there is one of each for every task that ends well. */
@@ -211,13 +212,30 @@ function appendLogs(event: Event, change: JobChange, rows: NewRows): void {
   }
 }
 
-function updateJob(db: Database, seq: number, change: JobChange): void {
-  db.query<never, [number, number, number, number, number, number, number]>(
-    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?, bytes = bytes + ?,
-       log_count = ?, has_logs = 1, updated_at = ? WHERE seq = ?`,
-  ).run(change.completed, change.failed, change.cancelled, change.bytes, change.logCount, change.at, seq);
-  if (change.status === undefined) return;
-  const { is: status, since } = change.status;
+/** False where the counters could not be right: then they are counted anew, from the rows. */
+function updateJob(db: Database, seq: number, change: JobChange): boolean {
+  db.query<never, [number, number, number]>(
+    "UPDATE jobs SET log_count = ?, has_logs = 1, updated_at = ? WHERE seq = ?",
+  ).run(change.logCount, change.at, seq);
+  const counted = db
+    .query<never, [number, number, number, number, number]>(
+      `UPDATE OR IGNORE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?,
+         bytes = bytes + ? WHERE seq = ?`,
+    )
+    .run(change.completed, change.failed, change.cancelled, change.bytes, seq).changes;
+  const recounted = counted > 0 ? 0 : db.query<never, [number]>(RECOUNT_JOB).run(seq).changes;
+  if (change.status !== undefined) writeStatus(db, seq, change.status);
+  return recounted === 0;
+}
+
+/** Nothing of a job that is past its retention. */
+const RECOUNT_JOB = `UPDATE jobs SET (completed, failed, cancelled, bytes) = (
+    SELECT count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'failed'),
+      count(*) FILTER (WHERE state = 'cancelled'), coalesce(sum(bytes), 0)
+    FROM results r WHERE r.task BETWEEN jobs.first_task AND jobs.last_task AND r.job = jobs.seq)
+  WHERE seq = ?`;
+
+function writeStatus(db: Database, seq: number, { is: status, since }: NonNullable<JobChange["status"]>): void {
   const completedAt = status === "in_progress" ? null : since;
   db.query<never, [string, number | null, number]>("UPDATE jobs SET status = ?, completed_at = ? WHERE seq = ?").run(
     status,

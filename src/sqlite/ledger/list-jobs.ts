@@ -6,6 +6,8 @@ export interface JobFilter {
   readonly status?: JobStatus | undefined;
   readonly jobType?: string | undefined;
   readonly tenant?: string | undefined;
+  /** Jobs that were accepted under this key, as long as it is remembered: one of each tenant at most. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 export const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, priority, trace_id AS traceId,
@@ -15,11 +17,12 @@ export const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, p
 
 /**
  * Jobs older than `beforeSeq`, newest first. An index leads to the jobs of a tenant or a type in one status; where any
- * status will do, the list is put together of one for each.
+ * status will do, the list is put together of one for each. A key leads to its jobs by itself.
  */
 export function listJobs(db: Database, filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
-  const { status, tenant, jobType } = filter;
-  const isAnyStatus = status === undefined && (tenant !== undefined || jobType !== undefined);
+  const { status, tenant, jobType, idempotencyKey } = filter;
+  const isAnyStatus =
+    status === undefined && idempotencyKey === undefined && (tenant !== undefined || jobType !== undefined);
   const lists = (isAnyStatus ? JOB_STATUSES : [status]).map((one) =>
     listOneStatus(db, { ...filter, status: one }, beforeSeq, limit),
   );
@@ -31,15 +34,19 @@ export function listJobs(db: Database, filter: JobFilter, beforeSeq: number, lim
         .slice(0, limit);
 }
 
+/** By CROSS JOIN, so that the jobs are found by the key, and not the other way round. */
+export const JOBS_OF_KEY = "(SELECT job FROM idempotency WHERE key = $idempotencyKey) CROSS JOIN jobs ON seq = job";
+
 function listOneStatus(db: Database, filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
-  const { status, tenant, jobType } = filter;
+  const { status, tenant, jobType, idempotencyKey } = filter;
+  const jobs = idempotencyKey === undefined ? "jobs" : JOBS_OF_KEY;
   const conditions = ["seq < $before", "pruning = 0"];
   if (status !== undefined) conditions.push("status = $status");
   if (jobType !== undefined) conditions.push("job_type = $jobType");
   if (tenant !== undefined) conditions.push("tenant = $tenant");
   return db
     .query<JobRecord, [Record<string, string | number>]>(
-      `SELECT ${JOB_COLUMNS} FROM jobs WHERE ${conditions.join(" AND ")} ORDER BY seq DESC LIMIT $limit`,
+      `SELECT ${JOB_COLUMNS} FROM ${jobs} WHERE ${conditions.join(" AND ")} ORDER BY seq DESC LIMIT $limit`,
     )
     .all({
       before: beforeSeq,
@@ -47,5 +54,6 @@ function listOneStatus(db: Database, filter: JobFilter, beforeSeq: number, limit
       ...(status !== undefined && { status }),
       ...(jobType !== undefined && { jobType }),
       ...(tenant !== undefined && { tenant }),
+      ...(idempotencyKey !== undefined && { idempotencyKey }),
     });
 }

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import type { Clock } from "../../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
+import { type OnDrift, RECOUNT_LANES } from "../counters.ts";
 import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts";
 import type { Begun } from "./begun.ts";
 
@@ -15,7 +16,9 @@ export interface QueueContext {
   /** Tasks that this process has recorded uploads of. */
   readonly uploading: Set<number>;
   /** Told after a commit what a lane holds now; the lane may be new to the listener. */
-  onLane: (lane: Lane) => void;
+  readonly onLane: (lane: Lane) => void;
+  /** Told after a commit that a counter was wrong, and has been counted anew. */
+  readonly onDrift: OnDrift;
   /** Told after a commit that a job ended. */
   onFinished: (job: JobHeader, status: JobStatus) => void;
 }
@@ -103,6 +106,10 @@ interface LaneRow {
   next_due: number;
 }
 
+const LANE_COLUMNS = "id, job, host, bucket, waiting, next_due";
+const NEXT_DUE =
+  "coalesce((SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)";
+
 /** Of jobs that are live. */
 const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
   WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
@@ -162,16 +169,28 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
 
 /** Takes claimed tasks out of their lane. Nothing if the lane went with its job, and none was taken. */
 export function shrinkLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
-  const row = context.db
-    .query<LaneRow, [number, number]>(
-      `UPDATE lanes SET waiting = waiting - ?, next_due = coalesce(
-         (SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)
-       WHERE id = ? RETURNING id, job, host, bucket, waiting, next_due`,
-    )
-    .get(taken, lane);
-  if (row === null && taken === 0) return undefined;
-  if (row === null) throw new Error(`lane ${lane} is not in the queue`);
+  const row =
+    context.db
+      .query<LaneRow, [number, number]>(
+        `UPDATE OR IGNORE lanes SET waiting = waiting - ?, next_due = ${NEXT_DUE} WHERE id = ? RETURNING ${LANE_COLUMNS}`,
+      )
+      .get(taken, lane) ?? undefined;
+  if (row === undefined) return recountLane(context, lane, taken, changes);
   changes.waited(row.host, -taken);
+  return laneOf(context, row);
+}
+
+/** More were taken than waited by the lane's count. */
+function recountLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
+  const find = context.db.query<LaneRow, [number]>(`SELECT ${LANE_COLUMNS} FROM lanes WHERE id = ?`);
+  const before = find.get(lane);
+  if (before === null && taken === 0) return undefined;
+  if (before === null) throw new Error(`lane ${lane} is not in the queue`);
+  context.db.query<never, [number]>(`${RECOUNT_LANES} AND id = ?`).run(lane);
+  context.db.query<never, [number]>(`UPDATE lanes SET next_due = ${NEXT_DUE} WHERE id = ?`).run(lane);
+  const row = find.get(lane) ?? before;
+  changes.laneDrifted = true;
+  changes.afterCommit.push(() => context.onDrift("lanes"));
   return laneOf(context, row);
 }
 

@@ -1,4 +1,5 @@
 import type { TaskState } from "../../jobs/task.ts";
+import { RECOUNT_DEPTH } from "../counters.ts";
 import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "./context.ts";
 
@@ -12,8 +13,13 @@ export function readDepth(context: QueueContext): Depth {
   return depth;
 }
 
-/** Writes what a commit's members changed together. Runs inside their transaction. */
-export function writeDepth(context: Pick<QueueContext, "db">, changes: Changes): void {
-  const add = context.db.query<never, [number, string]>("UPDATE depth SET tasks = tasks + ? WHERE state = ?");
-  for (const [state, tasks] of changes.depth) if (tasks !== 0) add.run(tasks, state);
+/** Writes what a commit's members changed together. Runs inside their transaction, when all else is written. */
+export function writeDepth(context: Pick<QueueContext, "db" | "onDrift">, changes: Changes): void {
+  const add = context.db.query<never, [number, string]>("UPDATE OR IGNORE depth SET tasks = tasks + ? WHERE state = ?");
+  for (const [state, tasks] of changes.depth) {
+    if (tasks === 0 || add.run(tasks, state).changes > 0) continue;
+    context.db.query<never, []>(RECOUNT_DEPTH).run();
+    changes.afterCommit.push(() => context.onDrift("depth"));
+    return;
+  }
 }

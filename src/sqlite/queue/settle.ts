@@ -4,7 +4,8 @@ import { publicUrl } from "../../jobs/public-url.ts";
 import { isSuspect } from "../../jobs/suspect.ts";
 import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
-import type { Changes } from "../group-commit.ts";
+import { RECOUNT_JOBS } from "../counters.ts";
+import type { Changes, Tally } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
 import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
 import { waitingState } from "./claim.ts";
@@ -72,13 +73,12 @@ function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlemen
  */
 export function countEnded(context: QueueContext, changes: Changes): void {
   const now = context.clock.now();
-  const count = context.db.query<CountedJob, [number, number, number, number, number]>(
-    `UPDATE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?, letters = letters + ?
-     WHERE seq = ? RETURNING total, completed, failed, cancelled, finished_at AS finishedAt`,
-  );
   for (const [seq, tally] of changes.tallies) {
-    const job = count.get(tally.completed, tally.failed, tally.cancelled, tally.letters, seq);
-    if (job === null) throw new Error(`job ${seq} is not in the queue`);
+    const counted = count(context, seq, tally) ?? recount(context, seq, changes);
+    const isOpen = statusOf(counted) === "in_progress";
+    // Before a job ends: what its counters say is final, and its lanes go.
+    const job =
+      !isOpen && counted.finishedAt === null && hasOpenTasks(context, seq) ? recount(context, seq, changes) : counted;
     const status = statusOf(job);
     if (status === "in_progress" && job.finishedAt !== null) reopen(context, seq);
     else if (status !== "in_progress" && job.finishedAt === null) finish(context, seq, status, now, changes);
@@ -86,6 +86,35 @@ export function countEnded(context: QueueContext, changes: Changes): void {
 }
 
 type CountedJob = JobCounters & { readonly finishedAt: number | null };
+
+const COUNTED = "total, completed, failed, cancelled, finished_at AS finishedAt";
+
+/** `undefined` where the counters cannot be right. */
+function count({ db }: QueueContext, seq: number, tally: Tally): CountedJob | undefined {
+  const job = db
+    .query<CountedJob, [number, number, number, number, number]>(
+      `UPDATE OR IGNORE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?,
+         letters = letters + ? WHERE seq = ? RETURNING ${COUNTED}`,
+    )
+    .get(tally.completed, tally.failed, tally.cancelled, tally.letters, seq);
+  return job ?? undefined;
+}
+
+function recount({ db, onDrift }: QueueContext, seq: number, changes: Changes): CountedJob {
+  db.query<never, [number]>(`${RECOUNT_JOBS} AND seq = ?`).run(seq);
+  const job = db.query<CountedJob, [number]>(`SELECT ${COUNTED} FROM jobs WHERE seq = ?`).get(seq);
+  if (job === null) throw new Error(`job ${seq} is not in the queue`);
+  changes.afterCommit.push(() => onDrift("jobs"));
+  return job;
+}
+
+function hasOpenTasks({ db }: QueueContext, seq: number): boolean {
+  const open = db.query<unknown, [number]>(
+    `SELECT 1 FROM jobs j JOIN tasks t ON t.id BETWEEN j.first_task AND j.last_task AND t.job = j.seq
+     WHERE j.seq = ? AND (t.available_at IS NOT NULL OR t.claim_id IS NOT NULL) LIMIT 1`,
+  );
+  return open.get(seq) !== null;
+}
 
 function finish(context: QueueContext, seq: number, status: JobStatus, now: number, changes: Changes): void {
   context.db

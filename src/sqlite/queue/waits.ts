@@ -1,20 +1,29 @@
+import { DROP_WAITS, RECOUNT_WAITS } from "../counters.ts";
 import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "./context.ts";
 
-/** Writes how a commit's members changed what waits for each host. Runs inside their transaction. */
-export function writeWaits({ db }: Pick<QueueContext, "db">, changes: Changes): void {
+/** Writes how a commit's members changed what waits for each host. Runs inside their transaction, when lanes are written. */
+export function writeWaits({ db, onDrift }: Pick<QueueContext, "db" | "onDrift">, changes: Changes): void {
+  if (!changes.laneDrifted && addWaits(db, changes)) return;
+  for (const sql of [DROP_WAITS, RECOUNT_WAITS]) db.query<never, []>(sql).run();
+  if (!changes.laneDrifted) changes.afterCommit.push(() => onDrift("host_waits"));
+}
+
+/** False where a host's count cannot be right. */
+function addWaits(db: QueueContext["db"], changes: Changes): boolean {
   const add = db.query<{ tasks: number }, [string, number]>(
     "INSERT INTO waits VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET tasks = tasks + excluded.tasks RETURNING tasks",
   );
   const take = db.query<{ tasks: number }, [number, string]>(
-    "UPDATE waits SET tasks = tasks - ? WHERE host = ? RETURNING tasks",
+    "UPDATE OR IGNORE waits SET tasks = tasks - ? WHERE host = ? RETURNING tasks",
   );
   for (const [host, tasks] of changes.waits) {
     if (tasks === 0) continue;
     const row = tasks > 0 ? add.get(host, tasks) : take.get(-tasks, host);
-    if (row === null) throw new Error("a host has more tasks taken than waited for it");
+    if (row === null) return false;
     if (row.tasks === 0) db.query<never, [string]>("DELETE FROM waits WHERE host = ?").run(host);
   }
+  return true;
 }
 
 /** The hosts that most tasks wait for, and how many. */

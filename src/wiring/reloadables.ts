@@ -1,0 +1,51 @@
+import type { Reloadable } from "../config/reloadable.ts";
+import type { Config } from "../config/schema.ts";
+import type { Foundation } from "./foundation.ts";
+import type { Hosts } from "./hosts.ts";
+import type { S3Access } from "./s3-credentials.ts";
+
+/** What takes a new configuration without a restart. */
+export function createReloadables(
+  { log, access }: Pick<Foundation, "log" | "access">,
+  hosts: Pick<Hosts, "setLimits">,
+  credentials: Pick<S3Access, "reload"> | undefined,
+): Reloadable[] {
+  return [
+    { name: "access tokens", keys: ["server.auth.tokens"], reload: (config) => setTokens(access, config) },
+    ...(credentials === undefined ? [] : [s3Credentials(credentials)]),
+    {
+      name: "log level",
+      keys: ["log.level"],
+      reload: (config) => {
+        log.level = config.log.level;
+        return log.level;
+      },
+    },
+    {
+      name: "host limits",
+      keys: ["download.host", "download.hosts"],
+      reload: (config) => {
+        hosts.setLimits(config.download);
+        const patterns = Object.keys(config.download.hosts).length;
+        return `${config.download.host.max_concurrency} downloads at a time, ${patterns} hosts with limits of their own`;
+      },
+    },
+  ];
+}
+
+/** A service that asks for tokens does not open to everyone unnoticed: where it listens does not change. */
+function setTokens(access: Foundation["access"], { server: { auth } }: Config): string {
+  if (auth.tokens.length === 0 && access.tokens.length > 0) {
+    throw new Error("server.auth.tokens is empty now: that opens the service to everyone, and needs a restart");
+  }
+  access.tokens = auth.tokens;
+  return `${auth.tokens.length} tokens`;
+}
+
+function s3Credentials(credentials: Pick<S3Access, "reload">): Reloadable {
+  return {
+    name: "S3 credentials",
+    keys: ["storage.credentials"],
+    reload: ({ storage }) => credentials.reload(storage),
+  };
+}
