@@ -90,7 +90,10 @@ export class Probe {
     const { store, bucket, signal } = this.#options;
     const key = this.prefix + name;
     this.#keys.add(key);
-    return store.put({ bucket, key }, BODY, { contentType: "text/plain", signal });
+    const stored = await store.put({ bucket, key }, BODY, { contentType: "text/plain", signal });
+    // Its version has to be removed, too.
+    await this.ask({ method: "HEAD", name });
+    return stored;
   }
 
   putPart(name: string, number: number, uploadId: string, body: Buffer): Promise<TimedReply> {
