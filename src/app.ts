@@ -1,3 +1,4 @@
+import type { StartPhase } from "./api/serve.ts";
 import type { RunningServer } from "./api/server.ts";
 import { formatBindAddress } from "./config/bind-address.ts";
 import type { Reloadable } from "./config/reloadable.ts";
@@ -89,6 +90,8 @@ export class App {
   readonly #storageCheck: StorageCheck;
   readonly #health: () => HealthReport;
   readonly #upkeep: Upkeep;
+  /** False from the time that recovery found the disk full until it has ended. */
+  #hasRoom = true;
   #phase: "starting" | "running" | "draining" = "starting";
   #isBroken = false;
   #server: RunningServer | undefined;
@@ -175,12 +178,18 @@ export class App {
       return true;
     } catch (error) {
       if (!isDiskFull(error)) throw error;
+      this.#hasRoom = false;
       stores.queue.gate.hold(error);
       if (troubles.note("queue", error)) {
         log.error({ err: error }, "the disk is full: no job is taken and no download begins until it has room");
       }
       return false;
     }
+  }
+
+  #startPhase(): StartPhase | undefined {
+    if (this.#phase !== "starting") return undefined;
+    return this.#hasRoom ? "recovering" : "without room";
   }
 
   async #beginLate(): Promise<void> {
@@ -223,7 +232,7 @@ export class App {
     this.#server = openHttp(this.#config, this.#foundation, this.#work, {
       submit: this.submit,
       health: this.#health,
-      isStarting: () => this.#phase === "starting",
+      starting: () => this.#startPhase(),
     });
     this.#foundation.own.port = this.#server.port;
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;

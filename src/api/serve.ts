@@ -5,6 +5,9 @@ import { type Endpoint, refuseQuery } from "./endpoint.ts";
 import { ApiError, errorResponse, toApiError } from "./errors.ts";
 import type { LimitRequests } from "./request-limit.ts";
 
+/** What a service that is not running yet is at: `without room` it waits for the disk, and tries again. */
+export type StartPhase = "recovering" | "without room";
+
 export interface ServeDeps {
   readonly authorize: Authorize;
   readonly limit: LimitRequests;
@@ -18,7 +21,7 @@ export interface ServeDeps {
   readonly isOpen: () => boolean;
   readonly newRequestId: () => string;
   /** Whether the service still recovers what the last process left: it is read, but nothing is changed. */
-  readonly isStarting: () => boolean;
+  readonly starting: () => StartPhase | undefined;
 }
 
 /** Answers one request by one endpoint. Never rejects. */
@@ -88,8 +91,12 @@ function admit({ authorize, limit, addressOf }: ServeDeps, { access }: Endpoint,
  * Recovery takes what is half written for what a crash left, and removes it. Its first commit must also be the first of
  * the process. So nothing is changed before it has ended.
  */
-function refuseWhileStarting({ isStarting }: ServeDeps): void {
-  if (!isStarting()) return;
+function refuseWhileStarting({ starting }: ServeDeps): void {
+  const phase = starting();
+  if (phase === undefined) return;
+  if (phase === "without room") {
+    throw new ApiError("DISK_FULL", { message: "the service's disk is full; it begins to work when there is room" });
+  }
   throw new ApiError("STORAGE_UNAVAILABLE", {
     message: "the service is starting: it recovers what the last process left; try again in a moment",
     retryAfterSeconds: 1,

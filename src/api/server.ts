@@ -22,7 +22,7 @@ import { operationEndpoints } from "./operation-endpoints.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "./queue-endpoints.ts";
 import { limitRequests } from "./request-limit.ts";
 import { resourcesEndpoint } from "./resources-endpoint.ts";
-import { createServe } from "./serve.ts";
+import { createServe, type StartPhase } from "./serve.ts";
 import { serviceEndpoints } from "./service-endpoints.ts";
 import { submitEndpoint } from "./submit-endpoint.ts";
 import { swaggerEndpoints } from "./swagger.ts";
@@ -51,7 +51,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   /** Whether the service answers to the name in `Host` where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
   /** Whether the service still recovers what the last process left. */
-  readonly isStarting: () => boolean;
+  readonly starting: () => StartPhase | undefined;
   readonly version: string;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends what would go on: the server is about to stop. */

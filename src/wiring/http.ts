@@ -14,7 +14,7 @@ export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies">,
   { log, clock, version, metrics, stores, active, tracer, access }: Foundation,
   work: Pick<Work, "cancellation" | "letterOperations" | "broker" | "pool" | "hosts">,
-  service: Pick<ApiDeps, "submit" | "health" | "isStarting">,
+  service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();

@@ -137,7 +137,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     }),
     limits: { maxPayloadBytes: 64 * 1024, maxBodiesBytes: 128 * 1024, requestsPerSecond: 0 },
     auth: { mode: "token", tokens: [] },
-    isStarting: () => false,
+    starting: () => undefined,
     version: "1.2.3",
     clock: { monotonic: () => now, after: systemClock.after },
     stopping: new AbortController().signal,
