@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
+import type { HeaderFields } from "../http/header-fields.ts";
 import type { ObjectRef, StoredObject } from "../jobs/object-store.ts";
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client } from "./client.ts";
-import { isMadeBy } from "./copy-checks.ts";
 import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
 
@@ -19,38 +19,21 @@ export interface Receipt {
 }
 
 export function createReceipt(client: S3Client, ref: ObjectRef, token: string = randomUUID()): Receipt {
-  const { bucket, key } = ref;
-
   async function find(signal: AbortSignal): Promise<StoredObject | undefined> {
-    try {
-      const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
-      if (headers.get(TOKEN_HEADER) !== token) return undefined;
-      const bytes = Number(headers.get("content-length"));
-      return { bytes, etag: bareEtag(headers.get("etag")), provenBy: "size" };
-    } catch (error) {
-      if (error instanceof S3Failure && error.httpStatus === 404) return undefined;
-      throw error;
-    }
+    const headers = await headersUnder(client, ref, signal);
+    if (headers?.get(TOKEN_HEADER) !== token) return undefined;
+    const bytes = Number(headers.get("content-length"));
+    return { bytes, etag: bareEtag(headers.get("etag")), provenBy: "size" };
   }
 
-  async function withdraw(): Promise<void> {
-    await cleanUp((signal) =>
-      client.retrying(async () => {
-        if ((await find(signal)) === undefined) return;
-        await client.exchange({ method: "DELETE", bucket, key }, signal);
-      }, signal),
-    );
-  }
+  const withdraw = () => withdrawUploaded(client, ref, token);
 
   return { headers: { [TOKEN_HEADER]: token }, find, withdraw };
 }
 
-/** Removes an object that an upload stored with these headers, if it is still the visible one. Never throws. */
-export function removeCopy(client: S3Client, { bucket, key }: ObjectRef, sent: Readonly<Record<string, string>>) {
-  return cleanUp(async (signal) => {
-    const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
-    if (isMadeBy(sent, headers)) await client.exchange({ method: "DELETE", bucket, key }, signal);
-  });
+/** Removes the object that an upload with this token stored, if it is the visible one. Never throws. */
+export async function withdrawUploaded(client: S3Client, ref: ObjectRef, token: string): Promise<void> {
+  await cleanUp((signal) => removeUploaded(client, ref, new Set([token]), signal));
 }
 
 /** Removes the object if it carries one of these tokens; says whether it did. */
@@ -60,20 +43,19 @@ export async function removeUploaded(
   tokens: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const found = await client.retrying(() => tokenUnder(client, { bucket, key }, signal), signal);
-  if (found === undefined || !tokens.has(found)) return false;
+  const headers = await client.retrying(() => headersUnder(client, { bucket, key }, signal), signal);
+  if (!tokens.has(headers?.get(TOKEN_HEADER) ?? "")) return false;
   await client.retrying(() => client.exchange({ method: "DELETE", bucket, key }, signal), signal);
   return true;
 }
 
-async function tokenUnder(
+async function headersUnder(
   client: S3Client,
   { bucket, key }: ObjectRef,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<HeaderFields | undefined> {
   try {
-    const { headers } = await client.exchange({ method: "HEAD", bucket, key }, signal);
-    return headers.get(TOKEN_HEADER);
+    return (await client.exchange({ method: "HEAD", bucket, key }, signal)).headers;
   } catch (error) {
     if (error instanceof S3Failure && error.httpStatus === 404) return undefined;
     throw error;

@@ -1,7 +1,7 @@
 import type { HeaderFields } from "../http/header-fields.ts";
 import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import type { S3Client } from "./client.ts";
-import { type BodyDigests, type Checksum, checkSha256, isItsMd5, otherMd5, SHA256_HEADER } from "./copy-checks.ts";
+import { type BodyDigests, type Checksum, hasSha256, isItsMd5, otherMd5, SHA256_HEADER } from "./copy-checks.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
 import { unlessAborted } from "./unless-aborted.ts";
@@ -17,6 +17,8 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
 ]);
 /** What was found out holds for so long: a service may be replaced by another one. */
 const KNOWN_FOR_MS = 3_600_000;
+/** A server that could not be asked is asked again after so long, and not with every body. */
+const UNKNOWN_FOR_MS = 60_000;
 /** So many bodies are compared by their MD5 before the server is asked whether it compares hashes itself. */
 const UNASKED_MAX = 100;
 /** Of the bodies that the server compares itself, the first ones and every so-many-th are compared once more. */
@@ -34,7 +36,7 @@ export class ServerTraits {
   /** It has shown an object with the metadata that was sent. */
   isS3 = false;
   /** Whether answers are taken as proof of a copy: not where the configuration wants no checksums. */
-  readonly judges: boolean;
+  readonly #judges: boolean;
   readonly #checksums: readonly Checksum[];
   readonly #now: () => number;
   /** Index of the strongest checksum that the server may take. */
@@ -42,22 +44,17 @@ export class ServerTraits {
   #judged = 0;
   #probe: Promise<ProbeResult | undefined> | undefined;
   #probed: ProbeResult | undefined;
-  #knownUntil = 0;
+  #nextProbeAt = 0;
 
   constructor(setting: ChecksumSetting, now: () => number) {
     this.#checksums = setting === "auto" ? ["sha256", "md5", "none"] : [setting];
     this.#now = now;
-    this.judges = setting !== "none";
+    this.#judges = setting !== "none";
   }
 
-  /** Whether it refuses a body that is not of the hash that was signed; undefined = not tried yet. */
-  get verifiesHashes(): boolean | undefined {
-    return this.#probed?.verifiesHashes;
-  }
-
-  /** Whether it takes a SHA-256 behind the body, compares it, and returns it; undefined = not tried yet. */
-  get takesTrailers(): boolean | undefined {
-    return this.#probed?.takesTrailers;
+  /** Whether it is known to take a SHA-256 behind the body, to compare it, and to return it. */
+  get takesTrailers(): boolean {
+    return this.#probed?.takesTrailers === true;
   }
 
   /** Whether an upload in parts may be declared as one of SHA-256, which AWS wants where its parts carry one. */
@@ -67,16 +64,14 @@ export class ServerTraits {
 
   /** Finds out what the server does with checksums, by the key and headers of an object to come; known for an hour. */
   async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
-    const isKnown = this.#probed !== undefined && this.#now() < this.#knownUntil;
-    if (isKnown || !this.#checksums.includes("sha256")) return;
+    if (this.#now() < this.#nextProbeAt || !this.#checksums.includes("sha256")) return;
     // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
     this.#probe ??= probeServer(client, { ...upload, signal: new AbortController().signal }).finally(() => {
       this.#probe = undefined;
     });
     const found = await unlessAborted(this.#probe, signal);
-    if (found === undefined) return;
-    this.#probed = found;
-    this.#knownUntil = this.#now() + KNOWN_FOR_MS;
+    this.#probed = found ?? this.#probed;
+    this.#nextProbeAt = this.#now() + (found === undefined ? UNKNOWN_FOR_MS : KNOWN_FOR_MS);
   }
 
   /**
@@ -90,24 +85,29 @@ export class ServerTraits {
     headers: HeaderFields,
     digests: BodyDigests,
   ): Promise<boolean> {
-    if (!this.judges) return false;
-    checkSha256(headers, digests);
+    if (!this.#judges) return false;
+    hasSha256(headers, digests.sha256Base64);
     const count = ++this.#judged;
     if (count > UNASKED_MAX) await this.learn(client, upload);
     if (this.#isTrusted(headers) && !this.#isAudited(count)) return true;
     const isMd5 = isItsMd5(headers, digests);
     if (isMd5 === true) return true;
-    // What was known of the server holds no more.
-    if (isMd5 === false && this.#probed?.etagsAreMd5 === true) this.#probed = undefined;
+    if (isMd5 === false && this.#probed?.etagsAreMd5 === true) this.#forget();
     await this.learn(client, upload);
     const isTrusted = this.#isTrusted(headers);
     if (isMd5 === false && !(isTrusted && this.#probed?.etagsAreMd5 === false)) throw otherMd5(digests);
     return isTrusted;
   }
 
+  /** What was known of the server holds no more. */
+  #forget(): void {
+    this.#probed = undefined;
+    this.#nextProbeAt = 0;
+  }
+
   /** It compares hashes, and has taken this body: the answer is one of S3. */
   #isTrusted(headers: HeaderFields): boolean {
-    return this.verifiesHashes === true && (headers.has("etag") || headers.has(SHA256_HEADER));
+    return this.#probed?.verifiesHashes === true && (headers.has("etag") || headers.has(SHA256_HEADER));
   }
 
   /** A server that compares all may be followed by one that does not, or be one that does so with parts alone. */

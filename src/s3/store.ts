@@ -29,7 +29,7 @@ import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
 import { PartBuffers } from "./part-buffers.ts";
 import { createPermits } from "./permits.ts";
-import { removeCopy, removeUploaded } from "./receipt.ts";
+import { removeUploaded, withdrawUploaded } from "./receipt.ts";
 import { isCorruptCopy, S3Failure, unreachable } from "./s3-failure.ts";
 import { ServerTraits } from "./server-traits.ts";
 import { createStreamingPut, PUT_BYTES_MAX } from "./streaming-put.ts";
@@ -99,7 +99,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
       const traits = traitsOf(bucket);
       return await putWhole(client, { ref, body, sha256, headers, traits, signal, onProbe, exchange });
     } catch (error) {
-      if (isCorruptCopy(error)) await removeCopy(client, ref, headers);
+      if (isCorruptCopy(error)) await withdrawUploaded(client, ref, token);
       throw error;
     }
   }
@@ -120,7 +120,7 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
       });
     }
     const mayStream = size !== undefined && size > KEPT_BYTES_MAX && size <= PUT_BYTES_MAX && isRepeated !== true;
-    const canProve = checksum === "none" || (sha256 !== undefined && traits.takesTrailers === true);
+    const canProve = checksum === "none" || (sha256 !== undefined && traits.takesTrailers);
     // A signature needs the bytes before they go out.
     if (mayStream && canProve && options.signPayload !== true) {
       onClosed?.(""); // a PUT leaves no parts

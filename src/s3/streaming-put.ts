@@ -5,7 +5,7 @@ import type { ObjectRef, StoredObject, Upload } from "../jobs/object-store.ts";
 import { trailerBody } from "./aws-chunked.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
+import { base64Of, corrupt, hasSha256 } from "./copy-checks.ts";
 import { createHandover } from "./handover.ts";
 import { bareEtag } from "./metadata.ts";
 import type { Tracking } from "./multipart.ts";
@@ -112,8 +112,7 @@ export function createStreamingPut(client: S3Client, ref: ObjectRef, options: St
 
   async function proven(answer: HeaderFields): Promise<StoredObject> {
     const digest = sha256?.();
-    const echoed = answer.get(SHA256_HEADER);
-    if (digest !== undefined && echoed === base64Of(digest)) {
+    if (digest !== undefined && hasSha256(answer, base64Of(digest))) {
       return { bytes: size, etag: bareEtag(answer.get("etag")), provenBy: "checksum" };
     }
     const copy = { ref, bytes: size, headers, traits, signal };
@@ -127,7 +126,7 @@ export function createStreamingPut(client: S3Client, ref: ObjectRef, options: St
       return stored;
     } catch (error) {
       await abort();
-      throw error;
+      throw judged(error);
     }
   }
 
@@ -135,6 +134,7 @@ export function createStreamingPut(client: S3Client, ref: ObjectRef, options: St
     const isUncertain = error instanceof S3Failure && error.isUncertain;
     const found = isUncertain ? await receipt.find(signal).catch(() => undefined) : undefined;
     if (found === undefined) throw error;
+    if (found.bytes !== size) throw corrupt(`S3 has stored ${found.bytes} bytes of the object instead of ${size}`);
     return found;
   }
 

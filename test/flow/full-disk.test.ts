@@ -13,7 +13,8 @@ import { refusal } from "../support/refusal.ts";
 import { prepareService, type Service } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
 
-setDefaultTimeout(60_000);
+// Some of these tests fill a store until it refuses.
+setDefaultTimeout(120_000);
 
 const DISKS = [
   ["the storage's", "data/objects"],

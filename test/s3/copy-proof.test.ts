@@ -191,6 +191,19 @@ describe("a body at hand", () => {
     expect(corrupt).toBeGreaterThan(0);
   });
 
+  test("asks a server that could not be asked again after a minute, and not with each object", async () => {
+    await using s3 = await startFaultyS3();
+    let now = 0;
+    const store = storeOn(s3.endpoint, { now: () => now });
+    const isAsked = ({ method, query }: S3Call) => method === "POST" && query.has("uploads");
+    s3.faultFor = (call) => (isAsked(call) ? { kind: "answer", status: 403 } : undefined);
+    for (let i = 0; i < 110; i++) expect((await put(store)).provenBy).toBe("checksum");
+    expect(s3.calls.filter(isAsked).length).toBe(1);
+    now += 60_000;
+    await put(store);
+    expect(s3.calls.filter(isAsked).length).toBe(2);
+  });
+
   test("that a hundred have gone before lets the server be asked whether it compares hashes", async () => {
     await using s3 = await startFaultyS3();
     const store = storeOn(s3.endpoint);
@@ -305,6 +318,34 @@ describe("a large body", () => {
     expect(failure.code).toBe("UPLOAD_CORRUPT");
     expect([s3.objects.size, s3.uploads.size]).toEqual([0, 0]);
   });
+
+  test("that is streamed is not stored where the server computed another SHA-256, though its size is right", async () => {
+    await using s3 = await startFaultyS3();
+    const store = storeOn(s3.endpoint);
+    await storeLarge(store, body);
+    s3.answerHeaders = { "x-amz-checksum-sha256": Buffer.alloc(32).toString("base64") };
+    const failure = await failureOf(storeLarge(store, body));
+    expect(failure.code).toBe("UPLOAD_CORRUPT");
+    expect(s3.objects.size).toBe(0);
+  });
+
+  test.each(["before its last bytes", "before its end"])(
+    "whose origin pauses %s until S3 closes the upload",
+    async (when) => {
+      await using s3 = await startFaultyS3();
+      let now = 0;
+      const store = storeOn(s3.endpoint, { now: () => now });
+      await storeLarge(store, body);
+      s3.faultFor = (call) => (isWhole(call) ? { kind: "reset" } : undefined);
+      const upload = await openKnown(store, body);
+      if (when === "before its end") await writeAll(upload, body.subarray(0, -1));
+      else await upload.write(body.subarray(0, MIB));
+      now += 20_000;
+      const rest = when === "before its end" ? body.subarray(-1) : body.subarray(MIB);
+      const failure = await failureOf(writeAll(upload, rest).then(() => upload.commit()));
+      expect(failure.code).toBe("UPLOAD_REJECTED");
+    },
+  );
 
   test("whose origin pauses until S3 closes the upload spends an attempt, and says why", async () => {
     await using s3 = await startFaultyS3();

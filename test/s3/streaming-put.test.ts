@@ -86,6 +86,17 @@ describe("a streaming PUT", () => {
     });
   });
 
+  test("whose answer got lost has failed if less of it is there, and is withdrawn", async () => {
+    await using s3 = await startFaultyS3();
+    s3.corruption = (body) => body.subarray(1);
+    s3.faultFor = (call) => (isPut(call) ? { kind: "reset", done: true } : undefined);
+    s3.checks = "none";
+    const upload = await open(storeOf(s3), size);
+    await writeAll(upload, pattern(size));
+    expect((await failureOf(upload.commit())).code).toBe("UPLOAD_CORRUPT");
+    expect(s3.objects.size).toBe(0);
+  });
+
   test("whose answer got lost has failed if only an older object is there, even of the same size", async () => {
     await using s3 = await startFaultyS3();
     const store = storeOf(s3);

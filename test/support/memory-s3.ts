@@ -70,7 +70,7 @@ export function createMemoryS3(): MemoryS3 {
     const stored = respond(call, arrived);
     const answer = { ...stored, headers: { ...stored.headers, ...api.answerHeaders } };
     if ((api.checks !== "all" && !api.isEcho) || sha256 === null) return answer;
-    return { ...answer, headers: { ...answer.headers, [SHA256]: sha256 } };
+    return { ...answer, headers: { ...answer.headers, [SHA256]: sha256, ...api.answerHeaders } };
   }
 
   function respond(call: S3Call, body: Buffer): MemoryAnswer {
