@@ -2,16 +2,17 @@ import type { Clock } from "../jobs/clock.ts";
 import { BunDial } from "./bun-transport.ts";
 import { withDeadline } from "./deadline.ts";
 import type { Dial, DialHandler, DialOptions } from "./dial.ts";
+import { ExpiringMap } from "./expiring-map.ts";
 import { HttpError } from "./http-error.ts";
 import { loadNodeModules, NodeDial, type NodeModules, type NodeTransport } from "./node-transport.ts";
 import { Race } from "./race.ts";
-import { SilentAddresses } from "./silent-addresses.ts";
 import type { SocketTransport } from "./socket-transport.ts";
 import type { TlsOptions } from "./tls.ts";
 import { TlsSessions } from "./tls-sessions.ts";
 
 /** An address that left a connect of Bun's without an answer is connected by node for so long. */
 const SILENT_FOR_MS = 5 * 60_000;
+const SILENT_MAX = 1024;
 
 export interface ConnectOptions {
   /** IPv4 and IPv6 addresses of one host, vetted, in the resolver's order; never names. */
@@ -63,7 +64,8 @@ type DialBy<T extends SocketTransport> = (options: DialOptions, handler: DialHan
 class SocketConnector implements Connector {
   readonly clock: Clock;
   readonly #bunConnectsMax: number;
-  readonly #silent: SilentAddresses;
+  /** Addresses that have lately left a connect without an answer. */
+  readonly #silent: ExpiringMap<true>;
   readonly #sessions: TlsSessions;
   readonly #roots = new WeakMap<readonly string[], readonly string[]>();
   #modules: NodeModules | undefined;
@@ -73,7 +75,7 @@ class SocketConnector implements Connector {
   constructor({ clock, bunConnectsMax = 128 }: ConnectorOptions) {
     this.clock = clock;
     this.#bunConnectsMax = bunConnectsMax;
-    this.#silent = new SilentAddresses(clock, SILENT_FOR_MS);
+    this.#silent = new ExpiringMap(clock, SILENT_FOR_MS, SILENT_MAX);
     this.#sessions = new TlsSessions(clock);
   }
 
@@ -143,7 +145,7 @@ class SocketConnector implements Connector {
       },
       abandoned: () => {
         this.#abandoned++;
-        this.#silent.add(options.address);
+        this.#silent.set(options.address, true);
       },
       released: () => {
         this.#pendingByBun--;
@@ -153,7 +155,7 @@ class SocketConnector implements Connector {
   }
 
   #mayUseBun(address: string): boolean {
-    return this.#pendingByBun < this.#bunConnectsMax && !this.#silent.has(address);
+    return this.#pendingByBun < this.#bunConnectsMax && this.#silent.get(address) === undefined;
   }
 
   async #load(): Promise<NodeModules> {
