@@ -90,16 +90,21 @@ export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, dep
 
 /**
  * Whose failure it is, behind a proxy. One that is asked for a plain URL has to answer whatever the host does (RFC 9110,
- * 15.6.3): where it gives no answer at all, another one is asked.
+ * 15.6.3), and one that is asked for a tunnel within its time: where it gives no answer at all, another one is asked.
  */
 function proxyFailure(error: unknown, url: URL, endpoint: ProxyEndpoint): unknown {
   if (error instanceof ProxyError) {
     return new ProxyFailureError(error.message, { report: error.isAboutTarget ? "works" : "failed", cause: error });
   }
-  if (error instanceof HttpError && UNANSWERED.includes(error.kind) && isAnsweredByProxy(url, endpoint)) {
+  if (error instanceof HttpError && isUnanswered(error, url, endpoint)) {
     return new ProxyFailureError(error.message, { report: "silent", cause: error });
   }
   return toFailure(error);
+}
+
+function isUnanswered({ kind, phase }: HttpError, url: URL, endpoint: ProxyEndpoint): boolean {
+  if (phase === "tunnel") return kind === "timeout";
+  return UNANSWERED.includes(kind) && isAnsweredByProxy(url, endpoint);
 }
 
 /** A proxy is told the address, one after the other where it cannot reach the first. */

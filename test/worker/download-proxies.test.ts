@@ -267,6 +267,28 @@ describe("a proxy's own failure moves on to the next endpoint", () => {
     server.close();
   });
 
+  test.each([
+    ["http", "https://origin.test"],
+    ["socks5", "http://origin.test"],
+  ] as const)("a tunnel that a silent proxy (%s) never opens", async (kind, origin) => {
+    const asked = Promise.withResolvers<void>();
+    using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => asked.resolve() } });
+    await using good = await startForwardProxy();
+    await using rig = await startRig({
+      pools: {
+        main: pool([{ ...endpoint(`http://127.0.0.1:${silent.port}`), kind }], "spare"),
+        spare: pool([endpoint(good.url)]),
+      },
+    });
+    using host = startClosingHost();
+    const failed = rig.failed(`${origin}:${host.port}/`, { proxyPool: "main" });
+    await asked.promise;
+    await rig.clock.advance(10_000);
+    await failed;
+    expect(good.asked.length).toBe(1);
+    expect(rig.proxyFailures[0]).toBe("main");
+  });
+
   test("and then to the fallback pools", async () => {
     await using good = await startForwardProxy();
     await using rig = await startRig({
