@@ -2,6 +2,7 @@
  * Everything that must hold before a change lands: format, lint, types, generated code fresh, the binary builds, all
  * tests pass. `bun run check` ends with `N passed, N failed, N skipped` and exits 1 if anything is wrong.
  */
+import { readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +15,9 @@ const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ["types", ["tsc", "--noEmit"]],
   ["proto", ["buf", "lint"]],
 ];
+
+/** Tests that start the binary and mostly wait for it: half of the time of all. They run beside the others. */
+const FLOW = "test/flow";
 
 for (const [name, command] of STEPS) {
   await step(name, () => $`${command}`.quiet().nothrow());
@@ -50,18 +54,27 @@ async function generatedIsFresh() {
 async function test(): Promise<number> {
   await using server = await testServer();
   if (server.reason !== undefined) console.log(`S3 tests are skipped: ${server.reason}`);
-  const run = Bun.spawn([process.execPath, "test", "--timeout", "60000"], {
-    env: { ...process.env, ...server.env },
+  const paths = readdirSync("test").map((name) => `test/${name}`);
+  const groups = [[FLOW], paths.filter((path) => path !== FLOW)];
+  const runs = await Promise.all(groups.map((group) => runTests(group, server.env)));
+  for (const { output } of runs) process.stderr.write(output);
+  const count = (what: string) => runs.reduce((sum, { output }) => sum + countIn(output, what), 0);
+  console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
+  return runs.find(({ code }) => code !== 0)?.code ?? 0;
+}
+
+/** Its output is kept until all have ended: that of two runs would be mixed. */
+async function runTests(paths: readonly string[], env: Readonly<Record<string, string>>) {
+  const run = Bun.spawn([process.execPath, "test", "--timeout", "60000", ...paths.map((path) => `./${path}`)], {
+    env: { ...process.env, ...env },
     stdout: "inherit",
     stderr: "pipe",
   });
-  let summary = "";
-  for await (const text of run.stderr.pipeThrough(new TextDecoderStream())) {
-    process.stderr.write(text);
-    summary = (summary + text).slice(-4000);
-  }
-  const code = await run.exited;
-  const count = (what: string) => Number(new RegExp(`^\\s*(\\d+) ${what}$`, "m").exec(summary)?.[1] ?? 0);
-  console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
-  return code;
+  const output = await new Response(run.stderr).text();
+  return { output, code: await run.exited };
+}
+
+/** Of the summary at the end. */
+function countIn(output: string, what: string): number {
+  return Number(new RegExp(`^\\s*(\\d+) ${what}$`, "m").exec(output.slice(-4000))?.[1] ?? 0);
 }
