@@ -4,7 +4,7 @@ import type { HttpConnection } from "./connection.ts";
 /** Of all hosts together; the one that is idle longest goes first. */
 const CONNECTIONS_MAX = 1024;
 /** To one place. */
-const CONNECTIONS_PER_KEY_MAX = 256;
+export const CONNECTIONS_PER_KEY_MAX = 256;
 
 const SWEEP_EVERY_MS = 1000;
 
@@ -55,10 +55,8 @@ export class IdleConnections {
     if (connections === undefined) this.#byKey.set(key, [connection]);
     else connections.push(connection);
     this.#all.set(connection, { key, connection, until: this.#clock.monotonic() + idleMs });
-    const [oldestHere] = connections ?? [];
-    if (oldestHere !== undefined && (connections?.length ?? 0) > CONNECTIONS_PER_KEY_MAX) this.#drop(oldestHere);
-    const [oldest] = this.#all.keys();
-    if (oldest !== undefined && this.#all.size > CONNECTIONS_MAX) this.#drop(oldest);
+    if (connections !== undefined && connections.length > CONNECTIONS_PER_KEY_MAX) this.#dropFirst(connections);
+    if (this.#all.size > CONNECTIONS_MAX) this.#dropFirst(this.#all.keys());
   }
 
   /** Forgets one that is over, or taken; nothing if it is not here. */
@@ -92,6 +90,10 @@ export class IdleConnections {
   /** Closes all. */
   close(): void {
     for (const connection of this.#all.keys()) this.#drop(connection);
+  }
+
+  #dropFirst([oldest]: Iterable<HttpConnection>): void {
+    if (oldest !== undefined) this.#drop(oldest);
   }
 
   #drop(connection: HttpConnection): void {

@@ -47,7 +47,7 @@ export function checksumHeaders(checksum: Checksum, digests: BodyDigests): Recor
 }
 
 export function base64Of(hex: string): string {
-  return Buffer.from(hex, "hex").toString("base64");
+  return Uint8Array.fromHex(hex).toBase64();
 }
 
 /**

@@ -29,20 +29,19 @@ export interface ConfiguredHeaders {
 
 /** The headers an object is stored with: what its job says stands above what the configuration says. */
 export function objectHeaders(meta: ObjectMeta, configured?: ConfiguredHeaders): Record<string, string> {
-  return {
-    ...configured?.all,
-    ...configured?.byJobType.get(meta.jobType ?? ""),
-    ...attributeHeaders(meta.attributes),
-    ...metadataHeaders(meta),
-  };
+  const headers = { ...configured?.all, ...configured?.byJobType.get(meta.jobType ?? "") };
+  if (meta.attributes !== undefined) addAttributes(headers, meta.attributes);
+  addMetadata(headers, meta);
+  return headers;
 }
 
-function attributeHeaders({ metadata, tags, class: storageClass }: ObjectAttributes = {}): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(metadata ?? {})) headers[METADATA_HEADER + name] = encodeMetadata(value);
+function addAttributes(
+  headers: Record<string, string>,
+  { metadata = {}, tags, class: storageClass }: ObjectAttributes,
+): void {
+  for (const name in metadata) headers[METADATA_HEADER + name] = encodeMetadata(metadata[name] ?? "");
   if (tags !== undefined) headers["x-amz-tagging"] = encodeObjectTags(tags);
   if (storageClass !== undefined) headers["x-amz-storage-class"] = storageClass;
-  return headers;
 }
 
 /** Without those of object lock: what is locked cannot be removed. */
@@ -50,16 +49,15 @@ export function withoutLocks(headers: Readonly<Record<string, string>>): Record<
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("x-amz-object-lock-")));
 }
 
-/** The headers that say what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */
-function metadataHeaders(meta: ObjectMeta): Record<string, string> {
-  const headers: Record<string, string> = { "content-type": signableType(meta.contentType) };
-  const codings = storableCodings(meta.contentEncoding);
+/** Adds what says what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */
+function addMetadata(headers: Record<string, string>, { contentType, contentEncoding, labels = {} }: ObjectMeta): void {
+  headers["content-type"] = signableType(contentType);
+  const codings = storableCodings(contentEncoding);
   if (codings !== undefined) headers["content-encoding"] = codings;
-  for (const [name, value] of Object.entries(meta.labels ?? {})) {
+  for (const name in labels) {
     if (!/^[a-z0-9-]+$/.test(name)) throw new Failure("HANDLER_ERROR", `"${name}" cannot be the name of a label`);
-    headers[LABEL + name] = encodeURIComponent(value);
+    headers[LABEL + name] = encodeURIComponent(labels[name] ?? "");
   }
-  return headers;
 }
 
 /** The labels that an object was stored with. */

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { CONNECTIONS_PER_KEY_MAX } from "../http/idle-connections.ts";
 import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import { Failure } from "../jobs/failure.ts";
 import { keyProblem } from "../jobs/object-key.ts";
@@ -50,8 +51,8 @@ export interface S3StoreOptions extends S3ClientOptions {
   readonly signPayload?: boolean;
 }
 
-/** More small PUTs at a time churn connections: fetch keeps 64 idle ones in all. */
-const PUTS_MAX = 24;
+/** More small PUTs at a time would need more connections than are kept for the next ones. */
+const PUTS_MAX = CONNECTIONS_PER_KEY_MAX;
 const MIB = 1024 * 1024;
 const PART_BYTES = 8 * MIB;
 const OBJECT_BYTES_MAX = 10 * 1024 * MIB;

@@ -36,6 +36,22 @@ describe("a put", () => {
     expect(breaks.at(-1)).toBe(100);
   });
 
+  test("does not wait for a hundred others that are slow", async () => {
+    await using s3 = await startFaultyS3();
+    const controller = new AbortController();
+    const store = storeOn(s3.endpoint);
+    let arrived = 0;
+    const all = Promise.withResolvers<void>();
+    s3.faultFor = (request) => {
+      if (isPut(request) && ++arrived === 101) all.resolve();
+      return { kind: "hang" };
+    };
+    const puts = Array.from({ length: 101 }, () => put(store, 100, controller.signal).catch(() => {}));
+    await all.promise;
+    controller.abort(new Error("the end"));
+    await Promise.all(puts);
+  });
+
   test("that gets no answer is UPLOAD_TIMEOUT, and its connection is closed", async () => {
     await using s3 = await startFaultyS3();
     for (const bytes of [100, 3 * MIB]) {
