@@ -12,25 +12,25 @@ interface KeyState {
  * settled. Orphans are removed only where nobody holds the key, and an upload waits for a removal that has begun.
  */
 export class KeyGuard {
-  readonly #keys = new Map<string, KeyState>();
+  /** By bucket and key. */
+  readonly #buckets = new Map<string, Map<string, KeyState>>();
 
   /** Keeps removals away from a key until the returned function is called. */
   hold(ref: ObjectRef): () => void {
-    const name = nameOf(ref);
-    const state = this.#stateOf(name);
+    const state = this.#stateOf(ref);
     state.holders++;
     let isHeld = true;
     return () => {
       if (!isHeld) return;
       isHeld = false;
       state.holders--;
-      this.#drop(name, state);
+      this.#drop(ref, state);
     };
   }
 
   /** Resolves once nothing is being removed under a key that the caller holds. Rejects with the signal's reason. */
-  async quiet(ref: ObjectRef, signal: AbortSignal): Promise<void> {
-    const removal = this.#keys.get(nameOf(ref))?.removal;
+  async quiet({ bucket, key }: ObjectRef, signal: AbortSignal): Promise<void> {
+    const removal = this.#buckets.get(bucket)?.get(key)?.removal;
     if (removal === undefined) return;
     signal.throwIfAborted();
     const aborted = Promise.withResolvers<void>();
@@ -44,8 +44,7 @@ export class KeyGuard {
    * `own` holders that the caller stands for, or where another removal runs.
    */
   async remove(ref: ObjectRef, work: () => Promise<void>, own = 0): Promise<boolean> {
-    const name = nameOf(ref);
-    const state = this.#stateOf(name);
+    const state = this.#stateOf(ref);
     if (state.holders > own || state.removal !== undefined) return false;
     const ended = Promise.withResolvers<void>();
     state.removal = ended.promise;
@@ -54,25 +53,26 @@ export class KeyGuard {
       return true;
     } finally {
       state.removal = undefined;
-      this.#drop(name, state);
+      this.#drop(ref, state);
       ended.resolve();
     }
   }
 
-  #stateOf(name: string): KeyState {
-    let state = this.#keys.get(name);
+  #stateOf({ bucket, key }: ObjectRef): KeyState {
+    let keys = this.#buckets.get(bucket);
+    if (keys === undefined) {
+      keys = new Map();
+      this.#buckets.set(bucket, keys);
+    }
+    let state = keys.get(key);
     if (state === undefined) {
       state = { holders: 0, removal: undefined };
-      this.#keys.set(name, state);
+      keys.set(key, state);
     }
     return state;
   }
 
-  #drop(name: string, state: KeyState): void {
-    if (state.holders === 0 && state.removal === undefined) this.#keys.delete(name);
+  #drop({ bucket, key }: ObjectRef, state: KeyState): void {
+    if (state.holders === 0 && state.removal === undefined) this.#buckets.get(bucket)?.delete(key);
   }
-}
-
-function nameOf({ bucket, key }: ObjectRef): string {
-  return `${bucket}/${key}`;
 }
