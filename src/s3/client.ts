@@ -108,14 +108,16 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   }
 
   const limits = { connectTimeoutMs: timeoutMs, tlsTimeoutMs: timeoutMs, tunnelTimeoutMs: timeoutMs };
+  const limitsInTime = { ...limits, idleTimeoutMs: timeoutMs };
+  /** Of what is soon done. */
+  const limitsOfShort = { ...limits, idleTimeoutMs: timeoutMs / 2 };
 
-  /** What is soon done has half of the time. */
-  function idleMsOf({ body, method }: S3Request): number {
-    return body === undefined && method !== "POST" ? timeoutMs / 2 : timeoutMs;
+  function limitsOf({ body, method }: S3Request): typeof limitsInTime {
+    return body === undefined && method !== "POST" ? limitsOfShort : limitsInTime;
   }
 
   function deadline(request: S3Request, signal: AbortSignal): Deadline {
-    const ms = idleMsOf(request);
+    const ms = limitsOf(request).idleTimeoutMs;
     return createDeadline(signal, ms, () => timedOut(request, ms));
   }
 
@@ -152,13 +154,15 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   /** Where the request goes: the addresses of the endpoint, and the name that its certificate must have. */
   async function targetOf(name: string, signal: AbortSignal) {
     const literal = name.replace(/^\[|\]$/g, "");
-    const addresses = isIP(literal) === 0 ? await resolved(name, signal) : [literal];
-    const tls: TlsOptions = { serverName: isIP(literal) === 0 ? name : undefined, ca: options.ca };
-    return { addresses, port, ...(base.protocol === "https:" && { tls }) };
+    const isName = isIP(literal) === 0;
+    const addresses = isName ? await resolved(name, signal) : [literal];
+    if (base.protocol !== "https:") return { addresses, port };
+    const tls: TlsOptions = { serverName: isName ? name : undefined, ca: options.ca };
+    return { addresses, port, tls };
   }
 
   /** One request on its way, and the keys that signed it. Rejects with whatever the HTTP client does. */
-  async function dispatch(request: S3Request, signal: AbortSignal, idleTimeoutMs?: number) {
+  async function dispatch(request: S3Request, signal: AbortSignal, routeLimits: typeof limits) {
     signal.throwIfAborted();
     const keys = await options.credentials.current(signal);
     const { host, path, fields, name } = signed(request, keys);
@@ -170,7 +174,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
       host,
       fields,
       body: bodyOf(request, fields),
-      limits: { ...limits, ...(idleTimeoutMs !== undefined && { idleTimeoutMs }) },
+      limits: routeLimits,
       signal,
     });
     return { response, keys };
@@ -183,7 +187,7 @@ export function createS3Client(options: S3ClientOptions): S3Client {
 
   async function send(request: S3Request, clock: Deadline): Promise<HttpResponse> {
     try {
-      const { response, keys } = await dispatch(request, clock.signal);
+      const { response, keys } = await dispatch(request, clock.signal, limits);
       clock.touch();
       if (isSuccess(response)) return response;
       const text = (await readAnswer(response, clock.touch)).toString("utf8");
@@ -202,15 +206,15 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   }
 
   async function ask(request: S3Request, signal: AbortSignal): Promise<S3Reply> {
-    const idleMs = idleMsOf(request);
+    const limited = limitsOf(request);
     try {
-      const { response, keys } = await dispatch(request, signal, idleMs);
+      const { response, keys } = await dispatch(request, signal, limited);
       const { status, headers } = response;
       const reply = { status, headers, body: await readAnswer(response) };
       if (!isSuccess(reply)) noteRefusal(keys, reply.body.toString("utf8"));
       return reply;
     } catch (error) {
-      if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, idleMs);
+      if (error instanceof HttpError && error.kind === "timeout") throw timedOut(request, limited.idleTimeoutMs);
       throw failureOf(error, request, signal);
     }
   }

@@ -83,10 +83,11 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   }
 
   async function put(ref: ObjectRef, body: Uint8Array, given: PutOptions): Promise<StoredObject> {
-    const { signal, sha256, token = randomUUID(), onBegin, onProbe, ...meta } = given;
+    const { signal, sha256, token = randomUUID(), onBegin, onProbe } = given;
     const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = { ...objectHeaders(meta, options.objectHeaders), [TOKEN_HEADER]: token };
+    const headers = objectHeaders(given, options.objectHeaders);
+    headers[TOKEN_HEADER] = token;
     const visibly = createVisibly(onBegin);
     const exchange = async (request: S3Request) => {
       const release = await puts.acquire(signal);
@@ -106,11 +107,11 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
   }
 
   async function open(ref: ObjectRef, given: UploadOptions): Promise<Upload> {
-    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, alone, ...meta } = given;
+    const { signal, size, sha256, isRepeated, onOpen, token, onBegin, onProbe, onClosed, alone } = given;
     const tracking = { token, onBegin, onProbe, onClosed, alone };
     const { bucket, key } = ref;
     checkKey(bucket, key);
-    const headers = objectHeaders(meta, options.objectHeaders);
+    const headers = objectHeaders(given, options.objectHeaders);
     const traits = traitsOf(bucket);
     signal.throwIfAborted();
     await onOpen({ bucket, key, uploadId: "" });
