@@ -61,7 +61,7 @@ describe("a streaming PUT", () => {
   test("whose origin is slower than the deadline, at first and later, goes on all the same", async () => {
     await using s3 = await startFaultyS3();
     s3.faultFor = (call) => (call.headers.get("content-length") === "100" ? { kind: "hang" } : undefined);
-    const store = storeOf(s3, { timeoutMs: 40 });
+    const store = storeOf(s3, { timeoutMs: 150 });
     const upload = await open(store, size);
     // Begins later, with the same deadline: when it is over, so would be the other.
     const untilTooLate = async () => expect((await failureOf(put(store, 100))).code).toBe("UPLOAD_TIMEOUT");
