@@ -20,6 +20,8 @@ export interface HostPermits {
   room(host: string): number;
   /** Most that may ever run at once; 0 while the host is left alone. */
   limit(host: string): number;
+  /** Whether any host may be left alone now. */
+  readonly hasClosed: boolean;
   /** For how many more milliseconds the host is left alone. */
   closedFor(host: string): number;
   acquire(host: string): void;

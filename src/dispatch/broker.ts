@@ -212,7 +212,8 @@ export class Broker {
   #releaseUnwanted(): void {
     const { hosts, buckets, source } = this.#deps;
     const cancelling = those(this.#aheadByJob, (job) => source.isCancelling(job));
-    const shut = those(this.#ahead, (host) => hosts.closedFor(host) > WINDOW_WAIT_MAX_MS);
+    const isShut = (host: string) => hosts.closedFor(host) > WINDOW_WAIT_MAX_MS;
+    const shut = hosts.hasClosed ? those(this.#ahead, isShut) : NONE;
     const away = those(this.#aheadByBucket, (bucket) => buckets.room(bucket) === 0);
     if (!this.#paused && cancelling.size + shut.size + away.size === 0) return;
     this.#window = this.#window.filter((task) => {

@@ -15,6 +15,9 @@ export function whileDescriptorsLast(hosts: HostPermits, descriptors: Pick<Descr
   return {
     room: (host) => (descriptors.problem === undefined ? hosts.room(host) : 0),
     limit: (host) => hosts.limit(host),
+    get hasClosed() {
+      return hosts.hasClosed;
+    },
     closedFor: (host) => hosts.closedFor(host),
     acquire: (host) => hosts.acquire(host),
     release: (host) => hosts.release(host),

@@ -89,6 +89,11 @@ export class HostGovernor {
     return state === undefined ? this.#rules.limitsOf(host).maxConcurrency : this.#limitOf(state);
   }
 
+  /** Whether any host may be left alone now. */
+  get hasClosed(): boolean {
+    return this.#closed.size > 0;
+  }
+
   /** For how many more milliseconds the host is left alone. */
   closedFor(host: string): number {
     const state = this.#hosts.get(host);

@@ -58,15 +58,19 @@ export class BrokerRig implements AsyncDisposable {
         this.#follow(this.releaseError === undefined ? queue.release(task) : Promise.reject(this.releaseError)),
     };
     // Each round of the broker asks once when the first host opens.
+    const { governor } = this;
     const hosts: HostPermits = {
-      room: (host) => this.governor.room(host),
-      limit: (host) => this.governor.limit(host),
-      closedFor: (host) => this.governor.closedFor(host),
-      acquire: (host) => this.governor.acquire(host),
-      release: (host) => this.governor.release(host),
+      room: (host) => governor.room(host),
+      limit: (host) => governor.limit(host),
+      get hasClosed() {
+        return governor.hasClosed;
+      },
+      closedFor: (host) => governor.closedFor(host),
+      acquire: (host) => governor.acquire(host),
+      release: (host) => governor.release(host),
       nextOpening: (since) => {
         this.#pumps++;
-        return this.governor.nextOpening(since);
+        return governor.nextOpening(since);
       },
     };
     const onError = (error: unknown) => void this.errors.push(error);

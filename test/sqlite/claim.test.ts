@@ -42,6 +42,21 @@ describe("a claim", () => {
     ]);
   });
 
+  test("of many lanes leaves what is not due yet, and what is over a lane's limit", async () => {
+    await using stores = openTestStores();
+    await stores.now(stores.queue.accept(acceptance(newTasks(12, ["a.test", "b.test", "c.test"]))));
+    const lane = firstOf(stores.queue.lanes(10).filter(({ host }) => host === "a.test")).id;
+    const first = firstOf(await stores.now(stores.queue.claim([{ lane, limit: 1 }])));
+    await settle(stores, first, retryAt(stores.clock.now() + 1000));
+    const requests = stores.queue.lanes(10).map(({ id, host }) => ({ lane: id, limit: host === "b.test" ? 1 : 9 }));
+    const claimed = await stores.now(stores.queue.claim(requests));
+    const counts = Map.groupBy(claimed, ({ host }) => host);
+    expect(["a.test", "b.test", "c.test"].map((host) => counts.get(host)?.length)).toEqual([3, 1, 4]);
+    expect(claimed).not.toContainEqual(expect.objectContaining({ id: first.id }));
+    expect(stores.queue.depth()).toEqual({ pending: 3, running: 8, retrying: 1 });
+    expectTrueCounters(stores);
+  });
+
   test("of two in one commit gets different tasks under different ids", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.accept(acceptance(5)));

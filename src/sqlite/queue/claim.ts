@@ -33,10 +33,11 @@ export function claimTasks(
   changes: Changes,
 ): ClaimedTask[] {
   const claimId = nextNumber(context, "claim", 1);
-  const claimedAt = context.clock.steady();
+  const claim = { claimId, claimedAt: context.clock.steady(), due };
+  const taken = requests.length > 1 ? takeSmallLanes(context, requests, claim) : undefined;
   const tasks: ClaimedTask[] = [];
   for (const request of requests) {
-    const rows = takeRows(context, request, { claimId, claimedAt, due });
+    const rows = taken?.get(request.lane) ?? takeRows(context, request, claim);
     const lane = shrinkLane(context, request.lane, rows.length, changes);
     if (lane === undefined) continue;
     for (const row of rows) tasks.push(claimedTask(row, lane, claimId));
@@ -53,16 +54,43 @@ export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskSt
   return task.history.length > 0 ? "retrying" : "pending";
 }
 
-function takeRows(
-  context: QueueContext,
-  { lane, limit }: LaneRequest,
-  { claimId, claimedAt, due }: { claimId: number; claimedAt: number; due: number },
-): TaskRow[] {
-  return context.db
+interface Claim {
+  readonly claimId: number;
+  readonly claimedAt: number;
+  readonly due: number;
+}
+
+const CLAIM = "UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, available_at = NULL";
+const CLAIMED = "id, lane, attempts, crashes, may_have_stored, waiting_class, waiting_since, payload, history";
+
+/**
+ * Takes what is due of those lanes that have no more waiting than is asked for, in one statement: a broad list has a task
+ * or two for each host.
+ */
+function takeSmallLanes(
+  { db }: QueueContext,
+  requests: readonly LaneRequest[],
+  { claimId, claimedAt, due }: Claim,
+): Map<number, TaskRow[]> {
+  const rows = db
+    .query<TaskRow, [number, number, number, string]>(
+      `${CLAIM} WHERE available_at <= ?3 AND lane IN (
+         SELECT lanes.id FROM json_each(?4) AS asked JOIN lanes ON lanes.id = asked.value ->> 0
+         WHERE lanes.waiting <= asked.value ->> 1)
+       RETURNING ${CLAIMED}`,
+    )
+    .all(claimId, claimedAt, due, JSON.stringify(requests.map(({ lane, limit }) => [lane, limit])));
+  return Map.groupBy(
+    rows.sort((a, b) => a.id - b.id),
+    ({ lane }) => lane,
+  );
+}
+
+function takeRows({ db }: QueueContext, { lane, limit }: LaneRequest, { claimId, claimedAt, due }: Claim): TaskRow[] {
+  return db
     .query<TaskRow, [number, number, number, number, number]>(
-      `UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, available_at = NULL
-       WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?5 ORDER BY available_at, id LIMIT ?4)
-       RETURNING id, lane, attempts, crashes, may_have_stored, waiting_class, waiting_since, payload, history`,
+      `${CLAIM} WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?5 ORDER BY available_at, id LIMIT ?4)
+       RETURNING ${CLAIMED}`,
     )
     .all(claimId, claimedAt, lane, limit, due)
     .sort((a, b) => a.id - b.id);
