@@ -29,7 +29,7 @@ export function partBytesFor(parts: { bytes: number; objectBytesMax: number }, s
 interface SentPart {
   /** Without quotes. */
   readonly etag: string;
-  /** Base64, where the server was given it. */
+  /** Base64, where the server returned it: one that ignored the header refuses the completion for it (Swift). */
   readonly sha256: string | undefined;
   readonly isProven: boolean;
 }
@@ -287,14 +287,12 @@ interface PartToSend {
 async function sendProven(client: S3Client, { request, body, traits, upload }: PartToSend): Promise<SentPart> {
   const digests = await digestsOf(body);
   return client.retrying(async () => {
-    let sha256: string | undefined;
-    const answer = await traits.withChecksum("part", (checksum) => {
-      const headers = checksumHeaders(checksum, digests);
-      sha256 = headers[SHA256_HEADER];
-      return client.exchange({ ...request, headers, body, payloadHash: digests.sha256 }, upload.signal);
+    const { headers } = await traits.withChecksum("part", (checksum) => {
+      const sent = checksumHeaders(checksum, digests);
+      return client.exchange({ ...request, headers: sent, body, payloadHash: digests.sha256 }, upload.signal);
     });
-    const etag = bareEtag(answer.headers.get("etag"));
-    return { etag, sha256, isProven: await traits.isProven(client, upload, answer.headers, digests) };
+    const isProven = await traits.isProven(client, upload, headers, digests);
+    return { etag: bareEtag(headers.get("etag")), sha256: headers.get(SHA256_HEADER), isProven };
   }, upload.signal);
 }
 

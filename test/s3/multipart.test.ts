@@ -14,6 +14,18 @@ const isCompletion = (call: S3Call) => call.method === "POST" && call.query.has(
 describe("an upload in parts", () => {
   const body = pattern(2 * PART + 1);
 
+  test.each(["all", "hash", "unsupported", "none"] as const)(
+    "names at its completion the checksums that a server returned, and no others: %s",
+    async (checks) => {
+      await using s3 = await startFaultyS3();
+      s3.checks = checks;
+      const upload = await open(storeOn(s3.endpoint));
+      await writeAll(upload, body);
+      expect((await upload.commit()).bytes).toBe(body.byteLength);
+      expect(digest(s3.objects.get("a/b")?.body)).toBe(digest(body));
+    },
+  );
+
   test("sends a part again that failed twice", async () => {
     await using s3 = await startFaultyS3();
     failFirst(s3, 2, (call) => call.query.get("partNumber") === "2", { kind: "answer", status: 500 });

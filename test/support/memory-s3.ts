@@ -46,10 +46,17 @@ export interface MemoryS3 {
  */
 export type ChecksumChecks = "all" | "hash" | "unsupported" | "none";
 
+interface MemoryUpload {
+  readonly key: string;
+  readonly metadata: Record<string, string>;
+  readonly parts: Map<number, Buffer>;
+  readonly isOfSha256: boolean;
+}
+
 /** Objects and multipart uploads of one bucket, in memory: what the tests of faults need of S3, and no more. */
 export function createMemoryS3(): MemoryS3 {
   const objects = new Map<string, { body: Uint8Array; metadata: Record<string, string> }>();
-  const uploads = new Map<string, { key: string; metadata: Record<string, string>; parts: Map<number, Buffer> }>();
+  const uploads = new Map<string, MemoryUpload>();
   let serial = 0;
 
   function handle(call: S3Call, sent: Buffer): MemoryAnswer {
@@ -110,7 +117,8 @@ export function createMemoryS3(): MemoryS3 {
 
   function create({ key, headers }: S3Call): MemoryAnswer {
     const uploadId = `upload-${++serial}`;
-    uploads.set(uploadId, { key, metadata: metadataOf(headers), parts: new Map() });
+    const isOfSha256 = headers.get("x-amz-checksum-algorithm") === "SHA256";
+    uploads.set(uploadId, { key, metadata: metadataOf(headers), parts: new Map(), isOfSha256 });
     return { status: 200, headers: {}, body: `<R><UploadId>${uploadId}</UploadId></R>` };
   }
 
@@ -130,6 +138,8 @@ export function createMemoryS3(): MemoryS3 {
       upload.parts.set(Number(query.get("partNumber")), body);
       return { status: 200, headers: etagHeader(body), body: "" };
     }
+    const problem = method === "POST" ? completionProblem(body.toString(), upload.isOfSha256) : undefined;
+    if (problem !== undefined) return refusal(400, problem);
     uploads.delete(uploadId);
     if (method === "DELETE") return { status: 204, headers: {}, body: "" };
     const whole = Buffer.concat([...upload.parts].toSorted(([a], [b]) => a - b).map(([, part]) => part));
@@ -139,6 +149,13 @@ export function createMemoryS3(): MemoryS3 {
       headers: {},
       body: api.completion ?? `<R><ETag>&quot;${md5Etag(whole).slice(1, -1)}&quot;</ETag></R>`,
     };
+  }
+
+  /** AWS wants the checksums of an upload that was declared so; Swift takes no element that it does not know. */
+  function completionProblem(xml: string, isOfSha256: boolean): string | undefined {
+    const isNamed = xml.includes("<ChecksumSHA256>");
+    if (api.checks === "all") return isOfSha256 && !isNamed ? "InvalidRequest" : undefined;
+    return isNamed && !api.isEcho ? "MalformedXML" : undefined;
   }
 
   const api: MemoryS3 = {
