@@ -25,9 +25,9 @@ export async function checkBucket(client: S3Client, bucket: string, signal: Abor
   }
 }
 
-/** Whether it is a page for people, which no S3 service sends. */
+/** Whether it is a page for people, which no S3 service sends. Swift calls its empty answers HTML, too. */
 export function isPage({ headers }: Pick<S3Reply, "headers">): boolean {
-  return /^text\/html\b/i.test(headers.get("content-type") ?? "");
+  return /^text\/html\b/i.test(headers.get("content-type") ?? "") && headers.get("content-length") !== "0";
 }
 
 function doubtAbout(bucket: string): string {

@@ -39,6 +39,13 @@ describe("a check of a bucket", () => {
     expect(doubt).toContain("s3:ListBucket");
   });
 
+  test("whose HEAD has no body is no page, whatever its type is called", async () => {
+    await using s3 = await startFaultyS3();
+    s3.faultFor = () => answer(200, "", { "content-type": "text/html; charset=UTF-8" });
+    expect(await storeOn(s3.endpoint).check("artifacts", never)).toBeUndefined();
+    expect(s3.calls.map(({ method }) => method)).toEqual(["HEAD"]);
+  });
+
   test.each<[string, Fault]>([
     ["403", answer(403)],
     ["405", answer(405)],
