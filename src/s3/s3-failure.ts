@@ -63,6 +63,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ExpiredToken: "renew the session token",
   InvalidAccessKeyId: "check the access key id",
   NoSuchBucket: "create the bucket or correct its name",
+  NotImplemented: "the service lacks this; storage.headers, or the manifest's tags or class, may ask for it",
   PermanentRedirect: "check storage.endpoint and storage.region",
   RequestTimeTooSkewed: "set this machine's clock",
   SignatureDoesNotMatch: "check the secret access key",
@@ -80,7 +81,7 @@ export class S3Failure extends Failure {
 
   /** True where the request may have taken effect all the same. */
   get isUncertain(): boolean {
-    if (this.code === "UPLOAD_CORRUPT") return false;
+    if (this.code === "UPLOAD_CORRUPT" || this.code === "UPLOAD_REJECTED") return false;
     return this.httpStatus === undefined || this.httpStatus >= 500;
   }
 
@@ -106,15 +107,17 @@ export interface Asked {
 }
 
 /**
- * What an answer means whose code is not listed. A 4xx of S3 concerns the object, and others need not mind. A 4xx without
- * a code comes from what stands before S3: from a proxy that has lost the service, say.
+ * What an answer means whose code is not listed. A 4xx of S3 concerns the object, and others need not mind; so does a 501,
+ * of a server that has no tags, say. A 4xx without a code comes from what stands before S3: from a proxy that has lost the
+ * service, say.
  */
 function codeOf(s3Code: string, status: number): NamedFailureCode {
   if (s3Code.startsWith("KMS.")) return "UPLOAD_ACCESS_DENIED"; // the key of the bucket, or of the configuration
   const listed = BY_S3_CODE[s3Code] ?? BY_STATUS[status];
   if (listed !== undefined) return listed;
-  const isAboutObject = s3Code !== "" || OBJECTS_STATUSES.has(status);
-  return isAboutObject && status >= 400 && status <= 499 ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE";
+  if (OBJECTS_STATUSES.has(status)) return "UPLOAD_REJECTED";
+  const isRefusal = (status >= 400 && status <= 499) || status === 501;
+  return s3Code !== "" && isRefusal ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE";
 }
 
 /** The code of S3 in the XML of a refusal; empty where there is none. */
