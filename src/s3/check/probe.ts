@@ -5,6 +5,7 @@ import { isSuccess, otherRegion, type S3Client, type S3Request } from "../client
 import { base64Of, SHA256_HEADER } from "../copy-checks.ts";
 import { hintFor, s3CodeIn } from "../s3-failure.ts";
 import { sha256Hex } from "../sign.ts";
+import { elementsOf, textOf } from "../xml.ts";
 import { replyText, type TimedReply } from "./reply-text.ts";
 
 /** What the steps store: 11 bytes. */
@@ -34,6 +35,11 @@ export interface ProbeRequest extends Omit<S3Request, "bucket" | "key"> {
   readonly name?: string;
 }
 
+interface Version {
+  readonly key: string;
+  readonly versionId: string;
+}
+
 /** All of the removal together: a server that hangs does not hold the command up for long. */
 const CLEAN_UP_MS = 30_000;
 
@@ -41,7 +47,7 @@ const CLEAN_UP_MS = 30_000;
 export class Probe {
   readonly #options: ProbeOptions;
   readonly #keys = new Set<string>();
-  readonly #versions: { readonly key: string; readonly versionId: string }[] = [];
+  readonly #versions: Version[] = [];
   /** Open uploads: their keys by id, or by a name of their own where the answer with the id got lost. */
   readonly #uploads = new Map<string, { readonly key: string; readonly uploadId: string }>();
 
@@ -162,7 +168,7 @@ export class Probe {
       await attempt(`an open upload of ${key}`, () => store.abortUpload({ bucket, key, uploadId }, signal));
     }
     for (const key of this.#keys) await attempt(key, () => this.#remove(key, signal));
-    for (const { key, versionId } of this.#versions) {
+    for (const { key, versionId } of await this.#versionsLeft(signal)) {
       await attempt(`a version of ${key}`, () =>
         this.#options.client.exchange({ method: "DELETE", bucket, key, query: { versionId } }, signal),
       );
@@ -179,9 +185,27 @@ export class Probe {
     await store.remove({ bucket, key }, signal);
   }
 
+  /** A cut upload may have left one whose id was never told. Those that are known, where they may not be listed. */
+  async #versionsLeft(signal: AbortSignal): Promise<readonly Version[]> {
+    if (this.#versions.length === 0) return [];
+    const query = { versions: "", prefix: this.prefix };
+    const reply = await this.#options.client
+      .ask({ method: "GET", bucket: this.#options.bucket, query }, signal)
+      .catch(() => undefined);
+    if (reply === undefined || !isSuccess(reply)) return this.#versions;
+    const xml = reply.body.toString("utf8");
+    for (const element of [...elementsOf(xml, "Version"), ...elementsOf(xml, "DeleteMarker")]) {
+      this.#addVersion(textOf(element, "Key"), textOf(element, "VersionId"));
+    }
+    return this.#versions;
+  }
+
   /** In a bucket with versions every write, and every removal, leaves one. */
   #noteVersion(key: string | undefined, { headers }: Pick<TimedReply, "headers">): void {
-    const versionId = headers.get("x-amz-version-id");
+    this.#addVersion(key, headers.get("x-amz-version-id"));
+  }
+
+  #addVersion(key: string | undefined, versionId: string | undefined): void {
     if (key === undefined || versionId === undefined || versionId === "null") return;
     if (!this.#versions.some((seen) => seen.versionId === versionId)) this.#versions.push({ key, versionId });
   }
