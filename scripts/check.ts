@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
+import { report, runTests } from "./run-tests.ts";
 import { testServer } from "./test-s3/test-server.ts";
 
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
@@ -56,25 +57,5 @@ async function test(): Promise<number> {
   if (server.reason !== undefined) console.log(`S3 tests are skipped: ${server.reason}`);
   const paths = readdirSync("test").map((name) => `test/${name}`);
   const groups = [[FLOW], paths.filter((path) => path !== FLOW)];
-  const runs = await Promise.all(groups.map((group) => runTests(group, server.env)));
-  for (const { output } of runs) process.stderr.write(output);
-  const count = (what: string) => runs.reduce((sum, { output }) => sum + countIn(output, what), 0);
-  console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
-  return runs.find(({ code }) => code !== 0)?.code ?? 0;
-}
-
-/** Its output is kept until all have ended: that of two runs would be mixed. */
-async function runTests(paths: readonly string[], env: Readonly<Record<string, string>>) {
-  const run = Bun.spawn([process.execPath, "test", "--timeout", "60000", ...paths.map((path) => `./${path}`)], {
-    env: { ...process.env, ...env },
-    stdout: "inherit",
-    stderr: "pipe",
-  });
-  const output = await new Response(run.stderr).text();
-  return { output, code: await run.exited };
-}
-
-/** Of the summary at the end. */
-function countIn(output: string, what: string): number {
-  return Number(new RegExp(`^\\s*(\\d+) ${what}$`, "m").exec(output.slice(-4000))?.[1] ?? 0);
+  return report(await Promise.all(groups.map((group) => runTests(group, server.env))));
 }
