@@ -12,6 +12,8 @@ export interface ObjectStoreHarness extends AsyncDisposable {
   /** Of every key; differs from run to run. Ends in "/". */
   readonly prefix: string;
   readonly hasLabels: boolean;
+  /** Whether it lists by a prefix that ends in U+10FFFF; absent where it lists by any. */
+  readonly listsByAnyPrefix?: boolean;
   /** The `Content-Encoding` of an object, read without the store; absent where the backend keeps none. */
   codingOf?(key: string): Promise<string | undefined>;
   /** Reads an object without the store. */

@@ -7,6 +7,7 @@ import { createS3Store } from "../../src/s3/store.ts";
 import { ensureBinary, runBinary, spawnBinary } from "../support/binary.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { never } from "../support/faulty-store.ts";
+import { codeForKeys } from "../support/s3-abilities.ts";
 import { type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
 import { settingsEnv } from "../support/service.ts";
 
@@ -192,11 +193,12 @@ function describeServer(real: S3Server): void {
     expect(await left()).toEqual([]);
   });
 
-  test.each<[string, { id?: string; secret?: string }, Record<string, string>, string]>([
-    ["a wrong key id", { id: "NOBODYSKEY" }, {}, "InvalidAccessKeyId"],
-    ["a wrong secret", { secret: "not-the-secret" }, {}, "SignatureDoesNotMatch"],
-    ["no such bucket", {}, { "storage.bucket": "fetchbox-no-such-bucket" }, "NoSuchBucket"],
-  ])("fails with 1 for %s, in the server's words", async (_, wrong, settings, word) => {
+  test.each<[string, { id?: string; secret?: string }, Record<string, string>, () => string | Promise<string>]>([
+    ["a wrong key id", { id: "NOBODYSKEY" }, {}, () => codeForKeys(real, { accessKeyId: "NOBODYSKEY" })],
+    ["a wrong secret", { secret: "not-the-secret" }, {}, () => "SignatureDoesNotMatch"],
+    ["no such bucket", {}, { "storage.bucket": "fetchbox-no-such-bucket" }, () => "NoSuchBucket"],
+  ])("fails with 1 for %s, in the server's words", async (_, wrong, settings, wordOf) => {
+    const word = await wordOf();
     await using at = await desk();
     const env = envOf(real.endpoint, { ...keys, ...wrong }, { "storage.bucket": real.bucket, ...settings });
     const { code, stdout } = await at.run([], env);

@@ -8,7 +8,8 @@ import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { MIB, never, put, REF, storeOn, storeOptionsOn } from "../support/faulty-store.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf, rejectionOf } from "../support/rejection.ts";
-import { makeS3Harness, type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
+import { makeS3Harness } from "../support/s3-harness.ts";
+import { type S3Server, s3OptionsOf, s3ServerFor } from "../support/s3-server.ts";
 
 const server = s3ServerFor("reading through Bun's client from a real S3 server");
 if (server !== undefined) describe("on a real S3 server, Bun's client", () => describeServer(server));

@@ -2,11 +2,13 @@ import { describe, expect, test } from "bun:test";
 import type { CheckStep } from "../../src/jobs/check-step.ts";
 import { checkStorage, type StorageCheckOptions } from "../../src/s3/check/check-storage.ts";
 import { fixedCredentials } from "../../src/s3/credential-source.ts";
+import { textOf } from "../../src/s3/xml.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Fault, type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { never, SECRET } from "../support/faulty-store.ts";
 import { noNames, testClient } from "../support/http.ts";
 import type { S3Call } from "../support/memory-s3.ts";
+import { showsCutPut } from "../support/s3-abilities.ts";
 import { makeBucket, s3ServerFor } from "../support/s3-server.ts";
 
 const KEY_ID = "AKIDEXAMPLE";
@@ -36,11 +38,12 @@ function check(endpoint: string, options: Partial<StorageCheckOptions> = {}): Pr
 /** Checks a server where some requests go wrong. Nothing may be left there, and no line may tell a secret. */
 async function checkWith(
   faultFor: FaultyS3["faultFor"],
-  { checks, ...options }: Partial<StorageCheckOptions> & { checks?: FaultyS3["checks"] } = {},
+  { checks, answerHeaders, ...options }: Partial<StorageCheckOptions & Pick<FaultyS3, "checks" | "answerHeaders">> = {},
 ) {
   await using s3 = await startFaultyS3();
   s3.faultFor = faultFor;
   s3.checks = checks ?? "all";
+  s3.answerHeaders = answerHeaders ?? {};
   const steps = await check(s3.endpoint, { wait: waitForCuts(s3), ...options });
   const text = JSON.stringify(steps);
   for (const secret of [KEY_ID, SECRET]) expect(text).not.toContain(secret);
@@ -109,6 +112,12 @@ describe("a check of a storage that works", () => {
     for (const { key } of calls) expect(key).toMatch(/^$|^\.fetchbox-check\/[0-9a-f-]{36}\/[\w-]+$/);
     const [first, second] = [calls.at(3)?.key.split("/")[1], (await checkWith(() => undefined)).calls.at(3)?.key];
     expect(second).not.toContain(first ?? expect.unreachable());
+  });
+
+  test("takes an answer without a body for one of S3, though its type is HTML, as Swift's is", async () => {
+    const answerHeaders = { "content-type": "text/html; charset=UTF-8" };
+    const { named } = await checkWith(() => undefined, { answerHeaders });
+    expect([named("failed"), named("skipped")]).toEqual([[], []]);
   });
 
   test("sees that a server compares every checksum", async () => {
@@ -201,6 +210,20 @@ describe("a check of a storage that works", () => {
     expect(removed).toEqual(Array.from({ length: version }, (_, i) => `v${i + 1}`));
     expect(version).toBeGreaterThan(1);
   });
+});
+
+test("a check removes the versions, too, whose ids no answer told: of uploads that were cut", async () => {
+  const listed = (element: string, id: string) => `<${element}><Key>cut</Key><VersionId>${id}</VersionId></${element}>`;
+  const versions = `<R>${listed("Version", "told")}${listed("Version", "untold")}${listed("DeleteMarker", "marker")}</R>`;
+  const { calls } = await checkWith((call) => {
+    if (call.query.has("versions")) return answer(200, versions);
+    return isOf("object")(call) && call.method === "PUT"
+      ? answer(200, "", { "x-amz-version-id": "told", etag: '"x"' })
+      : undefined;
+  });
+  const removed = calls.flatMap(({ query }) => query.get("versionId") ?? []);
+  expect(removed).toEqual(["told", "untold", "marker"]);
+  expect(calls.find(({ query }) => query.has("versions"))?.query.get("prefix")).toStartWith(".fetchbox-check/");
 });
 
 describe("a check fails", () => {
@@ -401,12 +424,19 @@ if (server !== undefined) {
     const steps = await check(server.endpoint, {
       credentials: fixedCredentials(server.credentials),
       bucket: bucket.name,
+      wait: (ms) => Bun.sleep(ms), // what becomes visible late is not there at once
     });
     const results = Object.fromEntries(steps.map(({ name, result }) => [name, result]));
-    expect(results).toMatchObject({ "cut PUT": "ok", DELETE: "note", "HEAD after DELETE": "ok", "clean up": "ok" });
-    expect(Object.values(results)).not.toContain("failed");
+    expect(results).toMatchObject({ DELETE: "note", "HEAD after DELETE": "ok", "clean up": "ok" });
+    const failed = steps.filter(({ result }) => result === "failed").map(({ name }) => name);
     const versions = await bucket.ask("GET", { versions: "" });
     expect(versions.text).toContain("<ListVersionsResult");
     expect(versions.text).not.toContain(".fetchbox-check");
+    if (failed.length === 0) return;
+    // Swift 2.30 stores cut uploads in such buckets: curl has to see it, too.
+    expect(failed).toEqual(["cut PUT", "cut PUT over an object"]);
+    expect(await showsCutPut(server, bucket.name)).toBe(true);
+    const left = (await bucket.ask("GET", { versions: "" })).text;
+    await bucket.removeVersion("cut", textOf(left, "VersionId") ?? "");
   });
 }

@@ -1,12 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { S3Client } from "bun";
 import { createS3Client } from "../../src/s3/client.ts";
 import { fixedCredentials } from "../../src/s3/credential-source.ts";
-import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
-import type { ObjectStoreHarness } from "../contract/object-store.ts";
+import type { S3StoreOptions } from "../../src/s3/store.ts";
 import { noNames, testClient } from "./http.ts";
 
-/** A real S3 server to test against, as `scripts/test-s3/ceph.sh` starts one. */
+/** A real S3 server to test against, as the scripts of `scripts/test-s3/` start one. */
 export interface S3Server {
   readonly endpoint: string;
   readonly bucket: string;
@@ -45,44 +43,6 @@ export function s3OptionsOf(server: S3Server): S3StoreOptions {
   };
 }
 
-/** A store on that server, with witnesses that share no code with it: Bun's own client and curl. */
-export async function makeS3Harness(server: S3Server): Promise<ObjectStoreHarness> {
-  const { endpoint, bucket, credentials } = server;
-  const witness = new S3Client({ endpoint, bucket, region: "us-east-1", ...credentials });
-  const prefix = `suite-${randomUUID()}/`;
-  const store = createS3Store(s3OptionsOf(server));
-
-  return {
-    store,
-    bucket,
-    prefix,
-    hasLabels: true,
-    codingOf: async (key) => {
-      const head = Buffer.from(await curl(server, `/${bucket}/${key}`, "head")).toString();
-      return /^content-encoding: *(.*?)\r$/im.exec(head)?.[1];
-    },
-    readBack: (key) => {
-      const path = encodeURIComponent(key).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-      // Bun's client takes the limit of 1024 bytes for one of the encoded key.
-      if (path.length <= 1000) return witness.file(key).bytes();
-      return curl(server, `/${bucket}/${path.replaceAll("%2F", "/")}`);
-    },
-    async leftovers() {
-      const path = `/${bucket}?prefix=${encodeURIComponent(prefix)}&uploads=`;
-      const xml = Buffer.from(await curl(server, path)).toString();
-      if (!xml.includes("ListMultipartUploadsResult")) throw new Error(`unexpected answer: ${xml}`);
-      return [...xml.matchAll(/<Key>(.*?)<\/Key>/g)].map((match) => match[1] ?? "");
-    },
-    async [Symbol.asyncDispose]() {
-      const never = new AbortController().signal;
-      const keys = await Array.fromAsync(store.list(bucket, prefix, never));
-      for (let from = 0; from < keys.length; from += 24) {
-        await Promise.all(keys.slice(from, from + 24).map(({ key }) => store.remove({ bucket, key }, never)));
-      }
-    },
-  };
-}
-
 /** A bucket of the test's own, for settings that would disturb others. */
 export async function makeBucket(server: S3Server) {
   const client = createS3Client(s3OptionsOf(server));
@@ -90,23 +50,38 @@ export async function makeBucket(server: S3Server) {
   const name = `fetchbox-${randomUUID()}`;
   const ask = (method: "GET" | "PUT" | "DELETE", query: Record<string, string> = {}, body = Buffer.alloc(0)) =>
     client.exchange({ method, bucket: name, query, body }, never);
+  const removeVersion = (key: string, versionId: string) =>
+    client.exchange({ method: "DELETE", bucket: name, key, query: { versionId } }, never);
   await ask("PUT");
-  return { name, ask, [Symbol.asyncDispose]: () => ask("DELETE").then(() => undefined) };
+  return { name, ask, removeVersion, [Symbol.asyncDispose]: () => ask("DELETE").then(() => undefined) };
 }
 
-/** The body of a GET, or with `head` the head of the answer to a HEAD; signed by curl. */
-export async function curl(server: S3Server, path: string, head: "head" | "" = ""): Promise<Uint8Array> {
+/** By curl's exit code 28: it has waited for as long as it was told. */
+const TIMED_OUT = 28;
+const CURL = {
+  get: "max-time = 20",
+  head: "head\nmax-time = 20",
+  // It has nothing more to send, waits for an answer, and hangs up.
+  cut: 'request = PUT\ndata = abc\nheader = "content-length: 11"\nmax-time = 1',
+} as const;
+
+/**
+ * The body of a GET, or with `head` the head of the answer to a HEAD, or with `cut` nothing: a PUT of 11 bytes that ends
+ * after 3. Signed by curl.
+ */
+export async function curl(server: S3Server, path: string, what: keyof typeof CURL = "get"): Promise<Uint8Array> {
   const { accessKeyId, secretAccessKey } = server.credentials;
+  const url = new URL(server.endpoint);
+  // As a part of the URL: the option --user would cut an access key at its first colon.
+  const user = `${encodeURIComponent(accessKeyId)}:${encodeURIComponent(secretAccessKey)}`;
   const config = `
     silent
-    ${head}
+    ${CURL[what]}
     path-as-is
     noproxy = "*"
-    max-time = 20
     aws-sigv4 = "aws:amz:us-east-1:s3"
-    user = "${accessKeyId}:${secretAccessKey}"
     header = "x-amz-content-sha256: UNSIGNED-PAYLOAD"
-    url = "${server.endpoint}${path}"
+    url = "${url.protocol}//${user}@${url.host}${path}"
   `;
   const process = Bun.spawn(["curl", "--config", "-"], {
     stdin: Buffer.from(config),
@@ -114,7 +89,7 @@ export async function curl(server: S3Server, path: string, head: "head" | "" = "
     stderr: "inherit",
   });
   const [body, status] = await Promise.all([process.stdout.bytes(), process.exited]);
-  if (status !== 0) throw new Error(`curl failed with ${status}`);
+  if (status !== (what === "cut" ? TIMED_OUT : 0)) throw new Error(`curl failed with ${status}`);
   return body;
 }
 
