@@ -115,6 +115,11 @@ bind_port = $1
 workers = 0
 user = $(id -un)
 swift_dir = $dir/etc
+# What a busy machine makes late is put off to daemons that do not run here, and
+# listings would stay wrong.
+conn_timeout = 10
+node_timeout = 60
+container_update_timeout = 60
 EOF
 }
 
