@@ -1,3 +1,5 @@
+import type { QueueReport } from "./schemas.ts";
+
 /** Examples of the OpenAPI document. */
 const JOB_ID = "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
 const MANIFEST_URL = `s3://fetchbox-artifacts/manifests/default/${JOB_ID}/metadata.json`;
@@ -81,14 +83,32 @@ export const ANALYSIS_EXAMPLE = {
   groups_truncated: false,
 };
 
-export const QUEUE_EXAMPLE = {
+export const QUEUE_EXAMPLE: QueueReport = {
   pending: 1_998_213,
   running: 8,
   retrying: 312,
   paused: false,
   oldest_pending_age_ms: 5_400_120,
   workers: { total: 8, busy: 8 },
-  hosts: [{ host: "cdn.example.com", waiting: 1_800_000, running: 4, limit: 4, closed_for_ms: 0 }],
+  hosts: [
+    {
+      host: "cdn.example.com",
+      waiting: 1_800_000,
+      running: 4,
+      limit: 4,
+      closed_for_ms: 0,
+      state: "slowed",
+      max_concurrency: 16,
+      rate_per_second: 0,
+      code: "DOWNLOAD_HTTP_429",
+      slowed_ms_ago: 41_000,
+    },
+  ],
+  limited_by: { cause: "rate_limit", reason: "queue.rate_limit_per_worker: 8 workers × 10/s = 80/s" },
+  stored_per_second: 79.3,
+  failed_per_second: 0.1,
+  seconds_left: 25_171,
+  closed_buckets: [],
 };
 
 export const LOGS_EXAMPLE = {

@@ -1,6 +1,8 @@
 import { type Static, type TProperties, type TSchema, Type } from "@sinclair/typebox";
 import { BREACHES_MAX } from "../intake/intake-error.ts";
+import { HOST_STATES } from "../jobs/host-view.ts";
 import { JOB_STATUSES } from "../jobs/job.ts";
+import { LIMIT_CAUSES } from "../jobs/limit.ts";
 import { INTEGRITIES, TASK_STATES } from "../jobs/task.ts";
 import { GROUPINGS } from "../sqlite/dead-letter-groups.ts";
 import { LOG_LEVELS } from "../sqlite/ledger/log-entries.ts";
@@ -291,10 +293,43 @@ export const QueueSchema = closed(
           running: count("Downloads that run, or are about to."),
           limit: count("Downloads that may run at once now; 0 while it is left alone."),
           closed_for_ms: count("For how long it is still left alone."),
+          state: oneOf(
+            HOST_STATES,
+            "slowed: fewer downloads at once after complaints; rate: its starts are limited per second; waiting: it asked for a pause; breaker: left alone after failures; probing: one download tries it.",
+          ),
+          max_concurrency: count("Downloads that the configuration permits at once."),
+          rate_per_second: Type.Number({ minimum: 0, description: "Starts that the configuration permits; 0: any." }),
+          code: orNull(Type.String(), "The failure code behind the state, where it is known."),
+          slowed_ms_ago: orNull(Type.Integer(), "How long ago it was slowed down; null while it is not slow."),
         },
         "A host.",
       ),
       { maxItems: BUSIEST_HOSTS_MAX, description: "The busiest." },
+    ),
+    limited_by: orNull(
+      closed(
+        { cause: oneOf(LIMIT_CAUSES, "For programs."), reason: Type.String({ description: "For people." }) },
+        "A limit.",
+      ),
+      "What keeps more downloads from running now; null where nothing does.",
+    ),
+    stored_per_second: Type.Number({ minimum: 0, description: "Resources stored of late (30 s)." }),
+    failed_per_second: Type.Number({ minimum: 0, description: "Tasks that failed for good of late (30 s)." }),
+    seconds_left: orNull(
+      Type.Integer(),
+      "Until nothing is left at this rate; null where nothing ended of late, or nothing runs.",
+    ),
+    closed_buckets: Type.Array(
+      closed(
+        {
+          bucket: Type.String(),
+          code: Type.String({ description: "Failure code." }),
+          message: Type.String({ description: "What the storage said." }),
+          closed_for_ms: count("For how long until it is tried again."),
+        },
+        "A bucket.",
+      ),
+      { description: "Buckets that cannot be written to; their tasks wait." },
     ),
   },
   "How much waits, and for what.",
@@ -314,6 +349,7 @@ export type JobSnapshot = Static<typeof JobSchema>;
 export type ResourceRow = Static<typeof ResourceSchema>;
 export type LogPage = Static<typeof LogPageSchema>;
 export type Analysis = Static<typeof AnalysisSchema>;
+export type HealthAnswer = Static<typeof HealthSchema>;
 export type QueueReport = Static<typeof QueueSchema>;
 export type DeadLetterRow = Static<typeof DeadLetterSchema>;
 export type OperationRow = Static<typeof OperationSchema>;

@@ -75,6 +75,11 @@ export class Broker {
     return this.#ahead.get(host) ?? 0;
   }
 
+  /** Whether a task that may have crashed the process runs alone now. */
+  get isOneAlone(): boolean {
+    return this.#alone !== undefined;
+  }
+
   start(): void {
     this.#running = true;
     this.#readLanes();

@@ -30,7 +30,7 @@ import { type JobCache, type QueueContext, readLanes, readLanesAfter, readLanesO
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
 import { LastSeen } from "./queue/last-seen.ts";
-import { readOldestAgeMs } from "./queue/oldest-age.ts";
+import { readNextDueMs, readOldestAgeMs } from "./queue/oldest-age.ts";
 import { isPaused, timeBefore, writePaused } from "./queue/pause.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./queue/prune.ts";
 import { type DoomedTask, writeAbandoned } from "./queue/recover.ts";
@@ -312,6 +312,11 @@ export class TaskQueue {
   /** For how long the task that is due longest has been due, in milliseconds; 0 where none is. */
   oldestPendingAgeMs(): number {
     return readOldestAgeMs(this.#context);
+  }
+
+  /** In how many milliseconds the first waiting task is due; 0 where one is due now, `undefined` where none waits. */
+  nextDueMs(): number | undefined {
+    return readNextDueMs(this.#context);
   }
 
   /** The hosts that most tasks wait for, and how many. */

@@ -15,7 +15,7 @@ import type { HostGovernor } from "../worker/host-governor.ts";
 import { hostPermit } from "../worker/host-permit.ts";
 import type { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { type ProxyEndpoint, type ProxyPool, ProxyPools, type ProxyServer } from "../worker/proxies.ts";
-import { rateLimit } from "../worker/rate-limit.ts";
+import { type RateWaits, rateLimit } from "../worker/rate-limit.ts";
 import { compose, type Service } from "../worker/service.ts";
 import { type StorageGate, storageGate } from "../worker/storage-gate.ts";
 import { timeout } from "../worker/timeout.ts";
@@ -36,6 +36,7 @@ export interface DownloadServiceDeps {
   readonly overdue: OverdueAttempts;
   readonly clock: Clock;
   readonly tracer: Tracer;
+  readonly rateWaits: RateWaits;
   readonly onProxyFailure: (pool: string) => void;
   readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void;
 }
@@ -72,7 +73,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
   return () =>
     compose(
       [
-        rateLimit(config.queue.rate_limit_per_worker, clock),
+        rateLimit(config.queue.rate_limit_per_worker, clock, deps.rateWaits),
         hostPermit(deps.governor, clock),
         storageGate(deps.gate),
         timeout(config.queue.task_timeout_ms, clock, deps.overdue),

@@ -1,15 +1,19 @@
 import type { StorageCheck } from "../maintenance/storage-check.ts";
 import type { Presence, StoreName } from "../sqlite/presence.ts";
+import { isDiskFull } from "../sqlite/store-error.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
 import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
 export class Troubles {
   readonly #reasons = new Map<StoreName, string>();
+  readonly #fullDisks = new Set<StoreName>();
 
   /** False if just that is known already: it is tried again and again, and need not be told each time. */
   note(component: StoreName, error: unknown): boolean {
     const reason = error instanceof Error ? error.message : String(error);
+    if (isDiskFull(error)) this.#fullDisks.add(component);
+    else this.#fullDisks.delete(component);
     if (this.#reasons.get(component) === reason) return false;
     this.#reasons.set(component, reason);
     return true;
@@ -17,6 +21,11 @@ export class Troubles {
 
   clear(component: StoreName): void {
     this.#reasons.delete(component);
+    this.#fullDisks.delete(component);
+  }
+
+  isDiskFull(component: StoreName): boolean {
+    return this.#fullDisks.has(component);
   }
 
   clearFollowers(): void {

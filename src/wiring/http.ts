@@ -3,7 +3,7 @@ import { type ApiDeps, createApi, type RunningServer, startServer } from "../api
 import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
 import type { Foundation } from "./foundation.ts";
-import { createQueueControl } from "./queue-control.ts";
+import { createQueueControl, type QueueControlDeps } from "./queue-control.ts";
 import type { Work } from "./work.ts";
 
 /** A connection that is silent for so long is closed. */
@@ -11,16 +11,26 @@ const IDLE_SECONDS = 120;
 
 /** Opens the API. @throws if the address is taken or not ours */
 export function openHttp(
-  config: Pick<Config, "server" | "api" | "proxies">,
-  { log, clock, version, metrics, stores, active, tracer, access }: Foundation,
-  work: Pick<Work, "cancellation" | "letterOperations" | "broker" | "pool" | "hosts">,
+  config: Pick<Config, "server" | "api" | "proxies" | "queue">,
+  foundation: Foundation,
+  work: Pick<Work, "cancellation" | "letterOperations"> & QueueControlDeps["work"],
   service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
+  const { log, clock, version, metrics, stores, active, tracer, access } = foundation;
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();
   const api = createApi({
     ...service,
-    ...createQueueControl({ ...work, queue: stores.queue, active }),
+    ...createQueueControl({
+      work,
+      queue: stores.queue,
+      active,
+      descriptors: foundation.descriptors,
+      ratePerWorker: config.queue.rate_limit_per_worker,
+      isDiskFull: () => foundation.troubles.isDiskFull("queue"),
+      health: service.health,
+      isStarting: () => service.starting() !== undefined,
+    }),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     giveUp: async ({ task, resourceId }) =>
       (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,

@@ -1,15 +1,18 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
 import type { Task } from "../jobs/task.ts";
+import type { Settlement } from "../jobs/verdict.ts";
 import { Cancellation } from "../maintenance/cancellation.ts";
 import { LetterOperations } from "../maintenance/letter-operations.ts";
 import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
 import type { Chore } from "../maintenance/upkeep.ts";
+import { RecentRate } from "../telemetry/recent-rate.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
 import { readDescriptorLimit } from "../worker/descriptors.ts";
 import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
+import type { RateWaits } from "../worker/rate-limit.ts";
 import { retract } from "../worker/retract.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
@@ -31,10 +34,27 @@ export interface Work {
   readonly orphanCleaner: OrphanCleaner;
   readonly chores: readonly Chore[];
   readonly hosts: Hosts;
+  readonly rates: Rates;
+  /** Workers that wait for their rate. */
+  readonly rateWaits: Readonly<RateWaits>;
+}
+
+/** What happened of late. */
+export interface Rates {
+  /** Downloads that began. */
+  readonly begun: RecentRate;
+  readonly stored: RecentRate;
+  readonly failed: RecentRate;
+  /** Tasks that ended: stored, failed for good or cancelled. */
+  readonly ended: RecentRate;
 }
 
 /** A batch of tasks big enough that no worker waits for a commit. */
 const WINDOW_MIN = 128;
+/** Rates that are shown are of the last so many seconds. */
+const RATE_SECONDS = 30;
+/** Whether the workers' own rate limits them is judged by fewer: a host that has just closed must show at once. */
+const BEGUN_SECONDS = 5;
 
 export function createWork(config: Config, foundation: Foundation): Work {
   const { log, clock, version, metrics, store, stores, policy, active, keys, tracer, descriptors, onQueueTrouble } =
@@ -56,11 +76,18 @@ export function createWork(config: Config, foundation: Foundation): Work {
     onError: onQueueTrouble,
   });
   foundation.onEnoughDescriptors(() => broker.wake());
+  const rates = {
+    begun: new RecentRate(clock, BEGUN_SECONDS),
+    stored: new RecentRate(clock, RATE_SECONDS),
+    failed: new RecentRate(clock, RATE_SECONDS),
+    ended: new RecentRate(clock, RATE_SECONDS),
+  };
+  const rateWaits: RateWaits = { workers: 0 };
   const settle = createSettle({
     settleInQueue: (settlement) => queue.settle(settlement),
     store,
     keys,
-    report: createTaskReport(log, metrics, clock),
+    report: countEnds(rates, createTaskReport(log, metrics, clock)),
     onLeftOver: leftOverLog(log, "what a failed task may have stored could not be removed now"),
     onTrouble: onQueueTrouble,
     clock,
@@ -83,6 +110,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       descriptors,
       clock,
       tracer,
+      rateWaits,
       onProxyFailure: (name) => metrics.proxyFailed(name),
       onProxyRest: ({ pool: name, url }, ms, reason) => {
         log.warn(
@@ -93,6 +121,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     }),
     channel: broker.channel,
     onStart: (claimed) => {
+      rates.begun.note();
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
       return queue.markStarted(claimed).then(
         () => true,
@@ -139,6 +168,19 @@ export function createWork(config: Config, foundation: Foundation): Work {
       descriptorChore(descriptors),
     ],
     hosts,
+    rates,
+    rateWaits,
+  };
+}
+
+/** Counts the tasks that end, beside the report of them. */
+function countEnds({ stored, failed, ended }: Rates, report: (settlement: Settlement) => void) {
+  return (settlement: Settlement) => {
+    const { kind } = settlement.verdict;
+    if (kind === "complete") stored.note();
+    if (kind === "discard") failed.note();
+    if (kind === "complete" || kind === "discard" || kind === "cancel") ended.note();
+    report(settlement);
   };
 }
 

@@ -1,5 +1,7 @@
 import type { Clock } from "../jobs/clock.ts";
+import type { FailureCode } from "../jobs/failure.ts";
 import type { HostChange, HostRecord } from "../jobs/host-record.ts";
+import type { HostStateName, HostView } from "../jobs/host-view.ts";
 import type { HostLimits, HostRules } from "./host-rules.ts";
 import { Pace } from "./pace.ts";
 import { RETRY_AFTER_MAX_MS } from "./retry.ts";
@@ -27,6 +29,8 @@ interface HostState {
   /** The breaker is open until then, and half open from then on until an answer comes. */
   breakerUntil: number;
   unavailableSince: number | undefined;
+  /** The failure code of the latest complaint; unknown where an earlier process heard it. */
+  complaint: string | undefined;
 }
 
 export interface HostGovernorDeps {
@@ -100,6 +104,26 @@ export class HostGovernor {
     return state === undefined ? 0 : Math.max(0, opensAt(state) - this.#now());
   }
 
+  /** How the host is treated now, and why. */
+  view(host: string): HostView {
+    const state = this.#hosts.get(host);
+    const limits = state?.limits ?? this.#rules.limitsOf(host);
+    const shown = { maxConcurrency: limits.maxConcurrency, ratePerSecond: limits.ratePerSecond };
+    if (state === undefined) {
+      const name = limits.ratePerSecond > 0 ? "rate" : "open";
+      return { ...shown, state: name, code: undefined, slowedMsAgo: undefined };
+    }
+    const now = this.#now();
+    const slowedMsAgo = state.pace.isSlow(now) ? Math.max(0, now - state.pace.slowedAt) : undefined;
+    const name = stateName(state, slowedMsAgo !== undefined, now);
+    return {
+      ...shown,
+      state: name,
+      code: name === "open" || name === "rate" ? undefined : state.complaint,
+      slowedMsAgo,
+    };
+  }
+
   acquire(host: string): void {
     const state = this.#state(host);
     state.permits.push(this.#now());
@@ -136,25 +160,27 @@ export class HostGovernor {
   }
 
   /** The host says that it is too much. To be told before the download's `release`. */
-  complained(host: string): void {
+  complained(host: string, code?: FailureCode): void {
     const state = this.#state(host);
+    state.complaint = code;
     state.pace.slowDown(this.#letThroughAt(state), this.#now(), Math.max(1, state.permits.length));
     this.#writeDown(host);
   }
 
   /** That is an answer, too: it closes the breaker. */
-  throttled(host: string, ms: number): void {
+  throttled(host: string, ms: number, code?: FailureCode): void {
     this.#closeBreaker(host, this.#state(host));
-    this.complained(host);
+    this.complained(host, code);
     this.throttle(host, ms);
   }
 
   /** The host failed in a way that may pass; enough of that in a row and it is left alone. */
-  failed(host: string): void {
+  failed(host: string, code?: FailureCode): void {
     const state = this.#state(host);
     const now = this.#now();
     state.failuresInARow++;
     if (state.failuresInARow >= COMPLAINT_FAILURES) {
+      state.complaint = code;
       state.pace.slowDown(this.#letThroughAt(state), now, Math.max(1, state.permits.length), 1); // beyond that it is the breaker's
       this.#changed.add(host);
     }
@@ -162,6 +188,7 @@ export class HostGovernor {
     if (breakerFailures === 0 || state.failuresInARow < breakerFailures) return;
     // Downloads that were under way when it opened say nothing new.
     if (state.breakerUntil > now) return;
+    state.complaint = code;
     state.breakerMs = Math.min(state.breakerMs === 0 ? BREAKER_FIRST_MS : state.breakerMs * 2, BREAKER_MAX_MS);
     state.breakerUntil = now + state.breakerMs;
     state.unavailableSince ??= now;
@@ -226,6 +253,7 @@ export class HostGovernor {
         breakerMs,
         breakerUntil: Math.min(times.breakerUntil - ahead, now + BREAKER_MAX_MS),
         unavailableSince: times.unavailableSince === undefined ? undefined : times.unavailableSince - ahead,
+        complaint: undefined,
       });
       this.#closed.add(host);
     }
@@ -313,6 +341,7 @@ export class HostGovernor {
         breakerMs: 0,
         breakerUntil: 0,
         unavailableSince: undefined,
+        complaint: undefined,
       };
       this.#hosts.set(host, state);
     }
@@ -339,6 +368,15 @@ export class HostGovernor {
       return;
     }
   }
+}
+
+function stateName(state: HostState, isSlow: boolean, now: number): HostStateName {
+  const { closedUntil, breakerUntil, breakerMs, limits } = state;
+  if (breakerUntil > Math.max(now, closedUntil)) return "breaker";
+  if (closedUntil > now) return "waiting";
+  if (breakerMs > 0) return "probing";
+  if (isSlow) return "slowed";
+  return limits.ratePerSecond > 0 ? "rate" : "open";
 }
 
 function opensAt({ closedUntil, breakerUntil, nextStart }: HostState): number {

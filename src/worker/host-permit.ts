@@ -29,9 +29,10 @@ function learn(governor: HostGovernor, host: string, outcome: Outcome): void {
   if (outcome.kind === "interrupted") return;
   const { code, class: failureClass, retryAfterMs } = outcome.failure;
   // Before the permit is free for another task; a host that does not say for how long is `execute`'s.
-  if (failureClass === "throttled") return governor.throttled(host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS));
+  if (failureClass === "throttled")
+    return governor.throttled(host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS), code);
   if (code === "PROXY_EXHAUSTED") return; // the host knows nothing of our proxies' troubles
-  if (code === "DOWNLOAD_HTTP_503") governor.complained(host);
-  if (failureClass === "transient") governor.failed(host);
+  if (code === "DOWNLOAD_HTTP_503") governor.complained(host, code);
+  if (failureClass === "transient") governor.failed(host, code);
   else if (outcome.attempt.httpStatus !== undefined) governor.answered(host);
 }

@@ -1,11 +1,16 @@
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { Layer } from "./service.ts";
 
+/** How many workers wait until their rate permits the next download. */
+export interface RateWaits {
+  workers: number;
+}
+
 /**
  * At most so many calls per second; 0 = no limit. A token bucket that holds one second's worth: after a pause a
  * worker may catch up that much, and no more. Waiting happens before the worker stands in line.
  */
-export function rateLimit(perSecond: number, clock: Clock): Layer {
+export function rateLimit(perSecond: number, clock: Clock, waits: RateWaits = { workers: 0 }): Layer {
   if (perSecond === 0) return (inner) => inner;
   const capacity = Math.max(1, perSecond);
   return (inner) => {
@@ -19,7 +24,14 @@ export function rateLimit(perSecond: number, clock: Clock): Layer {
     return {
       async ready(signal) {
         await inner.ready(signal);
-        for (refill(); tokens < 1; refill()) await delay(clock, Math.ceil(((1 - tokens) * 1000) / perSecond), signal);
+        refill();
+        if (tokens >= 1) return;
+        waits.workers++;
+        try {
+          for (; tokens < 1; refill()) await delay(clock, Math.ceil(((1 - tokens) * 1000) / perSecond), signal);
+        } finally {
+          waits.workers--;
+        }
       },
       call(claimed, attempt) {
         tokens--;

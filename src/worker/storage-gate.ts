@@ -20,6 +20,14 @@ const RELAPSE_MS = 60_000;
 
 type FailedOutcome = Extract<Outcome, { kind: "failed" }>;
 
+/** What an operator sees of a bucket that cannot be written to. */
+export interface ClosedBucketView {
+  readonly bucket: string;
+  readonly code: string;
+  readonly message: string;
+  readonly closedForMs: number;
+}
+
 interface ClosedBucket {
   failure: Failure;
   closedUntil: number;
@@ -48,6 +56,17 @@ export class StorageGate {
   /** Why buckets are closed, by name; empty when all is well. */
   problems(): ReadonlyMap<string, Failure> {
     return new Map([...this.#closed].map(([name, bucket]) => [name, bucket.failure]));
+  }
+
+  /** Closed buckets, each with why and for how long until it is tried again. */
+  closed(): ClosedBucketView[] {
+    const now = this.#clock.monotonic();
+    return [...this.#closed].map(([bucket, { failure, closedUntil }]) => ({
+      bucket,
+      code: failure.code,
+      message: failure.message,
+      closedForMs: Math.max(0, closedUntil - now),
+    }));
   }
 
   /** Closed buckets whose time to be tried has come. A task may be at that, and take as long as it takes. */

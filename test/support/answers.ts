@@ -68,6 +68,29 @@ export interface DeadLetter {
   readonly attempts: number;
 }
 
+export interface QueueReport {
+  readonly pending: number;
+  readonly running: number;
+  readonly retrying: number;
+  readonly paused: boolean;
+  readonly oldest_pending_age_ms: number;
+  readonly workers: { readonly total: number; readonly busy: number };
+  readonly hosts: readonly {
+    readonly host: string;
+    readonly waiting: number;
+    readonly running: number;
+    readonly limit: number;
+    readonly closed_for_ms: number;
+    readonly state: string;
+    readonly code: string | null;
+  }[];
+  readonly limited_by: { readonly cause: string; readonly reason: string } | null;
+  readonly stored_per_second: number;
+  readonly failed_per_second: number;
+  readonly seconds_left: number | null;
+  readonly closed_buckets: readonly { readonly bucket: string; readonly code: string }[];
+}
+
 /** An error answer, checked for its shape. */
 export async function errorOf(response: Response): Promise<ErrorBody> {
   const text = await response.text();

@@ -445,3 +445,45 @@ describe("other limits", () => {
     expect(governor.room(HOST)).toBeGreaterThan(0);
   });
 });
+
+describe("what an operator sees of a host", () => {
+  const view = ({ governor }: ReturnType<typeof setup>) => governor.view(HOST);
+
+  test("is open with its limits, known or not, and its rate where it has one", () => {
+    expect(view(setup())).toEqual({
+      state: "open",
+      maxConcurrency: 4,
+      ratePerSecond: 0,
+      code: undefined,
+      slowedMsAgo: undefined,
+    });
+    const rated = setup({ ratePerSecond: 2 });
+    expect(view(rated)).toMatchObject({ state: "rate", ratePerSecond: 2 });
+    rated.governor.acquire(HOST);
+    expect(view(rated)).toMatchObject({ state: "rate", code: undefined });
+  });
+
+  test("is the pause that it asked for, then that it is slowed down, with the code and since when", async () => {
+    const rig = setup();
+    for (let i = 0; i < 4; i++) rig.governor.acquire(HOST);
+    rig.governor.throttled(HOST, 5000, "DOWNLOAD_HTTP_429");
+    rig.governor.release(HOST);
+    expect(view(rig)).toMatchObject({ state: "waiting", code: "DOWNLOAD_HTTP_429" });
+    await rig.clock.advance(6000);
+    expect(view(rig)).toMatchObject({ state: "slowed", code: "DOWNLOAD_HTTP_429", slowedMsAgo: 6000 });
+  });
+
+  test("is its breaker, then the probe, with the code that opened it", async () => {
+    const rig = setup();
+    for (let i = 0; i < 3; i++) {
+      rig.governor.acquire(HOST);
+      rig.governor.failed(HOST, "DOWNLOAD_TIMEOUT");
+      rig.governor.release(HOST);
+    }
+    expect(view(rig)).toMatchObject({ state: "breaker", code: "DOWNLOAD_TIMEOUT" });
+    await rig.clock.advance(1000);
+    expect(view(rig)).toMatchObject({ state: "probing", code: "DOWNLOAD_TIMEOUT" });
+    rig.use("answered");
+    expect(view(rig).state).not.toBe("probing");
+  });
+});

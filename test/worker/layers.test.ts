@@ -11,7 +11,7 @@ import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { compose, type Layer, type Service, serviceOf } from "../../src/worker/service.ts";
 import { CLEAN_UP_MS, timeout } from "../../src/worker/timeout.ts";
 import { claimedTask } from "../support/claimed.ts";
-import { FakeClock } from "../support/clock.ts";
+import { FakeClock, turn } from "../support/clock.ts";
 import { failedWith, STORED, untilAborted } from "../support/outcomes.ts";
 import { rejectionOf } from "../support/rejection.ts";
 
@@ -81,6 +81,25 @@ describe("the rate limit", () => {
     const clock = new FakeClock();
     const service = rateLimit(0.1, clock)(stored);
     expect(await callsIn(60_000, 1, clock, service)).toBe(7);
+  });
+
+  test("counts who waits for it, and no longer than they do", async () => {
+    const clock = new FakeClock();
+    const waits = { workers: 0 };
+    const service = rateLimit(1, clock, waits)(stored);
+    await callsIn(0, 1, clock, service);
+    const ready = service.ready(new AbortController().signal);
+    await turn();
+    expect(waits.workers).toBe(1);
+    await clock.advance(1000);
+    await ready;
+    expect(waits.workers).toBe(0);
+    await callsIn(0, 1, clock, service);
+    const stop = new AbortController();
+    const given = service.ready(stop.signal).catch(() => "stopped");
+    stop.abort(new Error("stop"));
+    expect(await given).toBe("stopped");
+    expect(waits.workers).toBe(0);
   });
 
   test("of 0 is none", () => {

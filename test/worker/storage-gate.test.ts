@@ -269,3 +269,15 @@ describe("refusals in a row", () => {
     expect(codeOf(gate.judge("b", "work", refused("UPLOAD_UNAVAILABLE")))).toBe("UPLOAD_UNAVAILABLE");
   });
 });
+
+test("a closed bucket is shown with its code, and for how long until it is tried again", async () => {
+  const { clock, gate, end } = setup();
+  expect(gate.closed()).toEqual([]);
+  await end(away);
+  const shown = { bucket: "artifacts", code: "UPLOAD_UNAVAILABLE", message: "the storage does not answer" };
+  expect(gate.closed()).toEqual([{ ...shown, closedForMs: 1000 }]);
+  await clock.advance(1500);
+  expect(gate.closed()).toEqual([{ ...shown, closedForMs: 0 }]);
+  await end(STORED);
+  expect(gate.closed()).toEqual([]);
+});

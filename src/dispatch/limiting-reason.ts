@@ -1,0 +1,165 @@
+import type { HostView } from "../jobs/host-view.ts";
+import type { Limit } from "../jobs/limit.ts";
+import { spanText } from "../jobs/span.ts";
+
+/** A host that tasks wait for. */
+export interface HostLoad extends HostView {
+  readonly host: string;
+  readonly waiting: number;
+  readonly running: number;
+  /** Downloads that may run at once now. */
+  readonly limit: number;
+  readonly closedForMs: number;
+}
+
+/** A bucket that cannot be written to. */
+export interface ClosedBucketLoad {
+  readonly bucket: string;
+  readonly code: string;
+  readonly message: string;
+  readonly closedForMs: number;
+}
+
+/** The queue and its workers at one moment. */
+export interface QueueMoment {
+  readonly phase: "starting" | "running" | "draining";
+  readonly isPaused: boolean;
+  /** Why queue.db cannot be written, and whether its disk is full. */
+  readonly queueProblem: { readonly reason: string; readonly isDiskFull: boolean } | undefined;
+  /** Tasks that wait, retries included. */
+  readonly waiting: number;
+  /** In how many milliseconds the first of them is due; 0: now. */
+  readonly nextDueMs: number;
+  readonly workers: { readonly total: number; readonly busy: number; readonly waitingForRate: number };
+  readonly ratePerWorker: number;
+  /** Downloads that were begun of late, per second. */
+  readonly begunPerSecond: number;
+  readonly descriptorProblem: string | undefined;
+  /** Whether a task that may have crashed the process runs alone. */
+  readonly isOneAlone: boolean;
+  readonly closedBuckets: readonly ClosedBucketLoad[];
+  /** The busiest hosts. */
+  readonly hosts: readonly HostLoad[];
+}
+
+/** From this part of the permitted rate on, the rate is what limits. */
+const RATE_REACHED = 0.9;
+
+/** Why no more downloads run than do; `undefined` where nothing waits, or what waits is about to begin. */
+export function limitingReason(moment: QueueMoment): Limit | undefined {
+  const stopped = standstill(moment);
+  if (stopped !== undefined || moment.waiting === 0) return stopped;
+  if (moment.descriptorProblem !== undefined) return { cause: "descriptors", reason: moment.descriptorProblem };
+  return busyWorkers(moment) ?? nothingToGive(moment);
+}
+
+/** What stops everything, whatever waits. */
+function standstill({ phase, queueProblem, isPaused }: QueueMoment): Limit | undefined {
+  if (phase === "draining") {
+    return { cause: "draining", reason: "the service is stopping: running downloads finish, the next start goes on" };
+  }
+  if (queueProblem?.isDiskFull === true) {
+    return { cause: "disk_full", reason: `the disk of queue.db is full (${queueProblem.reason})` };
+  }
+  if (queueProblem !== undefined) {
+    return { cause: "queue", reason: `queue.db cannot be written (${queueProblem.reason})` };
+  }
+  if (phase === "starting") return { cause: "starting", reason: "the service is starting: it recovers first" };
+  return isPaused ? { cause: "paused", reason: "the queue is paused; fetchbox resume ends that" } : undefined;
+}
+
+/** The workers' own rate, where it is reached; where no worker waits for a task, the number of workers. */
+function busyWorkers(moment: QueueMoment): Limit | undefined {
+  const { ratePerWorker, begunPerSecond } = moment;
+  const { total, busy, waitingForRate } = moment.workers;
+  const isNoneFree = busy + waitingForRate >= total;
+  const most = total * ratePerWorker;
+  const isRateReached = ratePerWorker > 0 && busy + waitingForRate > 0 && begunPerSecond >= RATE_REACHED * most;
+  if ((isRateReached || (isNoneFree && waitingForRate > busy)) && couldBegin(moment)) {
+    const sum = `${total} ${total === 1 ? "worker" : "workers"} × ${ratePerWorker}/s = ${most}/s`;
+    return { cause: "rate_limit", reason: `queue.rate_limit_per_worker: ${sum}` };
+  }
+  if (!isNoneFree || busy === 0) return undefined;
+  const others = busy === total ? "" : `, the others rest for queue.rate_limit_per_worker (${ratePerWorker}/s)`;
+  return { cause: "workers", reason: `queue.workers: ${busy} of ${total} busy${others}` };
+}
+
+/** Whether a worker whose rate permits it would find a task. */
+function couldBegin({ nextDueMs, hosts }: QueueMoment): boolean {
+  return nextDueMs === 0 && !hosts.every(({ waiting, limit }) => waiting === 0 || limit === 0);
+}
+
+/** Where workers wait, what keeps tasks from them. */
+function nothingToGive(moment: QueueMoment): Limit | undefined {
+  const { isOneAlone, closedBuckets, nextDueMs } = moment;
+  if (isOneAlone) {
+    return {
+      cause: "suspect",
+      reason: "a task that ran when the process crashed runs alone; the others wait for its end",
+    };
+  }
+  if (closedBuckets.length > 0) return closedBucket(closedBuckets);
+  const waiting = moment.hosts.filter((host) => host.waiting > 0);
+  const held = waiting.filter(isHeld);
+  if (held.length > 0 && held.length === waiting.length) return { cause: "hosts", reason: hostsText(held) };
+  if (nextDueMs === 0) return undefined;
+  return { cause: "not_due", reason: `what waits is due later, the first task in ${spanText(nextDueMs)}` };
+}
+
+function closedBucket(closed: readonly ClosedBucketLoad[]): Limit {
+  const [first, ...others] = closed;
+  if (first === undefined) throw new Error("no bucket is closed");
+  const { bucket, code, message, closedForMs } = first;
+  const again = closedForMs > 0 ? `, tried again in ${spanText(closedForMs)}` : ", being tried now";
+  const more = others.length === 0 ? "" : `; also closed: ${others.map((other) => other.bucket).join(", ")}`;
+  const isDiskFull = code === "UPLOAD_DISK_FULL";
+  return {
+    cause: isDiskFull ? "disk_full" : "storage",
+    reason: `storage: bucket ${bucket} is closed (${code} ${message})${again}${more}`,
+  };
+}
+
+/** Whether no download of the host may start now. */
+function isHeld({ running, limit, state }: HostLoad): boolean {
+  return running >= limit || state === "rate" || state === "probing";
+}
+
+function hostsText(held: readonly HostLoad[]): string {
+  const [first] = held;
+  if (held.length === 1 && first !== undefined) return `${first.host}: ${hostText(first)}`;
+  const groups = [...Map.groupBy(held, groupOf)].map(([group, hosts]) => `${hosts.length} ${group}`);
+  return `${held.length} hosts: ${groups.join(", ")}`;
+}
+
+function hostText({ state, running, limit, maxConcurrency, ratePerSecond, code, closedForMs }: HostLoad): string {
+  const why = code === undefined ? "" : ` (${code})`;
+  switch (state) {
+    case "breaker":
+      return `its breaker is open${why}, tried again in ${spanText(closedForMs)}`;
+    case "waiting":
+      return `it asked for a pause${why}, over in ${spanText(closedForMs)}`;
+    case "probing":
+      return `one download tries whether it is back${why}`;
+    case "slowed":
+      return limit === 0
+        ? `slowed to less than one download at once${why}`
+        : `slowed to ${limit} of ${maxConcurrency} downloads at once${why}`;
+    case "rate":
+      return `download.host.rate_per_second: ${ratePerSecond}/s`;
+    case "open":
+      return `download.host.max_concurrency: ${running} of ${maxConcurrency} downloads run`;
+  }
+}
+
+const GROUPS = {
+  breaker: "with an open breaker",
+  waiting: "asked for a pause",
+  probing: "tried by one download",
+  slowed: "slowed down",
+  rate: "at rate_per_second",
+  open: "at max_concurrency",
+} as const;
+
+function groupOf({ state }: HostLoad): string {
+  return GROUPS[state];
+}

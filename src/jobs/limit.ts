@@ -1,0 +1,26 @@
+/** What can keep downloads from starting. */
+export const LIMIT_CAUSES = [
+  "draining",
+  "starting",
+  "disk_full",
+  "queue",
+  "paused",
+  "descriptors",
+  "rate_limit",
+  "workers",
+  "suspect",
+  "storage",
+  "hosts",
+  "not_due",
+] as const;
+
+export interface Limit {
+  readonly cause: (typeof LIMIT_CAUSES)[number];
+  /** For people: what it is, by the name of its setting, and what ends it. */
+  readonly reason: string;
+}
+
+/** Whether nothing runs because of the limit. Workers that are held to their rate rest between two downloads only. */
+export function isStandstill({ cause }: Pick<Limit, "cause">, running: number): boolean {
+  return running === 0 && cause !== "rate_limit";
+}

@@ -1,0 +1,45 @@
+import { expect, test } from "bun:test";
+import { RecentRate } from "../../src/telemetry/recent-rate.ts";
+import { FakeClock } from "../support/clock.ts";
+
+function setup(windowSeconds = 10) {
+  const clock = new FakeClock();
+  const rate = new RecentRate(clock, windowSeconds);
+  /** So many events a second, evenly, for so long. */
+  const run = (perSecond: number, seconds: number) => {
+    for (let i = 0; i < perSecond * seconds; i++) {
+      clock.tick(1000 / perSecond);
+      rate.note();
+    }
+  };
+  return { clock, rate, run };
+}
+
+test("nothing is a rate of 0, and the first second is no burst", () => {
+  const { clock, rate } = setup();
+  expect(rate.perSecond()).toBe(0);
+  for (let i = 0; i < 5; i++) rate.note();
+  expect(rate.perSecond()).toBe(5);
+  clock.tick(2000);
+  expect(rate.perSecond()).toBe(2.5);
+});
+
+test.each([5, 8, 250])("%d events a second are that, before the window is full and after", (perSecond) => {
+  const { rate, run } = setup();
+  for (const seconds of [4, 60]) {
+    run(perSecond, seconds);
+    expect(rate.perSecond() / perSecond).toBeWithin(0.9, 1.1);
+  }
+});
+
+test("what is older than the window is forgotten", () => {
+  const { clock, rate, run } = setup();
+  run(50, 20);
+  clock.tick(5000);
+  expect(rate.perSecond()).toBeLessThan(30);
+  expect(rate.perSecond()).toBeGreaterThan(15);
+  clock.tick(6000);
+  expect(rate.perSecond()).toBe(0);
+  rate.note();
+  expect(rate.perSecond()).toBe(1);
+});
