@@ -1,7 +1,7 @@
-import { stripVTControlCharacters } from "node:util";
 import type { JobRecord } from "../sqlite/ledger.ts";
 import type { ActiveDownload } from "../worker/active-downloads.ts";
 import { Speedometer } from "./speedometer.ts";
+import { printable } from "./terminal-text.ts";
 import { bytesText, durationText } from "./units.ts";
 
 const BAR_WIDTH = 20;
@@ -74,11 +74,6 @@ function bytesLeft(job: JobRecord, active: readonly ActiveDownload[]): number | 
   const waiting = job.total - job.completed - job.failed - job.cancelled - active.length;
   if (waiting <= 0) return bytes;
   return job.completed === 0 ? undefined : bytes + (waiting * job.bytes) / job.completed;
-}
-
-/** Text from outside, without what could move a cursor or paint a screen. */
-export function printable(text: string): string {
-  return stripVTControlCharacters(text).replaceAll(/\p{C}/gu, "?");
 }
 
 function bar(fraction: number): string {

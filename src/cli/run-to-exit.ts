@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { EXIT, exitCodeOf, WorkFailedError } from "./exit-code.ts";
 import { runProgram } from "./program.ts";
+import { printableLines } from "./terminal-text.ts";
 
 const UNFORESEEN = 1;
 const AGAIN_MS = 5;
@@ -19,7 +20,8 @@ export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv)
     // Who reads no further (`fetchbox jobs | head`) has what it wanted.
     if (errno === "EPIPE") return EXIT.done;
     const code = exitCodeOf(error);
-    write(2, `fetchbox: ${code === undefined ? Bun.inspect(error) : (error as Error).message}\n`);
+    // What a server or a file said may be in it.
+    write(2, `fetchbox: ${printableLines(code === undefined ? Bun.inspect(error) : (error as Error).message)}\n`);
     return code ?? UNFORESEEN;
   }
 }

@@ -14,10 +14,11 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
-import { Progress, printable } from "./progress.ts";
+import { Progress } from "./progress.ts";
 import { s3Access } from "./s3-access.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { type TerminalLine, terminalLine } from "./terminal-line.ts";
+import { printable } from "./terminal-text.ts";
 import { bytesText, durationText } from "./units.ts";
 
 export interface RunOptions extends ConfigOptions {

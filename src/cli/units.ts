@@ -11,9 +11,14 @@ export function bytesText(bytes: number): string {
   return `${step === 0 ? Math.round(value) : value.toFixed(1)} ${STEPS[step]}`;
 }
 
-/** A number of things: `1 dead letter`, `2 dead letters`. */
+/** A number of things: `1 dead letter`, `2,000 dead letters`. */
 export function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
+  return `${countText(count)} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** A whole number for people: `49,776`. */
+export function countText(count: number): string {
+  return count.toLocaleString("en-US");
 }
 
 /** A duration for people: `8s`, `4m05s`, `3h20m`. */

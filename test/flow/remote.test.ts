@@ -155,7 +155,7 @@ test("a log is printed and followed, and a job is cancelled", async () => {
     .map((line) => JSON.parse(line) as LogRow);
   expect(rows).toEqual(await at.service.logs(job));
   const printed = await at.out("logs", job, "--level", "info");
-  expect(printed).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d info  job accepted/);
+  expect(printed).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ info  job accepted/);
   const again = await at.run("cancel", job);
   expect([again.code, again.stderr]).toEqual([
     1,
@@ -217,8 +217,11 @@ test("the queue is shown, paused and resumed", async () => {
   const url = at.origin.serve("/a", "a");
   const job = await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
   const shown = await at.out("queue");
-  expect(shown).toStartWith("1 pending, 0 running, 0 retrying; PAUSED\n");
-  expect(shown).toMatch(new RegExp(`^${new URL(url).host} +1 +0 +64$`, "m"));
+  expect(shown).toBe(
+    "1 pending · 0 running · 0 retrying\nnothing runs: the queue is paused; fetchbox resume ends that\n" +
+      `HOST${" ".repeat(new URL(url).host.length - 4)}  WAITING  RUNNING  LIMIT  STATE\n` +
+      `${new URL(url).host}        1        0     64  open\n`,
+  );
   expect(await at.out("resume")).toBe("downloads begin again\n");
   expect((await at.service.finished(job)).status).toBe("completed");
   expect((JSON.parse(await at.out("queue", "--json")) as { paused: boolean }).paused).toBe(false);

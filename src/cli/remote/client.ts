@@ -71,6 +71,13 @@ export class RemoteClient {
     return this.read(await this.request("GET", path + queryText(query)));
   }
 
+  /** The same, where an answer with this status is no error but has a document, too. */
+  async getEvenIf<T>(status: number, path: string): Promise<T> {
+    const response = await this.#send("GET", path);
+    if (!response.ok && response.status !== status) throw await errorOf(response);
+    return this.read(response);
+  }
+
   async post<T>(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<T> {
     return this.read(await this.request("POST", path, body, headers));
   }
@@ -100,7 +107,18 @@ export class RemoteClient {
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<Response> {
-    const response = await this.#fetch(path, {
+    const response = await this.#send(method, path, body, headers);
+    if (response.ok) return response;
+    throw await errorOf(response);
+  }
+
+  #send(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Response> {
+    return this.#fetch(path, {
       method,
       headers: {
         ...headers,
@@ -109,8 +127,6 @@ export class RemoteClient {
       },
       ...(body !== undefined && { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
     });
-    if (response.ok) return response;
-    throw await errorOf(response);
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import { TASK_STATES } from "../../jobs/task.ts";
 import type { ExitCode } from "../exit-code.ts";
 import type { CliContext } from "../program.ts";
+import { type CancelFlags, cancelJobs } from "./cancel.ts";
 import { DEFAULT_SERVER, type RemoteFlags, remoteOf } from "./context.ts";
 import {
   type AnalyzeFlags,
@@ -11,11 +13,14 @@ import {
   removeDeadLetters,
   replayDeadLetters,
   type SelectFlags,
+  showDeadLetter,
 } from "./dead-letters.ts";
-import { cancelJob, type JobsFlags, listJobs, showJob } from "./jobs.ts";
+import { showHealth } from "./health.ts";
+import { type JobsFlags, listJobs, showJob } from "./jobs.ts";
 import { type LogsFlags, showLogs } from "./logs.ts";
 import { listOperations, stopOperation } from "./operations.ts";
 import { showQueue, switchQueue } from "./queue.ts";
+import { type ResourcesFlags, showResources } from "./resources.ts";
 import { type SubmitFlags, submitFile } from "./submit.ts";
 
 /** The commands that talk to a running service. `setCode` takes what the process is to end with. */
@@ -48,13 +53,26 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
     .option("--level <level>", "only this level and worse: debug, info, warn, error")
     .action((jobId: string, flags: LogsFlags) => showLogs(jobId, flags, remoteOf(flags, context)));
 
-  remote(program, "cancel <job-id>", "cancel a job").action((jobId: string, flags: RemoteFlags) =>
-    cancelJob(jobId, flags, remoteOf(flags, context)),
-  );
+  remote(program, "resources <job-id>", "show where the files of a job are; with --json one a line")
+    .option("--state <state>", `only these: ${TASK_STATES.join(", ")}`)
+    .option("--limit <count>", "how many; else all")
+    .action((jobId: string, flags: ResourcesFlags) => showResources(jobId, flags, remoteOf(flags, context)));
+
+  remote(program, "cancel [job-id]", "cancel a job, or all jobs of a filter that have not ended")
+    .option("--job-type <name>", "only this type")
+    .option("--tenant <name>", "only this tenant")
+    .option("--status <status>", "only these: queued, in_progress")
+    .option("--all", "all of them")
+    .option("--dry-run", "only say how many")
+    .option("--yes", "do not ask")
+    .action((jobId: string | undefined, flags: CancelFlags) => cancelJobs(jobId, flags, remoteOf(flags, context)));
 
   addDeadLetterCommands(program.command("dlq").description("look at dead letters, and try them again"), context);
 
-  remote(program, "queue", "show what waits, and for which hosts").action((flags: RemoteFlags) =>
+  remote(program, "health", "show how the service is; ends with 1 if it is unhealthy").action(
+    async (flags: RemoteFlags) => setCode(await showHealth(flags, remoteOf(flags, context))),
+  );
+  remote(program, "queue", "show what waits, what limits it, and for which hosts").action((flags: RemoteFlags) =>
     showQueue(flags, remoteOf(flags, context)),
   );
   for (const [to, description] of [
@@ -70,6 +88,9 @@ function addDeadLetterCommands(dlq: Command, context: CliContext): void {
     .option("--limit <count>", "how many", "20")
     .option("--cursor <cursor>", "where to go on")
     .action((flags: ListFlags) => listDeadLetters(flags, remoteOf(flags, context)));
+  remote(dlq, "show <task-id>", "show one dead letter with its attempts").action((id: string, flags: RemoteFlags) =>
+    showDeadLetter(id, flags, remoteOf(flags, context)),
+  );
   filtered(remote(dlq, "analyze", "count dead letters by what they have in common"))
     .option("--by <what>", "code, host, job_type or day", "code")
     .action((flags: AnalyzeFlags) => analyzeDeadLetters(flags, remoteOf(flags, context)));

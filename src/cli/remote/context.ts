@@ -1,4 +1,5 @@
 import type { CliContext } from "../program.ts";
+import { jsonLine, printableLines } from "../terminal-text.ts";
 import { RemoteClient } from "./client.ts";
 
 /** What every command for a running service takes. */
@@ -33,5 +34,5 @@ export function remoteOf({ server }: RemoteFlags, { env, out, err }: CliContext)
 
 /** As JSON in one line, or as `text` makes it. */
 export function answer<T>(remote: Remote, { json }: RemoteFlags, value: T, text: (value: T) => string): void {
-  remote.out(json === true ? `${JSON.stringify(value)}\n` : text(value));
+  remote.out(json === true ? jsonLine(value) : printableLines(text(value)));
 }

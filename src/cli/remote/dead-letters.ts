@@ -1,6 +1,10 @@
-import type { Analysis, DeadLetterRow, OperationRow } from "../../api/schemas.ts";
+import type { Analysis, AttemptRow, DeadLetterDetail, DeadLetterRow, OperationRow } from "../../api/schemas.ts";
+import { spanText } from "../../jobs/span.ts";
+import { ATTEMPTS_KEPT_MAX } from "../../jobs/task.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
-import { counted } from "../units.ts";
+import { dayText, minuteText } from "../moments.ts";
+import { printable } from "../terminal-text.ts";
+import { counted, countText } from "../units.ts";
 import { NotThereError } from "./client.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
 import { followOperation } from "./operations.ts";
@@ -56,13 +60,56 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
   answer(remote, flags, list, ({ entries, next_cursor: next }) => {
     const rows = entries.map((entry) => [
       String(entry.task_id),
-      entry.failed_at.replace("T", " ").slice(0, 19),
+      minuteText(entry.failed_at),
       entry.failure_code,
       String(entry.attempts),
       entry.url,
     ]);
     return table(columns, rows, remote.width) + (next === null ? "" : `there are more: --cursor ${next}\n`);
   });
+}
+
+const ATTEMPT_COLUMNS = [
+  { title: "ATTEMPT" },
+  { title: "WHEN" },
+  { title: "TOOK" },
+  { title: "CODE" },
+  { title: "HTTP" },
+  { title: "ADDRESS", isElastic: true },
+  { title: "PROXY", isElastic: true },
+] as const;
+/** In place of a value that an attempt has not. */
+const NONE = "–";
+
+/** One dead letter with its attempts, and the commands that end it. */
+export async function showDeadLetter(id: string, flags: RemoteFlags, remote: Remote): Promise<void> {
+  const letter = await remote.client.get<DeadLetterDetail>(`/operators/dlq/${idOf(id)}`);
+  answer(remote, flags, letter, (shown) => letterText(shown, remote.width));
+}
+
+function letterText(letter: DeadLetterDetail, width: number | undefined): string {
+  const { task_id: id, job_id, resource_id, failure_code, failure_message, history } = letter;
+  const failure = `${failure_code} ${printable(failure_message)}`;
+  const head = [`task ${id}`, `job ${job_id}`, printable(resource_id), failure].join(" · ");
+  const rows = history.map((attempt, at) => attemptCells(attempt, at + 1));
+  const attempts = rows.length === 0 ? "no attempt was made\n" : table(ATTEMPT_COLUMNS, rows, width);
+  const gap =
+    rows.length < ATTEMPTS_KEPT_MAX
+      ? ""
+      : `of more than ${ATTEMPTS_KEPT_MAX} attempts the first and the latest are kept\n`;
+  return `${head}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
+}
+
+function attemptCells(attempt: AttemptRow, number: number): string[] {
+  return [
+    String(number),
+    minuteText(attempt.started_at),
+    spanText(attempt.duration_ms),
+    attempt.code,
+    attempt.http_status === null ? NONE : String(attempt.http_status),
+    attempt.address ?? NONE,
+    attempt.proxy ?? NONE,
+  ];
 }
 
 export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): Promise<void> {
@@ -80,8 +127,8 @@ export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): P
       group.key,
       String(group.count),
       `${(group.share * 100).toFixed(1)} %`,
-      group.first_seen.slice(0, 10),
-      group.last_seen.slice(0, 10),
+      dayText(group.first_seen),
+      dayText(group.last_seen),
       String(group.sample_task_id),
     ]);
     return `${table(columns, rows, remote.width)}${groups_truncated ? "…\n" : ""}${counted(total, "dead letter")}\n`;
@@ -102,7 +149,9 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
   const replayed =
     operation === undefined ? begun : { ...begun, replayed: (await followOperation(operation, remote)).changed };
   answer(remote, flags, replayed, ({ matched, replayed: count }) =>
-    flags.dryRun === true ? `${matched} would be replayed\n` : `${count} of ${matched} replayed\n`,
+    flags.dryRun === true
+      ? `${countText(matched)} would be replayed\n`
+      : `${countText(count)} of ${countText(matched)} replayed\n`,
   );
   const missing = new Set(ids).size - replayed.matched;
   if (ids.length > 0 && missing > 0) throw new WorkFailedError(`${counted(missing, "task id")} named no dead letter`);
@@ -116,7 +165,9 @@ export async function removeDeadLetters(ids: readonly string[], flags: SelectFla
   const givenUp =
     operation === undefined ? begun : { ...begun, given_up: (await followOperation(operation, remote)).changed };
   answer(remote, flags, givenUp, ({ matched, given_up: count }) =>
-    flags.dryRun === true ? `${matched} would be given up\n` : `${count} of ${matched} given up\n`,
+    flags.dryRun === true
+      ? `${countText(matched)} would be given up\n`
+      : `${countText(count)} of ${countText(matched)} given up\n`,
   );
 }
 

@@ -1,7 +1,8 @@
 import type { JobSnapshot } from "../../api/schemas.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
-import { printable } from "../progress.ts";
-import { bytesText, durationText } from "../units.ts";
+import { secondText } from "../moments.ts";
+import { printable } from "../terminal-text.ts";
+import { bytesText, counted, durationText } from "../units.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
 import { table } from "./table.ts";
 
@@ -47,11 +48,6 @@ export async function showJob(jobId: string, flags: RemoteFlags, remote: Remote)
   return hasFailed(job) ? EXIT.failed : EXIT.done;
 }
 
-export async function cancelJob(jobId: string, flags: RemoteFlags, remote: Remote): Promise<void> {
-  const job = await remote.client.post<JobSnapshot>(`/operators/jobs/${encodeURIComponent(jobId)}/cancel`);
-  answer(remote, flags, job, () => `job ${job.job_id} is being cancelled; it was ${job.status}\n`);
-}
-
 export function readJob(jobId: string, { client }: Remote): Promise<JobSnapshot> {
   return client.get<JobSnapshot>(`/operators/jobs/${encodeURIComponent(jobId)}`);
 }
@@ -87,9 +83,9 @@ function jobText(job: JobSnapshot, width: number | undefined): string {
     `status   ${job.status}: ${progressText(job)}`,
     `type     ${job.job_type}, tenant ${job.tenant}`,
     `manifest ${printable(job.manifest_key)}`,
-    `created  ${job.created_at}`,
-    `${job.completed_at === null ? "updated " : "ended   "} ${job.completed_at ?? job.updated_at}`,
-    `log      ${job.log_count} rows`,
+    `created  ${secondText(job.created_at)}`,
+    `${job.completed_at === null ? "updated " : "ended   "} ${secondText(job.completed_at ?? job.updated_at)}`,
+    `log      ${counted(job.log_count, "row")}`,
   ];
   if (job.errors.length === 0) return `${lines.join("\n")}\n`;
   const columns = [
@@ -104,6 +100,6 @@ function jobText(job: JobSnapshot, width: number | undefined): string {
     String(attempts),
     message,
   ]);
-  const more = job.errors_truncated ? "and more: fetchbox dlq list --job-id …\n" : "";
+  const more = job.errors_truncated ? `and more: fetchbox dlq list --job-id ${job.job_id}\n` : "";
   return `${lines.join("\n")}\n\n${table(columns, rows, width)}${more}`;
 }

@@ -1,7 +1,8 @@
 import type { LogPage } from "../../api/schemas.ts";
 import { delay, systemClock } from "../../jobs/clock.ts";
 import { WorkFailedError } from "../exit-code.ts";
-import { printable } from "../progress.ts";
+import { secondText } from "../moments.ts";
+import { jsonLine, printable } from "../terminal-text.ts";
 import { UnreachableError } from "./client.ts";
 import type { Remote, RemoteFlags } from "./context.ts";
 
@@ -20,7 +21,7 @@ const TRIES = 5;
 /** A job's log, to where it is now or to the job's end. */
 export async function showLogs(jobId: string, flags: LogsFlags, remote: Remote): Promise<void> {
   const path = `/operators/jobs/${encodeURIComponent(jobId)}/logs`;
-  const tell = (row: LogRow) => remote.out(flags.json === true ? `${JSON.stringify(row)}\n` : rowText(row));
+  const tell = (row: LogRow) => remote.out(flags.json === true ? jsonLine(row) : rowText(row));
   if (flags.follow === true) return await follow(path, flags.level, tell, remote);
   for (let offset = 0; ; ) {
     const page = await remote.client.get<LogPage>(path, { offset, limit: PAGE, level: flags.level });
@@ -80,5 +81,5 @@ function rowText({ timestamp, level, message, resource_id, fields }: LogRow): st
     .filter(([name]) => name !== "task_id")
     .map(([name, value]) => `${name}=${printable(String(value))}`);
   const subject = resource_id === null ? [] : [printable(resource_id)];
-  return `${[timestamp.replace("T", " ").slice(0, 19), level.padEnd(5), ...subject, message, ...details].join(" ")}\n`;
+  return `${[secondText(timestamp), level.padEnd(5), ...subject, printable(message), ...details].join(" ")}\n`;
 }

@@ -1,4 +1,4 @@
-import { clip, printable } from "../progress.ts";
+import { clipMiddle, printable } from "../terminal-text.ts";
 
 export interface Column {
   readonly title: string;
@@ -20,7 +20,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
   const lines = texts.map((row) =>
     fitted
       .map(({ at, column, chars }) => {
-        const cell = clip(row[at] ?? "", chars);
+        const cell = clipMiddle(row[at] ?? "", chars);
         const space = " ".repeat(Math.max(0, chars - Bun.stringWidth(cell)));
         return column.isNumber === true ? space + cell : cell + space;
       })
