@@ -1,34 +1,101 @@
-import { loadConfig } from "../config/load.ts";
-import { printConfig } from "../config/print.ts";
+import { ConfigError, type Problem, renderProblems } from "../config/config-error.ts";
+import { type LoadedConfig, loadLayers } from "../config/load.ts";
+import { listConfig, printConfig } from "../config/print.ts";
 import type { Config } from "../config/schema.ts";
+import { HandlerLoadError } from "../intake/handlers/file-handler.ts";
 import type { Said } from "../intake/handlers/thread-protocol.ts";
 import { systemClock } from "../jobs/clock.ts";
 import { closeHandlers, loadHandlers } from "../wiring/handlers.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import { configurationText, dataText, placesText, storageText } from "./places.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
+import { jsonLine } from "./terminal-text.ts";
+
+export interface ConfigCommandOptions extends ConfigOptions {
+  readonly json?: true;
+}
 
 const CHAIN_NOTE =
   "note: no S3 keys are set here; the start asks the AWS chain for them (shared files, web identity, container, " +
   "instance metadata), this check does not\n";
 
-/** The configuration that the command's options and the environment add up to. @throws ConfigError */
-export function configOf(
+/** The configuration that the command's options and the environment add up to, with its origins. @throws ConfigError */
+export function loadedOf(
   options: ConfigOptions,
   { env, cwd }: CliContext,
-  overrides?: Parameters<typeof loadConfig>[0]["overrides"],
+  overrides?: Parameters<typeof loadLayers>[0]["overrides"],
+): LoadedConfig {
+  return loadLayers({ env, cwd, configPath: options.config, envFile: options.envFile, overrides });
+}
+
+/** The configuration alone; standard error is told of variables that mean nothing. @throws ConfigError */
+export function configOf(
+  options: ConfigOptions,
+  context: CliContext,
+  overrides?: Parameters<typeof loadLayers>[0]["overrides"],
 ): Config {
-  return loadConfig({ env, cwd, configPath: options.config, envFile: options.envFile, overrides });
+  const loaded = loadedOf(options, context, overrides);
+  warn(loaded, context);
+  return loaded.config;
 }
 
-/** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError */
-export async function configCheck(options: ConfigOptions, context: CliContext): Promise<void> {
-  const { handlers, storage } = configOf(options, context);
-  const onSaid = (jobType: string, { level, text }: Said) =>
-    context.err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
+function warn({ warnings }: LoadedConfig, { err }: CliContext): void {
+  for (const warning of warnings) err(`fetchbox: warning: ${renderProblems([warning])}\n`);
+}
+
+/** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError; with `--json` it prints them */
+export async function configCheck(options: ConfigCommandOptions, context: CliContext): Promise<ExitCode> {
+  if (options.json !== true) {
+    const loaded = loadedOf(options, context);
+    warn(loaded, context);
+    await tryHandlers(loaded.config, context);
+    context.out(`the configuration is good\n${placesText(loaded, context.cwd)}\n`);
+    if (needsChain(loaded.config)) context.out(CHAIN_NOTE);
+    return EXIT.done;
+  }
+  try {
+    const loaded = loadedOf(options, context);
+    await tryHandlers(loaded.config, context);
+    context.out(jsonLine({ ok: true, ...placesOf(loaded, context.cwd), warnings: loaded.warnings }));
+    return EXIT.done;
+  } catch (error) {
+    context.out(jsonLine({ ok: false, problems: problemsOf(error) }));
+    return EXIT.usage;
+  }
+}
+
+async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<void> {
+  const onSaid = (jobType: string, { level, text }: Said) => err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
   closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
-  context.out("the configuration is good\n");
-  if (storage.backend === "s3" && storage.credentials === undefined) context.out(CHAIN_NOTE);
 }
 
-export function configPrint(options: ConfigOptions, context: CliContext): void {
-  context.out(printConfig(configOf(options, context)));
+function problemsOf(error: unknown): readonly Problem[] {
+  if (error instanceof ConfigError) return error.problems;
+  if (error instanceof HandlerLoadError) return [{ source: "handlers", key: "", message: error.message }];
+  throw error;
+}
+
+function placesOf({ config, file }: LoadedConfig, cwd: string) {
+  return {
+    configuration: configurationText(file),
+    data: dataText(config, cwd),
+    storage: storageText(config.storage, cwd),
+    asks_aws_chain: needsChain(config),
+  };
+}
+
+function needsChain({ storage }: Config): boolean {
+  return storage.backend === "s3" && storage.credentials === undefined;
+}
+
+/** The configuration as TOML with the layer of each value; with `--json` as a document with a row a value. */
+export function configPrint(options: ConfigCommandOptions, context: CliContext): void {
+  const loaded = loadedOf(options, context);
+  warn(loaded, context);
+  const { config, file, layerOf } = loaded;
+  if (options.json !== true) {
+    const head = `# configuration: ${configurationText(file)}\n`;
+    return context.out(head + printConfig(config, (path) => layerOf(path).source));
+  }
+  context.out(jsonLine({ configuration: configurationText(file), values: listConfig(loaded) }));
 }

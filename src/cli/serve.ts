@@ -1,10 +1,12 @@
 import { type App, createApp } from "../app.ts";
+import { renderProblems } from "../config/config-error.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
-import { configOf } from "./config.ts";
+import { loadedOf } from "./config.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
+import { placesText } from "./places.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { reload } from "./reload.ts";
 import { s3Access } from "./s3-access.ts";
@@ -20,8 +22,10 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   const isTerminalGone = watchTerminal();
   // As the process found it: what is set for the SDK must not hide what .env says next.
   const env = { ...context.env };
-  const config = configOf(options, context);
+  const loaded = loadedOf(options, context);
+  const { config } = loaded;
   const log = createLog(config.log);
+  for (const warning of loaded.warnings) log.warn({ source: warning.source }, renderProblems([warning]));
   ignoreOtherSignals(log);
   const reach = armedFailpoint(context.env["FETCHBOX_FAILPOINT"], log);
   const credentials = await s3Access(config.storage, options, context, log);
@@ -40,13 +44,16 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   }, closed.promise);
   const reloadDeps = {
     started: config,
-    read: () => configOf(options, { ...context, env }),
+    read: () => loadedOf(options, { ...context, env }).config,
     reloadables: app.reloadables(credentials),
     log,
   };
   beginHangups(async () => (isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
   const url = await start(app);
-  log.info({ url, version: VERSION, pid: process.pid }, `FetchBox answers on ${url}, Swagger UI on ${url}/swagger`);
+  log.info(
+    { url, version: VERSION, pid: process.pid },
+    `FetchBox ${VERSION} · ${url} · ${placesText(loaded, context.cwd)}`,
+  );
   const stopped = stop.then((signal) => {
     log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
     return app.stop();

@@ -8,8 +8,9 @@ import { readEnvLayer } from "./env-layer.ts";
 import { expandTree } from "./expand-tree.ts";
 import { type KeyPath, keyText, nearest } from "./key-path.ts";
 import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
+import { strayVariables } from "./stray-variables.ts";
 import { readTomlFile, type TomlFile } from "./toml-file.ts";
-import { emptyTree, leavesOf, mergeTrees, type Tree } from "./tree.ts";
+import { emptyTree, getFromTree, leavesOf, mergeTrees, type Tree } from "./tree.ts";
 import { type EnvFile, readVariables } from "./variables.ts";
 
 export interface LoadOptions {
@@ -24,14 +25,37 @@ export interface LoadOptions {
   readonly overrides?: Tree | undefined;
 }
 
+/** A configuration, and where it comes from. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The TOML file as messages call it; `undefined` where there is none. */
+  readonly file: string | undefined;
+  /** What is no mistake, but surely not meant. */
+  readonly warnings: readonly Problem[];
+  /** The layer that a value comes from. */
+  readonly layerOf: (path: KeyPath) => ValueLayer;
+}
+
+export interface ValueLayer {
+  readonly layer: "default" | "file" | ".env" | "environment" | "command line";
+  /** `config/fetchbox.toml:12`, `config/.env:3`, `environment NAME`, or the layer's own name. */
+  readonly source: string;
+}
+
+const COMMAND_LINE = "command line";
 const DEFAULT_FILE = "config/fetchbox.toml";
 const DEFAULT_HANDLERS = ["default", "fetchbox::handlers::DefaultHandler"];
+
+/** The configuration of all layers alone. @throws ConfigError */
+export function loadConfig(options: LoadOptions): Config {
+  return loadLayers(options).config;
+}
 
 /**
  * What defaults, TOML file, .env, environment and overrides add up to, checked; its paths are absolute. Reads those
  * two files and looks whether handler files exist, nothing else. Throws `ConfigError` with every problem found.
  */
-export function loadConfig(options: LoadOptions): Config {
+export function loadLayers(options: LoadOptions): LoadedConfig {
   const problems = tlsProblems(options.env);
   const toml = readToml(options);
   const variables = readVariables(options.env, envFileOf(options, toml?.name), problems);
@@ -47,14 +71,30 @@ export function loadConfig(options: LoadOptions): Config {
   const fromFile = expandTree(toml?.file.tree ?? {}, lookup, report);
   const fromEnv = readEnvLayer(ConfigSchema, fromFile, variables, problems, setSource);
   const overrides = mergeTrees(emptyTree(), options.overrides ?? {});
-  for (const [path] of leavesOf(overrides)) setSource(path, "command line");
+  for (const [path] of leavesOf(overrides)) setSource(path, COMMAND_LINE);
   const tree = mergeTrees(mergeTrees(fromFile, fromEnv), overrides);
   addCredentials(tree, variables, setSource);
   addRegion(tree, variables, setSource);
 
   const config = decodeAndCheck(tree, options.cwd, report);
   if (problems.length > 0) throw new ConfigError(problems);
-  return config;
+  return {
+    config,
+    file: toml?.name,
+    warnings: strayVariables(ConfigSchema, fromFile, variables),
+    layerOf: (path) => {
+      if (getFromTree(tree, path) === undefined) return { layer: "default", source: "default" };
+      const source = nearest(sources, path);
+      if (source !== undefined) return { layer: layerOfSource(source), source };
+      return { layer: "file", source: toml?.file.sourceOf(path) ?? "file" };
+    },
+  };
+}
+
+/** The layer above the file that a source belongs to. */
+function layerOfSource(source: string): ValueLayer["layer"] {
+  if (source === COMMAND_LINE) return COMMAND_LINE;
+  return source.startsWith("environment ") ? "environment" : ".env";
 }
 
 /** The AWS_* variables that .env adds to the environment: the AWS SDK knows nothing of .env. @throws ConfigError */

@@ -1,12 +1,45 @@
 import { KindGuard, TransformKind, type TSchema } from "@sinclair/typebox";
 import { stringify } from "smol-toml";
 import { sealOf } from "./field.ts";
+import { type KeyPath, keyText } from "./key-path.ts";
+import type { LoadedConfig, ValueLayer } from "./load.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
+import { tomlLines } from "./toml-lines.ts";
 import { isTree } from "./tree.ts";
 
-/** The configuration as TOML, as one would write it, with every secret as `***`. */
-export function printConfig(config: Config): string {
-  return stringify(encode(ConfigSchema, config));
+/** The configuration as TOML, as one would write it, with every secret as `***`; behind each value what `sourceOf` says. */
+export function printConfig(config: Config, sourceOf?: (path: KeyPath) => string): string {
+  const encoded = encode(ConfigSchema, config);
+  const text = stringify(encoded);
+  if (sourceOf === undefined) return text;
+  const lines = text.trimEnd().split("\n");
+  const places = tomlLines(text);
+  for (const [path] of valuesOf(encoded)) {
+    const at = (places.get(keyText(path)) ?? 0) - 1;
+    if (lines[at] !== undefined) lines[at] += `  # ${sourceOf(path)}`;
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** A value of the configuration as it is printed, with the layer that it comes from. */
+export interface PrintedValue extends ValueLayer {
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** The same for programs: one row a value. */
+export function listConfig({ config, layerOf }: Pick<LoadedConfig, "config" | "layerOf">): PrintedValue[] {
+  return valuesOf(encode(ConfigSchema, config)).map(([path, value]) => ({
+    key: keyText(path),
+    value,
+    ...layerOf(path),
+  }));
+}
+
+/** Every value that is no table, with its path. */
+function valuesOf(value: unknown, path: readonly string[] = []): [path: readonly string[], value: unknown][] {
+  if (!isTree(value)) return [[path, value]];
+  return Object.entries(value).flatMap(([key, inner]) => valuesOf(inner, [...path, key]));
 }
 
 function encode(schema: TSchema, value: unknown): unknown {

@@ -1,0 +1,48 @@
+import { KindGuard, type TSchema } from "@sinclair/typebox";
+import type { Problem } from "./config-error.ts";
+import { suggest } from "./suggest.ts";
+import { isTree, type Tree } from "./tree.ts";
+import type { Variable } from "./variables.ts";
+
+/** Variables of ours that are no keys of the configuration. */
+const OWN_VARIABLES = [
+  "FETCHBOX_CONFIG",
+  "FETCHBOX_SERVER",
+  "FETCHBOX_TOKEN",
+  "FETCHBOX_FAILPOINT",
+  "FETCHBOX_UNSAFE_SYNCHRONOUS",
+];
+
+/** Variables that are named like ours and mean nothing, each with the name that was probably meant. */
+export function strayVariables(schema: TSchema, tree: Tree, variables: ReadonlyMap<string, Variable>): Problem[] {
+  const known = [...OWN_VARIABLES, ...variablesOf(schema, tree, "FETCHBOX")];
+  return [...variables].flatMap(([name, { source }]) => {
+    if (!/^FETCHBOX_/i.test(name) || /^FETCHBOX__/i.test(name) || OWN_VARIABLES.includes(name)) return [];
+    // One underscore in place of two is the common mistake: there the words are right.
+    const meant = known.find((each) => plain(each) === plain(name)) ?? suggest(name, known);
+    const hint = meant === undefined ? "; keys of the configuration are like FETCHBOX__QUEUE__WORKERS" : "";
+    const message = `means nothing${meant === undefined ? hint : `; did you mean ${meant}?`}`;
+    return [{ source, key: source.endsWith(name) ? "" : name, message }];
+  });
+}
+
+function plain(name: string): string {
+  return name.toUpperCase().replaceAll(/_+/g, "_");
+}
+
+/** The variables of all keys of a schema, those of the tables that the file names included. */
+function variablesOf(schema: TSchema, tree: unknown, prefix: string): string[] {
+  const below = (name: string) => (isTree(tree) ? tree[name] : undefined);
+  if (KindGuard.IsTransform(schema)) return [prefix];
+  if (KindGuard.IsObject(schema)) {
+    return Object.entries(schema.properties).flatMap(([name, inner]) =>
+      variablesOf(inner, below(name), `${prefix}__${name.toUpperCase()}`),
+    );
+  }
+  if (!KindGuard.IsRecord(schema)) return [prefix];
+  const [inner] = Object.values(schema.patternProperties);
+  if (inner === undefined || !isTree(tree)) return [];
+  return Object.keys(tree).flatMap((name) =>
+    variablesOf(inner, below(name), `${prefix}__${name.toUpperCase().replaceAll(/[-.]/g, "_")}`),
+  );
+}
