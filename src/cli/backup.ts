@@ -9,12 +9,18 @@ import { VERSION } from "../version.ts";
 import { configOf } from "./config.ts";
 import { UsageError, WorkFailedError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
+import { jsonLine, printable } from "./terminal-text.ts";
+import { counted } from "./units.ts";
+
+export interface BackupOptions extends ConfigOptions {
+  readonly json?: true;
+}
 
 /**
  * Copies the three stores, as of one moment, of a service that runs or does not. The copy appears under its name when it
  * is whole and on the disk.
  */
-export function backup(directory: string, options: ConfigOptions, context: CliContext): void {
+export function backup(directory: string, options: BackupOptions, context: CliContext): void {
   const { queue, ledger, dlq } = configOf(options, context);
   const target = resolve(context.cwd, directory);
   if (existsSync(target) && readdirSync(target).length > 0) {
@@ -31,7 +37,8 @@ export function backup(directory: string, options: ConfigOptions, context: CliCo
     if (existsSync(target)) rmSync(target, { recursive: true });
     renameSync(partial, target);
     sync(dirname(target));
-    context.out(`${target}: ${jobs} jobs, ${tasks} tasks\n`);
+    const text = `${printable(target)}: ${counted(jobs, "job")}, ${counted(tasks, "task")}\n`;
+    context.out(options.json === true ? jsonLine({ directory: target, ...about }) : text);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
     if (!isDiskFull(error)) throw namedDamage(error, Object.values(paths));

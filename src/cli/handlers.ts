@@ -10,6 +10,8 @@ import { configOf } from "./config.ts";
 import { UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { table } from "./remote/table.ts";
+import { jsonLine } from "./terminal-text.ts";
+import { counted } from "./units.ts";
 
 export interface HandlersCheckOptions extends ConfigOptions {
   readonly jobType?: string;
@@ -43,7 +45,7 @@ export async function handlersCheck(
     if (!(error instanceof IntakeError)) throw error;
     throw new UsageError(problemText(error), { cause: error });
   }
-  if (options.json === true) for (const task of tasks) context.out(`${JSON.stringify(task)}\n`);
+  if (options.json === true) for (const task of tasks) context.out(jsonLine(task));
   else context.out(tasksText(tasks, jobType));
 }
 
@@ -78,5 +80,5 @@ function tasksText(tasks: readonly Task[], jobType: string): string {
     proxyPool,
   ]);
   const width = process.stdout.isTTY ? process.stdout.columns : undefined;
-  return `${table(columns, rows, width)}${tasks.length} tasks, as [handlers.${jobType}] would have them; nothing was fetched\n`;
+  return `${table(columns, rows, width)}${counted(tasks.length, "task")}, as [handlers.${jobType}] would have ${tasks.length === 1 ? "it" : "them"}; nothing was fetched\n`;
 }

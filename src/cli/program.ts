@@ -1,10 +1,16 @@
-import { Command, CommanderError } from "commander";
+import { Argument, Command, CommanderError } from "commander";
+import { suggest } from "../config/suggest.ts";
 import { VERSION } from "../version.ts";
+import type { BackupOptions } from "./backup.ts";
+import { completionScript, SHELLS } from "./completion.ts";
+import type { ConfigCommandOptions } from "./config.ts";
+import { addExamples } from "./examples.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { HandlersCheckOptions } from "./handlers.ts";
 import { addRemoteCommands } from "./remote/commands.ts";
 import type { RunOptions } from "./run.ts";
 import type { StorageCheckOptions } from "./storage-check.ts";
+import { jsonLine, printableLines } from "./terminal-text.ts";
 import type { VerifyOptions } from "./verify.ts";
 
 /** What every command works with; the environment, the process's own, is read by the configuration and the AWS SDK. */
@@ -30,7 +36,12 @@ export async function runProgram(args: readonly string[], context: CliContext): 
   const program = new Command("fetchbox")
     .description("Fetches what manifests list into object storage, and accounts for every URL.")
     .version(VERSION, "-V, --version")
-    .configureOutput({ writeOut: context.out, writeErr: context.err })
+    .configureOutput({
+      writeOut: context.out,
+      writeErr: context.err,
+      // One name before every mistake, whoever finds it.
+      outputError: (text, write) => write(printableLines(text.replace(/^error: /, "fetchbox: "))),
+    })
     .showHelpAfterError("(fetchbox --help says what there is)")
     .exitOverride();
 
@@ -49,7 +60,8 @@ export async function runProgram(args: readonly string[], context: CliContext): 
 
   withConfig(program.command("backup").description("copy the three stores, while a service runs or not"))
     .argument("<dir>", "a directory that is not there yet, or is empty")
-    .action(async (directory: string, options: ConfigOptions) => {
+    .option("--json", "one line of JSON")
+    .action(async (directory: string, options: BackupOptions) => {
       (await import("./backup.ts")).backup(directory, options, context);
     });
   withConfig(program.command("verify").description("check the stores against each other and against the storage"))
@@ -65,17 +77,9 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     code = result;
   });
 
-  const config = program.command("config").description("look at the configuration");
-  withConfig(config.command("check").description("say whether it can be used, and every problem if not")).action(
-    async (options: ConfigOptions) => {
-      await (await import("./config.ts")).configCheck(options, context);
-    },
-  );
-  withConfig(config.command("print").description("print what its layers add up to, secrets masked")).action(
-    async (options: ConfigOptions) => {
-      (await import("./config.ts")).configPrint(options, context);
-    },
-  );
+  addConfigCommands(program, context, (result) => {
+    code = result;
+  });
   addStorageCheck(program, context, (result) => {
     code = result;
   });
@@ -93,20 +97,9 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .action(async (file: string, manifest: string, options: HandlersCheckOptions) => {
       await (await import("./handlers.ts")).handlersCheck(file, manifest, options, context);
     });
-  program
-    .command("version")
-    .description("print the version")
-    .action(() => context.out(`fetchbox ${VERSION}\n`));
-
-  const [first = ""] = args;
-  if (
-    first !== "" &&
-    first !== "help" &&
-    !first.startsWith("-") &&
-    !program.commands.some((command) => command.name() === first)
-  ) {
-    throw new UsageError(`there is no command ${first.slice(0, 40)}; fetchbox --help says which there are`);
-  }
+  addSmallCommands(program, context);
+  addExamples(program);
+  refuseUnknown(args, program);
   try {
     await program.parseAsync([...args], { from: "user" });
     return code;
@@ -115,6 +108,46 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     // Commander has said it: help and version end with 0, a mistake with what the contract has for it.
     return error.exitCode === 0 ? EXIT.done : EXIT.usage;
   }
+}
+
+function addConfigCommands(program: Command, context: CliContext, done: (code: ExitCode) => void): void {
+  const config = program.command("config").description("look at the configuration");
+  withConfig(config.command("check").description("say whether it can be used, and every problem if not"))
+    .option("--json", "one line of JSON")
+    .action(async (options: ConfigCommandOptions) => {
+      done(await (await import("./config.ts")).configCheck(options, context));
+    });
+  withConfig(config.command("print").description("print the effective configuration with the layer of each value"))
+    .option("--json", "one line of JSON")
+    .action(async (options: ConfigCommandOptions) => {
+      (await import("./config.ts")).configPrint(options, context);
+    });
+}
+
+function addSmallCommands(program: Command, context: CliContext): void {
+  program
+    .command("completion")
+    .description("print a script that completes commands and options in a shell")
+    .addArgument(new Argument("<shell>", "which shell").choices(SHELLS))
+    .action((shell: (typeof SHELLS)[number]) => context.out(completionScript(shell, program)));
+  program
+    .command("version")
+    .description("print the version")
+    .option("--json", "one line of JSON")
+    .action(({ json }: { json?: true }) =>
+      context.out(json === true ? jsonLine({ version: VERSION }) : `fetchbox ${VERSION}\n`),
+    );
+}
+
+/** Said here, since the default command would take the word for an argument of its own. @throws UsageError */
+function refuseUnknown([first = ""]: readonly string[], program: Command): void {
+  const known = program.commands.map((command) => command.name());
+  if (first === "" || first === "help" || first.startsWith("-") || known.includes(first)) return;
+  const meant = suggest(first, known);
+  const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+  throw new UsageError(
+    `there is no command ${first.slice(0, 40)}${hint === "" ? ";" : `${hint}`} fetchbox --help says which there are`,
+  );
 }
 
 function addStorageCheck(program: Command, context: CliContext, done: (code: ExitCode) => void): void {

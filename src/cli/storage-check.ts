@@ -11,6 +11,7 @@ import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { s3Access } from "./s3-access.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { jsonLine, printable } from "./terminal-text.ts";
 import { counted } from "./units.ts";
 
 export interface StorageCheckOptions extends ConfigOptions {
@@ -41,14 +42,14 @@ export async function storageCheck(options: StorageCheckOptions, context: CliCon
     const run = { config, bucket, clock: systemClock, credentials, signal: stopping.signal };
     for await (const step of checkConfiguredStorage(run)) {
       steps.push(step);
-      if (!isJson) context.out(`${step.name}  ${RESULTS[step.result]}  ${step.detail}\n`);
+      if (!isJson) context.out(`${step.name}  ${RESULTS[step.result]}  ${printable(step.detail)}\n`);
     }
     const ok = isGood(steps);
     reports.push({ bucket, ok, steps });
     if (!isJson) context.out(summary(steps));
   }
   const ok = reports.every((report) => report.ok);
-  if (isJson) context.out(`${JSON.stringify({ backend: config.storage.backend, ok, buckets: reports })}\n`);
+  if (isJson) context.out(jsonLine({ backend: config.storage.backend, ok, buckets: reports }));
   return ok ? EXIT.done : EXIT.failed;
 }
 

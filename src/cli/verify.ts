@@ -6,7 +6,8 @@ import { configOf } from "./config.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { s3Access } from "./s3-access.ts";
-import { bytesText } from "./units.ts";
+import { jsonLine, printableLines } from "./terminal-text.ts";
+import { bytesText, counted } from "./units.ts";
 
 export interface VerifyOptions extends ConfigOptions {
   readonly deep?: boolean;
@@ -48,10 +49,11 @@ function textReport(findings: Findings, repairs: readonly string[], deep: boolea
   lines.push(...notes.map((what) => `note: ${what}`));
   const read = deep ? `, ${bytesText(counts.bytesRead)} read` : "";
   lines.push(
-    `${counts.jobs} jobs, ${counts.tasks} tasks, ${counts.deadLetters} dead letters, ${counts.objects} objects${read}: ` +
-      (breachCount === 0 ? "no breach" : `${breachCount} breaches`),
+    `${counted(counts.jobs, "job")}, ${counted(counts.tasks, "task")}, ${counted(counts.deadLetters, "dead letter")}, ` +
+      `${counted(counts.objects, "object")}${read}: ` +
+      (breachCount === 0 ? "no breach" : `${breachCount} ${breachCount === 1 ? "breach" : "breaches"}`),
   );
-  return `${lines.join("\n")}\n`;
+  return printableLines(`${lines.join("\n")}\n`);
 }
 
 function jsonReport(
@@ -71,5 +73,5 @@ function jsonReport(
     notes,
     repaired: repairs,
   };
-  return `${JSON.stringify(report)}\n`;
+  return jsonLine(report);
 }

@@ -153,8 +153,9 @@ fallbacks = ["a"]
     expect([printed.code, printed.stderr]).toEqual([0, ""]);
     expect(printed.stdout).not.toContain("s3cret");
     expect(printed.stdout).toContain("***");
-    expect(printed.stdout).toContain("workers = 3\n");
-    expect(printed.stdout).toContain("max_retries = 7\n");
+    expect(printed.stdout).toContain("workers = 3  # own.toml:2\n");
+    expect(printed.stdout).toContain("max_retries = 7  # environment FETCHBOX__QUEUE__MAX_RETRIES\n");
+    expect(printed.stdout).toContain("channel_size = 16  # default\n");
     expect(Bun.TOML.parse(printed.stdout)).toMatchObject({ queue: { workers: 3, max_retries: 7 } });
     expect(readdirSync(at.cwd)).toEqual(["own.toml"]);
   });

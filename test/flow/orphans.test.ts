@@ -277,6 +277,6 @@ describe("the checker", () => {
     expect(code).toBe(1);
     expect(stdout.match(/^breach: the storage can be read: bucket another: .*AccessDenied/gm)?.length).toBe(1);
     expect(stdout).toContain(`breach: no upload is left open: upload upload-1 of ${BUCKET}/resources/default/${job}/a`);
-    expect(stdout).toContain("1 jobs, 1 tasks, 0 dead letters, 2 objects: 2 breaches");
+    expect(stdout).toContain("1 job, 1 task, 0 dead letters, 2 objects: 2 breaches");
   });
 });

@@ -170,7 +170,7 @@ describe("SIGHUP", () => {
     await child.exited;
     expect([child.exitCode, child.signalCode]).toEqual([0, null]);
     const verified = await runBinary(["verify"], { cwd: service.folder, env: service.env });
-    expect([verified.code, verified.stdout]).toEqual([0, "1 jobs, 1 tasks, 0 dead letters, 2 objects: no breach\n"]);
+    expect([verified.code, verified.stdout]).toEqual([0, "1 job, 1 task, 0 dead letters, 2 objects: no breach\n"]);
     await service.start();
     expect(await service.job(job)).toMatchObject({ status: "completed" });
     expect((await service.resources(job))[0]).toMatchObject({ attempts: 1 });

@@ -51,7 +51,7 @@ for (const storage of storagesFor("the checker")) {
     const idle = await verify(service, "--deep");
     expect([idle.code, idle.stdout, idle.stderr]).toEqual([
       0,
-      expect.stringMatching(/^(note: .*\n)?1 jobs, 12 tasks, 2 dead letters, 10 objects, 9\.\d kB read: no breach\n$/),
+      expect.stringMatching(/^(note: .*\n)?1 job, 12 tasks, 2 dead letters, 10 objects, 9\.\d kB read: no breach\n$/),
       "",
     ]);
     const held = origin.hold("/held", pattern(9 * MIB, 3), { bytes: 5 * MIB, chunked: true });
@@ -248,7 +248,7 @@ describe("a breach is found and named", () => {
   ])("%s", async (rule, change, args) => {
     const found = await changed(change, ...args);
     expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`breach: ${rule}`)]);
-    expect(found.stdout).toEndWith(": 1 breaches\n");
+    expect(found.stdout).toEndWith(": 1 breach\n");
   });
 
   test("what is not ours, and manifests of jobs that were never accepted, are no breach", async () => {
@@ -288,7 +288,7 @@ describe("a breach is found and named", () => {
     const found = await runBinary(["verify"], { cwd: service.folder, env });
     expect(found.code).toBe(1);
     expect(found.stdout).toMatch(/^breach: the storage can be read: bucket \S+: S3 at 127.0.0.1:9 gave no answer/m);
-    expect(found.stdout).toContain("1 jobs, 12 tasks, 2 dead letters");
+    expect(found.stdout).toContain("1 job, 12 tasks, 2 dead letters");
     expect(found.stdout + found.stderr).not.toContain("SECRET");
   });
 
