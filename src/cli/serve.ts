@@ -1,5 +1,6 @@
 import { type App, createApp } from "../app.ts";
 import { renderProblems } from "../config/config-error.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
@@ -12,6 +13,7 @@ import { reload } from "./reload.ts";
 import { s3Access } from "./s3-access.ts";
 import { hearHangups, ignoreOtherSignals, watchTerminal } from "./service-signals.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { printable } from "./terminal-text.ts";
 
 /** Time for answers to go out before the process ends: milliseconds. */
 const ANSWER_MS = 100;
@@ -50,10 +52,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   };
   beginHangups(async () => (isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
   const url = await start(app);
-  log.info(
-    { url, version: VERSION, pid: process.pid },
-    `FetchBox ${VERSION} · ${url} · ${placesText(loaded, context.cwd)}`,
-  );
+  tellStart(url, loaded, log, context);
   const stopped = stop.then((signal) => {
     log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
     return app.stop();
@@ -67,6 +66,14 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   // Those who wait have been told.
   await delay(systemClock, ANSWER_MS, new AbortController().signal);
   throw broken;
+}
+
+/** Tells where it answers and what it works with: a line of the log, or on a terminal just that line. */
+function tellStart(url: string, loaded: LoadedConfig, log: Log, { out, cwd }: CliContext): void {
+  const line = printable(`FetchBox ${VERSION} · ${url} · ${placesText(loaded, cwd)}`);
+  const isForEyes = process.stdout.isTTY && loaded.config.log.format !== "json";
+  if (isForEyes && log.isLevelEnabled("info")) out(`${line}\n`);
+  else log.info({ url, version: VERSION, pid: process.pid }, line);
 }
 
 /** Listens first, so that an address that is taken stops the start before any work begins; not ready until it has. */

@@ -72,14 +72,15 @@ function standstill({ phase, queueProblem, isPaused }: QueueMoment): Limit | und
 function busyWorkers(moment: QueueMoment): Limit | undefined {
   const { ratePerWorker, begunPerSecond } = moment;
   const { total, busy, waitingForRate } = moment.workers;
+  if (busy < total && !couldBegin(moment)) return undefined;
   const isNoneFree = busy + waitingForRate >= total;
   const most = total * ratePerWorker;
   const isRateReached = ratePerWorker > 0 && busy + waitingForRate > 0 && begunPerSecond >= RATE_REACHED * most;
-  if ((isRateReached || (isNoneFree && waitingForRate > busy)) && couldBegin(moment)) {
+  if (isRateReached || (isNoneFree && waitingForRate > busy)) {
     const sum = `${total} ${total === 1 ? "worker" : "workers"} × ${ratePerWorker}/s = ${most}/s`;
     return { cause: "rate_limit", reason: `queue.rate_limit_per_worker: ${sum}` };
   }
-  if (!isNoneFree || busy === 0) return undefined;
+  if (!isNoneFree) return undefined;
   const others = busy === total ? "" : `, the others rest for queue.rate_limit_per_worker (${ratePerWorker}/s)`;
   return { cause: "workers", reason: `queue.workers: ${busy} of ${total} busy${others}` };
 }

@@ -161,6 +161,101 @@ fallbacks = ["a"]
   });
 });
 
+describe("where a configuration comes from", () => {
+  const TOML = '[server]\nbind_addr = "127.0.0.1:0"\n[queue]\nworkers = 3\n[proxies.p]\nendpoints = ["http://p:1"]\n';
+
+  test("is told by the check: its file, the data and the storage, for people and for programs", async () => {
+    await using at = await desk();
+    const defaults = "configuration: built-in defaults · data: ./data · storage: local ./data/objects\n";
+    expect(await at.run(["config", "check"])).toEqual({
+      code: 0,
+      stdout: `the configuration is good\n${defaults}`,
+      stderr: "",
+    });
+    await at.write("own.toml", `${TOML}[storage]\nbackend = "s3"\nbucket = "pictures"\n[ledger]\npath = "/srv/l"\n`);
+    const args = ["config", "check", "--config", "own.toml"];
+    expect((await at.run(args)).stdout).toContain(
+      "\nconfiguration: own.toml · data: queue ./data/queue, ledger /srv/l, dlq ./data/dlq · " +
+        "storage: s3 AWS us-east-1 bucket pictures\n",
+    );
+    const json = await at.run([...args, "--json"], { FETCHBOX_QUEUE_WORKERS: "1" });
+    expect([json.code, json.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(json.stdout)).toEqual({
+      ok: true,
+      configuration: "own.toml",
+      data: "queue ./data/queue, ledger /srv/l, dlq ./data/dlq",
+      storage: "s3 AWS us-east-1 bucket pictures",
+      asks_aws_chain: true,
+      warnings: [expect.objectContaining({ source: "environment FETCHBOX_QUEUE_WORKERS" })],
+    });
+    const bad = await at.run([...args, "--json"], { FETCHBOX__QUEUE__WORKERS: "0" });
+    expect([bad.code, JSON.parse(bad.stdout)]).toMatchObject([2, { ok: false, problems: [{ key: "queue.workers" }] }]);
+  });
+
+  test.each([
+    ["FETCHBOX_QUEUE_WORKERS", "; did you mean FETCHBOX__QUEUE__WORKERS?"],
+    ["FETCHBOX_PROXIES_P_ENDPOINTS", "; did you mean FETCHBOX__PROXIES__P__ENDPOINTS?"],
+    ["FETCHBOX_SEVER", "; did you mean FETCHBOX_SERVER?"],
+    ["FETCHBOX_SOMETHING_ELSE", "; keys of the configuration are like FETCHBOX__QUEUE__WORKERS"],
+  ])("a variable %s means nothing, and what was meant is named", async (name, hint) => {
+    await using at = await desk();
+    await at.write("own.toml", TOML);
+    const args = ["--config", "own.toml"];
+    const known = { FETCHBOX_SERVER: "http://a.test", FETCHBOX_TOKEN: "t", FETCHBOX_CONFIG: "own.toml" };
+    for (const command of ["check", "print"]) {
+      const { code, stderr } = await at.run(["config", command, ...args], { ...known, [name]: "hidden-value" });
+      expect([code, stderr]).toEqual([0, `fetchbox: warning: environment ${name}: means nothing${hint}\n`]);
+    }
+    await at.write(".env", `${name}=hidden-value\n`);
+    expect((await at.run(["config", "check", ...args], known)).stderr).toBe(
+      `fetchbox: warning: .env:1: ${name}: means nothing${hint}\n`,
+    );
+  });
+
+  test("is told by the start, with the address; a variable that means nothing is in the log", async () => {
+    const config = { files: { "own.toml": TOML }, env: { FETCHBOX_CONFIG: "own.toml", FETCHBOX_QUEUE_WORKERS: "1" } };
+    await using service = await startService({ ...config, settings: { "storage.path": "files" } });
+    const lines = service.log.split("\n").filter((line) => line !== "");
+    const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    const places = "configuration: own\\.toml · data: \\./data · storage: local \\./files";
+    expect(messages).toContainEqual(
+      expect.stringMatching(new RegExp(`^FetchBox \\d+\\.\\d+\\.\\d+ · ${service.url} · ${places}$`)),
+    );
+    expect(messages[0]).toStartWith("environment FETCHBOX_QUEUE_WORKERS: means nothing; did you mean");
+  });
+
+  test("is told of each value by print, for people and for programs", async () => {
+    await using at = await desk();
+    await at.write("own.toml", TOML);
+    await at.write(".env", "FETCHBOX__QUEUE__MAX_RETRIES=7\nFETCHBOX__PROXIES__P__FALLBACKS=\n");
+    const args = ["config", "print", "--config", "own.toml"];
+    const env = { FETCHBOX__STORAGE__BACKEND: "s3", AWS_REGION: "eu-west-1" };
+    const { stdout } = await at.run(args, env);
+    for (const line of [
+      "# configuration: own.toml",
+      "workers = 3  # own.toml:4",
+      "max_retries = 7  # .env:1",
+      "channel_size = 16  # default",
+      'endpoints = [ "http://p:1" ]  # own.toml:6',
+      "fallbacks = []  # .env:2",
+      'backend = "s3"  # environment FETCHBOX__STORAGE__BACKEND',
+      'region = "eu-west-1"  # environment AWS_REGION',
+    ]) {
+      expect(stdout.split("\n")).toContain(line);
+    }
+    const document = JSON.parse((await at.run([...args, "--json"], env)).stdout) as {
+      configuration: string;
+      values: { key: string; value: unknown; layer: string; source: string }[];
+    };
+    expect(document.configuration).toBe("own.toml");
+    const shown = new Map(document.values.map(({ key, ...value }) => [key, value]));
+    expect(shown.get("queue.workers")).toEqual({ value: 3, layer: "file", source: "own.toml:4" });
+    expect(shown.get("queue.max_retries")).toEqual({ value: 7, layer: ".env", source: ".env:1" });
+    expect(shown.get("queue.channel_size")).toEqual({ value: 16, layer: "default", source: "default" });
+    expect(shown.get("storage.region")).toMatchObject({ layer: "environment", source: "environment AWS_REGION" });
+  });
+});
+
 describe("run", () => {
   async function manifest(at: Desk, origin: Origin, more: readonly object[] = []): Promise<void> {
     origin.serve("/a", "abc");
