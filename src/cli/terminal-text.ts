@@ -24,10 +24,25 @@ function unicodeEscape(codeUnit: number): string {
   return `\\u${codeUnit.toString(16).padStart(4, "0")}`;
 }
 
+/** How much of a name that is too long is its end. */
+const TAIL_SHARE = 0.6;
+
+const characters = new Intl.Segmenter();
+
 /** As much of a text as has room in a line, its beginning and its end: names differ at their ends. */
 export function clipMiddle(text: string, width: number): string {
-  const whole = Bun.stringWidth(text);
-  if (whole <= width) return text;
-  const tail = Math.floor((width - 1) * 0.6);
-  return `${Bun.sliceAnsi(text, 0, Math.max(0, width - 1 - tail))}…${Bun.sliceAnsi(text, whole - tail, whole)}`;
+  if (Bun.stringWidth(text) <= width) return text;
+  const parts = [...characters.segment(text)].map(({ segment }) => segment);
+  const room = Math.max(0, width - 1);
+  const end = fitting(parts.toReversed(), Math.floor(room * TAIL_SHARE))
+    .reverse()
+    .join("");
+  return `${fitting(parts, room - Bun.stringWidth(end)).join("")}…${end}`;
+}
+
+/** The first of the parts that have room together: a wide character is never cut in two. */
+function fitting(parts: readonly string[], room: number): string[] {
+  let left = room;
+  const over = parts.findIndex((part) => (left -= Bun.stringWidth(part)) < 0);
+  return parts.slice(0, over < 0 ? parts.length : over);
 }
