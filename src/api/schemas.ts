@@ -313,8 +313,8 @@ export const QueueSchema = closed(
       ),
       "What keeps more downloads from running now; null where nothing does.",
     ),
-    stored_per_second: Type.Number({ minimum: 0, description: "Resources stored of late (30 s)." }),
-    failed_per_second: Type.Number({ minimum: 0, description: "Tasks that failed for good of late (30 s)." }),
+    stored_per_second: Type.Number({ minimum: 0, description: "Resources stored of late: over 5 to 60 s." }),
+    failed_per_second: Type.Number({ minimum: 0, description: "Tasks that failed for good of late: over 5 to 60 s." }),
     seconds_left: orNull(
       Type.Integer(),
       "Until nothing is left at this rate; null where nothing ended of late, or nothing runs.",

@@ -40,6 +40,13 @@ export function clipMiddle(text: string, width: number): string {
   return `${fitting(parts, room - Bun.stringWidth(end)).join("")}…${end}`;
 }
 
+/** As much of a text as has room in a line, from its beginning. */
+export function clipEnd(text: string, width: number): string {
+  if (Bun.stringWidth(text) <= width) return text;
+  const parts = [...characters.segment(text)].map(({ segment }) => segment);
+  return `${fitting(parts, Math.max(0, width - 1)).join("")}…`;
+}
+
 /** The first of the parts that have room together: a wide character is never cut in two. */
 function fitting(parts: readonly string[], room: number): string[] {
   let left = room;

@@ -49,23 +49,24 @@ const RATE_REACHED = 0.9;
 export function limitingReason(moment: QueueMoment): Limit | undefined {
   const stopped = standstill(moment);
   if (stopped !== undefined || moment.waiting === 0) return stopped;
-  if (moment.descriptorProblem !== undefined) return { cause: "descriptors", reason: moment.descriptorProblem };
+  if (moment.descriptorProblem !== undefined)
+    return { cause: "descriptors", reason: `file descriptors: ${moment.descriptorProblem}` };
   return busyWorkers(moment) ?? nothingToGive(moment);
 }
 
 /** What stops everything, whatever waits. */
 function standstill({ phase, queueProblem, isPaused }: QueueMoment): Limit | undefined {
   if (phase === "draining") {
-    return { cause: "draining", reason: "the service is stopping: running downloads finish, the next start goes on" };
+    return { cause: "draining", reason: "the stop of the service: running downloads finish, the next start goes on" };
   }
   if (queueProblem?.isDiskFull === true) {
-    return { cause: "disk_full", reason: `the disk of queue.db is full (${queueProblem.reason})` };
+    return { cause: "disk_full", reason: `the full disk of queue.db (${queueProblem.reason})` };
   }
   if (queueProblem !== undefined) {
-    return { cause: "queue", reason: `queue.db cannot be written (${queueProblem.reason})` };
+    return { cause: "queue", reason: `queue.db, which cannot be written (${queueProblem.reason})` };
   }
-  if (phase === "starting") return { cause: "starting", reason: "the service is starting: it recovers first" };
-  return isPaused ? { cause: "paused", reason: "the queue is paused; fetchbox resume ends that" } : undefined;
+  if (phase === "starting") return { cause: "starting", reason: "the start of the service: it recovers first" };
+  return isPaused ? { cause: "paused", reason: "a pause of the queue; fetchbox resume ends it" } : undefined;
 }
 
 /** The workers' own rate, where it is reached; where no worker waits for a task, the number of workers. */
@@ -96,7 +97,7 @@ function nothingToGive(moment: QueueMoment): Limit | undefined {
   if (isOneAlone) {
     return {
       cause: "suspect",
-      reason: "a task that ran when the process crashed runs alone; the others wait for its end",
+      reason: "a task that ran when the process crashed: it runs alone, the others wait for its end",
     };
   }
   if (closedBuckets.length > 0) return closedBucket(closedBuckets);
@@ -104,7 +105,7 @@ function nothingToGive(moment: QueueMoment): Limit | undefined {
   const held = waiting.filter(isHeld);
   if (held.length > 0 && held.length === waiting.length) return { cause: "hosts", reason: hostsText(held) };
   if (nextDueMs === 0) return undefined;
-  return { cause: "not_due", reason: `what waits is due later, the first task in ${spanText(nextDueMs)}` };
+  return { cause: "not_due", reason: `due times: the first task is due in ${spanText(nextDueMs)}` };
 }
 
 function closedBucket(closed: readonly ClosedBucketLoad[]): Limit {

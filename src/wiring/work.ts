@@ -51,8 +51,8 @@ export interface Rates {
 
 /** A batch of tasks big enough that no worker waits for a commit. */
 const WINDOW_MIN = 128;
-/** Rates that are shown are of the last so many seconds. */
-const RATE_SECONDS = 30;
+/** Rates that are shown are of the last so many seconds at most. */
+const RATE_SECONDS = 60;
 /** Whether the workers' own rate limits them is judged by fewer: a host that has just closed must show at once. */
 const BEGUN_SECONDS = 5;
 

@@ -29,3 +29,12 @@ test.each([80, 60, 48, 42, 30])("a table is at most %d columns wide, and what ma
     width >= 46 ? ["JOB", "TYPE", "FAILED", "URL"] : width >= 38 ? ["JOB", "FAILED", "URL"] : ["JOB", "URL"],
   );
 });
+
+test("a name that is too long keeps its end, a sentence its beginning", () => {
+  const columns = [
+    { title: "NAME", isElastic: true },
+    { title: "MESSAGE", isText: true, isElastic: true },
+  ] as const;
+  const rows = [["http://example.com/a/long/path/photo-17.jpg", "the origin answered 404 and said no more than that"]];
+  expect(table(columns, rows, 50).split("\n")[1]).toBe("http://exa…/photo-17.jpg  the origin answered 404…");
+});

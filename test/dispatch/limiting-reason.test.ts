@@ -41,10 +41,15 @@ const resting = { total: 8, busy: 2, waitingForRate: 6 };
 const half = { total: 8, busy: 4, waitingForRate: 0 };
 
 test.each<[string, Partial<QueueMoment>, Limit["cause"] | undefined, string]>([
-  ["the stop before all else", { phase: "draining", isPaused: true, queueProblem: full }, "draining", "stopping"],
+  ["the stop before all else", { phase: "draining", isPaused: true, queueProblem: full }, "draining", "the stop of"],
   ["the start", { phase: "starting" }, "starting", "recovers first"],
   ["a full disk also holds a start up", { phase: "starting", queueProblem: full }, "disk_full", "(database or disk"],
-  ["a queue.db that fails", { queueProblem: { reason: "i/o", isDiskFull: false } }, "queue", "cannot be written (i/o)"],
+  [
+    "a queue.db that fails",
+    { queueProblem: { reason: "i/o", isDiskFull: false } },
+    "queue",
+    "queue.db, which cannot be written (i/o)",
+  ],
   ["a pause, whatever waits", { isPaused: true, waiting: 0 }, "paused", "fetchbox resume"],
   ["nothing where nothing waits", { waiting: 0, workers: busy, closedBuckets: [closed] }, undefined, ""],
   ["too few descriptors", { descriptorProblem: "5 files left" }, "descriptors", "5 files left"],
@@ -66,7 +71,7 @@ test.each<[string, Partial<QueueMoment>, Limit["cause"] | undefined, string]>([
     "6 of 8 busy, the others rest for queue.rate_limit_per_worker (10/s)",
   ],
   ["a rate of the past is none", { begunPerSecond: 80, hosts: [host({ limit: 0, state: "waiting" })] }, "hosts", "cdn"],
-  ["a suspect", { isOneAlone: true, closedBuckets: [closed] }, "suspect", "runs alone"],
+  ["a suspect", { isOneAlone: true, closedBuckets: [closed] }, "suspect", "it runs alone"],
   ["a closed bucket", { closedBuckets: [closed] }, "storage", "bucket b is closed (UPLOAD_ACCESS_DENIED no right)"],
   ["when it is tried again", { closedBuckets: [closed] }, "storage", ", tried again in 12 s"],
   [
@@ -113,7 +118,7 @@ test.each<[string, Partial<QueueMoment>, Limit["cause"] | undefined, string]>([
     "3 hosts: 2 at max_concurrency, 1 with an open breaker",
   ],
   ["no host where another is free", { hosts: [host({ running: 4 }), host({ host: "b" })] }, undefined, ""],
-  ["what is due later", { nextDueMs: 90_000, hosts: [host()] }, "not_due", "the first task in 90 s"],
+  ["what is due later", { nextDueMs: 90_000, hosts: [host()] }, "not_due", "the first task is due in 90 s"],
   ["nothing where a worker is about to take what waits", { hosts: [host()] }, undefined, ""],
 ])("the limit is %s", (_name, more, cause, reason) => {
   const limit = limitingReason({ ...IDLE, ...more });

@@ -218,7 +218,7 @@ test("the queue is shown, paused and resumed", async () => {
   const job = await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
   const shown = await at.out("queue");
   expect(shown).toBe(
-    "1 pending · 0 running · 0 retrying\nnothing runs: the queue is paused; fetchbox resume ends that\n" +
+    "1 pending · 0 running · 0 retrying\nnothing runs: a pause of the queue; fetchbox resume ends it\n" +
       `HOST${" ".repeat(new URL(url).host.length - 4)}  WAITING  RUNNING  LIMIT  STATE\n` +
       `${new URL(url).host}        1        0     64  open\n`,
   );

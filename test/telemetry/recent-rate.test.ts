@@ -32,14 +32,33 @@ test.each([5, 8, 250])("%d events a second are that, before the window is full a
   }
 });
 
-test("what is older than the window is forgotten", () => {
-  const { clock, rate, run } = setup();
-  run(50, 20);
-  clock.tick(5000);
-  expect(rate.perSecond()).toBeLessThan(30);
-  expect(rate.perSecond()).toBeGreaterThan(15);
-  clock.tick(6000);
+test("a change shows after five seconds where much happens", () => {
+  const { rate, run } = setup(60);
+  run(100, 50);
+  run(20, 6);
+  expect(rate.perSecond()).toBeWithin(18, 30);
+});
+
+test("a little is told over the whole window, and forgotten when it is older", () => {
+  const { clock, rate } = setup(60);
+  for (let i = 0; i < 8; i++) {
+    clock.tick(5000);
+    rate.note();
+  }
+  expect(rate.perSecond()).toBeWithin(0.19, 0.24);
+  clock.tick(54_000);
+  expect(rate.perSecond()).toBeWithin(0, 0.05);
+  clock.tick(7000);
   expect(rate.perSecond()).toBe(0);
   rate.note();
   expect(rate.perSecond()).toBe(1);
+});
+
+test("what stopped fades, and is nothing after the window", () => {
+  const { clock, rate, run } = setup(10);
+  run(50, 20);
+  clock.tick(5000);
+  expect(rate.perSecond()).toBeWithin(5, 15);
+  clock.tick(6000);
+  expect(rate.perSecond()).toBe(0);
 });

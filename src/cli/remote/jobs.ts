@@ -92,7 +92,7 @@ function jobText(job: JobSnapshot, width: number | undefined): string {
     { title: "RESOURCE", isElastic: true },
     { title: "FAILURE" },
     { title: "ATTEMPTS", isNumber: true },
-    { title: "MESSAGE", isElastic: true },
+    { title: "MESSAGE", isText: true, isElastic: true },
   ] as const;
   const rows = job.errors.map(({ resource_id, code, attempts, message }) => [
     resource_id,

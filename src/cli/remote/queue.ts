@@ -17,7 +17,7 @@ const COLUMNS = [
   { title: "WAITING", isNumber: true },
   { title: "RUNNING", isNumber: true },
   { title: "LIMIT", isNumber: true },
-  { title: "STATE", isElastic: true, expendable: 1 },
+  { title: "STATE", isText: true, isElastic: true, expendable: 1 },
 ] as const;
 
 /** What waits and runs, what keeps more from running, and how every busy host is treated. */

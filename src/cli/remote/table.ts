@@ -1,9 +1,11 @@
-import { clipMiddle, printable } from "../terminal-text.ts";
+import { clipEnd, clipMiddle, printable } from "../terminal-text.ts";
 
 export interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
   readonly isNumber?: true;
+  /** A sentence, whose beginning matters most. Of a name the end does, too. */
+  readonly isText?: true;
   /** Gives way where the terminal is too narrow. */
   readonly isElastic?: true;
   /** Goes where that does not suffice: the highest number first. */
@@ -20,7 +22,8 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
   const lines = texts.map((row) =>
     fitted
       .map(({ at, column, chars }) => {
-        const cell = clipMiddle(row[at] ?? "", chars);
+        const clip = column.isText === true ? clipEnd : clipMiddle;
+        const cell = clip(row[at] ?? "", chars);
         const space = " ".repeat(Math.max(0, chars - Bun.stringWidth(cell)));
         return column.isNumber === true ? space + cell : cell + space;
       })
