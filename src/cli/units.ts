@@ -1,3 +1,5 @@
+export { counted, countText } from "../jobs/counted.ts";
+
 const STEPS = ["B", "kB", "MB", "GB", "TB"];
 
 /** A size for people: `0 B`, `48.2 kB`, `1.3 GB`, in powers of 1000. */
@@ -9,16 +11,6 @@ export function bytesText(bytes: number): string {
     step++;
   }
   return `${step === 0 ? Math.round(value) : value.toFixed(1)} ${STEPS[step]}`;
-}
-
-/** A number of things: `1 dead letter`, `2,000 dead letters`. */
-export function counted(count: number, what: string): string {
-  return `${countText(count)} ${what}${count === 1 ? "" : "s"}`;
-}
-
-/** A whole number for people: `49,776`. */
-export function countText(count: number): string {
-  return count.toLocaleString("en-US");
 }
 
 /** A duration for people: `8s`, `4m05s`, `3h20m`. */

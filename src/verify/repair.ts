@@ -1,4 +1,5 @@
 import { Database } from "bun:sqlite";
+import { counted } from "../jobs/counted.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import {
   DROP_WAITS,
@@ -92,7 +93,7 @@ function repairStores(paths: StorePaths): string[] {
       .transaction(() =>
         QUEUE_REPAIRS.flatMap(({ what, sql }) => {
           const { changes } = db.query<never, []>(sql).run();
-          return changes === 0 ? [] : [`${what}: ${changes} rows`];
+          return changes === 0 ? [] : [`${what}: ${counted(changes, "row")}`];
         }),
       )
       .immediate();

@@ -1,3 +1,4 @@
+import { counted } from "../jobs/counted.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
 import type { ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
@@ -33,7 +34,7 @@ export async function checkUploads(
     open.filter(({ key }) => key !== ""),
     deps,
   );
-  if (!isRunning && temporaries.length > 0) findings.unfinished.push(`${temporaries.length} temporary files`);
+  if (!isRunning && temporaries.length > 0) findings.unfinished.push(counted(temporaries.length, "temporary file"));
   if (isRunning && !books.hasClaims()) strays.push(...temporaries);
   for (const stray of strays) findings.breach("no upload is left open", `${nameOf(stray)} is of no running task`);
   return strays;

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../jobs/clock.ts";
+import { counted } from "../jobs/counted.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
 import { inspectStores, requireStores } from "../sqlite/inspect.ts";
@@ -101,10 +102,15 @@ async function checkStorage(
 }
 
 function noteForeignObjects({ counts: { ofRuns, unknown }, notes }: Findings): void {
-  if (ofRuns > 0) notes.push(`${ofRuns} objects are of fetchbox run, which keeps no records of its jobs`);
+  if (ofRuns > 0)
+    notes.push(
+      `${counted(ofRuns, "object")} ${ofRuns === 1 ? "is" : "are"} of fetchbox run, which keeps no records of its jobs`,
+    );
   if (unknown === 0) return;
   const owners = "pruned, of a fetchbox run, or another installation's";
-  notes.push(`${unknown} objects are of jobs that are not known here: ${owners}`);
+  notes.push(
+    `${counted(unknown, "object")} ${unknown === 1 ? "is" : "are"} of jobs that are not known here: ${owners}`,
+  );
 }
 
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {
@@ -161,7 +167,8 @@ function checkClaims({ db }: Snapshot, { isRunning, claimMsMax }: VerifyOptions,
        FROM main.tasks WHERE claim_id IS NOT NULL`,
     )
     .all();
-  if (!running && claims.length > 0) findings.unfinished.push(`${claims.length} tasks that were claimed`);
+  if (!running && claims.length > 0)
+    findings.unfinished.push(`${counted(claims.length, "task")} that ${claims.length === 1 ? "was" : "were"} claimed`);
   for (const { id, ageMs } of running ? claims : []) {
     if (ageMs > claimMsMax) {
       findings.breach("no claim is older than its limit", `task ${id} was claimed ${Math.round(ageMs / 1000)} s ago`);

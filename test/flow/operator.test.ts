@@ -1,9 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { JobSnapshot, QueueReport, ResourceRow } from "../support/answers.ts";
-import { runBinary } from "../support/binary.ts";
+import { BINARY, runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
-import { type Service, type ServiceOptions, startService } from "../support/service.ts";
+import { prepareService, type Service, type ServiceOptions, startService } from "../support/service.ts";
 
 setDefaultTimeout(60_000);
 
@@ -233,4 +233,56 @@ test("one of a thing is one, and numbers of many have commas", async () => {
   expect(JSON.parse(json.stdout)).toMatchObject({ directory: expect.stringMatching(/\/copy2$/), jobs: 1, tasks: 1 });
   const jobs = JSON.parse(await at.out("jobs", "--json")) as { jobs: JobSnapshot[] };
   expect(jobs.jobs[0]?.created_at).toMatch(/Z$/);
+});
+
+/** What a command prints on a terminal of so many columns, as it is shown there. */
+async function onTerminal(at: Desk, cols: number, ...args: string[]): Promise<string[]> {
+  let output = "";
+  const decoder = new TextDecoder();
+  await using child = Bun.spawn([BINARY, ...args], {
+    cwd: at.service.folder,
+    env: { PATH: process.env["PATH"] ?? "", FETCHBOX_SERVER: at.service.url },
+    terminal: { cols, rows: 50, data: (_, data) => void (output += decoder.decode(data, { stream: true })) },
+  });
+  await child.exited;
+  child.terminal?.close();
+  return output.trimEnd().split("\r\n");
+}
+
+test("tables fit a terminal, and long names keep their ends there", async () => {
+  await using at = await desk({ settings: { "queue.max_retries": 0 } });
+  const long = `${"a-long-folder/".repeat(5)}picture`;
+  const urls = [`${at.origin.url}/${long}-1.jpg`, at.origin.serve(`/${long}-2.jpg`, "abc")];
+  const resources = urls.map((url, i) => ({ id: `${long}-${i + 1}.jpg`, url }));
+  const job = await at.service.submit({ manifest_version: "v1", resources });
+  await at.service.finished(job);
+  for (const cols of [80, 60, 40]) {
+    for (const [args, head] of [
+      [["resources", job], /^RESOURCE|^STATE/],
+      [["dlq", "list"], /^TASK/],
+    ] as const) {
+      const lines = await onTerminal(at, cols, ...args);
+      const rows = lines.slice(lines.findIndex((line) => head.test(line)));
+      expect(rows.length).toBeGreaterThan(1);
+      for (const row of rows) expect([cols, row, Bun.stringWidth(row) <= cols]).toEqual([cols, row, true]);
+      expect(rows.some((row) => /\S-[12]\.jpg( |$)/.test(row))).toBe(true);
+    }
+  }
+});
+
+test("the start is one plain line on a terminal", async () => {
+  await using service = await prepareService({ settings: { "log.format": "auto" } });
+  let output = "";
+  const decoder = new TextDecoder();
+  await using child = Bun.spawn([BINARY, "serve"], {
+    cwd: service.folder,
+    env: { PATH: process.env["PATH"] ?? "", ...service.env },
+    terminal: { cols: 80, rows: 50, data: (_, data) => void (output += decoder.decode(data, { stream: true })) },
+  });
+  await eventually("it has started", () => output.includes("FetchBox") || undefined);
+  expect(output).toMatch(
+    /^FetchBox \d+\.\d+\.\d+ · http:\/\/127\.0\.0\.1:\d+ · configuration: built-in defaults · data: \.\/data · storage: local \.\/data\/objects\r\n$/m,
+  );
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
 });

@@ -91,7 +91,7 @@ test("what fetchbox run stored beside a service is told from strays and other in
   expect([clean.code, clean.stdout]).toEqual([
     0,
     expect.stringMatching(
-      /^note: 2 objects are of fetchbox run, which keeps no records of its jobs\n1 jobs, .*no breach\n$/,
+      /^note: 2 objects are of fetchbox run, which keeps no records of its jobs\n1 job, .*no breach\n$/,
     ),
   ]);
 
@@ -230,7 +230,7 @@ describe("a breach is found and named", () => {
     expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`breach: ${rule}: `)]);
     if (!isRepairable) return;
     const repaired = await changed(tamper(store, sql), "--repair");
-    expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringMatching(/^repaired: .*: 1 rows\n/)]);
+    expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringMatching(/^repaired: .*: 1 row\n/)]);
   });
 
   test.each<[string, () => void, string[]]>([
