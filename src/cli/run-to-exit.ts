@@ -21,9 +21,14 @@ export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv)
     if (errno === "EPIPE") return EXIT.done;
     const code = exitCodeOf(error);
     // What a server or a file said may be in it.
-    write(2, `fetchbox: ${printableLines(code === undefined ? Bun.inspect(error) : (error as Error).message)}\n`);
+    write(2, `fetchbox: ${printableLines(code === undefined ? inspected(error) : (error as Error).message)}\n`);
     return code ?? UNFORESEEN;
   }
+}
+
+/** An error that nobody foresaw, with its stack, and without a second name before it. */
+function inspected(error: unknown): string {
+  return Bun.inspect(error).replace(/^error: /, "");
 }
 
 /** All of it, before the call returns: a full disk is told, and nothing is lost at the end. */
