@@ -295,7 +295,8 @@ export const QueueSchema = closed(
           closed_for_ms: count("For how long it is still left alone."),
           state: oneOf(
             HOST_STATES,
-            "slowed: fewer downloads at once after complaints; rate: its starts are limited per second; waiting: it asked for a pause; breaker: left alone after failures; probing: one download tries it.",
+            "slowed: fewer downloads at once after complaints; rate: its starts are limited per second; waiting: it " +
+              "asked for a pause; breaker: left alone after failures; probing: one download tries it.",
           ),
           max_concurrency: count("Downloads that the configuration permits at once."),
           rate_per_second: Type.Number({ minimum: 0, description: "Starts that the configuration permits; 0: any." }),

@@ -80,5 +80,7 @@ function tasksText(tasks: readonly Task[], jobType: string): string {
     proxyPool,
   ]);
   const width = process.stdout.isTTY ? process.stdout.columns : undefined;
-  return `${table(columns, rows, width)}${counted(tasks.length, "task")}, as [handlers.${jobType}] would have ${tasks.length === 1 ? "it" : "them"}; nothing was fetched\n`;
+  const pronoun = tasks.length === 1 ? "it" : "them";
+  const end = `${counted(tasks.length, "task")}, as [handlers.${jobType}] would have ${pronoun}; nothing was fetched`;
+  return `${table(columns, rows, width)}${end}\n`;
 }

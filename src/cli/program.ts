@@ -58,21 +58,9 @@ export async function runProgram(args: readonly string[], context: CliContext): 
       code = await (await import("./run.ts")).run(manifest, options, context);
     });
 
-  withConfig(program.command("backup").description("copy the three stores, while a service runs or not"))
-    .argument("<dir>", "a directory that is not there yet, or is empty")
-    .option("--json", "one line of JSON")
-    .action(async (directory: string, options: BackupOptions) => {
-      (await import("./backup.ts")).backup(directory, options, context);
-    });
-  withConfig(program.command("verify").description("check the stores against each other and against the storage"))
-    .option("--deep", "read every object and compare its SHA-256")
-    .option("--repair", "put right what can be without a loss; no service may run")
-    .option("--json", "one line of JSON")
-    .addHelpText("after", "\nEnds with 0 if all is well, 1 if something is not, 3 if a store cannot be read.")
-    .action(async (options: VerifyOptions) => {
-      code = await (await import("./verify.ts")).verify(options, context);
-    });
-
+  addStoreCommands(program, context, (result) => {
+    code = result;
+  });
   addRemoteCommands(program, context, (result) => {
     code = result;
   });
@@ -108,6 +96,23 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     // Commander has said it: help and version end with 0, a mistake with what the contract has for it.
     return error.exitCode === 0 ? EXIT.done : EXIT.usage;
   }
+}
+
+function addStoreCommands(program: Command, context: CliContext, done: (code: ExitCode) => void): void {
+  withConfig(program.command("backup").description("copy the three stores, while a service runs or not"))
+    .argument("<dir>", "a directory that is not there yet, or is empty")
+    .option("--json", "one line of JSON")
+    .action(async (directory: string, options: BackupOptions) => {
+      (await import("./backup.ts")).backup(directory, options, context);
+    });
+  withConfig(program.command("verify").description("check the stores against each other and against the storage"))
+    .option("--deep", "read every object and compare its SHA-256")
+    .option("--repair", "put right what can be without a loss; no service may run")
+    .option("--json", "one line of JSON")
+    .addHelpText("after", "\nEnds with 0 if all is well, 1 if something is not, 3 if a store cannot be read.")
+    .action(async (options: VerifyOptions) => {
+      done(await (await import("./verify.ts")).verify(options, context));
+    });
 }
 
 function addConfigCommands(program: Command, context: CliContext, done: (code: ExitCode) => void): void {

@@ -7,7 +7,7 @@ import { type Config, ConfigSchema } from "./schema.ts";
 import { tomlLines } from "./toml-lines.ts";
 import { isTree } from "./tree.ts";
 
-/** The configuration as TOML, as one would write it, with every secret as `***`; behind each value what `sourceOf` says. */
+/** The configuration as TOML, as one would write it, every secret as `***`; behind each value what `sourceOf` says. */
 export function printConfig(config: Config, sourceOf?: (path: KeyPath) => string): string {
   const encoded = encode(ConfigSchema, config);
   const text = stringify(encoded);

@@ -1,6 +1,6 @@
 /**
  * How a host is treated. `slowed`: fewer downloads at once after complaints; `rate`: its starts are limited per second;
- * `waiting`: it asked for a pause; `breaker`: it is left alone after failures; `probing`: one download tries whether it is back.
+ * `waiting`: it asked for a pause; `breaker`: it is left alone after failures; `probing`: one download tries it.
  */
 export const HOST_STATES = ["open", "slowed", "rate", "waiting", "breaker", "probing"] as const;
 export type HostStateName = (typeof HOST_STATES)[number];

@@ -26,7 +26,7 @@ export class RecentRate {
   }
 
   /**
-   * Over as few seconds as tell enough, so that a change shows soon, and at most since the first event or over the window.
+   * Over as few seconds as tell enough, so that a change shows soon; at most since the first event, or over the window.
    * What is younger than a second counts as a second old.
    */
   perSecond(): number {
