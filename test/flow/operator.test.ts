@@ -158,6 +158,29 @@ test("jobs are cancelled by a filter: their number comes first, and nothing happ
   expect((await at.service.finished(other)).status).toBe("cancelled");
 });
 
+test("on a terminal the command asks before it cancels many jobs, and takes a no", async () => {
+  await using at = await desk();
+  await at.out("pause");
+  const job = await at.submit([at.origin.serve("/a", "a")]);
+  for (const [answer, status] of [
+    ["n\n", "queued"],
+    ["y\n", "cancelled"],
+  ] as const) {
+    let output = "";
+    await using child = Bun.spawn([BINARY, "cancel", "--all"], {
+      cwd: at.service.folder,
+      env: { PATH: process.env["PATH"] ?? "", FETCHBOX_SERVER: at.service.url },
+      terminal: { cols: 80, rows: 50, data: (_, data) => void (output += new TextDecoder().decode(data)) },
+    });
+    await eventually("it asks", () => output.includes("cancel 1 job with 1 resource left? [y/N]") || undefined);
+    child.terminal?.write(answer);
+    const end = status === "queued" ? "nothing was cancelled" : "1 job cancelled";
+    await eventually(end, () => output.includes(end) || undefined);
+    expect(await child.exited).toBe(0);
+    await eventually(`the job is ${status}`, async () => (await at.service.job(job)).status === status || undefined);
+  }
+});
+
 test("the queue shows the pace, what limits it, and hosts that wait, until when in local time", async () => {
   await using at = await desk({ settings: { "queue.workers": 2, "queue.rate_limit_per_worker": 5 } });
   const url = at.origin.serve("/a", "a");

@@ -42,8 +42,11 @@ async function cancelByFilter(flags: CancelFlags, remote: Remote): Promise<void>
   if (flags.dryRun === true || jobs.length === 0) {
     return report({ matched: jobs.length, cancelled: 0 }, `${found}: nothing was cancelled\n`, flags, remote);
   }
-  if (flags.yes !== true && !confirmed(`cancel ${found}?`)) {
-    throw new UsageError(`${found} would be cancelled; --yes does it, --dry-run only tells`);
+  if (flags.yes !== true) {
+    if (!canAsk()) throw new UsageError(`${found} would be cancelled; --yes does it, --dry-run only tells`);
+    if (!isConfirmed(`cancel ${found}?`)) {
+      return report({ matched: jobs.length, cancelled: 0 }, "nothing was cancelled\n", flags, remote);
+    }
   }
   if (flags.json !== true) remote.out(`cancelling ${found}\n`);
   let cancelled = 0;
@@ -82,9 +85,12 @@ function leftOf(job: JobSnapshot): number {
   return job.resource_total - job.resource_completed - job.resource_failed - job.resource_cancelled;
 }
 
-/** Asks on a terminal; elsewhere nobody can answer. */
-function confirmed(question: string): boolean {
-  if (!process.stdin.isTTY || !process.stdout.isTTY) return false;
+/** Whether somebody is there to answer. */
+function canAsk(): boolean {
+  return process.stdin.isTTY && process.stdout.isTTY;
+}
+
+function isConfirmed(question: string): boolean {
   return /^y(es)?$/i.test((prompt(`${question} [y/N]`) ?? "").trim());
 }
 

@@ -94,9 +94,7 @@ function letterText(letter: DeadLetterDetail, width: number | undefined): string
   const rows = history.map((attempt, at) => attemptCells(attempt, at + 1));
   const attempts = rows.length === 0 ? "no attempt was made\n" : table(ATTEMPT_COLUMNS, rows, width);
   const gap =
-    rows.length < ATTEMPTS_KEPT_MAX
-      ? ""
-      : `of more than ${ATTEMPTS_KEPT_MAX} attempts the first and the latest are kept\n`;
+    rows.length < ATTEMPTS_KEPT_MAX ? "" : `the first attempt and the latest ${ATTEMPTS_KEPT_MAX - 1} are kept\n`;
   return `${head}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
 }
 
