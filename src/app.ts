@@ -33,6 +33,8 @@ const RECOVER_TIMEOUT_MS = 10_000;
 const STORAGE_CHECK_EVERY_MS = 5000;
 const CLOSED_BUCKETS_EVERY_MS = 1000;
 const FOLLOW_UP_EVERY_MS = 1000;
+/** How often a queue that could not be written is tried, though nobody asks for anything. */
+const TRY_QUEUE_EVERY_MS = 1000;
 /** How often a start that the disk had no room for is tried again. */
 const RECOVER_EVERY_MS = 1000;
 /** Kept connections are closed soon after their time. */
@@ -73,7 +75,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
     config,
     foundation,
     work,
-    createIntake(config, foundation, handlers, () => app.isDraining),
+    createIntake(config, foundation, work.gate, handlers, () => app.isDraining),
   );
   return app;
 }
@@ -213,6 +215,7 @@ export class App {
       },
       retentionChore(this.#config, this.#foundation),
       ...this.#work.chores,
+      { everyMs: TRY_QUEUE_EVERY_MS, run: () => this.#tryQueue() },
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },
       { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (followUp(stores.outbox) && troubles.clearFollowers()) },
     ]);
@@ -225,6 +228,12 @@ export class App {
       await this.#work.broker.pause();
     }
     this.#work.broker.start();
+  }
+
+  /** What a commit finds out clears its trouble. */
+  async #tryQueue(): Promise<void> {
+    const { stores, troubles, onQueueTrouble } = this.#foundation;
+    if (troubles.has("queue")) await stores.queue.tryRoom().catch(onQueueTrouble);
   }
 
   /** Opens the API, and returns the URL that it answers on. @throws if the address is taken or not ours */

@@ -120,11 +120,8 @@ export interface ObjectStore {
    * reason for a doubt where that cannot be seen. Throws where it cannot be written to.
    */
   check(bucket: string, signal: AbortSignal): Promise<string | undefined>;
-  /**
-   * Stores a small object under a key of its own, and removes it: resolves if uploads work. Not offered where one that
-   * cannot work fails at its beginning anyway.
-   */
-  tryUpload?(bucket: string, signal: AbortSignal): Promise<void>;
+  /** Stores a small object under a key of its own, and removes it: resolves if uploads work. */
+  tryUpload(bucket: string, signal: AbortSignal): Promise<void>;
   /** Says why this backend cannot hold a key that object-key.ts allows (a too long file name, say), or nothing. */
   refuses(key: string): string | undefined;
   /** How the object is named to clients: `s3://bucket/key` or `file:///…`. */

@@ -4,10 +4,9 @@ import { dirname, join, resolve } from "node:path";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../jobs/check-step.ts";
 import { errnoOf } from "./local-failure.ts";
 import { type OpenFile, openFile } from "./open-file.ts";
-import { UPLOADS } from "./store.ts";
+import { CHECK_FOLDER, UPLOADS } from "./store.ts";
 
 const BODY = Buffer.from("fetchbox ok");
-const CHECK_FOLDER = ".fetchbox-check";
 /** Below that nothing can be stored. */
 const FREE_BYTES_MIN = 1_000_000;
 /** Below that it is time to make room. */

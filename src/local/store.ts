@@ -18,6 +18,10 @@ const PUBLISH_TRIES = 10;
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** Beside the buckets, whose names never start with a dot. */
 export const UPLOADS = ".uploads";
+/** Of a trial's object, inside a bucket; no object that is wanted lies there. */
+export const CHECK_FOLDER = ".fetchbox-check";
+/** More than a full disk has left in what is half used. */
+const TRIAL_BYTES = 65_536;
 const UPLOAD_ID = /^[0-9a-f-]{36}$/;
 
 export interface LocalStoreOptions {
@@ -145,6 +149,15 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     });
   }
 
+  async function tryUpload(bucket: string, signal: AbortSignal): Promise<void> {
+    const ref = { bucket, key: `${CHECK_FOLDER}/upload` };
+    try {
+      await put(ref, new Uint8Array(TRIAL_BYTES), { contentType: "", signal });
+    } finally {
+      await remove(ref, signal);
+    }
+  }
+
   async function* list(bucket: string, prefix: string, signal: AbortSignal) {
     try {
       signal.throwIfAborted();
@@ -189,6 +202,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     put,
     open: openUpload,
     remove,
+    tryUpload,
     removeUploaded: () => Promise.resolve(false),
     list,
     openUploads,

@@ -77,7 +77,6 @@ export class StorageCheck {
 
   /** Opens a bucket where the upload works. What it fails with is known: it closed the bucket. */
   async #try(bucket: string, signal: AbortSignal): Promise<void> {
-    if (this.#store.tryUpload === undefined) return;
     try {
       await this.#store.tryUpload(bucket, AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]));
       if (!signal.aborted) this.#closed.open(bucket);

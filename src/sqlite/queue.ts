@@ -59,6 +59,8 @@ const GATHER_MS = 2;
  */
 const SETTLE_GATHER_MS = 60;
 const MEMBERS_MAX = 128;
+/** Of a job with a few hundred tasks. */
+const TRIAL_BYTES = 65_536;
 /** Lanes that are read in a turn of the event loop. */
 const LANES_AT_ONCE = 500;
 
@@ -345,6 +347,13 @@ export class TaskQueue {
 
   noteTrustedClock(now: number): Promise<void> {
     return this.#context.commit.run(() => writeMeta(this.#context.db, "clock_trusted", String(now)));
+  }
+
+  /** Writes about as much as a job, and removes it again: finds out whether there is room. @throws what the store throws */
+  async tryRoom(): Promise<void> {
+    const { commit, db } = this.#context;
+    await commit.run(() => writeMeta(db, "trial", "x".repeat(TRIAL_BYTES)));
+    await commit.run(() => writeMeta(db, "trial", ""));
   }
 
   hasJob(seq: number): boolean {

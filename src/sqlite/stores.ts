@@ -29,6 +29,8 @@ export interface StoresOptions {
   readonly onCommit?: (durationMs: number, members: number) => void;
   /** Told that a counter was wrong, and has been counted anew. */
   readonly onDrift: OnDrift;
+  /** Told that queue.db's disk had no room for a commit. */
+  readonly onFull?: (error: unknown) => void;
   /** Told once that nobody knows any more what is in a store: nothing is written from then on. */
   readonly onBroken?: (error: StoreError) => void;
   /** For crash tests, to see that the loss of power shows: nothing is synced. */
@@ -139,7 +141,10 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
     watched(guarded(deadLetters.follower, notice), "dlq", options.reach),
     watched(guarded(ledger.follower, notice), "ledger", options.reach),
   ];
-  const noticeQueue = (error: unknown) => notice(paths.queue, error);
+  const noticeQueue = (error: unknown) => {
+    if (isDiskFull(error)) options.onFull?.(error);
+    notice(paths.queue, error);
+  };
   const outbox: Outbox = new Outbox(files.queue, followers, options.onLag, noticeQueue);
   releases.push(() => outbox.close());
   const queue: TaskQueue = new TaskQueue({

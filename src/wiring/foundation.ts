@@ -68,6 +68,9 @@ export interface Foundation extends FoundationDeps {
 export function layFoundation(config: Config, deps: FoundationDeps): Foundation {
   const { log, clock, version } = deps;
   const troubles = new Troubles();
+  const onQueueTrouble = (error: unknown) => {
+    if (troubles.note("queue", error)) log.error({ err: error }, "queue.db could not be written; trying again");
+  };
   const active = new ActiveDownloads();
   const broken = Promise.withResolvers<StoreError>();
   const metrics = createMetrics({
@@ -95,6 +98,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
       log.error({ counter }, "a counter was wrong: it has been counted anew; fetchbox verify checks all of them");
     },
     ...(deps.isUnsafe === true && { isUnsafe: true }),
+    onFull: (error) => onQueueTrouble(error),
     onBroken: (error) => broken.resolve(error),
     ...(deps.reach !== undefined && { reach: deps.reach }),
   });
@@ -144,9 +148,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     access: { ...config.server.auth },
     active,
     keys: new KeyGuard(),
-    onQueueTrouble: (error) => {
-      if (troubles.note("queue", error)) log.error({ err: error }, "queue.db could not be written; trying again");
-    },
+    onQueueTrouble,
     stopping: new AbortController(),
   };
 }

@@ -19,6 +19,10 @@ export class Troubles {
     return true;
   }
 
+  has(component: StoreName): boolean {
+    return this.#reasons.has(component);
+  }
+
   clear(component: StoreName): void {
     this.#reasons.delete(component);
     this.#fullDisks.delete(component);

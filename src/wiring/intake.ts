@@ -3,9 +3,12 @@ import { IntakeError } from "../intake/intake-error.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { Submit } from "../intake/submission.ts";
 import { createSubmit } from "../intake/submit.ts";
+import { Failure } from "../jobs/failure.ts";
 import { newJobId } from "../jobs/job.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
 import type { Stores } from "../sqlite/stores.ts";
+import type { StorageGate } from "../worker/storage-gate.ts";
 import type { Foundation } from "./foundation.ts";
 import { manifestLimits } from "./handlers.ts";
 
@@ -13,6 +16,7 @@ import { manifestLimits } from "./handlers.ts";
 export function createIntake(
   config: Config,
   { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
+  gate: Pick<StorageGate, "close">,
   handlers: ReadonlyMap<string, RegisteredHandler>,
   isDraining: () => boolean,
 ): Submit {
@@ -20,7 +24,7 @@ export function createIntake(
     handlers,
     limits: manifestLimits(config, policy, store),
     queue: stores.queue,
-    store,
+    store: closingWhenFull(store, gate),
     bucket: config.storage.bucket,
     newJobId: () => newJobId(config.server.instance),
     pendingMax: config.queue.max_pending_tasks,
@@ -34,6 +38,25 @@ export function createIntake(
     },
     signal: stopping.signal,
   });
+}
+
+/** A storage that has no room for a manifest has none for tasks: its bucket is closed until a trial of it works. */
+function closingWhenFull(
+  store: ObjectStore,
+  gate: Pick<StorageGate, "close">,
+): Pick<ObjectStore, "put" | "remove" | "urlOf"> {
+  return {
+    async put(ref, body, options) {
+      try {
+        return await store.put(ref, body, options);
+      } catch (error) {
+        if (error instanceof Failure && error.code === "UPLOAD_DISK_FULL") gate.close(ref.bucket, error);
+        throw error;
+      }
+    },
+    remove: (ref, signal) => store.remove(ref, signal),
+    urlOf: (ref) => store.urlOf(ref),
+  };
 }
 
 function refusalOf({ queue, outbox, presence }: Stores): IntakeError | undefined {

@@ -83,6 +83,11 @@ export class StorageGate {
     this.#opened.set(bucketName, { waitMs: bucket.waitMs, at: this.#clock.monotonic() });
   }
 
+  /** Lets no more work for a bucket in than a probe: something other than a task has found that it takes nothing. */
+  close(bucketName: string, failure: Failure): void {
+    if (!this.#closed.has(bucketName)) this.#close(bucketName, failure);
+  }
+
   /** How many tasks for a bucket may start now: any number, none, or the one that is the next probe. */
   room(bucketName: string): number {
     const bucket = this.#closed.get(bucketName);

@@ -2,6 +2,7 @@ import { constants, Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { Glob } from "bun";
 import type { DeadLetter, QueueReport } from "../support/answers.ts";
 import { runBinary } from "../support/binary.ts";
 import { expectTrueBooks } from "../support/books.ts";
@@ -96,6 +97,44 @@ describe("a full disk", () => {
       expect(await service.stop()).toBe(0);
     });
   }
+
+  test.each([
+    ["storage", "data/objects"],
+    ["queue", "data/queue"],
+    ["storage", "data"],
+  ])("makes a service unready that has nothing to do, until there is room (%s: %s)", async (component, place) => {
+    await using origin = await startOrigin();
+    await using service = await prepareService({ settings: LOCAL.settings });
+    await using disk = mountSmall(join(service.folder, place));
+    if (disk.reason !== undefined) {
+      console.warn(`the test of an idle service on a full disk is left out: ${disk.reason}`);
+      return;
+    }
+    await service.start();
+    const url = origin.serve("/a", "abc");
+    const ready = async () => (await service.fetch("/health/ready")).status;
+    expect(await ready()).toBe(200);
+    fill(disk.path);
+    expect(await acceptedUntilRefused(service, url)).toBe(0);
+    expect(await ready()).toBe(503);
+    expect(await (await service.fetch("/operators/health")).json()).toMatchObject({
+      components: { [component]: { status: "unhealthy", reason: expect.stringMatching(/full|space/i) } },
+    });
+    // Longer than from one trial to the next.
+    const until = performance.now() + 2500;
+    await eventually("some trials are over", async () => {
+      expect(await ready()).toBe(503);
+      return performance.now() > until ? true : undefined;
+    });
+
+    rmSync(join(disk.path, "ballast"));
+    await eventually("the service is ready", async () => ((await ready()) === 200 ? true : undefined));
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
+    expect((await service.finished(job)).status).toBe("completed");
+    expect(await service.stop()).toBe(0);
+    const objects = [...new Glob("**/*").scanSync({ cwd: join(service.folder, "data/objects"), dot: true })];
+    expect(objects.filter((name) => name.includes("fetchbox-check"))).toEqual([]);
+  });
 
   test.each([
     ["killed", "data"],

@@ -7,11 +7,13 @@ import { failedWith } from "../support/outcomes.ts";
 
 const never = new AbortController().signal;
 const NONE_CLOSED = { problems: () => new Map(), toBeTried: () => [], open: () => {} };
+const notTried = { tryUpload: () => Promise.reject(new Error("no upload is to be tried here")) };
 
 test("the storage is not ready before it was checked, and as the last check found it from then on", async () => {
   let answer: () => Promise<string | undefined> = () => Promise.resolve(undefined);
   const asked: string[] = [];
   const store = {
+    ...notTried,
     check: (bucket: string) => {
       asked.push(bucket);
       return answer();
@@ -33,6 +35,7 @@ test("the storage is not ready before it was checked, and as the last check foun
 test("a check that was interrupted says nothing of the storage", async () => {
   const stopping = new AbortController();
   const store = {
+    ...notTried,
     check: (_: string, signal: AbortSignal) =>
       new Promise<undefined>((_resolve, reject) => {
         signal.addEventListener("abort", () => reject(signal.reason as Error));
@@ -47,7 +50,7 @@ test("a check that was interrupted says nothing of the storage", async () => {
 
 test("a doubt is no problem, and goes as soon as a check has none", async () => {
   let doubt: string | undefined = "S3 denies to look";
-  const check = new StorageCheck({ check: () => Promise.resolve(doubt) }, "artifacts", NONE_CLOSED);
+  const check = new StorageCheck({ ...notTried, check: () => Promise.resolve(doubt) }, "artifacts", NONE_CLOSED);
   await check.run(never);
   expect([check.problem, check.doubt]).toEqual([undefined, "S3 denies to look"]);
   doubt = undefined;
@@ -64,6 +67,7 @@ describe("a closed bucket", () => {
     gate.judge(bucket, "work", failedWith(away));
     const answers = new Map<string, Failure | string>();
     const store = {
+      tryUpload: () => Promise.reject(away),
       check: (name: string) => {
         const answer = answers.get(name);
         return answer instanceof Failure ? Promise.reject(answer) : Promise.resolve(answer);
@@ -109,7 +113,7 @@ describe("a closed bucket", () => {
     expect(isOpen()).toBe(true);
   });
 
-  test("is not opened by a storage that offers no such upload, nor by one that is interrupted", async () => {
+  test("is not opened by an upload that fails, nor by one that is interrupted", async () => {
     const { clock, store, gate, check, isOpen } = closedGate("artifacts");
     clock.tick(1000);
     await check.tryClosed(never);
