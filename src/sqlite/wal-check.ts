@@ -14,15 +14,26 @@ const MAGIC = 0x377f0682;
  * @see https://sqlite.org/fileformat2.html#walformat
  */
 export function findWalDamage(path: string): string | undefined {
-  let found = lookForDamage(path);
+  return foundTwice(path, walk);
+}
+
+/** Looks for damage in a log's header only: SQLite looks for a better one for ten seconds, and then names the wrong file. */
+export function findHeaderDamage(path: string): string | undefined {
+  return foundTwice(path, () => undefined);
+}
+
+type Walk = (file: number, header: DataView, sum: Checksum) => string | undefined;
+
+function foundTwice(path: string, walkFrames: Walk): string | undefined {
+  let found = lookForDamage(path, walkFrames);
   for (let before: string | undefined; found !== undefined && found !== before; ) {
     before = found;
-    found = lookForDamage(path);
+    found = lookForDamage(path, walkFrames);
   }
   return found;
 }
 
-function lookForDamage(path: string): string | undefined {
+function lookForDamage(path: string, walkFrames: Walk): string | undefined {
   if (!existsSync(path)) return undefined;
   const file = openSync(path, "r");
   try {
@@ -31,8 +42,7 @@ function lookForDamage(path: string): string | undefined {
     if ((header.getUint32(0) & ~1) >>> 0 !== MAGIC) return "its header is no header of a log";
     const sum = new Checksum(header.getUint32(0) % 2 === 0);
     sum.add(header, 0, 24);
-    if (!sum.isAt(header, 24)) return "its header is damaged";
-    return walk(file, header, sum);
+    return sum.isAt(header, 24) ? walkFrames(file, header, sum) : "its header is damaged";
   } finally {
     closeSync(file);
   }

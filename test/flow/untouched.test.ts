@@ -106,12 +106,12 @@ function write(folder: string, store: Store, sql: string): string {
   return fileOf(store);
 }
 
-/** Flips a bit of the log of queue.db. */
-function flipInLog(folder: string, part: number): string {
-  const log = `${fileOf("queue")}-wal`;
+/** Flips a bit of a store's log. */
+function flipInLog(folder: string, store: Store, at: (length: number) => number): string {
+  const log = `${fileOf(store)}-wal`;
   const bytes = readFileSync(join(folder, log));
-  const at = Math.floor(bytes.length * part) + 20;
-  bytes[at] = (bytes[at] ?? 0) ^ 4;
+  const place = at(bytes.length);
+  bytes[place] = (bytes[place] ?? 0) ^ 4;
   writeFileSync(join(folder, log), bytes);
   return log;
 }
@@ -197,8 +197,18 @@ const CASES: readonly Case[] = [
     (part): Case => ({
       name: `a bit flipped in the log of queue.db, at ${part} of its length`,
       from: "killed",
-      change: (folder) => flipInLog(folder, part),
+      change: (folder) => flipInLog(folder, "queue", (length) => Math.floor(length * part) + 20),
     }),
+  ),
+  ...(["ledger", "dlq"] as const).flatMap((store) =>
+    // Its mark, its version, its size of a page, its salt, its checksum.
+    [0, 5, 10, 17, 25].map(
+      (at): Case => ({
+        name: `a bit flipped at ${at} of the header of the log of ${store}.db`,
+        from: "killed",
+        change: (folder) => flipInLog(folder, store, () => at),
+      }),
+    ),
   ),
   ...(["ledger", "dlq"] as const).map(
     (store): Case => ({
@@ -258,4 +268,22 @@ test("what followers lose with their logs is no reason to refuse them: they get 
   const verified = await runBinary(["verify"], { cwd: place, env });
   expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining("unfinished: ")]);
   expect(folderDigest(join(place, "data"))).toEqual(before);
+});
+
+test("a follower whose log has a damaged header is back once the log is moved away, as the message says", async () => {
+  putBack("killed");
+  const log = flipInLog(place, "ledger", () => 10);
+  const startedAt = performance.now();
+  const refused = await runBinary(["serve"], { cwd: place, env });
+  expect([refused.code, refused.stderr]).toEqual([
+    3,
+    expect.stringContaining(`move it and ${join(place, fileOf("ledger"))}-shm away`),
+  ]);
+  // SQLite by itself would try for ten seconds.
+  expect(performance.now() - startedAt).toBeLessThan(5000);
+  for (const name of [log, `${fileOf("ledger")}-shm`]) rmSync(join(place, name));
+  const verified = await runBinary(["verify"], { cwd: place, env });
+  expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining("unfinished: ")]);
+  const repaired = await runBinary(["verify", "--repair"], { cwd: place, env });
+  expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringContaining("no breach")]);
 });
