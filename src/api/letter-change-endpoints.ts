@@ -4,7 +4,7 @@ import { checkHeaders } from "../intake/field-rules.ts";
 import type { Breach } from "../intake/intake-error.ts";
 import { mapOf } from "../intake/manifest-schema.ts";
 import { HeadersError, type LetterChange } from "../maintenance/letter-change.ts";
-import type { LetterOperations } from "../maintenance/letter-operations.ts";
+import { isIds, type LetterOperations } from "../maintenance/letter-operations.ts";
 import type { DeadLetterFilter, DeadLetters } from "../sqlite/dead-letters.ts";
 import type { LetterOperation } from "../sqlite/queue/letter-operations.ts";
 import { DEAD_LETTER_FILTER, filterOf } from "./dead-letter-endpoints.ts";
@@ -41,7 +41,7 @@ const SELECTION = {
     }),
   ),
   filter: Type.Optional(FILTER),
-  dry_run: Type.Optional(Type.Boolean({ description: "Only say how many match." })),
+  dry_run: Type.Optional(Type.Boolean({ description: "Only say how many match, or what would be refused." })),
 };
 
 export const ReplayRequestSchema = Type.Object(
@@ -89,7 +89,7 @@ const REPLAY = TypeCompiler.Compile(ReplayRequestSchema);
 const GIVE_UP = TypeCompiler.Compile(GiveUpRequestSchema);
 
 export interface LetterChangeEndpointsDeps {
-  readonly operations: Pick<LetterOperations, "changeSome" | "begin" | "ended">;
+  readonly operations: Pick<LetterOperations, "tryOut" | "changeSome" | "begin" | "ended">;
   readonly deadLetters: Pick<DeadLetters, "find" | "count">;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
@@ -201,6 +201,7 @@ async function carryOut(
   { operations, deadLetters }: LetterChangeEndpointsDeps,
 ): Promise<CarriedOut> {
   try {
+    if (dryRun) await operations.tryOut(letters, change);
     if (isIds(letters)) {
       if (!dryRun) return await operations.changeSome(letters, change);
       return { matched: new Set(letters.filter((id) => deadLetters.find(id) !== undefined)).size, changed: 0 };
@@ -226,10 +227,6 @@ function answered(counts: Readonly<Record<string, number>>, operation: LetterOpe
     { ...counts, operation: operationRow(operation) },
     { status: 202, headers: { location: `/operators/dlq/operations/${operation.id}` } },
   );
-}
-
-function isIds(letters: Selection["letters"]): letters is readonly number[] {
-  return Array.isArray(letters);
 }
 
 function overrideBreaches(

@@ -7,10 +7,13 @@ import type { LetterOperation, OperationStep, Overrides } from "../sqlite/queue/
 /** What is done to dead letters. */
 export type LetterChange = Pick<LetterOperation, "kind" | "overrides" | "ratePerSecond">;
 
-/** With the overrides a task would have more headers than a task may have. */
+/** With the overrides tasks would have more headers than a task may have. */
 export class HeadersError extends Error {
   override readonly name = "HeadersError";
 }
+
+/** So many tasks a message names. */
+const NAMED_MAX = 10;
 
 /**
  * Carries a change of some letters out, in one commit; how many it changed. A rate is kept by the tasks' due times, from
@@ -28,13 +31,29 @@ export function changeLetters(
     const dropped = letters.map(({ task: id, resourceId }) => ({ id, resourceId }));
     return desk.drop(dropped, "given_up", step);
   }
-  const replays = letters.map(({ task: id, contents, history }, at) => ({
-    id,
-    task: overridden(contents, overrides),
-    history,
+  const replays = withOverrides(letters, overrides).map(({ letter, task }, at) => ({
+    id: letter.task,
+    task,
+    history: letter.history,
     availableAt: Math.round(dueFrom + at * gapMs(ratePerSecond)),
   }));
   return desk.replay(replays, step);
+}
+
+/** Letters and their tasks as they are to be tried. @throws HeadersError, which names tasks that would break the rule */
+export function withOverrides(
+  letters: readonly FullDeadLetter[],
+  overrides: Overrides,
+): { letter: FullDeadLetter; task: Task }[] {
+  const changed = letters.map((letter) => ({ letter, task: overridden(letter.contents, overrides) }));
+  if (overrides.headers === undefined) return changed;
+  const tooMany = changed.filter(({ task }) => Object.keys(task.headers ?? {}).length > TASK_HEADERS_MAX);
+  if (tooMany.length === 0) return changed;
+  const named = tooMany.slice(0, NAMED_MAX).map(({ letter }) => letter.task);
+  const more = tooMany.length > NAMED_MAX ? ", …" : "";
+  throw new HeadersError(
+    `with the overrides these tasks would have more than ${TASK_HEADERS_MAX} headers: ${named.join(", ")}${more}`,
+  );
 }
 
 /** Between the due times of two tasks. */
@@ -57,9 +76,5 @@ function withHeaders(
 ): Record<string, string> {
   const replaced = new Set(Object.keys(others).map((name) => name.toLowerCase()));
   const kept = Object.entries(own).filter(([name]) => !replaced.has(name.toLowerCase()));
-  const headers = Object.fromEntries([...kept, ...Object.entries(others)]);
-  if (Object.keys(headers).length > TASK_HEADERS_MAX) {
-    throw new HeadersError(`with the overrides a task would have more than ${TASK_HEADERS_MAX} headers`);
-  }
-  return headers;
+  return Object.fromEntries([...kept, ...Object.entries(others)]);
 }

@@ -1,8 +1,9 @@
+import { setImmediate } from "node:timers/promises";
 import { type Clock, delay } from "../jobs/clock.ts";
-import type { DeadLetterFilter, DeadLetters } from "../sqlite/dead-letters.ts";
+import type { DeadLetterFilter, DeadLetters, FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { LetterDesk } from "../sqlite/letter-desk.ts";
 import type { LetterOperation } from "../sqlite/queue/letter-operations.ts";
-import { changeLetters, gapMs, HeadersError, type LetterChange } from "./letter-change.ts";
+import { changeLetters, gapMs, HeadersError, type LetterChange, withOverrides } from "./letter-change.ts";
 
 export interface LetterOperationsDeps {
   readonly desk: LetterDesk;
@@ -40,10 +41,25 @@ export class LetterOperations {
     for (const operation of this.#deps.desk.operations()) if (operation.state === "running") this.#start(operation);
   }
 
+  /** Looks whether letters can be dealt with so, and changes nothing. @throws HeadersError */
+  async tryOut(letters: readonly number[] | DeadLetterFilter, { overrides }: LetterChange): Promise<void> {
+    const { deadLetters } = this.#deps;
+    if (overrides.headers === undefined) return; // nothing else depends on the letter
+    if (isIds(letters)) return void withOverrides(this.#find(letters), overrides);
+    for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+      const page = deadLetters.full(letters, before, BATCH);
+      withOverrides(page, overrides);
+      const last = page.at(-1);
+      if (last === undefined) return;
+      before = last.task;
+      await setImmediate(); // for everybody else
+    }
+  }
+
   /** Deals with letters by their task ids, as far as there are any. @throws HeadersError */
   async changeSome(taskIds: readonly number[], change: LetterChange): Promise<{ matched: number; changed: number }> {
-    const { desk, deadLetters, clock } = this.#deps;
-    const letters = [...new Set(taskIds)].flatMap((id) => deadLetters.find(id) ?? []);
+    const { desk, clock } = this.#deps;
+    const letters = this.#find(taskIds);
     if (letters.length === 0) return { matched: 0, changed: 0 };
     const changed = await changeLetters(letters, change, clock.steady(), desk);
     return { matched: letters.length, changed };
@@ -74,6 +90,10 @@ export class LetterOperations {
     running?.stop.abort();
     await running?.done;
     return this.#deps.desk.operation(id);
+  }
+
+  #find(taskIds: readonly number[]): FullDeadLetter[] {
+    return [...new Set(taskIds)].flatMap((id) => this.#deps.deadLetters.find(id) ?? []);
   }
 
   #start(operation: LetterOperation): void {
@@ -120,4 +140,8 @@ export class LetterOperations {
     await this.#deps.desk.end(operation.id, state, error);
     return { ...operation, state };
   }
+}
+
+export function isIds(letters: readonly number[] | DeadLetterFilter): letters is readonly number[] {
+  return Array.isArray(letters);
 }
