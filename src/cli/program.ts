@@ -9,6 +9,7 @@ import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import type { HandlersCheckOptions } from "./handlers.ts";
 import { addRemoteCommands } from "./remote/commands.ts";
 import type { RunOptions } from "./run.ts";
+import type { Hangups } from "./service-signals.ts";
 import type { StorageCheckOptions } from "./storage-check.ts";
 import { jsonLine, printableLines } from "./terminal-text.ts";
 import type { VerifyOptions } from "./verify.ts";
@@ -19,6 +20,8 @@ export interface CliContext {
   readonly cwd: string;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** Heard since the process began, where it is a service. */
+  readonly hangups?: Hangups | undefined;
 }
 
 export interface ConfigOptions {

@@ -1,19 +1,21 @@
 import { writeSync } from "node:fs";
 import { EXIT, exitCodeOf, WorkFailedError } from "./exit-code.ts";
 import { runProgram } from "./program.ts";
+import type { Hangups } from "./service-signals.ts";
 import { printableLines } from "./terminal-text.ts";
 
 const UNFORESEEN = 1;
 const AGAIN_MS = 5;
 
 /** Runs one command line, and returns what the process is to end with. */
-export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv, hangups?: Hangups): Promise<number> {
   try {
     return await runProgram(args, {
       env,
       cwd: process.cwd(),
       out: (text) => write(1, text),
       err: (text) => write(2, text),
+      hangups,
     });
   } catch (error) {
     const { code: errno } = error as { code?: unknown };

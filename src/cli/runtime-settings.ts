@@ -15,13 +15,17 @@ const SETTINGS: Environment = {
 /** Flags that stand for a command of their own; before any other `serve` is left out. */
 const ANSWERS: ReadonlySet<string> = new Set(["-h", "--help", "-V", "--version"]);
 
+/** Whether a command line runs the service. */
+export function isService([command = "serve"]: readonly string[]): boolean {
+  return command === "serve" || (command.startsWith("-") && !ANSWERS.has(command));
+}
+
 /**
  * Starts the program anew, under the same process id, with the settings that can only be made before; then this does not
  * return. For the commands that move bytes; the others go on as they are.
  */
 export function applyRuntimeSettings(args: readonly string[], env: Environment): void {
-  const [command = "serve"] = args;
-  const isAtWork = ["serve", "run"].includes(command) || (command.startsWith("-") && !ANSWERS.has(command));
+  const isAtWork = isService(args) || args[0] === "run";
   const isSet = Object.keys(SETTINGS).every((name) => env[name] !== undefined);
   if (!isAtWork || isSet) return;
   const own = Bun.main.startsWith("/$bunfs/") ? args : [...process.execArgv, Bun.main, ...args];

@@ -11,7 +11,7 @@ import { placesText } from "./places.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { reload } from "./reload.ts";
 import { s3Access } from "./s3-access.ts";
-import { hearHangups, ignoreOtherSignals, watchTerminal } from "./service-signals.ts";
+import { hearEarly, ignoreOtherSignals } from "./service-signals.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { printable } from "./terminal-text.ts";
 
@@ -20,8 +20,7 @@ const ANSWER_MS = 100;
 
 /** Runs the service until it is told to stop. */
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
-  const beginHangups = hearHangups();
-  const isTerminalGone = watchTerminal();
+  const hangups = context.hangups ?? hearEarly();
   // As the process found it: what is set for the SDK must not hide what .env says next.
   const env = { ...context.env };
   const loaded = loadedOf(options, context);
@@ -50,7 +49,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     reloadables: app.reloadables(credentials),
     log,
   };
-  beginHangups(async () => (isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
+  hangups.begin(async () => (hangups.isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
   const url = await start(app);
   tellStart(url, loaded, log, context);
   const stopped = stop.then((signal) => {

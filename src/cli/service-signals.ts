@@ -6,11 +6,23 @@ const MEANINGLESS = ["SIGUSR1", "SIGUSR2"] as const;
 const STDIN = 0;
 const STDOUT = 1;
 
+/** What `serve` is told by signals from its first moment on. */
+export interface Hangups {
+  /** Leads each SIGHUP to a call of `act`, those that came before to one in all. */
+  readonly begin: (act: () => Promise<void>) => void;
+  readonly isTerminalGone: () => boolean;
+}
+
+/** To be called before anything is loaded: the program that starts a service may tell it to reload soon after. */
+export function hearEarly(): Hangups {
+  return { begin: hearHangups(), isTerminalGone: watchTerminal() };
+}
+
 /**
  * Hears SIGHUP from now on, which ends the process no more. Once the result is called, each one leads to a call of `act`,
  * those that came before to one in all. Those that come during a call lead to one more.
  */
-export function hearHangups(): (act: () => Promise<void>) => void {
+function hearHangups(): (act: () => Promise<void>) => void {
   let act: (() => Promise<void>) | undefined;
   let isDue = false;
   let isActing = false;
@@ -36,7 +48,7 @@ export function hearHangups(): (act: () => Promise<void>) => void {
 }
 
 /** Says whether a terminal that standard input or output is now is closed later: nobody sees or stops the process then. */
-export function watchTerminal(): () => boolean {
+function watchTerminal(): () => boolean {
   const terminals = [STDIN, STDOUT].filter((fd) => isatty(fd));
   return () => terminals.some((fd) => !isatty(fd));
 }

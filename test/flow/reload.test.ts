@@ -139,6 +139,18 @@ describe("SIGHUP", () => {
     expect(await reload(service, RELOADED)).not.toHaveProperty("needs_restart");
   });
 
+  test("does not end a service whose program is still being loaded", async () => {
+    const preload = join(import.meta.dir, "../support/hangup-at-load.ts");
+    const main = join(import.meta.dir, "../../src/main.ts");
+    const run = (...args: string[]) =>
+      Bun.spawnSync([process.execPath, "--preload", preload, main, ...args], { stdout: "pipe", stderr: "pipe" });
+    const service = run("serve", "--config", "none.toml");
+    expect([service.signalCode, service.exitCode]).toEqual([undefined, 2]);
+    expect(service.stderr.toString()).toContain("none.toml");
+    // What has a terminal ends with it.
+    expect(run("config", "print").signalCode).toBe("SIGHUP");
+  });
+
   test("stops the service in good order where its terminal was closed", async () => {
     await using origin = await startOrigin();
     await using service = await prepareService();
