@@ -49,7 +49,12 @@ export function inspectStores(paths: StorePaths, isOurs = false): void {
 
 /** @throws StoreError for a store that is not there: a start may make it, but nobody can read it */
 export function requireStores(paths: StorePaths): void {
-  for (const path of Object.values(paths)) if (isAbsent(path)) throw missingStore(path);
+  const absent = Object.values(paths).filter(isAbsent);
+  const [first] = absent;
+  if (first === undefined) return;
+  if (absent.length < Object.keys(paths).length) throw missingStore(first);
+  const way = "a start makes new ones; check the paths of [queue], [ledger] and [dlq], or restore a backup";
+  throw new StoreError(first, `there is no store here, nor are the other two there: ${way}`);
 }
 
 function judge(paths: StorePaths, sources: readonly ReadSource[]): void {

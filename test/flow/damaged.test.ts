@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { runBinary } from "../support/binary.ts";
 import { startOrigin } from "../support/origin.ts";
@@ -62,3 +62,26 @@ test.each(["queue", "ledger", "dlq"])(
     expect((await service.fetch("/health/ready")).status).toBe(200);
   },
 );
+
+test("where all stores are gone, verify and backup say so, a start makes new ones, and the objects are left alone", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService();
+  const manifest = { manifest_version: "v1", resources: [{ id: "a", url: origin.serve("/a", "x") }] };
+  await service.finished(await service.submit(manifest));
+  expect(await service.stop()).toBe(0);
+  for (const store of ["queue", "ledger", "dlq"]) await rm(join(service.folder, "data", store), { recursive: true });
+  for (const command of [["verify"], ["backup", "copy"]]) {
+    const { code, stderr } = await runBinary(command, { cwd: service.folder, env: service.env });
+    expect([command, code, stderr]).toEqual([
+      command,
+      3,
+      expect.stringMatching(
+        /^fetchbox: \S+queue\.db: there is no store here, nor are the other two there: a start makes /,
+      ),
+    ]);
+  }
+  await service.start();
+  expect(await service.get<unknown>("/operators/jobs")).toMatchObject({ jobs: [] });
+  const { code, stdout } = await runBinary(["verify"], { cwd: service.folder, env: service.env });
+  expect([code, stdout]).toEqual([0, expect.stringContaining("1 objects are of jobs that are not known here")]);
+});
