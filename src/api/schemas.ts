@@ -43,7 +43,7 @@ function time(description: string) {
 const AttemptSchema = closed(
   {
     started_at: time("When it began."),
-    duration_ms: count("How long it took."),
+    duration_ms: count("How long it took; 0 where it ended with the process (`TASK_INTERRUPTED`)."),
     code: Type.String({ description: "Failure code." }),
     message: Type.String(),
     http_status: orNull(Type.Integer(), "Of the answer, where there was one."),

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import type { DeadLetter } from "../support/answers.ts";
 import { expectIdle, expectSoundStores, expectTrueBooks } from "../support/books.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
@@ -124,6 +125,12 @@ for (const storage of storagesFor("crashes")) {
       }
       const job = await service.finished(jobId);
       expect(job.errors).toMatchObject([{ resource_id: "deadly", code: "TASK_INTERRUPTED" }]);
+      const [letter] = await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries");
+      const { history } = await service.get<{ history: readonly { code: string; started_at: string }[] }>(
+        `/operators/dlq/${letter?.task_id}`,
+      );
+      expect(history.map(({ code }) => code)).toEqual(Array.from({ length: 5 }, () => "TASK_INTERRUPTED"));
+      expect(new Set(history.map(({ started_at }) => started_at)).size).toBe(5);
       await expectTrueBooks(service, storage, jobId, new Map([["deadly", undefined]]));
       const next = await service.submit({ manifest_version: "v1", resources: [{ id: "good", url: good }] });
       expect((await service.finished(next)).status).toBe("completed");

@@ -51,11 +51,17 @@ describe("recover", () => {
     await using stores = openTestStores();
     const [task = never()] = await claimedJob(stores, 1);
     await settle(stores, task, retryAt(stores.clock.now()));
-    await claimAll(stores);
+    const begunAt: number[] = [];
+    const claim = () => {
+      stores.clock.tick(60_000);
+      begunAt.push(stores.clock.now());
+      return claimAll(stores);
+    };
+    await claim();
     for (let crash = 1; crash <= 4; crash++) {
       stores.crash();
       expect(await recover(stores)).toMatchObject({ doomed: [], suspects: crash < 3 ? 0 : 1 });
-      const [again = never()] = await claimAll(stores);
+      const [again = never()] = await claim();
       expect(again.crashes).toBe(crash);
       await stores.now(stores.queue.markStarted(again));
     }
@@ -64,7 +70,10 @@ describe("recover", () => {
     expect(doomed).toEqual([{ id: 1, jobId: task.job.jobId, task: task.task }]);
     const letter = stores.stores.deadLetters.find(1);
     expect(letter).toMatchObject({ code: "TASK_INTERRUPTED", attempts: 1, resourceId: "r0", host: "origin.test" });
-    expect(letter?.history.map(({ code }) => code)).toEqual([attempt.code, "TASK_INTERRUPTED"]);
+    expect(letter?.history.map(({ code, startedAt }) => [code, startedAt])).toEqual([
+      [attempt.code, attempt.startedAt],
+      ...begunAt.map((at) => ["TASK_INTERRUPTED", at]),
+    ]);
     expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
     expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expectTrueCounters(stores);

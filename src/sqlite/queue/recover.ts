@@ -1,5 +1,5 @@
 import { CRASHES_MAX, isSuspect } from "../../jobs/suspect.ts";
-import { type Attempt, hostOf, type Task } from "../../jobs/task.ts";
+import { type Attempt, hostOf, type Task, withAttempt } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { removeStaged } from "./accept.ts";
@@ -17,6 +17,8 @@ interface ClaimedRow {
   attempts: number;
   crashes: number;
   begun: 0 | 1;
+  claimedAt: number;
+  crashTimes: string;
   payload: Uint8Array;
   history: Uint8Array | null;
 }
@@ -29,9 +31,19 @@ export interface InterruptedTask {
   readonly attempts: number;
   /** The crash just found included, if the task ran then. */
   readonly crashes: number;
+  /** When those attempts began that counted as crashes, the latest last. */
+  readonly crashTimes: readonly number[];
   readonly task: Task;
   readonly history: readonly Attempt[];
 }
+
+/** An attempt that ended with the process; nobody knows after how long. */
+const CRASH: Omit<Attempt, "startedAt"> = {
+  durationMs: 0,
+  code: "TASK_INTERRUPTED",
+  message: "the process crashed while this attempt was under way, after an unknown time",
+  bytes: 0,
+};
 
 /** A task about to be buried. */
 export interface DoomedTask {
@@ -67,20 +79,27 @@ export function writeAbandoned(context: QueueContext, abandoned: boolean): void 
 export function readInterrupted(context: QueueContext, blame: Blame, limit: number): InterruptedTask[] {
   const rows = context.db
     .query<ClaimedRow, [number]>(
-      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${BEGUN}) AS begun, payload, history FROM tasks WHERE claim_id IS NOT NULL
+      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${BEGUN}) AS begun, claimed_at AS claimedAt,
+         crash_times AS crashTimes, payload, history FROM tasks WHERE claim_id IS NOT NULL
        ORDER BY claim_id, id LIMIT ?`,
     )
     .all(limit);
-  return rows.map((row) => ({
+  return rows.map((row) => interruptedTask(row, isBlamed(row, blame)));
+}
+
+function interruptedTask(row: ClaimedRow, blamed: boolean): InterruptedTask {
+  const times = JSON.parse(row.crashTimes) as number[];
+  return {
     id: row.id,
     claimId: row.claim,
     job: row.job,
     lane: row.lane,
     attempts: row.attempts,
-    crashes: row.crashes + (isBlamed(row, blame) ? 1 : 0),
+    crashes: row.crashes + (blamed ? 1 : 0),
+    crashTimes: (blamed ? [...times, row.claimedAt] : times).slice(-CRASHES_MAX),
     task: decodeTask(row.payload),
     history: decodeHistory(row.history),
-  }));
+  };
 }
 
 /** A suspect runs only once its start is on the disk: where that is not noted, it did not run. */
@@ -117,10 +136,11 @@ export function putBack(
   // Suspects run first, while nothing else does yet.
   const dueAt = isSuspect(interrupted) ? frontOf(context, interrupted.lane) : context.clock.steady();
   context.db
-    .query<never, [string, number, number, number]>(
-      "UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, may_have_stored = 1, available_at = ? WHERE id = ?",
+    .query<never, [string, number, string, number, number]>(
+      `UPDATE tasks SET state = ?, claim_id = NULL, claimed_at = NULL, crashes = ?, crash_times = ?, may_have_stored = 1,
+         available_at = ? WHERE id = ?`,
     )
-    .run(state, interrupted.crashes, dueAt, interrupted.id);
+    .run(state, interrupted.crashes, JSON.stringify(interrupted.crashTimes), dueAt, interrupted.id);
   wait(context, interrupted.lane, state, dueAt, changes);
 }
 
@@ -136,21 +156,24 @@ function frontOf({ db, clock }: QueueContext, lane: number): number {
 
 function bury(
   context: QueueContext,
-  { id, job, task, history, attempts }: InterruptedTask,
+  { id, job, task, history, attempts, crashTimes }: InterruptedTask,
   now: number,
   changes: Changes,
 ): void {
   const message = `the process crashed ${CRASHES_MAX} times while this task ran`;
   context.db
     .query<never, [number, number]>(
-      `UPDATE tasks SET state = 'failed', letter = 1, claim_id = NULL, claimed_at = NULL, crashes = ?, payload = x'', history = NULL
+      `UPDATE tasks SET state = 'failed', letter = 1, claim_id = NULL, claimed_at = NULL, crashes = ?, crash_times = '[]',
+         payload = x'', history = NULL
        WHERE id = ?`,
     )
     .run(CRASHES_MAX, id);
   changes.tally(job, "failed");
   changes.tally(job, "letters");
-  const attempt: Attempt = { startedAt: now, durationMs: 0, code: "TASK_INTERRUPTED", message, bytes: 0 };
-  const failed = { id, job: context.jobs.get(job), task, host: hostOf(task.url), history };
+  const crashAt = (startedAt: number): Attempt => ({ ...CRASH, startedAt });
+  const known = crashTimes.slice(0, -1).map(crashAt).reduce(withAttempt, history);
+  const attempt = crashAt(crashTimes.at(-1) ?? now);
+  const failed = { id, job: context.jobs.get(job), task, host: hostOf(task.url), history: known };
   changes.events.push(
     failedEvent(failed, { kind: "discard", code: "TASK_INTERRUPTED", message, attempt, attempts }, now),
   );
