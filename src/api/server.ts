@@ -199,6 +199,8 @@ export interface ServerOptions {
 
 export interface RunningServer {
   readonly port: number;
+  /** Closes connections that no request is under way on. */
+  readonly dropIdle: () => void;
   /** Takes no new connections and waits for the requests at work; an abort of `signal` cuts them off. */
   stop(signal: AbortSignal): Promise<void>;
 }
@@ -227,6 +229,7 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
   });
   return {
     port: server.port ?? port,
+    dropIdle: () => void server.closeIdleConnections(),
     stop: async (signal) => {
       const cut = () => void server.stop(true);
       signal.addEventListener("abort", cut, { once: true });

@@ -51,6 +51,8 @@ export interface Foundation extends FoundationDeps {
   readonly descriptors: Descriptors;
   /** Says who hears that there are enough descriptors again. */
   readonly onEnoughDescriptors: (listener: () => void) => void;
+  /** Connections of the API's clients, which are closed where they are idle while there are too few descriptors. */
+  readonly clients: { dropIdle: () => void };
   readonly policy: EgressPolicy;
   /** Where the API listens, as far as it is known: no download may go there. */
   readonly own: { readonly host: string; port: number };
@@ -106,15 +108,17 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   const descriptors: Descriptors = new Descriptors({
     clock,
     limit: readDescriptorLimit(),
-    onShort: (problem) => {
-      log.error(problem);
+    onShort: (problem) => log.error(problem),
+    relieve: () => {
       network.http.dropIdle();
+      clients.dropIdle();
     },
     onEnough: () => {
       log.info("there are enough file descriptors again");
       enough.wake();
     },
   });
+  const clients = { dropIdle: () => {} };
   const enough = { wake: () => {} };
   const network = createNetwork(config, clock, descriptors);
   const {
@@ -138,6 +142,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     onEnoughDescriptors: (listener) => {
       enough.wake = listener;
     },
+    clients,
     metrics,
     troubles,
     policy: createEgressPolicy({

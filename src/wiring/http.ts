@@ -16,7 +16,7 @@ export function openHttp(
   work: Pick<Work, "cancellation" | "letterOperations"> & QueueControlDeps["work"],
   service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
-  const { log, clock, version, metrics, stores, active, tracer, access } = foundation;
+  const { log, clock, version, metrics, stores, active, tracer, access, clients } = foundation;
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();
   const api = createApi({
@@ -55,8 +55,9 @@ export function openHttp(
     tracer,
   });
   const server = startServer(api, { hostname: address.host, port: address.port, idleTimeoutSeconds: IDLE_SECONDS });
+  clients.dropIdle = server.dropIdle;
   return {
-    port: server.port,
+    ...server,
     stop: (signal) => {
       stopping.abort(new Error("the server is stopping"));
       return server.stop(signal);

@@ -27,7 +27,9 @@ export interface DescriptorsDeps {
   readonly clock: Pick<Clock, "monotonic">;
   /** Most files and sockets that the process may have open; `undefined` where that is not known. */
   readonly limit: number | undefined;
-  /** Told that there are too few: what can be closed is to be closed. */
+  /** Closes what nobody needs now; called again and again while there are too few. */
+  readonly relieve: () => void;
+  /** Told once that there are too few. */
   readonly onShort: (problem: string) => void;
   /** Told that there are enough again. */
   readonly onEnough: () => void;
@@ -76,6 +78,7 @@ export class Descriptors {
   /** To be called now and then: finds out that there are too few, or enough again. */
   check(): void {
     if (this.#shortAt === undefined) return void this.isShort();
+    this.#deps.relieve();
     if (this.#deps.clock.monotonic() - this.#shortAt < SHORT_MS) return;
     if (!canOpen(this.#reserve + FREE_MIN)) return;
     this.#hold();
@@ -94,6 +97,7 @@ export class Descriptors {
     if (!isNews) return;
     this.close();
     this.#deps.onShort(this.problem ?? "");
+    this.#deps.relieve();
   }
 
   #hold(): void {

@@ -1,8 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import type { ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
+import { pattern } from "../support/pattern.ts";
 import { type Service, startService } from "../support/service.ts";
 
 setDefaultTimeout(90_000);
@@ -75,6 +77,24 @@ test("a start with too few descriptors for its workers runs as many as there is 
   expect(held.most()).toBeLessThan(20);
   expect(service.log.match(/"level":"warn".*workers run/g)?.length).toBe(1);
   await expectNoAttemptSpent(service, job);
+});
+
+test("clients that keep idle connections do not keep others out, nor the work", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService({ through: ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"] });
+  const port = Number(new URL(service.url).port);
+  let answered = 0;
+  const kept = Array.from({ length: 60 }, () => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"));
+    socket.on("data", () => answered++).on("error", () => {});
+    return socket;
+  });
+  await eventually("all were answered", () => (answered >= kept.length ? true : undefined));
+  const body = pattern(1000);
+  const job = await service.submit(manifest(origin.serve("/a", body), 20));
+  expect((await service.finished(job)).status).toBe("completed");
+  await eventually("all is well again", async () => ((await health(service)).status === "healthy" ? true : undefined));
+  for (const socket of kept) socket.destroy();
 });
 
 const prlimit = Bun.which("prlimit");

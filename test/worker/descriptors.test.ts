@@ -15,6 +15,7 @@ function setup() {
   const descriptors = new Descriptors({
     clock,
     limit: 1024,
+    relieve: () => told.push("relieve"),
     onShort: () => told.push("short"),
     onEnough: () => told.push("enough"),
   });
@@ -35,10 +36,10 @@ test("a failure that a want of descriptors caused costs no attempt, and for a se
   expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
   expect(calls).toBe(1);
   descriptors.check();
-  expect(told).toEqual(["short"]);
+  expect(told).toEqual(["short", "relieve", "relieve"]);
   clock.tick(1000);
   descriptors.check();
-  expect(told).toEqual(["short", "enough"]);
+  expect(told).toEqual(["short", "relieve", "relieve", "relieve", "enough"]);
   expect(descriptors.problem).toBeUndefined();
   descriptors.close();
 });
