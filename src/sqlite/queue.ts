@@ -1,5 +1,4 @@
 import type { Database } from "bun:sqlite";
-import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../jobs/clock.ts";
 import type { Reach } from "../jobs/failpoint.ts";
 import type { HostChange, HostRecord } from "../jobs/host-record.ts";
@@ -26,7 +25,7 @@ import {
 import { Begun } from "./queue/begun.ts";
 import { cancelWaiting, readWaiting, requestCancel, type WaitingTask } from "./queue/cancel.ts";
 import { claimTasks, type LaneRequest } from "./queue/claim.ts";
-import { type JobCache, type QueueContext, readLanes, readLanesAfter, readLanesOfJob } from "./queue/context.ts";
+import { type JobCache, type QueueContext, readLanes, readLanesAfter, tellOfLanes } from "./queue/context.ts";
 import { type Depth, readDepth, writeDepth } from "./queue/depth.ts";
 import { readHosts, writeHosts } from "./queue/hosts.ts";
 import { LastSeen } from "./queue/last-seen.ts";
@@ -61,8 +60,6 @@ const SETTLE_GATHER_MS = 60;
 const MEMBERS_MAX = 128;
 /** Of a job with a few hundred tasks. */
 const TRIAL_BYTES = 65_536;
-/** Lanes that are read in a turn of the event loop. */
-const LANES_AT_ONCE = 500;
 
 /**
  * queue.db: jobs and tasks, and the only truth about them (D1). Every change shares the group commit, and is on the
@@ -230,19 +227,8 @@ export class TaskQueue {
    */
   async requestCancel(jobId: string): Promise<number | undefined> {
     const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
-    if (job !== undefined) await this.#tellOfLanes(job);
+    if (job !== undefined) await tellOfLanes(this.#context, job);
     return job;
-  }
-
-  /** Tells what the lanes of a job hold, a page in a turn of the event loop. */
-  async #tellOfLanes(job: number): Promise<void> {
-    for (let last: Lane | undefined; ; ) {
-      const lanes = readLanesOfJob(this.#context, job, last, LANES_AT_ONCE);
-      for (const lane of lanes) this.#context.onLane(lane);
-      last = lanes.at(-1);
-      if (lanes.length < LANES_AT_ONCE) return;
-      await setImmediate();
-    }
   }
 
   isCancelling(job: number): boolean {

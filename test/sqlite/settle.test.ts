@@ -388,14 +388,27 @@ describe("a job ends", () => {
     expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(0);
   });
 
-  test("with very many lanes, in the background, and a cancel tells of them a page at a time", async () => {
+  test("with very many lanes, in the background; an acceptance and a cancel tell of them a page at a time", async () => {
     await using stores = openTestStores();
     const hosts = Array.from({ length: 2500 }, (_, i) => `h${i}.test`);
     const job = newJob({ createdAt: stores.clock.now() });
-    await stores.now(stores.queue.accept(acceptance(newTasks(2500, hosts), { job })));
     let turns = 0;
     const toldIn = new Map<number, number>();
-    stores.queue.onLane(() => toldIn.set(turns, (toldIn.get(turns) ?? 0) + 1));
+    const told = new Set<number>();
+    stores.queue.onLane(({ id }) => {
+      toldIn.set(turns, (toldIn.get(turns) ?? 0) + 1);
+      told.add(id);
+    });
+    await stores.now(stores.queue.accept(acceptance(newTasks(2500, hosts), { job })));
+    while (told.size < 2500) {
+      turns++;
+      await turn();
+    }
+    expect([...toldIn.values()]).toEqual([500, 500, 500, 500, 500]);
+    expect(stores.read("queue", "SELECT count(*) AS hosts, sum(tasks) AS tasks FROM waits")).toEqual([
+      { hosts: 2500, tasks: 2500 },
+    ]);
+    toldIn.clear();
     const cancelling = stores.queue.requestCancel(job.jobId);
     stores.queue.flush();
     const seq = await untilDone(cancelling, () => turns++);

@@ -4,8 +4,9 @@ import { hostOf, type Task } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { insertRows } from "../insert-rows.ts";
 import { encodeTask } from "../task-codec.ts";
-import { nextNumber, type QueueContext, readLanesOfJob } from "./context.ts";
+import { LANES_AT_ONCE, nextNumber, type QueueContext, readLanesOfJob, tellOfLanes } from "./context.ts";
 import { readDepth } from "./depth.ts";
+import { addWaitsOfJob } from "./waits.ts";
 
 /** Rows that one commit deletes at most: a few milliseconds. */
 export const ROWS_PER_COMMIT = 1000;
@@ -94,10 +95,12 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
       },
     },
   });
-  const lanes = readLanesOfJob(context, staged.seq);
-  for (const { host, waiting } of lanes) changes.waited(host, waiting);
+  addWaitsOfJob(context, staged.seq);
+  const lanes = readLanesOfJob(context, staged.seq, undefined, LANES_AT_ONCE);
   changes.afterCommit.push(() => {
     for (const lane of lanes) context.onLane(lane);
+    // The next start reads all lanes, should the store fail, or close, meanwhile.
+    if (lanes.length === LANES_AT_ONCE) tellOfLanes(context, staged.seq, lanes.at(-1)).catch(() => {});
   });
   return { ...job, seq: staged.seq };
 }

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../jobs/clock.ts";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
@@ -114,6 +115,8 @@ const NEXT_DUE =
 const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
   WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
 
+/** Lanes that are read in a turn of the event loop. */
+export const LANES_AT_ONCE = 500;
 const BEFORE_ALL = { nextDue: Number.MIN_SAFE_INTEGER, id: 0 };
 
 /** Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out. */
@@ -138,12 +141,12 @@ export function readLanesAfter(context: QueueContext, afterId: number, limit: nu
   return rows.map((row) => laneOf(context, row));
 }
 
-/** Lanes of a job with waiting tasks, by host and bucket; those behind `after`, if it is given, and all without a limit. */
+/** Lanes of a job with waiting tasks, by host and bucket; those behind `after`, if it is given. */
 export function readLanesOfJob(
   context: QueueContext,
   job: number,
   { host, bucket }: Pick<Lane, "host" | "bucket"> = { host: "", bucket: "" },
-  limit = -1,
+  limit: number,
 ): Lane[] {
   const rows = context.db
     .query<LaneRow, [number, string, string, number]>(
@@ -152,6 +155,21 @@ export function readLanesOfJob(
     )
     .all(job, host, bucket, limit);
   return rows.map((row) => laneOf(context, row));
+}
+
+/** Tells what the lanes of a job hold, those behind `after` if it is given, a page in a turn of the event loop. */
+export async function tellOfLanes(
+  context: QueueContext,
+  job: number,
+  after?: Pick<Lane, "host" | "bucket">,
+): Promise<void> {
+  for (let last = after; ; ) {
+    if (last !== undefined) await setImmediate();
+    const lanes = readLanesOfJob(context, job, last, LANES_AT_ONCE);
+    for (const lane of lanes) context.onLane(lane);
+    last = lanes.at(-1);
+    if (lanes.length < LANES_AT_ONCE) return;
+  }
 }
 
 /** Puts one task back into its lane. The new state of the lane is told once it is committed. */

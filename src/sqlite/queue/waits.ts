@@ -26,6 +26,14 @@ function addWaits(db: QueueContext["db"], changes: Changes): boolean {
   return true;
 }
 
+/** Adds all that a job has waiting, by one statement: a job may have tens of thousands of hosts. */
+export function addWaitsOfJob({ db }: Pick<QueueContext, "db">, job: number): void {
+  db.query<never, [number]>(
+    `INSERT INTO waits SELECT host, sum(waiting) FROM lanes WHERE job = ? AND waiting > 0 GROUP BY host
+     ON CONFLICT (host) DO UPDATE SET tasks = tasks + excluded.tasks`,
+  ).run(job);
+}
+
 /** The hosts that most tasks wait for, and how many. */
 export function readBusiestHosts({ db }: QueueContext, limit: number): Map<string, number> {
   const rows = db
