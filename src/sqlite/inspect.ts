@@ -1,5 +1,4 @@
 import type { Database } from "bun:sqlite";
-import { basename } from "node:path";
 import { checkStore, isAbsent } from "./database.ts";
 import { readMeta } from "./meta.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -8,7 +7,7 @@ import { missingStore, type ReadSource, readSteadily } from "./read-only.ts";
 import { StoreError } from "./store-error.ts";
 import type { StorePaths } from "./store-paths.ts";
 import { isInTimeline, readTimeline, type Timeline } from "./timeline.ts";
-import { findHeaderDamage, findWalDamage } from "./wal-check.ts";
+import { findWalDamage } from "./wal-check.ts";
 
 /** What the rules need to know of a store; of one without tables, what a new one says. */
 interface QueueFacts {
@@ -42,7 +41,6 @@ export function inspectStores(paths: StorePaths, isOurs = false): void {
   refuseLostQueue(paths);
   if (isAbsent(paths.queue)) return;
   refuseDamagedLog(paths.queue);
-  for (const follower of [paths.ledger, paths.dlq]) refuseDamagedHeader(follower, paths.queue);
   const present = Object.values(paths).filter((path) => !isAbsent(path));
   readSteadily(present, (sources) => judge(paths, sources), isOurs);
 }
@@ -129,18 +127,10 @@ function refuseLostQueue({ queue, ledger, dlq }: StorePaths): void {
   );
 }
 
+/** The followers need no such look: what they lose they get again. */
 function refuseDamagedLog(queuePath: string): void {
   const log = `${queuePath}-wal`;
   const damage = findWalDamage(log);
   if (damage === undefined) return;
   throw new StoreError(log, `${damage}: jobs that were accepted would be lost; restore all stores from one backup`);
-}
-
-/** Behind the header, damage of a follower's log costs nothing: what it loses with it, it gets again. */
-function refuseDamagedHeader(path: string, queuePath: string): void {
-  const log = `${path}-wal`;
-  const damage = isAbsent(path) ? undefined : findHeaderDamage(log);
-  if (damage === undefined) return;
-  const way = `move it and ${path}-shm away, and ${basename(path)} gets what it loses from ${queuePath} at the next start`;
-  throw new StoreError(log, `${damage}: ${way}`);
 }

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { isAbsent } from "./database.ts";
 import { StoreError } from "./store-error.ts";
+import { isLogIgnored } from "./wal-check.ts";
 
 /** Bun's `readonly` does not take URIs. */
 const FLAGS = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
@@ -17,8 +18,8 @@ const TRIES = 5;
  * rewrites the index of a log (`-shm`) after a crash, and leaves files behind.
  *
  * - With log and index, the index is opened for reading: the reader sees what a service writes meanwhile.
- * - Without a log, the file alone is read; with a log alone, a copy of both. Neither sees a service that begins then:
- *   `isStale` tells.
+ * - Without a log, or with one that SQLite ignores, the file alone is read; with a log alone, a copy of both. Neither sees
+ *   a service that begins then: `isStale` tells.
  */
 export class ReadSource implements Disposable {
   readonly path: string;
@@ -37,16 +38,18 @@ export class ReadSource implements Disposable {
     this.path = path;
     if (isAbsent(path)) throw missingStore(path);
     const [log, index] = [`${path}-wal`, `${path}-shm`];
-    if (isOurs && !isAbsent(log) && !existsSync(index)) {
+    // A reader that may not repair the index looks for a better header for ten seconds, and then blames the locks.
+    const isIgnored = isLogIgnored(log);
+    if (isOurs && !isAbsent(log) && !isIgnored && !existsSync(index)) {
       closeSync(openSync(index, "wx", 0o600));
       this.#cleanUp.defer(() => rmSync(index));
     }
-    if (existsSync(log) && existsSync(index)) {
+    if (existsSync(log) && !isIgnored && existsSync(index)) {
       this.uri = uriOf(path, "readonly_shm=1");
       return;
     }
     this.#before = filesAt(path);
-    this.uri = isAbsent(log) ? uriOf(path, "immutable=1") : uriOf(this.#copy(), "");
+    this.uri = isAbsent(log) || isIgnored ? uriOf(path, "immutable=1") : uriOf(this.#copy(), "");
   }
 
   /** Whether somebody has begun to write to the store, which is not seen here: what was read may be of two times. */

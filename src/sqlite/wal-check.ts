@@ -17,28 +17,29 @@ export function findWalDamage(path: string): string | undefined {
   return foundTwice(path, walk);
 }
 
-/** Looks for damage in a log's header only: SQLite looks for a better one for ten seconds, and then names the wrong file. */
-export function findHeaderDamage(path: string): string | undefined {
-  return foundTwice(path, () => undefined);
+/** Whether SQLite, as it recovers a store, takes nothing from its log: the header is damaged, or not whole. */
+export function isLogIgnored(path: string): boolean {
+  return foundTwice(path, () => undefined, "its header is not whole") !== undefined;
 }
 
 type Walk = (file: number, header: DataView, sum: Checksum) => string | undefined;
 
-function foundTwice(path: string, walkFrames: Walk): string | undefined {
-  let found = lookForDamage(path, walkFrames);
+function foundTwice(path: string, walkFrames: Walk, cutHeader?: string): string | undefined {
+  let found = lookForDamage(path, walkFrames, cutHeader);
   for (let before: string | undefined; found !== undefined && found !== before; ) {
     before = found;
-    found = lookForDamage(path, walkFrames);
+    found = lookForDamage(path, walkFrames, cutHeader);
   }
   return found;
 }
 
-function lookForDamage(path: string, walkFrames: Walk): string | undefined {
+function lookForDamage(path: string, walkFrames: Walk, cutHeader: string | undefined): string | undefined {
   if (!existsSync(path)) return undefined;
   const file = openSync(path, "r");
   try {
     const header = readAt(file, 0, HEADER_BYTES);
-    if (header.byteLength < HEADER_BYTES) return undefined;
+    if (header.byteLength === 0) return undefined;
+    if (header.byteLength < HEADER_BYTES) return cutHeader;
     if ((header.getUint32(0) & ~1) >>> 0 !== MAGIC) return "its header is no header of a log";
     const sum = new Checksum(header.getUint32(0) % 2 === 0);
     sum.add(header, 0, 24);
