@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { isOwnFolder } from "../jobs/own-folder.ts";
 import { copyStores } from "../sqlite/backup.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
 import { isDiskFull } from "../sqlite/store-error.ts";
@@ -23,25 +24,60 @@ export interface BackupOptions extends ConfigOptions {
 export function backup(directory: string, options: BackupOptions, context: CliContext): void {
   const { queue, ledger, dlq } = configOf(options, context);
   const target = resolve(context.cwd, directory);
-  if (existsSync(target) && readdirSync(target).length > 0) {
-    throw new UsageError(`${target} is there already and not empty; name another directory`);
-  }
+  requireFree(target);
   const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
-  const partial = join(dirname(target), `.${basename(target)}.partial-${process.pid}`);
+  const partial = makePartial(target);
   try {
-    mkdirSync(partial, { recursive: true, mode: 0o700 });
     const { installation, seq, jobs, tasks } = copyStores(paths, partial);
     const about = { version: VERSION, created_at: new Date().toISOString(), installation, seq, jobs, tasks };
     writeFileSync(join(partial, "backup.json"), `${JSON.stringify(about, null, 2)}\n`, { mode: 0o600, flush: true });
     sync(partial);
-    if (existsSync(target)) rmSync(target, { recursive: true });
-    renameSync(partial, target);
+    moveInto(target, partial);
     sync(dirname(target));
     const text = `${printable(target)}: ${counted(jobs, "job")}, ${counted(tasks, "task")}\n`;
     context.out(options.json === true ? jsonLine({ directory: target, ...about }) : text);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
     if (!isDiskFull(error)) throw namedDamage(error, Object.values(paths));
-    throw new WorkFailedError(`the disk of ${target} is full; nothing was kept`, { cause: error });
+    throw diskFull(target, error);
   }
+}
+
+/** A folder of our own alone, whose name nobody can guess: in a shared folder others may have put something there. */
+function makePartial(target: string): string {
+  try {
+    mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+    return mkdtempSync(join(dirname(target), `.${basename(target)}.partial-`));
+  } catch (error) {
+    if (isDiskFull(error)) throw diskFull(target, error);
+    throw new WorkFailedError(`${target} cannot be made: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** @throws UsageError if something stands there, but for an empty folder of our own */
+function requireFree(target: string): void {
+  const found = lstatSync(target, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!isOwnFolder(found)) throw taken(target, "is no folder of this user");
+  if (readdirSync(target).length > 0) throw taken(target, "not empty");
+}
+
+/** The rename takes the place of an empty folder, and of nothing else: so nothing that came meanwhile is lost. */
+function moveInto(target: string, partial: string): void {
+  try {
+    renameSync(partial, target);
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code === "ENOTEMPTY" || code === "EEXIST") throw taken(target, "not empty");
+    if (code === "ENOTDIR") throw taken(target, "is no folder");
+    throw error;
+  }
+}
+
+function taken(target: string, how: string): UsageError {
+  return new UsageError(`${target} is there already and ${how}; name another directory`);
+}
+
+function diskFull(target: string, cause: unknown): WorkFailedError {
+  return new WorkFailedError(`the disk of ${target} is full; nothing was kept`, { cause });
 }

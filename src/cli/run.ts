@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type App, createApp } from "../app.ts";
@@ -6,6 +6,7 @@ import { IntakeError } from "../intake/intake-error.ts";
 import type { SubmissionAnswer } from "../intake/submission.ts";
 import { delay, systemClock } from "../jobs/clock.ts";
 import { isFinished } from "../jobs/job.ts";
+import { isOwnFolder } from "../jobs/own-folder.ts";
 import { Turns } from "../jobs/turns.ts";
 import { lockDirectory } from "../sqlite/directory-lock.ts";
 import type { JobRecord, LogRecord } from "../sqlite/ledger.ts";
@@ -28,6 +29,8 @@ export interface RunOptions extends ConfigOptions {
 
 const BOOKS = "fetchbox-run-";
 const SETTLED_MS = 60_000;
+/** What `mkdtemp` does not give: anybody else's right to read or write. */
+const OTHERS = 0o077;
 const REFRESH_MS = 100;
 const LINES_PER_LOOK = 1000;
 
@@ -68,8 +71,10 @@ function sweepDeadRuns(): void {
     if (!name.startsWith(BOOKS)) continue;
     const folder = join(tmpdir(), name);
     try {
+      const found = lstatSync(folder);
+      if (!isOwnFolder(found) || (found.mode & OTHERS) !== 0) continue;
       // Younger ones may be about to be locked.
-      if (Date.now() - statSync(folder).mtimeMs < SETTLED_MS) continue;
+      if (Date.now() - found.mtimeMs < SETTLED_MS) continue;
       const release = lockDirectory(folder);
       rmSync(folder, { recursive: true, force: true });
       release();

@@ -4,7 +4,8 @@ import { dirname, join, resolve } from "node:path";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../jobs/check-step.ts";
 import { errnoOf } from "./local-failure.ts";
 import { type OpenFile, openFile } from "./open-file.ts";
-import { CHECK_FOLDER, UPLOADS } from "./store.ts";
+import { CHECK_FOLDER } from "./store.ts";
+import { UPLOADS, uploadsProblem } from "./uploads-folder.ts";
 
 const BODY = Buffer.from("fetchbox ok");
 /** Below that nothing can be stored. */
@@ -77,6 +78,8 @@ class Trial {
   async folder(): Promise<StepFinding> {
     await this.#make(this.#root);
     if (!(await stat(this.#root)).isDirectory()) throw new StepFailure(`${this.#root} is no folder`);
+    const problem = uploadsProblem(this.#root);
+    if (problem !== undefined) throw new StepFailure(problem);
     await this.#make(this.#temporary);
     return this.#made.has(this.#root) ? `${this.#root} can be made` : `${this.#root} is there`;
   }

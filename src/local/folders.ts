@@ -1,5 +1,6 @@
 import { lstat, mkdir, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { isForeignLink } from "../jobs/own-folder.ts";
 import { errnoOf } from "./local-failure.ts";
 import { openFile } from "./open-file.ts";
 
@@ -17,7 +18,10 @@ export interface Folders {
   prune(folder: string, bucketFolder: string): Promise<void>;
 }
 
-/** Folders below `root` (an absolute path), which may itself be a link, as may the folders right below it. */
+/**
+ * Folders below `root` (an absolute path), which may itself be a link, as may the folders right below it, unless another
+ * user made that link.
+ */
 export function createFolders(root: string, fsync: boolean): Folders {
   const known = new Map<string, Promise<void>>();
   const syncs = createSharedSyncs();
@@ -43,8 +47,10 @@ export function createFolders(root: string, fsync: boolean): Folders {
       await mkdir(folder);
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
-      const found = dirname(folder) === root ? await stat(folder) : await lstat(folder);
-      if (!found.isDirectory()) throw error;
+      const found = await lstat(folder);
+      if (found.isDirectory()) return await sync(dirname(folder));
+      const mayBeLink = dirname(folder) === root && found.isSymbolicLink() && !isForeignLink(found);
+      if (!mayBeLink || !(await stat(folder)).isDirectory()) throw error;
     }
     // Also where it exists: whoever made it may have died before this.
     await sync(dirname(folder));

@@ -2,6 +2,7 @@ import { lstatSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, type NamedFailureCode } from "../jobs/failure.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
+import { isForeignLink } from "../jobs/own-folder.ts";
 import { shorten } from "../jobs/shorten.ts";
 
 const CODES: Readonly<Record<string, NamedFailureCode>> = {
@@ -79,7 +80,10 @@ function lookAt(path: string): Stats | undefined {
 
 /** What stands where the storage's folder or the bucket's should be: that is no key's own problem. */
 function obstacleOf(root: string, bucket: string): string | undefined {
-  const obstacle = [root, join(root, bucket)].find(isOtherThanFolder);
+  const bucketFolder = join(root, bucket);
+  const found = lookAt(bucketFolder);
+  if (found !== undefined && isForeignLink(found)) return `${bucketFolder} is another user's link; remove it`;
+  const obstacle = [root, bucketFolder].find(isOtherThanFolder);
   return obstacle === undefined ? undefined : `${obstacle} is no folder`;
 }
 

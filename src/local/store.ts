@@ -11,13 +11,12 @@ import { listFiles } from "./list-files.ts";
 import { errnoOf, localFailure } from "./local-failure.ts";
 import { type OpenFile, openFile } from "./open-file.ts";
 import { createLocalUpload } from "./upload.ts";
+import { UPLOADS } from "./uploads-folder.ts";
 
 /** A folder that is pruned between `ensure` and `rename` is made again, so often. */
 const PUBLISH_TRIES = 10;
 /** No bucket lies outside the path or is the folder of the temporaries. */
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-/** Beside the buckets, whose names never start with a dot. */
-export const UPLOADS = ".uploads";
 /** Of a trial's object, inside a bucket; no object that is wanted lies there. */
 export const CHECK_FOLDER = ".fetchbox-check";
 /** More than a full disk has left in what is half used. */

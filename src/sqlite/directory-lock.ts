@@ -1,10 +1,12 @@
-import { Database } from "bun:sqlite";
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { constants, Database } from "bun:sqlite";
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { StoreError, StoreLockedError } from "./store-error.ts";
 
 const SQLITE_BUSY = 5;
 const LOCK_FILE = "fetchbox.lock";
+/** A link under the file's name could lead to anybody's file. */
+const { SQLITE_OPEN_NOFOLLOW: NO_LINK, SQLITE_OPEN_READONLY, SQLITE_OPEN_READWRITE } = constants;
 
 /**
  * Takes a directory for this process, until the function it returns is called or the process ends, in whatever way.
@@ -18,18 +20,37 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
   let db: Database | undefined;
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    db = new Database(file, { create: true, readwrite: true });
-    chmodSync(file, 0o600);
+    createPrivately(file);
+    db = openLockFile(path, SQLITE_OPEN_READWRITE);
     db.run(`PRAGMA busy_timeout = ${waitMs}`);
     db.run("PRAGMA journal_mode = MEMORY"); // nothing is ever written, so no journal beside it
     db.run("BEGIN EXCLUSIVE");
   } catch (error) {
     db?.close();
     if (isBusy(error)) throw new StoreLockedError(path);
-    throw new StoreError(file, `cannot be locked: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(file, `cannot be locked: ${reasonOf(error)}`, { cause: error });
   }
   const held = db;
   return () => held.close();
+}
+
+/** Makes the file for its owner alone. One that is there stays as it is: to open it here would end a lock of ours. */
+function createPrivately(file: string): void {
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "EEXIST") throw error;
+  }
+}
+
+/** The folder itself may be behind a link: that is the operator's choice. The file may not. */
+function openLockFile(path: string, access: number): Database {
+  return new Database(join(realpathSync(path), LOCK_FILE), access | NO_LINK);
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as Error & { code?: unknown };
+  return code === "SQLITE_CANTOPEN_SYMLINK" ? "it is a link; remove it" : message;
 }
 
 /** Whether a directory has been locked before. To lock another one changes it. */
@@ -43,12 +64,12 @@ export function isDirectoryLocked(path: string): boolean {
   if (!existsSync(file)) return false;
   let db: Database | undefined;
   try {
-    db = new Database(file, { readonly: true });
+    db = openLockFile(path, SQLITE_OPEN_READONLY);
     db.query("SELECT count(*) FROM sqlite_schema").get();
     return false;
   } catch (error) {
     if (isBusy(error)) return true;
-    throw new StoreError(file, `cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(file, `cannot be read: ${reasonOf(error)}`, { cause: error });
   } finally {
     db?.close();
   }

@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { readCaFile } from "../config/ca-file.ts";
@@ -5,8 +6,10 @@ import { ConfigError } from "../config/config-error.ts";
 import type { Config } from "../config/schema.ts";
 import { type Clock, delay } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import { isOwnFolder } from "../jobs/own-folder.ts";
 import { goesWithEveryRequest, lowerCaseNames } from "../jobs/storage-header.ts";
-import { createLocalStore, UPLOADS } from "../local/store.ts";
+import { createLocalStore } from "../local/store.ts";
+import { UPLOADS, uploadsProblem } from "../local/uploads-folder.ts";
 import { createBunReader, type Environment } from "../s3/bun-reader.ts";
 import type { CredentialSource } from "../s3/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../s3/store.ts";
@@ -137,16 +140,27 @@ function openLocal(path: string, owner: string): OpenedStorage {
 
 /** A folder that cannot be used is no store that is damaged. @throws ConfigError */
 function holdFolder(path: string, folder: string): () => void {
+  const problem = uploadsProblem(path) ?? (isOthers(folder) ? `${folder} belongs to another user, or is a link` : "");
+  if (problem !== "") throw unusable(path, problem);
   try {
     return lockDirectory(folder);
   } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    const message = `${path} cannot be used: ${error.message}`;
-    throw new ConfigError([{ source: "the file system", key: "storage.path", message }], { cause: error });
+    throw error instanceof StoreError ? unusable(path, error.message, error) : error;
   }
 }
 
+function unusable(path: string, problem: string, cause?: StoreError): ConfigError {
+  const message = `${path} cannot be used: ${problem}`;
+  return new ConfigError([{ source: "the file system", key: "storage.path", message }], { cause });
+}
+
+function isOthers(folder: string): boolean {
+  const found = lstatSync(folder, { throwIfNoEntry: false });
+  return found !== undefined && !isOwnFolder(found);
+}
+
 async function sweepDead(folder: string): Promise<number> {
+  if (isOthers(folder)) return 0;
   try {
     const release = lockDirectory(folder);
     await rm(folder, { recursive: true, force: true });
