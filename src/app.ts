@@ -134,7 +134,7 @@ export class App {
 
   /** What takes a new configuration while the service runs; `credentials` are those that it was made with. */
   reloadables(credentials: Pick<S3Access, "reload"> | undefined): Reloadable[] {
-    return createReloadables(this.#foundation, this.#work.hosts, credentials);
+    return createReloadables(this.#foundation, this.#work, credentials);
   }
 
   /** Resolves when nobody knows any more what is in a store: then the process is to end, without `stop`. */

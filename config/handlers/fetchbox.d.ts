@@ -54,6 +54,7 @@ export interface JobContext {
   readonly handler: {
     readonly bucket?: string;
     readonly proxyPool?: string;
+    /** Those that hold no secret. The others are added to requests for the hosts of `default_headers_for`. */
     readonly defaultHeaders: Readonly<Record<string, string>>;
     readonly rejectHtml?: boolean;
     readonly options: Readonly<Record<string, unknown>>;

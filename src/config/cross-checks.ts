@@ -7,6 +7,7 @@ import type { CrossCheck } from "./check-context.ts";
 import type { KeyPath } from "./key-path.ts";
 import { proxyCycles } from "./proxy-cycles.ts";
 import type { HandlerConfig } from "./schema.ts";
+import { Secret } from "./secret.ts";
 import { checkStorage } from "./storage-checks.ts";
 
 /** What a single key's schema cannot say: rules between keys, and files that must exist. */
@@ -16,6 +17,7 @@ export function crossCheck(check: CrossCheck): void {
   checkBackoff(check);
   checkStorage(check);
   for (const [name, handler] of Object.entries(check.config.handlers)) checkHandler(check, name, handler);
+  checkHosts(check);
   checkProxies(check);
   checkAuthorities(check);
 }
@@ -65,15 +67,35 @@ function checkHandler({ config, usable, report }: CrossCheck, name: string, hand
   }
   const pool = handler.proxy.primary;
   if (pool !== undefined && !Object.hasOwn(config.proxies, pool)) report([...path, "proxy", "primary"], noPool(pool));
-  if (usable([...path, "default_headers"])) checkHeaders(handler.default_headers, [...path, "default_headers"], report);
+  if (!usable([...path, "default_headers"])) return;
+  checkHeaders(handler.default_headers, [...path, "default_headers"], report);
+  if (!usable([...path, "default_headers_for"]) || handler.default_headers_for.length > 0) return;
+  for (const [header, value] of Object.entries(handler.default_headers)) {
+    if (value instanceof Secret) report([...path, "default_headers", header], NO_HOSTS);
+  }
 }
 
-function checkHeaders(headers: HandlerConfig["default_headers"], path: KeyPath, report: CrossCheck["report"]): void {
+/** Anybody who may submit names the hosts of a job: one of them would get the secret. */
+const NO_HOSTS =
+  "refers to ${NAME}, so the handler must name the hosts that may get it: " +
+  'write default_headers_for = ["api.example.com"] beside default_headers';
+
+function checkHosts({ config: { download }, usable, report }: CrossCheck): void {
+  for (const [pattern, { headers }] of Object.entries(download.hosts)) {
+    const path = ["download", "hosts", pattern, "headers"];
+    if (headers !== undefined && usable(path)) checkHeaders(headers, path, report);
+  }
+}
+
+type HeaderTable = HandlerConfig["default_headers"];
+
+function checkHeaders(headers: HeaderTable, path: KeyPath, report: CrossCheck["report"]): void {
   const entries = Object.entries(headers);
   if (entries.length > REQUEST_HEADERS_MAX)
     report(path, `must be at most ${REQUEST_HEADERS_MAX} headers, got ${entries.length}`);
   for (const [name, value] of entries) {
-    const problem = headerNameProblem(name) ?? headerValueProblem(value);
+    const text = value instanceof Secret ? value.reveal() : value;
+    const problem = headerNameProblem(name) ?? headerValueProblem(text);
     if (problem !== undefined) report([...path, name], problem);
   }
 }

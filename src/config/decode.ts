@@ -1,10 +1,11 @@
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { expectation } from "./expectation.ts";
-import { nameRuleOf, sealOf, secretPartOf } from "./field.ts";
+import { nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
 import { FileText, isReference } from "./file-text.ts";
 import { type KeyPath, keyText } from "./key-path.ts";
 import { sealTable, unwrapTable } from "./sealed-table.ts";
+import { Secret } from "./secret.ts";
 import { suggest } from "./suggest.ts";
 import { emptyTree, isTree } from "./tree.ts";
 
@@ -85,11 +86,24 @@ function decodeSealed(schema: TSchema, raw: unknown, path: KeyPath, report: Repo
   const { value, shown: masked } = unwrapTable(raw ?? schema.default, path, (at, message) =>
     report(at, message, false),
   );
-  if (typeof value === "object" && value !== null && Value.Check(schema, value)) return sealTable({ ...value }, masked);
+  if (typeof value === "object" && value !== null && Value.Check(schema, value)) {
+    return sealTable(wrapsSecrets(schema) ? withSecrets(value, raw) : { ...value }, masked);
+  }
   const first = Value.Errors(schema, value).First();
   const inner = first?.path.split("/").slice(1) ?? [];
   report([...path, ...inner], `must be ${expectation(first?.schema ?? schema)}`, true);
   return undefined;
+}
+
+/** The values, those that came from references as a `Secret`. */
+function withSecrets(values: object, raw: unknown): Record<string, unknown> {
+  const isSecret = (name: string) => {
+    const source = isTree(raw) ? raw[name] : undefined;
+    return source instanceof FileText && source.hasReference;
+  };
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, isSecret(name) ? new Secret(String(value)) : value]),
+  );
 }
 
 function checkLength(schema: TSchema, items: readonly unknown[], path: KeyPath, report: Report): boolean {

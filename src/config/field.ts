@@ -1,4 +1,6 @@
 import { type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { isSensitiveHeader } from "../jobs/request-header.ts";
+import type { Secret } from "./secret.ts";
 import { formatSize, parseSize } from "./size.ts";
 
 /** What a field may say beside TypeBox's own options. */
@@ -78,6 +80,20 @@ export function parsed<T>(parse: (text: string) => T, format: (value: T) => stri
  */
 export function sealed<T extends TSchema>(schema: T, mustRefer: (name: string) => boolean = () => false): T {
   return { ...schema, sealed: mustRefer };
+}
+
+/**
+ * Headers: a free table in which every value that came from a reference is a `Secret`, so that nobody takes it for plain
+ * text. Those whose names usually carry a secret must refer.
+ */
+export function headerTable(description: string) {
+  const schema = Type.Record(Type.String(), Type.String(), { default: {}, description });
+  return { ...sealed(Type.Unsafe<Record<string, string | Secret>>(schema), isSensitiveHeader), wrapsSecrets: true };
+}
+
+/** Whether the values of a free table that came from references are to be `Secret`s. */
+export function wrapsSecrets(schema: TSchema): boolean {
+  return schema["wrapsSecrets"] === true;
 }
 
 /** The names picked by `mustRefer` of a free table; undefined for any other schema. */

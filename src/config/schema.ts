@@ -5,7 +5,7 @@ import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts
 import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
 import { widerBucketNameProblem } from "./bucket-name.ts";
-import { choice, decimal, integer, named, parsed, ruled, sealed, size } from "./field.ts";
+import { choice, decimal, headerTable, integer, named, parsed, ruled, sealed, size } from "./field.ts";
 import { parseOtlpEndpoint } from "./otlp-endpoint.ts";
 import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./proxy-endpoint.ts";
 import { parseS3Endpoint } from "./s3-endpoint.ts";
@@ -25,6 +25,12 @@ const NAME_RULE = "must be named by 1 to 64 of a-z, 0-9, '-', '_' and '.', and n
 
 /** A host's name, or `*.` and the end of one, with a port or without; an IPv6 address stands in brackets. */
 const HOST_PATTERN = "^(?:(?:\\*\\.)?[a-z0-9_-]+(?:\\.[a-z0-9_-]+)*|\\[[0-9a-f:.]+\\])(?::[0-9]{1,5})?$";
+
+const HOST_RULE = 'must be a host\'s name in lower case: "cdn.example.com", "cdn.example.com:8443" or "*.example.com"';
+
+function hostPatternProblem(text: string): string | undefined {
+  return new RegExp(HOST_PATTERN).test(text) ? undefined : HOST_RULE;
+}
 
 function table<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false });
@@ -230,6 +236,7 @@ const HostOverride = table({
   max_concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024, description: "As download.host's." })),
   breaker_failures: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000, description: "As download.host's." })),
   rate_per_second: Type.Optional(Type.Number({ minimum: 0, maximum: 100_000, description: "As download.host's." })),
+  headers: Type.Optional(headerTable("Headers of every request to it that does not set its own.")),
 });
 
 const Download = table({
@@ -264,7 +271,7 @@ const Download = table({
   }),
   hosts: named(
     HOST_PATTERN,
-    'must be a host\'s name in lower case: "cdn.example.com", "cdn.example.com:8443" or "*.example.com"',
+    HOST_RULE,
     HostOverride,
     "What holds for some hosts in place of [download.host], by name, name:port or *.domain; the longest that fits wins.",
   ),
@@ -291,13 +298,13 @@ export const HandlerSchema = table({
     ),
     headers: storageHeaders("Headers that S3 gets with every object of its jobs, over those of [storage]."),
   }),
-  default_headers: sealed(
-    Type.Record(Type.String(), Type.String(), {
-      default: {},
-      description: "Headers of its downloads that do not set their own.",
-    }),
-    isSensitiveHeader,
-  ),
+  default_headers: headerTable("Headers of its downloads that do not set their own."),
+  default_headers_for: Type.Array(ruled(hostPatternProblem, { description: "A host's name, or *. and its end." }), {
+    default: [],
+    maxItems: 1000,
+    description:
+      "Hosts that get those default_headers that refer to ${NAME}, by name, name:port or *.domain; no other host does.",
+  }),
   reject_html: Type.Boolean({ default: false, description: "Refuse HTML where a resource does not say otherwise." }),
   options: sealed(
     Type.Record(Type.String(), Type.Unknown(), {

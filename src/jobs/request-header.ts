@@ -15,6 +15,15 @@ const WOULD_CHANGE_BYTES = /^(?:accept-encoding|range)$/i;
 const MAY_BE_SECRET = /auth|cookie|credential|csrf|jwt|key|pass|secret|session|signature|token|xsrf/i;
 const SENSITIVE = /^(?:authorization|cookie|x-api-key)$/i;
 
+export type RequestHeaders = Readonly<Record<string, string>>;
+
+/** Both, where each name of `own` stands instead of the same name of `defaults`, whatever the letter case. */
+export function withDefaults(own: RequestHeaders, defaults: RequestHeaders): RequestHeaders {
+  const names = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  const added = Object.entries(defaults).filter(([name]) => !names.has(name.toLowerCase()));
+  return added.length === 0 ? own : Object.fromEntries([...added, ...Object.entries(own)]);
+}
+
 /** Whether a text can name a header at all. */
 export function isHeaderName(name: string): boolean {
   return TOKEN.test(name);

@@ -1,4 +1,4 @@
-import { TASK_HEADERS_MAX } from "../jobs/request-header.ts";
+import { TASK_HEADERS_MAX, withDefaults } from "../jobs/request-header.ts";
 import type { Task } from "../jobs/task.ts";
 import type { FullDeadLetter } from "../sqlite/dead-letters.ts";
 import type { LetterDesk } from "../sqlite/letter-desk.ts";
@@ -65,16 +65,7 @@ function overridden(task: Task, { headers, proxyPool }: Overrides): Task {
   if (headers === undefined && proxyPool === undefined) return task;
   return {
     ...task,
-    ...(headers !== undefined && { headers: withHeaders(task.headers ?? {}, headers) }),
+    ...(headers !== undefined && { headers: withDefaults(headers, task.headers ?? {}) }),
     ...(proxyPool !== undefined && { proxyPool }),
   };
-}
-
-function withHeaders(
-  own: Readonly<Record<string, string>>,
-  others: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const replaced = new Set(Object.keys(others).map((name) => name.toLowerCase()));
-  const kept = Object.entries(own).filter(([name]) => !replaced.has(name.toLowerCase()));
-  return Object.fromEntries([...kept, ...Object.entries(others)]);
 }

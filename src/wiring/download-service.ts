@@ -9,6 +9,7 @@ import type { TaskQueue } from "../sqlite/queue.ts";
 import { attemptSpans } from "../telemetry/attempt-spans.ts";
 import type { ActiveDownloads } from "../worker/active-downloads.ts";
 import { createAddresses } from "../worker/addresses.ts";
+import type { ConfiguredHeaders } from "../worker/configured-headers.ts";
 import { type Descriptors, descriptorGuard } from "../worker/descriptors.ts";
 import { download } from "../worker/download.ts";
 import type { HostGovernor } from "../worker/host-governor.ts";
@@ -24,6 +25,7 @@ import type { Network } from "./network.ts";
 export interface DownloadServiceDeps {
   readonly config: Pick<Config, "download" | "queue" | "proxies" | "tls">;
   readonly network: Network;
+  readonly configuredHeaders: ConfiguredHeaders;
   readonly version: string;
   readonly store: ObjectStore;
   readonly queue: Pick<TaskQueue, "recordUpload" | "orphans">;
@@ -56,6 +58,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     headTimeoutMs: headTimeoutOf(config.download),
     idleTimeoutMs: config.download.idle_timeout_ms,
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
+    configuredHeaders: deps.configuredHeaders,
     maxRedirects: config.download.max_redirects,
     allowDowngrade: config.download.allow_downgrade,
     maxBytes: config.download.max_bytes,

@@ -8,6 +8,7 @@ import type { ManifestLimits } from "../intake/manifest-rules.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import { plainHeaders } from "./configured-headers.ts";
 
 /** The configured handlers by job type; `onSaid` is told what they print. @throws HandlerLoadError */
 export async function loadHandlers(
@@ -47,10 +48,10 @@ export async function loadHandler(
   return loadFileHandler({ name, file, options, deadlineMs, maxTasks, ...deps });
 }
 
-/** What a handler is told of its table. */
+/** What a handler is told of its table: no header that holds a secret, which go to some hosts only. */
 export function handlerSettings(config: HandlerConfig): HandlerSettings {
   return {
-    defaultHeaders: config.default_headers,
+    defaultHeaders: plainHeaders(config.default_headers),
     rejectHtml: config.reject_html,
     options: config.options,
     ...(config.storage.bucket !== undefined && { bucket: config.storage.bucket }),

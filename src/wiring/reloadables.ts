@@ -1,13 +1,14 @@
 import type { Reloadable } from "../config/reloadable.ts";
 import type { Config } from "../config/schema.ts";
+import { hostHeaders } from "./configured-headers.ts";
 import type { Foundation } from "./foundation.ts";
-import type { Hosts } from "./hosts.ts";
 import type { S3Access } from "./s3-credentials.ts";
+import type { Work } from "./work.ts";
 
 /** What takes a new configuration without a restart. */
 export function createReloadables(
   { log, access }: Pick<Foundation, "log" | "access">,
-  hosts: Pick<Hosts, "setLimits">,
+  { hosts, configuredHeaders }: Pick<Work, "hosts" | "configuredHeaders">,
   credentials: Pick<S3Access, "reload"> | undefined,
 ): Reloadable[] {
   return [
@@ -26,6 +27,7 @@ export function createReloadables(
       keys: ["download.host", "download.hosts"],
       reload: (config) => {
         hosts.setLimits(config.download);
+        configuredHeaders.setHosts(hostHeaders(config.download));
         const patterns = Object.keys(config.download.hosts).length;
         return `${config.download.host.max_concurrency} downloads at a time, ${patterns} hosts with limits of their own`;
       },

@@ -9,6 +9,7 @@ import type { Chore } from "../maintenance/upkeep.ts";
 import { RecentRate } from "../telemetry/recent-rate.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
+import type { ConfiguredHeaders } from "../worker/configured-headers.ts";
 import { readDescriptorLimit } from "../worker/descriptors.ts";
 import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
@@ -16,6 +17,7 @@ import type { RateWaits } from "../worker/rate-limit.ts";
 import { retract } from "../worker/retract.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
+import { createConfiguredHeaders } from "./configured-headers.ts";
 import { countWorkers, descriptorChore, whileDescriptorsLast } from "./descriptors.ts";
 import { createDownloadService } from "./download-service.ts";
 import type { Foundation } from "./foundation.ts";
@@ -34,6 +36,7 @@ export interface Work {
   readonly orphanCleaner: OrphanCleaner;
   readonly chores: readonly Chore[];
   readonly hosts: Hosts;
+  readonly configuredHeaders: ConfiguredHeaders;
   readonly rates: Rates;
   /** Workers that wait for their rate. */
   readonly rateWaits: Readonly<RateWaits>;
@@ -66,6 +69,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const overdue = new OverdueAttempts();
   const hosts = createHosts(config.download, foundation, () => broker.wake());
   const { governor } = hosts;
+  const configuredHeaders = createConfiguredHeaders(config);
   const broker: Broker = new Broker({
     source: queue,
     hosts: whileDescriptorsLast(governor, descriptors),
@@ -97,6 +101,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     workers,
     createService: createDownloadService({
       config,
+      configuredHeaders,
       version,
       network: foundation.network,
       store: timed,
@@ -168,6 +173,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       descriptorChore(descriptors),
     ],
     hosts,
+    configuredHeaders,
     rates,
     rateWaits,
   };

@@ -1,9 +1,11 @@
 import type { HttpResponse } from "../http/connection.ts";
 import { Failure, httpFailure } from "../jobs/failure.ts";
+import { type RequestHeaders, withDefaults } from "../jobs/request-header.ts";
 import type { Attempt, ClaimedTask, TaskResult } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 import type { ActiveDownloads } from "./active-downloads.ts";
 import { storedCodings } from "./codings.ts";
+import type { ConfiguredHeaders } from "./configured-headers.ts";
 import { AttemptCookies } from "./cookies.ts";
 import { InterruptedError } from "./interrupted.ts";
 import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
@@ -24,6 +26,7 @@ import { type TransferDeps, transfer } from "./transfer.ts";
 
 export interface DownloadDeps extends RequestDeps, TransferDeps {
   readonly userAgent: string;
+  readonly configuredHeaders: Pick<ConfiguredHeaders, "for">;
   readonly maxRedirects: number;
   readonly allowDowngrade: boolean;
   readonly proxies: ProxyPools;
@@ -77,17 +80,18 @@ async function fetchAndStore(
   deps: DownloadDeps,
 ): Promise<TaskResult> {
   const { task } = claimed;
+  const { maxRedirects, allowDowngrade } = deps;
   const cookies = new AttemptCookies(deps.clock);
-  const get = async (url: URL, headers: Readonly<Record<string, string>>) => {
+  const ours = { Accept: "*/*", "User-Agent": deps.userAgent, traceparent };
+  const get = async (url: URL, given: RequestHeaders) => {
+    // Bytes are stored as they are served.
+    const headers = { ...withDefaults(given, ours), "Accept-Encoding": "identity" };
     const response = await throughPool(task.proxyPool, { url, headers, trace, signal: attempt.signal }, deps);
     return { ...response, discard: () => response.body.discard() };
   };
-  const ask = (more: Readonly<Record<string, string>>) =>
-    follow(
-      new URL(task.url),
-      { ...headersOf(claimed, deps.userAgent, traceparent), ...more },
-      { maxRedirects: deps.maxRedirects, allowDowngrade: deps.allowDowngrade, cookies, get },
-    );
+  const configured = (url: URL) => deps.configuredHeaders.for(claimed.job.jobType, url);
+  const ask = (more: RequestHeaders) =>
+    follow(new URL(task.url), { ...task.headers, ...more }, { maxRedirects, allowDowngrade, cookies, configured, get });
   const { response, url } = await ask({});
   if (response.status !== 200 && response.status !== 203) {
     response.body.discard();
@@ -95,7 +99,7 @@ async function fetchAndStore(
   }
   deps.active.expect(claimed, Number(response.headers.get("content-length") ?? task.size ?? 0));
   // From the original URL: what it redirected to may have expired.
-  const reopen = async (headers: Readonly<Record<string, string>>) => {
+  const reopen = async (headers: RequestHeaders) => {
     try {
       return (await ask(headers)).response;
     } finally {
@@ -155,17 +159,6 @@ async function throughProxy(
     }
     throw error;
   }
-}
-
-function headersOf({ task }: ClaimedTask, userAgent: string, traceparent: string): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = { Accept: "*/*", "User-Agent": userAgent, traceparent };
-  for (const [name, value] of Object.entries(task.headers ?? {})) {
-    for (const known of Object.keys(headers)) if (known.toLowerCase() === name.toLowerCase()) delete headers[known];
-    headers[name] = value;
-  }
-  // Bytes are stored as they are served.
-  headers["Accept-Encoding"] = "identity";
-  return headers;
 }
 
 /** @throws what is neither a failure nor an interruption */

@@ -1,5 +1,6 @@
 import type { HeaderFields } from "../http/header-fields.ts";
 import { Failure, httpFailure } from "../jobs/failure.ts";
+import { type RequestHeaders, withDefaults } from "../jobs/request-header.ts";
 import type { AttemptCookies } from "./cookies.ts";
 
 /** The part of an answer that redirects need. */
@@ -16,8 +17,10 @@ export interface RedirectDeps<R extends HopResponse> {
   readonly allowDowngrade: boolean;
   /** The attempt's. Cookies of redirects are added to them. */
   readonly cookies: Pick<AttemptCookies, "note" | "headerFor">;
+  /** What the configuration adds to a request to this URL, each hop for itself. */
+  readonly configured: (url: URL) => RequestHeaders;
   /** Sends one GET. */
-  readonly get: (url: URL, headers: Readonly<Record<string, string>>) => Promise<R>;
+  readonly get: (url: URL, headers: RequestHeaders) => Promise<R>;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -41,13 +44,13 @@ const HARMLESS = new Set([
  */
 export async function follow<R extends HopResponse>(
   start: URL,
-  headers: Readonly<Record<string, string>>,
-  { maxRedirects, allowDowngrade, cookies, get }: RedirectDeps<R>,
+  headers: RequestHeaders,
+  { maxRedirects, allowDowngrade, cookies, configured, get }: RedirectDeps<R>,
 ): Promise<{ response: R; url: URL }> {
   let url = start;
   let own = withUserinfo(start, headers);
   for (let hops = 0; ; hops++) {
-    const response = await get(url, withCookies(url, own, cookies));
+    const response = await get(url, withCookies(url, withDefaults(own, configured(url)), cookies));
     if (!REDIRECTS.has(response.status)) return { response, url };
     response.discard();
     if (hops >= maxRedirects) {
@@ -87,23 +90,19 @@ function percentEncoded(latin1: string): string {
   return latin1.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-function harmlessOf(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function harmlessOf(headers: RequestHeaders): RequestHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name.toLowerCase())));
 }
 
 /** The cookies of the attempt follow those of the client, in the client's own header where there is one. */
-function withCookies(
-  url: URL,
-  own: Readonly<Record<string, string>>,
-  cookies: Pick<AttemptCookies, "headerFor">,
-): Readonly<Record<string, string>> {
+function withCookies(url: URL, own: RequestHeaders, cookies: Pick<AttemptCookies, "headerFor">): RequestHeaders {
   const name = Object.keys(own).find((key) => key.toLowerCase() === "cookie") ?? "Cookie";
   const value = cookies.headerFor(url, own[name]);
   return value === undefined ? own : { ...own, [name]: value };
 }
 
 /** Userinfo of a URL becomes Basic authentication (RFC 7617), unless the client gave its own. */
-function withUserinfo(url: URL, headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function withUserinfo(url: URL, headers: RequestHeaders): RequestHeaders {
   if (url.username === "" && url.password === "") return headers;
   if (Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) return headers;
   const userinfo = `${decoded(url.username)}:${decoded(url.password)}`;

@@ -10,6 +10,7 @@ tokens = ["operator:\${TOKEN}"]
 [handlers.gallery]
 handler = "default"
 default_headers = { "X-Api-Key" = "\${KEY}" }
+default_headers_for = ["api.example.com"]
 [download.hosts."cdn.example.com:8443"]
 max_concurrency = 2
 `;

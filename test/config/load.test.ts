@@ -80,6 +80,7 @@ test("the handler default exists without being named, and can be changed by name
     proxy: {},
     storage: { headers: {} },
     default_headers: {},
+    default_headers_for: [],
     reject_html: false,
     options: {},
     deadline_ms: 30_000,

@@ -13,6 +13,7 @@ backend = "s3"
 [handlers.x]
 handler = "default"
 default_headers = { Authorization = "Bearer \${HEADER}", Accept = "image/*" }
+default_headers_for = ["api.example.com"]
 options = { key = "\${OPTION}", deep = { list = ["\${OPTION}", "plain"] } }
 [proxies.p]
 endpoints = ["http://user:\${PROXY}@proxy-a:8080", "\${WHOLE}", "socks5://user:\${PROXY}@proxy-c"]
@@ -78,10 +79,9 @@ test("the secrets are there for those who need them", () => {
   expect(first?.credentials?.password.reveal()).toBe("hidden@/:proxy%");
   expect(second?.credentials?.password.reveal()).toBe("hidden-whole");
   expect(third?.credentials?.password.reveal()).toBe("hidden@/:proxy%");
-  expect({ ...config.handlers["x"]?.default_headers }).toEqual({
-    Authorization: "Bearer hidden-header",
-    Accept: "image/*",
-  });
+  const { Authorization: header, ...others } = config.handlers["x"]?.default_headers ?? {};
+  expect(header instanceof Secret ? header.reveal() : header).toBe("Bearer hidden-header");
+  expect(others).toEqual({ Accept: "image/*" });
   expect(config.handlers["x"]?.options["key"]).toBe("hidden-option");
 });
 
@@ -120,6 +120,10 @@ test.each([
   [
     `handlers.x.handler = "default"\nhandlers.x.default_headers = { X-Api-Key = "hidden" }`,
     "handlers.x.default_headers.X-Api-Key",
+  ],
+  [
+    `download.hosts."a.example.com".headers = { Authorization = "hidden" }`,
+    'download.hosts."a.example.com".headers.Authorization',
   ],
 ])("a secret written out in the file is refused, and not repeated: %s", (toml, key) => {
   const text = onlyProblem(toml, { A: "a" });
@@ -168,4 +172,19 @@ test("the frame of a syntax error shows no text within quotes and no value of wh
   expect(next).toContain("^");
   expect(onlyProblem(`other = "hidden" 'hidden'\n`)).not.toContain("hidden");
   expect(next).not.toContain("hidden");
+});
+
+test("a handler's header that refers must name its hosts", () => {
+  const handler = '[handlers.x]\nhandler = "default"\n';
+  for (const headers of ['{ Authorization = "Bearer ${A}" }', '{ Accept = "image/*", X-Client = "a ${A} b" }']) {
+    const text = onlyProblem(`${handler}default_headers = ${headers}`, { A: "hidden" });
+    expect(text).toMatch(/: handlers\.x\.default_headers\.(Authorization|X-Client): refers to \$\{NAME\}, so/);
+    expect(text).toContain('write default_headers_for = ["api.example.com"]');
+    expect(text).not.toContain("hidden");
+  }
+  using plain = createProject(`${handler}default_headers = { Accept = "image/*", X = "a $\${b" }`);
+  expect({ ...plain.load().handlers["x"]?.default_headers }).toEqual({ Accept: "image/*", X: "a ${b" });
+  for (const host of ["*", "http://a.example.com", "A.example.com", "a.example.com/x", ""]) {
+    expect(onlyProblem(`${handler}default_headers_for = ["${host}"]`)).toContain("must be a host's name");
+  }
 });

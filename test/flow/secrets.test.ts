@@ -16,6 +16,7 @@ const CANARIES = {
   proxy: "canary-proxy-password",
   handlerHeader: "canary-handler-header",
   handlerOption: "canary-handler-option",
+  hostHeader: "canary-host-header",
   authorization: "canary-authorization",
   cookie: "canary-cookie",
   apiKey: "canary-api-key",
@@ -30,10 +31,13 @@ function toml(proxy: string): string {
   return `
 [proxies.main]
 endpoints = ["${proxy.replace("://", "://user:${PROXY_PASSWORD}@")}"]
+[download.hosts."127.0.0.1"]
+headers = { Authorization = "Basic \${HOST_HEADER}", X-Host-Key = "\${HOST_HEADER}" }
 [handlers.proxied]
 handler = "default"
 proxy.primary = "main"
-default_headers = { X-Api-Key = "\${HANDLER_HEADER}", Referer = "https://example.com/" }
+default_headers = { X-Handler-Key = "\${HANDLER_HEADER}", Referer = "https://example.com/" }
+default_headers_for = ["127.0.0.1"]
 options = { key = "\${HANDLER_OPTION}" }
 `;
 }
@@ -43,6 +47,7 @@ const ENV = {
   PROXY_PASSWORD: CANARIES.proxy,
   HANDLER_HEADER: CANARIES.handlerHeader,
   HANDLER_OPTION: CANARIES.handlerOption,
+  HOST_HEADER: CANARIES.hostHeader,
   FETCHBOX__LOG__LEVEL: "trace",
 };
 
@@ -103,6 +108,8 @@ test("no secret comes out anywhere but where it was meant for", async () => {
   // They arrive where they were meant for.
   expect(origin.headers("/good").join(" ")).toContain(CANARIES.authorization);
   expect(origin.headers("/good").join(" ")).toContain(CANARIES.apiKey);
+  expect(origin.headers("/good").join(" ")).toContain(CANARIES.handlerHeader);
+  expect(origin.headers("/good").join(" ")).toContain(CANARIES.hostHeader);
   expect(proxy.authorizations[0]).toBe(`Basic ${btoa(`user:${CANARIES.proxy}`)}`);
 
   const outputs: [string, string][] = [["the answers", await answersOf(service, job)]];
@@ -146,6 +153,11 @@ test("no secret comes out anywhere but where it was meant for", async () => {
   expect(await service.stop()).toBe(0);
   const data = join(service.folder, "data");
   expect(ANY.test(bytesUnder(join(data, "dlq")))).toBe(true);
+  // Those of the configuration lie nowhere: they are added as a request is made.
+  expect((await command("backup", "copy")).code).toBe(0);
+  for (const text of [bytesUnder(data), bytesUnder(join(service.folder, "copy"))]) {
+    for (const canary of [CANARIES.handlerHeader, CANARIES.hostHeader]) expect(text).not.toContain(canary);
+  }
   for (const store of ["queue/queue.db", "ledger/ledger.db", "dlq/dlq.db"]) {
     expect([store, statSync(join(data, store)).mode & 0o777]).toEqual([store, 0o600]);
   }

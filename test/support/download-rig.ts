@@ -7,6 +7,7 @@ import type { ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
 import { ActiveDownloads } from "../../src/worker/active-downloads.ts";
 import { createAddresses, type EgressPolicy } from "../../src/worker/addresses.ts";
+import { ConfiguredHeaders } from "../../src/worker/configured-headers.ts";
 import { type DownloadDeps, download } from "../../src/worker/download.ts";
 import { createResolver, type FoundAddress } from "../../src/worker/names.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
@@ -61,6 +62,7 @@ export class DownloadRig implements AsyncDisposable {
       headTimeoutMs: 30_000,
       idleTimeoutMs: 30_000,
       userAgent: "FetchBox/test",
+      configuredHeaders: new ConfiguredHeaders(new Map(), {}),
       maxRedirects: 5,
       allowDowngrade: false,
       maxBytes: 2 ** 30,

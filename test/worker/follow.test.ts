@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { HeaderFields } from "../../src/http/header-fields.ts";
 import { AttemptCookies } from "../../src/worker/cookies.ts";
-import { follow, type HopResponse } from "../../src/worker/redirects.ts";
+import { follow, type HopResponse, type RedirectDeps } from "../../src/worker/redirects.ts";
 import { FakeClock } from "../support/clock.ts";
 import { failureOf } from "../support/rejection.ts";
 
@@ -26,11 +26,16 @@ class Net {
     return Promise.resolve({ status, headers: new HeaderFields(fields), discard: () => this.discarded++ });
   };
 
-  follow(start: string, headers: Headers = {}, more: { maxRedirects?: number; allowDowngrade?: boolean } = {}) {
+  follow(
+    start: string,
+    headers: Headers = {},
+    more: Partial<Pick<RedirectDeps<HopResponse>, "maxRedirects" | "allowDowngrade" | "configured">> = {},
+  ) {
     const cookies = new AttemptCookies(new FakeClock());
     return follow(new URL(start), headers, {
       maxRedirects: 5,
       allowDowngrade: false,
+      configured: () => ({}),
       ...more,
       cookies,
       get: this.get,
@@ -134,7 +139,8 @@ test("as many redirects as are allowed are followed, and not one more", async ()
 test("the failure of a hop is the failure of all", async () => {
   const gone = new Error("gone");
   const cookies = new AttemptCookies(new FakeClock());
-  const deps = { maxRedirects: 5, allowDowngrade: false, cookies, get: () => Promise.reject(gone) };
+  const configured = () => ({});
+  const deps = { maxRedirects: 5, allowDowngrade: false, cookies, configured, get: () => Promise.reject(gone) };
   expect(follow(new URL("http://a.test/"), {}, deps)).rejects.toBe(gone);
 });
 
@@ -211,6 +217,7 @@ describe("a cookie of a redirect", () => {
         maxRedirects: 5,
         allowDowngrade: false,
         cookies: new AttemptCookies(new FakeClock()),
+        configured: () => ({}),
         get: ({ href }, { Cookie }) => {
           asked.push(Cookie);
           const [status, ...fields] = Cookie === "s=1" ? ([200] as const) : set("s=1; Path=/", href);
@@ -244,8 +251,44 @@ describe("a cookie of a redirect", () => {
   test("is there for the request that resumes the attempt", async () => {
     const cookies = new AttemptCookies(new FakeClock());
     const net = new Net({ "http://a.test/": set("s=1", "/x") });
-    const deps = { maxRedirects: 5, allowDowngrade: false, cookies, get: net.get };
+    const deps = { maxRedirects: 5, allowDowngrade: false, cookies, configured: () => ({}), get: net.get };
     for (let i = 0; i < 2; i++) await follow(new URL("http://a.test/"), {}, deps);
     expect(cookiesOf(net)).toEqual([undefined, "s=1", "s=1", "s=1"]);
+  });
+});
+
+describe("a header of the configuration", () => {
+  const configured = ({ host }: URL): Headers =>
+    host === "a.test" ? { Authorization: "Bearer ours", Cookie: "session=ours" } : {};
+
+  test("goes to its host, at every hop there, and to no other", async () => {
+    const net = new Net({
+      "http://a.test/": to("/x"),
+      "http://a.test/x": to("http://b.test/"),
+      "http://b.test/": to("http://a.test/y"),
+    });
+    await net.follow("http://a.test/", {}, { configured });
+    expect(net.sent.map(({ Authorization }) => Authorization)).toEqual([
+      "Bearer ours",
+      "Bearer ours",
+      undefined,
+      "Bearer ours",
+    ]);
+  });
+
+  test("stands below what the client sends, a URL's userinfo among it", async () => {
+    const net = new Net({});
+    await net.follow("http://a.test/", { authorization: "Bearer mine" }, { configured });
+    await net.follow("http://me:pw@a.test/", {}, { configured });
+    expect(net.sent).toEqual([
+      { authorization: "Bearer mine", Cookie: "session=ours" },
+      { Authorization: `Basic ${btoa("me:pw")}`, Cookie: "session=ours" },
+    ]);
+  });
+
+  test("that is a cookie goes along with those that redirects set", async () => {
+    const net = new Net({ "http://a.test/": [302, ["set-cookie", "s=1"], ["location", "/x"]] });
+    await net.follow("http://a.test/", {}, { configured });
+    expect(net.sent[1]).toMatchObject({ Cookie: "session=ours; s=1" });
   });
 });

@@ -1,3 +1,4 @@
+import { withDefaults } from "../../jobs/request-header.ts";
 import type { TaskSpec } from "../../jobs/task.ts";
 import type { Manifest, Resource } from "../manifest-schema.ts";
 import type { HandlerSettings, JobContext, TaskMaker } from "./handler.ts";
@@ -20,13 +21,13 @@ export function createDefaultHandler() {
 
 function taskOf(resource: Resource, { defaultHeaders, proxyPool, rejectHtml }: HandlerSettings): TaskSpec {
   const { id, url, tags, checksum, size, content_type: contentType, reject_html: reject, proxy_pool: pool } = resource;
-  const headers = withDefaults(resource.headers, defaultHeaders);
+  const headers = withDefaults(resource.headers ?? {}, defaultHeaders);
   const rejects = reject ?? rejectHtml;
   const poolOrDefault = pool ?? proxyPool;
   return {
     resourceId: id,
     url,
-    ...(headers === undefined ? {} : { headers }),
+    ...(Object.keys(headers).length === 0 ? {} : { headers }),
     ...(tags === undefined ? {} : { tags }),
     ...(checksum === undefined ? {} : { checksum }),
     ...(size === undefined ? {} : { size }),
@@ -34,16 +35,4 @@ function taskOf(resource: Resource, { defaultHeaders, proxyPool, rejectHtml }: H
     ...(rejects === undefined ? {} : { rejectHtml: rejects }),
     ...(poolOrDefault === undefined ? {} : { proxyPool: poolOrDefault }),
   };
-}
-
-/** A resource's own header wins over a default of that name, whatever the letter case. */
-function withDefaults(
-  own: Readonly<Record<string, string>> | undefined,
-  defaults: Readonly<Record<string, string>>,
-): Record<string, string> | undefined {
-  if (own === undefined && Object.keys(defaults).length === 0) return undefined;
-  const names = new Set(Object.keys(own ?? {}).map((name) => name.toLowerCase()));
-  const added = Object.entries(defaults).filter(([name]) => !names.has(name.toLowerCase()));
-  const entries = [...added, ...Object.entries(own ?? {})];
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

@@ -9,7 +9,7 @@ export interface HandlerSettings {
   readonly bucket?: string;
   /** `proxy.primary`: the pool of resources that name none. */
   readonly proxyPool?: string;
-  /** Sent with every request; a resource's own header of that name wins. */
+  /** Sent with every request; a resource's own header of that name wins. None of them holds a secret. */
   readonly defaultHeaders: Readonly<Record<string, string>>;
   readonly rejectHtml?: boolean;
   /** The handler's own table, as configured. */
