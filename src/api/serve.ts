@@ -14,7 +14,7 @@ export interface ServeDeps {
   /** Where a request came from. */
   readonly addressOf: (request: Request) => string;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, "request">;
+  readonly metrics: Pick<Metrics, "request" | "signInFailed">;
   /** Whether the service answers to this name where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
   /** Everyone who can connect may call, and so may every page in a browser of theirs. */
@@ -52,7 +52,7 @@ export function createServe(deps: ServeDeps): Serve {
     try {
       refuseForeignHost(deps, request);
       if (deps.isOpen()) refuseForeignPage(request);
-      admit(deps, endpoint, request);
+      admit(deps, endpoint, request, requestId);
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
       if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
@@ -76,15 +76,27 @@ export function createServe(deps: ServeDeps): Serve {
 }
 
 /** Whoever may, and not too often: each token for itself, and who has none, or a wrong one, by the address. */
-function admit({ authorize, limit, addressOf }: ServeDeps, { access }: Endpoint, request: Request): void {
+function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId: string): void {
+  const { authorize, limit, addressOf } = deps;
+  const { access } = endpoint;
   let token: string | undefined;
   try {
     token = authorize(access, request.headers.get("authorization"));
   } catch (error) {
+    if (error instanceof ApiError && error.code === "UNAUTHORIZED")
+      noteFailedSignIn(deps, endpoint, request, requestId);
     limit(addressOf(request));
     throw error;
   }
   if (access !== "open") limit(token ?? addressOf(request));
+}
+
+/** Whatever the method: who tries tokens reads first. What was sent is not told. */
+function noteFailedSignIn(deps: ServeDeps, { path: route }: Endpoint, request: Request, requestId: string): void {
+  const reason = request.headers.has("authorization") ? "unknown" : "missing";
+  deps.metrics.signInFailed(reason);
+  const fields = { request_id: requestId, address: deps.addressOf(request), method: methodOf(request), route, reason };
+  deps.log.warn(fields, `sign-in failed: the token is ${reason}`);
 }
 
 /**
@@ -150,6 +162,11 @@ function reasonOf(error: ApiError): string {
   }
 }
 
+/** Neither a label nor a field takes what a client makes up. */
+function methodOf({ method }: Request): string {
+  return METHODS.has(method) ? method : "OTHER";
+}
+
 function record(
   { log, metrics }: ServeDeps,
   endpoint: Endpoint,
@@ -158,8 +175,7 @@ function record(
   durationMs: number,
   fields: Readonly<Record<string, string>>,
 ): void {
-  // Neither a label nor a field takes what a client makes up.
-  const method = METHODS.has(request.method) ? request.method : "OTHER";
+  const method = methodOf(request);
   metrics.request(endpoint.path, method, status, durationMs / 1000);
   const line = { ...fields, method, route: endpoint.path, status, duration_ms: Math.round(durationMs * 100) / 100 };
   if (endpoint.method === "GET") log.debug(line, "request answered");

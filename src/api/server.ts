@@ -40,7 +40,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
   readonly health: () => HealthReport;
-  readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request">;
+  readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request" | "signInFailed">;
   readonly log: Log;
   readonly limits: {
     readonly maxPayloadBytes: number;

@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import { visibleText } from "../jobs/visible-text.ts";
 import { EXIT, exitCodeOf, WorkFailedError } from "./exit-code.ts";
 import { runProgram } from "./program.ts";
 import type { Hangups } from "./service-signals.ts";
@@ -33,9 +34,12 @@ function inspected(error: unknown): string {
   return Bun.inspect(error).replace(/^error: /, "");
 }
 
-/** All of it, before the call returns: a full disk is told, and nothing is lost at the end. */
+/**
+ * All of it, before the call returns: a full disk is told, and nothing is lost at the end. Whatever command it comes from,
+ * and whoever's words are in it, no terminal is moved or painted by it.
+ */
 function write(fd: number, text: string): void {
-  for (let rest = Buffer.from(text); rest.length > 0; ) {
+  for (let rest = Buffer.from(visibleText(text)); rest.length > 0; ) {
     try {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {

@@ -18,8 +18,10 @@ export function parseAccessToken(text: string): AccessToken {
   }
   const token = text.slice(colon + 1);
   // What fits into `Authorization: Bearer` and into a list that is separated by commas.
-  if (!/^[!-+\--~]{1,1024}$/.test(token)) {
-    throw new Error("must have a token of 1 to 1024 visible ASCII characters, without a comma");
+  if (!/^[!-+\--~]{16,1024}$/.test(token)) {
+    throw new Error(
+      "must have a token of 16 to 1024 visible ASCII characters, without a comma; `openssl rand -hex 24` makes one",
+    );
   }
   return { role, token: new Secret(token) };
 }

@@ -31,7 +31,8 @@ function checkAccess({ config: { server }, usable, report }: CrossCheck): void {
   report(
     ["server", "bind_addr"],
     `${formatBindAddress(server.bind_addr)} can be reached from other machines and there are no tokens: ` +
-      'set FETCHBOX__SERVER__AUTH__TOKENS=operator:SECRET, or listen on "127.0.0.1:8080", ' +
+      "set FETCHBOX__SERVER__AUTH__TOKENS=operator:SECRET, with a SECRET of at least 16 characters, " +
+      'or listen on "127.0.0.1:8080", ' +
       'or allow everyone with server.auth.mode = "none"',
   );
 }

@@ -1,9 +1,9 @@
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { expectation } from "./expectation.ts";
-import { nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
+import { mayHoldSecret, nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
 import { FileText, isReference } from "./file-text.ts";
-import { type KeyPath, keyText } from "./key-path.ts";
+import { type KeyPath, shownKey } from "./key-path.ts";
 import { sealTable, unwrapTable } from "./sealed-table.ts";
 import { Secret } from "./secret.ts";
 import { suggest } from "./suggest.ts";
@@ -56,10 +56,10 @@ function decodeObject(schema: TObject, raw: unknown, path: KeyPath, report: Repo
 
 function unknownKey(key: string, known: readonly string[], path: KeyPath): string {
   const meant = suggest(key, known);
-  const table = path.length === 0 ? "the configuration" : `[${keyText(path)}]`;
+  const table = path.length === 0 ? "the configuration" : `[${shownKey(path)}]`;
   return meant === undefined
     ? `is no key of ${table}; it knows ${known.join(", ")}`
-    : `is no key; did you mean ${keyText([...path, meant])}?`;
+    : `is no key; did you mean ${shownKey([...path, meant])}?`;
 }
 
 function decodeRecord(schema: TRecord, raw: unknown, path: KeyPath, report: Report): unknown {
@@ -145,6 +145,18 @@ function got(schema: TSchema, raw: unknown): string {
   if (secretPartOf(schema) !== undefined) return "";
   if (isTree(raw)) return ", got a table";
   if (Array.isArray(raw)) return ", got a list";
+  if (mayHoldSecret(schema) || looksSecret(raw)) {
+    return `, got a ${raw instanceof FileText || raw instanceof Date ? "string" : typeof raw}`;
+  }
   const text = typeof raw === "number" ? String(raw) : JSON.stringify(raw instanceof FileText ? raw.template : raw);
   return `, got ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+}
+
+/** An access token, an Authorization header or a URL with a password that stands at another key than its own. */
+function looksSecret(raw: unknown): boolean {
+  const text = raw instanceof FileText ? raw.template : raw;
+  return (
+    typeof text === "string" &&
+    /^(?:(?:operator|submit|read)(?:\/[^:]*)?:|\w+:\S{16})|^(?:bearer|basic)\s|:\/\/[^/]*@/i.test(text)
+  );
 }

@@ -1,4 +1,4 @@
-import { type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { KindGuard, type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { isSensitiveHeader } from "../jobs/request-header.ts";
 import type { Secret } from "./secret.ts";
 import { formatSize, parseSize } from "./size.ts";
@@ -99,6 +99,14 @@ export function wrapsSecrets(schema: TSchema): boolean {
 /** The names picked by `mustRefer` of a free table; undefined for any other schema. */
 export function sealOf(schema: TSchema): ((name: string) => boolean) | undefined {
   return schema["sealed"] as ReturnType<typeof sealOf>;
+}
+
+/** Whether a secret has its place at the schema or somewhere below it. */
+export function mayHoldSecret(schema: TSchema): boolean {
+  if (secretPartOf(schema) !== undefined || sealOf(schema) !== undefined) return true;
+  if (KindGuard.IsArray(schema)) return mayHoldSecret(schema.items);
+  if (KindGuard.IsObject(schema)) return Object.values(schema.properties).some(mayHoldSecret);
+  return KindGuard.IsRecord(schema) && Object.values(schema.patternProperties).some(mayHoldSecret);
 }
 
 /** What `FieldOptions.secretPart` says of a schema. */

@@ -10,6 +10,18 @@ export function keyText(path: KeyPath): string {
   }, "");
 }
 
+/** The key for a message. A part in which a token, a URL or a header line may stand instead of a name reads `***`. */
+export function shownKey(path: KeyPath): string {
+  return keyText(path.map((part) => (typeof part === "string" && mayBeSecret(part) ? "***" : part)));
+}
+
+const HOST_WITH_PORT = /^(?:[\w.*-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
+const NAME_LENGTH_MAX = 100;
+
+function mayBeSecret(part: string): boolean {
+  return part.length > NAME_LENGTH_MAX || (/[:@]/.test(part) && !HOST_WITH_PORT.test(part));
+}
+
 /** What is noted by `keyText` for a path, or else for the nearest thing around it. */
 export function nearest<T>(notes: ReadonlyMap<string, T>, path: KeyPath): T | undefined {
   for (let length = path.length; length > 0; length--) {

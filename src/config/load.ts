@@ -1,12 +1,13 @@
 import { dirname, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
+import { certificateCheckProblem } from "./certificate-check.ts";
 import { ConfigError, type Problem } from "./config-error.ts";
 import { addCredentials, addRegion } from "./credentials.ts";
 import { crossCheck } from "./cross-checks.ts";
 import { decode } from "./decode.ts";
 import { readEnvLayer } from "./env-layer.ts";
 import { expandTree } from "./expand-tree.ts";
-import { type KeyPath, keyText, nearest } from "./key-path.ts";
+import { type KeyPath, keyText, nearest, shownKey } from "./key-path.ts";
 import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
 import { strayVariables } from "./stray-variables.ts";
 import { readTomlFile, type TomlFile } from "./toml-file.ts";
@@ -56,7 +57,8 @@ export function loadConfig(options: LoadOptions): Config {
  * two files and looks whether handler files exist, nothing else. Throws `ConfigError` with every problem found.
  */
 export function loadLayers(options: LoadOptions): LoadedConfig {
-  const problems = tlsProblems(options.env);
+  const uncheckedTls = certificateCheckProblem(options.env);
+  const problems = uncheckedTls === undefined ? [] : [uncheckedTls];
   const toml = readToml(options);
   const variables = readVariables(options.env, envFileOf(options, toml?.name), problems);
 
@@ -64,7 +66,7 @@ export function loadLayers(options: LoadOptions): LoadedConfig {
   const setSource = (path: KeyPath, source: string) => void sources.set(keyText(path), source);
   const report = (path: KeyPath, message: string) => {
     const source = nearest(sources, path) ?? toml?.file.sourceOf(path) ?? "defaults";
-    problems.push({ source, key: keyText(path), message });
+    problems.push({ source, key: shownKey(path), message });
   };
 
   const lookup = (name: string) => variables.get(name)?.value;
@@ -152,12 +154,4 @@ function readToml({ env, cwd, configPath }: LoadOptions): { file: TomlFile; name
 function envFileOf({ cwd, envFile }: LoadOptions, tomlName: string | undefined): EnvFile {
   const name = envFile ?? (tomlName === undefined ? ".env" : join(dirname(tomlName), ".env"));
   return { file: resolve(cwd, name), name, named: envFile !== undefined };
-}
-
-function tlsProblems(env: LoadOptions["env"]): Problem[] {
-  const name = "NODE_TLS_REJECT_UNAUTHORIZED";
-  if (env[name] !== "0") return [];
-  return [
-    { source: `environment ${name}`, key: "", message: "must not be 0: no certificate would be checked; unset it" },
-  ];
 }

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
+import { KindGuard, type TSchema } from "@sinclair/typebox";
 import { parse, TomlError } from "smol-toml";
 import { ConfigError } from "./config-error.ts";
 import { type KeyPath, nearest } from "./key-path.ts";
+import { ConfigSchema } from "./schema.ts";
 import { tomlLines } from "./toml-lines.ts";
 import type { Tree } from "./tree.ts";
 
@@ -69,18 +71,43 @@ function parseTomlFile(text: string, name: string): TomlFile {
 }
 
 /**
- * A file that cannot be parsed may hold a secret that would have been refused, so the frame shows its shape only:
- * no text within quotes, and no value of what is named like a secret. Columns stay where they are.
+ * A file that cannot be parsed may hold a secret anywhere, so the frame shows its shape only: keys of the configuration
+ * before a `=` or in a table's header, quotes and brackets. Columns stay where they are.
  */
 function maskFrame(frame: string): string {
-  const stars = (text: string) => text.replace(/[^\s"']/g, "*");
   return frame
     .trimEnd()
     .split("\n")
-    .map((line) => line.slice(0, FRAME_COLUMNS_MAX))
-    .map((line) => line.replace(/"[^"]*"?|'[^']*'?/g, stars))
-    .map((line) => line.replace(/(?<=(token|secret|password|key|authorization|cookie|endpoint).*=).*/i, stars))
+    .map((line) => maskLine(line.trimEnd().slice(0, FRAME_COLUMNS_MAX)))
     .join("\n");
+}
+
+function maskLine(line: string): string {
+  if (/^ *\^$/.test(line)) return line;
+  const [, number = "", text = ""] = /^(\d+ *: {2})(.*)$/.exec(line) ?? [];
+  const keys = /^[^=]*=(?!=)|^\s*\[.*\]\s*$/.exec(text)?.[0] ?? "";
+  return (
+    number +
+    keys.replace(/[\w-]+/g, (word) => (KEYS.has(word) ? word : stars(word))).replace(/[^\w\s.=[\]"'*-]/g, "*") +
+    text.slice(keys.length).replace(/[^\s[\]{},="']+/g, stars)
+  );
+}
+
+function stars(text: string): string {
+  return "*".repeat(text.length);
+}
+
+const KEYS: ReadonlySet<string> = new Set(keysOf(ConfigSchema));
+
+/** The names of the schema's own keys, at any depth. */
+function keysOf(schema: TSchema): string[] {
+  const inner = KindGuard.IsObject(schema)
+    ? schema.properties
+    : KindGuard.IsRecord(schema)
+      ? schema.patternProperties
+      : {};
+  const own = KindGuard.IsObject(schema) ? Object.keys(inner) : [];
+  return [...own, ...Object.values(inner).flatMap(keysOf)];
 }
 
 /** 0x0a is no part of a longer UTF-8 sequence, so each line can be tried alone. */

@@ -20,6 +20,10 @@ export interface MetricsDeps {
   readonly orphans: () => Readonly<Record<OrphanSort, number>>;
 }
 
+/** What was wrong with the token of a request: there was none, or nobody has it. */
+export const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
+export type SignInFailure = (typeof SIGN_IN_FAILURES)[number];
+
 /** What the stages tell. All durations are seconds, all sizes bytes. */
 export interface Metrics {
   jobAccepted(jobType: string): void;
@@ -39,6 +43,8 @@ export interface Metrics {
   orphanFailed(kind: OrphanSort): void;
   /** A counter of a store was wrong and has been counted anew; its name is one of a few. */
   counterRebuilt(counter: string): void;
+  /** A request that needs a token came without a good one. */
+  signInFailed(reason: SignInFailure): void;
   /** `route` is a pattern of ours, never a path of a client's. */
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;
@@ -76,6 +82,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
   const rebuilt = counter("fetchbox_counters_rebuilt_total", "Counters that were wrong and were counted anew.", [
     "counter",
   ]);
+  const signIns = signInCounter(registry);
   const requests = counter("fetchbox_http_requests_total", "Requests that were answered.", [
     "route",
     "method",
@@ -116,6 +123,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     },
     uploaded: (seconds) => upload.observe(seconds),
     waited: (seconds) => wait.observe(seconds),
+    signInFailed: (reason) => signIns.inc({ reason }),
     request: (route, method, status, seconds) => {
       requests(route, method, String(status));
       request.observe(seconds);
@@ -126,6 +134,18 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     scrape: () => registry.metrics(),
     contentType: registry.contentType,
   };
+}
+
+function signInCounter(registry: Registry): Counter<"reason"> {
+  const failures = new Counter({
+    name: "fetchbox_auth_failures_total",
+    help: "Requests without a token that is known, where one is needed.",
+    labelNames: ["reason"],
+    registers: [registry],
+  });
+  // `increase()` misses the first sample of a series that was not there.
+  for (const reason of SIGN_IN_FAILURES) failures.inc({ reason }, 0);
+  return failures;
 }
 
 /** Counts by label values; the label object of each combination is made once. */

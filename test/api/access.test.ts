@@ -5,9 +5,13 @@ import { startTestApi } from "./running-api.ts";
 
 const auth = {
   mode: "token",
-  tokens: ["operator:OPERATOR-SECRET", "submit:SUBMIT-SECRET", "submit:BOTH", "operator:BOTH", "read:READ-SECRET"].map(
-    parseAccessToken,
-  ),
+  tokens: [
+    "operator:OPERATOR-SECRET-OF-THIS-TEST",
+    "submit:SUBMIT-SECRET-OF-THIS-TEST",
+    "submit:BOTH-OF-THIS-TEST",
+    "operator:BOTH-OF-THIS-TEST",
+    "read:READ-SECRET-OF-THIS-TEST",
+  ].map(parseAccessToken),
 } as const;
 
 const JOB = "/operators/jobs/019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
@@ -29,9 +33,9 @@ test.each([
   "Bearer",
   "Bearer ",
   "Bearer WRONG",
-  "Basic OPERATOR-SECRET",
-  "OPERATOR-SECRET",
-  "Bearer OPERATOR-SECRET x",
+  "Basic OPERATOR-SECRET-OF-THIS-TEST",
+  "OPERATOR-SECRET-OF-THIS-TEST",
+  "Bearer OPERATOR-SECRET-OF-THIS-TEST x",
 ])("the authorization %p opens nothing", async (authorization) => {
   await using api = await startTestApi({ auth });
   for (const path of [...SUBMITTERS, ...OPERATORS]) {
@@ -45,18 +49,21 @@ test.each([
 
 test("a submit token submits and reads jobs, and nothing else", async () => {
   await using api = await startTestApi({ auth });
-  for (const path of SUBMITTERS) expect((await api.fetch(path, bearer("SUBMIT-SECRET"))).status).not.toBe(401);
-  expect((await api.fetch("/operators/jobs", bearer("SUBMIT-SECRET"))).status).toBe(200);
-  expect((await api.error("/jobs", 415, { method: "POST", ...bearer("SUBMIT-SECRET") })).code).not.toBe("FORBIDDEN");
+  for (const path of SUBMITTERS)
+    expect((await api.fetch(path, bearer("SUBMIT-SECRET-OF-THIS-TEST"))).status).not.toBe(401);
+  expect((await api.fetch("/operators/jobs", bearer("SUBMIT-SECRET-OF-THIS-TEST"))).status).toBe(200);
+  expect((await api.error("/jobs", 415, { method: "POST", ...bearer("SUBMIT-SECRET-OF-THIS-TEST") })).code).not.toBe(
+    "FORBIDDEN",
+  );
   for (const path of OPERATORS) {
-    expect((await api.error(path, 403, bearer("SUBMIT-SECRET"))).code).toBe("FORBIDDEN");
+    expect((await api.error(path, 403, bearer("SUBMIT-SECRET-OF-THIS-TEST"))).code).toBe("FORBIDDEN");
   }
 });
 
 test("a read token reads everything, and changes nothing", async () => {
   await using api = await startTestApi({ auth });
   for (const path of [...SUBMITTERS, ...OPERATORS]) {
-    expect([200, 404]).toContain((await api.fetch(path, bearer("READ-SECRET"))).status);
+    expect([200, 404]).toContain((await api.fetch(path, bearer("READ-SECRET-OF-THIS-TEST"))).status);
   }
   for (const [method, path] of [
     ["POST", "/jobs"],
@@ -65,12 +72,12 @@ test("a read token reads everything, and changes nothing", async () => {
     ["DELETE", "/operators/dlq/1"],
     ["POST", "/operators/queue/pause"],
   ] as const) {
-    const { code, message } = await api.error(path, 403, { method, ...bearer("READ-SECRET") });
+    const { code, message } = await api.error(path, 403, { method, ...bearer("READ-SECRET-OF-THIS-TEST") });
     expect([code, message]).toEqual(["FORBIDDEN", expect.stringContaining("the role read")]);
   }
 });
 
-test.each(["OPERATOR-SECRET", "BOTH"])("the operator token %s does all", async (token) => {
+test.each(["OPERATOR-SECRET-OF-THIS-TEST", "BOTH-OF-THIS-TEST"])("the operator token %s does all", async (token) => {
   await using api = await startTestApi({ auth });
   for (const path of [...SUBMITTERS, ...OPERATORS]) {
     expect([200, 404]).toContain((await api.fetch(path, bearer(token))).status);
@@ -79,7 +86,9 @@ test.each(["OPERATOR-SECRET", "BOTH"])("the operator token %s does all", async (
 
 test("the scheme may be written in any case", async () => {
   await using api = await startTestApi({ auth });
-  expect((await api.fetch("/metrics", { headers: { authorization: "bEARER OPERATOR-SECRET" } })).status).toBe(200);
+  expect(
+    (await api.fetch("/metrics", { headers: { authorization: "bEARER OPERATOR-SECRET-OF-THIS-TEST" } })).status,
+  ).toBe(200);
 });
 
 test("nothing is read of a body before its sender is known", async () => {
@@ -100,7 +109,7 @@ test("without tokens, or where the mode says so, everything is open", async () =
 
 test("tokens are in no log line", async () => {
   await using api = await startTestApi({ auth });
-  await api.fetch("/metrics", bearer("OPERATOR-SECRET"));
+  await api.fetch("/metrics", bearer("OPERATOR-SECRET-OF-THIS-TEST"));
   await api.fetch("/metrics", bearer("GUESSED"));
   expect(JSON.stringify(api.lines)).not.toMatch(/SECRET|GUESSED/);
 });

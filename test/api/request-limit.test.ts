@@ -39,7 +39,10 @@ test("less than one per second is possible, and 0 is no limit", async () => {
 });
 
 test("over the limit the answer is 429 with Retry-After, by token and for wrong ones by address; health stays open", async () => {
-  const auth = { mode: "token", tokens: ["operator:ONE", "operator:TWO"].map(parseAccessToken) } as const;
+  const auth = {
+    mode: "token",
+    tokens: ["operator:ONE-OF-THIS-TEST", "operator:TWO-OF-THIS-TEST"].map(parseAccessToken),
+  } as const;
   await using api = await startTestApi({
     auth,
     limits: { maxPayloadBytes: 1000, maxBodiesBytes: 1000, requestsPerSecond: 3 },
@@ -55,8 +58,8 @@ test("over the limit the answer is 429 with Retry-After, by token and for wrong 
     }
     return found;
   };
-  expect(await statuses("ONE")).toEqual([200, 200, 200, 429, 429]);
-  expect(await statuses("TWO")).toEqual([200, 200, 200, 429, 429]);
+  expect(await statuses("ONE-OF-THIS-TEST")).toEqual([200, 200, 200, 429, 429]);
+  expect(await statuses("TWO-OF-THIS-TEST")).toEqual([200, 200, 200, 429, 429]);
   expect(await statuses("WRONG")).toEqual([401, 401, 401, 429, 429]);
-  expect(await statuses("ONE", "/health/live")).toEqual([200, 200, 200, 200, 200]);
+  expect(await statuses("ONE-OF-THIS-TEST", "/health/live")).toEqual([200, 200, 200, 200, 200]);
 });

@@ -12,7 +12,9 @@ test.each(["0.0.0.0:8080", "192.0.2.1:80", "[::]:8080", "[2001:db8::1]:0"])(
     using open = createProject(`${toml}\nserver.auth.mode = "none"`);
     expect(open.load().server.auth.mode).toBe("none");
     using closed = createProject(toml);
-    expect(closed.load({ env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:x" } }).server.auth.tokens).toHaveLength(1);
+    expect(
+      closed.load({ env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:some-token-of-16-letters" } }).server.auth.tokens,
+    ).toHaveLength(1);
   },
 );
 
@@ -32,7 +34,9 @@ test("a wrong token is not reported as a missing one as well", () => {
 
 test("a token that stands twice is refused", () => {
   using project = createProject();
-  const [problem] = project.problems({ env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:same,submit:same" } });
+  const [problem] = project.problems({
+    env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:the-very-same-token,submit:the-very-same-token" },
+  });
   expect(problem).toMatchObject({ source: "environment FETCHBOX__SERVER__AUTH__TOKENS", key: "server.auth.tokens" });
 });
 

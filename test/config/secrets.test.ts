@@ -19,7 +19,7 @@ options = { key = "\${OPTION}", deep = { list = ["\${OPTION}", "plain"] } }
 endpoints = ["http://user:\${PROXY}@proxy-a:8080", "\${WHOLE}", "socks5://user:\${PROXY}@proxy-c"]
 `;
 const SECRETS = {
-  SUBMIT: "hidden-submit",
+  SUBMIT: "hidden-submit-token",
   HEADER: "hidden-header",
   OPTION: "hidden-option",
   PROXY: "hidden@/:proxy%",
@@ -70,7 +70,7 @@ test("the secrets are there for those who need them", () => {
   using project = createProject(TOML);
   const config = project.load({ env: SECRETS });
   expect(config.server.auth.tokens[0]?.role).toBe("submit");
-  expect(config.server.auth.tokens[0]?.token.reveal()).toBe("hidden-submit");
+  expect(config.server.auth.tokens[0]?.token.reveal()).toBe("hidden-submit-token");
   expect(config.storage.credentials?.access_key_id.reveal()).toBe("hidden-id");
   expect(config.storage.credentials?.session_token?.reveal()).toBe("hidden-session");
   const [first, second, third] = config.proxies["p"]?.endpoints ?? [];
@@ -87,11 +87,11 @@ test("the secrets are there for those who need them", () => {
 
 test("tokens come from the environment as role and token", () => {
   using project = createProject();
-  const env = { FETCHBOX__SERVER__AUTH__TOKENS: "operator:a:b,submit:c" };
+  const env = { FETCHBOX__SERVER__AUTH__TOKENS: "operator:a:b-of-some-length,submit:c-of-some-length" };
   const { tokens } = project.load({ env }).server.auth;
   expect(tokens.map(({ role, token }) => [role, token.reveal()])).toEqual([
-    ["operator", "a:b"],
-    ["submit", "c"],
+    ["operator", "a:b-of-some-length"],
+    ["submit", "c-of-some-length"],
   ]);
 });
 
@@ -149,6 +149,62 @@ test.each([
   const text = new ConfigError(project.problems({ env: { [name]: value } })).message;
   expect(text).toContain(`environment ${name}`);
   expect(text).not.toContain("hidden");
+});
+
+test.each([
+  'server.auth.tokens = "operator:hidden"',
+  "server.auth.tokens = { operator = 'hidden' }",
+  'server.auth = "operator:hidden"',
+  'server = "operator:hidden"',
+  'storage.credentials = "hidden"',
+  'storage.credentials = ["hidden"]',
+  'proxies = "http://user:hidden@proxy:1"',
+  'proxies.main = "http://user:hidden@proxy:1"',
+  'proxies.main.endpoints = "http://user:hidden@proxy:1"',
+  'handlers.x = "Bearer hidden"',
+  'handlers.x = { handler = "default", default_headers = "Bearer hidden" }',
+  'handlers.x = { handler = "default", default_headers = { "Authorization: Bearer hidden" = "" } }',
+  'download.hosts."a.example.com".headers = "Bearer hidden"',
+  'download.hosts."http://user:hidden@a.example.com" = {}',
+  'proxies."http://user:hidden@proxy" = { endpoints = [] }',
+  'server.auth."operator:hidden" = true',
+  'tracing.headers = "Bearer hidden"',
+  // At the key of something else.
+  'queue.workers = "operator:hidden"',
+  'log.level = "http://user:hidden@proxy"',
+  'tracing.sample_ratio = "Bearer hidden"',
+])("a message about a wrong type or a wrong key repeats no secret: %s", (toml) => {
+  const text = onlyProblem(toml);
+  expect(text).toStartWith("config/fetchbox.toml:1: ");
+  expect(text).not.toContain("hidden");
+});
+
+test.each([
+  "[server.auth]\ntokens = [\n  submit:hidden,\n]",
+  "[server.auth]\ntokens = [ operator:hidden== ]",
+  '[server.auth]\ntokens = ["operator:$' + '{A}"]\nhidden\n',
+  "[server.auth]\nhidden=",
+  "hidden = = 1",
+  "[hidden\nworkers = 1",
+  "[hidden]\nworkers = = 1",
+  "[proxies.main]\nendpoints = [\n  http://user:hidden@proxy:1\n]",
+  'x = """\nhidden\n""""\nhidden 1',
+  "x = '''\npassword = hidden\nworkers = hidden'''\n= = 1",
+  "# hidden\nx = \n# workers = hidden",
+])("the frame of a syntax error repeats no secret: %j", (toml) => {
+  const text = onlyProblem(toml);
+  expect(text).toMatch(/^config\/fetchbox\.toml:\d+:\d+: /);
+  expect(text).toContain("^");
+  expect(text).not.toContain("hidden");
+});
+
+test("a token has at least 16 characters", () => {
+  using project = createProject();
+  const load = (token: string) => ({ env: { FETCHBOX__SERVER__AUTH__TOKENS: `operator:${token}` } });
+  const short = new ConfigError(project.problems(load("hidden-15-chars"))).message;
+  expect(short).toContain("server.auth.tokens[0]: must have a token of 16 to 1024");
+  expect(short).not.toContain("hidden");
+  expect(project.load(load("hidden-16--chars")).server.auth.tokens).toHaveLength(1);
 });
 
 test("a configuration error shows no secret however it is printed", () => {

@@ -17,7 +17,7 @@ const ENV = { PROXY_PASSWORD: "p", AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY
 
 test.skipIf(!isThere)("the specification's example works once its pool is defined and access is decided", () => {
   using project = createProject(specExample() + POOL);
-  const config = project.load({ env: { ...ENV, FETCHBOX__SERVER__AUTH__TOKENS: "operator:x" } });
+  const config = project.load({ env: { ...ENV, FETCHBOX__SERVER__AUTH__TOKENS: "operator:some-token-of-16-letters" } });
   expect(config.server.bind_addr).toEqual({ host: "0.0.0.0", port: 8080 });
   expect(config.storage.backend).toBe("s3");
   expect(config.queue).toMatchObject({ workers: 8, rate_limit_per_worker: 10, max_retries: 3, retry_backoff_ms: 1000 });

@@ -125,8 +125,8 @@ describe("a handler of one's own", () => {
     await using service = await startService({
       toml: '[handlers.curious]\nhandler = "curious.ts"\noptions = { key = "${HANDLER_KEY}" }\n',
       files: { "curious.ts": code },
-      env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:CANARY-TOKEN", HANDLER_KEY: "CANARY-KEY" },
-      token: "CANARY-TOKEN",
+      env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:CANARY-TOKEN-OF-THE-OPERATOR", HANDLER_KEY: "CANARY-KEY" },
+      token: "CANARY-TOKEN-OF-THE-OPERATOR",
     });
     const manifest = { manifest_version: "v1", resources: [{ id: "a", url: origin.serve("/a", "abc") }] };
     await service.finished(await service.submit(manifest, { "x-fetchbox-job-type": "curious" }));

@@ -229,8 +229,8 @@ test("the queue is shown, paused and resumed", async () => {
 
 test("what goes wrong is said in a line, with the exit code that scripts need", async () => {
   await using at = await desk({
-    env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:OPERATOR-SECRET,submit:SUBMIT-SECRET" },
-    token: "SUBMIT-SECRET",
+    env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:OPERATOR-SECRET-0123,submit:SUBMIT-SECRET-0123" },
+    token: "SUBMIT-SECRET-0123",
   });
   const failed = async (code: number, text: string, ...args: string[]) => {
     const ended = await at.run(...args);

@@ -226,8 +226,8 @@ test("a dead letter that is given up is gone, and its task stays failed", async 
 
 test("what changes something is for operators", async () => {
   await using service = await startService({
-    env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:SECRET1,submit:SECRET2" },
-    token: "SECRET2",
+    env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:SECRET-OF-OPERATORS,submit:SECRET-OF-SUBMITTERS" },
+    token: "SECRET-OF-SUBMITTERS",
   });
   for (const [method, path] of [
     ["POST", `/operators/jobs/${Bun.randomUUIDv7()}/cancel`],

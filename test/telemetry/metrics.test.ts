@@ -89,5 +89,5 @@ test("every metric has a help text and a type", async () => {
   const text = await metricsAt().scrape();
   const names = (kind: string) => [...text.matchAll(new RegExp(`^# ${kind} (\\S+) .+$`, "gm"))].map(([, name]) => name);
   expect(names("TYPE")).toEqual(names("HELP"));
-  expect(names("TYPE").length).toBe(22);
+  expect(names("TYPE").length).toBe(23);
 });

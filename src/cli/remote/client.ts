@@ -1,9 +1,13 @@
+import { certificateCheckProblem } from "../../config/certificate-check.ts";
+import { ConfigError } from "../../config/config-error.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
+import { printable } from "../terminal-text.ts";
 
 export interface RemoteOptions {
   /** URL of the service. */
   readonly server: string;
   readonly token: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** The service said no, for now: it says when to come again. */
@@ -54,14 +58,19 @@ export class RemoteClient {
   readonly #server: string;
   readonly #token: string | undefined;
 
-  /** @throws UsageError if `server` is no URL of a service */
-  constructor({ server, token }: RemoteOptions) {
+  /** @throws UsageError if `server` is no URL of a service; ConfigError where no certificate would be checked */
+  constructor({ server, token, env }: RemoteOptions) {
+    const unchecked = certificateCheckProblem(env);
+    if (unchecked !== undefined) throw new ConfigError([unchecked]);
     if (token !== undefined && !/^[!-~]+$/.test(token)) {
       throw new UsageError("FETCHBOX_TOKEN must be visible ASCII characters, without spaces and line breaks");
     }
     const url = URL.parse(server);
     if (url === null || !/^https?:$/.test(url.protocol)) {
-      throw new UsageError(`--server ${server} is no URL like http://127.0.0.1:8080`);
+      throw new UsageError(`--server ${withoutUserinfo(server)} is no URL like http://127.0.0.1:8080`);
+    }
+    if (url.username !== "" || url.password !== "") {
+      throw new UsageError("--server must be a URL without user and password; the token is FETCHBOX_TOKEN");
     }
     this.#server = url.href.replace(/\/+$/, "");
     this.#token = token;
@@ -109,7 +118,7 @@ export class RemoteClient {
   ): Promise<Response> {
     const response = await this.#send(method, path, body, headers);
     if (response.ok) return response;
-    throw await errorOf(response);
+    throw this.#redirection(response) ?? (await errorOf(response));
   }
 
   #send(
@@ -129,9 +138,17 @@ export class RemoteClient {
     });
   }
 
+  /** A redirect leads to another service than the one that was named, and perhaps to plain http: none is followed. */
+  #redirection({ status, headers }: Response): WorkFailedError | undefined {
+    const to = URL.parse(headers.get("location") ?? "", this.#server);
+    if (status < 300 || status > 399 || to === null) return undefined;
+    const hint = "commands follow no redirect; name the service itself with --server or FETCHBOX_SERVER";
+    return new WorkFailedError(`${this.#server} redirects to ${to.protocol}//${to.host}: ${hint}`);
+  }
+
   async #fetch(path: string, init: RequestInit): Promise<Response> {
     try {
-      return await fetch(this.#server + path, { ...init, proxy: false } as RequestInit);
+      return await fetch(this.#server + path, { ...init, redirect: "manual", proxy: false } as RequestInit);
     } catch (error) {
       const { code } = error as { code?: unknown };
       const reason = typeof code === "string" ? code : String(error);
@@ -153,7 +170,9 @@ function queryText(query: Query): string {
 async function errorOf(response: Response): Promise<Error> {
   const text = await response.text();
   const body = parse(text);
-  if (body === undefined) return new WorkFailedError(`the server answered ${response.status}: ${text.slice(0, 200)}`);
+  if (body === undefined) {
+    return new WorkFailedError(`the server answered ${response.status}: ${printable(text.slice(0, 200))}`);
+  }
   const details = body.details.map(({ path, message }) => `\n  ${path === "" ? "" : `${path}: `}${message}`).join("");
   const hint = response.status === 401 ? "; set FETCHBOX_TOKEN" : "";
   const message = `${body.code}: ${body.message}${hint} (request ${body.request_id})${details}`;
@@ -164,11 +183,25 @@ async function errorOf(response: Response): Promise<Error> {
   return isUsage ? new RefusedError(message, body.details) : new WorkFailedError(message);
 }
 
+/** The body of an error, or `undefined` for any other text. Its words are made printable: who answers may be anybody. */
 function parse(text: string): ErrorBody | undefined {
   try {
-    const body: unknown = JSON.parse(text);
-    return typeof body === "object" && body !== null && "code" in body ? (body as ErrorBody) : undefined;
+    const body = JSON.parse(text) as Partial<ErrorBody> | null;
+    if (typeof body?.code !== "string" || !Array.isArray(body.details)) return undefined;
+    return {
+      code: printable(body.code),
+      message: printable(String(body.message)),
+      request_id: printable(String(body.request_id)),
+      details: body.details.map((each) => ({
+        path: printable(String(each?.path)),
+        message: printable(String(each?.message)),
+      })),
+    };
   } catch {
     return undefined;
   }
+}
+
+function withoutUserinfo(text: string): string {
+  return text.replace(/^([^/]*\/\/)?[^/]*@/, "$1***@");
 }

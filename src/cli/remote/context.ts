@@ -25,6 +25,7 @@ export function remoteOf({ server }: RemoteFlags, { env, out, err }: CliContext)
     client: new RemoteClient({
       server: server ?? (env["FETCHBOX_SERVER"] || DEFAULT_SERVER),
       token: token === "" ? undefined : token,
+      env,
     }),
     out,
     err,

@@ -1,0 +1,119 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { ensureBinary, runBinary } from "../support/binary.ts";
+import { type Origin, startOrigin } from "../support/origin.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+
+setDefaultTimeout(60_000);
+
+/** Titles, colours, a cursor that moves; each in C0 and in C1; text that runs the other way. */
+const RAW = "\u001b]0;owned\u0007\u001b[31m\u009b2J\u0085\u202egpj.exe\u2066\u200f\u2028\u007f";
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+const JOB = "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
+
+const SNAPSHOT = {
+  job_id: RAW,
+  job_type: RAW,
+  tenant: RAW,
+  status: `failed${RAW}`,
+  resource_total: 1,
+  resource_completed: 0,
+  resource_failed: 1,
+  resource_cancelled: 0,
+  bytes_stored: 0,
+  manifest_key: RAW,
+  created_at: RAW,
+  updated_at: RAW,
+  completed_at: RAW,
+  log_count: 1,
+  errors: [{ resource_id: RAW, code: RAW, message: RAW, attempts: 1, timestamp: RAW }],
+  errors_truncated: false,
+};
+const LETTER = { task_id: 1, url: RAW, failure_code: RAW, failed_at: RAW, attempts: 1 };
+const ROW = { offset: 0, timestamp: RAW, level: RAW, message: RAW, resource_id: RAW, fields: { [RAW]: RAW } };
+const ANSWERS: readonly (readonly [args: readonly string[], path: string, body: unknown])[] = [
+  [["jobs"], "/operators/jobs", { jobs: [SNAPSHOT], next_cursor: RAW }],
+  [["status", JOB], `/operators/jobs/${JOB}`, SNAPSHOT],
+  [["cancel", JOB], `/operators/jobs/${JOB}/cancel`, SNAPSHOT],
+  [["logs", JOB], `/operators/jobs/${JOB}/logs`, { logs: [ROW], next_offset: 1 }],
+  [["dlq", "list"], "/operators/dlq", { entries: [LETTER], next_cursor: RAW }],
+  [["submit", "manifest.json"], "/jobs", { job_id: RAW, resource_count: RAW }],
+];
+
+function answering(status: number, type: string, body: string, headers: Record<string, string> = {}) {
+  return (request: IncomingMessage, response: ServerResponse) => {
+    request.resume().on("end", () => response.writeHead(status, { "content-type": type, ...headers }).end(body));
+  };
+}
+
+async function ask(origin: Origin, args: readonly string[], env: Record<string, string> = {}) {
+  await ensureBinary();
+  const cwd = makeTemporaryFolder("client");
+  writeFileSync(join(cwd, "manifest.json"), '{"manifest_version":"v1","resources":[]}');
+  return runBinary(args, { cwd, env: { FETCHBOX_SERVER: origin.url, FETCHBOX_TOKEN: "canary-token", ...env } });
+}
+
+for (const [args, path, body] of ANSWERS) {
+  test(`${args.join(" ")} prints nothing raw of what a service answers`, async () => {
+    await using origin = await startOrigin();
+    origin.answer(path, answering(200, "application/json", JSON.stringify(body)));
+    const shown = await ask(origin, args);
+    expect(shown.stdout).not.toBe("");
+    expect([shown.stdout, shown.stderr].map((text) => UNSEEN.exec(text)?.[0])).toEqual([undefined, undefined]);
+    const json = await ask(origin, [...args, "--json"]);
+    expect(UNSEEN.exec(json.stdout)?.[0]).toBeUndefined();
+    // It says the same all the same.
+    const told: unknown = JSON.parse(json.stdout.split("\n")[0] ?? "");
+    expect(told).toEqual(args[0] === "logs" ? ROW : body);
+
+    const details = [{ path: RAW, message: RAW }];
+    for (const [type, error] of [
+      ["application/json", JSON.stringify({ code: RAW, message: RAW, request_id: RAW, details })],
+      ["text/html", RAW],
+      ["application/json", '{"code":"X"}'],
+      ["application/json", "null"],
+    ] as const) {
+      origin.answer(path, answering(500, type, error));
+      const failed = await ask(origin, args);
+      expect([failed.code, failed.stdout]).toEqual([1, ""]);
+      expect(failed.stderr).toStartWith("fetchbox: ");
+      expect(UNSEEN.exec(failed.stderr)?.[0]).toBeUndefined();
+      expect(failed.stderr).not.toContain("    at ");
+    }
+  });
+
+  test(`${args.join(" ")} follows no redirect, and says where it leads`, async () => {
+    await using origin = await startOrigin();
+    await using other = await startOrigin();
+    for (const status of [301, 302, 303, 307, 308]) {
+      const location = `${other.url}${path}?secret=canary`;
+      origin.answer(path, answering(status, "text/plain", "", { location }));
+      const { code, stdout, stderr } = await ask(origin, args);
+      expect([status, code, stdout]).toEqual([status, 1, ""]);
+      expect(stderr).toContain(`${origin.url} redirects to ${other.url}: commands follow no redirect`);
+      expect(stderr).not.toContain("canary");
+    }
+    expect(other.hits()).toBe(0);
+  });
+
+  test(`${args.join(" ")} asks nobody where no certificate would be checked`, async () => {
+    await using origin = await startOrigin();
+    const { code, stdout, stderr } = await ask(origin, args, { NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain("NODE_TLS_REJECT_UNAUTHORIZED: must not be 0: no certificate would be checked");
+    expect(origin.hits()).toBe(0);
+  });
+}
+
+test("a password in the service's URL is refused, and repeated nowhere", async () => {
+  await using origin = await startOrigin();
+  for (const server of [origin.url.replace("://", "://me:canary@"), "me:canary@nowhere"]) {
+    const { code, stderr } = await ask(origin, ["jobs"], { FETCHBOX_SERVER: server });
+    expect([code, stderr]).toEqual([2, expect.stringContaining("--server")]);
+    expect(stderr).not.toContain("canary");
+  }
+  expect(origin.hits()).toBe(0);
+});
