@@ -1,11 +1,23 @@
 import { isIP } from "node:net";
 
+export interface OwnNames {
+  /** Where people find the service; empty: nobody said it. */
+  readonly publicUrl: string;
+  /** Further names, in lower case. */
+  readonly hosts: readonly string[];
+}
+
 /**
- * Whether a `Host` header is one under which a service on a loopback address is called: an address or `localhost`.
- * A web page whose own name resolves to 127.0.0.1 (DNS rebinding) calls by that name.
+ * Tells whether a `Host` header names this service: an address, `localhost`, the public URL's name or one of `hosts`,
+ * with any port. A web page whose own name was made to resolve to the service (DNS rebinding) calls by that name.
  */
-export function isLoopbackCaller(host: string): boolean {
-  const name = host.replace(/:\d*$/, "").toLowerCase();
-  const bare = name.startsWith("[") && name.endsWith("]") ? name.slice(1, -1) : name;
-  return isIP(bare) !== 0 || name === "localhost" || name.endsWith(".localhost");
+export function createAcceptedHost({ publicUrl, hosts }: OwnNames): (host: string) => boolean {
+  const publicName = URL.parse(publicUrl)?.hostname;
+  const names = new Set(publicName === undefined ? hosts : [...hosts, publicName]);
+  return (host) => {
+    const name = host.replace(/:\d*$/, "").toLowerCase();
+    const bare = name.startsWith("[") && name.endsWith("]") ? name.slice(1, -1) : name.replace(/\.$/, "");
+    // Every name below localhost is this machine's (RFC 6761).
+    return isIP(bare) !== 0 || bare === "localhost" || bare.endsWith(".localhost") || names.has(bare);
+  };
 }

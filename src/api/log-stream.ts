@@ -3,6 +3,7 @@ import { isFinished } from "../jobs/job.ts";
 import type { Turns } from "../jobs/turns.ts";
 import type { LogLevel } from "../sqlite/ledger/log-entries.ts";
 import type { JobRecord, Ledger, LogRecord } from "../sqlite/ledger.ts";
+import { jsonText } from "./json-response.ts";
 import type { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
 
@@ -32,7 +33,7 @@ export interface LogFormat {
 /** @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
 export const EVENT_STREAM: LogFormat = {
   contentType: "text/event-stream",
-  row: (job, row) => `id: ${row.offset}\ndata: ${JSON.stringify(logRow(job, row))}\n\n`,
+  row: (job, row) => `id: ${row.offset}\ndata: ${jsonText(logRow(job, row))}\n\n`,
   beat: ": still there\n\n",
   end: ({ status }) => `event: end\ndata: ${JSON.stringify({ status })}\n\n`,
   dropped: ": dropped, because nothing was read for a while\n\n",
@@ -40,7 +41,7 @@ export const EVENT_STREAM: LogFormat = {
 
 export const JSON_LINES: LogFormat = {
   contentType: "application/x-ndjson",
-  row: (job, row) => `${JSON.stringify(logRow(job, row))}\n`,
+  row: (job, row) => `${jsonText(logRow(job, row))}\n`,
   beat: "",
   end: () => "",
 };

@@ -17,6 +17,8 @@ export interface ServeDeps {
   readonly metrics: Pick<Metrics, "request" | "signInFailed">;
   /** Whether the service answers to this name where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
+  /** Of pages that are the service's own, whatever name a proxy before it calls it by. */
+  readonly publicOrigin?: string | undefined;
   /** Everyone who can connect may call, and so may every page in a browser of theirs. */
   readonly isOpen: () => boolean;
   readonly newRequestId: () => string;
@@ -51,7 +53,7 @@ export function createServe(deps: ServeDeps): Serve {
     let response: Response;
     try {
       refuseForeignHost(deps, request);
-      if (deps.isOpen()) refuseForeignPage(request);
+      if (deps.isOpen()) refuseForeignPage(request, deps.publicOrigin);
       admit(deps, endpoint, request, requestId);
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
@@ -126,7 +128,7 @@ function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Reque
   // Every browser names one; HTTP/1.0 need not.
   if (isAcceptedHost === undefined || !isOpen() || host === null || isAcceptedHost(host)) return;
   throw new ApiError("FORBIDDEN", {
-    message: "the service does not answer to the name in Host; call it by its address",
+    message: "the service does not answer to the name in Host; call it by its address, or add the name to server.hosts",
   });
 }
 
@@ -134,10 +136,11 @@ function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Reque
  * A browser sends some requests that change things for any page, unasked, and says by these headers whose page it is:
  * https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/
  */
-function refuseForeignPage({ method, headers }: Request): void {
+function refuseForeignPage({ method, headers }: Request, publicOrigin: string | undefined): void {
   if (method === "GET" || method === "HEAD") return;
   const origin = headers.get("origin");
-  const isOwn = origin === null || URL.parse(origin)?.host === headers.get("host")?.toLowerCase();
+  const isOwn =
+    origin === null || origin === publicOrigin || URL.parse(origin)?.host === headers.get("host")?.toLowerCase();
   const site = headers.get("sec-fetch-site") ?? "none";
   if (isOwn && (site === "none" || site === "same-origin")) return;
   throw new ApiError("FORBIDDEN", { message: "a page of another origin may not do this; without tokens none may" });

@@ -50,6 +50,8 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly auth: AuthSettings;
   /** Whether the service answers to the name in `Host` where everyone may call; absent: to every name. */
   readonly isAcceptedHost?: (host: string) => boolean;
+  /** Of the URL that people find the service by, where that is known. */
+  readonly publicOrigin?: string | undefined;
   /** Whether the service still recovers what the last process left. */
   readonly starting: () => StartPhase | undefined;
   readonly version: string;

@@ -1,13 +1,14 @@
 import { type StaticDecode, type TProperties, Type } from "@sinclair/typebox";
 import { CHECKSUM_SETTINGS } from "../jobs/checksum-setting.ts";
-import { parseNetwork } from "../jobs/ip-address.ts";
 import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts";
 import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
 import { widerBucketNameProblem } from "./bucket-name.ts";
 import { choice, decimal, headerTable, integer, named, parsed, ruled, sealed, size } from "./field.ts";
+import { HOST_PATTERN, HOST_RULE, hostNameProblem, hostPatternProblem, networkProblem } from "./host-name.ts";
 import { parseOtlpEndpoint } from "./otlp-endpoint.ts";
 import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./proxy-endpoint.ts";
+import { parsePublicAddress } from "./public-address.ts";
 import { parseS3Endpoint } from "./s3-endpoint.ts";
 import { Secret } from "./secret.ts";
 
@@ -22,15 +23,6 @@ const TIB = 2 ** 40;
 /** What a client may name as its job type, and what can be a folder in a storage key. A proxy pool is named alike. */
 export const NAME_PATTERN = "^(?!\\.{1,2}$)[a-z0-9._-]{1,64}$";
 const NAME_RULE = "must be named by 1 to 64 of a-z, 0-9, '-', '_' and '.', and not '.' or '..'";
-
-/** A host's name, or `*.` and the end of one, with a port or without; an IPv6 address stands in brackets. */
-const HOST_PATTERN = "^(?:(?:\\*\\.)?[a-z0-9_-]+(?:\\.[a-z0-9_-]+)*|\\[[0-9a-f:.]+\\])(?::[0-9]{1,5})?$";
-
-const HOST_RULE = 'must be a host\'s name in lower case: "cdn.example.com", "cdn.example.com:8443" or "*.example.com"';
-
-function hostPatternProblem(text: string): string | undefined {
-  return new RegExp(HOST_PATTERN).test(text) ? undefined : HOST_RULE;
-}
 
 function table<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false });
@@ -50,15 +42,6 @@ function optionalPath(description: string) {
   return ruled(rule, { default: "", description });
 }
 
-function networkProblem(text: string): string | undefined {
-  try {
-    parseNetwork(text);
-    return undefined;
-  } catch {
-    return 'must be a network like "10.0.0.0/8" or "fd00::/8"; a single address is "10.1.2.3/32"';
-  }
-}
-
 function poolName(description: string) {
   return Type.String({ pattern: NAME_PATTERN, description });
 }
@@ -75,6 +58,17 @@ const Server = table({
   bind_addr: parsed(parseBindAddress, formatBindAddress, {
     default: "127.0.0.1:8080",
     description: "Where the HTTP API listens, host:port. Anything but a loopback address needs tokens.",
+  }),
+  public_url: parsed(parsePublicAddress, String, {
+    default: "",
+    secretPart: proxyEndpointSecret,
+    description: 'Where people find the API, for example "https://fetchbox.example.com"; empty = at bind_addr.',
+  }),
+  hosts: Type.Array(ruled(hostNameProblem, { description: "A name." }), {
+    default: [],
+    maxItems: 100,
+    description:
+      "Names by which clients may call a service without tokens (Host), beside addresses, localhost and public_url's.",
   }),
   shutdown_grace_ms: integer(
     0,

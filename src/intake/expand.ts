@@ -1,7 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { mediaTypePatternProblem } from "../jobs/media-type.ts";
-import { keyProblem } from "../jobs/object-key.ts";
+import { keyProblem, reservedProblem } from "../jobs/object-key.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 import { TASK_HEADERS_MAX } from "../jobs/request-header.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
@@ -55,7 +55,7 @@ export function createExpansion(
     const task = placed(spec, storage);
     const problem = ids.has(task.resourceId)
       ? "has the id of an earlier one"
-      : (limits.refusesKey(task.key) ?? places.take(task));
+      : (limits.refusesKey(task.key) ?? foreignKeyProblem(task.key, storage) ?? places.take(task));
     if (problem !== undefined) throw handlerError(spec, [{ path: "", message: problem }]);
     ids.add(task.resourceId);
     return task;
@@ -121,6 +121,12 @@ function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobSt
     key: spec.key ?? resourceKeyPrefix + spec.resourceId,
     ...(attributes !== undefined && { attributes }),
   };
+}
+
+/** Below the job's own prefix, which may be the default one, every key is its own. */
+function foreignKeyProblem(key: string, { resourceKeyPrefix }: JobStorage): string | undefined {
+  const problem = key.startsWith(resourceKeyPrefix) ? undefined : reservedProblem(key);
+  return problem === undefined ? undefined : `its key ${problem}`;
 }
 
 /** What a job writes to: no place twice, and none that is a folder of another. */

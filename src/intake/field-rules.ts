@@ -7,7 +7,7 @@ import {
   OBJECT_TAGS_MAX,
   objectTagProblem,
 } from "../jobs/object-attributes.ts";
-import { pathProblem, SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
+import { pathProblem, reservedProblem, SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
 import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../jobs/request-header.ts";
 import { pointerStep } from "./echo.ts";
 
@@ -36,7 +36,7 @@ export function keyPrefixProblem(prefix: string): string | undefined {
     return `must be at most ${PREFIX_BYTES_MAX} bytes of UTF-8`;
   }
   if (!prefix.endsWith("/")) return "must end in '/'";
-  return prefix === "/" ? "must not be '/' alone" : pathProblem(prefix.slice(0, -1));
+  return prefix === "/" ? "must not be '/' alone" : (pathProblem(prefix.slice(0, -1)) ?? reservedProblem(prefix));
 }
 
 export function manifestFileProblem(name: string): string | undefined {

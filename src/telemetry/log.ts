@@ -1,5 +1,6 @@
 import { type Logger, pino } from "pino";
 import { prettyFactory } from "pino-pretty";
+import { visibleText } from "../jobs/visible-text.ts";
 import { type LogDestination, standardOutput } from "./standard-output.ts";
 
 export type Log = Logger;
@@ -23,7 +24,8 @@ const SECRET_NAMES = new Set(
 /**
  * The service's log: one JSON line per event, with an ISO time and the level's name. Fields go by `job_id`,
  * `resource_id`, `task_id`, `trace_id` and `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values
- * of secret headers are masked in a field of that name and one level below.
+ * of secret headers are masked in a field of that name and one level below. Whatever words from outside are in a line, it
+ * holds no control character and no mark of bidirectional text.
  */
 export function createLog({ level, format, destination = standardOutput() }: LogOptions): Log {
   const readable = format === "pretty" || (format === "auto" && destination.isTerminal);
@@ -34,7 +36,7 @@ export function createLog({ level, format, destination = standardOutput() }: Log
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: masked },
     },
-    readable ? pretty(destination) : destination,
+    readable ? pretty(destination) : { write: (line: string) => destination.write(visibleText(line)) },
   );
 }
 
@@ -64,5 +66,17 @@ function isSecret(name: string): boolean {
 /** Not pino-pretty's stream: that one is a pipeline whose last lines are lost when the process ends. */
 function pretty(destination: LogDestination): { write(line: string): void } {
   const format = prettyFactory({ colorize: destination.isTerminal, translateTime: "SYS:HH:MM:ss.l" });
-  return { write: (line) => destination.write(format(line)) };
+  return { write: (line) => destination.write(format(inWords(line))) };
+}
+
+/** How control characters and the like stand in a line of JSON, but for the line ends of a stack. */
+const ESCAPED = /(?<!\\)((?:\\\\)*)\\(?:u([0-9a-f]{4})|([bfr]))/g;
+const CODES: Readonly<Record<string, string>> = { b: "0008", f: "000c", r: "000d" };
+
+/** A line of JSON in which they are still text, `\u001b`, when it has been parsed: only our colours are real. */
+function inWords(line: string): string {
+  return visibleText(line).replaceAll(
+    ESCAPED,
+    (_, before: string, code: string | undefined, letter: string) => `${before}\\\\u${code ?? CODES[letter]}`,
+  );
 }

@@ -1,6 +1,5 @@
-import { isLoopbackCaller } from "../api/accepted-host.ts";
+import { createAcceptedHost } from "../api/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/server.ts";
-import { isLoopback } from "../config/bind-address.ts";
 import type { Config } from "../config/schema.ts";
 import type { Foundation } from "./foundation.ts";
 import { createQueueControl, type QueueControlDeps } from "./queue-control.ts";
@@ -47,7 +46,8 @@ export function openHttp(
       requestsPerSecond: config.api.max_requests_per_second,
     },
     auth: access,
-    ...(isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
+    isAcceptedHost: createAcceptedHost({ publicUrl: config.server.public_url, hosts: config.server.hosts }),
+    publicOrigin: URL.parse(config.server.public_url)?.origin,
     version,
     clock,
     stopping: stopping.signal,

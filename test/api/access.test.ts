@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isLoopbackCaller } from "../../src/api/accepted-host.ts";
+import { createAcceptedHost } from "../../src/api/accepted-host.ts";
 import { parseAccessToken } from "../../src/config/access-token.ts";
 import { startTestApi } from "./running-api.ts";
 
@@ -114,18 +114,37 @@ test("tokens are in no log line", async () => {
   expect(JSON.stringify(api.lines)).not.toMatch(/SECRET|GUESSED/);
 });
 
-test("a loopback service is called by an address or localhost, not by a name that resolves to it", () => {
-  for (const host of ["127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST:1", "a.localhost", "192.168.1.4"]) {
-    expect([host, isLoopbackCaller(host)]).toEqual([host, true]);
+test("an open service is called by an address, localhost or a name of its own, not by a name that resolves to it", () => {
+  const isAccepted = createAcceptedHost({
+    publicUrl: "https://Fetch.example.com/box",
+    hosts: ["fetchbox", "a.internal"],
+  });
+  for (const host of [
+    "127.0.0.1:8080",
+    "127.0.0.1",
+    "[::1]:8080",
+    "LOCALHOST:1",
+    "a.localhost",
+    "192.168.1.4",
+    "fetch.example.com",
+    "FETCH.example.com.:8443",
+    "fetchbox:8080",
+    "a.internal",
+  ]) {
+    expect([host, isAccepted(host)]).toEqual([host, true]);
   }
   for (const host of [
     "evil.example",
     "evil.example:8080",
     "localhost.evil.example",
     "127.0.0.1.evil.example",
+    "fetch.example.com.evil.example",
+    "x.fetch.example.com",
+    "internal",
     "",
     "::1.x",
   ]) {
-    expect([host, isLoopbackCaller(host)]).toEqual([host, false]);
+    expect([host, isAccepted(host)]).toEqual([host, false]);
   }
+  expect(createAcceptedHost({ publicUrl: "", hosts: [] })("")).toBe(false);
 });

@@ -151,6 +151,18 @@ test.each([
   expect((await api.fetch("/operators/queue", { headers: sent })).status).toBe(200);
 });
 
+test("a page of the public URL is the service's own, whatever name a proxy before it calls it by", async () => {
+  await using api = await startTestApi({ publicOrigin: "https://fetch.example.com" });
+  for (const [origin, status] of [
+    ["https://fetch.example.com", 200],
+    ["http://fetch.example.com", 403],
+    ["https://evil.example", 403],
+  ] as const) {
+    const headers = { origin, "sec-fetch-site": "same-origin" };
+    expect((await api.fetch("/operators/queue/pause", { method: "POST", headers })).status).toBe(status);
+  }
+});
+
 test("with tokens a page is as good as anybody who has one", async () => {
   const tokens = [{ role: "operator", token: new Secret("T") } as const];
   await using api = await startTestApi({ auth: { mode: "token", tokens } });

@@ -7,6 +7,8 @@ test("without any file or variable every section has its defaults, decoded", () 
   const config = project.load();
   expect(config.server).toEqual({
     bind_addr: { host: "127.0.0.1", port: 8080 },
+    public_url: "",
+    hosts: [],
     shutdown_grace_ms: 30_000,
     instance: 0,
     auth: { mode: "token", tokens: [] },

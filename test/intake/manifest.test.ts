@@ -173,6 +173,16 @@ describe("storage", () => {
     [{ resource_key_prefix: "" }, "resource_key_prefix", "must end in '/'"],
     [{ resource_key_prefix: "a" }, "resource_key_prefix", "must end in '/'"],
     [{ resource_key_prefix: "/" }, "resource_key_prefix", "must not be '/' alone"],
+    [
+      { resource_key_prefix: "manifests/" },
+      "resource_key_prefix",
+      "must not begin with 'manifests/', which is reserved for the default keys",
+    ],
+    [
+      { resource_key_prefix: "resources/a/" },
+      "resource_key_prefix",
+      "must not begin with 'resources/', which is reserved for the default keys",
+    ],
     [{ resource_key_prefix: "../" }, "resource_key_prefix", "must not contain a '.' or '..' segment"],
     [{ resource_key_prefix: "a//" }, "resource_key_prefix", "must not start or end with '/' or contain '//'"],
     [{ resource_key_prefix: "/a/" }, "resource_key_prefix", "must not start or end with '/' or contain '//'"],

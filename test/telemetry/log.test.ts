@@ -164,3 +164,24 @@ test("a terminal that nobody reads (Ctrl-S) holds nothing up", async () => {
   });
   expect(await new Response(child.stdout).text()).toBe("turned\ntold\n");
 });
+
+test("no control character and no mark of bidirectional text reaches a line raw", () => {
+  const raw = "\u001b[31m\u0007\r\u009b2J\u007f\u202e\u2066\u061c\u2028 \\u001b \\\\ \b";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const unseen = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+  for (const format of ["json", "pretty"] as const) {
+    const { log, lines } = recorded({ format });
+    log.warn({ resource_id: raw, deep: { [raw]: raw }, err: new Error(raw) }, raw);
+    const text = lines.join("");
+    expect([format, unseen.exec(text)?.[0]]).toEqual([format, undefined]);
+    expect(text).toContain("\\u009b2J");
+    expect(text).toContain("\\u202e");
+    if (format === "json") expect(JSON.parse(text)).toMatchObject({ msg: raw, resource_id: raw, deep: { [raw]: raw } });
+  }
+  // On a terminal our own colours stay.
+  const { log, lines } = recorded({ format: "pretty", isTerminal: true });
+  log.warn(raw);
+  const colours = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, "g");
+  expect(lines.join("")).toMatch(colours);
+  expect(unseen.exec(lines.join("").replaceAll(colours, ""))?.[0]).toBeUndefined();
+});
