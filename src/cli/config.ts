@@ -48,6 +48,7 @@ export async function configCheck(options: ConfigCommandOptions, context: CliCon
   if (options.json !== true) {
     const loaded = loadedOf(options, context);
     warn(loaded, context);
+    nameHandlers(loaded.config, context.out);
     await tryHandlers(loaded.config, context);
     context.out(`the configuration is good\n${placesText(loaded, context.cwd)}\n`);
     if (needsChain(loaded.config)) context.out(CHAIN_NOTE);
@@ -55,12 +56,20 @@ export async function configCheck(options: ConfigCommandOptions, context: CliCon
   }
   try {
     const loaded = loadedOf(options, context);
+    nameHandlers(loaded.config, context.err);
     await tryHandlers(loaded.config, context);
     context.out(jsonLine({ ok: true, ...placesOf(loaded, context.cwd), warnings: loaded.warnings }));
     return EXIT.done;
   } catch (error) {
     context.out(jsonLine({ ok: false, problems: problemsOf(error) }));
     return EXIT.usage;
+  }
+}
+
+/** Before it runs: whoever checks somebody else's configuration may not want that. */
+function nameHandlers({ handlers }: Config, say: (text: string) => void): void {
+  for (const [jobType, { handler: file }] of Object.entries(handlers)) {
+    if (file !== "default") say(`note: [handlers.${jobType}] runs the code of ${file}, as a start does\n`);
   }
 }
 

@@ -79,7 +79,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
       .command("handlers")
       .description("look at handlers")
       .command("check")
-      .description("show the tasks that a handler makes of a manifest, without running them"),
+      .description("show the tasks that a handler makes of a manifest: runs the handler's code, and none of the tasks"),
   )
     .argument("<file>", 'the handler, a .ts or .js file, or "default"')
     .argument("<manifest>", "the manifest, a JSON file")
@@ -121,6 +121,7 @@ function addStoreCommands(program: Command, context: CliContext, done: (code: Ex
 function addConfigCommands(program: Command, context: CliContext, done: (code: ExitCode) => void): void {
   const config = program.command("config").description("look at the configuration");
   withConfig(config.command("check").description("say whether it can be used, and every problem if not"))
+    .addHelpText("after", "\nLoads the handlers: that runs the code of handlers' files, as a start does.")
     .option("--json", "one line of JSON")
     .action(async (options: ConfigCommandOptions) => {
       done(await (await import("./config.ts")).configCheck(options, context));

@@ -12,6 +12,18 @@ const SETTINGS: Environment = {
   MIMALLOC_PURGE_DELAY: "1000",
   MIMALLOC_PURGE_HOLES: "0",
 };
+/**
+ * By these Bun runs other code than the program's, or opens a debugger to everyone who can connect. The process that works
+ * has none of them; what they did before it began, only the unit that starts it can prevent (docs/security.md).
+ */
+const FOREIGN_CODE = [
+  "BUN_BE_BUN",
+  "BUN_OPTIONS",
+  "BUN_INSPECT",
+  "BUN_INSPECT_CONNECT_TO",
+  "BUN_INSPECT_NOTIFY",
+  "BUN_INSPECT_PRELOAD",
+];
 /** Flags that stand for a command of their own; before any other `serve` is left out. */
 const ANSWERS: ReadonlySet<string> = new Set(["-h", "--help", "-V", "--version"]);
 
@@ -27,10 +39,12 @@ export function isService([command = "serve"]: readonly string[]): boolean {
 export function applyRuntimeSettings(args: readonly string[], env: Environment): void {
   const isAtWork = isService(args) || args[0] === "run";
   const isSet = Object.keys(SETTINGS).every((name) => env[name] !== undefined);
-  if (!isAtWork || isSet) return;
+  const isOurs = FOREIGN_CODE.every((name) => env[name] === undefined);
+  if (!isAtWork || (isSet && isOurs)) return;
+  const kept = Object.fromEntries(Object.entries(env).filter(([name]) => !FOREIGN_CODE.includes(name)));
   const own = Bun.main.startsWith("/$bunfs/") ? args : [...process.execArgv, Bun.main, ...args];
   try {
-    process.execve?.(process.execPath, [process.execPath, ...own], { ...SETTINGS, ...env } as NodeJS.ProcessEnv);
+    process.execve?.(process.execPath, [process.execPath, ...own], { ...SETTINGS, ...kept } as NodeJS.ProcessEnv);
   } catch {
     // A system that cannot do that (Windows): the program goes on as it is, only slower.
   }

@@ -1,6 +1,7 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { Glob } from "bun";
 import { parse } from "smol-toml";
 import type { Problem } from "../../src/config/config-error.ts";
 import { parseEnvFile } from "../../src/config/env-file.ts";
@@ -102,4 +103,35 @@ test(".env.example is a .env file once it is uncommented, and every FETCHBOX__ n
   using project = createProject("");
   project.write("config/.env", text);
   expect(project.load().server.auth.tokens).toHaveLength(2);
+});
+
+describe("what comes from elsewhere is pinned:", () => {
+  const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
+  const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, name = ""]) => name);
+
+  test("actions by commit, with their version beside it", () => {
+    const workflows = [...new Glob(".github/workflows/*.yml").scanSync({ cwd: ROOT, dot: true })].map(read);
+    const actions = workflows.flatMap((text) => found(text, /uses: (.*)$/gm));
+    expect(actions.length).toBeGreaterThan(0);
+    expect(actions.filter((action) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(action))).toEqual([]);
+  });
+
+  test("images by version and digest", () => {
+    const images = [
+      ...found(read("Dockerfile"), /^FROM (\S+)/gm),
+      ...found(read("compose.yaml"), /image: (\S+)/g),
+      ...found(read(".github/workflows/check.yml"), /container: (\S+)/g),
+    ];
+    expect(images.length).toBe(5);
+    expect(images.filter((image) => !/:(?:RELEASE\.)?\d+[.-]\d+\S*@sha256:[0-9a-f]{64}$/.test(image))).toEqual([]);
+  });
+});
+
+test("units and images clear the variables by which Bun runs other code, and the security page names them", () => {
+  const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
+  for (const name of ["BUN_BE_BUN", "BUN_OPTIONS", "BUN_INSPECT"]) {
+    expect(read("deploy/fetchbox.service")).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
+    expect(read("Dockerfile")).toMatch(new RegExp(`^ENTRYPOINT \\["env", .*"-u", "${name}"`, "m"));
+    expect(read("docs/security.md")).toContain(`\`${name}`);
+  }
 });
