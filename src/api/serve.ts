@@ -1,5 +1,5 @@
 import type { Log } from "../telemetry/log.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
+import type { Metrics, SignInFailure } from "../telemetry/metrics.ts";
 import type { Authorize } from "./access.ts";
 import { type Endpoint, refuseQuery } from "./endpoint.ts";
 import { ApiError, errorResponse, toApiError } from "./errors.ts";
@@ -79,24 +79,29 @@ export function createServe(deps: ServeDeps): Serve {
 
 /** Whoever may, and not too often: each token for itself, and who has none, or a wrong one, by the address. */
 function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId: string): void {
-  const { authorize, limit, addressOf } = deps;
+  const { authorize, limit, addressOf, metrics } = deps;
   const { access } = endpoint;
   let token: string | undefined;
   try {
     token = authorize(access, request.headers.get("authorization"));
   } catch (error) {
-    if (error instanceof ApiError && error.code === "UNAUTHORIZED")
-      noteFailedSignIn(deps, endpoint, request, requestId);
+    const isUnknown = error instanceof ApiError && error.code === "UNAUTHORIZED";
+    if (isUnknown) metrics.signInFailed(signInFailure(request));
+    // Who is over the limit fills no log.
     limit(addressOf(request));
+    if (isUnknown) logFailedSignIn(deps, endpoint, request, requestId);
     throw error;
   }
   if (access !== "open") limit(token ?? addressOf(request));
 }
 
+function signInFailure({ headers }: Request): SignInFailure {
+  return headers.has("authorization") ? "unknown" : "missing";
+}
+
 /** Whatever the method: who tries tokens reads first. What was sent is not told. */
-function noteFailedSignIn(deps: ServeDeps, { path: route }: Endpoint, request: Request, requestId: string): void {
-  const reason = request.headers.has("authorization") ? "unknown" : "missing";
-  deps.metrics.signInFailed(reason);
+function logFailedSignIn(deps: ServeDeps, { path: route }: Endpoint, request: Request, requestId: string): void {
+  const reason = signInFailure(request);
   const fields = { request_id: requestId, address: deps.addressOf(request), method: methodOf(request), route, reason };
   deps.log.warn(fields, `sign-in failed: the token is ${reason}`);
 }
