@@ -12,7 +12,7 @@ setDefaultTimeout(60_000);
 const unpacked = unpackDebian("prometheus", ["prometheus"]);
 if ("reason" in unpacked) console.warn(`the tests with Prometheus are left out: ${unpacked.reason}`);
 
-const TOKEN = "SCRAPE-SECRET";
+const TOKEN = "a-token-for-prometheus";
 
 async function startPrometheus(service: Service): Promise<Peer> {
   if ("reason" in unpacked) throw new Error(unpacked.reason);
