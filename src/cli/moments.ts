@@ -24,12 +24,15 @@ export function clockText(time: string | number): string {
 /** `2026-11-28 09:14:33`, as the local clocks show it. */
 function local(time: string | number): string {
   const date = new Date(time);
+  // Whatever answered may be no FetchBox: what is no time is shown as it came.
+  if (Number.isNaN(date.getTime())) return String(time);
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().replace("T", " ").slice(0, 19);
 }
 
 /** The zone's short name at that time; its offset where it has none. */
 function zoneName(time: string | number): string {
   const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return "";
   const names = LOCALES.map((locale) => nameIn(locale, date));
   return names.find((name) => !/^(GMT|UTC)[+-]/.test(name)) ?? offsetText(-date.getTimezoneOffset());
 }

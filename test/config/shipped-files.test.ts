@@ -109,8 +109,9 @@ describe("what comes from elsewhere is pinned:", () => {
   const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
   const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, name = ""]) => name);
 
+  const workflows = [...new Glob(".github/workflows/*.yml").scanSync({ cwd: ROOT, dot: true })].map(read);
+
   test("actions by commit, with their version beside it", () => {
-    const workflows = [...new Glob(".github/workflows/*.yml").scanSync({ cwd: ROOT, dot: true })].map(read);
     const actions = workflows.flatMap((text) => found(text, /uses: (.*)$/gm));
     expect(actions.length).toBeGreaterThan(0);
     expect(actions.filter((action) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(action))).toEqual([]);
@@ -120,9 +121,9 @@ describe("what comes from elsewhere is pinned:", () => {
     const images = [
       ...found(read("Dockerfile"), /^FROM (\S+)/gm),
       ...found(read("compose.yaml"), /image: (\S+)/g),
-      ...found(read(".github/workflows/check.yml"), /container: (\S+)/g),
+      ...workflows.flatMap((text) => found(text, /container: (\S+)/g)),
     ];
-    expect(images.length).toBe(5);
+    expect(images.length).toBeGreaterThanOrEqual(5);
     expect(images.filter((image) => !/:(?:RELEASE\.)?\d+[.-]\d+\S*@sha256:[0-9a-f]{64}$/.test(image))).toEqual([]);
   });
 });
