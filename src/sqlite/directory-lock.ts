@@ -1,9 +1,8 @@
 import { Database } from "bun:sqlite";
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { accessSync, chmodSync, existsSync, constants as fs, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { StoreError, StoreLockedError } from "./store-error.ts";
+import { isBusy, reasonOf, StoreError, StoreLockedError } from "./store-error.ts";
 
-const SQLITE_BUSY = 5;
 const LOCK_FILE = "fetchbox.lock";
 
 /**
@@ -18,6 +17,8 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
   let db: Database | undefined;
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
+    // SQLite would open a lock file that it may only read, and that locks nobody out.
+    accessSync(existsSync(file) ? file : path, fs.W_OK);
     db = new Database(file, { create: true, readwrite: true });
     chmodSync(file, 0o600);
     db.run(`PRAGMA busy_timeout = ${waitMs}`);
@@ -26,7 +27,7 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
   } catch (error) {
     db?.close();
     if (isBusy(error)) throw new StoreLockedError(path);
-    throw new StoreError(file, `cannot be locked: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(path, `cannot be locked: ${reasonOf(error)}`, { cause: error });
   }
   const held = db;
   return () => held.close();
@@ -48,12 +49,8 @@ export function isDirectoryLocked(path: string): boolean {
     return false;
   } catch (error) {
     if (isBusy(error)) return true;
-    throw new StoreError(file, `cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(file, `cannot be read: ${reasonOf(error)}`, { cause: error });
   } finally {
     db?.close();
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return (error as { errno?: number }).errno === SQLITE_BUSY;
 }

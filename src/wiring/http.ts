@@ -16,7 +16,7 @@ export function openHttp(
   work: Pick<Work, "cancellation" | "letterOperations"> & QueueControlDeps["work"],
   service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
-  const { log, clock, version, metrics, stores, active, tracer, access, clients } = foundation;
+  const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();
   const api = createApi({
@@ -48,6 +48,7 @@ export function openHttp(
     },
     auth: access,
     ...(isLoopback(address) && { isAcceptedHost: isLoopbackCaller }),
+    broken,
     version,
     clock,
     stopping: stopping.signal,
