@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import { prettyFactory } from "pino-pretty";
+import { readableLine } from "./readable-line.ts";
 import { type LogDestination, standardOutput } from "./standard-output.ts";
 
 export type Log = Logger;
@@ -8,6 +8,8 @@ export interface LogOptions {
   readonly level: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
   /** "auto": readable on a terminal, JSON lines elsewhere. */
   readonly format: "auto" | "json" | "pretty";
+  /** On a terminal that shows colours; everywhere by default. */
+  readonly hasColours?: boolean;
   /** Where the lines go; standard output by default. */
   readonly destination?: LogDestination;
 }
@@ -25,8 +27,9 @@ const SECRET_NAMES = new Set(
  * `resource_id`, `task_id`, `trace_id` and `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values
  * of secret headers are masked in a field of that name and one level below.
  */
-export function createLog({ level, format, destination = standardOutput() }: LogOptions): Log {
+export function createLog({ level, format, destination = standardOutput(), hasColours = true }: LogOptions): Log {
   const readable = format === "pretty" || (format === "auto" && destination.isTerminal);
+  const isColoured = destination.isTerminal && hasColours;
   return pino(
     {
       level,
@@ -34,7 +37,7 @@ export function createLog({ level, format, destination = standardOutput() }: Log
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: masked },
     },
-    readable ? pretty(destination) : destination,
+    readable ? { write: (line) => destination.write(readableLine(line, isColoured)) } : destination,
   );
 }
 
@@ -59,10 +62,4 @@ function maskedBelow(value: unknown): unknown {
 
 function isSecret(name: string): boolean {
   return SECRET_NAMES.has(name);
-}
-
-/** Not pino-pretty's stream: that one is a pipeline whose last lines are lost when the process ends. */
-function pretty(destination: LogDestination): { write(line: string): void } {
-  const format = prettyFactory({ colorize: destination.isTerminal, translateTime: "SYS:HH:MM:ss.l" });
-  return { write: (line) => destination.write(format(line)) };
 }
