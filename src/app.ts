@@ -43,6 +43,8 @@ const DROP_EXPIRED_EVERY_MS = 2000;
 const SETTLE_GRACE_MS = 5000;
 /** How long requests may finish once the downloads have ended. */
 const API_GRACE_MS = 5000;
+/** The same, where a store is broken: everyone who waits has been answered by then. */
+const BROKEN_GRACE_MS = 1000;
 
 /**
  * Joins the stages: the configuration as a whole stops here.
@@ -254,6 +256,11 @@ export class App {
     } catch {
       // The stores are closed already: nothing was running.
     }
+  }
+
+  /** For the end after `broken`: who waits for an answer gets one, and the server takes nothing more. */
+  async answerAll(): Promise<void> {
+    await this.#server?.stop(AbortSignal.timeout(BROKEN_GRACE_MS));
   }
 
   /** Takes no more jobs, lets running downloads finish for the grace period, puts the rest back, and closes. */

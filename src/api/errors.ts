@@ -1,5 +1,5 @@
 import { BREACHES_MAX, type Breach, IntakeError, type IntakeErrorCode } from "../intake/intake-error.ts";
-import { isDiskFull } from "../sqlite/store-error.ts";
+import { isBroken, isBusy, isDiskFull, StoreError } from "../sqlite/store-error.ts";
 import { json } from "./json-response.ts";
 
 interface ErrorEntry {
@@ -78,11 +78,23 @@ export class ApiError extends Error {
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (isDiskFull(error)) return new ApiError("DISK_FULL", { cause: error });
+  if (isBusy(error)) {
+    const message = "another program holds a lock on a store; try again in a moment";
+    return new ApiError("STORAGE_UNAVAILABLE", { message, retryAfterSeconds: 1, cause: error });
+  }
+  if (isBroken(error) || error instanceof StoreError) return storeBroken(error);
   if (!(error instanceof IntakeError)) return new ApiError("INTERNAL_ERROR", { cause: error });
   const { message, details = [] } = error;
   // The rest of such a body is on its way still; nobody will read it.
   const headers = error.code === "PAYLOAD_TOO_LARGE" ? { connection: "close" } : {};
   return new ApiError(error.code, { message, details, headers, cause: error });
+}
+
+/** Nobody knows what is on the disk: the process ends, and its next start tells. */
+export function storeBroken(cause: unknown): ApiError {
+  const message =
+    "a store is broken and the service ends; what was asked may have been done, ask again under the same key";
+  return new ApiError("STORAGE_UNAVAILABLE", { message, cause });
 }
 
 /** The one shape of errors. */

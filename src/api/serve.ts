@@ -2,8 +2,9 @@ import type { Log } from "../telemetry/log.ts";
 import type { Metrics, SignInFailure } from "../telemetry/metrics.ts";
 import type { Authorize } from "./access.ts";
 import { type Endpoint, refuseQuery } from "./endpoint.ts";
-import { ApiError, errorResponse, toApiError } from "./errors.ts";
+import { ApiError, errorResponse, storeBroken, toApiError } from "./errors.ts";
 import type { LimitRequests } from "./request-limit.ts";
+import { RequestsAtWork } from "./requests-at-work.ts";
 
 /** What a service that is not running yet is at: `without room` it waits for the disk, and tries again. */
 export type StartPhase = "recovering" | "without room";
@@ -24,6 +25,8 @@ export interface ServeDeps {
   readonly newRequestId: () => string;
   /** Whether the service still recovers what the last process left: it is read, but nothing is changed. */
   readonly starting: () => StartPhase | undefined;
+  /** Resolves when nobody knows any more what is in a store: who waits then gets an answer before the process ends. */
+  readonly broken: Promise<Error>;
 }
 
 /** Answers one request by one endpoint. Never rejects. */
@@ -46,6 +49,8 @@ const HEADERS: readonly (readonly [string, string])[] = [
 
 /** All that every request has in common: request id, host, access, errors, headers, metrics, a line in the log. */
 export function createServe(deps: ServeDeps): Serve {
+  const atWork = new RequestsAtWork();
+  void deps.broken.then((error) => atWork.end(storeBroken(error)));
   return async (endpoint, request, params) => {
     const startedAt = performance.now();
     const requestId = requestIdOf(request) ?? deps.newRequestId();
@@ -58,12 +63,8 @@ export function createServe(deps: ServeDeps): Serve {
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
       if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
-      response = await endpoint.answer({
-        request,
-        params,
-        requestId,
-        note: (fields) => void Object.assign(noted, fields),
-      });
+      const note = (fields: Readonly<Record<string, string>>) => void Object.assign(noted, fields);
+      response = await atWork.run(endpoint.answer({ request, params, requestId, note }));
     } catch (error) {
       response = answerError(deps.log, error, requestId);
     }

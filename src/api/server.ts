@@ -54,6 +54,8 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly publicOrigin?: string | undefined;
   /** Whether the service still recovers what the last process left. */
   readonly starting: () => StartPhase | undefined;
+  /** Resolves when nobody knows any more what is in a store. */
+  readonly broken: Promise<Error>;
   readonly version: string;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends what would go on: the server is about to stop. */

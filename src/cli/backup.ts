@@ -1,9 +1,9 @@
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isOwnFolder } from "../jobs/own-folder.ts";
 import { copyStores } from "../sqlite/backup.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
-import { isDiskFull } from "../sqlite/store-error.ts";
+import { isDiskFull, StoreError } from "../sqlite/store-error.ts";
 import { storePaths } from "../sqlite/store-paths.ts";
 import { sync } from "../sqlite/sync.ts";
 import { VERSION } from "../version.ts";
@@ -38,8 +38,7 @@ export function backup(directory: string, options: BackupOptions, context: CliCo
     context.out(options.json === true ? jsonLine({ directory: target, ...about }) : text);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
-    if (!isDiskFull(error)) throw namedDamage(error, Object.values(paths));
-    throw diskFull(target, error);
+    throw failure(error, target, Object.values(paths));
   }
 }
 
@@ -50,16 +49,34 @@ function makePartial(target: string): string {
     return mkdtempSync(join(dirname(target), `.${basename(target)}.partial-`));
   } catch (error) {
     if (isDiskFull(error)) throw diskFull(target, error);
-    throw new WorkFailedError(`${target} cannot be made: ${(error as Error).message}`, { cause: error });
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOTDIR" || code === "EEXIST") throw belowFile(target, error);
+    throw new WorkFailedError(`${dirname(target)} takes no backup: ${message}; name a directory that can be made`, {
+      cause: error,
+    });
   }
 }
 
 /** @throws UsageError if something stands there, but for an empty folder of our own */
 function requireFree(target: string): void {
-  const found = lstatSync(target, { throwIfNoEntry: false });
+  const found = foundAt(target);
   if (found === undefined) return;
   if (!isOwnFolder(found)) throw taken(target, "is no folder of this user");
   if (readdirSync(target).length > 0) throw taken(target, "not empty");
+}
+
+function foundAt(target: string): Stats | undefined {
+  try {
+    return lstatSync(target, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOTDIR") throw belowFile(target, error);
+    throw new WorkFailedError(`${target} cannot be looked at: ${message}`, { cause: error });
+  }
+}
+
+function belowFile(target: string, cause: unknown): UsageError {
+  return new UsageError(`${target} lies below a file; name another directory`, { cause });
 }
 
 /** The rename takes the place of an empty folder, and of nothing else: so nothing that came meanwhile is lost. */
@@ -80,4 +97,14 @@ function taken(target: string, how: string): UsageError {
 
 function diskFull(target: string, cause: unknown): WorkFailedError {
   return new WorkFailedError(`the disk of ${target} is full; nothing was kept`, { cause });
+}
+
+function failure(error: unknown, target: string, stores: readonly string[]): unknown {
+  if (error instanceof UsageError) return error;
+  if (isDiskFull(error)) return diskFull(target, error);
+  const named = namedDamage(error, stores);
+  if (named instanceof StoreError) return named;
+  return new WorkFailedError(`the backup could not be made, nothing was kept: ${(error as Error).message}`, {
+    cause: error,
+  });
 }

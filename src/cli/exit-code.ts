@@ -1,7 +1,7 @@
 import { ConfigError } from "../config/config-error.ts";
 import { HandlerLoadError } from "../intake/handlers/file-handler.ts";
 import { Failure } from "../jobs/failure.ts";
-import { isBroken, isDiskFull, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
+import { isBroken, isBusy, isDiskFull, isForbidden, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
 
 /** What the process ends with (contract, section 6). */
 export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;
@@ -24,8 +24,10 @@ export function exitCodeOf(error: unknown): ExitCode | undefined {
   if (error instanceof WorkFailedError || error instanceof Failure) return EXIT.failed;
   // Nothing is wrong with a store that a full disk has no room for.
   if (isDiskFull(error) || (error instanceof StoreError && isDiskFull(error.cause))) return EXIT.failed;
+  // Nor with one that this user may not use: another path or owner puts that right.
+  if (error instanceof StoreError && isForbidden(error.cause)) return EXIT.usage;
+  if (error instanceof StoreLockedError || (error instanceof StoreError && isBusy(error.cause))) return EXIT.locked;
   if (error instanceof StoreError) return EXIT.store;
-  if (error instanceof StoreLockedError) return EXIT.locked;
   // SQLite came upon damage that opening the stores did not show.
   if (isBroken(error)) return EXIT.store;
   return undefined;

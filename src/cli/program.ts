@@ -53,12 +53,14 @@ export async function runProgram(args: readonly string[], context: CliContext): 
   ).action(async (options: ConfigOptions) => {
     code = await (await import("./serve.ts")).serve(options, context);
   });
-  withConfig(program.command("run").description("run one manifest to its end in this process"))
-    .argument("<manifest>", "the manifest, a JSON file; - reads standard input")
+  withConfig(
+    program.command("run").description("run one manifest, or a list of URLs, one a line, to its end in this process"),
+  )
+    .argument("<file>", "the manifest, a JSON file, or the list; - reads standard input")
     .option("--out <dir>", "store the objects in this directory instead of the configured storage")
     .option("--job-type <name>", "the job type, which names its handler", "default")
-    .action(async (manifest: string, options: RunOptions) => {
-      code = await (await import("./run.ts")).run(manifest, options, context);
+    .action(async (file: string, options: RunOptions) => {
+      code = await (await import("./run.ts")).run(file, options, context);
     });
 
   addStoreCommands(program, context, (result) => {

@@ -1,7 +1,9 @@
 import { type App, createApp } from "../app.ts";
+import { formatBindAddress } from "../config/bind-address.ts";
 import { renderProblems } from "../config/config-error.ts";
 import type { LoadedConfig } from "../config/load.ts";
-import { delay, systemClock } from "../jobs/clock.ts";
+import type { Config } from "../config/schema.ts";
+import { systemClock } from "../jobs/clock.ts";
 import { armFailpoint, FAILPOINTS, parseFailpoint, type Reach } from "../jobs/failpoint.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
 import { VERSION } from "../version.ts";
@@ -13,10 +15,14 @@ import { reload } from "./reload.ts";
 import { s3Access } from "./s3-access.ts";
 import { hearEarly, ignoreOtherSignals } from "./service-signals.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { hasColours } from "./terminal-line.ts";
 import { printable } from "./terminal-text.ts";
 
-/** Time for answers to go out before the process ends: milliseconds. */
-const ANSWER_MS = 100;
+const LISTEN_PROBLEMS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another process listens there; stop it (ss -ltnp names it), or set another address or port",
+  EACCES: "this user may not; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+  EADDRNOTAVAIL: "this machine has no such address; ip address lists those that it has",
+};
 
 /** Runs the service until it is told to stop. */
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
@@ -25,7 +31,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   const env = { ...context.env };
   const loaded = loadedOf(options, context);
   const { config } = loaded;
-  const log = createLog(config.log);
+  const log = createLog({ ...config.log, hasColours: hasColours(context.env) });
   for (const warning of loaded.warnings) log.warn({ source: warning.source }, renderProblems([warning]));
   ignoreOtherSignals(log);
   const reach = armedFailpoint(context.env["FETCHBOX_FAILPOINT"], log);
@@ -50,7 +56,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     log,
   };
   hangups.begin(async () => (hangups.isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
-  const url = await start(app);
+  const url = await start(app, config);
   tellStart(url, loaded, log, context);
   const stopped = stop.then((signal) => {
     log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
@@ -62,8 +68,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     return EXIT.done;
   }
   log.fatal({ store: broken.path, reason: broken.message }, "a store is broken; the process ends");
-  // Those who wait have been told.
-  await delay(systemClock, ANSWER_MS, new AbortController().signal);
+  await app.answerAll();
   throw broken;
 }
 
@@ -76,14 +81,14 @@ function tellStart(url: string, loaded: LoadedConfig, log: Log, { out, cwd }: Cl
 }
 
 /** Listens first, so that an address that is taken stops the start before any work begins; not ready until it has. */
-async function start(app: App): Promise<string> {
+async function start(app: App, config: Config): Promise<string> {
   try {
     const url = app.listen();
     await app.start();
     return url;
   } catch (error) {
     await app.stop();
-    throw listenError(error);
+    throw listenError(error, config);
   }
 }
 
@@ -107,8 +112,13 @@ function isUnsafe(text: string | undefined, log: Log): boolean {
   return true;
 }
 
-function listenError(error: unknown): unknown {
-  const code = (error as { code?: unknown }).code;
-  if (code !== "EADDRINUSE" && code !== "EACCES" && code !== "EADDRNOTAVAIL") return error;
-  return new UsageError(`server.bind_addr cannot be used (${code}): ${(error as Error).message}`, { cause: error });
+/** Why the address cannot be listened on, and what to do; any other error as it is. */
+function listenError(error: unknown, { server }: Config): unknown {
+  const { code } = error as { code?: unknown };
+  const reason = typeof code === "string" ? LISTEN_PROBLEMS[code] : undefined;
+  if (reason === undefined) return error;
+  const address = formatBindAddress(server.bind_addr);
+  return new UsageError(`server.bind_addr = "${address}" cannot be used: ${reason} (${String(code)})`, {
+    cause: error,
+  });
 }

@@ -1,29 +1,31 @@
-/** Over how long a speed is smoothed, in milliseconds. */
-const SMOOTHING_MS = 3000;
+/** A speed is that of so many milliseconds before. */
+const WINDOW_MS = 5000;
+/** Before so long nobody knows a speed. */
+const LEAST_MS = 500;
 
-/** Bytes per second, smoothed: what counts is the last few seconds. */
+interface Sample {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** Bytes per second: what came in the last few seconds, divided by their time. */
 export class Speedometer {
-  #bytes = 0;
-  #at: number | undefined;
-  #perSecond: number | undefined;
+  #samples: Sample[] = [];
 
   /** Notes that `bytes` were there in all at `at` (monotonic milliseconds). Fewer than before begins anew. */
   note(bytes: number, at: number): void {
-    if (this.#at === undefined || bytes < this.#bytes) {
-      this.#perSecond = undefined;
-    } else if (at > this.#at) {
-      const elapsed = at - this.#at;
-      const current = ((bytes - this.#bytes) * 1000) / elapsed;
-      const weight = 1 - Math.exp(-elapsed / SMOOTHING_MS);
-      this.#perSecond =
-        this.#perSecond === undefined ? current : this.#perSecond + (current - this.#perSecond) * weight;
-    }
-    this.#bytes = bytes;
-    this.#at = at;
+    if (bytes < (this.#samples.at(-1)?.bytes ?? 0)) this.#samples = [];
+    this.#samples.push({ at, bytes });
+    // The first one that is old enough stays: the window is no shorter than it should be.
+    const first = this.#samples.findLastIndex((sample) => sample.at <= at - WINDOW_MS);
+    if (first > 0) this.#samples.splice(0, first);
   }
 
+  /** 0 as long as it is not known. */
   get perSecond(): number {
-    return this.#perSecond ?? 0;
+    const [first, last] = [this.#samples[0], this.#samples.at(-1)];
+    if (first === undefined || last === undefined || last.at - first.at < LEAST_MS) return 0;
+    return ((last.bytes - first.bytes) * 1000) / (last.at - first.at);
   }
 
   /** Seconds for so many bytes more; nothing while it stands still. */

@@ -68,6 +68,8 @@ interface Judgement {
   readonly denial: string | undefined;
 }
 
+const WAY_OUT = "which egress.allow_private can open";
+
 /** Addresses whose judgement is remembered; then all are forgotten. */
 const JUDGED_MAX = 10_000;
 
@@ -83,7 +85,8 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
     if (parsed === undefined) return { address: undefined, denial: "not an IP address" };
     const address = isIn(parsed, NAT64) ? embeddedIpv4(parsed, 0n) : parsed;
     const isAllowed = allowed.some((network) => isIn(address, network) || isIn(parsed, network));
-    const judgement = { address, denial: isAllowed ? undefined : reasonAgainst(address) };
+    const reason = isAllowed ? undefined : reasonAgainst(address);
+    const judgement = { address, denial: reason === undefined ? undefined : `${reason}, ${WAY_OUT}` };
     if (judged.size >= JUDGED_MAX) judged.clear();
     judged.set(ip, judgement);
     return judgement;

@@ -5,7 +5,7 @@ import { inspectStores, requireStores } from "./inspect.ts";
 import { readMeta } from "./meta.ts";
 import { readLast } from "./outbox.ts";
 import { type ReadSource, readSteadily } from "./read-only.ts";
-import { StoreError } from "./store-error.ts";
+import { reasonOf, StoreError } from "./store-error.ts";
 import type { StorePaths } from "./store-paths.ts";
 import { sync } from "./sync.ts";
 
@@ -54,7 +54,7 @@ function openSource(source: ReadSource, open: DisposableStack): Database {
     db.query("SELECT count(*) FROM meta").get();
     return db;
   } catch (error) {
-    throw new StoreError(source.path, `cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new StoreError(source.path, `cannot be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 

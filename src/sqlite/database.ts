@@ -1,8 +1,10 @@
 import { constants, Database } from "bun:sqlite";
 import {
+  accessSync,
   chmodSync,
   closeSync,
   existsSync,
+  constants as fs,
   lstatSync,
   mkdirSync,
   openSync,
@@ -12,7 +14,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { isDiskFull, StoreError } from "./store-error.ts";
+import { reasonOf, StoreError } from "./store-error.ts";
 import { sync } from "./sync.ts";
 
 export interface DatabaseOptions {
@@ -34,9 +36,16 @@ const APPLICATION_ID = 0x46744278;
 /** Pages of 4 KiB after which a commit also checkpoints; 1000 stall the loop for about 10 ms. */
 const CHECKPOINT_PAGES = 1000;
 
-/** Says whether a store has ever been written: an absent file and an empty one are alike. */
+/**
+ * Says whether a store has ever been written: an absent file and an empty one are alike.
+ * @throws StoreError if this user may not look
+ */
 export function isAbsent(path: string): boolean {
-  return !existsSync(path) || statSync(path).size === 0;
+  try {
+    return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
+  } catch (error) {
+    throw new StoreError(path, `cannot be looked at: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /**
@@ -48,6 +57,8 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
   if (isAbsent(path)) create(realPath(path), migrations, found);
   let db: Database | undefined;
   try {
+    // SQLite would open it for reading alone, and fail at the first commit.
+    accessSync(path, fs.W_OK);
     db = new Database(path, { strict: true, readwrite: true, create: false });
     const version = checkStore(db, path, migrations.length);
     // -wal and -shm stay when the store is closed: on a full disk there would be no room to make them anew.
@@ -164,12 +175,6 @@ function migrate(db: Database, migrations: readonly string[], version: number): 
 function touchTables(db: Database): void {
   const tables = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   for (const { name } of tables) db.query(`SELECT 1 FROM "${name}" LIMIT 1`).get();
-}
-
-/** SQLite calls it an I/O error where only the index of a log finds no room. */
-function reasonOf(error: unknown): string {
-  const { message } = error as Error;
-  return isDiskFull(error) ? `the disk is full; make room, then start again (${message})` : message;
 }
 
 function pragma(db: Database, name: "user_version" | "application_id"): number {

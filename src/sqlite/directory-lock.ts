@@ -1,9 +1,8 @@
 import { constants, Database } from "bun:sqlite";
-import { closeSync, existsSync, mkdirSync, openSync, realpathSync } from "node:fs";
+import { accessSync, closeSync, existsSync, constants as fs, mkdirSync, openSync, realpathSync } from "node:fs";
 import { join } from "node:path";
-import { StoreError, StoreLockedError } from "./store-error.ts";
+import { isBusy, reasonOf, StoreError, StoreLockedError } from "./store-error.ts";
 
-const SQLITE_BUSY = 5;
 const LOCK_FILE = "fetchbox.lock";
 /** A link under the file's name could lead to anybody's file. */
 const { SQLITE_OPEN_NOFOLLOW: NO_LINK, SQLITE_OPEN_READONLY, SQLITE_OPEN_READWRITE } = constants;
@@ -22,13 +21,15 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     createPrivately(file);
     db = openLockFile(path, SQLITE_OPEN_READWRITE);
+    // SQLite also opens a lock file that it may only read, and that locks nobody out.
+    accessSync(file, fs.W_OK);
     db.run(`PRAGMA busy_timeout = ${waitMs}`);
     db.run("PRAGMA journal_mode = MEMORY"); // nothing is ever written, so no journal beside it
     db.run("BEGIN EXCLUSIVE");
   } catch (error) {
     db?.close();
     if (isBusy(error)) throw new StoreLockedError(path);
-    throw new StoreError(file, `cannot be locked: ${reasonOf(error)}`, { cause: error });
+    throw new StoreError(file, `cannot be locked: ${lockProblem(error)}`, { cause: error });
   }
   const held = db;
   return () => held.close();
@@ -48,9 +49,9 @@ function openLockFile(path: string, access: number): Database {
   return new Database(join(realpathSync(path), LOCK_FILE), access | NO_LINK);
 }
 
-function reasonOf(error: unknown): string {
-  const { code, message } = error as Error & { code?: unknown };
-  return code === "SQLITE_CANTOPEN_SYMLINK" ? "it is a link; remove it" : message;
+function lockProblem(error: unknown): string {
+  const { code } = error as { code?: unknown };
+  return code === "SQLITE_CANTOPEN_SYMLINK" ? "it is a link; remove it" : reasonOf(error);
 }
 
 /** Whether a directory has been locked before. To lock another one changes it. */
@@ -69,12 +70,8 @@ export function isDirectoryLocked(path: string): boolean {
     return false;
   } catch (error) {
     if (isBusy(error)) return true;
-    throw new StoreError(file, `cannot be read: ${reasonOf(error)}`, { cause: error });
+    throw new StoreError(file, `cannot be read: ${lockProblem(error)}`, { cause: error });
   } finally {
     db?.close();
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return (error as { errno?: number }).errno === SQLITE_BUSY;
 }

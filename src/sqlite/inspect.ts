@@ -4,7 +4,7 @@ import { readMeta } from "./meta.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { readLast, readTrimmed } from "./outbox.ts";
 import { missingStore, type ReadSource, readSteadily } from "./read-only.ts";
-import { StoreError } from "./store-error.ts";
+import { reasonOf, StoreError } from "./store-error.ts";
 import type { StorePaths } from "./store-paths.ts";
 import { isInTimeline, readTimeline, type Timeline } from "./timeline.ts";
 import { findWalDamage } from "./wal-check.ts";
@@ -67,7 +67,7 @@ function judge(paths: StorePaths, sources: readonly ReadSource[]): void {
       return checkStore(db, source.path, MIGRATIONS[store].length) === 0 ? ofNew : read(db);
     } catch (error) {
       if (error instanceof StoreError) throw error;
-      throw new StoreError(source.path, `cannot be opened: ${(error as Error).message}`, { cause: error });
+      throw new StoreError(source.path, `cannot be opened: ${reasonOf(error)}`, { cause: error });
     }
   };
   // Before queue.db, so that none of them is ahead of it because of what a service does meanwhile.

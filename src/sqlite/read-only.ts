@@ -1,10 +1,20 @@
 import { constants, Database } from "bun:sqlite";
-import { closeSync, copyFileSync, existsSync, constants as fs, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  constants as fs,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { isAbsent } from "./database.ts";
-import { StoreError } from "./store-error.ts";
+import { reasonOf, StoreError } from "./store-error.ts";
 import { isLogIgnored } from "./wal-check.ts";
 
 /** Bun's `readonly` does not take URIs. */
@@ -32,11 +42,12 @@ export class ReadSource implements Disposable {
   /**
    * `isOurs`: the caller holds the folder's lock. Then an index is made for a log without one, and is removed again: a
    * start copies no store.
-   * @throws StoreError if the store is missing or empty
+   * @throws StoreError if the store is missing or empty, or may not be read
    */
   constructor(path: string, isOurs = false) {
     this.path = path;
     if (isAbsent(path)) throw missingStore(path);
+    refuseUnreadable(path);
     const [log, index] = [`${path}-wal`, `${path}-shm`];
     // A reader that may not repair the index looks for a better header for ten seconds, and then blames the locks.
     const isIgnored = isLogIgnored(log);
@@ -105,6 +116,15 @@ export function readSteadily<T>(
     if (tries < TRIES && sources.some(({ isStale }) => isStale)) continue;
     if ("error" in outcome) throw outcome.error;
     return outcome.value;
+  }
+}
+
+/** SQLite says of a file that may not be read only that it cannot be opened. */
+function refuseUnreadable(path: string): void {
+  try {
+    accessSync(path, fs.R_OK);
+  } catch (error) {
+    throw new StoreError(path, `cannot be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 

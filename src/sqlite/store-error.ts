@@ -36,3 +36,28 @@ export function isBroken(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return /^SQLITE_(IOERR_FSYNC|IOERR_DIR_FSYNC|CORRUPT|NOTADB)/.test(code);
 }
+
+/** Whether an error means that this user may not use a file, or that nobody may write to its file system. */
+export function isForbidden(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return code === "EACCES" || code === "EPERM" || code === "EROFS" || code.startsWith("SQLITE_READONLY");
+}
+
+/** Whether an error means that another program holds a lock on a store. */
+export function isBusy(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED");
+}
+
+/** Why a store cannot be used, with the way out where the reason is none of the store's. */
+export function reasonOf(error: unknown): string {
+  const { message, code } = error as Error & { code?: unknown };
+  // SQLite calls it an I/O error where only the index of a log finds no room.
+  if (isDiskFull(error)) return `the disk is full; make room, then start again (${message})`;
+  if (code === "EROFS") {
+    return `the file system is read-only; mount it for writing, or set other paths in the configuration (${message})`;
+  }
+  if (isBusy(error)) return `another program holds a lock on it; end that one, then start again (${message})`;
+  if (!isForbidden(error)) return message;
+  return `this user may not use it; give it to the user that FetchBox runs as, or set other paths in the configuration (${message})`;
+}

@@ -1,6 +1,6 @@
 import { type Logger, pino } from "pino";
-import { prettyFactory } from "pino-pretty";
 import { visibleText } from "../jobs/visible-text.ts";
+import { readableLine } from "./readable-line.ts";
 import { type LogDestination, standardOutput } from "./standard-output.ts";
 
 export type Log = Logger;
@@ -9,6 +9,8 @@ export interface LogOptions {
   readonly level: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
   /** "auto": readable on a terminal, JSON lines elsewhere. */
   readonly format: "auto" | "json" | "pretty";
+  /** On a terminal that shows colours; everywhere by default. */
+  readonly hasColours?: boolean;
   /** Where the lines go; standard output by default. */
   readonly destination?: LogDestination;
 }
@@ -27,8 +29,9 @@ const SECRET_NAMES = new Set(
  * of secret headers are masked in a field of that name and one level below. Whatever words from outside are in a line, it
  * holds no control character and no mark of bidirectional text.
  */
-export function createLog({ level, format, destination = standardOutput() }: LogOptions): Log {
+export function createLog({ level, format, destination = standardOutput(), hasColours = true }: LogOptions): Log {
   const readable = format === "pretty" || (format === "auto" && destination.isTerminal);
+  const isColoured = destination.isTerminal && hasColours;
   return pino(
     {
       level,
@@ -36,7 +39,9 @@ export function createLog({ level, format, destination = standardOutput() }: Log
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: masked },
     },
-    readable ? pretty(destination) : { write: (line: string) => destination.write(visibleText(line)) },
+    {
+      write: (line: string) => destination.write(readable ? readableLine(line, isColoured) : visibleText(line)),
+    },
   );
 }
 
@@ -61,22 +66,4 @@ function maskedBelow(value: unknown): unknown {
 
 function isSecret(name: string): boolean {
   return SECRET_NAMES.has(name);
-}
-
-/** Not pino-pretty's stream: that one is a pipeline whose last lines are lost when the process ends. */
-function pretty(destination: LogDestination): { write(line: string): void } {
-  const format = prettyFactory({ colorize: destination.isTerminal, translateTime: "SYS:HH:MM:ss.l" });
-  return { write: (line) => destination.write(format(inWords(line))) };
-}
-
-/** How control characters and the like stand in a line of JSON, but for the line ends of a stack. */
-const ESCAPED = /(?<!\\)((?:\\\\)*)\\(?:u([0-9a-f]{4})|([bfr]))/g;
-const CODES: Readonly<Record<string, string>> = { b: "0008", f: "000c", r: "000d" };
-
-/** A line of JSON in which they are still text, `\u001b`, when it has been parsed: only our colours are real. */
-function inWords(line: string): string {
-  return visibleText(line).replaceAll(
-    ESCAPED,
-    (_, before: string, code: string | undefined, letter: string) => `${before}\\\\u${code ?? CODES[letter]}`,
-  );
 }

@@ -15,7 +15,7 @@ export function openHttp(
   work: Pick<Work, "cancellation" | "letterOperations"> & QueueControlDeps["work"],
   service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
-  const { log, clock, version, metrics, stores, active, tracer, access, clients } = foundation;
+  const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();
   const api = createApi({
@@ -48,6 +48,7 @@ export function openHttp(
     auth: access,
     isAcceptedHost: createAcceptedHost({ publicUrl: config.server.public_url, hosts: config.server.hosts }),
     publicOrigin: URL.parse(config.server.public_url)?.origin,
+    broken,
     version,
     clock,
     stopping: stopping.signal,

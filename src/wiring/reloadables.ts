@@ -1,5 +1,7 @@
+import type { AccessToken } from "../config/access-token.ts";
 import type { Reloadable } from "../config/reloadable.ts";
 import type { Config } from "../config/schema.ts";
+import { counted } from "../jobs/counted.ts";
 import { hostHeaders } from "./configured-headers.ts";
 import type { Foundation } from "./foundation.ts";
 import type { S3Access } from "./s3-credentials.ts";
@@ -40,8 +42,17 @@ function setTokens(access: Foundation["access"], { server: { auth } }: Config): 
   if (auth.tokens.length === 0 && access.tokens.length > 0) {
     throw new Error("server.auth.tokens is empty now: that opens the service to everyone, and needs a restart");
   }
+  const [before, now] = [identitiesOf(access.tokens), identitiesOf(auth.tokens)];
+  const [added, removed] = [now.difference(before).size, before.difference(now).size];
   access.tokens = auth.tokens;
-  return `${auth.tokens.length} tokens`;
+  const count = counted(auth.tokens.length, "token");
+  // What stands in the environment stands above the files, and a reload cannot change it.
+  return added + removed === 0 ? `${count}, as before` : `${count}, ${added} new, ${removed} gone`;
+}
+
+/** For comparison alone. */
+function identitiesOf(tokens: readonly AccessToken[]): Set<string> {
+  return new Set(tokens.map(({ role, token }) => `${role}:${token.reveal()}`));
 }
 
 function s3Credentials(credentials: Pick<S3Access, "reload">): Reloadable {

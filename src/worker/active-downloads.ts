@@ -15,8 +15,11 @@ export interface ActiveDownload {
 /** The downloads under way, at most as many as there are workers. */
 export class ActiveDownloads {
   readonly #active = new Map<number, ActiveDownload & { bytesTotal: number }>();
+  /** Of the attempts that are not under way any more. */
+  #bytesBefore = 0;
 
   begin(claimed: ClaimedTask, trace: Readonly<AttemptTrace>, begun: number): void {
+    this.#bytesBefore += this.#active.get(claimed.id)?.trace.bytes ?? 0;
     this.#active.set(claimed.id, { claimed, trace, begun, bytesTotal: 0 });
   }
 
@@ -27,7 +30,17 @@ export class ActiveDownloads {
 
   /** Does nothing where another attempt at the same task has taken its place. */
   end(claimed: ClaimedTask): void {
-    if (this.#active.get(claimed.id)?.claimed === claimed) this.#active.delete(claimed.id);
+    const download = this.#active.get(claimed.id);
+    if (download?.claimed !== claimed) return;
+    this.#bytesBefore += download.trace.bytes;
+    this.#active.delete(claimed.id);
+  }
+
+  /** What all attempts have received so far, those that failed among them; never fewer than before. */
+  get bytesReceived(): number {
+    let bytes = this.#bytesBefore;
+    for (const { trace } of this.#active.values()) bytes += trace.bytes;
+    return bytes;
   }
 
   get count(): number {

@@ -140,6 +140,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     starting: () => undefined,
     version: "1.2.3",
     clock: { monotonic: () => now, after: systemClock.after },
+    broken: new Promise(() => {}),
     stopping: new AbortController().signal,
     newRequestId: () => Bun.randomUUIDv7(),
     tracer: createPassingTracer((bytes) => crypto.getRandomValues(bytes)),

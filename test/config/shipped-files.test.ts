@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Glob } from "bun";
 import { parse } from "smol-toml";
+import { ROLES } from "../../src/config/access-token.ts";
 import type { Problem } from "../../src/config/config-error.ts";
 import { parseEnvFile } from "../../src/config/env-file.ts";
 import { type Config, ConfigSchema } from "../../src/config/schema.ts";
@@ -18,7 +19,7 @@ const EXAMPLE_NAMES: Record<string, string> = {
   proxies: "residential-us",
   download: "*.example.com",
 };
-const EXAMPLE_ENV = { PROXY_PASSWORD: "p", S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b", S3_SESSION_TOKEN: "c" };
+const EXAMPLE_ENV = { S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b", S3_SESSION_TOKEN: "c" };
 
 /** The example with every default switched on: prose starts with "# ", a default with "#" and its key. */
 const UNCOMMENTED = EXAMPLE.replace(/^#(?=[a-z_.]+ = )/gm, "");
@@ -43,19 +44,12 @@ test("config/fetchbox.toml adds up to the defaults", () => {
 test("the example loads as it is, and changes nothing but its handler, its pools and its hosts", () => {
   using bare = createProject();
   using example = createProject(EXAMPLE);
-  const config = example.load({ env: { PROXY_PASSWORD: "p" } });
+  const config = example.load();
   const expected = JSON.stringify(withoutNamedTables(bare.load())).replaceAll(bare.cwd, example.cwd);
   expect(JSON.parse(JSON.stringify(withoutNamedTables(config)))).toEqual(JSON.parse(expected));
   expect(config.handlers["gallery"]?.proxy.primary).toBe("residential-us");
   expect(config.download.hosts["*.example.com"]?.rate_per_second).toBe(0.5);
-  const credentials = config.proxies["residential-us"]?.endpoints[0]?.credentials;
-  expect([credentials?.username.reveal(), credentials?.password.reveal()]).toEqual(["fetchbox", "p"]);
-});
-
-test("the example without its variables names the one that is missing", () => {
-  using example = createProject(EXAMPLE);
-  expect(example.problems()).toHaveLength(1);
-  expect(example.problems()[0]?.message).toContain("${PROXY_PASSWORD}");
+  expect(config.proxies["residential-us"]?.endpoints).toHaveLength(2);
 });
 
 test("the example loads with every default switched on", () => {
@@ -95,14 +89,27 @@ test("docs/configuration.md has no row of a key that does not exist", () => {
   expect(rows).toHaveLength(schemaKeys(ConfigSchema).length);
 });
 
-test(".env.example is a .env file once it is uncommented, and every FETCHBOX__ name in it means a key", () => {
-  const text = readFileSync(join(ROOT, ".env.example"), "utf8").replace(/^#(?=[A-Z0-9_]+=)/gm, "");
+test(".env.example is a .env file, and once it is uncommented every FETCHBOX__ name in it means a key", () => {
+  const asItIs = readFileSync(join(ROOT, ".env.example"), "utf8");
+  const uncommented = asItIs.replace(/^#(?=[A-Z0-9_]+=)/gm, "");
   const problems: Problem[] = [];
-  expect(parseEnvFile(text, ".env", problems).size).toBeGreaterThanOrEqual(6);
+  expect(parseEnvFile(uncommented, ".env", problems).size).toBeGreaterThanOrEqual(6);
   expect(problems).toEqual([]);
-  using project = createProject("");
-  project.write("config/.env", text);
-  expect(project.load().server.auth.tokens).toHaveLength(2);
+  using project = createProject(EXAMPLE);
+  project.write("config/.env", asItIs);
+  expect(project.load().server.auth.tokens).toEqual([]);
+  project.write("config/.env", uncommented);
+  const { tokens } = project.load().server.auth;
+  // Long enough to be taken, and one for each role that there is.
+  expect(tokens.map((token) => token.role).toSorted()).toEqual(ROLES.toSorted());
+  for (const { token } of tokens) expect(token.reveal().length).toBeGreaterThanOrEqual(16);
+});
+
+test("both examples tell of every role", () => {
+  for (const file of [".env.example", "config/fetchbox.example.toml"]) {
+    const text = readFileSync(join(ROOT, file), "utf8");
+    for (const role of ROLES) expect([file, text]).toEqual([file, expect.stringContaining(`${role}:`)]);
+  }
 });
 
 describe("what comes from elsewhere is pinned:", () => {

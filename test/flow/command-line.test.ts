@@ -331,15 +331,67 @@ describe("run", () => {
     await using origin = await startOrigin();
     const held = origin.hold("/held", pattern(5 * 2 ** 20), { bytes: 3 * 2 ** 20 });
     await manifest(at, origin, [{ id: "held.bin", url: held.url }]);
-    const env = { ...at.env, ...settingsEnv({ ...SETTINGS, "server.shutdown_grace_ms": 100 }) };
+    const env = { ...at.env, ...settingsEnv(SETTINGS) };
     await using told = spawnBinary(["run", "manifest.json", "--out", "out"], { cwd: at.cwd, env });
     await held.reached;
     told.kill("SIGINT");
     const [stdout, stderr] = await Promise.all([told.stdout.text(), told.stderr.text(), told.exited]);
     expect({ code: told.exitCode, stderr }).toEqual({ code: 1, stderr: "" });
-    expect(stdout).toMatch(/\b[1-3] not done\b/);
+    expect(stdout).toMatch(/^interrupted by Ctrl-C after \ds: \d of 3 stored, [1-3] not done, /m);
+    expect(stdout).toContain("the same command begins anew; a service goes on after a stop: ");
     expect(at.temporaries()).toEqual([]);
     expect(halfStored(join(at.cwd, "out"))).toEqual([]);
+  });
+
+  test("takes a list of URLs, as submit does, and names the lines that are wrong", async () => {
+    await using at = await desk();
+    await using origin = await startOrigin();
+    const urls = Array.from({ length: 1200 }, (_, i) => origin.serve(`/${i}/photo-${i % 7}.jpg`, "x"));
+    await at.write("urls.txt", `\uFEFF# pictures\r\n\r\n${urls.join("\r\n")}\r\n`);
+    const env = settingsEnv({ ...SETTINGS, "download.host.max_concurrency": 64, "queue.workers": 64 });
+    const { code, stdout, stderr } = await at.run(["run", "urls.txt", "--out", "out"], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/ completed: 1,200 of 1,200 stored, 1\.2 kB in /);
+    const jobId = /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(stdout)?.[0] ?? "";
+    expect(existsSync(join(at.cwd, `out/fetchbox-artifacts/resources/default/${jobId}/0012-photo-4.jpg`))).toBe(true);
+    await at.write("bad.txt", `${urls[0]}\nftp://example.com/\n`);
+    const bad = await at.run(["run", "bad.txt", "--out", "out"], env);
+    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("nothing was begun\n  line 2: must be")]);
+    await at.write("closed.txt", `# first\n${urls[0]}\nhttp://10.0.0.1/\n`);
+    const closed = await at.run(["run", "closed.txt", "--out", "out"], env);
+    expect([closed.code, closed.stderr]).toEqual([
+      2,
+      expect.stringMatching(/\n  line 3: .*\(private use, which egress\.allow_private can open\)\n$/),
+    ]);
+    expect(at.temporaries()).toEqual([]);
+  });
+
+  test.each(["SIGTERM", "SIGHUP"] as const)(
+    "that gets %s is interrupted, and leaves no folder behind",
+    async (signal) => {
+      await using at = await desk();
+      await using origin = await startOrigin();
+      const held = origin.hold("/held", pattern(5 * 2 ** 20), { bytes: 3 * 2 ** 20 });
+      await manifest(at, origin, [{ id: "held.bin", url: held.url }]);
+      const env = { ...at.env, ...settingsEnv(SETTINGS) };
+      await using told = spawnBinary(["run", "manifest.json", "--out", "out"], { cwd: at.cwd, env });
+      await held.reached;
+      told.kill(signal);
+      const [stdout] = await Promise.all([told.stdout.text(), told.exited]);
+      expect([told.exitCode, stdout]).toEqual([1, expect.stringContaining(`interrupted by ${signal}`)]);
+      expect(at.temporaries()).toEqual([]);
+      expect(halfStored(join(at.cwd, "out"))).toEqual([]);
+    },
+  );
+
+  test("that cannot make its folder says so", async () => {
+    await using at = await desk();
+    await at.write("manifest.json", "{}");
+    const { code, stderr } = await at.run(["run", "manifest.json"], { TMPDIR: "/nowhere" });
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^fetchbox: the folder for temporary files cannot be used: ENOENT.*; set TMPDIR\n$/),
+    ]);
   });
 
   test("beside a service, into the same storage, takes nothing of the service's away", async () => {

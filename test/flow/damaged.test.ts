@@ -83,5 +83,5 @@ test("where all stores are gone, verify and backup say so, a start makes new one
   await service.start();
   expect(await service.get<unknown>("/operators/jobs")).toMatchObject({ jobs: [] });
   const { code, stdout } = await runBinary(["verify"], { cwd: service.folder, env: service.env });
-  expect([code, stdout]).toEqual([0, expect.stringContaining("1 objects are of jobs that are not known here")]);
+  expect([code, stdout]).toEqual([0, expect.stringContaining("1 object is of jobs that are not known here")]);
 });

@@ -7,7 +7,7 @@ import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { pattern } from "../support/pattern.ts";
 import { compilePreload } from "../support/preload.ts";
-import { prepareService, type Service } from "../support/service.ts";
+import { prepareService, type Service, type ServiceOptions } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
@@ -17,9 +17,11 @@ const preload = compilePreload("failing-fsync.c");
 if ("reason" in preload) console.warn(`the tests of failing fsyncs are left out: ${preload.reason}`);
 
 /** A service whose fsyncs fail for paths with one of these texts, as long as there are any. */
-async function serviceOnFailingDisk(): Promise<{ service: Service; fail: (...texts: string[]) => void }> {
+async function serviceOnFailingDisk(
+  options: ServiceOptions = {},
+): Promise<{ service: Service; fail: (...texts: string[]) => void }> {
   const library = "library" in preload ? preload.library : "";
-  const service = await prepareService({ settings: { ...LOCAL.settings, "queue.retry_backoff_ms": 1 } });
+  const service = await prepareService({ ...options, settings: { ...LOCAL.settings, "queue.retry_backoff_ms": 1 } });
   const list = join(service.folder, "failing");
   const env = { ...service.env, LD_PRELOAD: library, FAIL_FSYNC_WHILE: list };
   Object.assign(service, { env });
@@ -29,6 +31,12 @@ async function serviceOnFailingDisk(): Promise<{ service: Service; fail: (...tex
     fail: (...texts) => (texts.length === 0 ? rmSync(list) : writeFileSync(list, texts.join("\n"))),
   };
 }
+
+/** A handler that never answers, and says that it was asked. */
+const HUNG = `export default {
+  prepare: () => (console.log("looking for ever"), new Promise(() => {})),
+  *buildTasks() {},
+};`;
 
 describe.if("library" in preload)("an fsync that fails", () => {
   test.each(["queue", "ledger", "dlq"])(
@@ -66,8 +74,11 @@ describe.if("library" in preload)("an fsync that fails", () => {
       const before = await service.submit(manifest);
       await service.finished(before);
       fail(path);
-      const answer = await service.post(manifest, { "idempotency-key": "k" }).catch(() => undefined);
-      if (path.startsWith("queue")) expect([500, undefined]).toContain(answer?.status);
+      const answer = await service.post(manifest, { "idempotency-key": "k" });
+      if (path.startsWith("queue")) {
+        expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "10"]);
+        expect(await answer.json()).toMatchObject({ code: "STORAGE_UNAVAILABLE" });
+      }
       expect(await service.ended()).toBe(3);
       expect(service.log).toMatch(new RegExp(`"store":"[^"]*${path.replace("-wal", "")}"`));
       expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
@@ -92,6 +103,25 @@ describe.if("library" in preload)("an fsync that fails", () => {
       expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining("no breach")]);
     },
   );
+
+  test("is told to those who wait for something else, before the process ends", async () => {
+    const { service, fail } = await serviceOnFailingDisk({
+      toml: '[handlers.hung]\nhandler = "hung.ts"\n',
+      files: { "hung.ts": HUNG },
+    });
+    await using _ = service;
+    const manifest = { manifest_version: "v1", resources: [{ id: "a", url: "http://127.0.0.1:9/" }] };
+    const waiting = service.post(manifest, { "x-fetchbox-job-type": "hung" });
+    await eventually("the handler is at it", () => service.log.includes("looking for ever") || undefined);
+    fail("queue/queue.db-wal");
+    const answers = await Promise.all([service.post(manifest), waiting]);
+    for (const answer of answers) {
+      expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "10"]);
+      expect(await answer.json()).toMatchObject({ code: "STORAGE_UNAVAILABLE" });
+    }
+    expect(await service.ended()).toBe(3);
+    expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
+  });
 
   test("while the service is stopping ends it with 3, too, and loses nothing", async () => {
     await using origin = await startOrigin();

@@ -48,8 +48,20 @@ describe("SIGHUP", () => {
     await using service = await startWithToken();
     expect(await statusWith(service, FIRST)).toBe(200);
     token(service, SECOND);
-    expect((await reload(service, RELOADED))["reloaded"]).toMatchObject({ "access tokens": "1 tokens" });
+    expect((await reload(service, RELOADED))["reloaded"]).toMatchObject({ "access tokens": "1 token, 1 new, 1 gone" });
     expect([await statusWith(service, FIRST), await statusWith(service, SECOND)]).toEqual([401, 200]);
+    expect(service.log).not.toContain("canary");
+  });
+
+  test("says that tokens are as before, where the environment stands above the file that was changed", async () => {
+    const tokens = { FETCHBOX__SERVER__AUTH__TOKENS: "operator:canary-of-the-environment-1" };
+    await using service = await startService({ toml: "", env: tokens, token: "canary-of-the-environment-1" });
+    writeFileSync(
+      join(service.folder, "config/.env"),
+      "FETCHBOX__SERVER__AUTH__TOKENS=operator:canary-of-the-file-0002\n",
+    );
+    expect((await reload(service, RELOADED))["reloaded"]).toMatchObject({ "access tokens": "1 token, as before" });
+    expect(await statusWith(service, "canary-of-the-environment-1")).toBe(200);
     expect(service.log).not.toContain("canary");
   });
 

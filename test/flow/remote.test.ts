@@ -92,8 +92,10 @@ test("a list of URLs is split into jobs, and none is submitted twice when that i
   const file = await at.file("urls.txt", `# pictures\n\n${urls.map(encodeURI).join("\r\n")}\n`);
   const first = await at.run("submit", file, "--wait", "--batch", "10", "--tenant", "pictures");
   expect(first.stdout.match(/ queued: (\d+) resources/g)?.length).toBe(3);
+  expect(first.stdout).toMatch(/\n3 jobs in \ds: 0 of 25 stored, 25 failed, 0 B\n$/);
   const second = await at.out("submit", file, "--batch", "10", "--tenant", "pictures");
   expect(second.match(/ was submitted before: /g)?.length).toBe(3);
+  expect(second).toEndWith("\n3 jobs, 25 resources in all\n");
   const { jobs } = JSON.parse(await at.out("jobs", "--tenant", "pictures", "--json")) as { jobs: JobSnapshot[] };
   expect(jobs.map(({ resource_total }) => resource_total)).toEqual([5, 10, 10]);
   const rows = await at.service.resources(jobs.at(-1)?.job_id ?? "");
@@ -101,7 +103,7 @@ test("a list of URLs is split into jobs, and none is submitted twice when that i
   const bad = await at.run("submit", await at.file("bad.txt", `${at.origin.url}/a\nftp://example.com/\n`));
   expect([bad.code, bad.stderr]).toEqual([
     2,
-    "fetchbox: not every line is a URL; nothing was submitted\n  line 2: must be an absolute http: or https: URL\n",
+    "fetchbox: not every line is a URL; nothing was begun\n  line 2: must be an absolute http: or https: URL\n",
   ]);
 });
 
@@ -134,7 +136,33 @@ test("who waits for a job waits over a restart of the service", async () => {
   await service.kill();
   held.release();
   await service.start();
-  expect(await waiting).toMatchObject({ code: 0, stderr: "" });
+  const { code, stderr } = await waiting;
+  // Told once, if it was asked meanwhile at all.
+  expect([code, stderr.replace("the service does not answer; waiting for it\n", "")]).toEqual([0, ""]);
+});
+
+test("--timeout ends a wait, for the end of a job and for a busy service, and says what goes on", async () => {
+  await using at = await desk({ settings: { "queue.max_pending_tasks": 2 } });
+  const held = at.origin.hold("/held", new Uint8Array(10));
+  const one = JSON.stringify({ manifest_version: "v1", resources: [{ id: "a", url: held.url }] });
+  const manifest = await at.file("held.json", one);
+  const waited = await at.run("submit", manifest, "--wait", "--timeout", "0.5");
+  const job = jobIn(waited.stdout);
+  expect([waited.code, waited.stdout]).toEqual([1, `job ${job} queued: 1 resource\n`]);
+  expect(waited.stderr).toBe(
+    `fetchbox: --timeout: 0.5 s are over; what was submitted goes on: fetchbox status ${job} shows it\n`,
+  );
+  await at.out("submit", manifest);
+  const list = await at.file("list.txt", `${at.origin.url}/a\n`);
+  const refused = await at.run("submit", list, "--timeout", "0.5");
+  expect([refused.code, refused.stdout]).toEqual([1, ""]);
+  expect(refused.stderr).toMatch(/^QUEUE_FULL: .*; again in 10 s\nfetchbox: --timeout: 0.5 s are over\n$/);
+  for (const timeout of ["0", "-1", "soon"]) {
+    const bad = await at.run("submit", manifest, "--timeout", timeout);
+    expect([bad.code, bad.stderr]).toEqual([2, "fetchbox: --timeout must be a number of seconds, above 0\n"]);
+  }
+  held.release();
+  await at.service.finished(job);
 });
 
 test("a log is printed and followed, and a job is cancelled", async () => {

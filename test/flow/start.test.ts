@@ -140,12 +140,20 @@ describe("a service does not start where", () => {
     expect((await service.finished(jobId)).status).toBe("completed");
   });
 
-  test("its address is taken: exit 2, and the key is named", async () => {
+  test("its address is taken: exit 2, and the key, the address and the way out are named", async () => {
     await using first = await startService();
     await using second = await prepareService({ settings: { "server.bind_addr": new URL(first.url).host } });
     const { code, stderr } = await runBinary(["serve"], { cwd: second.folder, env: second.env });
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^fetchbox: [^\n]*server\.bind_addr[^\n]*\n$/);
+    expect(stderr).toBe(
+      `fetchbox: server.bind_addr = "${new URL(first.url).host}" cannot be used: another process listens there; ` +
+        "stop it (ss -ltnp names it), or set another address or port (EADDRINUSE)\n",
+    );
+    const away = await runBinary(["serve"], {
+      cwd: second.folder,
+      env: { ...second.env, ...settingsEnv({ "server.bind_addr": "192.0.2.1:8080", "server.auth.mode": "none" }) },
+    });
+    expect([away.code, away.stderr]).toEqual([2, expect.stringContaining("this machine has no such address")]);
   });
 
   test("a handler's file is no handler: exit 2, with file, key and what is missing", async () => {

@@ -227,7 +227,8 @@ describe("URLs", () => {
 
   const ABSOLUTE = "must be an absolute http: or https: URL";
   const BLANKS = "must not contain spaces or control characters; percent-encode them";
-  const closed = (reason: string) => `must not point to an address that downloads may not connect to (${reason})`;
+  const closed = (reason: string) =>
+    `must not point to an address that downloads may not connect to (${reason}, which egress.allow_private can open)`;
   test.each([
     ["", ABSOLUTE],
     ["/a.jpg", ABSOLUTE],

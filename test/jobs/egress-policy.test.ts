@@ -44,7 +44,7 @@ describe("what is not global unicast is denied, and says why", () => {
     ["2002:808:808::1", "6to4"],
     ["2001:0:7f00:1::", "IETF protocol assignments, Teredo among them"],
   ])("%s: %s", (ip, reason) => {
-    expect(closed.denies(ip)).toBe(reason);
+    expect(closed.denies(ip)).toBe(`${reason}, which egress.allow_private can open`);
   });
 
   test.each([
@@ -195,7 +195,10 @@ test("a server bound to localhost is at every loopback address", () => {
 
 test("a URL is denied by its address in any spelling, and not by its name", () => {
   for (const host of ["127.0.0.1", "0x7f000001", "017700000001", "127.1", "[::1]", "[0:0::ffff:7f00:1]", "①②⑦.⓪.⓪.①"]) {
-    expect([host, closed.deniesLiteral(new URL(`http://${host}/`))]).toEqual([host, "loopback"]);
+    expect([host, closed.deniesLiteral(new URL(`http://${host}/`))]).toEqual([
+      host,
+      "loopback, which egress.allow_private can open",
+    ]);
   }
   for (const host of ["localhost", "metadata.google.internal", "127.0.0.1.nip.io", "8.8.8.8", "[2606:4700::1]"]) {
     expect([host, closed.deniesLiteral(new URL(`http://${host}/`))]).toEqual([host, undefined]);

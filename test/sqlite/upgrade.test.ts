@@ -122,7 +122,7 @@ describe("a ledger without content codings", () => {
     const error = refusal(stores);
     expect([error.path, error.message]).toEqual([
       stores.path("ledger"),
-      expect.stringContaining("cannot be upgraded: database is locked"),
+      expect.stringContaining("cannot be upgraded: another program holds a lock on it; "),
     ]);
     writer.close();
     expect(schemaOf(stores)).toBe(1);

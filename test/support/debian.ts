@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -9,13 +9,17 @@ export interface Unpacked {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** The loader is the machine's, and takes only the libc that it was made with. */
+const MACHINES_OWN = /^libc6_/;
+
 /**
- * Debian's packages, with what they depend on and this machine lacks, unpacked into a cache: nothing of the system is
- * touched, and no rights are needed. `name` is the folder in the cache.
+ * Debian's packages with all that they depend on, unpacked into a cache: nothing of the system is touched, and no rights
+ * are needed. What the machine has installed counts for nothing: programs look for their parts beside themselves.
+ * `name` is the folder in the cache.
  */
 export function unpackDebian(name: string, packages: readonly string[]): Unpacked | { readonly reason: string } {
   const cache = process.env["FETCHBOX_TEST_CACHE"] ?? join(homedir(), ".cache/fetchbox-test");
-  const folder = join(cache, name);
+  const folder = join(cache, `${name}-whole`);
   if (!existsSync(folder)) {
     if (Bun.which("apt-get") === null) {
       return { reason: `${packages.join(", ")} come from Debian's packages, and there is no apt-get` };
@@ -41,12 +45,23 @@ export function unpackDebian(name: string, packages: readonly string[]): Unpacke
 function fetchInto(folder: string, packages: readonly string[]): string | undefined {
   const archives = join(folder, "archives");
   mkdirSync(join(archives, "partial"), { recursive: true });
-  const options = ["Debug::NoLocking=true", `Dir::Cache::archives=${archives}`, "APT::Sandbox::User="];
-  // Also where the machine has them already: the programs are looked for in the folder.
-  const apt = ["install", "-y", "-qq", "--no-install-recommends", "--download-only", "--reinstall"];
+  // A machine without any packages, so that all of them are fetched.
+  const status = join(folder, "status");
+  writeFileSync(status, "");
+  const options = [
+    "Debug::NoLocking=true",
+    "APT::Sandbox::User=",
+    `Dir::State::status=${status}`,
+    `Dir::State::extended_states=${join(folder, "extended_states")}`,
+    `Dir::Cache::archives=${archives}`,
+    // Those of the system are for its own status.
+    "Dir::Cache::pkgcache=",
+    "Dir::Cache::srcpkgcache=",
+  ];
+  const apt = ["install", "-y", "-qq", "--no-install-recommends", "--download-only"];
   const fetched = Bun.spawnSync(["apt-get", ...options.flatMap((option) => ["-o", option]), ...apt, ...packages]);
   if (fetched.exitCode !== 0) return fetched.stderr.toString().trim().slice(-300);
-  for (const archive of readdirSync(archives).filter((each) => each.endsWith(".deb"))) {
+  for (const archive of readdirSync(archives).filter((each) => each.endsWith(".deb") && !MACHINES_OWN.test(each))) {
     const unpacked = Bun.spawnSync(["dpkg", "-x", join(archives, archive), join(folder, "root")]);
     if (unpacked.exitCode !== 0) return unpacked.stderr.toString().trim();
   }

@@ -46,18 +46,54 @@ test("an error is written with its cause", () => {
   expect(JSON.parse(lines[0] ?? "").err.message).toBe("outer: inner");
 });
 
-test("on a terminal the log is readable and coloured, elsewhere JSON", () => {
+test("on a terminal the log is a coloured line per event, elsewhere JSON", () => {
   const escape = String.fromCharCode(27);
   const terminal = recorded({ format: "auto", isTerminal: true });
+  const plain = recorded({ format: "auto", isTerminal: true, hasColours: false });
   const pipe = recorded({ format: "auto" });
   const file = recorded({ format: "pretty" });
-  for (const { log } of [terminal, pipe, file]) log.info({ job_id: "j" }, "hello");
+  for (const { log } of [terminal, plain, pipe, file]) log.info({ job_id: "j" }, "hello");
   expect(terminal.lines.join("")).toContain("hello");
   expect(terminal.lines.join("")).toContain(escape);
   expect(pipe.lines[0]).toStartWith('{"level":"info"');
-  expect(file.lines[0]).toMatch(/INFO: hello\n\s+job_id: "j"/);
-  expect(file.lines[0]).not.toContain(escape);
+  for (const { lines } of [plain, file]) expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}hello job_id=j\n$/);
 });
+
+test("a readable line stays one line, with key=value that can be told apart", () => {
+  const { log, lines } = recorded({ format: "pretty" });
+  const shown = (fields: object, message: string) => {
+    log.warn(fields, message);
+    expect(lines.at(-1)).toMatch(/^[^\n]+\n$/);
+    return lines.at(-1)?.slice("00:00:00.000 ".length).trimEnd();
+  };
+  expect(shown({ a: "x y", b: 'say "x"', c: "", d: 'k="v"' }, "m")).toBe(
+    String.raw`WARN  m a="x y" b="say \"x\"" c="" d="k=\"v\""`,
+  );
+  expect(shown({ n: 1.5, yes: true, no: null, list: ["p", "q"] }, "m")).toBe(
+    'WARN  m n=1.5 yes=true no=null list="p, q"',
+  );
+  expect(shown({ failed: { tokens: "why not", "s3 keys": 2 } }, "m")).toBe(
+    'WARN  m failed.tokens="why not" failed.s3 keys=2',
+  );
+  const moves = "two\nlines \u001b[2J\u009b1A\u202etxt.exe\u0007";
+  expect(shown({ name: moves }, moves)).toBe(
+    String.raw`WARN  two\nlines \u001b[2J\u009b1A\u202etxt.exe\u0007 name="two\nlines \u001b[2J\u009b1A\u202etxt.exe\u0007"`,
+  );
+});
+
+test("a readable line of an error has its message and its place, and no stack", () => {
+  const { log, lines } = recorded({ format: "pretty" });
+  log.error({ err: Object.assign(new TypeError("no\nway"), { code: "E1" }) }, "failed");
+  expect(lines[0]).toMatch(/ERROR failed err="TypeError: no\\nway" err\.at=\S*log\.test\.ts:\d+:\d+ err\.code=E1\n$/);
+  log.error({ err: { type: "f", name: "IntakeError", message: "no", stack: CAUSED } }, "failed");
+  expect(lines[1]).toEndWith(' failed err="IntakeError: no" err.at=/srv/config/own.ts:3:7\n');
+});
+
+const CAUSED = `IntakeError: no
+    at plan (src/intake/job-plan.ts:84:14)
+caused by: Error: boom
+    at prepare (/srv/config/own.ts:3:7)
+    at answer (src/intake/handlers/handler-thread.ts:51:39)`;
 
 const SCRIPT = `
   const { createLog } = await import(${JSON.stringify(resolve("src/telemetry/log.ts"))});

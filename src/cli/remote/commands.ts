@@ -27,6 +27,7 @@ import { type SubmitFlags, submitFile } from "./submit.ts";
 export function addRemoteCommands(program: Command, context: CliContext, setCode: (code: ExitCode) => void): void {
   remote(program, "submit <file>", "submit a manifest, or a list of URLs, one a line; - reads standard input")
     .option("--wait", "wait for the end; ends with 1 unless everything is stored")
+    .option("--timeout <seconds>", "wait no longer than that, for a busy service or for the end")
     .option("--job-type <name>", "the job type, which names its handler")
     .option("--tenant <name>", "a label to list the jobs by")
     .option("--idempotency-key <key>", "submitted again under this key, it is the same job")

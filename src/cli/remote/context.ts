@@ -17,6 +17,7 @@ export interface Remote {
   readonly err: (text: string) => void;
   /** Columns of the terminal, if it is one. */
   readonly width: number | undefined;
+  readonly env: CliContext["env"];
 }
 
 export function remoteOf({ server }: RemoteFlags, { env, out, err }: CliContext): Remote {
@@ -30,6 +31,7 @@ export function remoteOf({ server }: RemoteFlags, { env, out, err }: CliContext)
     out,
     err,
     width: process.stdout.isTTY ? process.stdout.columns : undefined,
+    env,
   };
 }
 

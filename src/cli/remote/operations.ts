@@ -29,8 +29,8 @@ export async function stopOperation(id: string, flags: RemoteFlags, remote: Remo
 }
 
 /** Waits for the end of what goes on in the background, and shows on a terminal how far it is. */
-export async function followOperation(begun: OperationRow, { client }: Remote): Promise<OperationRow> {
-  const screen = await terminalLine();
+export async function followOperation(begun: OperationRow, { client, env }: Remote): Promise<OperationRow> {
+  const screen = await terminalLine(env);
   let operation = begun;
   while (operation.status === "running") {
     screen?.(`${textOf(operation)}; Ctrl-C leaves it at work`);

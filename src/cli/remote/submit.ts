@@ -1,71 +1,98 @@
-import { readFileSync } from "node:fs";
-import { delay, systemClock } from "../../jobs/clock.ts";
+import type { JobSnapshot } from "../../api/schemas.ts";
+import { systemClock } from "../../jobs/clock.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "../exit-code.ts";
-import { BusyError, RefusedError } from "./client.ts";
+import { isManifest, readInput } from "../input.ts";
+import { terminalLine } from "../terminal-line.ts";
+import { jsonLine, printable } from "../terminal-text.ts";
+import { counted, durationText } from "../units.ts";
+import { RefusedError } from "./client.ts";
 import type { Remote, RemoteFlags } from "./context.ts";
 import { hasFailed, progressText } from "./jobs.ts";
-import { parseUrlList, splitUrlList } from "./url-list.ts";
-import { type Accepted, waitForAll } from "./wait.ts";
+import { Patience } from "./patience.ts";
+import { listManifest, parseUrlList, splitUrlList } from "./url-list.ts";
+import { type Accepted, countsText, totalsOf, waitForAll } from "./wait.ts";
 
 export interface SubmitFlags extends RemoteFlags {
   readonly wait?: true;
+  readonly timeout?: string;
   readonly jobType?: string;
   readonly tenant?: string;
   readonly idempotencyKey?: string;
   readonly batch: string;
 }
 
-const never = new AbortController().signal;
+/** One command at work. */
+interface Submitting {
+  readonly flags: SubmitFlags;
+  /** Prints a line, with its line break. */
+  readonly say: (line: string) => void;
+  readonly remote: Remote;
+  readonly patience: Patience;
+}
 
 /** Submits a manifest, or a list of URLs in as many jobs as it takes. With `--wait`, ends with 1 unless all is stored. */
 export async function submitFile(path: string, flags: SubmitFlags, remote: Remote): Promise<ExitCode> {
   const bytes = readInput(path);
-  const jobs = isManifest(bytes) ? await submitOne(bytes, flags, remote) : await submitList(bytes, flags, remote);
-  if (flags.wait !== true) return EXIT.done;
-  const ended = await waitForAll(jobs, remote);
-  if (flags.json === true) for (const job of ended) remote.out(`${JSON.stringify(job)}\n`);
-  else for (const job of ended) remote.out(`job ${job.job_id} ${job.status}: ${progressText(job)}\n`);
-  return ended.some(hasFailed) ? EXIT.failed : EXIT.done;
-}
-
-function readInput(path: string): Uint8Array {
+  const startedAt = systemClock.monotonic();
+  const screen = await terminalLine(remote.env);
+  const say = (line: string) => {
+    screen?.clear();
+    remote.out(line);
+  };
+  const patience = new Patience(flags.timeout, screen ?? ((text) => remote.err(`${text}\n`)));
+  const submitting = { flags, say, remote, patience };
+  const jobs = isManifest(bytes) ? await submitOne(bytes, submitting) : await submitList(bytes, submitting);
+  const isTold = flags.json !== true && jobs.length > 1;
+  if (flags.wait !== true) {
+    const { resources } = totalsOf(jobs, []);
+    if (isTold) say(`${counted(jobs.length, "job")}, ${counted(resources, "resource")} in all\n`);
+    return EXIT.done;
+  }
+  const onEnded = (job: JobSnapshot) => {
+    const text = printable(`job ${job.job_id} ${job.status}: ${progressText(job)}`);
+    say(flags.json === true ? jsonLine(job) : `${text}\n`);
+  };
   try {
-    return readFileSync(path === "-" ? 0 : path);
+    const ended = await waitForAll(jobs, { remote, patience, screen, onEnded });
+    const took = durationText((systemClock.monotonic() - startedAt) / 1000);
+    if (isTold) say(`${counted(jobs.length, "job")} in ${took}: ${countsText(totalsOf(jobs, ended))}\n`);
+    return ended.some(hasFailed) ? EXIT.failed : EXIT.done;
   } catch (error) {
-    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+    screen?.clear();
+    throw leftAtWork(error, jobs);
   }
 }
 
-/** JSON is an object; no URL begins with a brace. */
-function isManifest(bytes: Uint8Array): boolean {
-  return new TextDecoder()
-    .decode(bytes.subarray(0, 1024))
-    .replace(/^\uFEFF/, "")
-    .trimStart()
-    .startsWith("{");
+/** Nobody waits any longer, and the service goes on: says how to look after the jobs. */
+function leftAtWork(error: unknown, jobs: readonly Accepted[]): unknown {
+  if (!(error instanceof WorkFailedError)) return error;
+  const [first] = jobs;
+  const look = jobs.length === 1 ? `fetchbox status ${first?.job_id}` : "fetchbox jobs";
+  return new WorkFailedError(`${error.message}; what was submitted goes on: ${look} shows it`, { cause: error });
 }
 
-async function submitOne(bytes: Uint8Array, flags: SubmitFlags, remote: Remote): Promise<Accepted[]> {
-  const key = flags.idempotencyKey;
-  return [await post(bytes, key === undefined ? {} : { "idempotency-key": key }, flags, remote)];
+/** Under a key, its own if it has none: asked again after a connection broke, it is not accepted twice. */
+async function submitOne(bytes: Uint8Array, submitting: Submitting): Promise<Accepted[]> {
+  const key = submitting.flags.idempotencyKey ?? `submit-${Bun.randomUUIDv7()}`;
+  return [await post(bytes, key, submitting)];
 }
 
 /**
  * Under one key for the whole list, so that the same command again, after whatever broke it off, submits no URL twice.
  */
-async function submitList(bytes: Uint8Array, flags: SubmitFlags, remote: Remote): Promise<Accepted[]> {
+async function submitList(bytes: Uint8Array, submitting: Submitting): Promise<Accepted[]> {
+  const { flags } = submitting;
   const size = Number(flags.batch);
   if (!Number.isInteger(size) || size < 1) throw new UsageError("--batch must be a whole number from 1 on");
   const parts = splitUrlList(parseUrlList(new TextDecoder().decode(bytes)), size);
   const name = flags.idempotencyKey ?? new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
   const jobs: Accepted[] = [];
-  for (const [at, { resources, lines }] of parts.entries()) {
-    const manifest = { manifest_version: "v1", metadata: { list: name, part: at + 1, parts: parts.length }, resources };
-    const headers = { "idempotency-key": `${name.slice(0, 200)}/${size}/${at + 1}` };
+  for (const [at, part] of parts.entries()) {
+    const manifest = listManifest(part, { list: name, part: at + 1, parts: parts.length });
     try {
-      jobs.push(await post(new TextEncoder().encode(JSON.stringify(manifest)), headers, flags, remote));
+      jobs.push(await post(manifest, `${name.slice(0, 200)}/${size}/${at + 1}`, submitting));
     } catch (error) {
-      throw cutShort(error, lines, jobs.length, parts.length);
+      throw cutShort(error, part.lines, jobs.length, parts.length);
     }
   }
   return jobs;
@@ -85,35 +112,25 @@ function cutShort(error: unknown, lines: readonly number[], done: number, parts:
   return new WorkFailedError(`${error.message}; ${before}, and the same command submits the rest`, { cause: error });
 }
 
-/** Waits as long as the service asks for: a queue that is full has room later. */
-async function post(
-  body: Uint8Array,
-  more: Readonly<Record<string, string>>,
-  flags: SubmitFlags,
-  remote: Remote,
-): Promise<Accepted> {
+async function post(body: Uint8Array, key: string, { flags, say, remote, patience }: Submitting): Promise<Accepted> {
   const { jobType, tenant, json } = flags;
   const headers = {
-    ...more,
+    "idempotency-key": key,
     ...(jobType !== undefined && { "x-fetchbox-job-type": jobType }),
     ...(tenant !== undefined && { "x-fetchbox-tenant": tenant }),
   };
-  for (;;) {
-    try {
-      const response = await remote.client.request("POST", "/jobs", body, headers);
-      const accepted = await remote.client.read<Accepted>(response);
-      const isOld = response.headers.has("idempotent-replayed");
-      if (json === true) {
-        if (flags.wait !== true) remote.out(`${JSON.stringify(accepted)}\n`);
-      } else {
-        const how = isOld ? "was submitted before" : "queued";
-        remote.out(`job ${accepted.job_id} ${how}: ${accepted.resource_count} resources\n`);
-      }
-      return accepted;
-    } catch (error) {
-      if (!(error instanceof BusyError)) throw error;
-      remote.err(`${error.message}; again in ${Math.round(error.retryAfterMs / 1000)} s\n`);
-      await delay(systemClock, error.retryAfterMs, never);
-    }
+  const { accepted, isOld } = await patience.ask(async () => {
+    const response = await remote.client.request("POST", "/jobs", body, headers);
+    return {
+      accepted: await remote.client.read<Accepted>(response),
+      isOld: response.headers.has("idempotent-replayed"),
+    };
+  });
+  if (json === true) {
+    if (flags.wait !== true) say(jsonLine(accepted));
+  } else {
+    const how = isOld ? "was submitted before" : "queued";
+    say(`${printable(`job ${accepted.job_id} ${how}: ${counted(accepted.resource_count, "resource")}`)}\n`);
   }
+  return accepted;
 }

@@ -37,7 +37,7 @@ export function parseUrlList(text: string): ListedUrl[] {
   if (problems.length > 0) {
     const more = problems.length > PROBLEMS_MAX ? `\n  and ${problems.length - PROBLEMS_MAX} more` : "";
     throw new UsageError(
-      `not every line is a URL; nothing was submitted${problems.slice(0, PROBLEMS_MAX).join("")}${more}`,
+      `not every line is a URL; nothing was begun${problems.slice(0, PROBLEMS_MAX).join("")}${more}`,
     );
   }
   if (urls.length === 0) throw new UsageError("the list has no URL in it");
@@ -57,6 +57,11 @@ export function splitUrlList(urls: readonly ListedUrl[], size: number): ListPart
       lines: own.map(({ line }) => line),
     };
   });
+}
+
+/** A manifest of a part, as it is sent. */
+export function listManifest({ resources }: ListPart, metadata: Readonly<Record<string, unknown>>): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ manifest_version: "v1", metadata, resources }));
 }
 
 /** The last part of a URL's path, of letters that every file system takes. */

@@ -1,13 +1,11 @@
 import type { JobSnapshot } from "../../api/schemas.ts";
-import { delay, systemClock } from "../../jobs/clock.ts";
 import { isFinished } from "../../jobs/job.ts";
-import { WorkFailedError } from "../exit-code.ts";
-import { stopSignal } from "../stop-signal.ts";
-import { terminalLine } from "../terminal-line.ts";
-import { bytesText } from "../units.ts";
-import { UnreachableError } from "./client.ts";
+import type { TerminalLine } from "../terminal-line.ts";
+import { clipEnd } from "../terminal-text.ts";
+import { bytesText, counted, countText } from "../units.ts";
 import type { Remote } from "./context.ts";
 import { readJob } from "./jobs.ts";
+import type { Patience } from "./patience.ts";
 
 /** A job that was submitted. */
 export interface Accepted {
@@ -18,49 +16,67 @@ export interface Accepted {
 const POLL_MS = 500;
 /** Of many jobs so many are looked at at a time, in turn. */
 const POLL_JOBS = 20;
-/** A service that starts anew is away for so long at most. */
-const AWAY_MS = 120_000;
 
-/**
- * Waits until all jobs have ended, over restarts of the service, and shows on a terminal how far they are together.
- * @throws WorkFailedError if it is told to stop, or the service stays away; the jobs go on
- */
-export async function waitForAll(jobs: readonly Accepted[], remote: Remote): Promise<JobSnapshot[]> {
-  const screen = await terminalLine();
-  const stop = new AbortController();
-  void stopSignal(() => {}).then((signal) => stop.abort(new WorkFailedError(`${signal}: the jobs go on without you`)));
+export interface WaitDeps {
+  readonly remote: Remote;
+  readonly patience: Patience;
+  /** Shows how far the jobs are together. */
+  readonly screen: TerminalLine | undefined;
+  /** Told of each job as it ends. */
+  readonly onEnded: (job: JobSnapshot) => void;
+}
+
+/** Waits until all jobs have ended, over restarts of the service. @throws why nobody waits any longer; the jobs go on */
+export async function waitForAll(jobs: readonly Accepted[], deps: WaitDeps): Promise<JobSnapshot[]> {
+  const { remote, patience, screen, onEnded } = deps;
   const known = new Map<string, JobSnapshot>();
   const pending = new Set(jobs.map(({ job_id }) => job_id));
-  let heardAt = systemClock.monotonic();
   while (pending.size > 0) {
-    try {
-      for (const jobId of [...pending].slice(0, POLL_JOBS)) {
-        const job = await readJob(jobId, remote);
-        known.set(jobId, job);
-        pending.delete(jobId);
-        if (!isFinished(job.status)) pending.add(jobId); // at the end of the line
-      }
-      heardAt = systemClock.monotonic();
-      screen?.(together(jobs, known));
-    } catch (error) {
-      if (!(error instanceof UnreachableError) || systemClock.monotonic() - heardAt > AWAY_MS) throw error;
-      screen?.("the service does not answer; waiting for it");
+    for (const jobId of [...pending].slice(0, POLL_JOBS)) {
+      const job = await patience.ask(() => readJob(jobId, remote));
+      known.set(jobId, job);
+      pending.delete(jobId);
+      if (isFinished(job.status)) onEnded(job);
+      else pending.add(jobId); // at the end of the line
     }
-    if (pending.size > 0) await delay(systemClock, POLL_MS, stop.signal);
+    const progress = `${countsText(totalsOf(jobs, [...known.values()]))}; Ctrl-C leaves them at work`;
+    screen?.(clipEnd(progress, remote.width ?? progress.length));
+    if (pending.size > 0) await patience.wait(POLL_MS);
   }
   screen?.clear();
   return jobs.flatMap(({ job_id }) => known.get(job_id) ?? []);
 }
 
-function together(jobs: readonly Accepted[], known: ReadonlyMap<string, JobSnapshot>): string {
-  const seen = [...known.values()];
-  const sum = (what: (job: JobSnapshot) => number) => seen.reduce((total, job) => total + what(job), 0);
-  const total = jobs.reduce((count, job) => count + job.resource_count, 0);
-  const failed = sum((job) => job.resource_failed);
-  const ended = seen.filter(({ status }) => isFinished(status)).length;
-  const parts = [`${sum((job) => job.resource_completed)} of ${total} stored`];
-  if (failed > 0) parts.push(`${failed} failed`);
-  parts.push(bytesText(sum((job) => job.bytes_stored)));
-  if (jobs.length > 1) parts.push(`${ended} of ${jobs.length} jobs ended`);
-  return `${parts.join(", ")}; Ctrl-C leaves them at work`;
+/** Of several jobs together. */
+export interface Totals {
+  readonly jobs: number;
+  readonly ended: number;
+  readonly resources: number;
+  readonly stored: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly bytes: number;
+}
+
+export function totalsOf(jobs: readonly Accepted[], known: readonly JobSnapshot[]): Totals {
+  const sum = (what: (job: JobSnapshot) => number) => known.reduce((total, job) => total + what(job), 0);
+  return {
+    jobs: jobs.length,
+    ended: sum(({ status }) => (isFinished(status) ? 1 : 0)),
+    resources: jobs.reduce((count, job) => count + job.resource_count, 0),
+    stored: sum((job) => job.resource_completed),
+    failed: sum((job) => job.resource_failed),
+    cancelled: sum((job) => job.resource_cancelled),
+    bytes: sum((job) => job.bytes_stored),
+  };
+}
+
+/** `49,770 of 49,776 stored, 6 failed, 1.2 GB, 48 of 50 jobs ended`. */
+export function countsText({ jobs, ended, resources, stored, failed, cancelled, bytes }: Totals): string {
+  const parts = [`${countText(stored)} of ${countText(resources)} stored`];
+  if (failed > 0) parts.push(`${countText(failed)} failed`);
+  if (cancelled > 0) parts.push(`${countText(cancelled)} cancelled`);
+  parts.push(bytesText(bytes));
+  if (jobs > 1 && ended < jobs) parts.push(`${countText(ended)} of ${counted(jobs, "job")} ended`);
+  return parts.join(", ");
 }

@@ -4,9 +4,9 @@
  */
 import { format } from "node:util";
 import type { JobHandler } from "./handler.ts";
+import { loadProblem } from "./load-problem.ts";
 import { forbidEnding, takeOutput } from "./thread-limits.ts";
 import type { Answer, Request, Thrown } from "./thread-protocol.ts";
-import { placeOf } from "./thrown-place.ts";
 
 /** What one answer carries: enough to make its way between the threads cheap. */
 const TASKS_PER_ANSWER = 500;
@@ -76,7 +76,7 @@ async function load(file: string, options: Readonly<Record<string, unknown>>): P
     exported = ((await import(file)) as { default?: unknown }).default;
     if (typeof exported === "function") exported = await exported(options);
   } catch (error) {
-    throw new Error(`cannot be loaded: ${placeOf(error, file)}${(error as Error).message}`, { cause: error });
+    throw new Error(`cannot be loaded:${loadProblem(error, file)}`, { cause: error });
   }
   if (typeof exported !== "object" || exported === null) throw new Error("has no default export that is a JobHandler");
   for (const method of ["prepare", "buildTasks"]) {
