@@ -61,7 +61,8 @@ function makePartial(target: string): string {
 function requireFree(target: string): void {
   const found = foundAt(target);
   if (found === undefined) return;
-  if (!isOwnFolder(found)) throw taken(target, "is no folder of this user");
+  if (!found.isDirectory()) throw taken(target, "is no folder");
+  if (!isOwnFolder(found)) throw taken(target, "belongs to another user");
   if (readdirSync(target).length > 0) throw taken(target, "not empty");
 }
 

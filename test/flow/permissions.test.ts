@@ -81,7 +81,7 @@ describe.if(isBound)("what the user may not use is told in a line", () => {
 test("a backup that is to stand where a file is, or below one, ends with 2", async () => {
   await using service = await startService();
   writeFileSync(join(service.folder, "file"), "mine");
-  expectMessage(await command(service, "backup", "file"), 2, "file is a file, or lies below one");
-  expectMessage(await command(service, "backup", "file/copy"), 2, "is a file, or lies below one");
+  expectMessage(await command(service, "backup", "file"), 2, "file is there already and is no folder");
+  expectMessage(await command(service, "backup", "file/copy"), 2, "lies below a file");
   expectMessage(await command(service, "backup", "/proc/copy"), 1, "/proc takes no backup");
 });

@@ -223,7 +223,8 @@ describe("a backup", () => {
     symlinkSync(join(shared, "nowhere"), join(shared, "dangling"));
     mkdirSync(join(shared, "others"));
     if (isRoot) chownSync(join(shared, "others"), NOBODY, NOBODY);
-    for (const name of ["link", "dangling", ...(isRoot ? ["others"] : [])]) {
+    const others = isRoot ? [["others", "belongs to another user"] as const] : [];
+    for (const [name, why] of [["link", "is no folder"], ["dangling", "is no folder"], ...others] as const) {
       const before = readdirSync(shared).toSorted();
       const { code, stderr } = await runBinary(["backup", join(shared, name)], {
         cwd: service.folder,
@@ -232,7 +233,7 @@ describe("a backup", () => {
       expect([name, code, stderr]).toEqual([
         name,
         2,
-        `fetchbox: ${join(shared, name)} is there already and is no folder of this user; name another directory\n`,
+        `fetchbox: ${join(shared, name)} is there already and ${why}; name another directory\n`,
       ]);
       expect(readdirSync(shared).toSorted()).toEqual(before);
     }
