@@ -26,7 +26,7 @@ export function createAuthorize(settings: AuthSettings): Authorize {
   const knownTokens = tokensOf(settings);
   return (access, authorization) => {
     if (isOpenToAll(settings)) return undefined;
-    if (access === "open") return undefined;
+    if (access === "open" || (access === "nothing" && authorization === null)) return undefined;
     const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (sent === undefined) throw unauthorized("a bearer token is needed: Authorization: Bearer TOKEN", "");
     const found = tokenOf(knownTokens(), sent);
@@ -42,9 +42,9 @@ export function createAuthorize(settings: AuthSettings): Authorize {
 }
 
 const MAY: Readonly<Record<Role, readonly Access[]>> = {
-  operator: ["submit", "jobs", "read", "operator"],
-  submit: ["submit", "jobs"],
-  read: ["jobs", "read"],
+  operator: ["nothing", "submit", "jobs", "read", "operator"],
+  submit: ["nothing", "submit", "jobs"],
+  read: ["nothing", "jobs", "read"],
 };
 
 interface KnownToken {

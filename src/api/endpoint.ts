@@ -1,8 +1,11 @@
 import type { ErrorCode } from "./errors.ts";
 import { type Parameters, readParameters, type Values } from "./parameters.ts";
 
-/** What a call does: nothing that needs a token, submitting, reading jobs, reading anything, or changing things. */
-export type Access = "open" | "submit" | "jobs" | "read" | "operator";
+/**
+ * What a call does: nothing that needs a token, nothing at all (so it needs none, but one that is unknown is refused),
+ * submitting, reading jobs, reading anything, or changing things.
+ */
+export type Access = "open" | "nothing" | "submit" | "jobs" | "read" | "operator";
 
 /** One request on its way through an endpoint. */
 export interface Call {

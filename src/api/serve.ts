@@ -57,7 +57,7 @@ export function createServe(deps: ServeDeps): Serve {
     const noted: Record<string, string> = {};
     let response: Response;
     try {
-      refuseForeignHost(deps, request);
+      if (!endpoint.path.startsWith("/health/")) refuseForeignHost(deps, request);
       if (deps.isOpen()) refuseForeignPage(request, deps.publicOrigin);
       admit(deps, endpoint, request, requestId);
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
@@ -128,7 +128,10 @@ function requestIdOf(request: Request): string | undefined {
   return id !== null && REQUEST_ID.test(id) ? id : undefined;
 }
 
-/** A page in somebody's browser must not get in by a name that it made point here. With tokens it has none to send. */
+/**
+ * A page in somebody's browser must not get in by a name that it made point here. With tokens it has none to send. A load
+ * balancer may ask for the health by any name.
+ */
 function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Request): void {
   const host = request.headers.get("host");
   // Every browser names one; HTTP/1.0 need not.

@@ -176,7 +176,7 @@ function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
   return {
     method: "GET",
     path: "unmatched",
-    access: "open",
+    access: "nothing",
     answer: ({ request }) => {
       const path = pathOf(request.url);
       const exact = patterns.filter((known) => known.path === path);

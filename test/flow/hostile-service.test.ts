@@ -41,6 +41,11 @@ const ANSWERS: readonly (readonly [args: readonly string[], path: string, body: 
   [["logs", JOB], `/operators/jobs/${JOB}/logs`, { logs: [ROW], next_offset: 1 }],
   [["dlq", "list"], "/operators/dlq", { entries: [LETTER], next_cursor: RAW }],
   [["submit", "manifest.json"], "/jobs", { job_id: RAW, resource_count: RAW }],
+  [
+    ["health"],
+    "/operators/health",
+    { status: RAW, version: RAW, uptime_seconds: RAW, components: { [RAW]: { status: RAW, reason: RAW } } },
+  ],
 ];
 
 function answering(status: number, type: string, body: string, headers: Record<string, string> = {}) {

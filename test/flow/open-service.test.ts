@@ -6,8 +6,13 @@ setDefaultTimeout(60_000);
 
 const OPEN = { "server.bind_addr": "0.0.0.0:0", "server.auth.mode": "none" };
 
-async function statusBy(service: Service, host: string, init: RequestInit = {}): Promise<number> {
-  const url = `${service.url.replace("0.0.0.0", "127.0.0.1")}/operators/jobs`;
+async function statusBy(
+  service: Service,
+  host: string,
+  init: RequestInit = {},
+  path = "/operators/jobs",
+): Promise<number> {
+  const url = service.url.replace("0.0.0.0", "127.0.0.1") + path;
   return (await fetch(url, { ...init, headers: { host }, proxy: false } as RequestInit)).status;
 }
 
@@ -18,6 +23,9 @@ test("an address that everybody reaches without tokens is no way in for a page w
     expect([host, await statusBy(service, host)]).toEqual([host, 403]);
   }
   expect(await statusBy(service, `192.168.7.7:${port}`)).toBe(200);
+  // A load balancer may ask by any name.
+  for (const path of ["/health/live", "/health/ready"])
+    expect(await statusBy(service, "any.example", {}, path)).toBe(200);
 });
 
 test("an open service answers to its public URL's name and to server.hosts", async () => {

@@ -176,6 +176,17 @@ describe("the storage's temporaries", () => {
     expect(readdirSync(dirname(at.victim)).toSorted()).toEqual(["others-files", "victim"]);
   });
 
+  test.skipIf(!isRoot)("in another user's folder are not written, and the start says so", async () => {
+    await using service = await startService();
+    await service.stop();
+    const uploads = join(service.folder, "data/objects/.uploads");
+    mkdirSync(uploads, { mode: 0o777 });
+    chownSync(uploads, NOBODY, NOBODY);
+    const { code, stderr } = await runBinary(["serve"], { cwd: service.folder, env: service.env });
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${uploads} belongs to another user`)]);
+    expect(readdirSync(uploads)).toEqual([]);
+  });
+
   test("that are a link, or another user's, are not swept", async () => {
     await using service = await startService();
     await service.stop();

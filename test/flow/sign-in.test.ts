@@ -44,6 +44,27 @@ test("failed sign-ins are logged and counted, whatever the method", async () => 
   expect(service.log).not.toContain("canary");
 });
 
+test("a wrong token is refused where there is nothing, too; without one the answer says that there is nothing", async () => {
+  await using service = await startService({ env: ENV, token: TOKEN });
+  const statusOf = async (method: string, path: string, token?: string) => {
+    const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    return (await fetch(service.url + path, { method, headers, proxy: false } as RequestInit)).status;
+  };
+  for (const [method, path, status] of [
+    ["GET", "/nothing-here", 404],
+    ["POST", "/operators/jobs", 405],
+    ["PUT", "/jobs", 405],
+    ["OPTIONS", "/operators/dlq/1", 405],
+  ] as const) {
+    expect([path, await statusOf(method, path)]).toEqual([path, status]);
+    expect([path, await statusOf(method, path, TOKEN)]).toEqual([path, status]);
+    expect([path, await statusOf(method, path, "canary-wrong-token")]).toEqual([path, 401]);
+  }
+  const metrics = await (await service.fetch("/metrics")).text();
+  expect(metrics).toContain('fetchbox_auth_failures_total{reason="unknown"} 4\n');
+  await eventually("all of them are logged", () => service.log.split("sign-in failed").length === 5 || undefined);
+});
+
 test("a token of less than 16 characters stops the start", async () => {
   await using service = await prepareService({ env: { FETCHBOX__SERVER__AUTH__TOKENS: "operator:canary-15-chara" } });
   const { code, stderr } = await runBinary(["serve"], { cwd: service.folder, env: service.env });

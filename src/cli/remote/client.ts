@@ -83,7 +83,7 @@ export class RemoteClient {
   /** The same, where an answer with this status is no error but has a document, too. */
   async getEvenIf<T>(status: number, path: string): Promise<T> {
     const response = await this.#send("GET", path);
-    if (!response.ok && response.status !== status) throw await errorOf(response);
+    if (!response.ok && response.status !== status) throw await this.#failure(response);
     return this.read(response);
   }
 
@@ -118,7 +118,11 @@ export class RemoteClient {
   ): Promise<Response> {
     const response = await this.#send(method, path, body, headers);
     if (response.ok) return response;
-    throw this.#redirection(response) ?? (await errorOf(response));
+    throw await this.#failure(response);
+  }
+
+  async #failure(response: Response): Promise<Error> {
+    return this.#redirection(response) ?? (await errorOf(response));
   }
 
   #send(
