@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { isOwnFolder } from "../jobs/own-folder.ts";
 import { copyStores } from "../sqlite/backup.ts";
 import { namedDamage } from "../sqlite/find-damage.ts";
-import { isDiskFull, StoreError } from "../sqlite/store-error.ts";
+import { isDiskFull, isForbidden, StoreError } from "../sqlite/store-error.ts";
 import { storePaths } from "../sqlite/store-paths.ts";
 import { sync } from "../sqlite/sync.ts";
 import { VERSION } from "../version.ts";
@@ -51,9 +51,8 @@ function makePartial(target: string): string {
     if (isDiskFull(error)) throw diskFull(target, error);
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOTDIR" || code === "EEXIST") throw belowFile(target, error);
-    throw new WorkFailedError(`${dirname(target)} takes no backup: ${message}; name a directory that can be made`, {
-      cause: error,
-    });
+    const text = `${dirname(target)} takes no backup: ${message}; name a directory that can be made`;
+    throw isForbidden(error) ? new UsageError(text, { cause: error }) : new WorkFailedError(text, { cause: error });
   }
 }
 

@@ -80,9 +80,12 @@ function readJob(file: string): Input {
   return { body: listManifest(part, {}), lines: part.lines };
 }
 
-/** Resolves when the terminal goes away. */
+/**
+ * Resolves when the terminal goes away. It goes on listening: what hides the cursor ends the process where nobody else
+ * listens any more.
+ */
 function hangup(): Promise<void> {
-  return new Promise((resolve) => process.once("SIGHUP", () => resolve()));
+  return new Promise((resolve) => process.on("SIGHUP", () => resolve()));
 }
 
 async function runJob(app: App, jobId: string, context: CliContext, stop: AbortSignal): Promise<ExitCode> {

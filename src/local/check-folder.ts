@@ -9,7 +9,7 @@ import { UPLOADS, uploadsProblem } from "./uploads-folder.ts";
 
 const BODY = Buffer.from("fetchbox ok");
 /** Below that nothing can be stored. */
-const FREE_BYTES_MIN = 1_000_000;
+const FREE_BYTES_MIN = 100_000_000;
 /** Below that it is time to make room. */
 const LOW_BYTES = 1_000_000_000;
 
@@ -171,7 +171,7 @@ async function pruneFolders(folder: string, first: string): Promise<void> {
 async function freeSpace(root: string): Promise<StepFinding> {
   const { bavail, bsize, files, ffree } = await statfs(root);
   const bytes = bavail * bsize;
-  const text = `${(bytes / 1e9).toFixed(1)} GB free`;
+  const text = bytes < LOW_BYTES ? `${(bytes / 1e6).toFixed(0)} MB free` : `${(bytes / 1e9).toFixed(1)} GB free`;
   // Some file systems count no files.
   if (files > 0 && ffree === 0) throw new StepFailure(`${text}, but no more files can be made: no inode is free`);
   if (bytes < FREE_BYTES_MIN) throw new StepFailure(`${text}: make room`);

@@ -71,8 +71,8 @@ describe.if(isBound)("what the user may not use is told in a line", () => {
     const folder = join(service.folder, "closed");
     mkdirSync(folder);
     close(folder, 0o555);
-    expectMessage(await command(service, "backup", "closed/copy"), 1, `${folder} takes no backup`, "EACCES");
-    expectMessage(await command(service, "backup", "closed/new/copy"), 1, "takes no backup");
+    expectMessage(await command(service, "backup", "closed/copy"), 2, `${folder} takes no backup`, "EACCES");
+    expectMessage(await command(service, "backup", "closed/new/copy"), 2, "takes no backup");
     chmodSync(folder, 0o755);
     expect(readdirSync(folder)).toEqual([]);
   });

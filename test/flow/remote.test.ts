@@ -113,9 +113,14 @@ test("of a list that the service refuses in a part, the line is named, and what 
   const list = ["\uFEFF# a list", ...urls, "", "http://10.0.0.1/", ""].join("\n");
   const ended = await at.run("submit", await at.file("list.txt", list), "--batch", "4");
   expect([ended.code, ended.stdout.match(/ queued: 4 resources/g)?.length]).toEqual([2, 1]);
-  expect(ended.stderr).toStartWith(
-    "fetchbox: the service refuses a part of the list; 1 of 2 jobs were submitted before; they go on\n  line 8: must not",
+  expect(ended.stderr).toMatch(
+    /^fetchbox: INVALID_PAYLOAD: .* \(request \S+\); 1 of 2 jobs were submitted before; they go on\n {2}line 8: must not/,
   );
+  const nobodys = await at.run("submit", await at.file("short.txt", `${urls[0]}\n`), "--job-type", "nobodys");
+  expect([nobodys.code, nobodys.stderr]).toEqual([
+    2,
+    expect.stringMatching(/^fetchbox: UNSUPPORTED_JOB_TYPE: .*; nothing was submitted\n$/),
+  ]);
   const long = `http://a.example/${"x".repeat(2048)}`;
   const local = await at.run("submit", await at.file("long.txt", `http://a.example/a b\n${long}\n`));
   expect([local.code, local.stdout]).toEqual([2, ""]);

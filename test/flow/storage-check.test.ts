@@ -57,7 +57,7 @@ describe("storage check of the local storage", () => {
       "fsync of the folder  ok  on the disk",
       "read and compare  ok  the same 11 bytes",
       "remove  ok  removed",
-      expect.stringMatching(/^free space {2}(?:ok|note) {2}(?:only )?\d+\.\d GB free/),
+      expect.stringMatching(/^free space {2}(?:ok|note) {2}(?:only )?[\d.]+ [GM]B free/),
       "clean up  ok  nothing is left",
       expect.stringMatching(/^all is well/),
     ]);

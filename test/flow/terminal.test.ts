@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
@@ -68,6 +68,28 @@ describe("run at a terminal", () => {
       run.lines().some((line) => /interrupted by Ctrl-C after \ds: 0 of 2 stored, 1 failed, 1 not done/.test(line)),
     ).toBe(true);
     expect(readdirSync(join(folder, "tmp"))).toEqual([]);
+    held.release();
+  });
+
+  test("leaves nothing behind when the terminal goes away, and shows the cursor again", async () => {
+    await using origin = await startOrigin();
+    await using place = await prepareService();
+    mkdirSync(join(place.folder, "tmp"));
+    const held = origin.hold("/held", pattern(5 * 2 ** 20), { bytes: 3 * 2 ** 20 });
+    const manifest = { manifest_version: "v1", resources: [{ id: "held.bin", url: held.url }] };
+    writeFileSync(join(place.folder, "manifest.json"), JSON.stringify(manifest));
+    await using run = startAtTerminal(["run", "manifest.json", "--out", "out"], {
+      cwd: place.folder,
+      env: { ...place.env, TMPDIR: join(place.folder, "tmp") },
+    });
+    await held.reached;
+    await eventually("the progress is shown", () => run.written().includes("held.bin") || undefined);
+    run.kill("SIGHUP");
+    expect(await run.ended).toBe(1);
+    expect(run.written()).toContain("interrupted by SIGHUP after ");
+    expect(run.written().lastIndexOf("\x1b[?25h")).toBeGreaterThan(run.written().lastIndexOf("\x1b[?25l"));
+    expect(readdirSync(join(place.folder, "tmp"))).toEqual([]);
+    expect(existsSync(join(place.folder, "out/.uploads"))).toBe(false);
     held.release();
   });
 

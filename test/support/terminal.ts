@@ -14,7 +14,7 @@ export interface AtTerminal extends AsyncDisposable {
   readonly written: () => string;
   /** The lines of it, without escape sequences; what a later line overwrote is among them. */
   readonly lines: () => string[];
-  readonly kill: (signal: "SIGINT" | "SIGTERM") => void;
+  readonly kill: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void;
   /** Types, as the user would: "\x03" is Ctrl-C. */
   readonly type: (keys: string) => void;
   /** Its exit code, or the signal that ended it. */

@@ -29,10 +29,13 @@ export class UnreachableError extends WorkFailedError {
 /** What the service says is wrong with what it was asked. */
 export class RefusedError extends UsageError {
   override readonly name = "RefusedError";
+  /** The message without its details. */
+  readonly summary: string;
   readonly details: ErrorBody["details"];
 
-  constructor(message: string, details: ErrorBody["details"]) {
-    super(message);
+  constructor(summary: string, details: ErrorBody["details"]) {
+    super(summary + detailsText(details));
+    this.summary = summary;
     this.details = details;
   }
 }
@@ -177,14 +180,18 @@ async function errorOf(response: Response): Promise<Error> {
   if (body === undefined) {
     return new WorkFailedError(`the server answered ${response.status}: ${printable(text.slice(0, 200))}`);
   }
-  const details = body.details.map(({ path, message }) => `\n  ${path === "" ? "" : `${path}: `}${message}`).join("");
   const hint = response.status === 401 ? "; set FETCHBOX_TOKEN" : "";
-  const message = `${body.code}: ${body.message}${hint} (request ${body.request_id})${details}`;
+  const summary = `${body.code}: ${body.message}${hint} (request ${body.request_id})`;
+  const message = summary + detailsText(body.details);
   if (response.status === 404) return new NotThereError(message);
   const retryAfter = Number(response.headers.get("retry-after"));
   if (retryAfter > 0) return new BusyError(message, retryAfter * 1000);
   const isUsage = USAGE_STATUSES.includes(response.status) || body.code === "UNSUPPORTED_JOB_TYPE";
-  return isUsage ? new RefusedError(message, body.details) : new WorkFailedError(message);
+  return isUsage ? new RefusedError(summary, body.details) : new WorkFailedError(message);
+}
+
+function detailsText(details: ErrorBody["details"]): string {
+  return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${path}: `}${message}`).join("");
 }
 
 /** The body of an error, or `undefined` for any other text. Its words are made printable: who answers may be anybody. */

@@ -106,7 +106,7 @@ function cutShort(error: unknown, lines: readonly number[], done: number, parts:
       const at = /^\/resources\/(\d+)\//.exec(path)?.[1];
       return `\n  ${at === undefined ? path : `line ${lines[Number(at)]}`}: ${message}`;
     });
-    return new UsageError(`the service refuses a part of the list; ${before}${told.join("")}`, { cause: error });
+    return new UsageError(`${error.summary}; ${before}${told.join("")}`, { cause: error });
   }
   if (!(error instanceof WorkFailedError) || done === 0) return error;
   return new WorkFailedError(`${error.message}; ${before}, and the same command submits the rest`, { cause: error });
