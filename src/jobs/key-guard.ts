@@ -1,4 +1,5 @@
 import type { ObjectRef } from "./object-store.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 interface KeyState {
   /** Attempts that write this key, or may. */
@@ -28,15 +29,13 @@ export class KeyGuard {
     };
   }
 
-  /** Resolves once nothing is being removed under a key that the caller holds. Rejects with the signal's reason. */
-  async quiet({ bucket, key }: ObjectRef, signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves once nothing is being removed under a key that the caller holds; `undefined` where nothing is. Rejects with the
+   * signal's reason.
+   */
+  quiet({ bucket, key }: ObjectRef, signal: AbortSignal): Promise<void> | undefined {
     const removal = this.#buckets.get(bucket)?.get(key)?.removal;
-    if (removal === undefined) return;
-    signal.throwIfAborted();
-    const aborted = Promise.withResolvers<void>();
-    const stop = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-    await Promise.race([removal, aborted.promise]).finally(() => signal.removeEventListener("abort", stop));
+    return removal === undefined ? undefined : unlessAborted(removal, signal);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { S3Client as BunS3Client, type S3ListObjectsResponse } from "bun";
 import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
+import { unlessAborted } from "../jobs/unless-aborted.ts";
 import { createS3Client, type S3Client, type S3ClientOptions, serviceUrl } from "./client.ts";
 import type { Deadline } from "./deadline.ts";
 import { type AskPage, keyAsListed, listObjects, type ObjectPage, ownPages, PAGE_KEYS } from "./list-objects.ts";
@@ -7,7 +8,6 @@ import { bareEtag } from "./metadata.ts";
 import { objectStream } from "./object-stream.ts";
 import { createPermits } from "./permits.ts";
 import { unreachable } from "./s3-failure.ts";
-import { unlessAborted } from "./unless-aborted.ts";
 
 /** Lists and reads objects: what a check of the storage needs, and all that `bunReader` does. */
 export type ObjectReader = Pick<ObjectStore, "list" | "read">;

@@ -4,7 +4,7 @@ import type { HttpResponse } from "../http/connection.ts";
 import type { HeaderFields } from "../http/header-fields.ts";
 import { HttpError } from "../http/http-error.ts";
 import type { BodySource, RequestBody } from "../http/outgoing-body.ts";
-import type { TlsOptions } from "../http/tls.ts";
+import type { Target } from "../http/route.ts";
 import { Failure } from "../jobs/failure.ts";
 import { readAnswer } from "./answer-body.ts";
 import { type CredentialSource, isAboutTheKeys } from "./credential-source.ts";
@@ -152,13 +152,15 @@ export function createS3Client(options: S3ClientOptions): S3Client {
   }
 
   /** Where the request goes: the addresses of the endpoint, and the name that its certificate must have. */
-  async function targetOf(name: string, signal: AbortSignal) {
+  function targetOf(name: string, signal: AbortSignal): Target | Promise<Target> {
     const literal = name.replace(/^\[|\]$/g, "");
-    const isName = isIP(literal) === 0;
-    const addresses = isName ? await resolved(name, signal) : [literal];
-    if (base.protocol !== "https:") return { addresses, port };
-    const tls: TlsOptions = { serverName: isName ? name : undefined, ca: options.ca };
-    return { addresses, port, tls };
+    const target = (addresses: readonly string[], serverName?: string): Target => ({
+      addresses,
+      port,
+      tls: base.protocol === "https:" ? { serverName, ca: options.ca } : undefined,
+    });
+    if (isIP(literal) !== 0) return target([literal]);
+    return resolved(name, signal).then((addresses) => target(addresses, name));
   }
 
   /** One request on its way, and the keys that signed it. Rejects with whatever the HTTP client does. */

@@ -24,8 +24,13 @@ export interface BodyDigests {
   md5(): string;
 }
 
-export async function digestsOf(body: Uint8Array, known?: string): Promise<BodyDigests> {
-  const sha256 = known ?? (body.byteLength > AT_ONCE_BYTES_MAX ? await sha256Aside(body) : sha256Hex(body));
+/** The SHA-256 in hex. */
+export async function sha256Of(body: Uint8Array): Promise<string> {
+  if (body.byteLength <= AT_ONCE_BYTES_MAX) return sha256Hex(body);
+  return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
+}
+
+export function digestsOf(body: Uint8Array, sha256: string): BodyDigests {
   let md5: string | undefined;
   return {
     bytes: body.byteLength,
@@ -33,10 +38,6 @@ export async function digestsOf(body: Uint8Array, known?: string): Promise<BodyD
     sha256Base64: base64Of(sha256),
     md5: () => (md5 ??= createHash("md5").update(body).digest("hex")),
   };
-}
-
-async function sha256Aside(body: Uint8Array): Promise<string> {
-  return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
 }
 
 /** Headers by which the server checks what arrives: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */

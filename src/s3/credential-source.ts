@@ -2,8 +2,11 @@ import type { S3Credentials } from "./sign.ts";
 
 /** The keys that requests to S3 are signed with; they may change while the process lives. */
 export interface CredentialSource {
-  /** The keys to sign with now. Rejects with a `Failure` of the class "unavailable" where there are none to be had. */
-  current(signal: AbortSignal): Promise<S3Credentials>;
+  /**
+   * The keys to sign with now, at once where they are at hand. Rejects with a `Failure` of the class "unavailable" where
+   * there are none to be had.
+   */
+  current(signal: AbortSignal): S3Credentials | Promise<S3Credentials>;
   /** S3 refused these keys as such. If they are still in use, the next request asks for others first. */
   refused(keys: S3Credentials): void;
 }
@@ -26,5 +29,5 @@ export function isAboutTheKeys(s3Code: string): boolean {
 
 /** Keys that never change. */
 export function fixedCredentials(keys: S3Credentials): CredentialSource {
-  return { current: () => Promise.resolve(keys), refused() {} };
+  return { current: () => keys, refused() {} };
 }

@@ -4,7 +4,7 @@ import type { ObjectRef, StoredObject, Upload, UploadOptions } from "../jobs/obj
 import { cleanUp } from "./clean-up.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { checksumHeaders, digestsOf, SHA256_HEADER } from "./copy-checks.ts";
+import { checksumHeaders, digestsOf, SHA256_HEADER, sha256Of } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { PartBuffers } from "./part-buffers.ts";
 import { createReceipt } from "./receipt.ts";
@@ -285,7 +285,7 @@ interface PartToSend {
 
 /** Sends a part, again where it arrived as something else. */
 async function sendProven(client: S3Client, { request, body, traits, upload }: PartToSend): Promise<SentPart> {
-  const digests = await digestsOf(body);
+  const digests = digestsOf(body, await sha256Of(body));
   return client.retrying(async () => {
     const { headers } = await traits.withChecksum("part", (checksum) => {
       const sent = checksumHeaders(checksum, digests);

@@ -1,4 +1,4 @@
-import { unlessAborted } from "./unless-aborted.ts";
+import { unlessAborted } from "../jobs/unless-aborted.ts";
 
 interface Waiting {
   readonly bytes: number;

@@ -1,5 +1,7 @@
 /** Lets so many through at a time, in the order they came. */
 export interface Permits {
+  /** The function that gives a permit back, where one is free. */
+  tryAcquire(): (() => void) | undefined;
   /** Resolves with the function that gives the permit back, to be called once. Rejects with the signal's reason. */
   acquire(signal: AbortSignal): Promise<() => void>;
 }
@@ -18,11 +20,17 @@ export function createPermits(count: number): Permits {
     free++;
   }
 
+  function tryAcquire(): (() => void) | undefined {
+    if (free === 0) return undefined;
+    free--;
+    return release;
+  }
+
   return {
+    tryAcquire,
     async acquire(signal) {
       signal.throwIfAborted();
-      if (free === 0) await turn(signal);
-      else free--;
+      if (tryAcquire() === undefined) await turn(signal);
       return release;
     },
   };

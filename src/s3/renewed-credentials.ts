@@ -1,8 +1,8 @@
 import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
+import { unlessAborted } from "../jobs/unless-aborted.ts";
 import type { CredentialSource, IssuedCredentials } from "./credential-source.ts";
 import type { S3Credentials } from "./sign.ts";
-import { unlessAborted } from "./unless-aborted.ts";
 
 export interface RenewalDeps {
   /** Asks the source of the keys. Rejects with an error whose message an operator may read. */
@@ -46,10 +46,14 @@ export class RenewedCredentials implements CredentialSource {
     this.#deps = deps;
   }
 
-  async current(signal: AbortSignal): Promise<S3Credentials> {
+  current(signal: AbortSignal): S3Credentials | Promise<S3Credentials> {
     if (this.#isDue()) void this.#start(this.#askAlone());
-    const mustWait = this.#isRefused || this.#usable() === undefined;
-    if (mustWait && this.#renewal !== undefined) await unlessAborted(this.#renewal, signal);
+    const usable = this.#isRefused ? undefined : this.#usable();
+    return usable?.keys ?? this.#next(signal);
+  }
+
+  async #next(signal: AbortSignal): Promise<S3Credentials> {
+    if (this.#renewal !== undefined) await unlessAborted(this.#renewal, signal);
     const usable = this.#usable();
     if (usable !== undefined) return usable.keys;
     const reason = this.#problem?.message ?? "the last ones have expired";

@@ -1,10 +1,10 @@
 import type { HeaderFields } from "../http/header-fields.ts";
 import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
+import { unlessAborted } from "../jobs/unless-aborted.ts";
 import type { S3Client } from "./client.ts";
 import { type BodyDigests, type Checksum, hasSha256, isItsMd5, otherMd5, SHA256_HEADER } from "./copy-checks.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
-import { unlessAborted } from "./unless-aborted.ts";
 
 /** Codes of servers that do not know a header of checksums; some give none. */
 const UNSUPPORTED: ReadonlySet<string> = new Set([
@@ -64,7 +64,7 @@ export class ServerTraits {
 
   /** Finds out what the server does with checksums, by the key and headers of an object to come; known for an hour. */
   async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
-    if (this.#now() < this.#nextProbeAt || !this.#checksums.includes("sha256")) return;
+    if (!this.#isToLearn) return;
     // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
     this.#probe ??= probeServer(client, { ...upload, signal: new AbortController().signal }).finally(() => {
       this.#probe = undefined;
@@ -74,20 +74,31 @@ export class ServerTraits {
     this.#nextProbeAt = this.#now() + (found === undefined ? UNKNOWN_FOR_MS : KNOWN_FOR_MS);
   }
 
+  get #isToLearn(): boolean {
+    return this.#now() >= this.#nextProbeAt && this.#checksums.includes("sha256");
+  }
+
   /**
    * Whether the answer to an upload proves the copy: by an MD5, or because the server is known to compare the hash that
-   * was signed. A server that only returns what it was given proves nothing.
+   * was signed. A server that only returns what it was given proves nothing. Says it at once where nothing is to be asked.
    * @throws S3Failure UPLOAD_CORRUPT where the copy is something else
    */
-  async isProven(
+  isProven(
     client: S3Client,
     upload: UploadToCome,
     headers: HeaderFields,
     digests: BodyDigests,
-  ): Promise<boolean> {
+  ): boolean | Promise<boolean> {
     if (!this.#judges) return false;
     hasSha256(headers, digests.sha256Base64);
     const count = ++this.#judged;
+    const mustAsk = count > UNASKED_MAX && this.#isToLearn;
+    if (!mustAsk && this.#isTrusted(headers) && !this.#isAudited(count)) return true;
+    return this.#find(client, upload, headers, digests);
+  }
+
+  async #find(client: S3Client, upload: UploadToCome, headers: HeaderFields, digests: BodyDigests): Promise<boolean> {
+    const count = this.#judged;
     if (count > UNASKED_MAX) await this.learn(client, upload);
     if (this.#isTrusted(headers) && !this.#isAudited(count)) return true;
     const isMd5 = isItsMd5(headers, digests);

@@ -90,7 +90,8 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     headers[TOKEN_HEADER] = token;
     const visibly = createVisibly(onBegin);
     const exchange = async (request: S3Request) => {
-      const release = await puts.acquire(signal);
+      signal.throwIfAborted();
+      const release = puts.tryAcquire() ?? (await puts.acquire(signal));
       try {
         return await visibly(() => client.exchange(request, signal));
       } finally {

@@ -1,7 +1,7 @@
 import type { ObjectRef, StoredObject, UploadTracking } from "../jobs/object-store.ts";
 import type { S3Answer, S3Client, S3Request } from "./client.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { checksumHeaders, digestsOf } from "./copy-checks.ts";
+import { checksumHeaders, digestsOf, sha256Of } from "./copy-checks.ts";
 import { bareEtag } from "./metadata.ts";
 import type { ServerTraits } from "./server-traits.ts";
 
@@ -24,8 +24,9 @@ export interface WholePut extends Pick<UploadTracking, "onProbe"> {
  */
 export async function putWhole(client: S3Client, put: WholePut): Promise<StoredObject> {
   const { ref, body, headers, traits, signal } = put;
-  const digests = await digestsOf(body, put.sha256);
-  const { bytes, sha256 } = digests;
+  const sha256 = put.sha256 ?? (await sha256Of(body));
+  const digests = digestsOf(body, sha256);
+  const { bytes } = digests;
   return client.retrying(async () => {
     const answer = await traits.withChecksum("whole", (checksum) => {
       const all = { ...headers, ...checksumHeaders(checksum, digests) };

@@ -73,7 +73,8 @@ export async function transfer(
     watch.pause(); // a slow storage is no silence of the host
     const contentEncoding = storedCodings(response.headers);
     const labels = { job: claimed.job.jobId, task: String(claimed.id) };
-    await deps.keys.quiet(claimed.task, signal);
+    const removal = deps.keys.quiet(claimed.task, signal);
+    if (removal !== undefined) await removal;
     const { onClosed, ...tracking } = attempt.track(deps.tokenOf(claimed));
     const { attributes } = claimed.task;
     const { jobType } = claimed.job;

@@ -29,7 +29,7 @@ describe("a removal", () => {
     const removal = keys.remove(REF, () => work.promise);
     const letGo = keys.hold(REF);
     let isQuiet = false;
-    const quiet = keys.quiet(REF, never).then(() => {
+    const quiet = Promise.resolve(keys.quiet(REF, never)).then(() => {
       isQuiet = true;
     });
     await keys.quiet(OTHER, never);
@@ -47,9 +47,9 @@ describe("a removal", () => {
     const keys = new KeyGuard();
     const stop = new AbortController();
     void keys.remove(REF, () => new Promise(() => {}));
-    const waiting = rejectionOf(keys.quiet(REF, stop.signal));
+    const waiting = rejectionOf(Promise.resolve(keys.quiet(REF, stop.signal)));
     stop.abort(new Error("cancelled"));
     expect(String(await waiting)).toBe("Error: cancelled");
-    expect(String(await rejectionOf(keys.quiet(REF, stop.signal)))).toBe("Error: cancelled");
+    expect(String(await rejectionOf(Promise.resolve(keys.quiet(REF, stop.signal))))).toBe("Error: cancelled");
   });
 });

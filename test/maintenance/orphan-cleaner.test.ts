@@ -257,7 +257,7 @@ describe("the object of another attempt under the same key", () => {
     await asked.promise;
     const letGo = bench.keys.hold(claimed.task);
     let isQuiet = false;
-    const quiet = bench.keys.quiet(claimed.task, never).then(() => {
+    const quiet = Promise.resolve(bench.keys.quiet(claimed.task, never)).then(() => {
       isQuiet = true;
     });
     await turn();

@@ -86,14 +86,14 @@ describe("keys that expire", () => {
   test("and have are a failure that lets tasks wait, until there are others", async () => {
     const rig = await startedWith("first", 60 * MINUTE);
     await rig.clock.advance(60 * MINUTE);
-    const refused = failureOf(rig.credentials.current(never));
+    const refused = failureOf(Promise.resolve(rig.credentials.current(never)));
     await turn();
     await rig.fail("the metadata service is away");
     const failure = await refused;
     expect(failure).toMatchObject({ code: "UPLOAD_UNAVAILABLE", class: "unavailable" });
     expect(failure.message).toContain("the metadata service is away");
     // At once, without another question.
-    expect((await failureOf(rig.credentials.current(never))).code).toBe("UPLOAD_UNAVAILABLE");
+    expect((await failureOf(Promise.resolve(rig.credentials.current(never)))).code).toBe("UPLOAD_UNAVAILABLE");
     expect(rig.asked).toHaveLength(2);
     await rig.clock.advance(5000);
     const found = rig.idOf();
@@ -195,7 +195,7 @@ describe("a renewal that is asked for", () => {
     expect(await reason).toMatchObject({ message: "the source of the S3 credentials gave no answer within 30000 ms" });
     // An answer that comes later is nobody's.
     await rig.answer("late");
-    expect((await failureOf(rig.credentials.current(never))).code).toBe("UPLOAD_UNAVAILABLE");
+    expect((await failureOf(Promise.resolve(rig.credentials.current(never)))).code).toBe("UPLOAD_UNAVAILABLE");
     expect(rig.clock.pending).toBe(0);
   });
 });
