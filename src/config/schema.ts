@@ -1,6 +1,6 @@
 import { type StaticDecode, type TProperties, Type } from "@sinclair/typebox";
 import { CHECKSUM_SETTINGS } from "../jobs/checksum-setting.ts";
-import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts";
+import { headerValueProblem, mayBeSecret } from "../jobs/request-header.ts";
 import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
 import { widerBucketNameProblem } from "./bucket-name.ts";
@@ -351,7 +351,7 @@ const Tracing = table({
   sample_ratio: decimal(0, 1, 1, "Share of the traces that begin here; what clients began is taken as they say."),
   headers: sealed(
     Type.Record(Type.String(), Type.String(), { default: {}, description: "Headers that the collector wants." }),
-    isSensitiveHeader,
+    mayBeSecret,
   ),
 });
 

@@ -125,6 +125,14 @@ test.each([
     `download.hosts."a.example.com".headers = { Authorization = "hidden" }`,
     'download.hosts."a.example.com".headers.Authorization',
   ],
+  ...["X-Auth-Token", "Token", "Private-Token", "X-Secret", "password"].flatMap((name) => [
+    [
+      `handlers.x.handler = "default"\nhandlers.x.default_headers = { ${name} = "hidden" }`,
+      `handlers.x.default_headers.${name}`,
+    ],
+    [`download.hosts."a.test".headers = { ${name} = "hidden" }`, `download.hosts."a.test".headers.${name}`],
+    [`tracing.headers = { ${name} = "hidden" }`, `tracing.headers.${name}`],
+  ]),
 ])("a secret written out in the file is refused, and not repeated: %s", (toml, key) => {
   const text = onlyProblem(toml, { A: "a" });
   expect(text).toContain(`: ${key}: must not hold a secret itself`);
