@@ -1,4 +1,4 @@
-import type { AccessToken } from "../config/access-token.ts";
+import { type AccessToken, accessTokenOwner } from "../config/access-token.ts";
 import type { Reloadable } from "../config/reloadable.ts";
 import type { Config } from "../config/schema.ts";
 import { counted } from "../jobs/counted.ts";
@@ -54,7 +54,7 @@ function setTokens(access: Foundation["access"], { server: { auth } }: Config): 
 
 /** For comparison alone. */
 function identitiesOf(tokens: readonly AccessToken[]): Set<string> {
-  return new Set(tokens.map(({ role, token }) => `${role}:${token.reveal()}`));
+  return new Set(tokens.map((each) => `${accessTokenOwner(each)}:${each.token.reveal()}`));
 }
 
 function s3Credentials(credentials: Pick<S3Access, "reload">): Reloadable {
