@@ -15,11 +15,19 @@ export function isOpenToAll({ mode, tokens }: AuthSettings): boolean {
   return mode === "none" || tokens.length === 0;
 }
 
+/** Whose request it is, by its token. Nothing of it is secret. */
+export interface Caller {
+  /** Tells the tokens apart. */
+  readonly id: string;
+  /** What the configuration calls it, where it has a name there. */
+  readonly name: string | undefined;
+}
+
 /**
- * Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. Says which token it was,
- * by a name that is no secret; nothing where none was needed.
+ * Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. Says who calls; nothing
+ * where no token was needed.
  */
-export type Authorize = (access: Access, authorization: string | null) => string | undefined;
+export type Authorize = (access: Access, authorization: string | null) => Caller | undefined;
 
 /** Bearer tokens (RFC 6750), each compared in the same time whatever was sent. */
 export function createAuthorize(settings: AuthSettings): Authorize {
@@ -37,7 +45,7 @@ export function createAuthorize(settings: AuthSettings): Authorize {
         message: `a token of the role ${found.role} does not allow this: ${roles} does`,
       });
     }
-    return found.name;
+    return found;
   };
 }
 
@@ -47,8 +55,7 @@ const MAY: Readonly<Record<Role, readonly Access[]>> = {
   read: ["nothing", "jobs", "read"],
 };
 
-interface KnownToken {
-  readonly name: string;
+interface KnownToken extends Caller {
   readonly role: Role;
   readonly digest: Uint8Array;
 }
@@ -57,7 +64,7 @@ interface KnownToken {
 function tokensOf(settings: AuthSettings): () => readonly KnownToken[] {
   let { tokens } = settings;
   const digested = () =>
-    tokens.map(({ role, token }, at) => ({ name: `token ${at}`, role, digest: digestOf(token.reveal()) }));
+    tokens.map(({ role, name, token }, at) => ({ id: `token ${at}`, name, role, digest: digestOf(token.reveal()) }));
   let known = digested();
   return () => {
     if (tokens === settings.tokens) return known;

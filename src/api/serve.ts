@@ -1,6 +1,6 @@
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics, SignInFailure } from "../telemetry/metrics.ts";
-import type { Authorize } from "./access.ts";
+import type { Authorize, Caller } from "./access.ts";
 import { type Endpoint, refuseQuery } from "./endpoint.ts";
 import { ApiError, errorResponse, storeBroken, toApiError } from "./errors.ts";
 import type { LimitRequests } from "./request-limit.ts";
@@ -59,7 +59,8 @@ export function createServe(deps: ServeDeps): Serve {
     try {
       if (!endpoint.path.startsWith("/health/")) refuseForeignHost(deps, request);
       if (deps.isOpen()) refuseForeignPage(request, deps.publicOrigin);
-      admit(deps, endpoint, request, requestId);
+      const caller = admit(deps, endpoint, request, requestId);
+      if (caller?.name !== undefined) noted["token_name"] = caller.name;
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
       // What has a page or a scraper before it may get more than it wants.
       if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
@@ -79,12 +80,12 @@ export function createServe(deps: ServeDeps): Serve {
 }
 
 /** Whoever may, and not too often: each token for itself, and who has none, or a wrong one, by the address. */
-function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId: string): void {
+function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId: string): Caller | undefined {
   const { authorize, limit, addressOf, metrics } = deps;
   const { access } = endpoint;
-  let token: string | undefined;
+  let caller: Caller | undefined;
   try {
-    token = authorize(access, request.headers.get("authorization"));
+    caller = authorize(access, request.headers.get("authorization"));
   } catch (error) {
     const isUnknown = error instanceof ApiError && error.code === "UNAUTHORIZED";
     if (isUnknown) metrics.signInFailed(signInFailure(request));
@@ -93,7 +94,8 @@ function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId:
     if (isUnknown) logFailedSignIn(deps, endpoint, request, requestId);
     throw error;
   }
-  if (access !== "open") limit(token ?? addressOf(request));
+  if (access !== "open") limit(caller?.id ?? addressOf(request));
+  return caller;
 }
 
 function signInFailure({ headers }: Request): SignInFailure {

@@ -7,7 +7,7 @@ import type { Said } from "../intake/handlers/thread-protocol.ts";
 import { systemClock } from "../jobs/clock.ts";
 import { closeHandlers, loadHandlers } from "../wiring/handlers.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { configurationText, dataText, placesText, storageText } from "./places.ts";
+import { configurationText, placesText, placeTexts } from "./places.ts";
 import type { CliContext, ConfigOptions } from "./program.ts";
 import { jsonLine } from "./terminal-text.ts";
 
@@ -84,13 +84,8 @@ function problemsOf(error: unknown): readonly Problem[] {
   throw error;
 }
 
-function placesOf({ config, file }: LoadedConfig, cwd: string) {
-  return {
-    configuration: configurationText(file),
-    data: dataText(config, cwd),
-    storage: storageText(config.storage, cwd),
-    asks_aws_chain: needsChain(config),
-  };
+function placesOf(loaded: LoadedConfig, cwd: string) {
+  return { ...placeTexts(loaded, cwd), asks_aws_chain: needsChain(loaded.config) };
 }
 
 function needsChain({ storage }: Config): boolean {
@@ -101,10 +96,10 @@ function needsChain({ storage }: Config): boolean {
 export function configPrint(options: ConfigCommandOptions, context: CliContext): void {
   const loaded = loadedOf(options, context);
   warn(loaded, context);
-  const { config, file, layerOf } = loaded;
+  const { config, file } = loaded;
   if (options.json !== true) {
     const head = `# configuration: ${configurationText(file)}\n`;
-    return context.out(head + printConfig(config, (path) => layerOf(path).source));
+    return context.out(head + printConfig(config, loaded));
   }
   context.out(jsonLine({ configuration: configurationText(file), values: listConfig(loaded) }));
 }

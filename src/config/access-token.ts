@@ -6,15 +6,23 @@ export type Role = (typeof ROLES)[number];
 export interface AccessToken {
   /** `submit`: POST /jobs and reading jobs; `read`: reading everything; `operator`: everything. */
   readonly role: Role;
+  /** Whose it is, for the log. */
+  readonly name: string | undefined;
   readonly token: Secret;
 }
 
-/** Splits `operator:SECRET`. Throws, without the text in the message, on anything else. */
+/** Splits `operator:SECRET` or `operator/alice:SECRET`. Throws, without the text in the message, on anything else. */
 export function parseAccessToken(text: string): AccessToken {
   const colon = text.indexOf(":");
-  const role = ROLES.find((each) => each === text.slice(0, colon));
-  if (colon < 0 || role === undefined) {
-    throw new Error('must be "operator:SECRET", "submit:SECRET" or "read:SECRET"');
+  const [word, name, ...rest] = text.slice(0, Math.max(0, colon)).split("/");
+  const role = ROLES.find((each) => each === word);
+  if (role === undefined) {
+    throw new Error(
+      'must be "operator:SECRET", "submit:SECRET" or "read:SECRET", or with a name, as in "operator/alice:SECRET"',
+    );
+  }
+  if (rest.length > 0 || (name !== undefined && !/^[a-z0-9._-]{1,64}$/.test(name))) {
+    throw new Error("must have 1 to 64 of a-z, 0-9, '-', '_' and '.' as the name between \"/\" and \":\"");
   }
   const token = text.slice(colon + 1);
   // What fits into `Authorization: Bearer` and into a list that is separated by commas.
@@ -23,7 +31,12 @@ export function parseAccessToken(text: string): AccessToken {
       "must have a token of 16 to 1024 visible ASCII characters, without a comma; `openssl rand -hex 24` makes one",
     );
   }
-  return { role, token: new Secret(token) };
+  return { role, name, token: new Secret(token) };
+}
+
+/** Without the secret, as far as the colon: `operator` or `operator/alice`. */
+export function accessTokenOwner({ role, name }: AccessToken): string {
+  return name === undefined ? role : `${role}/${name}`;
 }
 
 /** The part that must not stand in a file. */

@@ -97,12 +97,18 @@ function decodeSealed(schema: TSchema, raw: unknown, path: KeyPath, report: Repo
 
 /** The values, those that came from references as a `Secret`. */
 function withSecrets(values: object, raw: unknown): Record<string, unknown> {
-  const isSecret = (name: string) => {
-    const source = isTree(raw) ? raw[name] : undefined;
-    return source instanceof FileText && source.hasReference;
-  };
   return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, isSecret(name) ? new Secret(String(value)) : value]),
+    Object.entries(values).map(([name, value]) => {
+      const source = isTree(raw) ? raw[name] : undefined;
+      if (!(source instanceof FileText) || !source.hasReference) return [name, value];
+      return [
+        name,
+        new Secret(
+          String(value),
+          source.references.map((reference) => reference.value),
+        ),
+      ];
+    }),
   );
 }
 

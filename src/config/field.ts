@@ -1,5 +1,5 @@
 import { KindGuard, type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
-import { isSensitiveHeader } from "../jobs/request-header.ts";
+import { mayBeSecret } from "../jobs/request-header.ts";
 import type { Secret } from "./secret.ts";
 import { formatSize, parseSize } from "./size.ts";
 
@@ -84,11 +84,11 @@ export function sealed<T extends TSchema>(schema: T, mustRefer: (name: string) =
 
 /**
  * Headers: a free table in which every value that came from a reference is a `Secret`, so that nobody takes it for plain
- * text. Those whose names usually carry a secret must refer.
+ * text. Those whose names have to do with secrets must refer.
  */
 export function headerTable(description: string) {
   const schema = Type.Record(Type.String(), Type.String(), { default: {}, description });
-  return { ...sealed(Type.Unsafe<Record<string, string | Secret>>(schema), isSensitiveHeader), wrapsSecrets: true };
+  return { ...sealed(Type.Unsafe<Record<string, string | Secret>>(schema), mayBeSecret), wrapsSecrets: true };
 }
 
 /** Whether the values of a free table that came from references are to be `Secret`s. */

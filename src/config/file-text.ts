@@ -1,19 +1,30 @@
 const REFERENCE = /\$(\$?)\{([^}]*)(\}?)/g;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** A `${NAME}` that was filled in. */
+export interface Reference {
+  readonly name: string;
+  /** Empty where the variable is not set. */
+  readonly value: string;
+}
+
 /** A string of the TOML file: as it stands there, and with its `${NAME}` references filled in. */
 export class FileText {
   readonly template: string;
   readonly text: string;
-  readonly hasReference: boolean;
+  readonly references: readonly Reference[];
   /** Why a reference could not be filled in, if one could not. */
   readonly problem: string | undefined;
 
-  constructor(template: string, text: string, hasReference: boolean, problem: string | undefined) {
+  constructor(template: string, text: string, references: readonly Reference[], problem: string | undefined) {
     this.template = template;
     this.text = text;
-    this.hasReference = hasReference;
+    this.references = references;
     this.problem = problem;
+  }
+
+  get hasReference(): boolean {
+    return this.references.length > 0;
   }
 }
 
@@ -31,15 +42,15 @@ export function isReference(template: string): boolean {
  */
 export function expandReferences(template: string, lookup: Lookup): FileText {
   const userinfoEnd = /^[a-z][a-z0-9+.-]*:\/\/[^/\\?#]*@/i.exec(template)?.[0].length ?? 0;
-  let hasReference = false;
+  const references: Reference[] = [];
   let problem: string | undefined;
   const text = template.replace(REFERENCE, (whole, escape: string, name: string, close: string, at: number) => {
     if (escape !== "") return whole.slice(1);
-    hasReference = true;
     const value = lookup(name) ?? "";
+    references.push({ name, value });
     if (close === "" || !NAME.test(name)) problem = "must name a variable as in ${NAME}; a literal ${ is written $${";
     else if (value === "") problem = `refers to \${${name}}, which is not set in the environment or .env`;
     return at < userinfoEnd ? encodeURIComponent(value) : value;
   });
-  return new FileText(template, text, hasReference, problem);
+  return new FileText(template, text, references, problem);
 }

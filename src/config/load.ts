@@ -7,6 +7,7 @@ import { crossCheck } from "./cross-checks.ts";
 import { decode } from "./decode.ts";
 import { readEnvLayer } from "./env-layer.ts";
 import { expandTree } from "./expand-tree.ts";
+import { FileText } from "./file-text.ts";
 import { type KeyPath, keyText, nearest, shownKey } from "./key-path.ts";
 import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
 import { strayVariables } from "./stray-variables.ts";
@@ -35,6 +36,8 @@ export interface LoadedConfig {
   readonly warnings: readonly Problem[];
   /** The layer that a value comes from. */
   readonly layerOf: (path: KeyPath) => ValueLayer;
+  /** The text of the file that a path's value was made from by its references: what they stand for may be secret. */
+  readonly writtenAt: (path: KeyPath) => string | undefined;
 }
 
 export interface ValueLayer {
@@ -43,6 +46,8 @@ export interface ValueLayer {
   readonly source: string;
 }
 
+/** Shorter values may be any word or number of a message. */
+const SECRET_LENGTH_MIN = 8;
 const COMMAND_LINE = "command line";
 const DEFAULT_FILE = "config/fetchbox.toml";
 const DEFAULT_HANDLERS = ["default", "fetchbox::handlers::DefaultHandler"];
@@ -66,10 +71,15 @@ export function loadLayers(options: LoadOptions): LoadedConfig {
   const setSource = (path: KeyPath, source: string) => void sources.set(keyText(path), source);
   const report = (path: KeyPath, message: string) => {
     const source = nearest(sources, path) ?? toml?.file.sourceOf(path) ?? "defaults";
-    problems.push({ source, key: shownKey(path), message });
+    problems.push({ source, key: shownKey(path), message: withoutValues(message, referred) });
   };
 
-  const lookup = (name: string) => variables.get(name)?.value;
+  const referred = new Map<string, string>();
+  const lookup = (name: string) => {
+    const value = variables.get(name)?.value;
+    if (value !== undefined) referred.set(name, value);
+    return value;
+  };
   const fromFile = expandTree(toml?.file.tree ?? {}, lookup, report);
   const fromEnv = readEnvLayer(ConfigSchema, fromFile, variables, problems, setSource);
   const overrides = mergeTrees(emptyTree(), options.overrides ?? {});
@@ -90,7 +100,17 @@ export function loadLayers(options: LoadOptions): LoadedConfig {
       if (source !== undefined) return { layer: layerOfSource(source), source };
       return { layer: "file", source: toml?.file.sourceOf(path) ?? "file" };
     },
+    writtenAt: (path) => {
+      const raw = getFromTree(tree, path);
+      return raw instanceof FileText && raw.template !== raw.text ? raw.template : undefined;
+    },
   };
+}
+
+/** The message with `${NAME}` in place of what the file got by it. */
+function withoutValues(message: string, referred: ReadonlyMap<string, string>): string {
+  const values = [...referred].filter(([, value]) => value.length >= SECRET_LENGTH_MIN);
+  return values.reduce((text, [name, value]) => text.replaceAll(value, () => `\${${name}}`), message);
 }
 
 /** The layer above the file that a source belongs to. */

@@ -7,16 +7,22 @@ import { type Config, ConfigSchema } from "./schema.ts";
 import { tomlLines } from "./toml-lines.ts";
 import { isTree } from "./tree.ts";
 
-/** The configuration as TOML, as one would write it, every secret as `***`; behind each value what `sourceOf` says. */
-export function printConfig(config: Config, sourceOf?: (path: KeyPath) => string): string {
-  const encoded = encode(ConfigSchema, config);
+/** Where the values of a configuration come from. */
+type Origins = Pick<LoadedConfig, "layerOf" | "writtenAt">;
+
+/**
+ * The configuration as TOML, as one would write it, every secret as `***`. With `origins` what refers to variables is
+ * shown as it is written, and behind each value stands the layer that it comes from.
+ */
+export function printConfig(config: Config, origins?: Origins): string {
+  const encoded = encode(ConfigSchema, config, [], origins?.writtenAt);
   const text = stringify(encoded);
-  if (sourceOf === undefined) return text;
+  if (origins === undefined) return text;
   const lines = text.trimEnd().split("\n");
   const places = tomlLines(text);
   for (const [path] of valuesOf(encoded)) {
     const at = (places.get(keyText(path)) ?? 0) - 1;
-    if (lines[at] !== undefined) lines[at] += `  # ${sourceOf(path)}`;
+    if (lines[at] !== undefined) lines[at] += `  # ${origins.layerOf(path).source}`;
   }
   return `${lines.join("\n")}\n`;
 }
@@ -28,8 +34,8 @@ export interface PrintedValue extends ValueLayer {
 }
 
 /** The same for programs: one row a value. */
-export function listConfig({ config, layerOf }: Pick<LoadedConfig, "config" | "layerOf">): PrintedValue[] {
-  return valuesOf(encode(ConfigSchema, config)).map(([path, value]) => ({
+export function listConfig({ config, layerOf, writtenAt }: Pick<LoadedConfig, "config"> & Origins): PrintedValue[] {
+  return valuesOf(encode(ConfigSchema, config, [], writtenAt)).map(([path, value]) => ({
     key: keyText(path),
     value,
     ...layerOf(path),
@@ -42,17 +48,21 @@ function valuesOf(value: unknown, path: readonly string[] = []): [path: readonly
   return Object.entries(value).flatMap(([key, inner]) => valuesOf(inner, [...path, key]));
 }
 
-function encode(schema: TSchema, value: unknown): unknown {
+function encode(schema: TSchema, value: unknown, path: KeyPath, writtenAt?: Origins["writtenAt"]): unknown {
+  const written = writtenAt?.(path);
+  if (written !== undefined) return written;
   if (KindGuard.IsTransform(schema)) return schema[TransformKind].Encode(value);
   if (typeof value !== "object" || value === null) return value;
   // Free tables know themselves what may be shown.
   if (sealOf(schema) !== undefined)
     return "toJSON" in value && typeof value.toJSON === "function" ? value.toJSON() : value;
-  if (KindGuard.IsArray(schema)) return Array.isArray(value) ? value.map((item) => encode(schema.items, item)) : value;
+  if (KindGuard.IsArray(schema))
+    return Array.isArray(value) ? value.map((item, at) => encode(schema.items, item, [...path, at], writtenAt)) : value;
   return Object.fromEntries(
     Object.entries(value).flatMap(([key, inner]) => {
       const property = KindGuard.IsObject(schema) ? schema.properties[key] : recordSchema(schema);
-      const encoded = property === undefined || inner === undefined ? undefined : encode(property, inner);
+      const encoded =
+        property === undefined || inner === undefined ? undefined : encode(property, inner, [...path, key], writtenAt);
       return encoded === undefined || isEmptyTable(encoded) ? [] : [[key, encoded]];
     }),
   );

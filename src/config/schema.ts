@@ -1,7 +1,7 @@
 import { type StaticDecode, type TProperties, Type } from "@sinclair/typebox";
 import { CHECKSUM_SETTINGS } from "../jobs/checksum-setting.ts";
-import { headerValueProblem, isSensitiveHeader } from "../jobs/request-header.ts";
-import { accessTokenSecret, parseAccessToken } from "./access-token.ts";
+import { headerValueProblem, mayBeSecret } from "../jobs/request-header.ts";
+import { accessTokenOwner, accessTokenSecret, parseAccessToken } from "./access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
 import { widerBucketNameProblem } from "./bucket-name.ts";
 import { choice, decimal, headerTable, integer, named, parsed, ruled, sealed, size } from "./field.ts";
@@ -88,9 +88,9 @@ const Server = table({
       description: '"token": bearer tokens, as soon as there are any. "none": open to everyone who can connect.',
     }),
     tokens: Type.Array(
-      parsed(parseAccessToken, (access) => `${access.role}:${access.token.toString()}`, {
+      parsed(parseAccessToken, (access) => `${accessTokenOwner(access)}:${access.token.toString()}`, {
         description:
-          '"operator:SECRET" (all), "submit:SECRET" (POST /jobs and reading jobs) or "read:SECRET" (reading all).',
+          '"operator:SECRET" (all), "submit:SECRET" (POST /jobs and reading jobs) or "read:SECRET" (reading all); with a name for the log as in "operator/alice:SECRET".',
         secretPart: accessTokenSecret,
       }),
       {
@@ -351,7 +351,7 @@ const Tracing = table({
   sample_ratio: decimal(0, 1, 1, "Share of the traces that begin here; what clients began is taken as they say."),
   headers: sealed(
     Type.Record(Type.String(), Type.String(), { default: {}, description: "Headers that the collector wants." }),
-    isSensitiveHeader,
+    mayBeSecret,
   ),
 });
 

@@ -41,7 +41,10 @@ export function setInTree(tree: Tree, path: readonly string[], value: unknown): 
 
 /** The value at a path, or undefined. */
 export function getFromTree(tree: unknown, path: KeyPath): unknown {
-  return path.reduce<unknown>((value, key) => (isTree(value) ? value[String(key)] : undefined), tree);
+  return path.reduce<unknown>((value, key) => {
+    if (Array.isArray(value)) return value[Number(key)] as unknown;
+    return isTree(value) ? value[String(key)] : undefined;
+  }, tree);
 }
 
 /** Every value that is no table, with its path. */

@@ -66,7 +66,7 @@ export class Failure extends Error {
     more: {
       retryAfterMs?: number | undefined;
       httpStatus?: number | undefined;
-      bodyStart?: string;
+      bodyStart?: string | undefined;
       mayConcernObject?: boolean;
       cause?: unknown;
     } = {},

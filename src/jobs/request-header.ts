@@ -12,8 +12,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const OURS = /^(?:host|content-length|transfer-encoding|connection|upgrade|te|trailer|proxy-.*)$/i;
 // An object is stored as it is served, whole: a coding or a part of it would be stored in its place.
 const WOULD_CHANGE_BYTES = /^(?:accept-encoding|range)$/i;
+// Authorization, Cookie, X-Api-Key, Private-Token, X-Secret, Password and the like.
 const MAY_BE_SECRET = /auth|cookie|credential|csrf|jwt|key|pass|secret|session|signature|token|xsrf/i;
-const SENSITIVE = /^(?:authorization|cookie|x-api-key)$/i;
 
 export type RequestHeaders = Readonly<Record<string, string>>;
 
@@ -51,10 +51,5 @@ export function headerValueProblem(value: string): string | undefined {
 
 /** Whether a header of this name may carry a secret, by what it is called. */
 export function mayBeSecret(name: string): boolean {
-  return isSensitiveHeader(name) || MAY_BE_SECRET.test(name);
-}
-
-/** Whether a header of this name usually carries a secret. */
-export function isSensitiveHeader(name: string): boolean {
-  return SENSITIVE.test(name);
+  return MAY_BE_SECRET.test(name);
 }

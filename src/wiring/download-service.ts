@@ -17,6 +17,7 @@ import { hostPermit } from "../worker/host-permit.ts";
 import type { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { type ProxyEndpoint, type ProxyPool, ProxyPools, type ProxyServer } from "../worker/proxies.ts";
 import { type RateWaits, rateLimit } from "../worker/rate-limit.ts";
+import type { SecretMask } from "../worker/secret-mask.ts";
 import { compose, type Service } from "../worker/service.ts";
 import { type StorageGate, storageGate } from "../worker/storage-gate.ts";
 import { timeout } from "../worker/timeout.ts";
@@ -26,6 +27,7 @@ export interface DownloadServiceDeps {
   readonly config: Pick<Config, "download" | "queue" | "proxies" | "tls">;
   readonly network: Network;
   readonly configuredHeaders: ConfiguredHeaders;
+  readonly secrets: SecretMask;
   readonly version: string;
   readonly store: ObjectStore;
   readonly queue: Pick<TaskQueue, "recordUpload" | "orphans">;
@@ -59,6 +61,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     idleTimeoutMs: config.download.idle_timeout_ms,
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
     configuredHeaders: deps.configuredHeaders,
+    secrets: deps.secrets,
     maxRedirects: config.download.max_redirects,
     allowDowngrade: config.download.allow_downgrade,
     maxBytes: config.download.max_bytes,

@@ -1,16 +1,17 @@
-import type { AccessToken } from "../config/access-token.ts";
+import { type AccessToken, accessTokenOwner } from "../config/access-token.ts";
 import type { Reloadable } from "../config/reloadable.ts";
 import type { Config } from "../config/schema.ts";
 import { counted } from "../jobs/counted.ts";
 import { hostHeaders } from "./configured-headers.ts";
 import type { Foundation } from "./foundation.ts";
 import type { S3Access } from "./s3-credentials.ts";
+import { hostSecrets } from "./sent-secrets.ts";
 import type { Work } from "./work.ts";
 
 /** What takes a new configuration without a restart. */
 export function createReloadables(
   { log, access }: Pick<Foundation, "log" | "access">,
-  { hosts, configuredHeaders }: Pick<Work, "hosts" | "configuredHeaders">,
+  { hosts, configuredHeaders, secrets }: Pick<Work, "hosts" | "configuredHeaders" | "secrets">,
   credentials: Pick<S3Access, "reload"> | undefined,
 ): Reloadable[] {
   return [
@@ -29,6 +30,7 @@ export function createReloadables(
       keys: ["download.host", "download.hosts"],
       reload: (config) => {
         hosts.setLimits(config.download);
+        secrets.add(hostSecrets(config.download));
         configuredHeaders.setHosts(hostHeaders(config.download));
         const patterns = Object.keys(config.download.hosts).length;
         return `${config.download.host.max_concurrency} downloads at a time, ${patterns} hosts with limits of their own`;
@@ -52,7 +54,7 @@ function setTokens(access: Foundation["access"], { server: { auth } }: Config): 
 
 /** For comparison alone. */
 function identitiesOf(tokens: readonly AccessToken[]): Set<string> {
-  return new Set(tokens.map(({ role, token }) => `${role}:${token.reveal()}`));
+  return new Set(tokens.map((each) => `${accessTokenOwner(each)}:${each.token.reveal()}`));
 }
 
 function s3Credentials(credentials: Pick<S3Access, "reload">): Reloadable {

@@ -15,6 +15,7 @@ import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import type { RateWaits } from "../worker/rate-limit.ts";
 import { retract } from "../worker/retract.ts";
+import { SecretMask } from "../worker/secret-mask.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
 import { createConfiguredHeaders } from "./configured-headers.ts";
@@ -23,6 +24,7 @@ import { createDownloadService } from "./download-service.ts";
 import type { Foundation } from "./foundation.ts";
 import { createHosts, type Hosts, hostChores } from "./hosts.ts";
 import { createOrphanCleaner, orphanChore } from "./orphans.ts";
+import { handlerSecrets, hostSecrets, proxySecrets } from "./sent-secrets.ts";
 
 /** Queue to storage: the broker, its channel, and the workers at the other end. */
 export interface Work {
@@ -37,6 +39,8 @@ export interface Work {
   readonly chores: readonly Chore[];
   readonly hosts: Hosts;
   readonly configuredHeaders: ConfiguredHeaders;
+  /** Of the configuration, as far as requests carry them. */
+  readonly secrets: SecretMask;
   readonly rates: Rates;
   /** Workers that wait for their rate. */
   readonly rateWaits: Readonly<RateWaits>;
@@ -70,6 +74,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const hosts = createHosts(config.download, foundation, () => broker.wake());
   const { governor } = hosts;
   const configuredHeaders = createConfiguredHeaders(config);
+  const secrets = new SecretMask([...handlerSecrets(config), ...hostSecrets(config.download), ...proxySecrets(config)]);
   const broker: Broker = new Broker({
     source: queue,
     hosts: whileDescriptorsLast(governor, descriptors),
@@ -102,6 +107,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     createService: createDownloadService({
       config,
       configuredHeaders,
+      secrets,
       version,
       network: foundation.network,
       store: timed,
@@ -174,6 +180,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     ],
     hosts,
     configuredHeaders,
+    secrets,
     rates,
     rateWaits,
   };

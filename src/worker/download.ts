@@ -21,12 +21,14 @@ import {
 } from "./request.ts";
 import { retryAfterMs } from "./retry-after.ts";
 import type { RunningAttempt } from "./running-attempt.ts";
+import type { SecretMask } from "./secret-mask.ts";
 import { type Service, serviceOf } from "./service.ts";
 import { type TransferDeps, transfer } from "./transfer.ts";
 
 export interface DownloadDeps extends RequestDeps, TransferDeps {
   readonly userAgent: string;
   readonly configuredHeaders: Pick<ConfiguredHeaders, "for">;
+  readonly secrets: Pick<SecretMask, "outcome">;
   readonly maxRedirects: number;
   readonly allowDowngrade: boolean;
   readonly proxies: ProxyPools;
@@ -62,8 +64,9 @@ export function download(deps: DownloadDeps): Service {
       letGo();
       deps.active.end(claimed);
     }
-    span.end(outcome);
-    return outcome;
+    const shown = deps.secrets.outcome(outcome);
+    span.end(shown);
+    return shown;
   });
 }
 

@@ -107,6 +107,17 @@ test("without tokens, or where the mode says so, everything is open", async () =
   }
 });
 
+test("the name of a token is in the line of a change, where it has one", async () => {
+  const tokens = ["operator/alice:ALICE-SECRET-OF-THIS-TEST", "operator:OPERATOR-SECRET-OF-THIS-TEST"];
+  await using api = await startTestApi({ auth: { mode: "token", tokens: tokens.map(parseAccessToken) } });
+  for (const token of ["ALICE-SECRET-OF-THIS-TEST", "OPERATOR-SECRET-OF-THIS-TEST"]) {
+    await api.fetch("/operators/queue/pause", { method: "POST", ...bearer(token) });
+  }
+  const changes = api.lines.filter(({ route }) => route === "/operators/queue/pause");
+  expect(changes.map(({ token_name: name }) => name)).toEqual(["alice", undefined]);
+  expect(JSON.stringify(api.lines)).not.toContain("SECRET");
+});
+
 test("tokens are in no log line", async () => {
   await using api = await startTestApi({ auth });
   await api.fetch("/metrics", bearer("OPERATOR-SECRET-OF-THIS-TEST"));

@@ -164,7 +164,7 @@ test("a page of the public URL is the service's own, whatever name a proxy befor
 });
 
 test("with tokens a page is as good as anybody who has one", async () => {
-  const tokens = [{ role: "operator", token: new Secret("T") } as const];
+  const tokens = [{ role: "operator", name: undefined, token: new Secret("T") } as const];
   await using api = await startTestApi({ auth: { mode: "token", tokens } });
   const headers = { origin: "http://console.example", authorization: "Bearer T" };
   expect((await api.fetch("/operators/queue/pause", { method: "POST", headers })).status).toBe(200);

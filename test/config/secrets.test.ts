@@ -95,10 +95,37 @@ test("tokens come from the environment as role and token", () => {
   ]);
 });
 
+test("a token may have a name, which is printed and no secret", () => {
+  using project = createProject('server.auth.tokens = ["read/grafana-1_x.y:${READ}"]');
+  expect(printConfig(project.load({ env: { READ: "hidden-read-token" } }))).toContain('"read/grafana-1_x.y:***"');
+  const long = "a".repeat(64);
+  const env = { FETCHBOX__SERVER__AUTH__TOKENS: `operator/alice:hidden:16--chars,submit/${long}:other-16---chars` };
+  const { tokens } = project.load({ env }).server.auth;
+  expect(tokens.map(({ role, name, token }) => [role, name, token.reveal()])).toEqual([
+    ["operator", "alice", "hidden:16--chars"],
+    ["submit", long, "other-16---chars"],
+  ]);
+});
+
+test.each(["", "Alice", "a b", "a/b", "ä", "a".repeat(65)])("%j names no token", (name) => {
+  using project = createProject();
+  const env = { FETCHBOX__SERVER__AUTH__TOKENS: `operator/${name}:hidden-16--chars` };
+  const text = new ConfigError(project.problems({ env })).message;
+  expect(text).toContain("server.auth.tokens[0]: must have 1 to 64 of a-z, 0-9, '-', '_' and '.' as the name");
+  expect(text).not.toContain("hidden");
+});
+
+test("two names for one secret are refused", () => {
+  using project = createProject();
+  const env = { FETCHBOX__SERVER__AUTH__TOKENS: "read/a:hidden-16--chars,read/b:hidden-16--chars" };
+  expect(new ConfigError(project.problems({ env })).message).toContain("must not hold a token twice");
+});
+
 test.each([
   [`server.auth.tokens = ["operator:hidden"]`, "server.auth.tokens[0]"],
   [`server.auth.tokens = ["operator:hidden\${A}"]`, "server.auth.tokens[0]"],
   [`server.auth.tokens = ["hidden"]`, "server.auth.tokens[0]"],
+  [`server.auth.tokens = ["operator/alice:hidden"]`, "server.auth.tokens[0]"],
   [`proxies.p.endpoints = ["http://user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
   [`proxies.p.endpoints = ["http://hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
   [`proxies.p.endpoints = ["socks5://user:hidden@proxy:1"]`, "proxies.p.endpoints[0]"],
@@ -125,6 +152,14 @@ test.each([
     `download.hosts."a.example.com".headers = { Authorization = "hidden" }`,
     'download.hosts."a.example.com".headers.Authorization',
   ],
+  ...["X-Auth-Token", "Token", "Private-Token", "X-Secret", "password"].flatMap((name) => [
+    [
+      `handlers.x.handler = "default"\nhandlers.x.default_headers = { ${name} = "hidden" }`,
+      `handlers.x.default_headers.${name}`,
+    ],
+    [`download.hosts."a.test".headers = { ${name} = "hidden" }`, `download.hosts."a.test".headers.${name}`],
+    [`tracing.headers = { ${name} = "hidden" }`, `tracing.headers.${name}`],
+  ]),
 ])("a secret written out in the file is refused, and not repeated: %s", (toml, key) => {
   const text = onlyProblem(toml, { A: "a" });
   expect(text).toContain(`: ${key}: must not hold a secret itself`);

@@ -256,6 +256,70 @@ describe("where a configuration comes from", () => {
   });
 });
 
+describe("what the file gets from variables", () => {
+  const TOML = `[queue]
+path = "\${S_FOLDER}/queue"
+[storage]
+backend = "s3"
+endpoint = "http://127.0.0.1:9/\${S_TENANT}"
+bucket = "\${S_BUCKET}"
+allowed_buckets = ["plain-bucket", "\${S_BUCKET}-two"]
+[tracing]
+otlp_endpoint = "http://127.0.0.1:9/\${S_TENANT}"
+[proxies.p]
+endpoints = ["http://me:\${S_PASSWORD}@\${S_PROXY}:8080"]
+`;
+  const env = {
+    S_FOLDER: "/srv/s3cret-folder",
+    S_TENANT: "s3cret-tenant",
+    S_BUCKET: "s3cret-bucket",
+    S_PASSWORD: "s3cret-password",
+    S_PROXY: "s3cret-proxy",
+  };
+
+  test("is printed as it is written, for people and for programs", async () => {
+    await using at = await desk();
+    await at.write("own.toml", TOML);
+    const args = ["config", "print", "--config", "own.toml"];
+    const [text, json] = [await at.run(args, env), await at.run([...args, "--json"], env)];
+    for (const { code, stdout, stderr } of [text, json]) {
+      expect([code, stderr]).toEqual([0, ""]);
+      expect(stdout).not.toContain("s3cret");
+      for (const written of [
+        "${S_FOLDER}/queue",
+        "http://127.0.0.1:9/${S_TENANT}",
+        "http://me:${S_PASSWORD}@${S_PROXY}:8080",
+      ]) {
+        expect(stdout).toContain(`"${written}`);
+      }
+    }
+    expect(text.stdout).toContain('allowed_buckets = [ "plain-bucket", "${S_BUCKET}-two" ]  # own.toml:7\n');
+    expect(Bun.TOML.parse(text.stdout)).toMatchObject({ storage: { bucket: "${S_BUCKET}" } });
+    const above = { ...env, FETCHBOX__STORAGE__BUCKET: "of-the-environment" };
+    expect((await at.run(args, above)).stdout).toContain('bucket = "of-the-environment"  # environment FETCHBOX__');
+    // A literal one stays one for whoever reads the print as a configuration.
+    await at.write("own.toml", '[download]\nuser_agent = "a $${S_TENANT}"\n');
+    expect((await at.run(args, env)).stdout).toContain('user_agent = "a $${S_TENANT}"');
+  });
+
+  test("is in no line of the check and in no message", async () => {
+    await using at = await desk();
+    await at.write("own.toml", TOML);
+    const args = ["config", "check", "--config", "own.toml"];
+    for (const { code, stdout } of [await at.run(args, env), await at.run([...args, "--json"], env)]) {
+      expect(code).toBe(0);
+      expect(stdout).not.toContain("s3cret");
+      expect(stdout).toContain("queue ${S_FOLDER}/queue, ledger ./data/ledger, dlq ./data/dlq");
+      expect(stdout).toContain("s3 http://127.0.0.1:9/${S_TENANT} bucket ${S_BUCKET}");
+    }
+    await at.write("own.toml", '[tls]\nca_file = "${S_FOLDER}/ca.pem"\n[handlers.x]\nhandler = "${S_FOLDER}/h.ts"\n');
+    const { code, stderr } = await at.run(args, env);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("names the file ${S_FOLDER}/h.ts, which does not")]);
+    expect(stderr).toContain("names the file ${S_FOLDER}/ca.pem, which cannot be used");
+    expect(stderr).not.toContain("s3cret");
+  });
+});
+
 describe("run", () => {
   async function manifest(at: Desk, origin: Origin, more: readonly object[] = []): Promise<void> {
     origin.serve("/a", "abc");

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
@@ -135,6 +136,64 @@ test("headers of a host go to that host, whatever the job, and SIGHUP takes othe
   await service.stop();
   expect(bytesUnder(join(service.folder, "data"))).not.toContain(SECRET);
   expect(service.log).not.toContain(SECRET);
+});
+
+test("a host that answers with the secrets that it was sent finds them in no store, no log and no answer", async () => {
+  await using mirror = await startOrigin();
+  const toml = `[download.hosts."${hostOf(mirror)}"]
+headers = { Authorization = "Bearer \${SECRET}" }
+[handlers.keyed]
+handler = "default"
+default_headers = { X-Own = "\${OWN}" }
+default_headers_for = ["${hostOf(mirror)}"]
+`;
+  await using service = await startService({
+    toml,
+    env: { SECRET, OWN: `${SECRET}-own`, FETCHBOX__LOG__LEVEL: "trace" },
+  });
+  const words = ({ headers }: IncomingMessage) => `${headers.authorization?.split(" ")[1]}/${String(headers["x-own"])}`;
+  mirror.answer("/type", (request, response) => {
+    response.writeHead(200, { "content-type": `text/${words(request)}` }).end("x");
+  });
+  mirror.answer("/echo", (request, response) => {
+    response.writeHead(200, { "content-type": "text/plain" }).end(request.rawHeaders.join("\n"));
+  });
+  mirror.answer("/moved", (request, response) => {
+    response.writeHead(302, { location: `/typed?to=${encodeURIComponent(words(request))}` }).end();
+  });
+  mirror.answer("/typed", (request, response) => {
+    const type = `text/${words(request)}`;
+    response.writeHead(200, { "content-type": type, etag: `"${words(request)}"` }).end("x");
+  });
+  const resources = [
+    { id: "type", url: `${mirror.url}/type`, content_type: "image/*" },
+    { id: "body", url: `${mirror.url}/echo`, checksum: `sha256:${"0".repeat(64)}` },
+    { id: "moved", url: `${mirror.url}/moved` },
+  ];
+  const job = await service.submit({ manifest_version: "v1", resources }, { "x-fetchbox-job-type": "keyed" });
+  expect(await service.finished(job)).toMatchObject({ resource_completed: 1, resource_failed: 2 });
+  const rows = await (await service.fetch(`/operators/jobs/${job}/resources`)).text();
+  expect(rows).toContain("the answer is text/***/***, the manifest says image/*");
+  expect(rows).toContain(`${mirror.url}/typed?to=***`);
+  expect(rows).toContain('"content_type":"text/***/***"');
+  expect(rows).toContain(Buffer.from("Authorization\n***\n").toString("hex"));
+  const answers = [
+    "/operators/dlq",
+    "/operators/dlq/analysis",
+    `/operators/jobs/${job}/logs`,
+    `/operators/jobs/${job}`,
+  ];
+  const texts = [rows, ...(await Promise.all(answers.map(async (path) => (await service.fetch(path)).text())))];
+  expect((await runBinary(["backup", "copy"], at(service))).code).toBe(0);
+  await service.stop();
+  texts.push(
+    service.log,
+    ...["queue", "ledger", "dlq"].map((store) => bytesUnder(join(service.folder, "data", store))),
+  );
+  texts.push(bytesUnder(join(service.folder, "copy")));
+  for (const text of texts) {
+    for (const shown of [SECRET, Buffer.from(SECRET).toString("hex")]) expect(text).not.toContain(shown);
+  }
 });
 
 test("a secret header without hosts is refused before anything is opened, and the message says what to write", async () => {

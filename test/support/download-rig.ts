@@ -12,6 +12,7 @@ import { type DownloadDeps, download } from "../../src/worker/download.ts";
 import { createResolver, type FoundAddress } from "../../src/worker/names.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
 import { RunningAttempt } from "../../src/worker/running-attempt.ts";
+import { SecretMask } from "../../src/worker/secret-mask.ts";
 import type { Service } from "../../src/worker/service.ts";
 import { claimedTask } from "./claimed.ts";
 import { FakeClock } from "./clock.ts";
@@ -63,6 +64,7 @@ export class DownloadRig implements AsyncDisposable {
       idleTimeoutMs: 30_000,
       userAgent: "FetchBox/test",
       configuredHeaders: new ConfiguredHeaders(new Map(), {}),
+      secrets: new SecretMask(),
       maxRedirects: 5,
       allowDowngrade: false,
       maxBytes: 2 ** 30,

@@ -1,0 +1,119 @@
+import { Failure } from "../jobs/failure.ts";
+import type { Attempt, TaskResult } from "../jobs/task.ts";
+import type { Outcome } from "../jobs/verdict.ts";
+
+const MASK = "***";
+/** What is cut off somewhere is known by so much of its beginning. */
+const BEGINNING = 8;
+
+/**
+ * Keeps secrets that requests carry out of what is told of an attempt: a host may answer with what it was sent. The
+ * object itself stays as it was served.
+ */
+export class SecretMask {
+  /** In lower case: host names and schemes of URLs come back so. */
+  readonly #forms = new Set<string>();
+
+  constructor(secrets: readonly string[] = []) {
+    this.add(secrets);
+  }
+
+  /** Masks these, too. None is ever forgotten: an attempt under way may have sent an older one. */
+  add(secrets: readonly string[]): void {
+    for (const form of secrets.flatMap(formsOf)) this.#forms.add(lowerCase(form));
+  }
+
+  outcome(outcome: Outcome): Outcome {
+    if (this.#forms.size === 0 || outcome.kind === "interrupted") return outcome;
+    if (outcome.kind === "stored") return { kind: "stored", result: this.#result(outcome.result) };
+    const failure = this.#failure(outcome.failure);
+    return failure === outcome.failure
+      ? outcome
+      : { kind: "failed", failure, attempt: this.#attempt(outcome, failure) };
+  }
+
+  /** The text with `***` in place of every secret, percent-encoded or not. */
+  text(text: string): string {
+    const lower = lowerCase(text);
+    let masked = "";
+    let from = 0;
+    for (let at = 0; at < text.length; at++) {
+      const end = this.#endAt(lower, at);
+      if (end === at) continue;
+      masked += text.slice(from, at) + MASK;
+      from = end;
+      at = end - 1;
+    }
+    return from === 0 ? text : masked + text.slice(from);
+  }
+
+  #result(result: TaskResult): TaskResult {
+    const { finalUrl, etag, contentType } = result;
+    return { ...result, finalUrl: this.text(finalUrl), etag: this.text(etag), contentType: this.text(contentType) };
+  }
+
+  /** The same one where it tells no secret; else without its cause, which would tell it. */
+  #failure(failure: Failure): Failure {
+    const { code, retryAfterMs, httpStatus, mayConcernObject } = failure;
+    const message = this.text(failure.message);
+    const bodyStart = failure.bodyStart === undefined ? undefined : this.#hex(failure.bodyStart);
+    if (message === failure.message && bodyStart === failure.bodyStart) return failure;
+    return new Failure(code, message, { retryAfterMs, httpStatus, bodyStart, mayConcernObject });
+  }
+
+  #attempt({ attempt }: { readonly attempt: Attempt }, { message, bodyStart }: Failure): Attempt {
+    return { ...attempt, message, ...(bodyStart !== undefined && { bodyStart }) };
+  }
+
+  #hex(hex: string): string {
+    const text = Buffer.from(hex, "hex").toString("latin1");
+    const masked = this.text(text);
+    return masked === text ? hex : Buffer.from(masked, "latin1").toString("hex");
+  }
+
+  /** Where the longest secret ends that stands at this place, or the place itself. */
+  #endAt(text: string, at: number): number {
+    let end = at;
+    for (const form of this.#forms) end = Math.max(end, endOfForm(text, at, form));
+    return end;
+  }
+}
+
+function endOfForm(text: string, at: number, form: string): number {
+  let end = at;
+  for (let i = 0; i < form.length; i++) {
+    const char = form.charAt(i);
+    if (text.charAt(end) === char) end += 1;
+    else if (text.startsWith(percentEncoded(char), end)) end += 3;
+    else return i >= BEGINNING ? end : at;
+  }
+  return end;
+}
+
+/** Of ASCII alone: a byte above it is no letter, and every place stays where it is. */
+function lowerCase(text: string): string {
+  return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
+/** Of a Latin-1 character, in lower case. */
+function percentEncoded(char: string): string {
+  return `%${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+}
+
+/** As it is, as UTF-8 and in JSON where that differs, and within base64. */
+function formsOf(secret: string): string[] {
+  const utf8 = Buffer.from(secret).toString("latin1");
+  return [secret, utf8, JSON.stringify(secret).slice(1, -1), ...base64Forms(secret)];
+}
+
+/** What any base64 has of it, wherever in its text it stands: only whole characters, in both alphabets. */
+function base64Forms(secret: string): string[] {
+  const bytes = Buffer.from(secret, "latin1");
+  const forms = [0, 1, 2].map((before) => {
+    const padded = Buffer.concat([Buffer.alloc(before), bytes]);
+    const end = Math.floor((padded.length * 8) / 6);
+    return padded.toString("base64").slice(Math.ceil((before * 8) / 6), end);
+  });
+  const urlSafe = forms.map((form) => form.replaceAll("+", "-").replaceAll("/", "_"));
+  return [...forms, ...urlSafe].filter((form) => form.length >= BEGINNING);
+}
