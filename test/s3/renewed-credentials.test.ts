@@ -203,7 +203,7 @@ describe("a renewal that is asked for", () => {
 test("who waits for keys ends with the reason of its signal, and the others go on waiting", async () => {
   const rig = createRig();
   const abort = new AbortController();
-  const aborted = rejectionOf(rig.credentials.current(abort.signal));
+  const aborted = rejectionOf(Promise.resolve(rig.credentials.current(abort.signal)));
   const waiting = rig.idOf();
   await turn();
   abort.abort(new Error("the task was cancelled"));
