@@ -211,9 +211,10 @@ export class TaskQueue {
     this.#settling++;
     // Where all that was begun has ended, nobody else is going to come.
     const gatherMs = this.#settling >= this.#context.begun.size ? GATHER_MS : SETTLE_GATHER_MS;
-    return this.#context.commit
-      .run((changes) => settleTask(this.#context, settlement, changes), gatherMs)
-      .finally(() => this.#settling--);
+    const settled = this.#context.commit.run((changes) => settleTask(this.#context, settlement, changes), gatherMs);
+    const end = () => void this.#settling--;
+    settled.then(end, end);
+    return settled;
   }
 
   /** Puts a claimed task back where it was; no attempt is spent. */

@@ -35,7 +35,9 @@ export async function execute(
     const now = deps.clock.steady();
     const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
     respectThrottle(outcome, verdict, claimed, now, deps);
-    return { settled: deps.settle({ claimed, verdict, upload: running.upload }).finally(letGo) };
+    const settled = deps.settle({ claimed, verdict, upload: running.upload });
+    settled.then(letGo, letGo);
+    return { settled };
   } catch (error) {
     letGo();
     throw error;

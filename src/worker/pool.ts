@@ -102,11 +102,15 @@ export class WorkerPool {
   }
 
   #follow(settling: Promise<void>): Promise<void> {
-    const settled = settling.catch(this.#deps.onError).finally(() => {
+    const end = () => {
       this.#unsettled.delete(settled);
       if (this.#unsettled.size > UNSETTLED_MAX) return;
       this.#room?.resolve();
       this.#room = undefined;
+    };
+    const settled = settling.then(end, (error: unknown) => {
+      this.#deps.onError(error);
+      end();
     });
     this.#unsettled.add(settled);
     return settled;
