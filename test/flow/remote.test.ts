@@ -246,7 +246,7 @@ test("dead letters are listed, counted, tried again and given up", async () => {
 
 test("the queue is shown, paused and resumed", async () => {
   await using at = await desk();
-  expect(await at.out("pause")).toBe("paused: no download begins\n");
+  expect(await at.out("pause")).toBe(`paused: no download begins at ${at.service.url}\n`);
   const url = at.origin.serve("/a", "a");
   const job = await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
   const shown = await at.out("queue");
@@ -255,7 +255,7 @@ test("the queue is shown, paused and resumed", async () => {
       `HOST${" ".repeat(new URL(url).host.length - 4)}  WAITING  RUNNING  LIMIT  STATE\n` +
       `${new URL(url).host}        1        0     64  open\n`,
   );
-  expect(await at.out("resume")).toBe("downloads begin again\n");
+  expect(await at.out("resume")).toBe(`downloads begin again at ${at.service.url}\n`);
   expect((await at.service.finished(job)).status).toBe("completed");
   expect((JSON.parse(await at.out("queue", "--json")) as { paused: boolean }).paused).toBe(false);
 });

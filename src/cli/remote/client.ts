@@ -58,7 +58,8 @@ const USAGE_STATUSES = [400, 413, 415, 422];
 
 /** Talks to a running service. What goes wrong is thrown as an error of the command line, with the service's words. */
 export class RemoteClient {
-  readonly #server: string;
+  /** URL of the service, without a slash at its end. */
+  readonly server: string;
   readonly #token: string | undefined;
 
   /** @throws UsageError if `server` is no URL of a service; ConfigError where no certificate would be checked */
@@ -75,7 +76,7 @@ export class RemoteClient {
     if (url.username !== "" || url.password !== "") {
       throw new UsageError("--server must be a URL without user and password; the token is FETCHBOX_TOKEN");
     }
-    this.#server = url.href.replace(/\/+$/, "");
+    this.server = url.href.replace(/\/+$/, "");
     this.#token = token;
   }
 
@@ -105,7 +106,7 @@ export class RemoteClient {
 
   /** Who answers is no FetchBox. */
   stranger(cause?: unknown): WorkFailedError {
-    return new WorkFailedError(`${this.#server} answers, but is no FetchBox`, { cause });
+    return new WorkFailedError(`${this.server} answers, but is no FetchBox`, { cause });
   }
 
   async delete(path: string): Promise<void> {
@@ -147,20 +148,20 @@ export class RemoteClient {
 
   /** A redirect leads to another service than the one that was named, and perhaps to plain http: none is followed. */
   #redirection({ status, headers }: Response): WorkFailedError | undefined {
-    const to = URL.parse(headers.get("location") ?? "", this.#server);
+    const to = URL.parse(headers.get("location") ?? "", this.server);
     if (status < 300 || status > 399 || to === null) return undefined;
     const hint = "commands follow no redirect; name the service itself with --server or FETCHBOX_SERVER";
-    return new WorkFailedError(`${this.#server} redirects to ${to.protocol}//${to.host}: ${hint}`);
+    return new WorkFailedError(`${this.server} redirects to ${to.protocol}//${to.host}: ${hint}`);
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {
     try {
-      return await fetch(this.#server + path, { ...init, redirect: "manual", proxy: false } as RequestInit);
+      return await fetch(this.server + path, { ...init, redirect: "manual", proxy: false } as RequestInit);
     } catch (error) {
       const { code } = error as { code?: unknown };
       const reason = typeof code === "string" ? code : String(error);
       throw new UnreachableError(
-        `no FetchBox answers at ${this.#server} (${reason}); start one, or name it with --server or FETCHBOX_SERVER`,
+        `no FetchBox answers at ${this.server} (${reason}); start one, or name it with --server or FETCHBOX_SERVER`,
         { cause: error },
       );
     }

@@ -28,7 +28,10 @@ export async function showQueue(flags: RemoteFlags, remote: Remote): Promise<voi
 
 export async function switchQueue(to: "pause" | "resume", flags: RemoteFlags, remote: Remote): Promise<void> {
   const report = await remote.client.post<QueueReport>(`/operators/queue/${to}`);
-  answer(remote, flags, report, () => (report.paused ? "paused: no download begins\n" : "downloads begin again\n"));
+  const where = `at ${remote.client.server}\n`;
+  answer(remote, flags, report, () =>
+    report.paused ? `paused: no download begins ${where}` : `downloads begin again ${where}`,
+  );
 }
 
 function queueText(report: QueueReport, width: number | undefined): string {
