@@ -244,6 +244,20 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 given up\n");
 });
 
+test("a proxy before the service that says when to come again is asked again then", async () => {
+  await using at = await desk();
+  let asked = 0;
+  at.origin.answer("/jobs", (_request, response) => {
+    if (asked++ === 0)
+      return response.writeHead(503, { "retry-after": "1", "content-type": "text/html" }).end("<html>");
+    return response.writeHead(202).end(JSON.stringify({ job_id: "j", resource_count: 1 }));
+  });
+  const file = await at.file("list.txt", at.origin.serve("/a", "a"));
+  const ended = await at.run("submit", file, "--server", at.origin.url);
+  expect([ended.code, ended.stdout]).toEqual([0, "job j queued: 1 resource\n"]);
+  expect(ended.stderr).toBe("the server answered 503: <html>; again in 1 s\n");
+});
+
 test("the queue is shown, paused and resumed", async () => {
   await using at = await desk();
   expect(await at.out("pause")).toBe(`paused: no download begins at ${at.service.url}\n`);
