@@ -2,8 +2,8 @@ import type { Analysis, AttemptRow, DeadLetterDetail, DeadLetterRow, OperationRo
 import { spanText } from "../../jobs/span.ts";
 import { ATTEMPTS_KEPT_MAX } from "../../jobs/task.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
-import { dayText, minuteText } from "../moments.ts";
-import { printable } from "../terminal-text.ts";
+import { dayText, minuteText, secondText } from "../moments.ts";
+import { clipMiddle, printable } from "../terminal-text.ts";
 import { counted, countText } from "../units.ts";
 import { NotThereError } from "./client.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
@@ -53,7 +53,7 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
   const columns = [
     { title: "TASK", isNumber: true },
     { title: "FAILED AT", expendable: 1 },
-    { title: "FAILURE" },
+    { title: "FAILURE", isElasticAtLast: true },
     { title: "ATTEMPTS", isNumber: true, expendable: 2 },
     { title: "URL", isElastic: true },
   ] as const;
@@ -71,15 +71,17 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
 
 const ATTEMPT_COLUMNS = [
   { title: "ATTEMPT" },
-  { title: "WHEN" },
-  { title: "TOOK" },
-  { title: "CODE" },
-  { title: "HTTP" },
-  { title: "ADDRESS", isElastic: true },
-  { title: "PROXY", isElastic: true },
+  { title: "WHEN", expendable: 2 },
+  { title: "TOOK", expendable: 5 },
+  { title: "CODE", isElasticAtLast: true },
+  { title: "HTTP", expendable: 1 },
+  { title: "ADDRESS", isElastic: true, expendable: 3 },
+  { title: "PROXY", isElastic: true, expendable: 4 },
 ] as const;
 /** In place of a value that an attempt has not. */
 const NONE = "–";
+/** A URL stands as it is, to be copied, where the terminal is as wide as this. */
+const NARROW = 80;
 
 /** One dead letter with its attempts, and the commands that end it. */
 export async function showDeadLetter(id: string, flags: RemoteFlags, remote: Remote): Promise<void> {
@@ -91,17 +93,19 @@ function letterText(letter: DeadLetterDetail, width: number | undefined): string
   const { task_id: id, job_id, resource_id, failure_code, failure_message, history } = letter;
   const failure = `${failure_code} ${printable(failure_message)}`;
   const head = [`task ${id}`, `job ${job_id}`, printable(resource_id), failure].join(" · ");
+  const isNarrow = width !== undefined && width < NARROW;
+  const url = isNarrow ? clipMiddle(printable(letter.url), width) : printable(letter.url);
   const rows = history.map((attempt, at) => attemptCells(attempt, at + 1));
   const attempts = rows.length === 0 ? "no attempt was made\n" : table(ATTEMPT_COLUMNS, rows, width);
   const gap =
     rows.length < ATTEMPTS_KEPT_MAX ? "" : `the first attempt and the latest ${ATTEMPTS_KEPT_MAX - 1} are kept\n`;
-  return `${head}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
+  return `${head}\n${url}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
 }
 
 function attemptCells(attempt: AttemptRow, number: number): string[] {
   return [
     String(number),
-    minuteText(attempt.started_at),
+    secondText(attempt.started_at),
     spanText(attempt.duration_ms),
     attempt.code,
     attempt.http_status === null ? NONE : String(attempt.http_status),

@@ -21,7 +21,7 @@ interface JobList {
 }
 
 const COLUMNS = [
-  { title: "JOB" },
+  { title: "JOB", isElasticAtLast: true },
   { title: "STATUS" },
   { title: "TYPE", isElastic: true, expendable: 5 },
   { title: "TENANT", isElastic: true, expendable: 3 },
@@ -90,8 +90,8 @@ function jobText(job: JobSnapshot, width: number | undefined): string {
   if (job.errors.length === 0) return `${lines.join("\n")}\n`;
   const columns = [
     { title: "RESOURCE", isElastic: true },
-    { title: "FAILURE" },
-    { title: "ATTEMPTS", isNumber: true },
+    { title: "FAILURE", isElasticAtLast: true },
+    { title: "ATTEMPTS", isNumber: true, expendable: 1 },
     { title: "MESSAGE", isText: true, isElastic: true },
   ] as const;
   const rows = job.errors.map(({ resource_id, code, attempts, message }) => [
