@@ -266,7 +266,13 @@ function errorOf({ status, headers, text }: Answer): Error {
 }
 
 function detailsText(details: ErrorBody["details"]): string {
-  return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${path}: `}${message}`).join("");
+  return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${placeOf(path)}: `}${message}`).join("");
+}
+
+/** Where something is wrong, as it was given on the command line: a filter's and a query's names are those of options. */
+function placeOf(path: string): string {
+  const name = /^\/(?:query|filter)\/(\w+)$/.exec(path)?.[1];
+  return name === undefined ? path : `--${name.replaceAll("_", "-")}`;
 }
 
 /** The body of an error, or `undefined` for any other text. Its words are made printable: who answers may be anybody. */

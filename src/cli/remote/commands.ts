@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { warningLine } from "../../config/config-error.ts";
 import { isStray } from "../../config/own-variables.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
-import type { ExitCode } from "../exit-code.ts";
+import { type ExitCode, UsageError } from "../exit-code.ts";
 import type { CliContext } from "../program.ts";
 import { type CancelFlags, cancelJobs } from "./cancel.ts";
 import { DEFAULT_SERVER, type RemoteFlags, remoteOf } from "./context.ts";
@@ -130,7 +130,17 @@ function remoteWith(context: CliContext) {
       .description(description)
       .option("--server <url>", `the service; else FETCHBOX_SERVER, else ${DEFAULT_SERVER}. A token: FETCHBOX_TOKEN`)
       .option("--json", "as JSON, as the service says it")
-      .hook("preAction", () => warnOfStray(context));
+      .hook("preAction", (command) => {
+        refuseEmpty(command);
+        return warnOfStray(context);
+      });
+}
+
+/** A shell's variable that is not set, most likely. @throws UsageError */
+function refuseEmpty({ args, registeredArguments: known }: Command): void {
+  const at = args.indexOf("");
+  if (at < 0) return;
+  throw new UsageError(`<${known[Math.min(at, known.length - 1)]?.name()}> is empty`);
 }
 
 /** The configuration's names take long to load: only where there is something to say. */
@@ -147,6 +157,6 @@ function filtered(command: Command): Command {
     .option("--job-id <id>", "only this job")
     .option("--job-type <name>", "only this type")
     .option("--tenant <name>", "only this tenant")
-    .option("--since <time>", "failed at this time or later (RFC 3339)")
+    .option("--since <time>", "failed at this time or later: RFC 3339, or a local day")
     .option("--until <time>", "failed before this time");
 }

@@ -58,6 +58,7 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
     { title: "URL", isElastic: true },
   ] as const;
   answer(remote, flags, list, ({ entries, next_cursor: next }) => {
+    if (entries.length === 0) return `no dead letters${portHint(flags)}\n`;
     const rows = entries.map((entry) => [
       String(entry.task_id),
       minuteText(entry.failed_at),
@@ -78,6 +79,8 @@ const ATTEMPT_COLUMNS = [
   { title: "ADDRESS", isElastic: true, expendable: 3 },
   { title: "PROXY", isElastic: true, expendable: 4 },
 ] as const;
+/** So many ids are named in an error. */
+const NAMED_MAX = 10;
 /** In place of a value that an attempt has not. */
 const NONE = "–";
 /** A URL stands as it is, to be copied, where the terminal is as wide as this. */
@@ -147,16 +150,46 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
       overrides: { headers, proxy_pool: flags.proxyPool },
     }),
   };
+  const missing = ids.length === 0 ? [] : await missingOf(ids, body, remote);
   const { operation, ...begun } = await change<{ matched: number; replayed: number }>("replay", body, remote);
   const replayed =
     operation === undefined ? begun : { ...begun, replayed: (await followOperation(operation, remote)).changed };
   answer(remote, flags, replayed, ({ matched, replayed: count }) =>
     flags.dryRun === true
-      ? `${countText(matched)} would be replayed\n`
-      : `${countText(count)} of ${countText(matched)} replayed\n`,
+      ? `${countText(matched)} would be replayed${matched === 0 ? portHint(flags) : ""}\n`
+      : `${countText(count)} of ${countText(matched + missing.length)} replayed${matched === 0 ? portHint(flags) : ""}\n`,
   );
-  const missing = new Set(ids).size - replayed.matched;
-  if (ids.length > 0 && missing > 0) throw new WorkFailedError(`${counted(missing, "task id")} named no dead letter`);
+  refuseMissing(missing);
+}
+
+/** Ids that are no dead letter's: asked for before they are replayed, when none of them is one any more. */
+async function missingOf(ids: readonly string[], body: object, remote: Remote): Promise<number[]> {
+  const asked = new Set(ids.map(idOf));
+  const { matched } = await change<{ matched: number }>("replay", { ...body, dry_run: true }, remote);
+  if (matched === asked.size) return [];
+  const missing: number[] = [];
+  for (const id of asked) {
+    try {
+      await remote.client.get(`/operators/dlq/${id}`);
+    } catch (error) {
+      if (!(error instanceof NotThereError)) throw error;
+      missing.push(id);
+    }
+  }
+  return missing;
+}
+
+/** @throws WorkFailedError, which names the first of them */
+function refuseMissing(missing: readonly number[]): void {
+  if (missing.length === 0) return;
+  const more = missing.length > NAMED_MAX ? ` and ${countText(missing.length - NAMED_MAX)} more` : "";
+  throw new WorkFailedError(`no dead letters: ${missing.slice(0, NAMED_MAX).join(", ")}${more}`);
+}
+
+/** Nothing was found: a host without its port may be why. */
+function portHint({ host }: FilterFlags): string {
+  if (host === undefined || /:\d+$/.test(host)) return "";
+  return `; a host includes its port, like ${host}:8080, unless that is the usual one`;
 }
 
 /** The same; ids that are no dead letters are told at the end. */
@@ -168,8 +201,8 @@ export async function removeDeadLetters(ids: readonly string[], flags: SelectFla
     operation === undefined ? begun : { ...begun, given_up: (await followOperation(operation, remote)).changed };
   answer(remote, flags, givenUp, ({ matched, given_up: count }) =>
     flags.dryRun === true
-      ? `${countText(matched)} would be given up\n`
-      : `${countText(count)} of ${countText(matched)} given up\n`,
+      ? `${countText(matched)} would be given up${matched === 0 ? portHint(flags) : ""}\n`
+      : `${countText(count)} of ${countText(matched)} given up${matched === 0 ? portHint(flags) : ""}\n`,
   );
 }
 
@@ -185,7 +218,7 @@ async function removeByIds(tasks: readonly number[], flags: RemoteFlags, remote:
   }
   const matched = tasks.length - missing.length;
   answer(remote, flags, { matched, given_up: matched }, () => `${matched} of ${tasks.length} given up\n`);
-  if (missing.length > 0) throw new WorkFailedError(`no dead letters: ${missing.join(", ")}`);
+  refuseMissing(missing);
 }
 
 /** What goes on in the background is told of soon, so that its progress can be shown. */
@@ -210,7 +243,14 @@ function selectionOf(ids: readonly string[], flags: SelectFlags) {
 }
 
 function filterOf({ code, host, jobId, jobType, tenant, since, until }: FilterFlags) {
-  return { code, host, job_id: jobId, job_type: jobType, tenant, since, until };
+  return { code, host, job_id: jobId, job_type: jobType, tenant, since: timeOf(since), until: timeOf(until) };
+}
+
+/** A plain day begins at midnight, as the local clocks show it; anything else is as it is. */
+function timeOf(text: string | undefined): string | undefined {
+  if (text === undefined || !/^\d{4}-\d\d-\d\d$/.test(text)) return text;
+  const midnight = new Date(`${text}T00:00:00`);
+  return dayText(midnight.getTime()) === text ? midnight.toISOString() : text;
 }
 
 function idOf(text: string): number {

@@ -36,6 +36,7 @@ export async function listJobs(flags: JobsFlags, remote: Remote): Promise<void> 
   const query = { status, job_type: jobType, tenant, idempotency_key: idempotencyKey, limit, cursor };
   const list = await remote.client.get<JobList>("/operators/jobs", query);
   answer(remote, flags, list, ({ jobs, next_cursor: next }) => {
+    if (jobs.length === 0) return "no jobs\n";
     const more = next === null ? "" : `there are more: --cursor ${next}\n`;
     return table(COLUMNS, jobs.map(rowOf), remote.width) + more;
   });
