@@ -104,7 +104,11 @@ export const QUEUE_EXAMPLE: QueueReport = {
       slowed_ms_ago: 41_000,
     },
   ],
-  limited_by: { cause: "rate_limit", reason: "queue.rate_limit_per_worker: 8 workers × 10/s = 80/s" },
+  limited_by: {
+    cause: "rate_limit",
+    reason: "queue.rate_limit_per_worker: 8 workers × 10/s = 80/s",
+    standstill: false,
+  },
   stored_per_second: 79.3,
   failed_per_second: 0.1,
   seconds_left: 25_171,

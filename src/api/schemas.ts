@@ -309,13 +309,20 @@ export const QueueSchema = closed(
     ),
     limited_by: orNull(
       closed(
-        { cause: oneOf(LIMIT_CAUSES, "For programs."), reason: Type.String({ description: "For people." }) },
+        {
+          cause: oneOf(LIMIT_CAUSES, "For programs."),
+          reason: Type.String({ description: "For people." }),
+          standstill: Type.Boolean({ description: "Nothing runs because of it, not just between two tasks." }),
+        },
         "A limit.",
       ),
       "What keeps more downloads from running now; null where nothing does.",
     ),
-    stored_per_second: Type.Number({ minimum: 0, description: "Resources stored of late: over 5 to 60 s." }),
-    failed_per_second: Type.Number({ minimum: 0, description: "Tasks that failed for good of late: over 5 to 60 s." }),
+    stored_per_second: Type.Number({
+      minimum: 0,
+      description: "Resources stored of late: over 5 to 60 s; 0 at a standstill.",
+    }),
+    failed_per_second: Type.Number({ minimum: 0, description: "Tasks that failed for good of late, as well." }),
     seconds_left: orNull(
       Type.Integer(),
       "Until nothing is left at this rate; null where nothing ended of late, or nothing runs.",

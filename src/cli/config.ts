@@ -1,4 +1,4 @@
-import { ConfigError, type Problem, renderProblems } from "../config/config-error.ts";
+import { ConfigError, type Problem, warningLine } from "../config/config-error.ts";
 import { type LoadedConfig, loadLayers } from "../config/load.ts";
 import { listConfig, printConfig } from "../config/print.ts";
 import type { Config } from "../config/schema.ts";
@@ -40,7 +40,7 @@ export function configOf(
 }
 
 function warn({ warnings }: LoadedConfig, { err }: CliContext): void {
-  for (const warning of warnings) err(`fetchbox: warning: ${renderProblems([warning])}\n`);
+  for (const warning of warnings) err(warningLine(warning));
 }
 
 /** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError; with `--json` it prints them */

@@ -151,8 +151,9 @@ function addSmallCommands(program: Command, context: CliContext): void {
 }
 
 /** Said here, since the default command would take the word for an argument of its own. @throws UsageError */
-function refuseUnknown([first = ""]: readonly string[], program: Command): void {
+function refuseUnknown([word = "", asked = ""]: readonly string[], program: Command): void {
   const known = program.commands.map((command) => command.name());
+  const first = word === "help" ? asked : word;
   if (first === "" || first === "help" || first.startsWith("-") || known.includes(first)) return;
   const meant = suggest(first, known);
   const hint = meant === undefined ? "" : `; did you mean ${meant}?`;

@@ -18,6 +18,11 @@ export class ConfigError extends Error {
   }
 }
 
+/** What a command says of what is no mistake, but surely not meant. */
+export function warningLine(problem: Problem): string {
+  return `fetchbox: warning: ${renderProblems([problem])}\n`;
+}
+
 /** One problem a line: `config/fetchbox.toml:12: queue.workers: must be …`. A TOML syntax error adds its frame. */
 export function renderProblems(problems: readonly Problem[]): string {
   return problems

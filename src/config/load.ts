@@ -119,6 +119,14 @@ function layerOfSource(source: string): ValueLayer["layer"] {
   return source.startsWith("environment ") ? "environment" : ".env";
 }
 
+/** Variables of the environment alone that are named like ours and mean nothing: for commands that read no configuration. */
+export function strayInEnvironment(env: LoadOptions["env"]): Problem[] {
+  const variables = Object.entries(env).map(
+    ([name, value = ""]) => [name, { value, source: `environment ${name}` }] as const,
+  );
+  return strayVariables(ConfigSchema, emptyTree(), new Map(variables));
+}
+
 /** The AWS_* variables that .env adds to the environment: the AWS SDK knows nothing of .env. @throws ConfigError */
 export function loadAwsVariables(options: LoadOptions): Record<string, string> {
   const variables = readVariables(options.env, envFileOf(options, readToml(options)?.name), []);

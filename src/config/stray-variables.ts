@@ -1,23 +1,15 @@
 import { KindGuard, type TSchema } from "@sinclair/typebox";
 import type { Problem } from "./config-error.ts";
+import { isStray, OWN_VARIABLES } from "./own-variables.ts";
 import { suggest } from "./suggest.ts";
 import { isTree, type Tree } from "./tree.ts";
 import type { Variable } from "./variables.ts";
-
-/** Variables of ours that are no keys of the configuration. */
-const OWN_VARIABLES = [
-  "FETCHBOX_CONFIG",
-  "FETCHBOX_SERVER",
-  "FETCHBOX_TOKEN",
-  "FETCHBOX_FAILPOINT",
-  "FETCHBOX_UNSAFE_SYNCHRONOUS",
-];
 
 /** Variables that are named like ours and mean nothing, each with the name that was probably meant. */
 export function strayVariables(schema: TSchema, tree: Tree, variables: ReadonlyMap<string, Variable>): Problem[] {
   const known = [...OWN_VARIABLES, ...variablesOf(schema, tree, "FETCHBOX")];
   return [...variables].flatMap(([name, { source }]) => {
-    if (!/^FETCHBOX_/i.test(name) || /^FETCHBOX__/i.test(name) || OWN_VARIABLES.includes(name)) return [];
+    if (!isStray(name)) return [];
     // One underscore in place of two is the common mistake: there the words are right.
     const meant = known.find((each) => plain(each) === plain(name)) ?? suggest(name, known);
     const hint = meant === undefined ? "; keys of the configuration are like FETCHBOX__QUEUE__WORKERS" : "";

@@ -7,8 +7,9 @@ export interface HostLoad extends HostView {
   readonly host: string;
   readonly waiting: number;
   readonly running: number;
-  /** Downloads that may run at once now. */
+  /** Downloads that may run at once now; between two starts at its rate, too. */
   readonly limit: number;
+  /** For how long none may start, be it for its rate. */
   readonly closedForMs: number;
 }
 
@@ -30,6 +31,11 @@ export interface QueueMoment {
   readonly waiting: number;
   /** In how many milliseconds the first of them is due; 0: now. */
   readonly nextDueMs: number;
+  /** The same of tasks whose host has room for one; `undefined` where none is found. */
+  readonly nextOpenDueMs: number | undefined;
+  readonly running: number;
+  /** How long ago the last task ended. */
+  readonly sinceEndedMs: number;
   readonly workers: { readonly total: number; readonly busy: number; readonly waitingForRate: number };
   readonly ratePerWorker: number;
   /** Downloads that were begun of late, per second. */
@@ -44,6 +50,8 @@ export interface QueueMoment {
 
 /** From this part of the permitted rate on, the rate is what limits. */
 const RATE_REACHED = 0.9;
+/** Where nothing has ended for so long, or begins for so long, there is a standstill. */
+const STILL_MS = 5000;
 
 /** Why no more downloads run than do; `undefined` where nothing waits, or what waits is about to begin. */
 export function limitingReason(moment: QueueMoment): Limit | undefined {
@@ -52,6 +60,17 @@ export function limitingReason(moment: QueueMoment): Limit | undefined {
   if (moment.descriptorProblem !== undefined)
     return { cause: "descriptors", reason: `file descriptors: ${moment.descriptorProblem}` };
   return busyWorkers(moment) ?? nothingToGive(moment);
+}
+
+/** Whether nothing runs because of the limit. Between two tasks that begin at a pace nothing stands still. */
+export function isStandstill({ cause }: Limit, moment: QueueMoment): boolean {
+  const { running, nextDueMs, nextOpenDueMs = nextDueMs, sinceEndedMs } = moment;
+  if (running > 0 || cause === "rate_limit") return false;
+  if (cause === "not_due") return Math.max(sinceEndedMs, nextOpenDueMs) > STILL_MS;
+  if (cause !== "hosts") return true;
+  const waiting = moment.hosts.filter((host) => host.waiting > 0);
+  if (waiting.some(({ state }) => state === "rate")) return false;
+  return sinceEndedMs > STILL_MS || waiting.every(({ closedForMs }) => closedForMs > STILL_MS);
 }
 
 /** What stops everything, whatever waits. */
@@ -88,12 +107,15 @@ function busyWorkers(moment: QueueMoment): Limit | undefined {
 
 /** Whether a worker whose rate permits it would find a task. */
 function couldBegin({ nextDueMs, hosts }: QueueMoment): boolean {
-  return nextDueMs === 0 && !hosts.every(({ waiting, limit }) => waiting === 0 || limit === 0);
+  return (
+    nextDueMs === 0 &&
+    !hosts.every(({ waiting, limit, closedForMs }) => waiting === 0 || limit === 0 || closedForMs > 0)
+  );
 }
 
 /** Where workers wait, what keeps tasks from them. */
 function nothingToGive(moment: QueueMoment): Limit | undefined {
-  const { isOneAlone, closedBuckets, nextDueMs } = moment;
+  const { isOneAlone, closedBuckets, nextDueMs, nextOpenDueMs = nextDueMs } = moment;
   if (isOneAlone) {
     return {
       cause: "suspect",
@@ -104,8 +126,9 @@ function nothingToGive(moment: QueueMoment): Limit | undefined {
   const waiting = moment.hosts.filter((host) => host.waiting > 0);
   const held = waiting.filter(isHeld);
   if (held.length > 0 && held.length === waiting.length) return { cause: "hosts", reason: hostsText(held) };
-  if (nextDueMs === 0) return undefined;
-  return { cause: "not_due", reason: `due times: the first task is due in ${spanText(nextDueMs)}` };
+  if (nextOpenDueMs === 0) return undefined;
+  const others = held.length === 0 ? "" : `; ${hostsText(held)}`;
+  return { cause: "not_due", reason: `due times: the first task is due in ${spanText(nextOpenDueMs)}${others}` };
 }
 
 function closedBucket(closed: readonly ClosedBucketLoad[]): Limit {
@@ -133,9 +156,10 @@ function hostsText(held: readonly HostLoad[]): string {
   return `${held.length} hosts: ${groups.join(", ")}`;
 }
 
-function hostText({ state, running, limit, maxConcurrency, ratePerSecond, code, closedForMs }: HostLoad): string {
+function hostText(load: HostLoad): string {
+  const { running, limit, maxConcurrency, ratePerSecond, code, closedForMs } = load;
   const why = code === undefined ? "" : ` (${code})`;
-  switch (state) {
+  switch (holdOf(load)) {
     case "breaker":
       return `its breaker is open${why}, tried again in ${spanText(closedForMs)}`;
     case "waiting":
@@ -162,6 +186,11 @@ const GROUPS = {
   open: "at max_concurrency",
 } as const;
 
-function groupOf({ state }: HostLoad): string {
-  return GROUPS[state];
+function groupOf(load: HostLoad): string {
+  return GROUPS[holdOf(load)];
+}
+
+/** What holds a host: a rate does not while as many run as may. */
+function holdOf({ state, running, limit }: HostLoad): HostLoad["state"] {
+  return state === "rate" && running >= limit ? "open" : state;
 }

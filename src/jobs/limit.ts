@@ -19,8 +19,3 @@ export interface Limit {
   /** For people: what it is, by the name of its setting, and what ends it. */
   readonly reason: string;
 }
-
-/** Whether nothing runs because of the limit. Workers that are held to their rate rest between two downloads only. */
-export function isStandstill({ cause }: Pick<Limit, "cause">, running: number): boolean {
-  return running === 0 && cause !== "rate_limit";
-}

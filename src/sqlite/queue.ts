@@ -303,9 +303,12 @@ export class TaskQueue {
     return readOldestAgeMs(this.#context);
   }
 
-  /** In how many milliseconds the first waiting task is due; 0 where one is due now, `undefined` where none waits. */
-  nextDueMs(): number | undefined {
-    return readNextDueMs(this.#context);
+  /**
+   * In how many milliseconds the first waiting task is due, of those of hosts that are asked for; 0 where one is due now,
+   * `undefined` where none waits, or none is found among the lanes that are due first.
+   */
+  nextDueMs(isAskedFor: (host: string) => boolean = () => true): number | undefined {
+    return readNextDueMs(this.#context, isAskedFor);
   }
 
   /** The hosts that most tasks wait for, and how many. */

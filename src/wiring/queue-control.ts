@@ -1,9 +1,9 @@
 import type { QueueEndpointsDeps } from "../api/queue-endpoints.ts";
 import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/schemas.ts";
-import { type HostLoad, limitingReason, type QueueMoment } from "../dispatch/limiting-reason.ts";
-import { isStandstill } from "../jobs/limit.ts";
+import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../dispatch/limiting-reason.ts";
 import type { TaskQueue } from "../sqlite/queue.ts";
 import type { HealthReport } from "../telemetry/health.ts";
+import type { RecentRate } from "../telemetry/recent-rate.ts";
 import type { ActiveDownloads } from "../worker/active-downloads.ts";
 import type { Descriptors } from "../worker/descriptors.ts";
 import type { Work } from "./work.ts";
@@ -39,19 +39,22 @@ function queueReport(deps: QueueControlDeps): QueueReport {
   const { queue, work } = deps;
   const depth = shownDepth(queue, deps.active);
   const hosts = hostLoads(deps);
-  const limit = limitingReason(momentOf(deps, depth, hosts));
-  const left = depth.pending + depth.running + depth.retrying;
-  // What was done before everything stood still says nothing of the time left.
-  const endedPerSecond = limit !== undefined && isStandstill(limit, depth.running) ? 0 : work.rates.ended.perSecond();
+  const moment = momentOf(deps, depth, hosts);
+  const limit = limitingReason(moment);
+  const left = moment.waiting + depth.running;
+  const standstill = limit !== undefined && isStandstill(limit, moment);
+  // What was done before everything stood still, or was done, is no pace of now.
+  const paceOf = (rate: Pick<RecentRate, "perSecond">) => (standstill || left === 0 ? 0 : rate.perSecond());
+  const endedPerSecond = paceOf(work.rates.ended);
   return {
     ...depth,
     paused: queue.isPaused(),
     oldest_pending_age_ms: queue.oldestPendingAgeMs(),
     workers: { total: work.pool.total, busy: work.pool.busy },
     hosts: hosts.map(hostRow),
-    limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason },
-    stored_per_second: oneDecimal(work.rates.stored.perSecond()),
-    failed_per_second: oneDecimal(work.rates.failed.perSecond()),
+    limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
+    stored_per_second: oneDecimal(paceOf(work.rates.stored)),
+    failed_per_second: oneDecimal(paceOf(work.rates.failed)),
     seconds_left: left === 0 ? 0 : endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond),
     closed_buckets: work.gate.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
@@ -64,7 +67,7 @@ function queueReport(deps: QueueControlDeps): QueueReport {
 
 function momentOf(
   { work, queue, descriptors, ratePerWorker, isDiskFull, health, isStarting }: QueueControlDeps,
-  { pending, retrying }: Pick<QueueReport, "pending" | "retrying">,
+  { pending, running, retrying }: Pick<QueueReport, "pending" | "running" | "retrying">,
   hosts: readonly HostLoad[],
 ): QueueMoment {
   const { draining, components } = health();
@@ -75,6 +78,9 @@ function momentOf(
     queueProblem: reason === undefined ? undefined : { reason, isDiskFull: isDiskFull() },
     waiting: pending + retrying,
     nextDueMs: work.broker.buffered > 0 ? 0 : (queue.nextDueMs() ?? 0),
+    nextOpenDueMs: queue.nextDueMs((host) => work.hosts.governor.room(host) > 0),
+    running,
+    sinceEndedMs: work.rates.ended.sinceLastMs,
     workers: { total: work.pool.total, busy: work.pool.busy, waitingForRate: work.rateWaits.workers },
     ratePerWorker,
     begunPerSecond: work.rates.begun.perSecond(),
@@ -112,7 +118,7 @@ function hostLoads({ queue, active, work: { broker, hosts } }: QueueControlDeps)
         // Those that were claimed ahead, and those that a worker is about to take.
         waiting: (waiting.get(host) ?? 0) + broker.aheadOf(host) + Math.max(0, (permitted.get(host) ?? 0) - runs),
         running: runs,
-        limit: governor.limit(host),
+        limit: governor.concurrency(host),
         closedForMs: governor.closedFor(host),
       };
     })

@@ -1,8 +1,9 @@
 import type { Clock } from "../jobs/clock.ts";
 import type { FailureCode } from "../jobs/failure.ts";
 import type { HostChange, HostRecord } from "../jobs/host-record.ts";
-import type { HostStateName, HostView } from "../jobs/host-view.ts";
-import type { HostLimits, HostRules } from "./host-rules.ts";
+import type { HostView } from "../jobs/host-view.ts";
+import type { HostRules } from "./host-rules.ts";
+import { type HostState, opensAt, recordOf, stateName } from "./host-state.ts";
 import { Pace } from "./pace.ts";
 import { RETRY_AFTER_MAX_MS } from "./retry.ts";
 
@@ -12,26 +13,6 @@ const BREAKER_MAX_MS = 30_000;
 const COMPLAINT_FAILURES = 3;
 /** At most so many hosts are remembered; the one that is known longest goes first, unless it is in use. */
 const HOSTS_MAX = 100_000;
-
-/** All times by the monotonic clock, which the broker waits by: fractions of another would come too early. */
-interface HostState {
-  limits: HostLimits;
-  readonly pace: Pace;
-  /** When each download that is under way was let through, the first one first. */
-  readonly permits: number[];
-  /** Left alone until then: it asked for that. */
-  closedUntil: number;
-  /** Its rate or its pace lets the next download start then. */
-  nextStart: number;
-  failuresInARow: number;
-  /** How long the breaker was open last; 0 while it is closed. */
-  breakerMs: number;
-  /** The breaker is open until then, and half open from then on until an answer comes. */
-  breakerUntil: number;
-  unavailableSince: number | undefined;
-  /** The failure code of the latest complaint; unknown where an earlier process heard it. */
-  complaint: string | undefined;
-}
 
 export interface HostGovernorDeps {
   readonly rules: HostRules;
@@ -91,6 +72,14 @@ export class HostGovernor {
   limit(host: string): number {
     const state = this.#hosts.get(host);
     return state === undefined ? this.#rules.limitsOf(host).maxConcurrency : this.#limitOf(state);
+  }
+
+  /** The same, without the time between two starts that its rate makes. */
+  concurrency(host: string): number {
+    const state = this.#hosts.get(host);
+    if (state === undefined) return this.#rules.limitsOf(host).maxConcurrency;
+    const isPaced = state.limits.ratePerSecond > 0 && state.pace.bears >= 1;
+    return this.#limitOf(isPaced ? { ...state, nextStart: 0, limits: { ...state.limits, ratePerSecond: 0 } } : state);
   }
 
   /** Whether any host may be left alone now. */
@@ -368,32 +357,4 @@ export class HostGovernor {
       return;
     }
   }
-}
-
-function stateName(state: HostState, isSlow: boolean, now: number): HostStateName {
-  const { closedUntil, breakerUntil, breakerMs, limits } = state;
-  if (breakerUntil > Math.max(now, closedUntil)) return "breaker";
-  if (closedUntil > now) return "waiting";
-  if (breakerMs > 0) return "probing";
-  if (isSlow) return "slowed";
-  return limits.ratePerSecond > 0 ? "rate" : "open";
-}
-
-function opensAt({ closedUntil, breakerUntil, nextStart }: HostState): number {
-  return Math.max(closedUntil, breakerUntil, nextStart);
-}
-
-function recordOf(host: string, state: HostState, ahead: number): HostRecord {
-  const { closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, pace } = state;
-  return {
-    host,
-    // 0: not at all, which no clock that is set can make a later time of.
-    closedUntil: closedUntil === 0 ? 0 : closedUntil + ahead,
-    failuresInARow,
-    breakerMs,
-    breakerUntil: breakerUntil === 0 ? 0 : breakerUntil + ahead,
-    unavailableSince: unavailableSince === undefined ? undefined : unavailableSince + ahead,
-    bears: pace.bears,
-    slowedAt: Number.isFinite(pace.slowedAt) ? pace.slowedAt + ahead : 0,
-  };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { type HostLoad, limitingReason, type QueueMoment } from "../../src/dispatch/limiting-reason.ts";
-import { isStandstill, type Limit } from "../../src/jobs/limit.ts";
+import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../../src/dispatch/limiting-reason.ts";
+import type { Limit } from "../../src/jobs/limit.ts";
 
 /** Eight workers with nothing to do, although tasks are due. */
 const IDLE: QueueMoment = {
@@ -9,6 +9,9 @@ const IDLE: QueueMoment = {
   queueProblem: undefined,
   waiting: 100,
   nextDueMs: 0,
+  nextOpenDueMs: undefined,
+  running: 0,
+  sinceEndedMs: Number.POSITIVE_INFINITY,
   workers: { total: 8, busy: 0, waitingForRate: 0 },
   ratePerWorker: 10,
   begunPerSecond: 0,
@@ -119,6 +122,31 @@ test.each<[string, Partial<QueueMoment>, Limit["cause"] | undefined, string]>([
   ],
   ["no host where another is free", { hosts: [host({ running: 4 }), host({ host: "b" })] }, undefined, ""],
   ["what is due later", { nextDueMs: 90_000, hosts: [host()] }, "not_due", "the first task is due in 90 s"],
+  [
+    "what is due later beside hosts that are closed",
+    {
+      nextOpenDueMs: 200,
+      hosts: [host(), host({ host: "b", limit: 0, state: "breaker", closedForMs: 2500 })],
+    },
+    "not_due",
+    "the first task is due in 200 ms; b: its breaker is open, tried again in 2.5 s",
+  ],
+  [
+    "a host at its rate that has as many downloads as it may",
+    { hosts: [host({ state: "rate", ratePerSecond: 2, running: 4 })] },
+    "hosts",
+    "max_concurrency: 4 of 4",
+  ],
+  [
+    "no rate of workers where the hosts rest for theirs",
+    {
+      workers: resting,
+      begunPerSecond: 80,
+      hosts: [host({ state: "rate", ratePerSecond: 2, closedForMs: 300 })],
+    },
+    "hosts",
+    "rate_per_second: 2/s",
+  ],
   ["nothing where a worker is about to take what waits", { hosts: [host()] }, undefined, ""],
 ])("the limit is %s", (_name, more, cause, reason) => {
   const limit = limitingReason({ ...IDLE, ...more });
@@ -126,8 +154,18 @@ test.each<[string, Partial<QueueMoment>, Limit["cause"] | undefined, string]>([
   expect(limit?.reason ?? "").toContain(reason);
 });
 
-test("workers that are held to their rate are no standstill, even between two downloads", () => {
-  expect(isStandstill({ cause: "rate_limit" }, 0)).toBe(false);
-  expect(isStandstill({ cause: "hosts" }, 0)).toBe(true);
-  expect(isStandstill({ cause: "hosts" }, 1)).toBe(false);
+test("between two tasks that begin at a pace nothing stands still", () => {
+  const still = (cause: Limit["cause"], more: Partial<QueueMoment> = {}) =>
+    isStandstill({ cause, reason: "" }, { ...IDLE, ...more });
+  expect(still("rate_limit")).toBe(false);
+  expect(still("hosts")).toBe(true);
+  expect(still("hosts", { running: 1 })).toBe(false);
+  expect(still("hosts", { hosts: [host({ state: "rate", ratePerSecond: 0.01 })] })).toBe(false);
+  for (const cause of ["hosts", "not_due"] as const) {
+    expect(still(cause, { sinceEndedMs: 4000 })).toBe(false);
+    expect(still(cause, { sinceEndedMs: 6000 })).toBe(true);
+  }
+  expect(still("not_due", { sinceEndedMs: 10, nextOpenDueMs: 9000 })).toBe(true);
+  expect(still("hosts", { sinceEndedMs: 10, hosts: [host({ state: "waiting", closedForMs: 9000 })] })).toBe(true);
+  expect(still("paused", { sinceEndedMs: 10 })).toBe(true);
 });

@@ -212,6 +212,20 @@ describe("where a configuration comes from", () => {
     );
   });
 
+  test("a variable that means nothing is warned of by commands for a running service, too", async () => {
+    await using at = await desk();
+    const server = ["--server", "http://127.0.0.1:9"];
+    for (const command of [["pause"], ["queue"], ["dlq", "list"]]) {
+      const { code, stderr } = await at.run([...command, ...server], { FETCHBOX_SERVR: "http://a.test" });
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(
+          /^fetchbox: warning: environment FETCHBOX_SERVR: means nothing; did you mean FETCHBOX_SERVER\?\nfetchbox: no FetchBox/,
+        ),
+      ]);
+    }
+  });
+
   test("is told by the start, with the address; a variable that means nothing is in the log", async () => {
     const config = { files: { "own.toml": TOML }, env: { FETCHBOX_CONFIG: "own.toml", FETCHBOX_QUEUE_WORKERS: "1" } };
     await using service = await startService({ ...config, settings: { "storage.path": "files" } });

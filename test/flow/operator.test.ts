@@ -48,11 +48,12 @@ test("a dead letter is shown with its attempts, local times that say their zone,
   const broken = at.origin.answer("/broken.bin", (_request, response) => response.writeHead(500).end());
   const job = await at.submit([`${at.origin.url}/missing.txt`, broken]);
   await at.service.finished(job);
-  const [first, title, attempt, next, ...rest] = (await at.out("dlq", "show", "1")).split("\n");
+  const [first, url, title, attempt, next, ...rest] = (await at.out("dlq", "show", "1")).split("\n");
   expect(first).toBe(`task 1 · job ${job} · missing.txt · DOWNLOAD_HTTP_404 the origin answered 404`);
+  expect(url).toBe(`${at.origin.url}/missing.txt`);
   expect(title).toMatch(/^ATTEMPT {2}WHEN +TOOK +CODE +HTTP {2}ADDRESS +PROXY$/);
   expect(attempt).toMatch(
-    /^1 {8}\d{4}-\d\d-\d\d \d\d:\d\d CES?T {2}\d+ ms +DOWNLOAD_HTTP_404 {2}404 {3}127\.0\.0\.1 {2}–$/,
+    /^1 {8}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d CES?T {2}\d+ ms +DOWNLOAD_HTTP_404 {2}404 {3}127\.0\.0\.1 {2}–$/,
   );
   expect(next).toBe("next: fetchbox dlq replay 1 · fetchbox dlq rm 1");
   expect(rest).toEqual([""]);
@@ -291,6 +292,33 @@ test("tables fit a terminal, and long names keep their ends there", async () => 
       expect([cols, rows.join("\n")]).toEqual([cols, expect.stringMatching(/\S[12]\.jpg( |$)/m)]);
     }
   }
+});
+
+test("tables of jobs, operations and attempts fit a terminal, however narrow; a URL is cut where it is narrow alone", async () => {
+  await using at = await desk({ settings: { "queue.max_retries": 0 } });
+  const url = `${at.origin.url}/${"a-long-folder/".repeat(5)}gone-1.jpg`;
+  const job = await at.submit([url], { "x-fetchbox-tenant": "a-tenant-with-a-long-name" });
+  await at.service.finished(job);
+  await at.service.finished(await at.submit([`${at.origin.url}/gone-2`], { "x-fetchbox-tenant": "other" }));
+  await eventually("both are dead", async () => (await at.out("dlq", "list")).includes("gone-2") || undefined);
+  expect(await at.out("dlq", "rm", "--tenant", "other")).toBe("1 of 1 given up\n");
+  for (const cols of [100, 80, 60, 40]) {
+    for (const [args, head] of [
+      [["jobs"], /^JOB/],
+      [["status", job], /^RESOURCE/],
+      [["dlq", "operations"], /^OPERATION/],
+      [["dlq", "show", "1"], /^ATTEMPT/],
+    ] as const) {
+      const lines = await onTerminal(at, cols, ...args);
+      const rows = lines.slice(lines.findIndex((line) => head.test(line))).filter((line) => !line.startsWith("next: "));
+      expect(rows.length).toBeGreaterThan(1);
+      for (const row of rows) expect([args, cols, row, Bun.stringWidth(row) <= cols]).toEqual([args, cols, row, true]);
+    }
+  }
+  expect(await onTerminal(at, 80, "dlq", "show", "1")).toContain(url);
+  const cut = (await onTerminal(at, 40, "dlq", "show", "1")).find((line) => line.startsWith("http://"));
+  expect(cut).toMatch(/^.{10,}….*gone-1\.jpg$/);
+  expect(cut?.length).toBe(40);
 });
 
 test("the start is one plain line on a terminal", async () => {

@@ -46,6 +46,7 @@ test("the queue tells what waits and for whom; a pause lets what runs finish, an
   expect(busy.limited_by).toEqual({
     cause: "hosts",
     reason: `${host}: download.host.max_concurrency: 2 of 2 downloads run`,
+    standstill: false,
   });
 
   const paused = await switched(service, "pause");
@@ -95,6 +96,50 @@ test("what limits the work is told: the workers' rate, what is done per second, 
   expect(queue.seconds_left).toBeWithin(10, 500);
 });
 
+test("what limits the work is told: a host's rate, which is no standstill between two downloads", async () => {
+  await using origin = await startOrigin();
+  await using service = await startService({ settings: { "download.host.rate_per_second": 5 } });
+  const url = origin.serve("/a", "a");
+  const resources = Array.from({ length: 400 }, (_, i) => ({ id: `${i}`, url }));
+  await service.submit({ manifest_version: "v1", resources });
+  await eventually("some are stored", async () => (await report(service)).stored_per_second > 0 || undefined);
+  const { host } = new URL(origin.url);
+  for (let i = 0; i < 20; i++) {
+    const { limited_by, hosts, seconds_left } = await report(service);
+    const reason = `${host}: download.host.rate_per_second: 5/s`;
+    expect(limited_by).toEqual({ cause: "hosts", reason, standstill: false });
+    expect(hosts[0]).toMatchObject({ limit: 64, state: "rate", rate_per_second: 5 });
+    expect(seconds_left).toBeWithin(20, 500);
+  }
+});
+
+test("what limits the work is told: replays at a rate beside a host that is left alone", async () => {
+  await using away = await startOrigin();
+  await using origin = await startOrigin();
+  await using service = await startService();
+  const gone = Array.from({ length: 60 }, (_, i) => ({ id: `${i}`, url: `${origin.url}/gone/${i}` }));
+  await service.finished(await service.submit({ manifest_version: "v1", resources: gone }));
+  const done = await report(service);
+  expect([done.failed_per_second, done.seconds_left]).toEqual([0, 0]);
+  const url = away.answer("/429", (_request, response) => {
+    response.writeHead(429, { "retry-after": "600", "content-length": 0 }).end();
+  });
+  const resources = Array.from({ length: 5 }, (_, i) => ({ id: `${i}`, url }));
+  const job = await service.submit({ manifest_version: "v1", resources });
+  await limitIs(service, "hosts");
+  const response = await service.fetch("/operators/dlq/replay", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ filter: { code: "DOWNLOAD_HTTP_404" }, rate_per_second: 4 }),
+  });
+  expect(response.status).toBe(200);
+  const { limited_by, seconds_left } = await limitIs(service, "not_due");
+  expect(limited_by?.reason).toMatch(/^due times: the first task is due in .*s; [0-9.:]+: it asked for a pause /);
+  expect(limited_by?.standstill).toBe(false);
+  expect(seconds_left).not.toBeNull();
+  await service.fetch(`/operators/jobs/${job}/cancel`, { method: "POST" });
+});
+
 test("what limits the work is told: busy workers, then a host that asked for a pause, until when and why", async () => {
   await using origin = await startOrigin();
   await using service = await startService({ settings: { "queue.workers": 1 } });
@@ -114,7 +159,7 @@ test("what limits the work is told: busy workers, then a host that asked for a p
   expect(hosts[0]).toMatchObject({ host, limit: 0, state: "waiting", code: "DOWNLOAD_HTTP_429", running: 0 });
   expect(hosts[0]?.closed_for_ms).toBeWithin(500_000, 600_001);
   // What was stored before says nothing of how long that takes.
-  expect(seconds_left).toBeNull();
+  expect([limited_by?.standstill, seconds_left]).toEqual([true, null]);
   await service.fetch(`/operators/jobs/${job}/cancel`, { method: "POST" });
 });
 

@@ -51,6 +51,7 @@ const jobIn = (text: string) => /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(text)?.[0] ?? "
 
 test("a manifest is submitted, waited for, shown and listed", async () => {
   await using at = await desk();
+  expect(await at.out("jobs")).toBe("no jobs\n");
   const manifest = await at.file(
     "manifest.json",
     JSON.stringify({
@@ -223,9 +224,14 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   expect((await at.service.finished(job)).resource_completed).toBe(2);
   for (const verb of ["rm", "replay"]) {
     const none = await at.run("dlq", verb, "2");
-    expect([none.code, none.stdout]).toEqual([1, expect.stringMatching(/^0 of [01] /)]);
-    expect(none.stderr).toMatch(/dead letter/);
+    expect([none.code, none.stdout]).toEqual([1, expect.stringMatching(/^0 of 1 /)]);
+    expect(none.stderr).toBe("fetchbox: no dead letters: 2\n");
   }
+  const many = await at.run("dlq", "replay", ...Array.from({ length: 12 }, (_, i) => String(i + 100)));
+  expect([many.stdout, many.stderr]).toEqual([
+    "0 of 12 replayed\n",
+    "fetchbox: no dead letters: 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 2 more\n",
+  ]);
   expect((await at.run("dlq", "replay", "--all", "--rate", "fast")).stderr).toContain("--rate must be a number");
   expect(await at.out("dlq", "operations")).toMatch(
     /^OPERATION +WHAT +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
@@ -241,12 +247,50 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   await at.service.finished(await at.service.submit(gone));
   const host = new URL(at.origin.url).host;
   expect(await at.out("dlq", "rm", "--host", host, "--dry-run")).toBe("2 would be given up\n");
+  const hint = "; a host includes its port, like 127.0.0.1:8080, unless that is the usual one\n";
+  expect(await at.out("dlq", "rm", "--host", "127.0.0.1")).toBe(`0 of 0 given up${hint}`);
+  expect(await at.out("dlq", "list", "--host", "127.0.0.1")).toBe(`no dead letters${hint}`);
   expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 given up\n");
+  expect(await at.out("dlq", "list")).toBe("no dead letters\n");
+});
+
+test("a plain day is taken as midnight where the user is", async () => {
+  await using at = await desk();
+  await at.service.finished(
+    await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url: `${at.origin.url}/gone` }] }),
+  );
+  const asked: string[] = [];
+  at.origin.answer("/operators/dlq", (request, response) => {
+    asked.push(new URL(request.url ?? "", at.origin.url).searchParams.get("since") ?? "");
+    response.end('{"entries":[],"next_cursor":null}');
+  });
+  for (const since of ["2026-11-28", "2026-02-31", "2026-11-28T10:00:00Z"]) {
+    await runBinary(["dlq", "list", "--since", since, "--server", at.origin.url], {
+      cwd: at.service.folder,
+      env: { TZ: "America/New_York" },
+    });
+  }
+  expect(asked).toEqual(["2026-11-28T05:00:00.000Z", "2026-02-31", "2026-11-28T10:00:00Z"]);
+  expect(await at.out("dlq", "list", "--since", "2026-01-01")).toContain("DOWNLOAD_HTTP_404");
+});
+
+test("a proxy before the service that says when to come again is asked again then", async () => {
+  await using at = await desk();
+  let asked = 0;
+  at.origin.answer("/jobs", (_request, response) => {
+    if (asked++ === 0)
+      return response.writeHead(503, { "retry-after": "1", "content-type": "text/html" }).end("<html>");
+    return response.writeHead(202).end(JSON.stringify({ job_id: "j", resource_count: 1 }));
+  });
+  const file = await at.file("list.txt", at.origin.serve("/a", "a"));
+  const ended = await at.run("submit", file, "--server", at.origin.url);
+  expect([ended.code, ended.stdout]).toEqual([0, "job j queued: 1 resource\n"]);
+  expect(ended.stderr).toBe("the server answered 503: <html>; again in 1 s\n");
 });
 
 test("the queue is shown, paused and resumed", async () => {
   await using at = await desk();
-  expect(await at.out("pause")).toBe("paused: no download begins\n");
+  expect(await at.out("pause")).toBe(`paused: no download begins at ${at.service.url}\n`);
   const url = at.origin.serve("/a", "a");
   const job = await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
   const shown = await at.out("queue");
@@ -255,7 +299,7 @@ test("the queue is shown, paused and resumed", async () => {
       `HOST${" ".repeat(new URL(url).host.length - 4)}  WAITING  RUNNING  LIMIT  STATE\n` +
       `${new URL(url).host}        1        0     64  open\n`,
   );
-  expect(await at.out("resume")).toBe("downloads begin again\n");
+  expect(await at.out("resume")).toBe(`downloads begin again at ${at.service.url}\n`);
   expect((await at.service.finished(job)).status).toBe("completed");
   expect((JSON.parse(await at.out("queue", "--json")) as { paused: boolean }).paused).toBe(false);
 });
@@ -274,6 +318,12 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
   await failed(1, "FORBIDDEN: ", "queue");
   await failed(1, "JOB_NOT_FOUND: ", "status", "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00");
   await failed(2, "INVALID_PAYLOAD: ", "jobs", "--status", "lost");
+  for (const option of ["--limit", "--status"]) {
+    expect((await at.run("jobs", option, "x")).stderr).toMatch(new RegExp(`\\n {2}${option}: must be`));
+  }
+  for (const command of ["status", "logs", "resources", "cancel"]) await failed(2, "<job-id> is empty", command, "");
+  await failed(2, "<task-id> is empty", "dlq", "show", "");
+  await failed(2, "there is no command frob", "help", "frob");
   await failed(2, "nothing.json cannot be read", "submit", "nothing.json");
   await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));
   await failed(1, "no FetchBox answers at http://127.0.0.1:9 (ECONNREFUSED)", "jobs", "--server", "http://127.0.0.1:9");

@@ -84,7 +84,7 @@ export interface QueueReport {
     readonly state: string;
     readonly code: string | null;
   }[];
-  readonly limited_by: { readonly cause: string; readonly reason: string } | null;
+  readonly limited_by: { readonly cause: string; readonly reason: string; readonly standstill: boolean } | null;
   readonly stored_per_second: number;
   readonly failed_per_second: number;
   readonly seconds_left: number | null;

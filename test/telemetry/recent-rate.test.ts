@@ -62,3 +62,27 @@ test("what stopped fades, and is nothing after the window", () => {
   clock.tick(6000);
   expect(rate.perSecond()).toBe(0);
 });
+
+test("a stall that is over does not count", () => {
+  const { clock, rate, run } = setup(60);
+  run(80, 30);
+  clock.tick(25_000);
+  run(80, 2);
+  expect(rate.perSecond()).toBeWithin(75, 85);
+  run(80, 3);
+  expect(rate.perSecond()).toBeWithin(75, 85);
+  clock.tick(25_000);
+  run(3, 4);
+  expect(rate.perSecond()).toBeWithin(2.5, 3.5);
+});
+
+test("bursts with rests between them are no stalls", () => {
+  const { clock, rate } = setup(60);
+  for (let i = 0; i < 6; i++) {
+    clock.tick(10_000);
+    for (let n = 0; n < 20; n++) rate.note();
+  }
+  clock.tick(1000);
+  expect(rate.perSecond()).toBeWithin(1, 5);
+  expect(rate.sinceLastMs).toBe(1000);
+});

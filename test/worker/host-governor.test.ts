@@ -78,6 +78,9 @@ test("a rate spreads the starts, though many may run at a time", async () => {
     await clock.advance(10);
   }
   expect(started).toBe(4);
+  expect(governor.concurrency(HOST)).toBe(4);
+  governor.throttle(HOST, 500);
+  expect(governor.concurrency(HOST)).toBe(0);
   await clock.advance(1000);
   expect(governor.room(HOST)).toBe(0); // four are running
   governor.release(HOST);

@@ -1,5 +1,8 @@
 import { certificateCheckProblem } from "../../config/certificate-check.ts";
 import { ConfigError } from "../../config/config-error.ts";
+import { systemClock } from "../../jobs/clock.ts";
+import { spanText } from "../../jobs/span.ts";
+import { retryAfterMs } from "../../worker/retry-after.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { printable } from "../terminal-text.ts";
 
@@ -8,6 +11,24 @@ export interface RemoteOptions {
   readonly server: string;
   readonly token: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
+  readonly limits?: RequestLimits;
+}
+
+/** How long a request may take, in milliseconds. */
+export interface RequestLimits {
+  /** To the end of the answer; of one that is followed, to its head. */
+  readonly anyMs: number;
+  /** The same of a submission, whose body may be large and the line slow. */
+  readonly submitMs: number;
+}
+
+const LIMITS: RequestLimits = { anyMs: 30_000, submitMs: 600_000 };
+
+/** An answer, read to its end. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
 }
 
 /** The service said no, for now: it says when to come again. */
@@ -21,7 +42,7 @@ export class BusyError extends WorkFailedError {
   }
 }
 
-/** Nobody answers: the service may be starting anew. */
+/** Nobody answers, or not in time: the service may be starting anew. */
 export class UnreachableError extends WorkFailedError {
   override readonly name = "UnreachableError";
 }
@@ -45,6 +66,14 @@ export class NotThereError extends WorkFailedError {
   override readonly name = "NotThereError";
 }
 
+/** What a request sends. */
+interface Sent {
+  readonly method?: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly signal: AbortSignal;
+}
+
 type Query = Readonly<Record<string, string | number | undefined>>;
 
 interface ErrorBody {
@@ -55,14 +84,17 @@ interface ErrorBody {
 }
 
 const USAGE_STATUSES = [400, 413, 415, 422];
+const BUSY_STATUSES = [429, 503];
 
 /** Talks to a running service. What goes wrong is thrown as an error of the command line, with the service's words. */
 export class RemoteClient {
-  readonly #server: string;
+  /** URL of the service, without a slash at its end. */
+  readonly server: string;
   readonly #token: string | undefined;
+  readonly #limits: RequestLimits;
 
   /** @throws UsageError if `server` is no URL of a service; ConfigError where no certificate would be checked */
-  constructor({ server, token, env }: RemoteOptions) {
+  constructor({ server, token, env, limits = LIMITS }: RemoteOptions) {
     const unchecked = certificateCheckProblem(env);
     if (unchecked !== undefined) throw new ConfigError([unchecked]);
     if (token !== undefined && !/^[!-~]+$/.test(token)) {
@@ -75,96 +107,138 @@ export class RemoteClient {
     if (url.username !== "" || url.password !== "") {
       throw new UsageError("--server must be a URL without user and password; the token is FETCHBOX_TOKEN");
     }
-    this.#server = url.href.replace(/\/+$/, "");
+    this.server = url.href.replace(/\/+$/, "");
     this.#token = token;
+    this.#limits = limits;
   }
 
   async get<T>(path: string, query: Query = {}): Promise<T> {
-    return this.read(await this.request("GET", path + queryText(query)));
+    return this.#read(await this.#ask("GET", path + queryText(query)));
   }
 
   /** The same, where an answer with this status is no error but has a document, too. */
   async getEvenIf<T>(status: number, path: string): Promise<T> {
-    const response = await this.#send("GET", path);
-    if (!response.ok && response.status !== status) throw await this.#failure(response);
-    return this.read(response);
+    const answer = await this.#send(this.#limits.anyMs, "GET", path);
+    if (answer.status !== status) this.#check(answer);
+    return this.#read(answer);
   }
 
   async post<T>(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<T> {
-    return this.read(await this.request("POST", path, body, headers));
+    return this.#read(await this.#ask("POST", path, body, headers));
+  }
+
+  async delete(path: string): Promise<void> {
+    await this.#ask("DELETE", path);
+  }
+
+  /** The document of an answer that is 2xx, and its headers. `body` is a manifest. @throws as `get` */
+  async submit<T>(body: Uint8Array, given: Readonly<Record<string, string>>): Promise<{ value: T; headers: Headers }> {
+    const answer = await this.#send(this.#limits.submitMs, "POST", "/jobs", { body, headers: given });
+    this.#check(answer);
+    return { value: this.#read(answer), headers: answer.headers };
+  }
+
+  /** An answer that goes on for as long as it likes. @throws as `get` */
+  async follow(path: string, query: Query, accept: string): Promise<Response> {
+    return await this.#within(this.#limits.anyMs, async (signal) => {
+      const response = await this.#fetch(path + queryText(query), { headers: { accept }, signal });
+      if (!response.ok) this.#check(await wholeOf(response));
+      if (response.headers.get("content-type")?.startsWith(accept) !== true) throw this.stranger();
+      return response;
+    });
+  }
+
+  /** Who answers is no FetchBox. */
+  stranger(cause?: unknown): WorkFailedError {
+    return new WorkFailedError(`${this.server} answers, but is no FetchBox`, { cause });
+  }
+
+  /** An answer that is 2xx. `body` is JSON. @throws UsageError, BusyError, UnreachableError, WorkFailedError */
+  async #ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const answer = await this.#send(this.#limits.anyMs, method, path, { body: text, headers });
+    this.#check(answer);
+    return answer;
   }
 
   /** The JSON of an answer. @throws WorkFailedError if it is none of a FetchBox */
-  async read<T>(response: Response): Promise<T> {
+  #read<T>({ text }: Answer): T {
     try {
-      return (await response.json()) as T;
+      return JSON.parse(text) as T;
     } catch (error) {
       throw this.stranger(error);
     }
   }
 
-  /** Who answers is no FetchBox. */
-  stranger(cause?: unknown): WorkFailedError {
-    return new WorkFailedError(`${this.#server} answers, but is no FetchBox`, { cause });
-  }
-
-  async delete(path: string): Promise<void> {
-    await this.request("DELETE", path);
-  }
-
-  /** An answer that is 2xx. `body` is JSON, or bytes as they are. @throws UsageError, BusyError, WorkFailedError */
-  async request(
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<Response> {
-    const response = await this.#send(method, path, body, headers);
-    if (response.ok) return response;
-    throw await this.#failure(response);
-  }
-
-  async #failure(response: Response): Promise<Error> {
-    return this.#redirection(response) ?? (await errorOf(response));
+  #check(answer: Answer): void {
+    if (answer.status >= 200 && answer.status <= 299) return;
+    throw this.#redirection(answer) ?? errorOf(answer);
   }
 
   #send(
+    limitMs: number,
     method: string,
     path: string,
-    body?: unknown,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<Response> {
-    return this.#fetch(path, {
-      method,
-      headers: {
-        ...headers,
-        ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }),
-        ...(body !== undefined && { "content-type": "application/json" }),
-      },
-      ...(body !== undefined && { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
-    });
+    { body, headers = {} }: { body?: Uint8Array | string | undefined; headers?: Readonly<Record<string, string>> } = {},
+  ): Promise<Answer> {
+    const type = body === undefined ? {} : { "content-type": "application/json" };
+    return this.#within(limitMs, async (signal) =>
+      wholeOf(
+        await this.#fetch(path, {
+          method,
+          signal,
+          headers: { ...headers, ...type },
+          ...(body !== undefined && { body }),
+        }),
+      ),
+    );
   }
 
   /** A redirect leads to another service than the one that was named, and perhaps to plain http: none is followed. */
-  #redirection({ status, headers }: Response): WorkFailedError | undefined {
-    const to = URL.parse(headers.get("location") ?? "", this.#server);
+  #redirection({ status, headers }: Answer): WorkFailedError | undefined {
+    const to = URL.parse(headers.get("location") ?? "", this.server);
     if (status < 300 || status > 399 || to === null) return undefined;
     const hint = "commands follow no redirect; name the service itself with --server or FETCHBOX_SERVER";
-    return new WorkFailedError(`${this.#server} redirects to ${to.protocol}//${to.host}: ${hint}`);
+    return new WorkFailedError(`${this.server} redirects to ${to.protocol}//${to.host}: ${hint}`);
   }
 
-  async #fetch(path: string, init: RequestInit): Promise<Response> {
+  /** @throws UnreachableError where nobody answers, or nobody within the limit */
+  async #within<T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const limit = new AbortController();
+    const timer = systemClock.after(limitMs, () => limit.abort());
     try {
-      return await fetch(this.#server + path, { ...init, redirect: "manual", proxy: false } as RequestInit);
+      return await work(limit.signal);
     } catch (error) {
+      if (limit.signal.aborted) {
+        const hint = "look after it, or name another with --server or FETCHBOX_SERVER";
+        throw new UnreachableError(`${this.server} did not answer within ${spanText(limitMs)}; ${hint}`, {
+          cause: error,
+        });
+      }
+      if (error instanceof WorkFailedError || error instanceof UsageError) throw error;
       const { code } = error as { code?: unknown };
       const reason = typeof code === "string" ? code : String(error);
-      throw new UnreachableError(
-        `no FetchBox answers at ${this.#server} (${reason}); start one, or name it with --server or FETCHBOX_SERVER`,
-        { cause: error },
-      );
+      const hint = "start one, or name it with --server or FETCHBOX_SERVER";
+      throw new UnreachableError(`no FetchBox answers at ${this.server} (${reason}); ${hint}`, { cause: error });
+    } finally {
+      timer.cancel();
     }
   }
+
+  #fetch(path: string, { headers, ...init }: Sent): Promise<Response> {
+    const all = { ...headers, ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }) };
+    return fetch(this.server + path, { ...init, headers: all, redirect: "manual", proxy: false } as RequestInit);
+  }
+}
+
+async function wholeOf(response: Response): Promise<Answer> {
+  const { status, headers } = response;
+  return { status, headers, text: await response.text() };
 }
 
 /** The query of what is defined. */
@@ -174,24 +248,31 @@ function queryText(query: Query): string {
   return given.size === 0 ? "" : `?${given.toString()}`;
 }
 
-async function errorOf(response: Response): Promise<Error> {
-  const text = await response.text();
+function errorOf({ status, headers, text }: Answer): Error {
   const body = parse(text);
+  const waitMs = retryAfterMs(headers.get("retry-after"), systemClock.now()) ?? 0;
   if (body === undefined) {
-    return new WorkFailedError(`the server answered ${response.status}: ${printable(text.slice(0, 200))}`);
+    const message = `the server answered ${status}: ${printable(text.slice(0, 200))}`;
+    // Of a proxy before the service, too.
+    return waitMs > 0 && BUSY_STATUSES.includes(status) ? new BusyError(message, waitMs) : new WorkFailedError(message);
   }
-  const hint = response.status === 401 ? "; set FETCHBOX_TOKEN" : "";
+  const hint = status === 401 ? "; set FETCHBOX_TOKEN" : "";
   const summary = `${body.code}: ${body.message}${hint} (request ${body.request_id})`;
   const message = summary + detailsText(body.details);
-  if (response.status === 404) return new NotThereError(message);
-  const retryAfter = Number(response.headers.get("retry-after"));
-  if (retryAfter > 0) return new BusyError(message, retryAfter * 1000);
-  const isUsage = USAGE_STATUSES.includes(response.status) || body.code === "UNSUPPORTED_JOB_TYPE";
+  if (status === 404) return new NotThereError(message);
+  if (waitMs > 0) return new BusyError(message, waitMs);
+  const isUsage = USAGE_STATUSES.includes(status) || body.code === "UNSUPPORTED_JOB_TYPE";
   return isUsage ? new RefusedError(summary, body.details) : new WorkFailedError(message);
 }
 
 function detailsText(details: ErrorBody["details"]): string {
-  return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${path}: `}${message}`).join("");
+  return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${placeOf(path)}: `}${message}`).join("");
+}
+
+/** Where something is wrong, as it was given on the command line: a filter's and a query's names are those of options. */
+function placeOf(path: string): string {
+  const name = /^\/(?:query|filter)\/(\w+)$/.exec(path)?.[1];
+  return name === undefined ? path : `--${name.replaceAll("_", "-")}`;
 }
 
 /** The body of an error, or `undefined` for any other text. Its words are made printable: who answers may be anybody. */

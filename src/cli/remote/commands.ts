@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import { warningLine } from "../../config/config-error.ts";
+import { isStray } from "../../config/own-variables.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
-import type { ExitCode } from "../exit-code.ts";
+import { type ExitCode, UsageError } from "../exit-code.ts";
 import type { CliContext } from "../program.ts";
 import { type CancelFlags, cancelJobs } from "./cancel.ts";
 import { DEFAULT_SERVER, type RemoteFlags, remoteOf } from "./context.ts";
@@ -25,6 +27,7 @@ import { type SubmitFlags, submitFile } from "./submit.ts";
 
 /** The commands that talk to a running service. `setCode` takes what the process is to end with. */
 export function addRemoteCommands(program: Command, context: CliContext, setCode: (code: ExitCode) => void): void {
+  const remote = remoteWith(context);
   remote(program, "submit <file>", "submit a manifest, or a list of URLs, one a line; - reads standard input")
     .option("--wait", "wait for the end; ends with 1 unless everything is stored")
     .option("--timeout <seconds>", "wait no longer than that, for a busy service or for the end")
@@ -85,6 +88,7 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
 }
 
 function addDeadLetterCommands(dlq: Command, context: CliContext): void {
+  const remote = remoteWith(context);
   filtered(remote(dlq, "list", "list dead letters, newest first"))
     .option("--limit <count>", "how many", "20")
     .option("--cursor <cursor>", "where to go on")
@@ -118,12 +122,32 @@ function collect(line: string, before: readonly string[] = []): readonly string[
   return [...before, line];
 }
 
-function remote(parent: Command, name: string, description: string): Command {
-  return parent
-    .command(name)
-    .description(description)
-    .option("--server <url>", `the service; else FETCHBOX_SERVER, else ${DEFAULT_SERVER}. A token: FETCHBOX_TOKEN`)
-    .option("--json", "as JSON, as the service says it");
+/** Makes commands that talk to a running service. */
+function remoteWith(context: CliContext) {
+  return (parent: Command, name: string, description: string): Command =>
+    parent
+      .command(name)
+      .description(description)
+      .option("--server <url>", `the service; else FETCHBOX_SERVER, else ${DEFAULT_SERVER}. A token: FETCHBOX_TOKEN`)
+      .option("--json", "as JSON, as the service says it")
+      .hook("preAction", (command) => {
+        refuseEmpty(command);
+        return warnOfStray(context);
+      });
+}
+
+/** A shell's variable that is not set, most likely. @throws UsageError */
+function refuseEmpty({ args, registeredArguments: known }: Command): void {
+  const at = args.indexOf("");
+  if (at < 0) return;
+  throw new UsageError(`<${known[Math.min(at, known.length - 1)]?.name()}> is empty`);
+}
+
+/** The configuration's names take long to load: only where there is something to say. */
+async function warnOfStray({ env, err }: CliContext): Promise<void> {
+  if (!Object.keys(env).some(isStray)) return;
+  const { strayInEnvironment } = await import("../../config/load.ts");
+  for (const problem of strayInEnvironment(env)) err(warningLine(problem));
 }
 
 function filtered(command: Command): Command {
@@ -133,6 +157,6 @@ function filtered(command: Command): Command {
     .option("--job-id <id>", "only this job")
     .option("--job-type <name>", "only this type")
     .option("--tenant <name>", "only this tenant")
-    .option("--since <time>", "failed at this time or later (RFC 3339)")
+    .option("--since <time>", "failed at this time or later: RFC 3339, or a local day")
     .option("--until <time>", "failed before this time");
 }

@@ -2,8 +2,8 @@ import type { Analysis, AttemptRow, DeadLetterDetail, DeadLetterRow, OperationRo
 import { spanText } from "../../jobs/span.ts";
 import { ATTEMPTS_KEPT_MAX } from "../../jobs/task.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
-import { dayText, minuteText } from "../moments.ts";
-import { printable } from "../terminal-text.ts";
+import { dayText, minuteText, secondText } from "../moments.ts";
+import { clipMiddle, printable } from "../terminal-text.ts";
 import { counted, countText } from "../units.ts";
 import { NotThereError } from "./client.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
@@ -53,11 +53,12 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
   const columns = [
     { title: "TASK", isNumber: true },
     { title: "FAILED AT", expendable: 1 },
-    { title: "FAILURE" },
+    { title: "FAILURE", isElasticAtLast: true },
     { title: "ATTEMPTS", isNumber: true, expendable: 2 },
     { title: "URL", isElastic: true },
   ] as const;
   answer(remote, flags, list, ({ entries, next_cursor: next }) => {
+    if (entries.length === 0) return `no dead letters${portHint(flags)}\n`;
     const rows = entries.map((entry) => [
       String(entry.task_id),
       minuteText(entry.failed_at),
@@ -71,15 +72,19 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
 
 const ATTEMPT_COLUMNS = [
   { title: "ATTEMPT" },
-  { title: "WHEN" },
-  { title: "TOOK" },
-  { title: "CODE" },
-  { title: "HTTP" },
-  { title: "ADDRESS", isElastic: true },
-  { title: "PROXY", isElastic: true },
+  { title: "WHEN", expendable: 2 },
+  { title: "TOOK", expendable: 5 },
+  { title: "CODE", isElasticAtLast: true },
+  { title: "HTTP", expendable: 1 },
+  { title: "ADDRESS", isElastic: true, expendable: 3 },
+  { title: "PROXY", isElastic: true, expendable: 4 },
 ] as const;
+/** So many ids are named in an error. */
+const NAMED_MAX = 10;
 /** In place of a value that an attempt has not. */
 const NONE = "–";
+/** A URL stands as it is, to be copied, where the terminal is as wide as this. */
+const NARROW = 80;
 
 /** One dead letter with its attempts, and the commands that end it. */
 export async function showDeadLetter(id: string, flags: RemoteFlags, remote: Remote): Promise<void> {
@@ -91,17 +96,19 @@ function letterText(letter: DeadLetterDetail, width: number | undefined): string
   const { task_id: id, job_id, resource_id, failure_code, failure_message, history } = letter;
   const failure = `${failure_code} ${printable(failure_message)}`;
   const head = [`task ${id}`, `job ${job_id}`, printable(resource_id), failure].join(" · ");
+  const isNarrow = width !== undefined && width < NARROW;
+  const url = isNarrow ? clipMiddle(printable(letter.url), width) : printable(letter.url);
   const rows = history.map((attempt, at) => attemptCells(attempt, at + 1));
   const attempts = rows.length === 0 ? "no attempt was made\n" : table(ATTEMPT_COLUMNS, rows, width);
   const gap =
     rows.length < ATTEMPTS_KEPT_MAX ? "" : `the first attempt and the latest ${ATTEMPTS_KEPT_MAX - 1} are kept\n`;
-  return `${head}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
+  return `${head}\n${url}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
 }
 
 function attemptCells(attempt: AttemptRow, number: number): string[] {
   return [
     String(number),
-    minuteText(attempt.started_at),
+    secondText(attempt.started_at),
     spanText(attempt.duration_ms),
     attempt.code,
     attempt.http_status === null ? NONE : String(attempt.http_status),
@@ -143,16 +150,46 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
       overrides: { headers, proxy_pool: flags.proxyPool },
     }),
   };
+  const missing = ids.length === 0 ? [] : await missingOf(ids, body, remote);
   const { operation, ...begun } = await change<{ matched: number; replayed: number }>("replay", body, remote);
   const replayed =
     operation === undefined ? begun : { ...begun, replayed: (await followOperation(operation, remote)).changed };
   answer(remote, flags, replayed, ({ matched, replayed: count }) =>
     flags.dryRun === true
-      ? `${countText(matched)} would be replayed\n`
-      : `${countText(count)} of ${countText(matched)} replayed\n`,
+      ? `${countText(matched)} would be replayed${matched === 0 ? portHint(flags) : ""}\n`
+      : `${countText(count)} of ${countText(matched + missing.length)} replayed${matched === 0 ? portHint(flags) : ""}\n`,
   );
-  const missing = new Set(ids).size - replayed.matched;
-  if (ids.length > 0 && missing > 0) throw new WorkFailedError(`${counted(missing, "task id")} named no dead letter`);
+  refuseMissing(missing);
+}
+
+/** Ids that are no dead letter's: asked for before they are replayed, when none of them is one any more. */
+async function missingOf(ids: readonly string[], body: object, remote: Remote): Promise<number[]> {
+  const asked = new Set(ids.map(idOf));
+  const { matched } = await change<{ matched: number }>("replay", { ...body, dry_run: true }, remote);
+  if (matched === asked.size) return [];
+  const missing: number[] = [];
+  for (const id of asked) {
+    try {
+      await remote.client.get(`/operators/dlq/${id}`);
+    } catch (error) {
+      if (!(error instanceof NotThereError)) throw error;
+      missing.push(id);
+    }
+  }
+  return missing;
+}
+
+/** @throws WorkFailedError, which names the first of them */
+function refuseMissing(missing: readonly number[]): void {
+  if (missing.length === 0) return;
+  const more = missing.length > NAMED_MAX ? ` and ${countText(missing.length - NAMED_MAX)} more` : "";
+  throw new WorkFailedError(`no dead letters: ${missing.slice(0, NAMED_MAX).join(", ")}${more}`);
+}
+
+/** Nothing was found: a host without its port may be why. */
+function portHint({ host }: FilterFlags): string {
+  if (host === undefined || /:\d+$/.test(host)) return "";
+  return `; a host includes its port, like ${host}:8080, unless that is the usual one`;
 }
 
 /** The same; ids that are no dead letters are told at the end. */
@@ -164,8 +201,8 @@ export async function removeDeadLetters(ids: readonly string[], flags: SelectFla
     operation === undefined ? begun : { ...begun, given_up: (await followOperation(operation, remote)).changed };
   answer(remote, flags, givenUp, ({ matched, given_up: count }) =>
     flags.dryRun === true
-      ? `${countText(matched)} would be given up\n`
-      : `${countText(count)} of ${countText(matched)} given up\n`,
+      ? `${countText(matched)} would be given up${matched === 0 ? portHint(flags) : ""}\n`
+      : `${countText(count)} of ${countText(matched)} given up${matched === 0 ? portHint(flags) : ""}\n`,
   );
 }
 
@@ -181,7 +218,7 @@ async function removeByIds(tasks: readonly number[], flags: RemoteFlags, remote:
   }
   const matched = tasks.length - missing.length;
   answer(remote, flags, { matched, given_up: matched }, () => `${matched} of ${tasks.length} given up\n`);
-  if (missing.length > 0) throw new WorkFailedError(`no dead letters: ${missing.join(", ")}`);
+  refuseMissing(missing);
 }
 
 /** What goes on in the background is told of soon, so that its progress can be shown. */
@@ -206,7 +243,14 @@ function selectionOf(ids: readonly string[], flags: SelectFlags) {
 }
 
 function filterOf({ code, host, jobId, jobType, tenant, since, until }: FilterFlags) {
-  return { code, host, job_id: jobId, job_type: jobType, tenant, since, until };
+  return { code, host, job_id: jobId, job_type: jobType, tenant, since: timeOf(since), until: timeOf(until) };
+}
+
+/** A plain day begins at midnight, as the local clocks show it; anything else is as it is. */
+function timeOf(text: string | undefined): string | undefined {
+  if (text === undefined || !/^\d{4}-\d\d-\d\d$/.test(text)) return text;
+  const midnight = new Date(`${text}T00:00:00`);
+  return dayText(midnight.getTime()) === text ? midnight.toISOString() : text;
 }
 
 function idOf(text: string): number {

@@ -21,7 +21,7 @@ interface JobList {
 }
 
 const COLUMNS = [
-  { title: "JOB" },
+  { title: "JOB", isElasticAtLast: true },
   { title: "STATUS" },
   { title: "TYPE", isElastic: true, expendable: 5 },
   { title: "TENANT", isElastic: true, expendable: 3 },
@@ -36,6 +36,7 @@ export async function listJobs(flags: JobsFlags, remote: Remote): Promise<void> 
   const query = { status, job_type: jobType, tenant, idempotency_key: idempotencyKey, limit, cursor };
   const list = await remote.client.get<JobList>("/operators/jobs", query);
   answer(remote, flags, list, ({ jobs, next_cursor: next }) => {
+    if (jobs.length === 0) return "no jobs\n";
     const more = next === null ? "" : `there are more: --cursor ${next}\n`;
     return table(COLUMNS, jobs.map(rowOf), remote.width) + more;
   });
@@ -90,8 +91,8 @@ function jobText(job: JobSnapshot, width: number | undefined): string {
   if (job.errors.length === 0) return `${lines.join("\n")}\n`;
   const columns = [
     { title: "RESOURCE", isElastic: true },
-    { title: "FAILURE" },
-    { title: "ATTEMPTS", isNumber: true },
+    { title: "FAILURE", isElasticAtLast: true },
+    { title: "ATTEMPTS", isNumber: true, expendable: 1 },
     { title: "MESSAGE", isText: true, isElastic: true },
   ] as const;
   const rows = job.errors.map(({ resource_id, code, attempts, message }) => [

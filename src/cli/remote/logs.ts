@@ -39,13 +39,11 @@ async function follow(
   { client }: Remote,
 ): Promise<void> {
   let next = 0;
+  let hasAnswered = false;
   for (let tries = 0; ; tries++) {
-    const query = new URLSearchParams({ offset: String(next), ...(level !== undefined && { level }) });
     try {
-      const response = await client.request("GET", `${path}?${query.toString()}`, undefined, {
-        accept: "text/event-stream",
-      });
-      if (!response.headers.get("content-type")?.startsWith("text/event-stream")) throw client.stranger();
+      const response = await client.follow(path, { offset: next, level }, "text/event-stream");
+      hasAnswered = true;
       for await (const { event, data } of eventsOf(response)) {
         if (event === "end") return;
         const row = JSON.parse(data) as LogRow;
@@ -55,7 +53,7 @@ async function follow(
       }
     } catch (error) {
       if (error instanceof WorkFailedError && !(error instanceof UnreachableError)) throw error;
-      if (tries >= TRIES) throw error;
+      if (!hasAnswered || tries >= TRIES) throw error;
     }
     await delay(systemClock, AGAIN_MS, new AbortController().signal);
   }

@@ -10,12 +10,12 @@ const POLL_MS = 500;
 
 const COLUMNS = [
   { title: "OPERATION", isNumber: true },
-  { title: "WHAT" },
+  { title: "WHAT", expendable: 1 },
   { title: "STATUS" },
   { title: "DONE", isNumber: true },
   { title: "OF", isNumber: true },
-  { title: "AGE", isNumber: true, expendable: 1 },
-  { title: "FILTER", isElastic: true },
+  { title: "AGE", isNumber: true, expendable: 3 },
+  { title: "FILTER", isElastic: true, expendable: 2 },
 ] as const;
 
 export async function listOperations(flags: RemoteFlags, remote: Remote): Promise<void> {

@@ -1,5 +1,4 @@
 import type { QueueReport } from "../../api/schemas.ts";
-import { isStandstill } from "../../jobs/limit.ts";
 import { spanText } from "../../jobs/span.ts";
 import { clockText } from "../moments.ts";
 import { countText } from "../units.ts";
@@ -29,7 +28,10 @@ export async function showQueue(flags: RemoteFlags, remote: Remote): Promise<voi
 
 export async function switchQueue(to: "pause" | "resume", flags: RemoteFlags, remote: Remote): Promise<void> {
   const report = await remote.client.post<QueueReport>(`/operators/queue/${to}`);
-  answer(remote, flags, report, () => (report.paused ? "paused: no download begins\n" : "downloads begin again\n"));
+  const where = `at ${remote.client.server}\n`;
+  answer(remote, flags, report, () =>
+    report.paused ? `paused: no download begins ${where}` : `downloads begin again ${where}`,
+  );
 }
 
 function queueText(report: QueueReport, width: number | undefined): string {
@@ -59,9 +61,8 @@ function rateText(perSecond: number): string {
   return perSecond < 10 ? String(Math.round(perSecond * 10) / 10) : countText(Math.round(perSecond));
 }
 
-function limitLines({ limited_by: limit, running, closed_buckets: closed }: QueueReport): string[] {
-  const lines =
-    limit === null ? [] : [`${isStandstill(limit, running) ? "nothing runs:" : "limited by"} ${limit.reason}`];
+function limitLines({ limited_by: limit, closed_buckets: closed }: QueueReport): string[] {
+  const lines = limit === null ? [] : [`${limit.standstill ? "nothing runs:" : "limited by"} ${limit.reason}`];
   // Work for other buckets goes on: what limits that is another line.
   if (limit?.cause === "storage" || limit?.cause === "disk_full") return lines;
   return [...lines, ...closed.map(({ bucket, code, message }) => `bucket ${bucket} is closed: ${code} ${message}`)];

@@ -120,11 +120,8 @@ async function post(body: Uint8Array, key: string, { flags, say, remote, patienc
     ...(tenant !== undefined && { "x-fetchbox-tenant": tenant }),
   };
   const { accepted, isOld } = await patience.ask(async () => {
-    const response = await remote.client.request("POST", "/jobs", body, headers);
-    return {
-      accepted: await remote.client.read<Accepted>(response),
-      isOld: response.headers.has("idempotent-replayed"),
-    };
+    const answer = await remote.client.submit<Accepted>(body, headers);
+    return { accepted: answer.value, isOld: answer.headers.has("idempotent-replayed") };
   });
   if (json === true) {
     if (flags.wait !== true) say(jsonLine(accepted));

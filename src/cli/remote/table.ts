@@ -8,6 +8,8 @@ export interface Column {
   readonly isText?: true;
   /** Gives way where the terminal is too narrow. */
   readonly isElastic?: true;
+  /** Gives way only when all else has given way or is gone. */
+  readonly isElasticAtLast?: true;
   /** Goes where that does not suffice: the highest number first. */
   readonly expendable?: number;
 }
@@ -53,7 +55,9 @@ function fit(columns: readonly Column[], texts: readonly (readonly string[])[], 
     fitted = fitted.filter((each) => each !== first);
   }
   for (let over = widthOf(fitted) - width; over > 0; over--) {
-    const [widest] = fitted.filter(canGive).toSorted((a, b) => b.chars - a.chars);
+    const willing = fitted.filter(canGive);
+    const asked = willing.length > 0 ? willing : fitted.filter(canGiveAtLast);
+    const [widest] = asked.toSorted((a, b) => b.chars - a.chars);
     if (widest === undefined) break;
     widest.chars--;
   }
@@ -62,6 +66,10 @@ function fit(columns: readonly Column[], texts: readonly (readonly string[])[], 
 
 function canGive({ column, chars }: Fitted): boolean {
   return column.isElastic === true && chars > NARROWEST;
+}
+
+function canGiveAtLast({ column, chars }: Fitted): boolean {
+  return column.isElasticAtLast === true && chars > NARROWEST;
 }
 
 function widthOf(fitted: readonly Fitted[]): number {
