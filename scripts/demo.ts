@@ -41,7 +41,7 @@ try {
   const { resources } = await get<{ resources: Resource[] }>(`${url}/operators/jobs/${jobId}/resources`);
   for (const { resource_id, state, attempts, bytes, storage_key } of resources) {
     say(
-      `${resource_id.padEnd(22)} ${state.padEnd(10)} ${attempts} attempt(s) ${String(bytes ?? "-").padStart(9)} bytes`,
+      `${resource_id.padEnd(22)} ${state.padEnd(10)} ${attempts} ${attempts === 1 ? "attempt " : "attempts"} ${String(bytes ?? "-").padStart(9)} bytes`,
     );
     if (storage_key !== null) say(`    ${storage_key}`);
   }
