@@ -40,9 +40,8 @@ try {
   say(`\nresult    ${snapshot.status}: ${snapshot.resource_completed} stored, ${snapshot.resource_failed} failed\n`);
   const { resources } = await get<{ resources: Resource[] }>(`${url}/operators/jobs/${jobId}/resources`);
   for (const { resource_id, state, attempts, bytes, storage_key } of resources) {
-    say(
-      `${resource_id.padEnd(22)} ${state.padEnd(10)} ${attempts} ${attempts === 1 ? "attempt " : "attempts"} ${String(bytes ?? "-").padStart(9)} bytes`,
-    );
+    const tried = `${attempts} ${attempts === 1 ? "attempt " : "attempts"}`;
+    say(`${resource_id.padEnd(22)} ${state.padEnd(10)} ${tried} ${String(bytes ?? "-").padStart(9)} bytes`);
     if (storage_key !== null) say(`    ${storage_key}`);
   }
   const letters = await get<object>(`${url}/operators/dlq?job_id=${jobId}`);
