@@ -1,5 +1,5 @@
 const PAUSE_MS = 15;
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 40_000;
 
 /**
  * Asks again and again until there is an answer: the one way to wait for what only shows when it is asked for.
