@@ -58,7 +58,8 @@ describe("run at a terminal", () => {
       columns: 40,
     });
     await held.reached;
-    await eventually("the progress is shown", () => /…\S*with\.bin/.test(run.written()) || undefined);
+    const shown = /1 failed[^]*…\S*with\.bin/;
+    await eventually("the progress is shown", () => shown.test(run.written()) || undefined);
     run.type("\x03");
     expect(await run.ended).toBe(1);
     const progress = run.lines().filter((line) => /stored {2}|with\.bin/.test(line));

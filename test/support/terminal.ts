@@ -17,7 +17,7 @@ export interface AtTerminal extends AsyncDisposable {
   readonly kill: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void;
   /** Types, as the user would: "\x03" is Ctrl-C. */
   readonly type: (keys: string) => void;
-  /** Its exit code, or the signal that ended it. */
+  /** Its exit code, or the signal that ended it; by then all that it wrote is here. */
   readonly ended: Promise<number | string>;
 }
 
@@ -26,6 +26,7 @@ export function startAtTerminal(args: readonly string[], options: TerminalOption
   const { cwd, env = {}, columns = 80, rows = 24 } = options;
   const decoder = new TextDecoder();
   let written = "";
+  const closed = Promise.withResolvers<void>();
   const child = Bun.spawn([BINARY, ...args], {
     cwd,
     env: { PATH: process.env["PATH"] ?? "", TERM: "xterm-256color", ...env },
@@ -33,6 +34,7 @@ export function startAtTerminal(args: readonly string[], options: TerminalOption
       cols: columns,
       rows,
       data: (_, data) => void (written += decoder.decode(data, { stream: true })),
+      exit: () => closed.resolve(),
     },
   });
   return {
@@ -43,7 +45,7 @@ export function startAtTerminal(args: readonly string[], options: TerminalOption
         .filter((line) => line !== ""),
     kill: (signal) => child.kill(signal),
     type: (keys) => void child.terminal?.write(keys),
-    ended: child.exited.then(() => child.signalCode ?? child.exitCode ?? "unknown"),
+    ended: Promise.all([child.exited, closed.promise]).then(() => child.signalCode ?? child.exitCode ?? "unknown"),
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await child.exited;
