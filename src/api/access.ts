@@ -6,7 +6,10 @@ import { ApiError } from "./errors.ts";
 export interface AuthSettings {
   /** "none": open to everyone who can connect. */
   readonly mode: "token" | "none";
-  /** They may be replaced while the service runs. Without any, "token" is open, too; the configuration allows that on loopback addresses only. */
+  /**
+   * They may be replaced while the service runs. Without any, "token" is open, too; the configuration allows that on
+   * loopback addresses only.
+   */
   tokens: readonly AccessToken[];
 }
 
@@ -24,8 +27,8 @@ export interface Caller {
 }
 
 /**
- * Throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access. Says who calls; nothing
- * where no token was needed.
+ * Says who calls; `undefined` where no token was needed.
+ * @throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access
  */
 export type Authorize = (access: Access, authorization: string | null) => Caller | undefined;
 

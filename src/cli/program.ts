@@ -156,10 +156,8 @@ function refuseUnknown([word = "", asked = ""]: readonly string[], program: Comm
   const first = word === "help" ? asked : word;
   if (first === "" || first === "help" || first.startsWith("-") || known.includes(first)) return;
   const meant = suggest(first, known);
-  const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
-  throw new UsageError(
-    `there is no command ${first.slice(0, 40)}${hint === "" ? ";" : `${hint}`} fetchbox --help says which there are`,
-  );
+  const hint = meant === undefined ? ";" : `; did you mean ${meant}?`;
+  throw new UsageError(`there is no command ${first.slice(0, 40)}${hint} fetchbox --help says which there are`);
 }
 
 function addStorageCheck(program: Command, context: CliContext, done: (code: ExitCode) => void): void {

@@ -23,6 +23,9 @@ export function pathProblem(path: string): string | undefined {
   return undefined;
 }
 
+/** Where objects lie, within a bucket, that only try the storage, for a moment. */
+export const CHECK_FOLDER = ".fetchbox-check/";
+
 /** Where the default keys lie: a job that wrote there by another key could take another job's place. */
 const RESERVED: ReadonlySet<string> = new Set(["manifests", "resources"]);
 

@@ -2,13 +2,13 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, rmdir, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../jobs/check-step.ts";
+import { CHECK_FOLDER } from "../jobs/object-key.ts";
 import { errnoOf } from "./local-failure.ts";
 import { type OpenFile, openFile } from "./open-file.ts";
-import { CHECK_FOLDER } from "./store.ts";
 import { UPLOADS, uploadsProblem } from "./uploads-folder.ts";
 
 const BODY = Buffer.from("fetchbox ok");
-/** Below that nothing can be stored. */
+/** Below that the next larger bodies find no room. */
 const FREE_BYTES_MIN = 100_000_000;
 /** Below that it is time to make room. */
 const LOW_BYTES = 1_000_000_000;

@@ -3,7 +3,7 @@ import { access, constants, lstat, readdir, realpath, rename, unlink } from "nod
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Failure } from "../jobs/failure.ts";
-import { keyProblem, SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
+import { CHECK_FOLDER, keyProblem, SEGMENT_BYTES_MAX } from "../jobs/object-key.ts";
 import type { ObjectRef, ObjectStore, PutOptions, StoredObject, Upload, UploadOptions } from "../jobs/object-store.ts";
 import { streamFile } from "./file-stream.ts";
 import { createFolders } from "./folders.ts";
@@ -17,8 +17,6 @@ import { UPLOADS } from "./uploads-folder.ts";
 const PUBLISH_TRIES = 10;
 /** No bucket lies outside the path or is the folder of the temporaries. */
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-/** Of a trial's object, inside a bucket; no object that is wanted lies there. */
-export const CHECK_FOLDER = ".fetchbox-check";
 /** More than a full disk has left in what is half used. */
 const TRIAL_BYTES = 65_536;
 const UPLOAD_ID = /^[0-9a-f-]{36}$/;
@@ -149,7 +147,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   }
 
   async function tryUpload(bucket: string, signal: AbortSignal): Promise<void> {
-    const ref = { bucket, key: `${CHECK_FOLDER}/upload` };
+    const ref = { bucket, key: `${CHECK_FOLDER}upload` };
     try {
       await put(ref, new Uint8Array(TRIAL_BYTES), { contentType: "", signal });
     } finally {

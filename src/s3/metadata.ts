@@ -12,8 +12,6 @@ import {
 } from "../jobs/object-attributes.ts";
 import type { ObjectMeta } from "../jobs/object-store.ts";
 
-/** Where objects lie that only try the storage, for a moment. */
-export const CHECK_FOLDER = ".fetchbox-check/";
 const LABEL = METADATA_HEADER + LABEL_PREFIX;
 /** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
 export const TOKEN_HEADER = METADATA_HEADER + UPLOAD_TOKEN;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { CONNECTIONS_PER_KEY_MAX } from "../http/idle-connections.ts";
 import type { ChecksumSetting } from "../jobs/checksum-setting.ts";
 import { Failure } from "../jobs/failure.ts";
-import { keyProblem } from "../jobs/object-key.ts";
+import { CHECK_FOLDER, keyProblem } from "../jobs/object-key.ts";
 import type {
   ObjectInfo,
   ObjectRef,
@@ -17,15 +17,7 @@ import { checkBucket } from "./check-bucket.ts";
 import { cleanUp } from "./clean-up.ts";
 import { createS3Client, type S3ClientOptions, type S3Request } from "./client.ts";
 import { listObjects, listUploads, openUploadsOf, ownPages } from "./list-objects.ts";
-import {
-  bareEtag,
-  CHECK_FOLDER,
-  type ConfiguredHeaders,
-  labelsOf,
-  objectHeaders,
-  TOKEN_HEADER,
-  withoutLocks,
-} from "./metadata.ts";
+import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER, withoutLocks } from "./metadata.ts";
 import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
 import { PartBuffers } from "./part-buffers.ts";

@@ -8,7 +8,7 @@ import type { ManifestLimits } from "../intake/manifest-rules.ts";
 import type { Clock } from "../jobs/clock.ts";
 import type { EgressPolicy } from "../jobs/egress-policy.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import { plainHeaders } from "./configured-headers.ts";
+import { plainHeaders } from "./header-tables.ts";
 
 /** The configured handlers by job type; `onSaid` is told what they print. @throws HandlerLoadError */
 export async function loadHandlers(

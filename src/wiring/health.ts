@@ -6,30 +6,26 @@ import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
 export class Troubles {
-  readonly #reasons = new Map<StoreName, string>();
-  readonly #fullDisks = new Set<StoreName>();
+  readonly #known = new Map<StoreName, { readonly reason: string; readonly isDiskFull: boolean }>();
 
   /** False if just that is known already: it is tried again and again, and need not be told each time. */
   note(component: StoreName, error: unknown): boolean {
     const reason = error instanceof Error ? error.message : String(error);
-    if (isDiskFull(error)) this.#fullDisks.add(component);
-    else this.#fullDisks.delete(component);
-    if (this.#reasons.get(component) === reason) return false;
-    this.#reasons.set(component, reason);
+    if (this.#known.get(component)?.reason === reason) return false;
+    this.#known.set(component, { reason, isDiskFull: isDiskFull(error) });
     return true;
   }
 
   has(component: StoreName): boolean {
-    return this.#reasons.has(component);
+    return this.#known.has(component);
   }
 
   clear(component: StoreName): void {
-    this.#reasons.delete(component);
-    this.#fullDisks.delete(component);
+    this.#known.delete(component);
   }
 
   isDiskFull(component: StoreName): boolean {
-    return this.#fullDisks.has(component);
+    return this.#known.get(component)?.isDiskFull === true;
   }
 
   clearFollowers(): void {
@@ -38,7 +34,7 @@ export class Troubles {
   }
 
   of(component: StoreName, presence: Pick<Presence, "problemOf">): ComponentHealth {
-    const reason = presence.problemOf(component) ?? this.#reasons.get(component);
+    const reason = presence.problemOf(component) ?? this.#known.get(component)?.reason;
     return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
   }
 }

@@ -140,8 +140,9 @@ function openLocal(path: string, owner: string): OpenedStorage {
 
 /** A folder that cannot be used is no store that is damaged. @throws ConfigError */
 function holdFolder(path: string, folder: string): () => void {
-  const problem = uploadsProblem(path) ?? (isOthers(folder) ? `${folder} belongs to another user, or is a link` : "");
-  if (problem !== "") throw unusable(path, problem);
+  const foreign = isOthers(folder) ? `${folder} belongs to another user, or is a link` : undefined;
+  const problem = uploadsProblem(path) ?? foreign;
+  if (problem !== undefined) throw unusable(path, problem);
   try {
     return lockDirectory(folder);
   } catch (error) {

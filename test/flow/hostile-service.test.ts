@@ -113,6 +113,17 @@ for (const [args, path, body] of ANSWERS) {
   });
 }
 
+test("cancel by a filter passes over a job that has ended meanwhile", async () => {
+  await using origin = await startOrigin();
+  const list = { jobs: [{ ...SNAPSHOT, job_id: JOB }], next_cursor: null };
+  const finished = { code: "JOB_FINISHED", message: "it has ended", request_id: "r", details: [] };
+  origin.answer("/operators/jobs", answering(200, "application/json", JSON.stringify(list)));
+  origin.answer(`/operators/jobs/${JOB}/cancel`, answering(409, "application/json", JSON.stringify(finished)));
+  const { code, stdout, stderr } = await ask(origin, ["cancel", "--all", "--yes"]);
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout).toEndWith("0 jobs cancelled; 1 had ended before\n");
+});
+
 test("a password in the service's URL is refused, and repeated nowhere", async () => {
   await using origin = await startOrigin();
   for (const server of [origin.url.replace("://", "://me:canary@"), "me:canary@nowhere"]) {

@@ -1,7 +1,8 @@
 import type { JobSnapshot } from "../../api/schemas.ts";
-import { UsageError, WorkFailedError } from "../exit-code.ts";
+import { UsageError } from "../exit-code.ts";
 import { jsonLine } from "../terminal-text.ts";
 import { counted } from "../units.ts";
+import { ConflictError } from "./client.ts";
 import { answer, type Remote, type RemoteFlags } from "./context.ts";
 
 export interface CancelFlags extends RemoteFlags {
@@ -103,7 +104,7 @@ async function cancelUnlessEnded(jobId: string, remote: Remote): Promise<boolean
     await cancel(jobId, remote);
     return true;
   } catch (error) {
-    if (error instanceof WorkFailedError && error.message.startsWith("JOB_FINISHED")) return false;
+    if (error instanceof ConflictError) return false;
     throw error;
   }
 }

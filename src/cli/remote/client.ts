@@ -66,6 +66,11 @@ export class NotThereError extends WorkFailedError {
   override readonly name = "NotThereError";
 }
 
+/** It cannot be done any more, or not now: a job that has ended cannot be cancelled. */
+export class ConflictError extends WorkFailedError {
+  override readonly name = "ConflictError";
+}
+
 /** What a request sends. */
 interface Sent {
   readonly method?: string;
@@ -261,6 +266,7 @@ function errorOf({ status, headers, text }: Answer): Error {
   const message = summary + detailsText(body.details);
   if (status === 404) return new NotThereError(message);
   if (waitMs > 0) return new BusyError(message, waitMs);
+  if (status === 409) return new ConflictError(message);
   const isUsage = USAGE_STATUSES.includes(status) || body.code === "UNSUPPORTED_JOB_TYPE";
   return isUsage ? new RefusedError(summary, body.details) : new WorkFailedError(message);
 }

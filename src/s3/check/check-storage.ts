@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../../jobs/check-step.ts";
+import { CHECK_FOLDER } from "../../jobs/object-key.ts";
 import { checkBucket } from "../check-bucket.ts";
 import { createS3Client, type S3Client } from "../client.ts";
 import { fixedCredentials } from "../credential-source.ts";
-import { CHECK_FOLDER, withoutLocks } from "../metadata.ts";
+import { withoutLocks } from "../metadata.ts";
 import { S3Failure } from "../s3-failure.ts";
 import { createS3Store, type S3StoreOptions } from "../store.ts";
 import { checksumSteps } from "./checksum-steps.ts";

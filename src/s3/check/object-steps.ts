@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type Step, StepFailure, type StepFinding } from "../../jobs/check-step.ts";
+import { CHECK_FOLDER } from "../../jobs/object-key.ts";
 import { isSuccess } from "../client.ts";
-import { CHECK_FOLDER, TOKEN_HEADER } from "../metadata.ts";
+import { TOKEN_HEADER } from "../metadata.ts";
 import { BODY, type Probe, sha256Header } from "./probe.ts";
 
 export const OBJECT = "object";
