@@ -18,12 +18,33 @@ export async function runTests(
   return { output, code: await run.exited };
 }
 
-/** Prints what they said, and `N passed, N failed, N skipped`; returns the exit code for all of them. */
+/**
+ * Prints what they said, every failure once more at the end, where it is found even if the start of a long log is cut
+ * off, and `N passed, N failed, N skipped`. Returns the exit code for all of them.
+ */
 export function report(runs: readonly TestRun[]): number {
   for (const { output } of runs) process.stderr.write(output);
+  for (const failure of runs.flatMap(({ output }) => failuresIn(output))) console.log(failure);
   const count = (what: string) => runs.reduce((sum, { output }) => sum + countIn(output, what), 0);
   console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
   return runs.find(({ code }) => code !== 0)?.code ?? 0;
+}
+
+/** Longest text of one failure in the summary. */
+const FAILURE_LENGTH = 4000;
+
+/** Each failed test with its file and the messages that stand above its line. */
+function failuresIn(output: string): string[] {
+  const failures: string[] = [];
+  let file = "";
+  let above: string[] = [];
+  for (const line of output.split("\n")) {
+    above.push(line);
+    if (/^\S+\.test\.ts:$/.test(line)) file = line;
+    if (/^\(fail\) /.test(line)) failures.push(`${file}\n${above.join("\n").slice(-FAILURE_LENGTH)}\n`);
+    if (/^(\((pass|fail|skip|todo)\) |\S+\.test\.ts:$)/.test(line)) above = [];
+  }
+  return failures;
 }
 
 /** Of the summary at the end. */
