@@ -1,6 +1,6 @@
 /**
- * Compiles the one executable: `bun scripts/build.ts [--target=bun-linux-arm64] [--outfile=dist/fetchbox]`; with `--entry=FILE`
- * another program in the same way.
+ * Compiles the one executable: `bun scripts/build.ts [--target=bun-linux-arm64] [--outfile=dist/fetchbox]`; with
+ * `--entry=FILE` another program in the same way.
  */
 import { $ } from "bun";
 

@@ -1,32 +1,32 @@
-import type { StartPhase } from "./api/serve.ts";
-import type { RunningServer } from "./api/server.ts";
-import { formatBindAddress } from "./config/bind-address.ts";
+import type { StartPhase } from "./api/http/request-handler.ts";
+import type { RunningServer } from "./api/http/server.ts";
 import type { Reloadable } from "./config/reloadable.ts";
 import type { Config } from "./config/schema.ts";
+import { formatBindAddress } from "./config/values/bind-address.ts";
 import type { Submit } from "./intake/submission.ts";
-import { delay } from "./jobs/clock.ts";
-import type { Tracer } from "./jobs/tracer.ts";
-import { followUp } from "./maintenance/follow-up.ts";
+import { isDiskFull, type StoreError } from "./jobs/stores/store-error.ts";
+import { StorageCheck } from "./maintenance/bucket-check.ts";
+import { followUp } from "./maintenance/outbox-delivery.ts";
 import { recover } from "./maintenance/recover.ts";
-import { StorageCheck } from "./maintenance/storage-check.ts";
-import { Upkeep } from "./maintenance/upkeep.ts";
-import { isDiskFull, type StoreError } from "./sqlite/store-error.ts";
+import { Upkeep } from "./maintenance/scheduler.ts";
+import type { Tracer } from "./net/tracer.ts";
 import type { Stores } from "./sqlite/stores.ts";
+import { delay } from "./std/clock.ts";
 import { type EventLoopWatch, watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { HealthReport } from "./telemetry/health.ts";
+import { openHttp } from "./wiring/api-wiring.ts";
 import { createFinalize } from "./wiring/finalize.ts";
 import { type Foundation, type FoundationDeps, layFoundation } from "./wiring/foundation.ts";
-import { closeHandlers, loadHandlers } from "./wiring/handlers.ts";
-import { createHealth } from "./wiring/health.ts";
-import { openHttp } from "./wiring/http.ts";
-import { createIntake } from "./wiring/intake.ts";
+import { createHealth } from "./wiring/health-wiring.ts";
+import { createIntake } from "./wiring/intake-wiring.ts";
+import { closeHandlers, loadHandlers } from "./wiring/load-handlers.ts";
+import { openTracer } from "./wiring/open-tracer.ts";
 import { createReloadables } from "./wiring/reloadables.ts";
-import { retentionChore } from "./wiring/retention.ts";
-import type { S3Access } from "./wiring/s3-credentials.ts";
-import { openTracer } from "./wiring/tracer.ts";
+import { retentionChore } from "./wiring/retention-task.ts";
+import type { S3Access } from "./wiring/storage/s3-credentials.ts";
 import { createWork, type Work } from "./wiring/work.ts";
-import type { ActiveDownloads } from "./worker/active-downloads.ts";
-import { retract } from "./worker/retract.ts";
+import type { ActiveDownloads } from "./worker/download/active-downloads.ts";
+import { retract } from "./worker/remove-orphan.ts";
 
 /** How long start-up tries to clean up after a crash. */
 const RECOVER_TIMEOUT_MS = 10_000;
@@ -149,8 +149,8 @@ export class App {
   }
 
   /**
-   * Puts right what a crash left, then begins to work. Where the disk has no room for that, it returns all the same: what
-   * is there can be read, and the work begins when there is room.
+   * Puts right what a crash left, then begins to work. Where the disk has no room for that, it returns all the same:
+   * what is there can be read, and the work begins when there is room.
    */
   async start(): Promise<void> {
     const { log, clock, metrics, stopping, descriptors } = this.#foundation;

@@ -1,4 +1,6 @@
-/** The ceiling of accepting: POST of a manifest → JSON.parse → one row per resource, synchronous=FULL, commits of 2 ms. */
+/**
+ * The ceiling of accepting: POST of a manifest → JSON.parse → one row per resource, synchronous=FULL, commits of 2 ms.
+ */
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
 

@@ -1,5 +1,5 @@
-import { createHttpClient } from "../../src/http/client.ts";
-import { systemClock } from "../../src/jobs/clock.ts";
+import { createHttpClient } from "../../src/http/http-client.ts";
+import { systemClock } from "../../src/std/clock.ts";
 
 export type ClientWay = "client" | "fetch" | "client in a thread";
 

@@ -1,4 +1,7 @@
-/** The longest wait for an answer while the service does what is largest: `bun scripts/bench/longest-gap.ts [BINARY]`, or as a probe. */
+/**
+ * The longest wait for an answer while the service does what is largest: `bun scripts/bench/longest-gap.ts [BINARY]`,
+ * or as a probe.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

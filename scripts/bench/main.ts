@@ -1,7 +1,7 @@
 /**
- * FetchBox beside what the runtime can do at most, in one run: `bun run bench [--rounds=3] [--works=10 KiB] [--parts=transfers,probes] [--json=FILE]
- * [--binary=PATH] [--beside=PATH] [--programs=fetchbox]`. `--beside` measures another build in turns with this one.
- * Prints a Markdown table. Ratios count; absolute figures drift with the machine.
+ * FetchBox beside what the runtime can do at most, in one run: `bun run bench [--rounds=3] [--works=10 KiB]
+ * [--parts=transfers,probes] [--json=FILE] [--binary=PATH] [--beside=PATH] [--programs=fetchbox]`. `--beside` measures
+ * another build in turns with this one. Prints a Markdown table. Ratios count; absolute figures drift with the machine.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

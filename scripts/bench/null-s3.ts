@@ -1,7 +1,7 @@
 /**
- * An S3 that takes everything, drops the bodies and remembers how many bytes each key got; a process of its own. It passes
- * for one that compares hashes: it does so with tiny parts, by which FetchBox finds that out, and believes all others.
- * With an argument each upload is taken at so many bytes per second.
+ * An S3 that takes everything, drops the bodies and remembers how many bytes each key got; a process of its own. It
+ * passes for one that compares hashes: it does so with tiny parts, by which FetchBox finds that out, and believes all
+ * others. With an argument each upload is taken at so many bytes per second.
  */
 const rate = Number(process.argv[2] ?? Number.POSITIVE_INFINITY);
 const sizes = new Map<string, number>();

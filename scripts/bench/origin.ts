@@ -1,6 +1,6 @@
 /**
- * The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long, others with 404.
- * `/BYTES/DELAY_MS/close/anything` closes the connection, too. `FILE.pem` and `FILE.key` as arguments: TLS.
+ * The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long, others with
+ * 404. `/BYTES/DELAY_MS/close/anything` closes the connection, too. `FILE.pem` and `FILE.key` as arguments: TLS.
  */
 const [certificate, key] = process.argv.slice(2).map((path) => Bun.file(path));
 const CHUNK = new Uint8Array(1 << 20).map((_, at) => (at * 31) & 255);

@@ -1,4 +1,7 @@
-/** Measures that are no transfers: accepting, answering, a large backlog, slow storage, starting. Each is a ratio in one run. */
+/**
+ * Measures that are no transfers: accepting, answering, a large backlog, slow storage, starting. Each is a ratio in one
+ * run.
+ */
 import { join } from "node:path";
 import { longestGap } from "./longest-gap.ts";
 import { ended, freePort, manifestOf, peakMiB, ready, type Service, startService, submit } from "./service.ts";

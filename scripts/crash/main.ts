@@ -1,7 +1,8 @@
 /**
- * Kills the compiled binary under load and shows that nothing is lost and nothing counted twice:
- * `bun scripts/crash/main.ts [--rounds=200] [--failpoints] [--power] [--storage=local|s3|both] [--seed=N] [--json]`.
- * Ends with 1 if anything was, and keeps the folder then. S3 needs a server: `bun scripts/with-s3.ts bun scripts/crash/main.ts`.
+ * Kills the compiled binary under load and shows that nothing is lost and nothing counted twice: `bun
+ * scripts/crash/main.ts [--rounds=200] [--failpoints] [--power] [--storage=local|s3|both] [--seed=N] [--json]`. Ends
+ * with 1 if anything was, and keeps the folder then. S3 needs a server: `bun scripts/with-s3.ts bun
+ * scripts/crash/main.ts`.
  */
 import { rm } from "node:fs/promises";
 import { parseArgs } from "node:util";

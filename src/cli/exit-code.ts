@@ -1,7 +1,7 @@
 import { ConfigError } from "../config/config-error.ts";
 import { HandlerLoadError } from "../intake/handlers/file-handler.ts";
 import { Failure } from "../jobs/failure.ts";
-import { isBroken, isBusy, isDiskFull, isForbidden, StoreError, StoreLockedError } from "../sqlite/store-error.ts";
+import { isBroken, isBusy, isDiskFull, isForbidden, StoreError, StoreLockedError } from "../jobs/stores/store-error.ts";
 
 /** What the process ends with (contract, section 6). */
 export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;

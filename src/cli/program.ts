@@ -1,37 +1,22 @@
 import { Argument, Command, CommanderError } from "commander";
-import { suggest } from "../config/suggest.ts";
+import { suggest } from "../std/suggest.ts";
 import { VERSION } from "../version.ts";
-import type { BackupOptions } from "./backup.ts";
-import { completionScript, SHELLS } from "./completion.ts";
-import type { ConfigCommandOptions } from "./config.ts";
-import { addExamples } from "./examples.ts";
+import type { BackupOptions } from "./commands/backup-command.ts";
+import { completionScript, SHELLS } from "./commands/completion.ts";
+import type { ConfigCommandOptions } from "./commands/config-command.ts";
+import type { HandlersCheckOptions } from "./commands/handlers-command.ts";
+import type { RunOptions } from "./commands/run-command.ts";
+import type { StorageCheckOptions } from "./commands/storage-command.ts";
+import type { VerifyOptions } from "./commands/verify-command.ts";
+import type { CliContext, ConfigOptions } from "./context.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
-import type { HandlersCheckOptions } from "./handlers.ts";
-import { addRemoteCommands } from "./remote/commands.ts";
-import type { RunOptions } from "./run.ts";
-import type { Hangups } from "./service-signals.ts";
-import type { StorageCheckOptions } from "./storage-check.ts";
-import { jsonLine, printableLines } from "./terminal-text.ts";
-import type { VerifyOptions } from "./verify.ts";
-
-/** What every command works with; the environment, the process's own, is read by the configuration and the AWS SDK. */
-export interface CliContext {
-  readonly env: Record<string, string | undefined>;
-  readonly cwd: string;
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
-  /** Heard since the process began, where it is a service. */
-  readonly hangups?: Hangups | undefined;
-}
-
-export interface ConfigOptions {
-  readonly config?: string;
-  readonly envFile?: string;
-}
+import { addExamples } from "./help-examples.ts";
+import { addRemoteCommands } from "./remote/add-remote-commands.ts";
+import { jsonLine, printableLines } from "./terminal/terminal-text.ts";
 
 /**
- * Runs one command line to its end. Each command is loaded where it is run: to ask a service takes less than half of the time
- * that it would take with all of the service in memory.
+ * Runs one command line to its end. Each command is loaded where it is run: to ask a service takes less than half of
+ * the time that it would take with all of the service in memory.
  * @throws what the command throws; see `exitCodeOf`
  */
 export async function runProgram(args: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -51,7 +36,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
   withConfig(
     program.command("serve", { isDefault: true }).description("run the service (also with no command)"),
   ).action(async (options: ConfigOptions) => {
-    code = await (await import("./serve.ts")).serve(options, context);
+    code = await (await import("./commands/serve-command.ts")).serve(options, context);
   });
   withConfig(
     program.command("run").description("run one manifest, or a list of URLs, one a line, to its end in this process"),
@@ -60,7 +45,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .option("--out <dir>", "store the objects in this directory instead of the configured storage")
     .option("--job-type <name>", "the job type, which names its handler", "default")
     .action(async (file: string, options: RunOptions) => {
-      code = await (await import("./run.ts")).run(file, options, context);
+      code = await (await import("./commands/run-command.ts")).run(file, options, context);
     });
 
   addStoreCommands(program, context, (result) => {
@@ -88,7 +73,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .option("--job-type <name>", "take the settings of [handlers.NAME]; else those of the one that has this file")
     .option("--json", "a line of JSON per task")
     .action(async (file: string, manifest: string, options: HandlersCheckOptions) => {
-      await (await import("./handlers.ts")).handlersCheck(file, manifest, options, context);
+      await (await import("./commands/handlers-command.ts")).handlersCheck(file, manifest, options, context);
     });
   addSmallCommands(program, context);
   addExamples(program);
@@ -108,7 +93,7 @@ function addStoreCommands(program: Command, context: CliContext, done: (code: Ex
     .argument("<dir>", "a directory that is not there yet, or is empty")
     .option("--json", "one line of JSON")
     .action(async (directory: string, options: BackupOptions) => {
-      (await import("./backup.ts")).backup(directory, options, context);
+      (await import("./commands/backup-command.ts")).backup(directory, options, context);
     });
   withConfig(program.command("verify").description("check the stores against each other and against the storage"))
     .option("--deep", "read every object and compare its SHA-256")
@@ -116,7 +101,7 @@ function addStoreCommands(program: Command, context: CliContext, done: (code: Ex
     .option("--json", "one line of JSON")
     .addHelpText("after", "\nEnds with 0 if all is well, 1 if something is not, 3 if a store cannot be read.")
     .action(async (options: VerifyOptions) => {
-      done(await (await import("./verify.ts")).verify(options, context));
+      done(await (await import("./commands/verify-command.ts")).verify(options, context));
     });
 }
 
@@ -126,12 +111,12 @@ function addConfigCommands(program: Command, context: CliContext, done: (code: E
     .addHelpText("after", "\nLoads the handlers: that runs the code of handlers' files, as a start does.")
     .option("--json", "one line of JSON")
     .action(async (options: ConfigCommandOptions) => {
-      done(await (await import("./config.ts")).configCheck(options, context));
+      done(await (await import("./commands/config-command.ts")).configCheck(options, context));
     });
   withConfig(config.command("print").description("print the effective configuration with the layer of each value"))
     .option("--json", "one line of JSON")
     .action(async (options: ConfigCommandOptions) => {
-      (await import("./config.ts")).configPrint(options, context);
+      (await import("./commands/config-command.ts")).configPrint(options, context);
     });
 }
 
@@ -176,7 +161,7 @@ function addStorageCheck(program: Command, context: CliContext, done: (code: Exi
     .option("--json", "one line of JSON")
     .addHelpText("after", "\nEnds with 0 if all is well, also with notes; 1 if a step failed.")
     .action(async (options: StorageCheckOptions) => {
-      done(await (await import("./storage-check.ts")).storageCheck(options, context));
+      done(await (await import("./commands/storage-command.ts")).storageCheck(options, context));
     });
 }
 

@@ -1,9 +1,9 @@
 import { writeSync } from "node:fs";
-import { visibleText } from "../jobs/visible-text.ts";
+import { visibleText } from "../std/visible-text.ts";
 import { EXIT, exitCodeOf, WorkFailedError } from "./exit-code.ts";
 import { runProgram } from "./program.ts";
 import type { Hangups } from "./service-signals.ts";
-import { printableLines } from "./terminal-text.ts";
+import { printableLines } from "./terminal/terminal-text.ts";
 
 const UNFORESEEN = 1;
 const AGAIN_MS = 5;
@@ -35,8 +35,8 @@ function inspected(error: unknown): string {
 }
 
 /**
- * All of it, before the call returns: a full disk is told, and nothing is lost at the end. Whatever command it comes from,
- * and whoever's words are in it, no terminal is moved or painted by it.
+ * All of it, before the call returns: a full disk is told, and nothing is lost at the end. Whatever command it comes
+ * from, and whoever's words are in it, no terminal is moved or painted by it.
  */
 function write(fd: number, text: string): void {
   for (let rest = Buffer.from(visibleText(text)); rest.length > 0; ) {

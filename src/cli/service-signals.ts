@@ -19,8 +19,8 @@ export function hearEarly(): Hangups {
 }
 
 /**
- * Hears SIGHUP from now on, which ends the process no more. Once the result is called, each one leads to a call of `act`,
- * those that came before to one in all. Those that come during a call lead to one more.
+ * Hears SIGHUP from now on, which ends the process no more. Once the result is called, each one leads to a call of
+ * `act`, those that came before to one in all. Those that come during a call lead to one more.
  */
 function hearHangups(): (act: () => Promise<void>) => void {
   let act: (() => Promise<void>) | undefined;
@@ -47,7 +47,9 @@ function hearHangups(): (act: () => Promise<void>) => void {
   };
 }
 
-/** Says whether a terminal that standard input or output is now is closed later: nobody sees or stops the process then. */
+/**
+ * Says whether a terminal that standard input or output is now is closed later: nobody sees or stops the process then.
+ */
 function watchTerminal(): () => boolean {
   const terminals = [STDIN, STDOUT].filter((fd) => isatty(fd));
   return () => terminals.some((fd) => !isatty(fd));

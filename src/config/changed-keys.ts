@@ -1,6 +1,6 @@
-import { keyText } from "./key-path.ts";
 import type { Config } from "./schema.ts";
-import { Secret } from "./secret.ts";
+import { keyText } from "./sources/key-path.ts";
+import { Secret } from "./values/secret.ts";
 
 /** The keys whose values differ between two configurations, as one writes them in TOML; a list is one value. */
 export function changedKeys(before: Config, after: Config): string[] {

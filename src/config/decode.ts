@@ -1,13 +1,13 @@
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { suggest } from "../std/suggest.ts";
 import { expectation } from "./expectation.ts";
 import { mayHoldSecret, nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
-import { FileText, isReference } from "./file-text.ts";
-import { type KeyPath, shownKey } from "./key-path.ts";
-import { sealTable, unwrapTable } from "./sealed-table.ts";
-import { Secret } from "./secret.ts";
-import { suggest } from "./suggest.ts";
-import { emptyTree, isTree } from "./tree.ts";
+import { sealTable, unwrapTable } from "./masked-table.ts";
+import { FileText, isReference } from "./sources/file-text.ts";
+import { type KeyPath, shownKey } from "./sources/key-path.ts";
+import { emptyTree, isTree } from "./sources/tree.ts";
+import { Secret } from "./values/secret.ts";
 
 const NO_SECRET = "must not hold a secret itself: write ${NAME} in its place and set NAME in the environment";
 

@@ -1,7 +1,7 @@
 import { KindGuard, type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
-import { mayBeSecret } from "../jobs/request-header.ts";
-import type { Secret } from "./secret.ts";
-import { formatSize, parseSize } from "./size.ts";
+import { mayBeSecret } from "../net/request-header.ts";
+import type { Secret } from "./values/secret.ts";
+import { formatSize, parseSize } from "./values/size.ts";
 
 /** What a field may say beside TypeBox's own options. */
 export interface FieldOptions extends SchemaOptions {
@@ -83,8 +83,8 @@ export function sealed<T extends TSchema>(schema: T, mustRefer: (name: string) =
 }
 
 /**
- * Headers: a free table in which every value that came from a reference is a `Secret`, so that nobody takes it for plain
- * text. Those whose names have to do with secrets must refer.
+ * Headers: a free table in which every value that came from a reference is a `Secret`, so that nobody takes it for
+ * plain text. Those whose names have to do with secrets must refer.
  */
 export function headerTable(description: string) {
   const schema = Type.Record(Type.String(), Type.String(), { default: {}, description });

@@ -1,16 +1,16 @@
 import { type StaticDecode, type TProperties, Type } from "@sinclair/typebox";
-import { CHECKSUM_SETTINGS } from "../jobs/checksum-setting.ts";
-import { headerValueProblem, mayBeSecret } from "../jobs/request-header.ts";
-import { accessTokenOwner, accessTokenSecret, parseAccessToken } from "./access-token.ts";
-import { formatBindAddress, parseBindAddress } from "./bind-address.ts";
-import { widerBucketNameProblem } from "./bucket-name.ts";
+import { headerValueProblem, mayBeSecret } from "../net/request-header.ts";
+import { CHECKSUM_SETTINGS } from "../storage/checksum-setting.ts";
 import { choice, decimal, headerTable, integer, named, parsed, ruled, sealed, size } from "./field.ts";
-import { HOST_PATTERN, HOST_RULE, hostNameProblem, hostPatternProblem, networkProblem } from "./host-name.ts";
-import { parseOtlpEndpoint } from "./otlp-endpoint.ts";
-import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./proxy-endpoint.ts";
-import { parsePublicAddress } from "./public-address.ts";
-import { parseS3Endpoint } from "./s3-endpoint.ts";
-import { Secret } from "./secret.ts";
+import { accessTokenOwner, accessTokenSecret, parseAccessToken } from "./values/access-token.ts";
+import { formatBindAddress, parseBindAddress } from "./values/bind-address.ts";
+import { widerBucketNameProblem } from "./values/bucket-name.ts";
+import { HOST_PATTERN, HOST_RULE, hostNameProblem, hostPatternProblem, networkProblem } from "./values/host-name.ts";
+import { parseOtlpEndpoint } from "./values/otlp-endpoint.ts";
+import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./values/proxy-endpoint.ts";
+import { parsePublicAddress } from "./values/public-address.ts";
+import { parseS3Endpoint } from "./values/s3-endpoint.ts";
+import { Secret } from "./values/secret.ts";
 
 /**
  * The whole configuration: every key with its meaning, default and bounds, and nowhere else.

@@ -1,6 +1,6 @@
-import type { Clock } from "../jobs/clock.ts";
 import type { Lane } from "../jobs/lane.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
+import type { Clock } from "../std/clock.ts";
 
 /** What the broker needs of queue.db. */
 export interface TaskSource {
@@ -49,7 +49,10 @@ export interface BrokerDeps {
   readonly clock: Clock;
   /** Bound of the channel to the workers. */
   readonly channelSize: number;
-  /** Claimed tasks that wait for their host's permit or a place in the channel, at most; some more while tasks are short. */
+  /**
+   * Claimed tasks that wait for their host's permit or a place in the channel, at most; some more while tasks are
+   * short.
+   */
   readonly windowSize: number;
   readonly onError: (error: unknown) => void;
 }

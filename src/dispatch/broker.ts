@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
-import { delay } from "../jobs/clock.ts";
+import { isSuspect } from "../jobs/crash-limit.ts";
 import type { Lane } from "../jobs/lane.ts";
-import { isSuspect } from "../jobs/suspect.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
+import { delay } from "../std/clock.ts";
 import type { BrokerDeps } from "./broker-ports.ts";
 import { Channel } from "./channel.ts";
 import { Lanes } from "./lanes.ts";
@@ -21,8 +21,8 @@ const WINDOW_WAIT_MAX_MS = 1000;
 /** Of one host, so many times its limit may be claimed ahead: enough that no worker waits for a commit. */
 const AHEAD = 2;
 /**
- * What goes out in a moment may be claimed ahead as well, since a claim costs a commit, however large it is; so many at most,
- * of all hosts. Nobody waits long behind it: a host that turns slow gives it back.
+ * What goes out in a moment may be claimed ahead as well, since a claim costs a commit, however large it is; so many at
+ * most, of all hosts. Nobody waits long behind it: a host that turns slow gives it back.
  */
 const EXTRA_MAX = 384;
 

@@ -106,8 +106,9 @@ interface Choice {
 }
 
 /**
- * The lanes that have waiting tasks: round-robin over jobs, weighted by priority, and within a job over its hosts.
- * A pure structure: it decides whose turn it is and does nothing about it. No call takes longer because there are more lanes.
+ * The lanes that have waiting tasks: round-robin over jobs, weighted by priority, and within a job over its hosts. A
+ * pure structure: it decides whose turn it is and does nothing about it. No call takes longer because there are more
+ * lanes.
  */
 export class Lanes {
   readonly #lanes = new Map<number, KnownLane>();

@@ -1,6 +1,6 @@
 import type { HostView } from "../jobs/host-view.ts";
-import type { Limit } from "../jobs/limit.ts";
-import { spanText } from "../jobs/span.ts";
+import type { Limit } from "../jobs/queue-limit.ts";
+import { spanText } from "../std/duration-text.ts";
 
 /** A host that tasks wait for. */
 export interface HostLoad extends HostView {

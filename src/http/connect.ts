@@ -1,14 +1,14 @@
-import type { Clock } from "../jobs/clock.ts";
-import { BunDial } from "./bun-transport.ts";
+import type { Clock } from "../std/clock.ts";
+import { ExpiringMap } from "../std/expiring-map.ts";
 import { withDeadline } from "./deadline.ts";
-import type { Dial, DialHandler, DialOptions } from "./dial.ts";
-import { ExpiringMap } from "./expiring-map.ts";
 import { HttpError } from "./http-error.ts";
-import { loadNodeModules, NodeDial, type NodeModules, type NodeTransport } from "./node-transport.ts";
 import { Race } from "./race.ts";
-import type { SocketTransport } from "./socket-transport.ts";
-import type { TlsOptions } from "./tls.ts";
-import { TlsSessions } from "./tls-sessions.ts";
+import { BunDial } from "./transport/bun-transport.ts";
+import type { Dial, DialHandler, DialOptions } from "./transport/dial.ts";
+import { loadNodeModules, NodeDial, type NodeModules, type NodeTransport } from "./transport/node-transport.ts";
+import type { SocketTransport } from "./transport/socket-transport.ts";
+import type { TlsOptions } from "./transport/tls.ts";
+import { TlsSessions } from "./transport/tls-sessions.ts";
 
 /** An address that left a connect of Bun's without an answer is connected by node for so long. */
 const SILENT_FOR_MS = 5 * 60_000;

@@ -1,13 +1,13 @@
-import type { Clock } from "../jobs/clock.ts";
-import type { Framing } from "./framing.ts";
-import type { ResponseLimits } from "./head-reader.ts";
-import type { HeaderFields } from "./header-fields.ts";
+import type { Clock } from "../std/clock.ts";
 import { HttpError } from "./http-error.ts";
-import { type BodyConnection, IncomingBody } from "./incoming-body.ts";
-import type { BodySource, RequestBody } from "./outgoing-body.ts";
-import type { ResponseHead } from "./response-head.ts";
-import { ResponseParser, type ResponseSink } from "./response-parser.ts";
-import type { Transport, TransportHandler } from "./transport.ts";
+import type { Framing } from "./message/framing.ts";
+import type { ResponseLimits } from "./message/head-reader.ts";
+import type { HeaderFields } from "./message/header-fields.ts";
+import { type BodyConnection, IncomingBody } from "./message/incoming-body.ts";
+import type { BodySource, RequestBody } from "./message/outgoing-body.ts";
+import type { ResponseHead } from "./message/response-head.ts";
+import { ResponseParser, type ResponseSink } from "./message/response-parser.ts";
+import type { Transport, TransportHandler } from "./transport/transport.ts";
 
 /** A request as a connection takes it. */
 export interface OutgoingRequest {

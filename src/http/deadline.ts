@@ -1,4 +1,4 @@
-import type { Clock } from "../jobs/clock.ts";
+import type { Clock } from "../std/clock.ts";
 
 export interface Deadline {
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-import type { Clock } from "../jobs/clock.ts";
+import type { Clock } from "../std/clock.ts";
 import type { HttpConnection } from "./connection.ts";
 
 /** Of all hosts together; the one that is idle longest goes first. */

@@ -1,8 +1,8 @@
 import { isIPv6 } from "node:net";
-import type { Clock } from "../jobs/clock.ts";
-import type { Dial, DialHandler } from "./dial.ts";
+import type { Clock } from "../std/clock.ts";
 import { HttpError } from "./http-error.ts";
-import { systemCode } from "./tls.ts";
+import type { Dial, DialHandler } from "./transport/dial.ts";
+import { systemCode } from "./transport/tls.ts";
 
 /** RFC 8305, 8: Connection Attempt Delay. */
 const NEXT_ATTEMPT_MS = 250;

@@ -1,14 +1,14 @@
 import type { Connector } from "./connect.ts";
 import { withDeadline } from "./deadline.ts";
 import { HttpError } from "./http-error.ts";
-import { connectThroughHttp } from "./http-tunnel.ts";
-import type { NodeTransport } from "./node-transport.ts";
-import { ProxyError } from "./proxy-error.ts";
-import type { SocketTransport } from "./socket-transport.ts";
-import { connectThroughSocks, type SocksCredentials } from "./socks.ts";
-import type { TlsOptions } from "./tls.ts";
-import type { Transport } from "./transport.ts";
-import { TunnelStream } from "./tunnel-stream.ts";
+import { connectThroughHttp } from "./proxy/http-tunnel.ts";
+import { ProxyError } from "./proxy/proxy-error.ts";
+import { connectThroughSocks, type SocksCredentials } from "./proxy/socks.ts";
+import { TunnelStream } from "./proxy/tunnel-stream.ts";
+import type { NodeTransport } from "./transport/node-transport.ts";
+import type { SocketTransport } from "./transport/socket-transport.ts";
+import type { TlsOptions } from "./transport/tls.ts";
+import type { Transport } from "./transport/transport.ts";
 
 /** How the target is reached. The addresses of a proxy are vetted, in the resolver's order. */
 export type Route =

@@ -7,7 +7,9 @@ export interface HeldBytes {
   release(): void;
 }
 
-/** Memory for the bodies of requests, bounded over all of them: a client that comes too early is asked to come again. */
+/**
+ * Memory for the bodies of requests, bounded over all of them: a client that comes too early is asked to come again.
+ */
 export class BodyMemory {
   readonly #bytesMax: number;
   #held = 0;

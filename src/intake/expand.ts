@@ -1,18 +1,25 @@
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { mediaTypePatternProblem } from "../jobs/media-type.ts";
 import { keyProblem, reservedProblem } from "../jobs/object-key.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
-import { TASK_HEADERS_MAX } from "../jobs/request-header.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
-import { quote } from "./echo.ts";
-import { checkHeaders, checksumProblem, checkTags, idProblem, normalChecksum, urlProblem } from "./field-rules.ts";
+import { mediaTypePatternProblem } from "../net/media-type.ts";
+import { TASK_HEADERS_MAX } from "../net/request-header.ts";
+import { quote } from "../std/quote.ts";
 import type { JobContext } from "./handlers/handler.ts";
 import { type Breach, IntakeError } from "./intake-error.ts";
 import type { JobStorage } from "./job-storage.ts";
-import type { ManifestLimits } from "./manifest-rules.ts";
-import { mapOf, SizeSchema } from "./manifest-schema.ts";
-import { shapeBreaches } from "./shape-breach.ts";
+import {
+  checkHeaders,
+  checksumProblem,
+  checkTags,
+  idProblem,
+  normalChecksum,
+  urlProblem,
+} from "./manifest/field-rules.ts";
+import type { ManifestLimits } from "./manifest/manifest-rules.ts";
+import { mapOf, SizeSchema } from "./manifest/manifest-schema.ts";
+import { shapeBreaches } from "./manifest/shape-violation.ts";
 
 const TaskSpecSchema = Type.Object(
   {

@@ -1,4 +1,4 @@
-import type { TaskQueue } from "../sqlite/queue.ts";
+import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import { IntakeError } from "./intake-error.ts";
 import type { Submission, SubmissionAnswer } from "./submission.ts";
 

@@ -1,14 +1,14 @@
-import type { Clock } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { NewJob } from "../jobs/stores/acceptor.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
-import type { NewJob } from "../sqlite/queue/accept.ts";
+import type { Clock } from "../std/clock.ts";
 import { createExpansion } from "./expand.ts";
 import { HandlerBusyError } from "./handlers/file-handler.ts";
 import { type HandlerSettings, type JobContext, ManifestError, type TaskMaker } from "./handlers/handler.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobStorage, jobStorage } from "./job-storage.ts";
-import { type ParsedManifest, parseManifest } from "./manifest.ts";
-import type { ManifestLimits } from "./manifest-rules.ts";
+import { type ParsedManifest, parseManifest } from "./manifest/manifest.ts";
+import type { ManifestLimits } from "./manifest/manifest-rules.ts";
 import type { Submission } from "./submission.ts";
 
 export interface RegisteredHandler {

@@ -1,6 +1,6 @@
 import type { ObjectAttributes } from "../jobs/object-attributes.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
-import type { Manifest, ManifestStorage } from "./manifest-schema.ts";
+import type { Manifest, ManifestStorage } from "./manifest/manifest-schema.ts";
 
 /** What the manifest object is called where the manifest does not say. */
 export const MANIFEST_FILE = "metadata.json";

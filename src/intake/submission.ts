@@ -1,4 +1,4 @@
-import type { TraceContext } from "../jobs/trace-context.ts";
+import type { TraceContext } from "../net/trace-context.ts";
 
 /** One `POST /jobs` as the API hands it on: headers checked, body decompressed and not yet parsed. */
 export interface Submission {

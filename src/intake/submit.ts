@@ -1,18 +1,18 @@
-import { delay } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { NewJob, StagedJob } from "../jobs/stores/acceptor.ts";
+import { IdempotencyTakenError, QueueFullError } from "../jobs/stores/acceptor.ts";
+import { isBroken, isDiskFull } from "../jobs/stores/store-error.ts";
 import type { Task } from "../jobs/task.ts";
-import type { NewJob, StagedJob } from "../sqlite/queue/accept.ts";
-import { IdempotencyTakenError, QueueFullError } from "../sqlite/queue/accept.ts";
-import type { TaskQueue } from "../sqlite/queue.ts";
-import { isBroken, isDiskFull } from "../sqlite/store-error.ts";
+import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
+import { delay } from "../std/clock.ts";
 import type { TaskMaker } from "./handlers/handler.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobPlan, type PlanDeps, planJob, type RegisteredHandler, tasksOf } from "./job-plan.ts";
 import type { JobStorage } from "./job-storage.ts";
-import type { ParsedManifest } from "./manifest.ts";
-import { type Command, encodeStoredManifest } from "./stored-manifest.ts";
+import type { ParsedManifest } from "./manifest/manifest.ts";
+import { type Command, encodeStoredManifest } from "./manifest/stored-manifest.ts";
 import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 
 export interface SubmitDeps extends PlanDeps {

@@ -1,4 +1,4 @@
-import type { TraceContext } from "./trace-context.ts";
+import type { TraceContext } from "../net/trace-context.ts";
 
 /**
  * A job: one accepted manifest. Its status is a function of its counters; see `statusOf`.
@@ -19,8 +19,8 @@ export interface JobCounters {
 }
 
 /**
- * What a job is known by everywhere: in the queue, in tasks, events, logs and answers. As a trace context it is the span
- * that its attempts belong to.
+ * What a job is known by everywhere: in the queue, in tasks, events, logs and answers. As a trace context it is the
+ * span that its attempts belong to.
  */
 export interface JobHeader extends TraceContext {
   /** Sequential number in queue.db; the key in all three stores. */

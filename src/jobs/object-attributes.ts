@@ -14,8 +14,8 @@ export const LABEL_PREFIX = "fetchbox-";
 export const UPLOAD_TOKEN = "upload-token";
 
 /**
- * S3 takes 2048 bytes of metadata. A manifest and the configuration have shares of their own, so that a manifest that is
- * accepted by one installation is accepted by all; the other 256 bytes are for what FetchBox sets itself.
+ * S3 takes 2048 bytes of metadata. A manifest and the configuration have shares of their own, so that a manifest that
+ * is accepted by one installation is accepted by all; the other 256 bytes are for what FetchBox sets itself.
  */
 export const MANIFEST_METADATA_BYTES_MAX = 1536;
 export const CONFIG_METADATA_BYTES_MAX = 256;
@@ -35,8 +35,8 @@ export function metadataNameProblem(name: string): string | undefined {
 }
 
 /**
- * Metadata as a header can carry it: what is not visible ASCII becomes %XX, and so do `%`, and spaces that servers drop.
- * A `=?` would make S3 take the value for an encoded word (RFC 2047).
+ * Metadata as a header can carry it: what is not visible ASCII becomes %XX, and so do `%`, and spaces that servers
+ * drop. A `=?` would make S3 take the value for an encoded word (RFC 2047).
  */
 export function encodeMetadata(value: string): string {
   return value.replace(/[^ -~]+|%|^ | $|(?<= ) |=(?=\?)/gu, (text) => encodeURIComponent(text));

@@ -3,12 +3,12 @@ import type { ObjectAttributes } from "./object-attributes.ts";
 /**
  * Where objects go. Two implementations, `local/` and `s3/`, pass one suite: test/contract/object-store.ts.
  *
- * The promise of every implementation: an object is visible under its key only when it is whole; whatever
- * fails, is aborted or is killed before that leaves an older object of that key as it was.
- * Every method throws a `Failure`, or the abort reason of its signal; never anything else. An `UPLOAD_*` code is the
- * bucket's trouble, and every task for it waits. What concerns one object alone has another code: a body that is not as
- * long as declared `DOWNLOAD_SIZE_MISMATCH`, one that the backend cannot take `DOWNLOAD_TOO_LARGE`, a key that cannot be
- * used `HANDLER_ERROR`, one with another object in its way `STORAGE_KEY_CONFLICT`.
+ * The promise of every implementation: an object is visible under its key only when it is whole; whatever fails, is
+ * aborted or is killed before that leaves an older object of that key as it was. Every method throws a `Failure`, or
+ * the abort reason of its signal; never anything else. An `UPLOAD_*` code is the bucket's trouble, and every task for
+ * it waits. What concerns one object alone has another code: a body that is not as long as declared
+ * `DOWNLOAD_SIZE_MISMATCH`, one that the backend cannot take `DOWNLOAD_TOO_LARGE`, a key that cannot be used
+ * `HANDLER_ERROR`, one with another object in its way `STORAGE_KEY_CONFLICT`.
  */
 export interface ObjectRef {
   readonly bucket: string;
@@ -68,7 +68,9 @@ export interface UploadTracking {
   readonly onBegin?: ((mayStore: boolean) => void) | undefined;
   /** Called when an upload may be open under the key that `onOpen` is not told of (true), and when it is gone. */
   readonly onProbe?: ((isOpen: boolean) => void) | undefined;
-  /** Runs work only where no other upload of the key is under way, and lets none begin meanwhile. Absent: there is none. */
+  /**
+   * Runs work only where no other upload of the key is under way, and lets none begin meanwhile. Absent: there is none.
+   */
   readonly alone?: ((work: () => Promise<void>) => Promise<unknown>) | undefined;
 }
 
@@ -109,8 +111,8 @@ export interface ObjectStore {
   /** All objects under a prefix, in key order, page by page. */
   list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<Omit<ObjectInfo, "bucket" | "labels">>;
   /**
-   * Uploads that are open in a bucket, whoever began them: what `abortUpload` takes. A temporary that does not tell where
-   * it was to go has an empty key.
+   * Uploads that are open in a bucket, whoever began them: what `abortUpload` takes. A temporary that does not tell
+   * where it was to go has an empty key.
    */
   openUploads(bucket: string, signal: AbortSignal): AsyncIterable<OpenUpload>;
   /** Removes what a crash left of an upload. Idempotent. */

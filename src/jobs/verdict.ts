@@ -8,8 +8,8 @@ export type Outcome =
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
 /**
- * `closed bucket`: its bucket was closed, or was being probed, when it was to begin. `no descriptors`: the process could
- * open nothing more.
+ * `closed bucket`: its bucket was closed, or was being probed, when it was to begin. `no descriptors`: the process
+ * could open nothing more.
  */
 export type Interruption = "shutdown" | "cancel" | "closed bucket" | "no descriptors";
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../jobs/clock.ts";
+import type { Clock } from "../std/clock.ts";
 
 /** Wall and steady time may differ by so much: daylight saving does not count, a slow correction does. */
 const LEAP_MS = 3_600_000;
@@ -6,8 +6,8 @@ const LEAP_MS = 3_600_000;
 const PROBATION_MS = 600_000;
 
 /**
- * Says whether what is old by the wall clock may be taken for old. After a leap, within the process or since the last one,
- * it waits: a clock that is wrong at boot is mended within minutes, and then nothing has expired.
+ * Says whether what is old by the wall clock may be taken for old. After a leap, within the process or since the last
+ * one, it waits: a clock that is wrong at boot is mended within minutes, and then nothing has expired.
  */
 export class ClockTrust {
   readonly #clock: Clock;
@@ -17,8 +17,8 @@ export class ClockTrust {
   #leapMs = 0;
 
   /**
-   * `trustedAt`: when the clock was last found to go right, by this process's forebears, milliseconds since the epoch; 0 if
-   * it never was. Not when one was last there: it may have lived under a wrong clock.
+   * `trustedAt`: when the clock was last found to go right, by this process's forebears, milliseconds since the epoch;
+   * 0 if it never was. Not when one was last there: it may have lived under a wrong clock.
    */
   constructor(clock: Clock, trustedAt: number) {
     this.#clock = clock;

@@ -1,8 +1,8 @@
-import type { Clock } from "../jobs/clock.ts";
-import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
-import type { OrphanDesk } from "../sqlite/orphan-desk.ts";
-import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } from "../sqlite/queue/orphans.ts";
+import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } from "../jobs/stores/orphan-records.ts";
+import type { OrphanDesk } from "../sqlite/uploads/orphan-desk.ts";
+import type { Clock } from "../std/clock.ts";
+import type { KeyGuard } from "../storage/key-guard.ts";
 
 /** What became of an orphan, where that is worth a line or a count. */
 export type OrphanEvent =

@@ -1,6 +1,6 @@
 import type { Failure } from "../jobs/failure.ts";
-import type { DoomedTask } from "../sqlite/queue/recover.ts";
-import type { TaskQueue } from "../sqlite/queue.ts";
+import type { DoomedTask } from "../jobs/stores/recovery.ts";
+import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import type { OrphanCleaner } from "./orphan-cleaner.ts";
 
 export interface RecoverDeps {
@@ -26,8 +26,8 @@ export interface Recovered {
 }
 
 /**
- * Puts right what a crash left: claims, jobs half written, open uploads. For start-up, before the first claim. The queue comes
- * first: its first commit must be the one that brings waits into this process's time.
+ * Puts right what a crash left: claims, jobs half written, open uploads. For start-up, before the first claim. The
+ * queue comes first: its first commit must be the one that brings waits into this process's time.
  */
 export async function recover(deps: RecoverDeps): Promise<Recovered> {
   const { queue, cleaner, storesLate, retract, onLeftOver, signal } = deps;

@@ -1,5 +1,5 @@
-import { type Clock, delay } from "../jobs/clock.ts";
 import type { Stores } from "../sqlite/stores.ts";
+import { type Clock, delay } from "../std/clock.ts";
 import type { ClockTrust } from "./clock-trust.ts";
 
 /** How long things stay, in milliseconds, and how large dlq.db may become, in bytes. */
@@ -46,7 +46,9 @@ export class Retention {
     this.#deps = deps;
   }
 
-  /** One round, until nothing is left to do. @throws what a store throws, or the signal's reason; the next round goes on */
+  /**
+   * One round, until nothing is left to do. @throws what a store throws, or the signal's reason; the next round goes on
+   */
   async run(signal: AbortSignal): Promise<void> {
     if (!this.#deps.trust.isTrusted) return;
     const now = this.#deps.clock.now();

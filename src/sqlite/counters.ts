@@ -1,4 +1,5 @@
-import { GROUP_KEYS, GROUPINGS } from "./dead-letter-groups.ts";
+import { GROUPINGS } from "../jobs/stores/dead-letter-reads.ts";
+import { GROUP_KEYS } from "./dead-letters/dead-letter-groups.ts";
 
 /**
  * Counters that are kept so that nobody has to count. What they count are rows, and those are the truth: a counter that

@@ -93,9 +93,9 @@ export class GroupCommit {
   }
 
   /**
-   * Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction; and
-   * once more, after all was rolled back, if another member throws. It waits `gatherMs` for others, or less where another
-   * waits less.
+   * Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction;
+   * and once more, after all was rolled back, if another member throws. It waits `gatherMs` for others, or less where
+   * another waits less.
    */
   run<T>(work: (changes: Changes) => T, gatherMs = this.#options.gatherMs): Promise<T> {
     return new Promise<T>((resolve, reject) => {

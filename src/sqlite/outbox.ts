@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { type Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
-import { readMeta } from "./meta.ts";
+import { readMeta } from "./file/meta.ts";
 
 /** A store that follows queue.db. */
 export interface Follower {
@@ -28,8 +28,8 @@ const PATIENT: ReadonlySet<string | undefined> = new Set(["taskCompleted", "task
 const CATCH_UP_BATCHES = 64;
 
 /**
- * Carries what queue.db decided to its followers (D1): in order, each batch once, surviving crashes of either side.
- * A batch is written in the transaction it tells of, and is trimmed only when both followers have it durably. What tells
+ * Carries what queue.db decided to its followers (D1): in order, each batch once, surviving crashes of either side. A
+ * batch is written in the transaction it tells of, and is trimmed only when both followers have it durably. What tells
  * of tasks alone gathers for a moment, since many batches in one transaction cost a follower less than half.
  */
 export class Outbox {
@@ -107,8 +107,8 @@ export class Outbox {
   }
 
   /**
-   * Hands what was committed to the followers, after whatever they missed. One that fails gets it later, and so do those
-   * behind it: what the ledger shows is in the dead letters.
+   * Hands what was committed to the followers, after whatever they missed. One that fails gets it later, and so do
+   * those behind it: what the ledger shows is in the dead letters.
    */
   deliver(): void {
     const batches = this.#takeGathered();

@@ -1,22 +1,22 @@
 import type { Database } from "bun:sqlite";
 import { dirname, resolve } from "node:path";
-import type { Clock } from "../jobs/clock.ts";
-import type { Reach } from "../jobs/failpoint.ts";
+import { isBroken, isDiskFull, StoreError } from "../jobs/stores/store-error.ts";
+import type { Clock } from "../std/clock.ts";
+import type { Reach } from "../std/failpoint.ts";
 import type { OnDrift } from "./counters.ts";
-import { closeDatabase, openDatabase, upgradeDatabase } from "./database.ts";
-import { DeadLetters } from "./dead-letters.ts";
-import { hasLockFile, lockDirectory } from "./directory-lock.ts";
-import { inspectStores } from "./inspect.ts";
-import { Ledger } from "./ledger.ts";
-import { readMeta, writeMeta } from "./meta.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { DeadLetters } from "./dead-letters/dead-letters.ts";
+import { closeDatabase, openDatabase, upgradeDatabase } from "./file/database.ts";
+import { hasLockFile, lockDirectory } from "./file/directory-lock.ts";
+import { advanceTimeline, joinTimeline } from "./file/epoch.ts";
+import { inspectStores } from "./file/inspect.ts";
+import { readMeta, writeMeta } from "./file/meta.ts";
+import { MIGRATIONS } from "./file/migrations.ts";
+import { Presence } from "./file/store-file-watch.ts";
+import { type StorePaths, storePaths } from "./file/store-paths.ts";
+import { Ledger } from "./ledger/ledger.ts";
 import { type Follower, Outbox } from "./outbox.ts";
-import { Presence } from "./presence.ts";
-import { JobCache } from "./queue/context.ts";
-import { TaskQueue } from "./queue.ts";
-import { isBroken, isDiskFull, StoreError } from "./store-error.ts";
-import { type StorePaths, storePaths } from "./store-paths.ts";
-import { advanceTimeline, joinTimeline } from "./timeline.ts";
+import { JobCache } from "./queue/queue-context.ts";
+import { TaskQueue } from "./queue/task-queue.ts";
 
 export interface StoresOptions {
   /** Folders of queue.db, ledger.db and dlq.db; they may be one. */

@@ -1,8 +1,8 @@
 import type { ClaimedTask } from "../jobs/task.ts";
-import { formatTraceparent } from "../jobs/trace-context.ts";
-import type { SpanAttributes, SpanEnd, Tracer } from "../jobs/tracer.ts";
 import type { Outcome } from "../jobs/verdict.ts";
-import { urlForLog } from "./url.ts";
+import { formatTraceparent } from "../net/trace-context.ts";
+import type { SpanAttributes, SpanEnd, Tracer } from "../net/tracer.ts";
+import { urlForLog } from "./url-for-log.ts";
 
 /** Begins the span of an attempt, below its job's. */
 export function attemptSpans(tracer: Pick<Tracer, "start">) {

@@ -1,4 +1,4 @@
-import type { Clock } from "../jobs/clock.ts";
+import type { Clock } from "../std/clock.ts";
 
 const EVERY_MS = 500;
 /** Later than that nobody calls the service responsive. */

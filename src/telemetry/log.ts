@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import { visibleText } from "../jobs/visible-text.ts";
+import { visibleText } from "../std/visible-text.ts";
 import { readableLine } from "./readable-line.ts";
 import { type LogDestination, standardOutput } from "./standard-output.ts";
 
@@ -26,8 +26,8 @@ const SECRET_NAMES = new Set(
 /**
  * The service's log: one JSON line per event, with an ISO time and the level's name. Fields go by `job_id`,
  * `resource_id`, `task_id`, `trace_id` and `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values
- * of secret headers are masked in a field of that name and one level below. Whatever words from outside are in a line, it
- * holds no control character and no mark of bidirectional text.
+ * of secret headers are masked in a field of that name and one level below. Whatever words from outside are in a line,
+ * it holds no control character and no mark of bidirectional text.
  */
 export function createLog({ level, format, destination = standardOutput(), hasColours = true }: LogOptions): Log {
   const readable = format === "pretty" || (format === "auto" && destination.isTerminal);

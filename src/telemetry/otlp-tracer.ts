@@ -16,8 +16,8 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import type { TraceContext } from "../jobs/trace-context.ts";
-import type { Tracer } from "../jobs/tracer.ts";
+import type { TraceContext } from "../net/trace-context.ts";
+import type { Tracer } from "../net/tracer.ts";
 
 export interface OtlpOptions {
   /** Where spans are sent, as JSON over HTTP. */

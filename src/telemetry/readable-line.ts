@@ -1,4 +1,4 @@
-import { visibleText } from "../jobs/visible-text.ts";
+import { visibleText } from "../std/visible-text.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -6,8 +6,8 @@ const LEVEL_COLOURS: Readonly<Record<string, string>> = { warn: "33", error: "31
 const LEVEL_WIDTH = 5;
 
 /**
- * A line of the log for eyes: local time, level, message, then `key=value`. It stays one line, whatever the values hold,
- * and nothing of them moves a cursor. An error is its message and the place where it was thrown.
+ * A line of the log for eyes: local time, level, message, then `key=value`. It stays one line, whatever the values
+ * hold, and nothing of them moves a cursor. An error is its message and the place where it was thrown.
  */
 export function readableLine(json: string, isColoured: boolean): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Fields;

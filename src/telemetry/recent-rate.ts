@@ -1,4 +1,4 @@
-import type { Clock } from "../jobs/clock.ts";
+import type { Clock } from "../std/clock.ts";
 
 /** From so many events in so many milliseconds on, older ones say nothing more. */
 const ENOUGH_EVENTS = 10;

@@ -17,9 +17,9 @@ const STDOUT = 1;
 
 /**
  * Standard output for the log. Lines are with the system before the event loop turns, so that a killed process has lost
- * none that anybody could know of. It never waits: where the reader stands still (a stopped journald, a pipe to `less`),
- * up to 1 MiB of lines wait in memory, further ones are dropped, and a line tells how many once somebody reads again. A
- * reader that went away, or a full disk, does not end the process.
+ * none that anybody could know of. It never waits: where the reader stands still (a stopped journald, a pipe to
+ * `less`), up to 1 MiB of lines wait in memory, further ones are dropped, and a line tells how many once somebody reads
+ * again. A reader that went away, or a full disk, does not end the process.
  */
 export function standardOutput(): LogDestination {
   const writer = writerFor(STDOUT);
@@ -117,7 +117,9 @@ function unblockedWriter(fd: number): LineWriter {
   };
 }
 
-/** Sockets, and whatever cannot be opened anew. Bun's sink writes what they take at once, and hears when they take more. */
+/**
+ * Sockets, and whatever cannot be opened anew. Bun's sink writes what they take at once, and hears when they take more.
+ */
 function sinkWriter(): LineWriter {
   const sink = Bun.stdout.writer({ highWaterMark: GATHERED_MAX });
   const waiting = new BoundedLines(WAITING_MAX);

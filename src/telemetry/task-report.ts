@@ -1,10 +1,10 @@
-import type { Clock } from "../jobs/clock.ts";
 import type { FailureCode } from "../jobs/failure.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
+import type { Clock } from "../std/clock.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { urlForLog } from "./url.ts";
+import { urlForLog } from "./url-for-log.ts";
 
 /** Logs and counts what became of each attempt: the one place that does. */
 export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (settlement: Settlement) => void {

@@ -1,5 +1,5 @@
-import type { Clock } from "../jobs/clock.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { Clock } from "../std/clock.ts";
 
 /** The same store, that tells how long each upload took, in seconds: a stream's from its start to its end. */
 export function timedStore(store: ObjectStore, clock: Clock, observe: (seconds: number) => void): ObjectStore {

@@ -1,7 +1,7 @@
 import type { ObjectInfo, ObjectRef, ObjectStore } from "../jobs/object-store.ts";
 import type { ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
-import type { LiveBooks } from "./live-books.ts";
+import type { LiveBooks } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
 
 export type RunInManifest = (start: Uint8Array) => string | undefined;

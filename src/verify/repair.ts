@@ -1,5 +1,4 @@
 import { Database } from "bun:sqlite";
-import { counted } from "../jobs/counted.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import {
   DROP_WAITS,
@@ -11,7 +10,8 @@ import {
   recountGroups,
   recountSize,
 } from "../sqlite/counters.ts";
-import type { StorePaths } from "../sqlite/store-paths.ts";
+import type { StorePaths } from "../sqlite/file/store-paths.ts";
+import { counted } from "../std/counted.ts";
 import type { Verified } from "./verify.ts";
 
 const RESULT_BYTES = `(SELECT coalesce(sum(r.bytes), 0) FROM ledger.results r
@@ -64,9 +64,9 @@ const QUEUE_REPAIRS: readonly Repair[] = [
 ];
 
 /**
- * Puts right what can be put right without a loss: counters by a recount, letters that nobody needs, uploads that nobody
- * knows of. Where rows are lost the stores stay as they are: a recount would hide what was there. Says what it did.
- * Nobody else may work on the stores.
+ * Puts right what can be put right without a loss: counters by a recount, letters that nobody needs, uploads that
+ * nobody knows of. Where rows are lost the stores stay as they are: a recount would hide what was there. Says what it
+ * did. Nobody else may work on the stores.
  */
 export async function repair(
   paths: StorePaths,

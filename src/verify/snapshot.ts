@@ -1,8 +1,8 @@
 import type { Database } from "bun:sqlite";
-import type { Clock } from "../jobs/clock.ts";
-import { ReadSource } from "../sqlite/read-only.ts";
-import { StoreError } from "../sqlite/store-error.ts";
-import type { StorePaths } from "../sqlite/store-paths.ts";
+import { StoreError } from "../jobs/stores/store-error.ts";
+import { ReadSource } from "../sqlite/file/read-only.ts";
+import type { StorePaths } from "../sqlite/file/store-paths.ts";
+import type { Clock } from "../std/clock.ts";
 
 /** The three stores as they were at one moment, for reading; `main` is queue.db. */
 export interface Snapshot extends Disposable {
@@ -19,8 +19,8 @@ const TRIES = 200;
 const PAUSE_MS = 5;
 
 /**
- * Opens the stores for reading, whether a service works on them or not: it is not held up, and nothing is changed. Tries
- * for a while to find a moment at which the followers hold what queue.db decided.
+ * Opens the stores for reading, whether a service works on them or not: it is not held up, and nothing is changed.
+ * Tries for a while to find a moment at which the followers hold what queue.db decided.
  * @throws StoreError if a store is missing or cannot be read
  */
 export async function openSnapshot(paths: StorePaths, clock: Clock): Promise<Snapshot> {

@@ -1,8 +1,8 @@
-import { counted } from "../jobs/counted.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import { counted } from "../std/counted.ts";
 import type { ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
-import type { LiveBooks } from "./live-books.ts";
+import type { LiveBooks } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
 
 export interface UploadChecksDeps {
@@ -18,8 +18,8 @@ export interface UploadChecksDeps {
 const JOB_ID = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 
 /**
- * Uploads that are open, of ours, and that nobody knows of. Temporaries that a crash left, the next start removes; what is
- * recorded, the service aborts. `before` is what was open when the check began.
+ * Uploads that are open, of ours, and that nobody knows of. Temporaries that a crash left, the next start removes; what
+ * is recorded, the service aborts. `before` is what was open when the check began.
  */
 export async function checkUploads(
   buckets: ReadableBuckets,
@@ -53,8 +53,8 @@ export async function listUploads(
 }
 
 /**
- * Those under keys of ours, whatever these are: that name a job which is known, that a ledger's result or a manifest has,
- * or that a task is to have which waits or failed. The last are looked through only where something is open.
+ * Those under keys of ours, whatever these are: that name a job which is known, that a ledger's result or a manifest
+ * has, or that a task is to have which waits or failed. The last are looked through only where something is open.
  */
 function ours(uploads: readonly OpenUpload[], { expected, books }: UploadChecksDeps): OpenUpload[] {
   const isKnown = (ref: ObjectRef) => {

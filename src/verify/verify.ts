@@ -1,16 +1,16 @@
 import type { Database } from "bun:sqlite";
-import type { Clock } from "../jobs/clock.ts";
-import { counted } from "../jobs/counted.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
-import { inspectStores, requireStores } from "../sqlite/inspect.ts";
-import { MIGRATIONS } from "../sqlite/migrations.ts";
-import type { StorePaths } from "../sqlite/store-paths.ts";
+import { inspectStores, requireStores } from "../sqlite/file/inspect.ts";
+import { MIGRATIONS } from "../sqlite/file/migrations.ts";
+import type { StorePaths } from "../sqlite/file/store-paths.ts";
+import type { Clock } from "../std/clock.ts";
+import { counted } from "../std/counted.ts";
 import { type ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
-import { FOLLOWER_CHECKS } from "./follower-checks.ts";
-import { hasOrphans, LiveBooks } from "./live-books.ts";
+import { hasOrphans, LiveBooks } from "./live-stores.ts";
 import { checkObjects, type RunInManifest } from "./object-checks.ts";
+import { FOLLOWER_CHECKS } from "./projection-checks.ts";
 import { QUEUE_CHECKS } from "./queue-checks.ts";
 import { ReadableBuckets } from "./readable-buckets.ts";
 import { openSnapshot, type Snapshot } from "./snapshot.ts";
@@ -25,8 +25,8 @@ export interface VerifyOptions {
   /** The buckets of the configuration. */
   readonly buckets: readonly string[];
   /**
-   * The job of a `fetchbox run`, by how its manifest object begins. Where it is given, manifests of jobs that are not known
-   * here are read, to tell such runs from other installations.
+   * The job of a `fetchbox run`, by how its manifest object begins. Where it is given, manifests of jobs that are not
+   * known here are read, to tell such runs from other installations.
    */
   readonly runInManifest?: RunInManifest;
   /** A claim is never older, in milliseconds. */
@@ -156,8 +156,9 @@ function noteOldSchemas({ db }: Snapshot, paths: StorePaths, findings: Findings)
 }
 
 /**
- * What was under way when the process died waits for the next start; under a running service nothing is for ever. Its age
- * goes by the service's own clock, which no step of the wall clock moves. The service notes it every ten minutes at least.
+ * What was under way when the process died waits for the next start; under a running service nothing is for ever. Its
+ * age goes by the service's own clock, which no step of the wall clock moves. The service notes it every ten minutes at
+ * least.
  */
 function checkClaims({ db }: Snapshot, { isRunning, claimMsMax }: VerifyOptions, findings: Findings): void {
   const running = isRunning();

@@ -1,8 +1,8 @@
-import { SNAPSHOT_ERRORS_MAX } from "../api/schemas.ts";
+import { SNAPSHOT_ERRORS_MAX } from "../api/openapi/schemas.ts";
 import type { JobReport } from "../intake/handlers/handler.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
-import type { Ledger } from "../sqlite/ledger.ts";
+import type { Ledger } from "../sqlite/ledger/ledger.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface FinalizeDeps {
@@ -11,7 +11,9 @@ export interface FinalizeDeps {
   readonly log: Log;
 }
 
-/** Tells a job's handler, if it wants to know, that the job ended. What goes wrong there is logged and changes nothing. */
+/**
+ * Tells a job's handler, if it wants to know, that the job ended. What goes wrong there is logged and changes nothing.
+ */
 export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: JobStatus) => void {
   return (job, status) => {
     const handler = deps.handlers.get(job.jobType)?.handler;

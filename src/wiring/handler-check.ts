@@ -1,12 +1,12 @@
 import type { Config, HandlerConfig } from "../config/schema.ts";
 import type { FileHandlerDeps } from "../intake/handlers/file-handler.ts";
 import { planJob, tasksOf } from "../intake/job-plan.ts";
-import { createEgressPolicy } from "../jobs/egress-policy.ts";
 import { newJobId } from "../jobs/job.ts";
 import type { Task } from "../jobs/task.ts";
-import type { CredentialSource } from "../s3/credential-source.ts";
-import { handlerSettings, loadHandler, manifestLimits } from "./handlers.ts";
-import { lookAtObjectStore } from "./object-store.ts";
+import { createEgressPolicy } from "../net/egress-policy.ts";
+import type { CredentialSource } from "../storage/s3/credentials/credential-source.ts";
+import { handlerSettings, loadHandler, manifestLimits } from "./load-handlers.ts";
+import { lookAtObjectStore } from "./storage/open-object-store.ts";
 
 /** Nobody looks for it. */
 const UNTRACED = { traceId: "0".repeat(32), spanId: "0".repeat(16), sampled: false };

@@ -1,11 +1,11 @@
-import { type AccessToken, accessTokenOwner } from "../config/access-token.ts";
 import type { Reloadable } from "../config/reloadable.ts";
 import type { Config } from "../config/schema.ts";
-import { counted } from "../jobs/counted.ts";
+import { type AccessToken, accessTokenOwner } from "../config/values/access-token.ts";
+import { counted } from "../std/counted.ts";
+import { hostHeaders } from "./downloads/header-tables.ts";
+import { hostSecrets } from "./downloads/sent-secrets.ts";
 import type { Foundation } from "./foundation.ts";
-import { hostHeaders } from "./header-tables.ts";
-import type { S3Access } from "./s3-credentials.ts";
-import { hostSecrets } from "./sent-secrets.ts";
+import type { S3Access } from "./storage/s3-credentials.ts";
 import type { Work } from "./work.ts";
 
 /** What takes a new configuration without a restart. */

@@ -1,6 +1,6 @@
-import { HostPatterns } from "../jobs/host-patterns.ts";
-import { type RequestHeaders, withDefaults } from "../jobs/request-header.ts";
-import { portOf } from "./addresses.ts";
+import { HostPatterns } from "../net/host-patterns.ts";
+import { type RequestHeaders, withDefaults } from "../net/request-header.ts";
+import { portOf } from "./names/addresses.ts";
 
 /** Headers of one handler, and the patterns of the hosts that may get them. */
 export interface HandlerHeaders {
@@ -11,8 +11,9 @@ export interface HandlerHeaders {
 const NONE: RequestHeaders = {};
 
 /**
- * Headers of the configuration that hold secrets, or are meant for some hosts. A request gets them as it is made, by the
- * host that it goes to: no task carries them, so no store, backup or dead letter does, and no redirect takes them along.
+ * Headers of the configuration that hold secrets, or are meant for some hosts. A request gets them as it is made, by
+ * the host that it goes to: no task carries them, so no store, backup or dead letter does, and no redirect takes them
+ * along.
  */
 export class ConfiguredHeaders {
   readonly #byJobType: ReadonlyMap<string, { readonly headers: RequestHeaders; readonly hosts: HostPatterns<true> }>;

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
-import type { Clock } from "../jobs/clock.ts";
 import type { Failure, FailureCode } from "../jobs/failure.ts";
+import type { Clock } from "../std/clock.ts";
 import type { Layer } from "./service.ts";
 
 /** What an idle service has open, and some more. */
@@ -36,8 +36,8 @@ export interface DescriptorsDeps {
 }
 
 /**
- * The file descriptors of the process. A few are kept back, and let go when there are no others, so that the API still takes
- * connections then. No download begins until there are enough again.
+ * The file descriptors of the process. A few are kept back, and let go when there are no others, so that the API still
+ * takes connections then. No download begins until there are enough again.
  */
 export class Descriptors {
   readonly #deps: DescriptorsDeps;
@@ -145,8 +145,8 @@ export function limitFor(workers: number): number {
 }
 
 /**
- * Most descriptors that this process may have; `undefined` where the system does not tell. Bun has raised the soft limit to
- * the hard one by then.
+ * Most descriptors that this process may have; `undefined` where the system does not tell. Bun has raised the soft
+ * limit to the hard one by then.
  */
 export function readDescriptorLimit(): number | undefined {
   try {

@@ -1,9 +1,9 @@
-import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
-import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome, Verdict } from "../jobs/verdict.ts";
-import type { HostGovernor } from "./host-governor.ts";
+import type { Clock } from "../std/clock.ts";
+import type { KeyGuard } from "../storage/key-guard.ts";
+import type { HostGovernor } from "./hosts/host-governor.ts";
 import { decide, type RetryPolicy } from "./retry.ts";
 import type { RunningAttempt } from "./running-attempt.ts";
 import type { Service } from "./service.ts";

@@ -1,5 +1,5 @@
 import { type Channel, ChannelClosedError } from "../dispatch/channel.ts";
-import { isSuspect } from "../jobs/suspect.ts";
+import { isSuspect } from "../jobs/crash-limit.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import { type ExecuteDeps, execute } from "./execute.ts";
 import { InterruptedError } from "./interrupted.ts";
@@ -26,8 +26,8 @@ interface Running {
 }
 
 /**
- * So many settlements of all workers may be under way while they go on, and one more of each: what a crash makes them fetch
- * again.
+ * So many settlements of all workers may be under way while they go on, and one more of each: what a crash makes them
+ * fetch again.
  */
 const UNSETTLED_MAX = 128;
 

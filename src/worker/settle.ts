@@ -1,9 +1,9 @@
-import { type Clock, delay } from "../jobs/clock.ts";
-import type { KeyGuard } from "../jobs/key-guard.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { ClaimedTask, Task } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
-import { retract } from "./retract.ts";
+import { type Clock, delay } from "../std/clock.ts";
+import type { KeyGuard } from "../storage/key-guard.ts";
+import { retract } from "./remove-orphan.ts";
 
 export type Settle = (settlement: Settlement) => Promise<void>;
 

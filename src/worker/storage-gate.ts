@@ -1,14 +1,14 @@
-import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { Outcome } from "../jobs/verdict.ts";
+import type { Clock } from "../std/clock.ts";
 import type { Layer } from "./service.ts";
 
 const FIRST_MS = 1000;
 const MAX_MS = 30_000;
 
 /**
- * Refusals in a row that may concern each its object, until they are taken to concern the bucket: its policy has changed,
- * or what stands before the storage has lost it. A small upload then tells within a second.
+ * Refusals in a row that may concern each its object, until they are taken to concern the bucket: its policy has
+ * changed, or what stands before the storage has lost it. A small upload then tells within a second.
  */
 const IN_A_ROW_MAX = { denied: 100, rejected: 200, other: 10 } as const;
 

@@ -1,7 +1,7 @@
-import type { Clock } from "../jobs/clock.ts";
 import { Failure } from "../jobs/failure.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
+import type { Clock } from "../std/clock.ts";
 import { InterruptedError } from "./interrupted.ts";
 import type { OverdueAttempts } from "./overdue-attempts.ts";
 import type { Layer } from "./service.ts";

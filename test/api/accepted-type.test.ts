@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { acceptedType } from "../../src/api/accepted-type.ts";
+import { acceptedType } from "../../src/api/http/accepted-type.ts";
 
 const TYPES = ["application/json", "text/event-stream", "application/x-ndjson"] as const;
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { createAcceptedHost } from "../../src/api/accepted-host.ts";
-import { parseAccessToken } from "../../src/config/access-token.ts";
+import { createAcceptedHost } from "../../src/api/http/accepted-host.ts";
+import { parseAccessToken } from "../../src/config/values/access-token.ts";
 import { startTestApi } from "./running-api.ts";
 
 const auth = {

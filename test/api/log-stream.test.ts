@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
-import { LogPages } from "../../src/api/log-pages.ts";
-import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat } from "../../src/api/log-stream.ts";
-import { Turns } from "../../src/jobs/turns.ts";
-import { LOG_LEVELS, type LogLevel } from "../../src/sqlite/ledger/log-entries.ts";
-import type { JobRecord, Ledger } from "../../src/sqlite/ledger.ts";
+import { LogPages } from "../../src/api/endpoints/logs/log-pages.ts";
+import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat } from "../../src/api/endpoints/logs/log-stream.ts";
+import type { JobRecord } from "../../src/jobs/stores/ledger-reads.ts";
+import { LOG_LEVELS, type LogLevel } from "../../src/jobs/stores/ledger-reads.ts";
+import type { Ledger } from "../../src/sqlite/ledger/ledger.ts";
+import { Turns } from "../../src/std/turns.ts";
 import { acceptance, claimAll, complete, newJob } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 

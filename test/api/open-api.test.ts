@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { COMPONENTS } from "../../src/api/open-api.ts";
+import { COMPONENTS } from "../../src/api/openapi/openapi-document.ts";
 import { startTestApi, type TestApi } from "./running-api.ts";
 
 const Content = Type.Record(

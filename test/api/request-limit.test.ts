@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { ApiError } from "../../src/api/errors.ts";
-import { limitRequests } from "../../src/api/request-limit.ts";
-import { parseAccessToken } from "../../src/config/access-token.ts";
+import { ApiError } from "../../src/api/http/errors.ts";
+import { limitRequests } from "../../src/api/http/request-limit.ts";
+import { parseAccessToken } from "../../src/config/values/access-token.ts";
 import { FakeClock } from "../support/clock.ts";
 import { startTestApi } from "./running-api.ts";
 

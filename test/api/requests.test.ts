@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
-import { Secret } from "../../src/config/secret.ts";
+import { Secret } from "../../src/config/values/secret.ts";
 import { startTestApi } from "./running-api.ts";
 
 test("an unknown path is answered with 404 in the one shape", async () => {

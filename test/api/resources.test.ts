@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { ResourceRow } from "../../src/api/schemas.ts";
+import type { ResourceRow } from "../../src/api/openapi/schemas.ts";
 import { failedForGood, startTestApi, stored, type TestApi, tryAgain } from "./running-api.ts";
 
 async function resources(api: TestApi, job: string, query = ""): Promise<ResourceRow[]> {

@@ -2,10 +2,10 @@ import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { Value } from "@sinclair/typebox/value";
-import { COMPONENTS } from "../../src/api/open-api.ts";
+import { COMPONENTS } from "../../src/api/openapi/openapi-document.ts";
 import { IntakeError, type IntakeErrorCode } from "../../src/intake/intake-error.ts";
 import type { Submit } from "../../src/intake/submission.ts";
-import { createPassingTracer } from "../../src/jobs/tracer.ts";
+import { createPassingTracer } from "../../src/net/tracer.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestApi } from "./running-api.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 
-const MOMENTS = join(import.meta.dir, "../../src/cli/moments.ts");
+const MOMENTS = join(import.meta.dir, "../../src/cli/terminal/moments.ts");
 
 /** What a process in that zone shows: a process reads its zone once. */
 async function shownIn(zone: string): Promise<unknown> {

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { Progress } from "../../src/cli/progress.ts";
-import { Speedometer } from "../../src/cli/speedometer.ts";
-import type { JobRecord } from "../../src/sqlite/ledger.ts";
-import { ActiveDownloads } from "../../src/worker/active-downloads.ts";
+import { Progress } from "../../src/cli/terminal/progress.ts";
+import { Speedometer } from "../../src/cli/terminal/speedometer.ts";
+import type { JobRecord } from "../../src/jobs/stores/ledger-reads.ts";
+import { ActiveDownloads } from "../../src/worker/download/active-downloads.ts";
 import { claimedTask } from "../support/claimed.ts";
 
 function traceOf(bytes: number) {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createServer, type Server, type Socket } from "node:net";
 import { exitCodeOf } from "../../src/cli/exit-code.ts";
-import { BusyError, RemoteClient, UnreachableError } from "../../src/cli/remote/client.ts";
+import { BusyError, RemoteClient, UnreachableError } from "../../src/cli/remote/remote-client.ts";
 import { rejectionOf } from "../support/rejection.ts";
 
 const MANIFEST = new TextEncoder().encode("{}");

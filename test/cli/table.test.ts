@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { table } from "../../src/cli/remote/table.ts";
+import { table } from "../../src/cli/terminal/table.ts";
 
 const COLUMNS = [
   { title: "JOB" },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { clipMiddle, jsonLine, printable, printableLines } from "../../src/cli/terminal-text.ts";
+import { clipMiddle, jsonLine, printable, printableLines } from "../../src/cli/terminal/terminal-text.ts";
 
 test.each([
   ["plain, ünïcode, 日本", "plain, ünïcode, 日本"],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { loadAwsVariables } from "../../src/config/load.ts";
+import { loadAwsVariables } from "../../src/config/load-config.ts";
 import { createProject } from "./project.ts";
 
 const S3 = `storage.backend = "s3"`;

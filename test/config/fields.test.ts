@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { formatBindAddress, parseBindAddress } from "../../src/config/bind-address.ts";
-import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/bucket-name.ts";
-import { formatProxyEndpoint, parseProxyEndpoint } from "../../src/config/proxy-endpoint.ts";
-import { parseS3Endpoint } from "../../src/config/s3-endpoint.ts";
-import { formatSize, parseSize } from "../../src/config/size.ts";
-import { suggest } from "../../src/config/suggest.ts";
+import { formatBindAddress, parseBindAddress } from "../../src/config/values/bind-address.ts";
+import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/values/bucket-name.ts";
+import { formatProxyEndpoint, parseProxyEndpoint } from "../../src/config/values/proxy-endpoint.ts";
+import { parseS3Endpoint } from "../../src/config/values/s3-endpoint.ts";
+import { formatSize, parseSize } from "../../src/config/values/size.ts";
+import { suggest } from "../../src/std/suggest.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
 test.each([

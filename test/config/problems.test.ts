@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { ConfigError, renderProblems } from "../../src/config/config-error.ts";
-import { keyText } from "../../src/config/key-path.ts";
+import { keyText } from "../../src/config/sources/key-path.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
 test("every problem of every layer is found in one go, each with its source and key", () => {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ConfigError, type Problem } from "../../src/config/config-error.ts";
-import { type LoadOptions, loadConfig } from "../../src/config/load.ts";
+import { type LoadOptions, loadConfig } from "../../src/config/load-config.ts";
 import type { Config } from "../../src/config/schema.ts";
 
 type Options = Partial<Omit<LoadOptions, "cwd">>;

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { inspect } from "node:util";
 import { ConfigError } from "../../src/config/config-error.ts";
-import { printConfig } from "../../src/config/print.ts";
-import { Secret } from "../../src/config/secret.ts";
+import { printConfig } from "../../src/config/print-config.ts";
+import { Secret } from "../../src/config/values/secret.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
 const TOML = `

@@ -3,11 +3,11 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Glob } from "bun";
 import { parse } from "smol-toml";
-import { ROLES } from "../../src/config/access-token.ts";
 import type { Problem } from "../../src/config/config-error.ts";
-import { parseEnvFile } from "../../src/config/env-file.ts";
 import { type Config, ConfigSchema } from "../../src/config/schema.ts";
-import { getFromTree } from "../../src/config/tree.ts";
+import { parseEnvFile } from "../../src/config/sources/env-file.ts";
+import { getFromTree } from "../../src/config/sources/tree.ts";
+import { ROLES } from "../../src/config/values/access-token.ts";
 import { createProject } from "./project.ts";
 import { documentedRow, schemaKeys } from "./schema-keys.ts";
 

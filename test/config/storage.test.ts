@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { printConfig } from "../../src/config/print.ts";
+import { printConfig } from "../../src/config/print-config.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
 const ENV = { S3_ACCESS_KEY_ID: "a", S3_SECRET_ACCESS_KEY: "b" };

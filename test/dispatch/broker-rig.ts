@@ -2,8 +2,8 @@ import { Broker } from "../../src/dispatch/broker.ts";
 import type { BrokerDeps, BucketGate, HostPermits, TaskSource } from "../../src/dispatch/broker-ports.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
-import { HostGovernor } from "../../src/worker/host-governor.ts";
-import { HostRules } from "../../src/worker/host-rules.ts";
+import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
+import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../../src/dispatch/limiting-reason.ts";
-import type { Limit } from "../../src/jobs/limit.ts";
+import type { Limit } from "../../src/jobs/queue-limit.ts";
 
 /** Eight workers with nothing to do, although tasks are due. */
 const IDLE: QueueMoment = {

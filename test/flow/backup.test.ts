@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MIGRATIONS } from "../../src/sqlite/migrations.ts";
+import { MIGRATIONS } from "../../src/sqlite/file/migrations.ts";
 import { runBinary } from "../support/binary.ts";
 import { expectIdle } from "../support/books.ts";
 import { ageLedger } from "../support/old-ledger.ts";

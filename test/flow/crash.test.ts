@@ -155,8 +155,8 @@ test("of tasks that run at every crash only the one that causes it is buried: fr
   let crashes = 0;
   const deadly = origin.answer("/deadly", () => asked.resolve());
   const innocent = origin.answer("/innocent", (_request, response) => {
-    // With others at work it is still at work when the process dies; alone it ends at once. The one before it may count as
-    // busy for a moment yet, so one look is not enough. A service that starts asks before it says where it answers.
+    // With others at work it is still at work when the process dies; alone it ends at once. The one before it may count
+    // as busy for a moment yet, so one look is not enough. A service that starts asks before it says where it answers.
     if (crashes < 3) return;
     void eventually("it runs alone", async () => {
       const report = await service.get<{ workers: { busy: number } }>("/operators/queue").catch(() => undefined);

@@ -118,7 +118,10 @@ test("a service that is told to stop lets its followers go", async () => {
   expect(eventsOf(await text).every(({ event }) => event === undefined)).toBe(true);
 });
 
-/** A finished job whose log has `rows` rows: what a job of millions of resources leaves. The service is restarted for it. */
+/**
+ * A finished job whose log has `rows` rows: what a job of millions of resources leaves. The service is restarted for
+ * it.
+ */
 async function jobWithLongLog(service: Service, url: string, rows: number): Promise<string> {
   const job = await service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
   const { log_count: count } = await service.finished(job);

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createS3Store } from "../../src/s3/store.ts";
+import { createS3Store } from "../../src/storage/s3/s3-store.ts";
 import { ensureBinary, runBinary, spawnBinary } from "../support/binary.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { never } from "../support/faulty-store.ts";

@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MIGRATIONS } from "../../src/sqlite/migrations.ts";
+import { MIGRATIONS } from "../../src/sqlite/file/migrations.ts";
 import { type Ended, runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { folderDigest } from "../support/folder-digest.ts";

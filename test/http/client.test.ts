@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, type Socket } from "node:net";
-import type { HttpClient, HttpRequest } from "../../src/http/client.ts";
+import type { HttpClient, HttpRequest } from "../../src/http/http-client.ts";
 import type { Route } from "../../src/http/route.ts";
 import { type FakeClock, turn } from "../support/clock.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { framingOf } from "../../src/http/framing.ts";
-import { parseHead } from "../../src/http/response-head.ts";
+import { framingOf } from "../../src/http/message/framing.ts";
+import { parseHead } from "../../src/http/message/response-head.ts";
 import { kindOf } from "./recorded-answer.ts";
 
 const TE = "Transfer-Encoding";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { HeaderFields } from "../../src/http/header-fields.ts";
+import { HeaderFields } from "../../src/http/message/header-fields.ts";
 
 const fields = new HeaderFields([
   ["server", "one"],

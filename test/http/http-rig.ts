@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { getEventListeners } from "node:events";
 import { readdirSync, readlinkSync } from "node:fs";
-import type { HttpClient, HttpRequest } from "../../src/http/client.ts";
 import { createConnector } from "../../src/http/connect.ts";
 import { HttpConnection, type OutgoingRequest } from "../../src/http/connection.ts";
-import type { IncomingBody } from "../../src/http/incoming-body.ts";
-import type { BodySource } from "../../src/http/outgoing-body.ts";
+import type { HttpClient, HttpRequest } from "../../src/http/http-client.ts";
+import type { IncomingBody } from "../../src/http/message/incoming-body.ts";
+import type { BodySource } from "../../src/http/message/outgoing-body.ts";
 import { FakeClock, turn } from "../support/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { HTTP_LIMITS } from "../support/http.ts";

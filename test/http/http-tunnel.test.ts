@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
-import type { ProxyError } from "../../src/http/proxy-error.ts";
+import type { ProxyError } from "../../src/http/proxy/proxy-error.ts";
 import type { Route, Target } from "../../src/http/route.ts";
 import { FakeClock } from "../support/clock.ts";
 import { rejectionOf } from "../support/rejection.ts";

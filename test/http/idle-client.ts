@@ -1,8 +1,8 @@
 /** Run by tests: opens a stream, waits for data, and lets the process end although the stream is open. */
 import { createConnector } from "../../src/http/connect.ts";
 import { openRoute } from "../../src/http/route.ts";
-import type { Transport } from "../../src/http/transport.ts";
-import { systemClock } from "../../src/jobs/clock.ts";
+import type { Transport } from "../../src/http/transport/transport.ts";
+import { systemClock } from "../../src/std/clock.ts";
 import { Recorder } from "./recorder.ts";
 
 const { KIND, PORT, PROXY_PORT, CA } = process.env;

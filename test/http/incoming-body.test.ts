@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { IncomingBody } from "../../src/http/incoming-body.ts";
+import { IncomingBody } from "../../src/http/message/incoming-body.ts";
 import { turn } from "../support/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { rejectionOf } from "../support/rejection.ts";

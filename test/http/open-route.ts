@@ -1,7 +1,7 @@
 import { createConnector } from "../../src/http/connect.ts";
-import { ProxyError } from "../../src/http/proxy-error.ts";
+import { ProxyError } from "../../src/http/proxy/proxy-error.ts";
 import { type OpenRouteOptions, openRoute, type Route, type Target } from "../../src/http/route.ts";
-import type { Transport } from "../../src/http/transport.ts";
+import type { Transport } from "../../src/http/transport/transport.ts";
 import { FakeClock } from "../support/clock.ts";
 import { rejectionOf } from "../support/rejection.ts";
 

@@ -1,5 +1,5 @@
 import { HttpError, type HttpErrorKind } from "../../src/http/http-error.ts";
-import { type Closing, ResponseParser } from "../../src/http/response-parser.ts";
+import { type Closing, ResponseParser } from "../../src/http/message/response-parser.ts";
 
 export const LIMITS = { headBytesMax: 65_536, fieldsMax: 256 };
 

@@ -1,4 +1,4 @@
-import type { Transport, TransportHandler } from "../../src/http/transport.ts";
+import type { Transport, TransportHandler } from "../../src/http/transport/transport.ts";
 
 /** Keeps everything that a transport tells, in order. */
 export class Recorder implements TransportHandler {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { originForm, requestHead } from "../../src/http/request-head.ts";
+import { originForm, requestHead } from "../../src/http/message/request-head.ts";
 
 describe("the head of a request", () => {
   test("has the request line, Host, and the fields in their order", () => {

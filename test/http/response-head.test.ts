@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { HttpError, type HttpErrorKind } from "../../src/http/http-error.ts";
-import { parseFields, parseHead, trimBlanks } from "../../src/http/response-head.ts";
+import { parseFields, parseHead, trimBlanks } from "../../src/http/message/response-head.ts";
 import { kindOf } from "./recorded-answer.ts";
 
 const OK = "HTTP/1.1 200 OK\r\n";

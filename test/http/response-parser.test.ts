@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { type HttpErrorKind } from "../../src/http/http-error.ts";
-import { ResponseParser, type ResponseSink } from "../../src/http/response-parser.ts";
+import { ResponseParser, type ResponseSink } from "../../src/http/message/response-parser.ts";
 import { ODD_ANSWERS_FILE, parseOddAnswers } from "./odd-answers.ts";
 import { kindOf, LIMITS, record, singleBytes, splitsOf } from "./recorded-answer.ts";
 

@@ -1,7 +1,7 @@
 /** Run by tls.test.ts with an environment of its own: prints `ok` or the error's code, for both kinds of socket. */
 import { createConnector } from "../../src/http/connect.ts";
 import { HttpError } from "../../src/http/http-error.ts";
-import { systemClock } from "../../src/jobs/clock.ts";
+import { systemClock } from "../../src/std/clock.ts";
 
 const { PORT, CA } = process.env;
 const connector = createConnector({ clock: systemClock });

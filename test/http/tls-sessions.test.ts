@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { AddressInfo } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { createConnector } from "../../src/http/connect.ts";
-import { TlsSessions } from "../../src/http/tls-sessions.ts";
+import { TlsSessions } from "../../src/http/transport/tls-sessions.ts";
 import { FakeClock } from "../support/clock.ts";
 import { rejectionOf } from "../support/rejection.ts";
 import { Authority, hasOpenssl } from "./odd-certificates.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { connect as connectSocket, type Socket } from "node:net";
 import { HttpError } from "../../src/http/http-error.ts";
-import { ProxyError } from "../../src/http/proxy-error.ts";
+import { ProxyError } from "../../src/http/proxy/proxy-error.ts";
 import type { Route } from "../../src/http/route.ts";
 import { FakeClock } from "../support/clock.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
-import { readBody } from "../../src/intake/body.ts";
 import { IntakeError } from "../../src/intake/intake-error.ts";
+import { readBody } from "../../src/intake/read-body.ts";
 
 const LIMIT = 100_000;
 const signal = new AbortController().signal;

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type * as Published from "../../config/handlers/fetchbox.d.ts";
 import type { JobContext, JobHandler, JobReport } from "../../src/intake/handlers/handler.ts";
-import type { Manifest } from "../../src/intake/manifest-schema.ts";
+import type { Manifest } from "../../src/intake/manifest/manifest-schema.ts";
 import type { TaskSpec } from "../../src/jobs/task.ts";
 
 /** `true` where the one can stand for the other; the compiler decides. */

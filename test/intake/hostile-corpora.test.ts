@@ -3,10 +3,10 @@ import { createExpansion } from "../../src/intake/expand.ts";
 import { createDefaultHandler } from "../../src/intake/handlers/default-handler.ts";
 import { IntakeError } from "../../src/intake/intake-error.ts";
 import { jobStorage } from "../../src/intake/job-storage.ts";
-import { type ParsedManifest, parseManifest } from "../../src/intake/manifest.ts";
-import { encodeStoredManifest } from "../../src/intake/stored-manifest.ts";
-import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
+import { type ParsedManifest, parseManifest } from "../../src/intake/manifest/manifest.ts";
+import { encodeStoredManifest } from "../../src/intake/manifest/stored-manifest.ts";
 import type { Task } from "../../src/jobs/task.ts";
+import { createEgressPolicy } from "../../src/net/egress-policy.ts";
 import { corpusBytes, corpusFiles, corpusLines } from "../support/corpus.ts";
 import { LIMITS, manifestWith, parse } from "./manifests.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { ManifestLimits } from "../../src/intake/manifest-rules.ts";
-import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
+import type { ManifestLimits } from "../../src/intake/manifest/manifest-rules.ts";
+import { createEgressPolicy } from "../../src/net/egress-policy.ts";
 import { breachesOf, manifestWith, parse, parseText } from "./manifests.ts";
 
 const URL_OK = "https://example.com/a";

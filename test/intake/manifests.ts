@@ -1,7 +1,7 @@
 import { type Breach, IntakeError } from "../../src/intake/intake-error.ts";
-import { type ParsedManifest, parseManifest } from "../../src/intake/manifest.ts";
-import type { ManifestLimits } from "../../src/intake/manifest-rules.ts";
-import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
+import { type ParsedManifest, parseManifest } from "../../src/intake/manifest/manifest.ts";
+import type { ManifestLimits } from "../../src/intake/manifest/manifest-rules.ts";
+import { createEgressPolicy } from "../../src/net/egress-policy.ts";
 
 export const LIMITS: ManifestLimits = {
   maxResources: 1000,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { encodeStoredManifest, runInManifest } from "../../src/intake/stored-manifest.ts";
+import { encodeStoredManifest, runInManifest } from "../../src/intake/manifest/stored-manifest.ts";
 import { manifestWith, parse, parseText } from "./manifests.ts";
 
 const JOB = { jobId: "0190", jobType: "gallery", tenant: "acme", createdAt: Date.UTC(2026, 10, 24, 3, 4, 5, 6) };

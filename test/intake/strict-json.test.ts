@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { parseStrictJson } from "../../src/intake/strict-json.ts";
-import { StrictJsonError } from "../../src/intake/strict-json-error.ts";
+import { parseStrictJson } from "../../src/intake/json/strict-json.ts";
+import { StrictJsonError } from "../../src/intake/json/strict-json-error.ts";
 
 const parse = (text: string) => parseStrictJson(new TextEncoder().encode(text));
 
@@ -157,7 +157,9 @@ test("random documents are taken as JSON.parse takes them, and refused exactly w
 });
 
 describe("names are counted before anything is made of them", () => {
-  /** Names that share one hash in JavaScriptCore, so that an object of them takes time by the square of their number. */
+  /**
+   * Names that share one hash in JavaScriptCore, so that an object of them takes time by the square of their number.
+   */
   const colliding = (count: number, prefix = "x\uacc9\u962e\u4b93\u8bb8") =>
     Array.from({ length: count }, (_, i) => prefix + i.toString(36).padStart(4, "0"));
   const objectOf = (names: readonly string[]) => `{${names.map((name) => `"${name}":1`).join(",")}}`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { delay, systemClock } from "../../src/jobs/clock.ts";
+import { delay, systemClock } from "../../src/std/clock.ts";
 import { FakeClock } from "../support/clock.ts";
 import { rejectionOf } from "../support/rejection.ts";
 
@@ -52,7 +52,7 @@ describe("the system's clock", () => {
 
   test("calls at once what was due already, without a warning of the runtime", async () => {
     const code = `
-      import { systemClock } from "./src/jobs/clock.ts";
+      import { systemClock } from "./src/std/clock.ts";
       systemClock.after(-1.5, () => console.log("called"));
     `;
     const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", stderr: "pipe" });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { contentCodings } from "../../src/jobs/content-coding.ts";
+import { contentCodings } from "../../src/net/content-coding.ts";
 
 test.each<[string | undefined, string | undefined]>([
   [undefined, undefined],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createEgressPolicy, listensOn } from "../../src/jobs/egress-policy.ts";
+import { createEgressPolicy, listensOn } from "../../src/net/egress-policy.ts";
 import { corpusLines } from "../support/corpus.ts";
 
 const closed = createEgressPolicy({ allowPrivate: [] });

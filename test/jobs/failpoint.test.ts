@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { armFailpoint, FAILPOINTS, parseFailpoint } from "../../src/jobs/failpoint.ts";
+import { armFailpoint, FAILPOINTS, parseFailpoint } from "../../src/std/failpoint.ts";
 
 test("a failpoint is named, with the time at which it counts", () => {
   expect(parseFailpoint("dlq.applied")).toEqual({ point: "dlq.applied", times: 1 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { KeyGuard } from "../../src/jobs/key-guard.ts";
+import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { turn } from "../support/clock.ts";
 import { rejectionOf } from "../support/rejection.ts";
 

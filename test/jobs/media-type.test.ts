@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { essenceOf, isHtml, isJson, matchesMediaType } from "../../src/jobs/media-type.ts";
+import { essenceOf, isHtml, isJson, matchesMediaType } from "../../src/net/media-type.ts";
 
 test.each<[string, string | undefined]>([
   ["image/png", "image/png"],

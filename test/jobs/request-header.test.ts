@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { headerNameProblem, headerValueProblem, mayBeSecret } from "../../src/jobs/request-header.ts";
+import { headerNameProblem, headerValueProblem, mayBeSecret } from "../../src/net/request-header.ts";
 
 test("every header that passes is one that fetch sends as it is", async () => {
   using server = Bun.serve({

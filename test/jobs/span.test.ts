@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { spanText } from "../../src/jobs/span.ts";
+import { spanText } from "../../src/std/duration-text.ts";
 
 test.each([
   [0, "0 ms"],

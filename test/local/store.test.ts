@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Failure } from "../../src/jobs/failure.ts";
-import { localFailure } from "../../src/local/local-failure.ts";
-import { createLocalStore } from "../../src/local/store.ts";
+import { localFailure } from "../../src/storage/local/local-failure.ts";
+import { createLocalStore } from "../../src/storage/local/local-store.ts";
 import { makeLocalHarness } from "../support/local-objects.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
@@ -177,8 +177,8 @@ test("what a killed process was writing is invisible, and the sweep of the next 
   const { store, path } = harness;
   await store.put({ bucket: "b", key: "x" }, pattern(70), META);
   const script = `
-    import { localFailure } from "../../src/local/local-failure.ts";
-import { createLocalStore } from "${import.meta.dir}/../../src/local/store.ts";
+    import { localFailure } from "../../src/storage/local/local-failure.ts";
+import { createLocalStore } from "${import.meta.dir}/../../src/storage/local/local-store.ts";
     const store = createLocalStore({ path: ${JSON.stringify(path)}, owner: "suite" });
     const signal = new AbortController().signal;
     const upload = await store.open({ bucket: "b", key: "x" }, { contentType: "x/y", signal, onOpen: async () => {} });
@@ -212,12 +212,15 @@ test("an upload id cannot make abortUpload remove anything but a temporary", asy
   expect(await readdir(join(path, "b"))).toEqual(["x"]);
 });
 
-/** The code of the failure of a put and a check into a file system mounted just for that; `undefined` without leave to mount. */
+/**
+ * The code of the failure of a put and a check into a file system mounted just for that; `undefined` without leave to
+ * mount.
+ */
 async function codesOn(mount: string): Promise<string[] | undefined> {
   await using harness = await makeLocalHarness();
   const script = `
-    import { localFailure } from "../../src/local/local-failure.ts";
-import { createLocalStore } from "${import.meta.dir}/../../src/local/store.ts";
+    import { localFailure } from "../../src/storage/local/local-failure.ts";
+import { createLocalStore } from "${import.meta.dir}/../../src/storage/local/local-store.ts";
     const store = createLocalStore({ path: ${JSON.stringify(harness.path)}, owner: "suite" });
     const signal = new AbortController().signal;
     const code = (attempt) => attempt.then(() => "none", (error) => error.code);

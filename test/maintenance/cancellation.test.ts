@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Cancellation } from "../../src/maintenance/cancellation.ts";
+import { Cancellation } from "../../src/operations/cancellation.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { ObjectStore } from "../../src/jobs/object-store.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
@@ -11,6 +10,7 @@ import {
   type OrphanEvent,
   WATCH_MS,
 } from "../../src/maintenance/orphan-cleaner.ts";
+import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { claimAll, claimedJob, complete, discard, newTasks } from "../sqlite/sample-jobs.ts";
 import { turn } from "../support/clock.ts";

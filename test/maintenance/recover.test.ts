@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { OpenUpload } from "../../src/jobs/object-store.ts";
 import { OrphanCleaner } from "../../src/maintenance/orphan-cleaner.ts";
 import { type RecoverDeps, recover } from "../../src/maintenance/recover.ts";
+import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
 import { claimAll, claimedJob, newJob, newTasks, settle, snoozeUntil } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";

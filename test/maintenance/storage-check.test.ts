@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import { StorageCheck } from "../../src/maintenance/storage-check.ts";
+import { StorageCheck } from "../../src/maintenance/bucket-check.ts";
 import { StorageGate } from "../../src/worker/storage-gate.ts";
 import { FakeClock } from "../support/clock.ts";
 import { failedWith } from "../support/outcomes.ts";

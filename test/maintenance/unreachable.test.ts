@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { Unreachable } from "../../src/maintenance/unreachable.ts";
-import { HostGovernor } from "../../src/worker/host-governor.ts";
-import { HostRules } from "../../src/worker/host-rules.ts";
+import { Unreachable } from "../../src/maintenance/expire-unavailable.ts";
+import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
+import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
@@ -9,7 +9,9 @@ const HOST = "dead.test";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** Tasks for a host that has just stopped answering, and a look for those that wait too long, as it is done each 5 s. */
+/**
+ * Tasks for a host that has just stopped answering, and a look for those that wait too long, as it is done each 5 s.
+ */
 async function setup(stores: TestStores) {
   const { clock, queue } = stores;
   const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Upkeep } from "../../src/maintenance/upkeep.ts";
+import { Upkeep } from "../../src/maintenance/scheduler.ts";
 import { FakeClock } from "../support/clock.ts";
 
 test("chores are done each at its own pace", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { trailerBody } from "../../src/s3/aws-chunked.ts";
+import { trailerBody } from "../../src/storage/s3/client/aws-chunked.ts";
 import { MIB } from "../support/faulty-store.ts";
 import { pattern } from "../support/pattern.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
+import { createS3Store, type S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { pattern } from "../support/pattern.ts";
 import { findPeers } from "../support/peers.ts";

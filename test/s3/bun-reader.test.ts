@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import { createBunReader, type Environment, type ObjectReader } from "../../src/s3/bun-reader.ts";
-import { fixedCredentials } from "../../src/s3/credential-source.ts";
-import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
+import { createBunReader, type Environment, type ObjectReader } from "../../src/storage/s3/client/bun-reader.ts";
+import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
+import { createS3Store, type S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { MIB, never, put, REF, storeOn, storeOptionsOn } from "../support/faulty-store.ts";
@@ -179,7 +179,7 @@ describe("an object", () => {
       },
     });
     const script = `
-      import { createBunReader } from "${import.meta.dir}/../../src/s3/bun-reader.ts";
+      import { createBunReader } from "${import.meta.dir}/../../src/storage/s3/client/bun-reader.ts";
       import { never, REF, storeOptionsOn } from "${import.meta.dir}/../support/faulty-store.ts";
       const reader = createBunReader(storeOptionsOn("${s3.url.origin}"), { read: () => undefined }, {});
       const before = process.memoryUsage.rss();

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { systemClock } from "../../src/jobs/clock.ts";
-import { fixedCredentials } from "../../src/s3/credential-source.ts";
-import { lookAtObjectStore } from "../../src/wiring/object-store.ts";
+import { systemClock } from "../../src/std/clock.ts";
+import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
+import { lookAtObjectStore } from "../../src/wiring/storage/open-object-store.ts";
 import { createProject } from "../config/project.ts";
 import { failureOf } from "../support/rejection.ts";
 import { makeCertificates } from "../support/tls.ts";

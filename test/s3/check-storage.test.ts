@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { CheckStep } from "../../src/jobs/check-step.ts";
-import { checkStorage, type StorageCheckOptions } from "../../src/s3/check/check-storage.ts";
-import { fixedCredentials } from "../../src/s3/credential-source.ts";
-import { textOf } from "../../src/s3/xml.ts";
+import type { CheckStep } from "../../src/storage/check-step.ts";
+import { checkStorage, type StorageCheckOptions } from "../../src/storage/s3/check/check-storage.ts";
+import { textOf } from "../../src/storage/s3/client/xml.ts";
+import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Fault, type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { never, SECRET } from "../support/faulty-store.ts";

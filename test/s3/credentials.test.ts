@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import type { CredentialSource } from "../../src/s3/credential-source.ts";
-import type { S3Credentials } from "../../src/s3/sign.ts";
+import type { S3Credentials } from "../../src/storage/s3/client/sign.ts";
+import type { CredentialSource } from "../../src/storage/s3/credentials/credential-source.ts";
 import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { never, open, put, storeOn, writeAll } from "../support/faulty-store.ts";
 import { pattern } from "../support/pattern.ts";

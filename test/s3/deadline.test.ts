@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
 import { getEventListeners } from "node:events";
-import { createDeadline } from "../../src/s3/deadline.ts";
+import { createDeadline } from "../../src/storage/s3/client/request-deadline.ts";
 
 const never = new AbortController().signal;
 

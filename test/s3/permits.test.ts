@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createPermits } from "../../src/s3/permits.ts";
+import { createPermits } from "../../src/storage/s3/client/permits.ts";
 
 const never = new AbortController().signal;
 

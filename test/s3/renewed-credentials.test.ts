@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { IssuedCredentials } from "../../src/s3/credential-source.ts";
-import { RenewedCredentials } from "../../src/s3/renewed-credentials.ts";
+import type { IssuedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
+import { RenewedCredentials } from "../../src/storage/s3/credentials/renewed-credentials.ts";
 import { FakeClock, turn } from "../support/clock.ts";
 import { failureOf, rejectionOf } from "../support/rejection.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { elementsOf, escapeXml, textOf } from "../../src/s3/xml.ts";
+import { elementsOf, escapeXml, textOf } from "../../src/storage/s3/client/xml.ts";
 
 describe("the text of an element", () => {
   test("is that of the first of its name", () => {

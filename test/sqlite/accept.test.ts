@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Lane } from "../../src/jobs/lane.ts";
-import { IdempotencyTakenError, QueueFullError } from "../../src/sqlite/queue/accept.ts";
+import { IdempotencyTakenError, QueueFullError } from "../../src/jobs/stores/acceptor.ts";
 import { rejectionOf } from "../support/rejection.ts";
 import { countedUntil, openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";

@@ -1,5 +1,5 @@
-import { systemClock } from "../../src/jobs/clock.ts";
 import { openStores } from "../../src/sqlite/stores.ts";
+import { systemClock } from "../../src/std/clock.ts";
 import { acceptance, newTasks } from "./sample-jobs.ts";
 
 // Run by tests: accepts jobs without end in the folder that is its argument, and prints the id of each once it is

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isDirectoryLocked, lockDirectory } from "../../src/sqlite/directory-lock.ts";
-import { StoreLockedError } from "../../src/sqlite/store-error.ts";
+import { StoreLockedError } from "../../src/jobs/stores/store-error.ts";
+import { isDirectoryLocked, lockDirectory } from "../../src/sqlite/file/directory-lock.ts";
 
 function temporaryFolder(): { readonly path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "fetchbox-lock-"));
@@ -29,7 +29,7 @@ test("who asks leaves nothing", () => {
 test("who asks keeps nobody out", async () => {
   using folder = temporaryFolder();
   lockDirectory(folder.path)();
-  const module = join(import.meta.dir, "../../src/sqlite/directory-lock.ts");
+  const module = join(import.meta.dir, "../../src/sqlite/file/directory-lock.ts");
   const ask = `const { isDirectoryLocked } = await import(${JSON.stringify(module)});
     console.log("asks"); for (;;) isDirectoryLocked(${JSON.stringify(folder.path)});`;
   const asking = Bun.spawn([process.execPath, "-e", ask], { stdout: "pipe" });

@@ -1,9 +1,9 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
+import { StoreError } from "../../src/jobs/stores/store-error.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Follower } from "../../src/sqlite/outbox.ts";
-import { StoreError } from "../../src/sqlite/store-error.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, claimAll, claimedJob, complete, discard, retryAt, settle } from "./sample-jobs.ts";

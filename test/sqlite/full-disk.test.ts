@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isDiskFull } from "../../src/sqlite/store-error.ts";
+import { isDiskFull } from "../../src/jobs/stores/store-error.ts";
 import { rejectionOf } from "../support/rejection.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";

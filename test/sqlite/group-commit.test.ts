@@ -2,9 +2,9 @@ import type { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { openDatabase } from "../../src/sqlite/database.ts";
+import { isDiskFull } from "../../src/jobs/stores/store-error.ts";
+import { openDatabase } from "../../src/sqlite/file/database.ts";
 import { GroupCommit, type GroupCommitOptions } from "../../src/sqlite/group-commit.ts";
-import { isDiskFull } from "../../src/sqlite/store-error.ts";
 import { rejectionOf } from "../support/rejection.ts";
 import { makeFolder } from "../support/stores.ts";
 

@@ -15,9 +15,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { systemClock } from "../../src/jobs/clock.ts";
-import { StoreError } from "../../src/sqlite/store-error.ts";
+import { StoreError } from "../../src/jobs/stores/store-error.ts";
 import { openStores } from "../../src/sqlite/stores.ts";
+import { systemClock } from "../../src/std/clock.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { makeFolder, openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
 import { acceptance, claimedJob, complete, settle } from "./sample-jobs.ts";

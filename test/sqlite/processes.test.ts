@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { StoreLockedError } from "../../src/sqlite/store-error.ts";
+import { StoreLockedError } from "../../src/jobs/stores/store-error.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance } from "./sample-jobs.ts";

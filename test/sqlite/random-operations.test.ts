@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
+import { QueueFullError, type StagedJob } from "../../src/jobs/stores/acceptor.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
-import { QueueFullError, type StagedJob } from "../../src/sqlite/queue/accept.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, complete, discard, newJob, newTasks, release, retryAt, snoozeUntil } from "./sample-jobs.ts";

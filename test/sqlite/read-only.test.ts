@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { inspectStores } from "../../src/sqlite/inspect.ts";
-import { ReadSource, readSteadily } from "../../src/sqlite/read-only.ts";
-import { LiveBooks } from "../../src/verify/live-books.ts";
+import { inspectStores } from "../../src/sqlite/file/inspect.ts";
+import { ReadSource, readSteadily } from "../../src/sqlite/file/read-only.ts";
+import { LiveBooks } from "../../src/verify/live-stores.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
 import { acceptance } from "./sample-jobs.ts";
 

@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import { GROUPINGS } from "../../src/sqlite/dead-letter-groups.ts";
+import { GROUPINGS } from "../../src/jobs/stores/dead-letter-reads.ts";
 import type { TestStores } from "../support/stores.ts";
 
 const LIVE = ["pending", "running", "retrying"];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { DoomedTask } from "../../src/sqlite/queue/recover.ts";
+import type { DoomedTask } from "../../src/jobs/stores/recovery.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, attempt, claimAll, claimedJob, complete, release, retryAt, settle } from "./sample-jobs.ts";

@@ -1,7 +1,7 @@
 import { newJobId } from "../../src/jobs/job.ts";
+import type { Acceptance, NewJob } from "../../src/jobs/stores/acceptor.ts";
 import type { Attempt, ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
-import type { Acceptance, NewJob } from "../../src/sqlite/queue/accept.ts";
 import type { TestStores } from "../support/stores.ts";
 
 export function newJob(more: Partial<NewJob> = {}): NewJob {

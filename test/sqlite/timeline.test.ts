@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import { StoreError } from "../../src/sqlite/store-error.ts";
+import { StoreError } from "../../src/jobs/stores/store-error.ts";
 import { makeFolder, openTestStores, type StoreName, TestStores } from "../support/stores.ts";
 import { claimedJob, complete, settle } from "./sample-jobs.ts";
 

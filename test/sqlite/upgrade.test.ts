@@ -1,10 +1,10 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync } from "node:fs";
+import { StoreError } from "../../src/jobs/stores/store-error.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
+import { MIGRATIONS } from "../../src/sqlite/file/migrations.ts";
 import { JOBS_OF_KEY } from "../../src/sqlite/ledger/list-jobs.ts";
-import { MIGRATIONS } from "../../src/sqlite/migrations.ts";
-import { StoreError } from "../../src/sqlite/store-error.ts";
 import { ageLedger } from "../support/old-ledger.ts";
 import { ageQueue } from "../support/old-queue.ts";
 import { digest } from "../support/pattern.ts";

@@ -1,5 +1,5 @@
 /** Asks the AWS chain with the environment of this process, and prints what came of it as JSON. */
-import { askChain, NoCredentialsError } from "../../src/s3/credential-chain.ts";
+import { askChain, NoCredentialsError } from "../../src/storage/s3/credentials/credential-chain.ts";
 
 try {
   console.log(JSON.stringify(await askChain(process.env, "eu-west-1")));

@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/jobs/clock.ts";
+import type { Clock } from "../../src/std/clock.ts";
 
 interface Timer {
   readonly at: number;

@@ -13,9 +13,9 @@ export interface Unpacked {
 const MACHINES_OWN = /^libc6_/;
 
 /**
- * Debian's packages with all that they depend on, unpacked into a cache: nothing of the system is touched, and no rights
- * are needed. What the machine has installed counts for nothing: programs look for their parts beside themselves.
- * `name` is the folder in the cache.
+ * Debian's packages with all that they depend on, unpacked into a cache: nothing of the system is touched, and no
+ * rights are needed. What the machine has installed counts for nothing: programs look for their parts beside
+ * themselves. `name` is the folder in the cache.
  */
 export function unpackDebian(name: string, packages: readonly string[]): Unpacked | { readonly reason: string } {
   const cache = process.env["FETCHBOX_TEST_CACHE"] ?? join(homedir(), ".cache/fetchbox-test");

@@ -1,6 +1,6 @@
 import type { Upload } from "../../src/jobs/object-store.ts";
-import { fixedCredentials } from "../../src/s3/credential-source.ts";
-import { createS3Store, type S3StoreOptions } from "../../src/s3/store.ts";
+import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
+import { createS3Store, type S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
 import type { FaultyS3 } from "./faulty-s3.ts";
 import { noNames, testClient } from "./http.ts";
 import type { S3Call } from "./memory-s3.ts";

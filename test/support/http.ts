@@ -1,5 +1,5 @@
-import { createHttpClient, type HttpClient } from "../../src/http/client.ts";
-import { type Clock, systemClock } from "../../src/jobs/clock.ts";
+import { createHttpClient, type HttpClient } from "../../src/http/http-client.ts";
+import { type Clock, systemClock } from "../../src/std/clock.ts";
 
 export const HTTP_LIMITS = { headBytesMax: 64 * 1024, fieldsMax: 5000 };
 

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLocalStore, type LocalStore } from "../../src/local/store.ts";
+import { createLocalStore, type LocalStore } from "../../src/storage/local/local-store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 
 const OWNER = "suite";

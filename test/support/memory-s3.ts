@@ -41,8 +41,8 @@ export interface MemoryS3 {
 }
 
 /**
- * `all`: as AWS, it takes and returns SHA-256, also behind the body. `hash`: as older servers, it compares the hash that
- * is signed, and MD5. `unsupported`: the same, but it refuses headers of SHA-256. `none`: it compares nothing.
+ * `all`: as AWS, it takes and returns SHA-256, also behind the body. `hash`: as older servers, it compares the hash
+ * that is signed, and MD5. `unsupported`: the same, but it refuses headers of SHA-256. `none`: it compares nothing.
  */
 export type ChecksumChecks = "all" | "hash" | "unsupported" | "none";
 

@@ -138,8 +138,9 @@ export const MISBEHAVIOURS = {
   },
   /**
    * `/resumable/KIND/N/M`: N bytes, of which each connection brings M; KIND says what of it is not as it should be:
-   * `good`, `dated` (no tag, but a date), `coded` (of a content coding), `unsized` (in chunks), `weak` (a weak tag), `changed` (another version each time), `unranged`
-   * (ranges are not known), `wrong` (another range than asked for), `slow` (a range brings hardly anything).
+   * `good`, `dated` (no tag, but a date), `coded` (of a content coding), `unsized` (in chunks), `weak` (a weak tag),
+   * `changed` (another version each time), `unranged` (ranges are not known), `wrong` (another range than asked for),
+   * `slow` (a range brings hardly anything).
    */
   resumable: async (exchange) => {
     const [kind = "", ...numbers] = exchange.args;

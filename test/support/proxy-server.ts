@@ -1,4 +1,4 @@
-import type { ProxyServer } from "../../src/worker/proxies.ts";
+import type { ProxyServer } from "../../src/worker/download/proxies.ts";
 
 /** An http proxy of a pool, with `user:password` if it wants them. */
 export function proxyServer(url: string, credentials?: string): ProxyServer {

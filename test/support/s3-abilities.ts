@@ -1,5 +1,5 @@
-import { createS3Client, type S3Request } from "../../src/s3/client.ts";
-import { S3Failure } from "../../src/s3/s3-failure.ts";
+import { createS3Client, type S3Request } from "../../src/storage/s3/client/s3-client.ts";
+import { S3Failure } from "../../src/storage/s3/client/s3-failure.ts";
 import { eventually } from "./eventually.ts";
 import { curl, type S3Server, s3OptionsOf } from "./s3-server.ts";
 

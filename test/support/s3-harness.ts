@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { S3Client } from "bun";
-import { createS3Store } from "../../src/s3/store.ts";
+import { createS3Store } from "../../src/storage/s3/s3-store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
 import { abilitiesOf } from "./s3-abilities.ts";
 import { curl, type S3Server, s3OptionsOf } from "./s3-server.ts";

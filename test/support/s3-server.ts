@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { createS3Client } from "../../src/s3/client.ts";
-import { fixedCredentials } from "../../src/s3/credential-source.ts";
-import type { S3StoreOptions } from "../../src/s3/store.ts";
+import { createS3Client } from "../../src/storage/s3/client/s3-client.ts";
+import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
+import type { S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
 import { noNames, testClient } from "./http.ts";
 
 /** A real S3 server to test against, as the scripts of `scripts/test-s3/` start one. */
@@ -66,8 +66,8 @@ const CURL = {
 } as const;
 
 /**
- * The body of a GET, or with `head` the head of the answer to a HEAD, or with `cut` nothing: a PUT of 11 bytes that ends
- * after 3. Signed by curl.
+ * The body of a GET, or with `head` the head of the answer to a HEAD, or with `cut` nothing: a PUT of 11 bytes that
+ * ends after 3. Signed by curl.
  */
 export async function curl(server: S3Server, path: string, what: keyof typeof CURL = "get"): Promise<Uint8Array> {
   const { accessKeyId, secretAccessKey } = server.credentials;

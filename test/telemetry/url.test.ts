@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { publicUrl } from "../../src/jobs/public-url.ts";
-import { urlForLog } from "../../src/telemetry/url.ts";
+import { publicUrl } from "../../src/net/public-url.ts";
+import { urlForLog } from "../../src/telemetry/url-for-log.ts";
 
 test.each([
   ["https://a.example/x?token=1#f", "https://a.example/x?token=1#f"],

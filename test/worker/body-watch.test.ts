@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Failure } from "../../src/jobs/failure.ts";
-import { BodyWatch } from "../../src/worker/body-watch.ts";
+import { BodyWatch } from "../../src/worker/download/body-watch.ts";
 import { FakeClock } from "../support/clock.ts";
 
 function setup(minBytesPerSecond = 0, idleTimeoutMs = 30_000) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { AttemptCookies } from "../../src/worker/cookies.ts";
+import { AttemptCookies } from "../../src/worker/download/cookies.ts";
 import { FakeClock } from "../support/clock.ts";
 
 /** What is sent to a URL after another has set cookies. */

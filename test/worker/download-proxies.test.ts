@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
-import { type ProxyPool, ProxyPools } from "../../src/worker/proxies.ts";
+import { createEgressPolicy } from "../../src/net/egress-policy.ts";
+import { type ProxyPool, ProxyPools } from "../../src/worker/download/proxies.ts";
 import { FakeClock } from "../support/clock.ts";
 import { startRig } from "../support/download-rig.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
-import { parseNetwork } from "../../src/jobs/ip-address.ts";
+import { createEgressPolicy } from "../../src/net/egress-policy.ts";
+import { parseNetwork } from "../../src/net/ip-address.ts";
 import { corpusLines } from "../support/corpus.ts";
 import { DownloadRig, type RigOptions } from "../support/download-rig.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";
@@ -10,9 +10,9 @@ import { MISBEHAVIOURS } from "../support/misbehaviours.ts";
 import { proxyServer } from "../support/proxy-server.ts";
 
 /**
- * Public lists of URLs and addresses that a server must not be talked into asking for, each as the URL of a resource, as
- * the target of a redirect and as what a name resolves to, straight and through a proxy. One loopback address is open;
- * who connects to the others is counted, and nobody may.
+ * Public lists of URLs and addresses that a server must not be talked into asking for, each as the URL of a resource,
+ * as the target of a redirect and as what a name resolves to, straight and through a proxy. One loopback address is
+ * open; who connects to the others is counted, and nobody may.
  */
 
 setDefaultTimeout(60_000);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { createEgressPolicy } from "../../src/jobs/egress-policy.ts";
-import { createAddresses } from "../../src/worker/addresses.ts";
-import { createResolver } from "../../src/worker/names.ts";
+import { createEgressPolicy } from "../../src/net/egress-policy.ts";
+import { createAddresses } from "../../src/worker/names/addresses.ts";
+import { createResolver } from "../../src/worker/names/names.ts";
 import { FakeClock } from "../support/clock.ts";
 import { startRig } from "../support/download-rig.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";

@@ -1,6 +1,8 @@
-/** A program for tests: makes one request to a URL at an address, in an environment of its own, and prints the answer. */
+/**
+ * A program for tests: makes one request to a URL at an address, in an environment of its own, and prints the answer.
+ */
 import { Failure } from "../../src/jobs/failure.ts";
-import { request } from "../../src/worker/request.ts";
+import { request } from "../../src/worker/download/request.ts";
 import { noNames, testClient } from "../support/http.ts";
 
 const [url = "", address = ""] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { HeaderFields } from "../../src/http/header-fields.ts";
-import { AttemptCookies } from "../../src/worker/cookies.ts";
-import { follow, type HopResponse, type RedirectDeps } from "../../src/worker/redirects.ts";
+import { HeaderFields } from "../../src/http/message/header-fields.ts";
+import { AttemptCookies } from "../../src/worker/download/cookies.ts";
+import { follow, type HopResponse, type RedirectDeps } from "../../src/worker/download/redirects.ts";
 import { FakeClock } from "../support/clock.ts";
 import { failureOf } from "../support/rejection.ts";
 

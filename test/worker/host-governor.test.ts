@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { HostGovernor } from "../../src/worker/host-governor.ts";
-import { type HostLimits, HostRules } from "../../src/worker/host-rules.ts";
+import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
+import { type HostLimits, HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { FakeClock } from "../support/clock.ts";
 
 const HOST = "origin.test";

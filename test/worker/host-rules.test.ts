@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HostRules } from "../../src/worker/host-rules.ts";
+import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 
 const limits = { maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 20 };
 const rules = new HostRules(limits, {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { HostsFile } from "../../src/worker/hosts-file.ts";
+import { HostsFile } from "../../src/worker/names/hosts-file.ts";
 import { FakeClock } from "../support/clock.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 

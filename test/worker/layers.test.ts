@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode, httpFailure } from "../../src/jobs/failure.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
-import { HostGovernor } from "../../src/worker/host-governor.ts";
-import { hostPermit } from "../../src/worker/host-permit.ts";
-import { HostRules } from "../../src/worker/host-rules.ts";
+import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
+import { hostPermit } from "../../src/worker/hosts/host-permit.ts";
+import { HostRules } from "../../src/worker/hosts/host-rules.ts";
+import { rateLimit } from "../../src/worker/hosts/rate-limit.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { OverdueAttempts } from "../../src/worker/overdue-attempts.ts";
-import { rateLimit } from "../../src/worker/rate-limit.ts";
 import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { compose, type Layer, type Service, serviceOf } from "../../src/worker/service.ts";
 import { CLEAN_UP_MS, timeout } from "../../src/worker/timeout.ts";

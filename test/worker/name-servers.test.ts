@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { followNameServers } from "../../src/worker/name-servers.ts";
+import { followNameServers } from "../../src/worker/names/name-servers.ts";
 import { FakeClock } from "../support/clock.ts";
 import { foundFor } from "../support/found-addresses.ts";
 import { rejectionOf } from "../support/rejection.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import { createResolver, type FoundAddress, lookUp } from "../../src/worker/names.ts";
+import { createResolver, type FoundAddress, lookUp } from "../../src/worker/names/names.ts";
 import { FakeClock, turn } from "../support/clock.ts";
 import { foundFor } from "../support/found-addresses.ts";
 import { failureOf, rejectionOf } from "../support/rejection.ts";

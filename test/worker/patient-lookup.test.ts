@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createSocket, type Socket } from "node:dgram";
 import { getServers, setServers } from "node:dns";
-import { lookUpPatiently, withPatience } from "../../src/worker/patient-lookup.ts";
+import { lookUpPatiently, withPatience } from "../../src/worker/names/patient-lookup.ts";
 import { rejectionOf } from "../support/rejection.ts";
 
 const FOUND = [{ address: "127.0.0.1", ttl: 60 }];

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { Channel } from "../../src/dispatch/channel.ts";
 import { Failure, httpFailure } from "../../src/jobs/failure.ts";
-import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Outcome, Settlement } from "../../src/jobs/verdict.ts";
+import { KeyGuard } from "../../src/storage/key-guard.ts";
+import { rateLimit } from "../../src/worker/hosts/rate-limit.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { type PoolDeps, WorkerPool } from "../../src/worker/pool.ts";
-import { rateLimit } from "../../src/worker/rate-limit.ts";
 import { type Service, serviceOf } from "../../src/worker/service.ts";
 import { createSettle } from "../../src/worker/settle.ts";
 import { claimedTask } from "../support/claimed.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ProxyFailures } from "../../src/worker/proxy-failures.ts";
+import { ProxyFailures } from "../../src/worker/download/proxy-failures.ts";
 
 describe("PROXY_EXHAUSTED", () => {
   test("says why each endpoint failed, in their order", () => {

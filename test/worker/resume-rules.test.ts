@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { HeaderFields } from "../../src/http/header-fields.ts";
-import { judgeRest, rangeHeaders, resumeValidator } from "../../src/worker/resume.ts";
+import { HeaderFields } from "../../src/http/message/header-fields.ts";
+import { judgeRest, rangeHeaders, resumeValidator } from "../../src/worker/download/resume.ts";
 
 type Fields = Readonly<Record<string, string | readonly string[]>>;
 

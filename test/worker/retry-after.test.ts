@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { retryAfterMs } from "../../src/worker/retry-after.ts";
+import { retryAfterMs } from "../../src/net/retry-after.ts";
 
 const NOW = Date.UTC(1994, 10, 6, 8, 49, 0);
 
@@ -35,7 +35,7 @@ test.each([
 });
 
 test("a date means GMT in every time zone", () => {
-  const script = `import { retryAfterMs } from "${import.meta.dir}/../../src/worker/retry-after.ts";
+  const script = `import { retryAfterMs } from "${import.meta.dir}/../../src/net/retry-after.ts";
     console.log(retryAfterMs("Sun Nov  6 08:49:37 1994", ${NOW}))`;
   const run = Bun.spawnSync([process.execPath, "-e", script], { env: { TZ: "Asia/Tokyo" } });
   expect(run.stdout.toString().trim()).toBe("37000");

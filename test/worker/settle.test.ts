@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode } from "../../src/jobs/failure.ts";
-import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { ObjectInfo } from "../../src/jobs/object-store.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Settlement, UploadTraces, Verdict } from "../../src/jobs/verdict.ts";
+import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { createSettle } from "../../src/worker/settle.ts";
 import { claimedTask } from "../support/claimed.ts";
 import { FakeClock } from "../support/clock.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
-import { KeyGuard } from "../../src/jobs/key-guard.ts";
 import type { OpenUpload } from "../../src/jobs/object-store.ts";
 import type { Settlement } from "../../src/jobs/verdict.ts";
+import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { execute } from "../../src/worker/execute.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { OverdueAttempts } from "../../src/worker/overdue-attempts.ts";

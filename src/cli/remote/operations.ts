@@ -1,10 +1,10 @@
-import type { OperationRow } from "../../api/schemas.ts";
-import { delay, systemClock } from "../../jobs/clock.ts";
+import type { OperationRow } from "../../api/openapi/schemas.ts";
+import { delay, systemClock } from "../../std/clock.ts";
 import { WorkFailedError } from "../exit-code.ts";
-import { terminalLine } from "../terminal-line.ts";
-import { durationText } from "../units.ts";
-import { answer, type Remote, type RemoteFlags } from "./context.ts";
-import { table } from "./table.ts";
+import { table } from "../terminal/table.ts";
+import { terminalLine } from "../terminal/terminal-line.ts";
+import { durationText } from "../terminal/units.ts";
+import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
 
 const POLL_MS = 500;
 

@@ -1,15 +1,15 @@
-import { delay, systemClock } from "../../jobs/clock.ts";
+import { delay, systemClock } from "../../std/clock.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { type StopSignal, stopSignal } from "../stop-signal.ts";
-import { BusyError, UnreachableError } from "./client.ts";
+import { BusyError, UnreachableError } from "./remote-client.ts";
 
 /** A service that starts anew is away for so long at most. */
 const AWAY_MS = 120_000;
 const AGAIN_MS = 500;
 
 /**
- * The one rule for waiting: a service that is busy is asked again when it says, one that does not answer any more for two
- * minutes. `--timeout` ends all of it, and so does Ctrl-C.
+ * The one rule for waiting: a service that is busy is asked again when it says, one that does not answer any more for
+ * two minutes. `--timeout` ends all of it, and so does Ctrl-C.
  */
 export class Patience {
   readonly #stop = new AbortController();
@@ -31,7 +31,9 @@ export class Patience {
     void stopSignal(() => {}).then((signal) => this.#stop.abort(interruptedBy(signal)));
   }
 
-  /** The answer to a request, asked again as long as that has a point. @throws its error, or why it is not waited for */
+  /**
+   * The answer to a request, asked again as long as that has a point. @throws its error, or why it is not waited for
+   */
   async ask<T>(request: () => Promise<T>): Promise<T> {
     for (;;) {
       this.#stop.signal.throwIfAborted();

@@ -1,4 +1,4 @@
-import { urlProblem } from "../../intake/field-rules.ts";
+import { urlProblem } from "../../intake/manifest/field-rules.ts";
 import { UsageError } from "../exit-code.ts";
 
 /** A URL and its place in the text, from 1. */

@@ -1,6 +1,6 @@
-import { withDefaults } from "../../jobs/request-header.ts";
 import type { TaskSpec } from "../../jobs/task.ts";
-import type { Manifest, Resource } from "../manifest-schema.ts";
+import { withDefaults } from "../../net/request-header.ts";
+import type { Manifest, Resource } from "../manifest/manifest-schema.ts";
 import type { HandlerSettings, JobContext, TaskMaker } from "./handler.ts";
 
 /** Between two batches a job is staged, and others get their turn. */

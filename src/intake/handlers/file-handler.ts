@@ -1,5 +1,5 @@
-import type { Clock } from "../../jobs/clock.ts";
-import type { Manifest } from "../manifest-schema.ts";
+import type { Clock } from "../../std/clock.ts";
+import type { Manifest } from "../manifest/manifest-schema.ts";
 import type { JobContext, JobReport, TaskMaker } from "./handler.ts";
 import { HandlerPort } from "./handler-port.ts";
 import type { Answer, Request, Said } from "./thread-protocol.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../../jobs/clock.ts";
+import type { Clock } from "../../std/clock.ts";
 import { type Answer, type Request, rethrown, type Said } from "./thread-protocol.ts";
 
 /** In the executable the build's entry points lie beside each other, under their paths in src. */

@@ -2,7 +2,7 @@ import type { JobCounters, JobHeader, JobStatus, Priority } from "../../jobs/job
 import type { TaskSpec } from "../../jobs/task.ts";
 import type { Breach } from "../intake-error.ts";
 import type { JobStorage } from "../job-storage.ts";
-import type { Manifest } from "../manifest-schema.ts";
+import type { Manifest } from "../manifest/manifest-schema.ts";
 
 /** What the configuration says about one handler: `[handlers.NAME]`. */
 export interface HandlerSettings {

@@ -26,7 +26,9 @@ export function takeOutput(say: (level: SaidLevel, text: string) => void): void 
   Object.assign(process.stderr, { write: writer("error") });
 }
 
-/** What ends a process ends all of it, from whichever thread; `process.exit` alone means the thread, and may be called. */
+/**
+ * What ends a process ends all of it, from whichever thread; `process.exit` alone means the thread, and may be called.
+ */
 export function forbidEnding(): void {
   const kill = process.kill.bind(process);
   Object.assign(process, {

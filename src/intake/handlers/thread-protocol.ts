@@ -1,4 +1,4 @@
-import type { Manifest } from "../manifest-schema.ts";
+import type { Manifest } from "../manifest/manifest-schema.ts";
 import type { JobContext, JobReport } from "./handler.ts";
 
 /** What a handler's thread is asked; each has one answer, and the next is asked after it. */

@@ -1,14 +1,7 @@
 import type { Database } from "bun:sqlite";
-import { JOB_STATUSES, type JobStatus } from "../../jobs/job.ts";
-import type { JobRecord } from "../ledger.ts";
-
-export interface JobFilter {
-  readonly status?: JobStatus | undefined;
-  readonly jobType?: string | undefined;
-  readonly tenant?: string | undefined;
-  /** Jobs that were accepted under this key, as long as it is remembered: one of each tenant at most. */
-  readonly idempotencyKey?: string | undefined;
-}
+import { JOB_STATUSES } from "../../jobs/job.ts";
+import type { JobRecord } from "../../jobs/stores/ledger-reads.ts";
+import { type JobFilter } from "../../jobs/stores/ledger-reads.ts";
 
 export const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, priority, trace_id AS traceId,
   manifest_url AS manifestUrl, status, total, completed, failed, cancelled, bytes, first_task AS firstTask,

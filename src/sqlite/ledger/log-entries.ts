@@ -1,7 +1,5 @@
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
-
-export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+import { type LogLevel } from "../../jobs/stores/ledger-reads.ts";
 
 /** A line of a job's log, before it has its place in it. */
 export interface LogEntry {

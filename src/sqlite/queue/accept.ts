@@ -1,47 +1,22 @@
 import type { Database } from "bun:sqlite";
 import type { JobHeader } from "../../jobs/job.ts";
+import {
+  type Acceptance,
+  IdempotencyTakenError,
+  type NewJob,
+  QueueFullError,
+  type StagedJob,
+} from "../../jobs/stores/acceptor.ts";
 import { hostOf, type Task } from "../../jobs/task.ts";
+import { insertRows } from "../file/insert-rows.ts";
 import type { Changes } from "../group-commit.ts";
-import { insertRows } from "../insert-rows.ts";
 import { encodeTask } from "../task-codec.ts";
-import { LANES_AT_ONCE, nextNumber, type QueueContext, readLanesOfJob, tellOfLanes } from "./context.ts";
 import { readDepth } from "./depth.ts";
+import { LANES_AT_ONCE, nextNumber, type QueueContext, readLanesOfJob, tellOfLanes } from "./queue-context.ts";
 import { addWaitsOfJob } from "./waits.ts";
 
 /** Rows that one commit deletes at most: a few milliseconds. */
 export const ROWS_PER_COMMIT = 1000;
-
-export type NewJob = Omit<JobHeader, "seq">;
-
-/** A job whose tasks are being written in several commits; nobody claims them before it is accepted. */
-export interface StagedJob {
-  readonly seq: number;
-  readonly firstTask: number;
-  readonly lastTask: number;
-  readonly total: number;
-}
-
-export interface Acceptance {
-  readonly job: NewJob;
-  /** The tasks, or the last of them where others are staged. */
-  readonly tasks: readonly Task[];
-  readonly staged?: StagedJob | undefined;
-  readonly idempotency?:
-    | { readonly key: string; readonly fingerprint: Uint8Array; readonly answer: string }
-    | undefined;
-  /** The most tasks that may be under way, this job's included. */
-  readonly pendingMax: number;
-}
-
-/** The backlog would grow over its limit. */
-export class QueueFullError extends Error {
-  override readonly name = "QueueFullError";
-}
-
-/** Another job was accepted under the same idempotency key. */
-export class IdempotencyTakenError extends Error {
-  override readonly name = "IdempotencyTakenError";
-}
 
 /** Writes tasks of a job that is not live yet; the first call writes the job, too. Runs inside a transaction. */
 export function stageTasks(
@@ -106,8 +81,8 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
 }
 
 /**
- * Removes a job that never became live, with its tasks; a live one stays. It goes in commits of a bounded size, with turns of
- * the event loop between them; the job's own row goes last, so that start-up finds what a crash leaves.
+ * Removes a job that never became live, with its tasks; a live one stays. It goes in commits of a bounded size, with
+ * turns of the event loop between them; the job's own row goes last, so that start-up finds what a crash leaves.
  */
 export async function removeStaged(
   { commit, db }: QueueContext,
@@ -246,7 +221,9 @@ function rememberingHosts(): (url: string) => string {
   };
 }
 
-/** The lane of a job's tasks for a host and a bucket; a new one holds nothing yet. Nothing of it is due before `dueAt`. */
+/**
+ * The lane of a job's tasks for a host and a bucket; a new one holds nothing yet. Nothing of it is due before `dueAt`.
+ */
 export function ensureLane(
   context: QueueContext,
   lane: { job: number; host: string; bucket: string },

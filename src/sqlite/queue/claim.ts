@@ -1,14 +1,9 @@
 import type { Lane } from "../../jobs/lane.ts";
+import { type LaneRequest } from "../../jobs/stores/task-source.ts";
 import type { ClaimedTask, TaskState } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
-import { nextNumber, type QueueContext, shrinkLane } from "./context.ts";
-
-export interface LaneRequest {
-  readonly lane: number;
-  /** At most so many tasks of it. */
-  readonly limit: number;
-}
+import { nextNumber, type QueueContext, shrinkLane } from "./queue-context.ts";
 
 interface TaskRow {
   id: number;
@@ -23,8 +18,8 @@ interface TaskRow {
 }
 
 /**
- * Takes tasks of some lanes that are due at `due` (steady clock), oldest first, fewer where a lane has fewer. Runs inside
- * a transaction.
+ * Takes tasks of some lanes that are due at `due` (steady clock), oldest first, fewer where a lane has fewer. Runs
+ * inside a transaction.
  */
 export function claimTasks(
   context: QueueContext,
@@ -64,8 +59,8 @@ const CLAIM = "UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?
 const CLAIMED = "id, lane, attempts, crashes, may_have_stored, waiting_class, waiting_since, payload, history";
 
 /**
- * Takes what is due of those lanes that have no more waiting than is asked for, in one statement: a broad list has a task
- * or two for each host.
+ * Takes what is due of those lanes that have no more waiting than is asked for, in one statement: a broad list has a
+ * task or two for each host.
  */
 function takeSmallLanes(
   { db }: QueueContext,

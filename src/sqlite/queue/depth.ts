@@ -1,10 +1,7 @@
-import type { TaskState } from "../../jobs/task.ts";
+import { type Depth } from "../../jobs/stores/queue-control.ts";
 import { RECOUNT_DEPTH } from "../counters.ts";
 import type { Changes } from "../group-commit.ts";
-import type { QueueContext } from "./context.ts";
-
-/** Tasks in the states that are not final. */
-export type Depth = Readonly<Record<Extract<TaskState, "pending" | "running" | "retrying">, number>>;
+import type { QueueContext } from "./queue-context.ts";
 
 export function readDepth(context: QueueContext): Depth {
   const depth = { pending: 0, running: 0, retrying: 0 };

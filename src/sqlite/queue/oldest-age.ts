@@ -1,5 +1,5 @@
-import { BEGUN } from "./begun.ts";
-import type { QueueContext } from "./context.ts";
+import type { QueueContext } from "./queue-context.ts";
+import { BEGUN } from "./started-tasks.ts";
 
 /** Lanes that are looked at, at most: a few milliseconds. */
 const LOOKS_MAX = 5000;

@@ -1,6 +1,6 @@
-import { readMeta, writeMeta } from "../meta.ts";
-import type { QueueContext } from "./context.ts";
-import { resumePace } from "./pace.ts";
+import { resumePace } from "../dead-letters/replay-schedule.ts";
+import { readMeta, writeMeta } from "../file/meta.ts";
+import type { QueueContext } from "./queue-context.ts";
 
 export function isPaused({ db }: Pick<QueueContext, "db">): boolean {
   return readMeta(db, "paused") === "1";

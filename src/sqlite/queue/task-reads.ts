@@ -1,16 +1,8 @@
-import type { Attempt, Task, TaskState } from "../../jobs/task.ts";
+import { type QueuedTask } from "../../jobs/stores/ledger-reads.ts";
+import type { TaskState } from "../../jobs/task.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
-import { BEGUN } from "./begun.ts";
-import type { QueueContext } from "./context.ts";
-
-/** A task as the queue sees it. One that ended has left its contents to the ledger. */
-export interface QueuedTask {
-  readonly id: number;
-  readonly state: TaskState;
-  readonly attempts: number;
-  readonly task: Task | undefined;
-  readonly history: readonly Attempt[];
-}
+import type { QueueContext } from "./queue-context.ts";
+import { BEGUN } from "./started-tasks.ts";
 
 /** A claim that no worker has begun with is none to who looks: the task still waits. */
 const SHOWN_STATE = `CASE WHEN state <> 'running' OR id IN (${BEGUN}) THEN state

@@ -1,8 +1,11 @@
 import { DROP_WAITS, RECOUNT_WAITS } from "../counters.ts";
 import type { Changes } from "../group-commit.ts";
-import type { QueueContext } from "./context.ts";
+import type { QueueContext } from "./queue-context.ts";
 
-/** Writes how a commit's members changed what waits for each host. Runs inside their transaction, when lanes are written. */
+/**
+ * Writes how a commit's members changed what waits for each host. Runs inside their transaction, when lanes are
+ * written.
+ */
 export function writeWaits({ db, onDrift }: Pick<QueueContext, "db" | "onDrift">, changes: Changes): void {
   if (!changes.laneDrifted && addWaits(db, changes)) return;
   for (const sql of [DROP_WAITS, RECOUNT_WAITS]) db.query<never, []>(sql).run();

@@ -1,0 +1,136 @@
+import type { DeadLetterFilter, DeadLetterRecord, FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
+import { publicUrl } from "../../net/public-url.ts";
+import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
+import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
+import { ApiError } from "../http/errors.ts";
+import { isoTime } from "../http/iso-time.ts";
+import { json } from "../http/json-response.ts";
+import { integer, nameParameter, text, time, type Values } from "../http/parameters.ts";
+import { DEAD_LETTER_EXAMPLE, HISTORY_EXAMPLE } from "../openapi/schema-examples.ts";
+import type { DeadLetterDetail, DeadLetterRow } from "../openapi/schemas.ts";
+import { attemptRow } from "./attempt-row.ts";
+import { type Endpoint, withQuery } from "./endpoint.ts";
+import { LIST_LIMIT } from "./job-endpoints.ts";
+
+const CODE = /^[A-Z0-9_]{1,64}$/;
+const HOST = /^[!-~]{1,261}$/;
+const JOB_ID = /^[0-9a-fA-F-]{36}$/;
+
+/** What dead letters are looked for by, in a query and in a replay. */
+export const DEAD_LETTER_FILTER = {
+  code: text(CODE, "must be a failure code", "Only this failure code.", "DOWNLOAD_HTTP_404"),
+  host: text(HOST, "must be a host, with its port unless it is the usual one", "Only this host.", "cdn.example.com"),
+  job_id: text(JOB_ID, "must be a job id", "Only this job.", DEAD_LETTER_EXAMPLE.job_id),
+  job_type: nameParameter("Only jobs of this type.", "default"),
+  tenant: nameParameter("Only jobs of this tenant.", "default"),
+  since: time("Failed at this time or later."),
+  until: time("Failed before this time."),
+};
+
+export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterFilter {
+  const { code, host, job_id: jobId, job_type: jobType, tenant, since, until } = values;
+  return { code, host: host?.toLowerCase(), jobId: jobId?.toLowerCase(), jobType, tenant, since, until };
+}
+
+export function deadLetterEndpoints(
+  deadLetters: DeadLetters,
+  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+): Endpoint[] {
+  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), giveUpDeadLetter(deadLetters, giveUp)];
+}
+
+function listDeadLetters(deadLetters: DeadLetters): Endpoint {
+  return withQuery({
+    method: "GET",
+    path: "/operators/dlq",
+    access: "read",
+    doc: {
+      tag: "Dead letters",
+      summary: "List dead letters, newest task first",
+      answers: {
+        200: {
+          description: "A page of dead letters.",
+          schema: "DeadLetterList",
+          example: { entries: [DEAD_LETTER_EXAMPLE], next_cursor: null },
+        },
+      },
+    },
+    query: {
+      ...DEAD_LETTER_FILTER,
+      limit: integer(LIST_LIMIT, "Most dead letters on the page."),
+      cursor: cursorParameter("dlq"),
+    },
+    answer: (_call, { limit, cursor, ...filter }) => {
+      const rows = deadLetters.list(filterOf(filter), cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+      const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("dlq", task));
+      return json({ entries: page.map(rowOf), next_cursor });
+    },
+  });
+}
+
+function readDeadLetter(deadLetters: DeadLetters): Endpoint {
+  return {
+    method: "GET",
+    path: "/operators/dlq/:task_id",
+    access: "read",
+    doc: {
+      tag: "Dead letters",
+      summary: "Read one dead letter with its attempts",
+      answers: {
+        200: {
+          description: "The dead letter.",
+          schema: "DeadLetterDetail",
+          example: { ...DEAD_LETTER_EXAMPLE, history: [HISTORY_EXAMPLE] },
+        },
+      },
+      errors: ["DLQ_ENTRY_NOT_FOUND"],
+    },
+    answer: ({ params }) => {
+      const letter = letterOf(deadLetters, params);
+      const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptRow) };
+      return json(body);
+    },
+  };
+}
+
+function giveUpDeadLetter(deadLetters: DeadLetters, giveUp: (letter: FullDeadLetter) => Promise<boolean>): Endpoint {
+  return {
+    method: "DELETE",
+    path: "/operators/dlq/:task_id",
+    access: "operator",
+    doc: {
+      tag: "Dead letters",
+      summary: "Give one dead letter up",
+      description: "Its task stays failed, and can not be replayed any more.",
+      answers: { 204: { description: "It is gone.", empty: true } },
+      errors: ["DLQ_ENTRY_NOT_FOUND", "DISK_FULL"],
+    },
+    answer: async ({ params }) => {
+      if (!(await giveUp(letterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      return new Response(null, { status: 204 });
+    },
+  };
+}
+
+/** The dead letter of a path. @throws ApiError DLQ_ENTRY_NOT_FOUND */
+function letterOf(deadLetters: DeadLetters, params: Readonly<Record<string, string>>): FullDeadLetter {
+  const id = params.task_id ?? "";
+  const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
+  if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+  return letter;
+}
+
+function rowOf(letter: DeadLetterRecord): DeadLetterRow {
+  return {
+    task_id: letter.task,
+    job_id: letter.jobId,
+    job_type: letter.jobType,
+    tenant: letter.tenant,
+    resource_id: letter.resourceId,
+    url: publicUrl(letter.url),
+    failure_code: letter.code,
+    failure_message: letter.message,
+    attempts: letter.attempts,
+    failed_at: isoTime(letter.failedAt),
+  };
+}

@@ -1,0 +1,143 @@
+import { setImmediate } from "node:timers/promises";
+import { JOB_STATUSES } from "../../jobs/job.ts";
+import type { JobRecord } from "../../jobs/stores/ledger-reads.ts";
+import type { Ledger } from "../../sqlite/ledger/ledger.ts";
+import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
+import { ApiError } from "../http/errors.ts";
+import { isoTime, isoTimeOrNull } from "../http/iso-time.ts";
+import { json } from "../http/json-response.ts";
+import { choice, idempotencyKeyParameter, integer, nameParameter } from "../http/parameters.ts";
+import { JOB_EXAMPLE } from "../openapi/schema-examples.ts";
+import { type JobSnapshot, SNAPSHOT_ERRORS_MAX } from "../openapi/schemas.ts";
+import { type Endpoint, withQuery } from "./endpoint.ts";
+
+/** On a page of up to a thousand jobs, in all. */
+const ERRORS_PER_PAGE_MAX = 1000;
+/** So many snapshots take some milliseconds; then others get their turn. */
+const JOBS_PER_TURN = 100;
+export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
+
+/** The job of a path, as it is. @throws ApiError JOB_NOT_FOUND */
+export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
+  ledger.bringUpToDate();
+  return lastKnownJobOf(ledger, params);
+}
+
+/** As it was a moment ago, while it is at work: for what is asked again and again. */
+function lastKnownJobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
+  const job = ledger.findJob((params.job_id ?? "").toLowerCase());
+  if (job === undefined) throw new ApiError("JOB_NOT_FOUND");
+  return job;
+}
+
+export function jobEndpoints(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint[] {
+  return [listJobs(ledger), readJob(ledger), cancelJob(ledger, cancel)];
+}
+
+function cancelJob(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint {
+  return {
+    method: "POST",
+    path: "/operators/jobs/:job_id/cancel",
+    access: "operator",
+    doc: {
+      tag: "Jobs",
+      summary: "Cancel a job",
+      description:
+        "What is stored stays, running downloads are aborted and leave nothing, the rest is not begun. The job is " +
+        "terminal as soon as all of its tasks have ended.",
+      answers: { 202: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
+      errors: ["JOB_NOT_FOUND", "JOB_FINISHED", "DISK_FULL"],
+    },
+    answer: async ({ params }) => {
+      const { jobId } = jobOf(ledger, params);
+      if (!(await cancel(jobId))) throw new ApiError("JOB_FINISHED");
+      return json(snapshotOf(ledger, jobOf(ledger, params)), { status: 202 });
+    },
+  };
+}
+
+function listJobs(ledger: Ledger): Endpoint {
+  return withQuery({
+    method: "GET",
+    path: "/operators/jobs",
+    access: "jobs",
+    doc: {
+      tag: "Jobs",
+      summary: "List jobs, newest first",
+      description:
+        `A page shows at most ${ERRORS_PER_PAGE_MAX} errors, those of its first jobs; ` +
+        "`errors_truncated` says where some are left out.",
+      answers: {
+        200: { description: "A page of jobs.", schema: "JobList", example: { jobs: [JOB_EXAMPLE], next_cursor: null } },
+      },
+    },
+    query: {
+      status: choice(JOB_STATUSES, "Only jobs in this status."),
+      job_type: nameParameter("Only jobs of this type.", "default"),
+      tenant: nameParameter("Only jobs of this tenant.", "default"),
+      idempotency_key: idempotencyKeyParameter(
+        "Only jobs that were submitted under this key, as long as it is remembered; one of each tenant at most.",
+      ),
+      limit: integer(LIST_LIMIT, "Most jobs on the page."),
+      cursor: cursorParameter("jobs"),
+    },
+    answer: async (_call, { status, job_type, tenant, idempotency_key, limit, cursor }) => {
+      const filter = { status, jobType: job_type, tenant, idempotencyKey: idempotency_key };
+      ledger.bringUpToDate();
+      const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+      const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
+      const jobs: JobSnapshot[] = [];
+      let errorsLeft = ERRORS_PER_PAGE_MAX;
+      for (const job of page) {
+        const snapshot = snapshotOf(ledger, job, Math.min(SNAPSHOT_ERRORS_MAX, errorsLeft));
+        errorsLeft -= snapshot.errors.length;
+        jobs.push(snapshot);
+        if (jobs.length % JOBS_PER_TURN === 0) await setImmediate();
+      }
+      return json({ jobs, next_cursor });
+    },
+  });
+}
+
+function readJob(ledger: Ledger): Endpoint {
+  return {
+    method: "GET",
+    path: "/operators/jobs/:job_id",
+    access: "jobs",
+    doc: {
+      tag: "Jobs",
+      summary: "Read one job",
+      answers: { 200: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
+      errors: ["JOB_NOT_FOUND"],
+    },
+    answer: ({ params }) => json(snapshotOf(ledger, lastKnownJobOf(ledger, params))),
+  };
+}
+
+function snapshotOf(ledger: Ledger, job: JobRecord, errorsMax = SNAPSHOT_ERRORS_MAX): JobSnapshot {
+  const failures = job.failed === 0 || errorsMax === 0 ? [] : ledger.failures(job, errorsMax);
+  return {
+    job_id: job.jobId,
+    job_type: job.jobType,
+    tenant: job.tenant,
+    status: job.status,
+    resource_total: job.total,
+    resource_completed: job.completed,
+    resource_failed: job.failed,
+    resource_cancelled: job.cancelled,
+    bytes_stored: job.bytes,
+    manifest_key: job.manifestUrl,
+    created_at: isoTime(job.createdAt),
+    updated_at: isoTime(job.updatedAt),
+    completed_at: isoTimeOrNull(job.completedAt),
+    log_count: job.logCount,
+    errors: failures.map((failure) => ({
+      resource_id: failure.resourceId,
+      code: failure.errorCode ?? "",
+      message: failure.errorMessage ?? "",
+      attempts: failure.attempts,
+      timestamp: isoTime(failure.finishedAt),
+    })),
+    errors_truncated: job.failed > failures.length,
+  };
+}

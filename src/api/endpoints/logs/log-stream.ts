@@ -1,0 +1,175 @@
+import { isFinished } from "../../../jobs/job.ts";
+import type { JobRecord, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
+import type { Ledger } from "../../../sqlite/ledger/ledger.ts";
+import type { Clock } from "../../../std/clock.ts";
+import type { Turns } from "../../../std/turns.ts";
+import { jsonText } from "../../http/json-response.ts";
+import type { LogPages } from "./log-pages.ts";
+import { logRow } from "./log-row.ts";
+
+export interface LogStreamDeps {
+  readonly ledger: Pick<Ledger, "findJob" | "watch">;
+  readonly pages: LogPages;
+  /** Shared by all who read logs: together they read one page in a turn of the event loop. */
+  readonly turns: Turns;
+  readonly clock: Pick<Clock, "after" | "monotonic">;
+  /** Ends all streams: the server is about to stop. */
+  readonly stopping: AbortSignal;
+  /** A reader took nothing for too long: its connection is to be closed after so many seconds. */
+  readonly drop: (jobId: string, request: Request, seconds: number) => void;
+}
+
+/** A text for each thing that a follower is told. */
+export interface LogFormat {
+  readonly contentType: string;
+  readonly row: (job: JobRecord, row: LogRecord) => string;
+  /** Said every 15 s, so that nobody between takes the connection for dead. */
+  readonly beat: string;
+  readonly end: (job: JobRecord) => string;
+  /** Said to one that is dropped, should it read on; without that, a cut in the middle of the body says it. */
+  readonly dropped?: string;
+}
+
+/** @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
+export const EVENT_STREAM: LogFormat = {
+  contentType: "text/event-stream",
+  row: (job, row) => `id: ${row.offset}\ndata: ${jsonText(logRow(job, row))}\n\n`,
+  beat: ": still there\n\n",
+  end: ({ status }) => `event: end\ndata: ${JSON.stringify({ status })}\n\n`,
+  dropped: ": dropped, because nothing was read for a while\n\n",
+};
+
+export const JSON_LINES: LogFormat = {
+  contentType: "application/x-ndjson",
+  row: (job, row) => `${jsonText(logRow(job, row))}\n`,
+  beat: "",
+  end: () => "",
+};
+
+const ENCODER = new TextEncoder();
+const BEAT_MS = 15_000;
+/** A busy job is read again no sooner. */
+const PAUSE_MS = 250;
+/** A reader that takes nothing for so long is gone, or stuck. */
+const STUCK_MS = 60_000;
+/** For what is on its way to be read still, and what is said last. */
+const DROP_SECONDS = 10;
+
+/**
+ * What is in a job's log from `offset` on, then what comes, until the job has ended. Reads a page when the reader has
+ * taken the one before: what is not read is in the ledger, and nowhere else.
+ */
+export function followLog(
+  job: JobRecord,
+  offset: number,
+  levels: readonly LogLevel[],
+  format: LogFormat,
+  request: Request,
+  deps: LogStreamDeps,
+): ReadableStream<Uint8Array> {
+  const over = AbortSignal.any([request.signal, deps.stopping]);
+  const pages = follow(job, offset, levels, format, over, deps);
+  let stuck: { cancel(): void } | undefined;
+  let isCut = false;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        stuck?.cancel();
+        const { done, value } = await pages.next();
+        if (isCut) return new Promise<void>(() => {}); // until the connection closes: an end would say that this is all
+        if (done === true) return controller.close();
+        controller.enqueue(value);
+        stuck = deps.clock.after(STUCK_MS, () => {
+          void pages.return();
+          deps.drop(job.jobId, request, DROP_SECONDS);
+          isCut = format.dropped === undefined;
+          if (format.dropped === undefined) return;
+          controller.enqueue(ENCODER.encode(format.dropped));
+          controller.close();
+        });
+      },
+      cancel() {
+        stuck?.cancel();
+        void pages.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+async function* follow(
+  { jobId, seq }: JobRecord,
+  offset: number,
+  levels: readonly LogLevel[],
+  format: LogFormat,
+  over: AbortSignal,
+  { ledger, pages, clock, turns }: LogStreamDeps,
+): AsyncGenerator<Uint8Array, void> {
+  using news = new News(ledger, seq, clock);
+  let next = offset;
+  while (!over.aborted) {
+    const job = ledger.findJob(jobId);
+    if (job === undefined) return; // past its retention
+    const page = pages.read(job, next, levels, format);
+    next = page.next;
+    if (page.bytes.length > 0) yield page.bytes;
+    if (next < job.logCount) {
+      // However fast the reader is, everybody else has a turn between two pages.
+      await turns.next();
+      continue;
+    }
+    if (isFinished(job.status)) {
+      const end = format.end(job);
+      if (end !== "") yield ENCODER.encode(end);
+      return;
+    }
+    if (!(await news.wait(over)) && format.beat !== "") yield ENCODER.encode(format.beat);
+  }
+}
+
+/** Tells when there is something new of a job, but not too often. */
+class News implements Disposable {
+  readonly #unwatch: () => void;
+  readonly #clock: LogStreamDeps["clock"];
+  #isNew = false;
+  #wake: () => void = () => {};
+  #toldAt: number;
+
+  constructor(ledger: Pick<Ledger, "watch">, seq: number, clock: LogStreamDeps["clock"]) {
+    this.#clock = clock;
+    this.#toldAt = clock.monotonic();
+    this.#unwatch = ledger.watch(seq, () => {
+      this.#isNew = true;
+      this.#wake();
+    });
+  }
+
+  /** True when there is something new, false when there was nothing for a while, or `over` is aborted. */
+  async wait(over: AbortSignal): Promise<boolean> {
+    if (!this.#isNew) await this.#until(BEAT_MS, over, true);
+    const wasNew = this.#isNew;
+    if (wasNew) await this.#until(this.#toldAt + PAUSE_MS - this.#clock.monotonic(), over, false);
+    this.#isNew = false;
+    this.#toldAt = this.#clock.monotonic();
+    return wasNew;
+  }
+
+  [Symbol.dispose](): void {
+    this.#unwatch();
+  }
+
+  #until(ms: number, over: AbortSignal, endsByNews: boolean): Promise<void> {
+    if (ms <= 0 || over.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        timer.cancel();
+        over.removeEventListener("abort", done);
+        this.#wake = () => {};
+        resolve();
+      };
+      const timer = this.#clock.after(ms, done);
+      over.addEventListener("abort", done, { once: true });
+      if (endsByNews) this.#wake = done;
+    });
+  }
+}

@@ -1,0 +1,101 @@
+import { HEALTH_COMPONENTS, type HealthReport, overallHealth } from "../../telemetry/health.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import { ApiError } from "../http/errors.ts";
+import { json } from "../http/json-response.ts";
+import { HEALTH_EXAMPLE } from "../openapi/schema-examples.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+export interface ServiceEndpointsDeps {
+  readonly health: () => HealthReport;
+  readonly metrics: Pick<Metrics, "scrape" | "contentType">;
+  readonly version: string;
+  /** By a clock that only grows, milliseconds. */
+  readonly monotonic: () => number;
+  /** By the same clock. */
+  readonly startedAt: number;
+}
+
+export function serviceEndpoints(deps: ServiceEndpointsDeps): Endpoint[] {
+  return [readHealth(deps), live(), ready(deps), metrics(deps)];
+}
+
+function readHealth({ health, version, monotonic, startedAt }: ServiceEndpointsDeps): Endpoint {
+  return {
+    method: "GET",
+    path: "/operators/health",
+    access: "read",
+    doc: {
+      tag: "Service",
+      summary: "Read how the service and its parts do",
+      answers: {
+        200: { description: "It works, perhaps degraded.", schema: "Health", example: HEALTH_EXAMPLE },
+        503: { description: "A part that nothing works without is unhealthy.", schema: "Health" },
+      },
+    },
+    answer: () => {
+      const { components } = health();
+      const status = overallHealth(components);
+      const uptime_seconds = Math.floor((monotonic() - startedAt) / 1000);
+      return json({ status, components, version, uptime_seconds }, { status: status === "unhealthy" ? 503 : 200 });
+    },
+  };
+}
+
+function live(): Endpoint {
+  return {
+    method: "GET",
+    path: "/health/live",
+    access: "open",
+    doc: {
+      tag: "Service",
+      summary: "Whether the process runs",
+      answers: { 200: { description: "It does.", schema: "Alive", example: { status: "alive" } } },
+    },
+    answer: () => json({ status: "alive" }),
+  };
+}
+
+function ready({ health }: ServiceEndpointsDeps): Endpoint {
+  return {
+    method: "GET",
+    path: "/health/ready",
+    access: "open",
+    doc: {
+      tag: "Service",
+      summary: "Whether the service takes jobs",
+      answers: { 200: { description: "It does.", schema: "Ready", example: { status: "ready" } } },
+      errors: ["NOT_READY", "SHUTTING_DOWN"],
+    },
+    answer: () => {
+      const { ready: isReady, draining, components } = health();
+      if (isReady) return json({ status: "ready" });
+      if (draining) throw new ApiError("SHUTTING_DOWN");
+      // Everybody may ask: so which part, but not why.
+      const details = HEALTH_COMPONENTS.filter((name) => components[name].status !== "healthy").map((name) => ({
+        path: `/components/${name}`,
+        message: components[name].status,
+      }));
+      throw new ApiError("NOT_READY", { details });
+    },
+  };
+}
+
+function metrics({ metrics: { scrape, contentType } }: ServiceEndpointsDeps): Endpoint {
+  return {
+    method: "GET",
+    path: "/metrics",
+    access: "read",
+    doc: {
+      tag: "Service",
+      summary: "Read the metrics",
+      answers: {
+        200: {
+          description: "Prometheus text format.",
+          contentType: "text/plain",
+          example: '# TYPE fetchbox_queue_depth gauge\nfetchbox_queue_depth{state="pending"} 0\n',
+        },
+      },
+    },
+    answer: async () => new Response(await scrape(), { headers: { "content-type": contentType } }),
+  };
+}

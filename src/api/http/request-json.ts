@@ -1,0 +1,36 @@
+import type { Static, TSchema } from "@sinclair/typebox";
+import type { TypeCheck } from "@sinclair/typebox/compiler";
+import type { Breach } from "../../intake/intake-error.ts";
+import { parseStrictJson } from "../../intake/json/strict-json.ts";
+import { StrictJsonError } from "../../intake/json/strict-json-error.ts";
+import { shapeBreaches } from "../../intake/manifest/shape-violation.ts";
+import { ApiError } from "./errors.ts";
+import { readRequestBody, refuseOtherMediaTypes } from "./request-body.ts";
+
+/** More than any request of an operator's needs. */
+const BYTES_MAX = 256 * 1024;
+const NAMES_MAX = 1000;
+
+/**
+ * The JSON of a small request.
+ * @throws ApiError: not JSON, too large, or not of the shape, with every breach
+ */
+export async function readRequestJson<T extends TSchema>(request: Request, shape: TypeCheck<T>): Promise<Static<T>> {
+  refuseOtherMediaTypes(request);
+  const value = parse(await readRequestBody(request, BYTES_MAX));
+  if (!shape.Check(value)) throw invalidBody(shapeBreaches(shape, value));
+  return value;
+}
+
+export function invalidBody(details: readonly Breach[]): ApiError {
+  return new ApiError("INVALID_PAYLOAD", { details });
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return parseStrictJson(bytes, NAMES_MAX).value;
+  } catch (error) {
+    if (!(error instanceof StrictJsonError)) throw error;
+    throw invalidBody([{ path: error.path, message: error.message }]);
+  }
+}

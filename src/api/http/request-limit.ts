@@ -1,0 +1,35 @@
+import type { Clock } from "../../std/clock.ts";
+import { ApiError } from "./errors.ts";
+
+/** Clients remembered at most; the one that is known longest goes first. */
+const CLIENTS_MAX = 10_000;
+
+interface Bucket {
+  tokens: number;
+  filledAt: number;
+}
+
+/** Takes one request of a client. @throws ApiError RATE_LIMITED, with when to come again */
+export type LimitRequests = (client: string) => void;
+
+/**
+ * At most so many requests per second of each client, after a pause a second's worth at once (a token bucket); 0 = no
+ * limit.
+ */
+export function limitRequests(perSecond: number, clock: Pick<Clock, "monotonic">): LimitRequests {
+  if (perSecond === 0) return () => {};
+  const capacity = Math.max(1, perSecond);
+  const buckets = new Map<string, Bucket>();
+  return (client) => {
+    const now = clock.monotonic();
+    const bucket = buckets.get(client) ?? { tokens: capacity, filledAt: now };
+    if (!buckets.has(client) && buckets.size >= CLIENTS_MAX) buckets.delete(buckets.keys().next().value ?? "");
+    buckets.set(client, bucket);
+    bucket.tokens = Math.min(capacity, bucket.tokens + ((now - bucket.filledAt) * perSecond) / 1000);
+    bucket.filledAt = now;
+    if (bucket.tokens < 1) {
+      throw new ApiError("RATE_LIMITED", { retryAfterSeconds: Math.ceil((1 - bucket.tokens) / perSecond) });
+    }
+    bucket.tokens--;
+  };
+}

@@ -1,0 +1,105 @@
+import { ConfigError, type Problem, warningLine } from "../../config/config-error.ts";
+import { type LoadedConfig, loadLayers } from "../../config/load-config.ts";
+import { listConfig, printConfig } from "../../config/print-config.ts";
+import type { Config } from "../../config/schema.ts";
+import { HandlerLoadError } from "../../intake/handlers/file-handler.ts";
+import type { Said } from "../../intake/handlers/thread-protocol.ts";
+import { systemClock } from "../../std/clock.ts";
+import { closeHandlers, loadHandlers } from "../../wiring/load-handlers.ts";
+import type { CliContext, ConfigOptions } from "../context.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { jsonLine } from "../terminal/terminal-text.ts";
+import { configurationText, placesText, placeTexts } from "./config-places.ts";
+
+export interface ConfigCommandOptions extends ConfigOptions {
+  readonly json?: true;
+}
+
+const CHAIN_NOTE =
+  "note: no S3 keys are set here; the start asks the AWS chain for them (shared files, web identity, container, " +
+  "instance metadata), this check does not\n";
+
+/** The configuration that the command's options and the environment add up to, with its origins. @throws ConfigError */
+export function loadedOf(
+  options: ConfigOptions,
+  { env, cwd }: CliContext,
+  overrides?: Parameters<typeof loadLayers>[0]["overrides"],
+): LoadedConfig {
+  return loadLayers({ env, cwd, configPath: options.config, envFile: options.envFile, overrides });
+}
+
+/** The configuration alone; standard error is told of variables that mean nothing. @throws ConfigError */
+export function configOf(
+  options: ConfigOptions,
+  context: CliContext,
+  overrides?: Parameters<typeof loadLayers>[0]["overrides"],
+): Config {
+  const loaded = loadedOf(options, context, overrides);
+  warn(loaded, context);
+  return loaded.config;
+}
+
+function warn({ warnings }: LoadedConfig, { err }: CliContext): void {
+  for (const warning of warnings) err(warningLine(warning));
+}
+
+/** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError; with `--json` it prints them */
+export async function configCheck(options: ConfigCommandOptions, context: CliContext): Promise<ExitCode> {
+  if (options.json !== true) {
+    const loaded = loadedOf(options, context);
+    warn(loaded, context);
+    nameHandlers(loaded.config, context.out);
+    await tryHandlers(loaded.config, context);
+    context.out(`the configuration is good\n${placesText(loaded, context.cwd)}\n`);
+    if (needsChain(loaded.config)) context.out(CHAIN_NOTE);
+    return EXIT.done;
+  }
+  try {
+    const loaded = loadedOf(options, context);
+    nameHandlers(loaded.config, context.err);
+    await tryHandlers(loaded.config, context);
+    context.out(jsonLine({ ok: true, ...placesOf(loaded, context.cwd), warnings: loaded.warnings }));
+    return EXIT.done;
+  } catch (error) {
+    context.out(jsonLine({ ok: false, problems: problemsOf(error) }));
+    return EXIT.usage;
+  }
+}
+
+/** Before it runs: whoever checks somebody else's configuration may not want that. */
+function nameHandlers({ handlers }: Config, say: (text: string) => void): void {
+  for (const [jobType, { handler: file }] of Object.entries(handlers)) {
+    if (file !== "default") say(`note: [handlers.${jobType}] runs the code of ${file}, as a start does\n`);
+  }
+}
+
+async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<void> {
+  const onSaid = (jobType: string, { level, text }: Said) => err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
+  closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
+}
+
+function problemsOf(error: unknown): readonly Problem[] {
+  if (error instanceof ConfigError) return error.problems;
+  if (error instanceof HandlerLoadError) return [{ source: "handlers", key: "", message: error.message }];
+  throw error;
+}
+
+function placesOf(loaded: LoadedConfig, cwd: string) {
+  return { ...placeTexts(loaded, cwd), asks_aws_chain: needsChain(loaded.config) };
+}
+
+function needsChain({ storage }: Config): boolean {
+  return storage.backend === "s3" && storage.credentials === undefined;
+}
+
+/** The configuration as TOML with the layer of each value; with `--json` as a document with a row a value. */
+export function configPrint(options: ConfigCommandOptions, context: CliContext): void {
+  const loaded = loadedOf(options, context);
+  warn(loaded, context);
+  const { config, file } = loaded;
+  if (options.json !== true) {
+    const head = `# configuration: ${configurationText(file)}\n`;
+    return context.out(head + printConfig(config, loaded));
+  }
+  context.out(jsonLine({ configuration: configurationText(file), values: listConfig(loaded) }));
+}

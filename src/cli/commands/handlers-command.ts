@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Said } from "../../intake/handlers/thread-protocol.ts";
+import { IntakeError } from "../../intake/intake-error.ts";
+import type { Task } from "../../jobs/task.ts";
+import { publicUrl } from "../../net/public-url.ts";
+import { systemClock } from "../../std/clock.ts";
+import { checkHandler } from "../../wiring/handler-check.ts";
+import type { CliContext, ConfigOptions } from "../context.ts";
+import { UsageError } from "../exit-code.ts";
+import { table } from "../terminal/table.ts";
+import { jsonLine } from "../terminal/terminal-text.ts";
+import { counted } from "../terminal/units.ts";
+import { configOf } from "./config-command.ts";
+
+export interface HandlersCheckOptions extends ConfigOptions {
+  readonly jobType?: string;
+  readonly json?: true;
+}
+
+/** Shows what a handler makes of a manifest. @throws HandlerLoadError, UsageError with what is wrong with either */
+export async function handlersCheck(
+  file: string,
+  manifest: string,
+  options: HandlersCheckOptions,
+  context: CliContext,
+): Promise<void> {
+  const config = configOf(options, context);
+  const path = file === "default" ? file : resolve(context.cwd, file);
+  const named = Object.entries(config.handlers).find(([, { handler }]) => handler === path)?.[0];
+  const jobType = options.jobType ?? named ?? "default";
+  const settings = config.handlers[jobType];
+  if (settings === undefined) throw new UsageError(`there is no [handlers.${jobType}] in the configuration`);
+  const onSaid = ({ level, text }: Said) => context.err(`${level}: ${text}\n`);
+  const tasks: Task[] = [];
+  try {
+    const check = {
+      jobType,
+      settings: { ...settings, handler: path },
+      isConfigured: settings.handler === path,
+      manifest: read(resolve(context.cwd, manifest)),
+    };
+    for await (const batch of checkHandler(check, config, { onSaid, clock: systemClock })) tasks.push(...batch);
+  } catch (error) {
+    if (!(error instanceof IntakeError)) throw error;
+    throw new UsageError(problemText(error), { cause: error });
+  }
+  if (options.json === true) for (const task of tasks) context.out(jsonLine(task));
+  else context.out(tasksText(tasks, jobType));
+}
+
+function read(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`the manifest cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function problemText({ code, message, details = [], cause }: IntakeError): string {
+  const where = details.map((detail) => `\n  ${detail.path}: ${detail.message}`).join("");
+  // Whoever writes a handler wants to see where it threw.
+  const thrown = code === "HANDLER_ERROR" && cause instanceof Error ? `\n${cause.stack ?? cause.message}` : "";
+  return `${code}: ${message}${where}${thrown}`;
+}
+
+function tasksText(tasks: readonly Task[], jobType: string): string {
+  const columns = [
+    { title: "RESOURCE", isElastic: true },
+    { title: "URL", isElastic: true },
+    { title: "OBJECT", isElastic: true },
+    { title: "HEADERS", isElastic: true },
+    { title: "PROXIES", expendable: 1 },
+  ] as const;
+  const rows = tasks.map(({ resourceId, url, bucket, key, headers = {}, proxyPool = "" }) => [
+    resourceId,
+    publicUrl(url),
+    `${bucket}/${key}`,
+    Object.keys(headers).join(", "),
+    proxyPool,
+  ]);
+  const width = process.stdout.isTTY ? process.stdout.columns : undefined;
+  const pronoun = tasks.length === 1 ? "it" : "them";
+  const end = `${counted(tasks.length, "task")}, as [handlers.${jobType}] would have ${pronoun}; nothing was fetched`;
+  return `${table(columns, rows, width)}${end}\n`;
+}

@@ -1,0 +1,53 @@
+import { changedKeys } from "../../config/changed-keys.ts";
+import { ConfigError, renderProblems } from "../../config/config-error.ts";
+import type { Reloadable } from "../../config/reloadable.ts";
+import type { Config } from "../../config/schema.ts";
+import type { Log } from "../../telemetry/log.ts";
+
+export interface ReloadDeps {
+  /** The configuration that the process was started with. */
+  readonly started: Config;
+  /** Reads it anew. @throws ConfigError */
+  readonly read: () => Config;
+  readonly reloadables: readonly Reloadable[];
+  readonly log: Log;
+}
+
+/**
+ * Reads the configuration anew, hands it to everything that can take it, and logs one line. One that cannot be used
+ * changes nothing. What changed and needs a restart stays as it was, and the line names it.
+ */
+export async function reload({ started, read, reloadables, log }: ReloadDeps): Promise<void> {
+  let config: Config;
+  try {
+    config = read();
+  } catch (error) {
+    log.error({ problems: problemsOf(error) }, "reload failed: the configuration cannot be used; all stays as it was");
+    return;
+  }
+  const reloaded: Record<string, string> = {};
+  const failed: Record<string, string> = {};
+  for (const part of reloadables) {
+    try {
+      reloaded[part.name] = await part.reload(config);
+    } catch (error) {
+      failed[part.name] = error instanceof Error ? error.message : String(error);
+    }
+  }
+  const taken = reloadables.flatMap(({ keys }) => keys);
+  const restart = changedKeys(started, config).filter((key) => !taken.some((other) => isBelow(key, other)));
+  const fields = { reloaded, ...(restart.length > 0 && { needs_restart: restart }) };
+  if (Object.keys(failed).length > 0) log.error({ ...fields, failed }, "reload failed; what failed stays as it was");
+  else if (restart.length > 0) log.warn(fields, "reloaded; needs_restart names what stays as it was until a restart");
+  else log.info(fields, "reloaded");
+}
+
+/** Each with file, line and key. Only the first line: behind a mistake in TOML follows the text itself. */
+function problemsOf(error: unknown): string[] {
+  const problems = error instanceof ConfigError ? error.problems.map((problem) => renderProblems([problem])) : [error];
+  return problems.map((problem) => String(problem).split("\n", 1)[0] ?? "");
+}
+
+function isBelow(key: string, other: string): boolean {
+  return key === other || key.startsWith(`${other}.`);
+}

@@ -1,0 +1,309 @@
+import { certificateCheckProblem } from "../../config/checks/certificate-check.ts";
+import { ConfigError } from "../../config/config-error.ts";
+import { retryAfterMs } from "../../net/retry-after.ts";
+import { systemClock } from "../../std/clock.ts";
+import { spanText } from "../../std/duration-text.ts";
+import { UsageError, WorkFailedError } from "../exit-code.ts";
+import { printable } from "../terminal/terminal-text.ts";
+
+export interface RemoteOptions {
+  /** URL of the service. */
+  readonly server: string;
+  readonly token: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly limits?: RequestLimits;
+}
+
+/** How long a request may take, in milliseconds. */
+export interface RequestLimits {
+  /** To the end of the answer; of one that is followed, to its head. */
+  readonly anyMs: number;
+  /** The same of a submission, whose body may be large and the line slow. */
+  readonly submitMs: number;
+}
+
+const LIMITS: RequestLimits = { anyMs: 30_000, submitMs: 600_000 };
+
+/** An answer, read to its end. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+/** The service said no, for now: it says when to come again. */
+export class BusyError extends WorkFailedError {
+  override readonly name = "BusyError";
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Nobody answers, or not in time: the service may be starting anew. */
+export class UnreachableError extends WorkFailedError {
+  override readonly name = "UnreachableError";
+}
+
+/** What the service says is wrong with what it was asked. */
+export class RefusedError extends UsageError {
+  override readonly name = "RefusedError";
+  /** The message without its details. */
+  readonly summary: string;
+  readonly details: ErrorBody["details"];
+
+  constructor(summary: string, details: ErrorBody["details"]) {
+    super(summary + detailsText(details));
+    this.summary = summary;
+    this.details = details;
+  }
+}
+
+/** What was asked for is not there. */
+export class NotThereError extends WorkFailedError {
+  override readonly name = "NotThereError";
+}
+
+/** It cannot be done any more, or not now: a job that has ended cannot be cancelled. */
+export class ConflictError extends WorkFailedError {
+  override readonly name = "ConflictError";
+}
+
+/** What a request sends. */
+interface Sent {
+  readonly method?: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly signal: AbortSignal;
+}
+
+type Query = Readonly<Record<string, string | number | undefined>>;
+
+interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly request_id: string;
+  readonly details: readonly { readonly path: string; readonly message: string }[];
+}
+
+const USAGE_STATUSES = [400, 413, 415, 422];
+const BUSY_STATUSES = [429, 503];
+
+/** Talks to a running service. What goes wrong is thrown as an error of the command line, with the service's words. */
+export class RemoteClient {
+  /** URL of the service, without a slash at its end. */
+  readonly server: string;
+  readonly #token: string | undefined;
+  readonly #limits: RequestLimits;
+
+  /** @throws UsageError if `server` is no URL of a service; ConfigError where no certificate would be checked */
+  constructor({ server, token, env, limits = LIMITS }: RemoteOptions) {
+    const unchecked = certificateCheckProblem(env);
+    if (unchecked !== undefined) throw new ConfigError([unchecked]);
+    if (token !== undefined && !/^[!-~]+$/.test(token)) {
+      throw new UsageError("FETCHBOX_TOKEN must be visible ASCII characters, without spaces and line breaks");
+    }
+    const url = URL.parse(server);
+    if (url === null || !/^https?:$/.test(url.protocol)) {
+      throw new UsageError(`--server ${withoutUserinfo(server)} is no URL like http://127.0.0.1:8080`);
+    }
+    if (url.username !== "" || url.password !== "") {
+      throw new UsageError("--server must be a URL without user and password; the token is FETCHBOX_TOKEN");
+    }
+    this.server = url.href.replace(/\/+$/, "");
+    this.#token = token;
+    this.#limits = limits;
+  }
+
+  async get<T>(path: string, query: Query = {}): Promise<T> {
+    return this.#read(await this.#ask("GET", path + queryText(query)));
+  }
+
+  /** The same, where an answer with this status is no error but has a document, too. */
+  async getEvenIf<T>(status: number, path: string): Promise<T> {
+    const answer = await this.#send(this.#limits.anyMs, "GET", path);
+    if (answer.status !== status) this.#check(answer);
+    return this.#read(answer);
+  }
+
+  async post<T>(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<T> {
+    return this.#read(await this.#ask("POST", path, body, headers));
+  }
+
+  async delete(path: string): Promise<void> {
+    await this.#ask("DELETE", path);
+  }
+
+  /** The document of an answer that is 2xx, and its headers. `body` is a manifest. @throws as `get` */
+  async submit<T>(body: Uint8Array, given: Readonly<Record<string, string>>): Promise<{ value: T; headers: Headers }> {
+    const answer = await this.#send(this.#limits.submitMs, "POST", "/jobs", { body, headers: given });
+    this.#check(answer);
+    return { value: this.#read(answer), headers: answer.headers };
+  }
+
+  /** An answer that goes on for as long as it likes. @throws as `get` */
+  async follow(path: string, query: Query, accept: string): Promise<Response> {
+    return await this.#within(this.#limits.anyMs, async (signal) => {
+      const response = await this.#fetch(path + queryText(query), { headers: { accept }, signal });
+      if (!response.ok) this.#check(await wholeOf(response));
+      if (response.headers.get("content-type")?.startsWith(accept) !== true) throw this.stranger();
+      return response;
+    });
+  }
+
+  /** Who answers is no FetchBox. */
+  stranger(cause?: unknown): WorkFailedError {
+    return new WorkFailedError(`${this.server} answers, but is no FetchBox`, { cause });
+  }
+
+  /** An answer that is 2xx. `body` is JSON. @throws UsageError, BusyError, UnreachableError, WorkFailedError */
+  async #ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const answer = await this.#send(this.#limits.anyMs, method, path, { body: text, headers });
+    this.#check(answer);
+    return answer;
+  }
+
+  /** The JSON of an answer. @throws WorkFailedError if it is none of a FetchBox */
+  #read<T>({ text }: Answer): T {
+    try {
+      return JSON.parse(text) as T;
+    } catch (error) {
+      throw this.stranger(error);
+    }
+  }
+
+  #check(answer: Answer): void {
+    if (answer.status >= 200 && answer.status <= 299) return;
+    throw this.#redirection(answer) ?? errorOf(answer);
+  }
+
+  #send(
+    limitMs: number,
+    method: string,
+    path: string,
+    { body, headers = {} }: { body?: Uint8Array | string | undefined; headers?: Readonly<Record<string, string>> } = {},
+  ): Promise<Answer> {
+    const type = body === undefined ? {} : { "content-type": "application/json" };
+    return this.#within(limitMs, async (signal) =>
+      wholeOf(
+        await this.#fetch(path, {
+          method,
+          signal,
+          headers: { ...headers, ...type },
+          ...(body !== undefined && { body }),
+        }),
+      ),
+    );
+  }
+
+  /** A redirect leads to another service than the one that was named, and perhaps to plain http: none is followed. */
+  #redirection({ status, headers }: Answer): WorkFailedError | undefined {
+    const to = URL.parse(headers.get("location") ?? "", this.server);
+    if (status < 300 || status > 399 || to === null) return undefined;
+    const hint = "commands follow no redirect; name the service itself with --server or FETCHBOX_SERVER";
+    return new WorkFailedError(`${this.server} redirects to ${to.protocol}//${to.host}: ${hint}`);
+  }
+
+  /** @throws UnreachableError where nobody answers, or nobody within the limit */
+  async #within<T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const limit = new AbortController();
+    const timer = systemClock.after(limitMs, () => limit.abort());
+    try {
+      return await work(limit.signal);
+    } catch (error) {
+      if (limit.signal.aborted) {
+        const hint = "look after it, or name another with --server or FETCHBOX_SERVER";
+        throw new UnreachableError(`${this.server} did not answer within ${spanText(limitMs)}; ${hint}`, {
+          cause: error,
+        });
+      }
+      if (error instanceof WorkFailedError || error instanceof UsageError) throw error;
+      const { code } = error as { code?: unknown };
+      const reason = typeof code === "string" ? code : String(error);
+      const hint = "start one, or name it with --server or FETCHBOX_SERVER";
+      throw new UnreachableError(`no FetchBox answers at ${this.server} (${reason}); ${hint}`, { cause: error });
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #fetch(path: string, { headers, ...init }: Sent): Promise<Response> {
+    const all = { ...headers, ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }) };
+    return fetch(this.server + path, { ...init, headers: all, redirect: "manual", proxy: false } as RequestInit);
+  }
+}
+
+async function wholeOf(response: Response): Promise<Answer> {
+  const { status, headers } = response;
+  return { status, headers, text: await response.text() };
+}
+
+/** The query of what is defined. */
+function queryText(query: Query): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, String(value));
+  return given.size === 0 ? "" : `?${given.toString()}`;
+}
+
+function errorOf({ status, headers, text }: Answer): Error {
+  const body = parse(text);
+  const waitMs = retryAfterMs(headers.get("retry-after"), systemClock.now()) ?? 0;
+  if (body === undefined) {
+    const message = `the server answered ${status}: ${printable(text.slice(0, 200))}`;
+    // Of a proxy before the service, too.
+    return waitMs > 0 && BUSY_STATUSES.includes(status) ? new BusyError(message, waitMs) : new WorkFailedError(message);
+  }
+  const hint = status === 401 ? "; set FETCHBOX_TOKEN" : "";
+  const summary = `${body.code}: ${body.message}${hint} (request ${body.request_id})`;
+  const message = summary + detailsText(body.details);
+  if (status === 404) return new NotThereError(message);
+  if (waitMs > 0) return new BusyError(message, waitMs);
+  if (status === 409) return new ConflictError(message);
+  const isUsage = USAGE_STATUSES.includes(status) || body.code === "UNSUPPORTED_JOB_TYPE";
+  return isUsage ? new RefusedError(summary, body.details) : new WorkFailedError(message);
+}
+
+function detailsText(details: ErrorBody["details"]): string {
+  return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${placeOf(path)}: `}${message}`).join("");
+}
+
+/**
+ * Where something is wrong, as it was given on the command line: a filter's and a query's names are those of options.
+ */
+function placeOf(path: string): string {
+  const name = /^\/(?:query|filter)\/(\w+)$/.exec(path)?.[1];
+  return name === undefined ? path : `--${name.replaceAll("_", "-")}`;
+}
+
+/**
+ * The body of an error, or `undefined` for any other text. Its words are made printable: who answers may be anybody.
+ */
+function parse(text: string): ErrorBody | undefined {
+  try {
+    const body = JSON.parse(text) as Partial<ErrorBody> | null;
+    if (typeof body?.code !== "string" || !Array.isArray(body.details)) return undefined;
+    return {
+      code: printable(body.code),
+      message: printable(String(body.message)),
+      request_id: printable(String(body.request_id)),
+      details: body.details.map((each) => ({
+        path: printable(String(each?.path)),
+        message: printable(String(each?.message)),
+      })),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function withoutUserinfo(text: string): string {
+  return text.replace(/^([^/]*\/\/)?[^/]*@/, "$1***@");
+}

@@ -1,0 +1,24 @@
+import type { HealthAnswer } from "../../api/openapi/schemas.ts";
+import { spanText } from "../../std/duration-text.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { table } from "../terminal/table.ts";
+import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
+
+const UNHEALTHY_STATUS = 503;
+
+const COLUMNS = [{ title: "COMPONENT" }, { title: "STATUS" }, { title: "REASON" }] as const;
+
+/** How the service and its parts are. Ends with 1 unless all is well, or work goes on all the same. */
+export async function showHealth(flags: RemoteFlags, remote: Remote): Promise<ExitCode> {
+  // An unhealthy service answers with 503, and with the same document.
+  const health = await remote.client.getEvenIf<HealthAnswer>(UNHEALTHY_STATUS, "/operators/health");
+  if (!("components" in health)) throw remote.client.stranger();
+  answer(remote, flags, health, (shown) => healthText(shown, remote.width));
+  return health.status === "unhealthy" ? EXIT.failed : EXIT.done;
+}
+
+function healthText({ status, version, uptime_seconds: uptime, components }: HealthAnswer, width?: number): string {
+  const head = `${status} · FetchBox ${version} · up for ${spanText(uptime * 1000)}\n`;
+  const rows = Object.entries(components).map(([name, part]) => [name, part.status, part.reason ?? ""]);
+  return head + table(COLUMNS, rows, width);
+}

@@ -1,0 +1,83 @@
+import type { LogPage } from "../../api/openapi/schemas.ts";
+import { delay, systemClock } from "../../std/clock.ts";
+import { WorkFailedError } from "../exit-code.ts";
+import { secondText } from "../terminal/moments.ts";
+import { jsonLine, printable } from "../terminal/terminal-text.ts";
+import { UnreachableError } from "./remote-client.ts";
+import type { Remote, RemoteFlags } from "./remote-context.ts";
+
+export interface LogsFlags extends RemoteFlags {
+  readonly follow?: true;
+  readonly level?: string;
+}
+
+type LogRow = LogPage["logs"][number];
+
+const PAGE = 1000;
+const AGAIN_MS = 1000;
+/** So often a stream that broke is opened again without having brought anything. */
+const TRIES = 5;
+
+/** A job's log, to where it is now or to the job's end. */
+export async function showLogs(jobId: string, flags: LogsFlags, remote: Remote): Promise<void> {
+  const path = `/operators/jobs/${encodeURIComponent(jobId)}/logs`;
+  const tell = (row: LogRow) => remote.out(flags.json === true ? jsonLine(row) : rowText(row));
+  if (flags.follow === true) return await follow(path, flags.level, tell, remote);
+  for (let offset = 0; ; ) {
+    const page = await remote.client.get<LogPage>(path, { offset, limit: PAGE, level: flags.level });
+    for (const row of page.logs) tell(row);
+    if (page.logs.length < PAGE) return;
+    offset = page.next_offset;
+  }
+}
+
+/** Goes on where it was when the connection breaks: a restart of the service is no end of the log. */
+async function follow(
+  path: string,
+  level: string | undefined,
+  tell: (row: LogRow) => void,
+  { client }: Remote,
+): Promise<void> {
+  let next = 0;
+  let hasAnswered = false;
+  for (let tries = 0; ; tries++) {
+    try {
+      const response = await client.follow(path, { offset: next, level }, "text/event-stream");
+      hasAnswered = true;
+      for await (const { event, data } of eventsOf(response)) {
+        if (event === "end") return;
+        const row = JSON.parse(data) as LogRow;
+        tell(row);
+        next = row.offset + 1;
+        tries = 0;
+      }
+    } catch (error) {
+      if (error instanceof WorkFailedError && !(error instanceof UnreachableError)) throw error;
+      if (!hasAnswered || tries >= TRIES) throw error;
+    }
+    await delay(systemClock, AGAIN_MS, new AbortController().signal);
+  }
+}
+
+async function* eventsOf(response: Response): AsyncGenerator<{ event: string | undefined; data: string }> {
+  if (response.body === null) return;
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of response.body) {
+    text += decoder.decode(chunk, { stream: true });
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const block = text.slice(0, end);
+      text = text.slice(end + 2);
+      const data = /^data: (.*)$/m.exec(block)?.[1];
+      if (data !== undefined) yield { event: /^event: (.*)$/m.exec(block)?.[1], data };
+    }
+  }
+}
+
+function rowText({ timestamp, level, message, resource_id, fields }: LogRow): string {
+  const details = Object.entries(fields)
+    .filter(([name]) => name !== "task_id")
+    .map(([name, value]) => `${name}=${printable(String(value))}`);
+  const subject = resource_id === null ? [] : [printable(resource_id)];
+  return `${[secondText(timestamp), level.padEnd(5), ...subject, printable(message), ...details].join(" ")}\n`;
+}

@@ -1,0 +1,188 @@
+import { dirname, join, resolve } from "node:path";
+import { Value } from "@sinclair/typebox/value";
+import { certificateCheckProblem } from "./checks/certificate-check.ts";
+import { crossCheck } from "./checks/cross-checks.ts";
+import { ConfigError, type Problem } from "./config-error.ts";
+import { decode } from "./decode.ts";
+import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
+import { addCredentials, addRegion } from "./sources/credentials.ts";
+import { readEnvLayer } from "./sources/env-layer.ts";
+import { expandTree } from "./sources/expand-tree.ts";
+import { FileText } from "./sources/file-text.ts";
+import { type KeyPath, keyText, nearest, shownKey } from "./sources/key-path.ts";
+import { strayVariables } from "./sources/stray-variables.ts";
+import { readTomlFile, type TomlFile } from "./sources/toml-file.ts";
+import { emptyTree, getFromTree, leavesOf, mergeTrees, type Tree } from "./sources/tree.ts";
+import { type EnvFile, readVariables } from "./sources/variables.ts";
+
+export interface LoadOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute. What relative paths start from. */
+  readonly cwd: string;
+  /** `--config`; before FETCHBOX_CONFIG, before config/fetchbox.toml where that exists. */
+  readonly configPath?: string | undefined;
+  /** `--env-file`; else .env beside the TOML file, or in `cwd` where there is none. */
+  readonly envFile?: string | undefined;
+  /** The topmost layer, shaped like the file: what the command line sets. */
+  readonly overrides?: Tree | undefined;
+}
+
+/** A configuration, and where it comes from. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The TOML file as messages call it; `undefined` where there is none. */
+  readonly file: string | undefined;
+  /** What is no mistake, but surely not meant. */
+  readonly warnings: readonly Problem[];
+  /** The layer that a value comes from. */
+  readonly layerOf: (path: KeyPath) => ValueLayer;
+  /** The text of the file that a path's value was made from by its references: what they stand for may be secret. */
+  readonly writtenAt: (path: KeyPath) => string | undefined;
+}
+
+export interface ValueLayer {
+  readonly layer: "default" | "file" | ".env" | "environment" | "command line";
+  /** `config/fetchbox.toml:12`, `config/.env:3`, `environment NAME`, or the layer's own name. */
+  readonly source: string;
+}
+
+/** Shorter values may be any word or number of a message. */
+const SECRET_LENGTH_MIN = 8;
+const COMMAND_LINE = "command line";
+const DEFAULT_FILE = "config/fetchbox.toml";
+const DEFAULT_HANDLERS = ["default", "fetchbox::handlers::DefaultHandler"];
+
+/** The configuration of all layers alone. @throws ConfigError */
+export function loadConfig(options: LoadOptions): Config {
+  return loadLayers(options).config;
+}
+
+/**
+ * What defaults, TOML file, .env, environment and overrides add up to, checked; its paths are absolute. Reads those
+ * two files and looks whether handler files exist, nothing else. Throws `ConfigError` with every problem found.
+ */
+export function loadLayers(options: LoadOptions): LoadedConfig {
+  const uncheckedTls = certificateCheckProblem(options.env);
+  const problems = uncheckedTls === undefined ? [] : [uncheckedTls];
+  const toml = readToml(options);
+  const variables = readVariables(options.env, envFileOf(options, toml?.name), problems);
+
+  const sources = new Map<string, string>();
+  const setSource = (path: KeyPath, source: string) => void sources.set(keyText(path), source);
+  const report = (path: KeyPath, message: string) => {
+    const source = nearest(sources, path) ?? toml?.file.sourceOf(path) ?? "defaults";
+    problems.push({ source, key: shownKey(path), message: withoutValues(message, referred) });
+  };
+
+  const referred = new Map<string, string>();
+  const lookup = (name: string) => {
+    const value = variables.get(name)?.value;
+    if (value !== undefined) referred.set(name, value);
+    return value;
+  };
+  const fromFile = expandTree(toml?.file.tree ?? {}, lookup, report);
+  const fromEnv = readEnvLayer(ConfigSchema, fromFile, variables, problems, setSource);
+  const overrides = mergeTrees(emptyTree(), options.overrides ?? {});
+  for (const [path] of leavesOf(overrides)) setSource(path, COMMAND_LINE);
+  const tree = mergeTrees(mergeTrees(fromFile, fromEnv), overrides);
+  addCredentials(tree, variables, setSource);
+  addRegion(tree, variables, setSource);
+
+  const config = decodeAndCheck(tree, options.cwd, report);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    config,
+    file: toml?.name,
+    warnings: strayVariables(ConfigSchema, fromFile, variables),
+    layerOf: (path) => {
+      if (getFromTree(tree, path) === undefined) return { layer: "default", source: "default" };
+      const source = nearest(sources, path);
+      if (source !== undefined) return { layer: layerOfSource(source), source };
+      return { layer: "file", source: toml?.file.sourceOf(path) ?? "file" };
+    },
+    writtenAt: (path) => {
+      const raw = getFromTree(tree, path);
+      return raw instanceof FileText && raw.template !== raw.text ? raw.template : undefined;
+    },
+  };
+}
+
+/** The message with `${NAME}` in place of what the file got by it. */
+function withoutValues(message: string, referred: ReadonlyMap<string, string>): string {
+  const values = [...referred].filter(([, value]) => value.length >= SECRET_LENGTH_MIN);
+  return values.reduce((text, [name, value]) => text.replaceAll(value, () => `\${${name}}`), message);
+}
+
+/** The layer above the file that a source belongs to. */
+function layerOfSource(source: string): ValueLayer["layer"] {
+  if (source === COMMAND_LINE) return COMMAND_LINE;
+  return source.startsWith("environment ") ? "environment" : ".env";
+}
+
+/**
+ * Variables of the environment alone that are named like ours and mean nothing: for commands that read no
+ * configuration.
+ */
+export function strayInEnvironment(env: LoadOptions["env"]): Problem[] {
+  const variables = Object.entries(env).map(
+    ([name, value = ""]) => [name, { value, source: `environment ${name}` }] as const,
+  );
+  return strayVariables(ConfigSchema, emptyTree(), new Map(variables));
+}
+
+/** The AWS_* variables that .env adds to the environment: the AWS SDK knows nothing of .env. @throws ConfigError */
+export function loadAwsVariables(options: LoadOptions): Record<string, string> {
+  const variables = readVariables(options.env, envFileOf(options, readToml(options)?.name), []);
+  const added = [...variables].filter(([name]) => name.startsWith("AWS_") && options.env[name] === undefined);
+  return Object.fromEntries(added.map(([name, { value }]) => [name, value]));
+}
+
+function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message: string) => void): Config {
+  const unusable: string[] = [];
+  // Where something is unusable, problems have been reported and this result goes no further than the checks.
+  const config = decode(ConfigSchema, tree, [], (path, message, isUnusable) => {
+    report(path, message);
+    if (isUnusable) unusable.push(keyText(path));
+  }) as Config;
+  const usable = (...paths: readonly KeyPath[]) =>
+    !paths.some((path) => unusable.some((key) => isBelow(key, keyText(path)) || isBelow(keyText(path), key)));
+
+  for (const section of ["queue", "ledger", "dlq", "storage"] as const) {
+    if (usable([section, "path"])) config[section].path = resolve(cwd, config[section].path);
+  }
+  for (const section of ["tls", "storage"] as const) {
+    if (!usable([section, "ca_file"]) || config[section].ca_file === "") continue;
+    config[section].ca_file = resolve(cwd, config[section].ca_file);
+  }
+  config.handlers["default"] ??= defaultHandler();
+  for (const [name, handler] of Object.entries(config.handlers)) {
+    if (!usable(["handlers", name, "handler"])) continue;
+    handler.handler = DEFAULT_HANDLERS.includes(handler.handler) ? "default" : resolve(cwd, handler.handler);
+  }
+  crossCheck({ config, usable, report });
+  return config;
+}
+
+function defaultHandler(): Config["handlers"][string] {
+  return Value.Decode(HandlerSchema, Value.Default(HandlerSchema, { handler: "default", proxy: {}, storage: {} }));
+}
+
+/** Whether the key is the other one or something below it. */
+function isBelow(key: string, other: string): boolean {
+  return key === other || key.startsWith(`${other}.`) || key.startsWith(`${other}[`);
+}
+
+function readToml({ env, cwd, configPath }: LoadOptions): { file: TomlFile; name: string } | undefined {
+  const named = configPath ?? (env["FETCHBOX_CONFIG"] || undefined);
+  const name = named ?? DEFAULT_FILE;
+  const file = readTomlFile(resolve(cwd, name), name);
+  if (file !== undefined) return { file, name };
+  if (named === undefined) return undefined;
+  const by = configPath === undefined ? "FETCHBOX_CONFIG" : "--config";
+  throw new ConfigError([{ source: name, key: "", message: `does not exist, and ${by} names it` }]);
+}
+
+function envFileOf({ cwd, envFile }: LoadOptions, tomlName: string | undefined): EnvFile {
+  const name = envFile ?? (tomlName === undefined ? ".env" : join(dirname(tomlName), ".env"));
+  return { file: resolve(cwd, name), name, named: envFile !== undefined };
+}

@@ -1,0 +1,77 @@
+import { KindGuard, TransformKind, type TSchema } from "@sinclair/typebox";
+import { stringify } from "smol-toml";
+import { sealOf } from "./field.ts";
+import type { LoadedConfig, ValueLayer } from "./load-config.ts";
+import { type Config, ConfigSchema } from "./schema.ts";
+import { type KeyPath, keyText } from "./sources/key-path.ts";
+import { tomlLines } from "./sources/toml-lines.ts";
+import { isTree } from "./sources/tree.ts";
+
+/** Where the values of a configuration come from. */
+type Origins = Pick<LoadedConfig, "layerOf" | "writtenAt">;
+
+/**
+ * The configuration as TOML, as one would write it, every secret as `***`. With `origins` what refers to variables is
+ * shown as it is written, and behind each value stands the layer that it comes from.
+ */
+export function printConfig(config: Config, origins?: Origins): string {
+  const encoded = encode(ConfigSchema, config, [], origins?.writtenAt);
+  const text = stringify(encoded);
+  if (origins === undefined) return text;
+  const lines = text.trimEnd().split("\n");
+  const places = tomlLines(text);
+  for (const [path] of valuesOf(encoded)) {
+    const at = (places.get(keyText(path)) ?? 0) - 1;
+    if (lines[at] !== undefined) lines[at] += `  # ${origins.layerOf(path).source}`;
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** A value of the configuration as it is printed, with the layer that it comes from. */
+export interface PrintedValue extends ValueLayer {
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** The same for programs: one row a value. */
+export function listConfig({ config, layerOf, writtenAt }: Pick<LoadedConfig, "config"> & Origins): PrintedValue[] {
+  return valuesOf(encode(ConfigSchema, config, [], writtenAt)).map(([path, value]) => ({
+    key: keyText(path),
+    value,
+    ...layerOf(path),
+  }));
+}
+
+/** Every value that is no table, with its path. */
+function valuesOf(value: unknown, path: readonly string[] = []): [path: readonly string[], value: unknown][] {
+  if (!isTree(value)) return [[path, value]];
+  return Object.entries(value).flatMap(([key, inner]) => valuesOf(inner, [...path, key]));
+}
+
+function encode(schema: TSchema, value: unknown, path: KeyPath, writtenAt?: Origins["writtenAt"]): unknown {
+  const written = writtenAt?.(path);
+  if (written !== undefined) return written;
+  if (KindGuard.IsTransform(schema)) return schema[TransformKind].Encode(value);
+  if (typeof value !== "object" || value === null) return value;
+  // Free tables know themselves what may be shown.
+  if (sealOf(schema) !== undefined)
+    return "toJSON" in value && typeof value.toJSON === "function" ? value.toJSON() : value;
+  if (KindGuard.IsArray(schema))
+    return Array.isArray(value) ? value.map((item, at) => encode(schema.items, item, [...path, at], writtenAt)) : value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) => {
+      const property = KindGuard.IsObject(schema) ? schema.properties[key] : recordSchema(schema);
+      const encoded =
+        property === undefined || inner === undefined ? undefined : encode(property, inner, [...path, key], writtenAt);
+      return encoded === undefined || isEmptyTable(encoded) ? [] : [[key, encoded]];
+    }),
+  );
+}
+
+function recordSchema(schema: TSchema): TSchema | undefined {
+  return KindGuard.IsRecord(schema) ? Object.values(schema.patternProperties)[0] : undefined;
+}
+
+function isEmptyTable(value: unknown): boolean {
+  return isTree(value) && Object.keys(value).length === 0;
+}

@@ -1,0 +1,36 @@
+import type { Route, Target } from "./route.ts";
+import type { TlsOptions } from "./transport/tls.ts";
+
+/** Names what a connection leads to: requests with the same key may share one. */
+export class Places {
+  readonly #listNumbers = new WeakMap<readonly string[], number>();
+  #lists = 0;
+
+  /** One to an HTTP proxy serves plain requests to all hosts, any other one a single host, at `address`. */
+  keyOf({ route, target }: { readonly route: Route; readonly target: Target }, address: string): string {
+    const isAtProxy = route.kind === "http-proxy" && target.tls === undefined;
+    const host = isAtProxy ? "" : `${address} ${target.port} ${this.#tlsKey(target.tls)}`;
+    if (route.kind === "direct") return host;
+    const tls = route.kind === "http-proxy" ? this.#tlsKey(route.tls) : "";
+    return `${host} ${route.kind} ${route.addresses[0]} ${route.port} ${tls} ${credentialsOf(route) ?? ""}`;
+  }
+
+  /** Tells a plain connection from one with TLS, with a name or without, and by whom it is vouched for. */
+  #tlsKey(tls: TlsOptions | undefined): string {
+    return tls === undefined ? "-" : `tls:${tls.serverName ?? ""}:${this.#listNumber(tls.ca)}`;
+  }
+
+  /** A number for each list of authorities, by identity. */
+  #listNumber(ca: readonly string[] | undefined): number {
+    if (ca === undefined || ca.length === 0) return 0;
+    const known = this.#listNumbers.get(ca) ?? ++this.#lists;
+    this.#listNumbers.set(ca, known);
+    return known;
+  }
+}
+
+/** Proxies tell sessions and countries from user and password, so both count. */
+function credentialsOf(route: Exclude<Route, { readonly kind: "direct" }>): string | undefined {
+  if (route.kind === "http-proxy") return route.authorization;
+  return route.credentials && JSON.stringify([route.credentials.username, route.credentials.password]);
+}

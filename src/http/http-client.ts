@@ -1,0 +1,190 @@
+import { isIPv6 } from "node:net";
+import type { Clock } from "../std/clock.ts";
+import { createConnector } from "./connect.ts";
+import { HttpConnection, type HttpResponse } from "./connection.ts";
+import { Places } from "./connection-places.ts";
+import { HttpError } from "./http-error.ts";
+import { IdleConnections } from "./idle-connections.ts";
+import type { ResponseLimits } from "./message/head-reader.ts";
+import type { BodySource, RequestBody } from "./message/outgoing-body.ts";
+import { type RequestFields, requestHead } from "./message/request-head.ts";
+import { openRoute, type Route, type RouteLimits, type Target } from "./route.ts";
+
+export interface HttpRequest {
+  readonly method: string;
+  readonly target: Target;
+  readonly route: Route;
+  /** Path and query, byte for byte; see `originForm`. */
+  readonly path: string;
+  /** The value of Host. */
+  readonly host: string;
+  readonly fields: RequestFields;
+  readonly body?: RequestBody;
+  readonly limits: RouteLimits & {
+    /** From the request's first byte to the end of the answer's head; absent: no limit. */
+    readonly headTimeoutMs?: number;
+    /** In its place: longest time without a byte in either direction, until the answer is complete. */
+    readonly idleTimeoutMs?: number;
+  };
+  readonly signal: AbortSignal;
+  /** Hears the address that the request goes to, as soon as there is a connection. */
+  readonly onConnection?: (address: string) => void;
+}
+
+export interface HttpClientOptions {
+  readonly clock: Clock;
+  readonly limits: ResponseLimits;
+}
+
+export interface HttpClient {
+  /**
+   * Sends one request and resolves with the head of its answer; the body is to be read to its end, or discarded. A
+   * request that dies on a kept connection before a byte of its answer goes out once more on a new one, if its method
+   * is idempotent and its body can be sent twice.
+   *
+   * Rejects with an `HttpError`, with what the body's source throws, or with the signal's reason as soon as it aborts;
+   * then its connection is closed.
+   */
+  send(request: HttpRequest): Promise<HttpResponse>;
+  /** Closes kept connections that were idle for too long. To be called now and then. */
+  dropExpired(): void;
+  /** Closes kept connections that no request has now. */
+  dropIdle(): void;
+  /** Connects that were given up and keep a descriptor until the system gives them up, too. */
+  readonly abandonedConnects: number;
+  /** Closes all kept connections. */
+  close(): void;
+}
+
+/** Shorter than what common servers keep a connection (node and Apache: 5 s). */
+const IDLE_MS = 4000;
+/** Where a server says how long it keeps one, a second less, and at most so long. */
+const IDLE_MAX_MS = 60_000;
+
+/** May be sent twice (RFC 9110, 9.2.2). */
+const IDEMPOTENT = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
+
+/** An HTTP/1.1 client over sockets (RFC 9110, RFC 9112), to addresses that the caller names. Holds no global state. */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  return new SocketClient(options);
+}
+
+class SocketClient implements HttpClient {
+  readonly #options: HttpClientOptions;
+  readonly #connector;
+  readonly #idle: IdleConnections;
+  readonly #places = new Places();
+  #isClosed = false;
+
+  constructor(options: HttpClientOptions) {
+    this.#options = options;
+    this.#connector = createConnector(options);
+    this.#idle = new IdleConnections(options.clock);
+  }
+
+  get abandonedConnects(): number {
+    return this.#connector.abandoned;
+  }
+
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    request.signal.throwIfAborted();
+    // Before there is a connection that would have to be closed if it throws.
+    const head = headOf(request);
+    // What is read from a source cannot be sent a second time.
+    const kept = isSource(request.body) ? undefined : this.#takeIdle(request);
+    if (kept === undefined) return this.#sendOnNew(request, head);
+    try {
+      return await this.#exchange(kept.connection, request, head);
+    } catch (error) {
+      if (!isStale(error, kept.connection)) throw error;
+      // What happened to this one has happened to the others of its age.
+      this.#idle.dropAll(kept.key);
+      if (error.kind === "timeout" || !IDEMPOTENT.includes(request.method)) throw error;
+      return this.#sendOnNew(request, head);
+    }
+  }
+
+  dropExpired(): void {
+    this.#idle.dropExpired();
+  }
+
+  dropIdle(): void {
+    this.#idle.close();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#idle.close();
+  }
+
+  async #sendOnNew(request: HttpRequest, head: string): Promise<HttpResponse> {
+    const { route, target, limits, signal } = request;
+    signal.throwIfAborted();
+    const transport = await openRoute(this.#connector, { route, target, limits, signal });
+    const key = this.#places.keyOf(request, route.kind === "direct" ? transport.address : (target.addresses[0] ?? ""));
+    const connection = new HttpConnection(transport, {
+      clock: this.#options.clock,
+      limits: this.#options.limits,
+      onFree: (freed) => {
+        if (!freed.isIdle) this.#idle.remove(freed);
+        else if (this.#isClosed) freed.destroy();
+        else this.#idle.add(key, freed, idleMsOf(freed.keepAlive));
+      },
+    });
+    return this.#exchange(connection, request, head);
+  }
+
+  #exchange(connection: HttpConnection, request: HttpRequest, head: string): Promise<HttpResponse> {
+    const { method, body, limits, signal } = request;
+    try {
+      request.onConnection?.(connection.address);
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+    const { headTimeoutMs, idleTimeoutMs } = limits;
+    return connection.exchange({ method, head, body, headTimeoutMs, idleTimeoutMs, signal });
+  }
+
+  #takeIdle(request: HttpRequest): { connection: HttpConnection; key: string } | undefined {
+    const { route, target } = request;
+    const addresses = route.kind === "direct" ? target.addresses : target.addresses.slice(0, 1);
+    for (const address of addresses) {
+      const key = this.#places.keyOf(request, address);
+      const connection = this.#idle.take(key);
+      if (connection !== undefined) return { connection, key };
+    }
+    return undefined;
+  }
+}
+
+function headOf({ method, path, host, route, target, fields }: HttpRequest): string {
+  const isAbsolute = route.kind === "http-proxy" && target.tls === undefined;
+  const form = isAbsolute ? `http://${authorityOf(target)}${path}` : path;
+  const all = isAbsolute && route.authorization !== undefined ? withProxy(fields, route.authorization) : fields;
+  return requestHead(method, form, host, all);
+}
+
+function isSource(body: RequestBody): body is BodySource {
+  return body !== undefined && !(body instanceof Uint8Array);
+}
+
+/** Whether a kept connection led nowhere: it ended, or was silent, before a byte of the answer. */
+function isStale(error: unknown, connection: HttpConnection): error is HttpError {
+  if (!(error instanceof HttpError) || connection.hasAnswered) return false;
+  return error.kind === "reset" || error.kind === "closed" || error.kind === "timeout";
+}
+
+function authorityOf({ addresses: [address = ""], port }: Target): string {
+  return `${isIPv6(address) ? `[${address}]` : address}:${port}`;
+}
+
+function withProxy(fields: RequestFields, authorization: string): RequestFields {
+  return { ...fields, "Proxy-Authorization": authorization };
+}
+
+/** How long a connection is kept, by what the server said of it (`Keep-Alive: timeout=5`). */
+function idleMsOf(keepAlive: string | undefined): number {
+  const seconds = /(?:^|[ ,;])timeout=(\d{1,6})/i.exec(keepAlive ?? "")?.[1];
+  return seconds === undefined ? IDLE_MS : Math.min(IDLE_MAX_MS, Math.max(0, Number(seconds) - 1) * 1000);
+}

@@ -1,0 +1,219 @@
+import type { Socket, TLSOptions } from "bun";
+import type { Dial, DialHandler, DialOptions } from "./dial.ts";
+import { SocketTransport } from "./socket-transport.ts";
+import { ALPN_HTTP_1_1, brokenStream, handshakeCut, handshakeError, type TlsOptions } from "./tls.ts";
+import type { TlsSessions } from "./tls-sessions.ts";
+
+/** A stream over `Bun.connect`: half the CPU of a TLS connection by node:tls, but a pending connect cannot be ended. */
+export class BunTransport extends SocketTransport {
+  readonly #socket: Socket<undefined>;
+  readonly #isEncrypted: boolean;
+  readonly #onFirstData: (() => void) | undefined;
+  #unsent: Uint8Array | undefined;
+  #hasReceived = false;
+
+  /** `onFirstData` makes it the end of an encrypted stream, and is called before the first data. */
+  constructor(address: string, socket: Socket<undefined>, onFirstData: (() => void) | undefined) {
+    super(address);
+    this.#socket = socket;
+    this.#isEncrypted = onFirstData !== undefined;
+    this.#onFirstData = onFirstData;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.isOver) return false;
+    if (this.#unsent !== undefined) throw new Error("more was written before the transport had drained");
+    const taken = this.#send(bytes);
+    if (taken === bytes.length) return true;
+    // `slice` of a Buffer would share its memory.
+    this.#unsent = new Uint8Array(bytes.subarray(taken));
+    return false;
+  }
+
+  setKeepsAlive(keepsAlive: boolean): void {
+    if (keepsAlive) this.#socket.ref();
+    else this.#socket.unref();
+  }
+
+  onSocketData(chunk: Uint8Array): void {
+    if (!this.#hasReceived) {
+      this.#hasReceived = true;
+      this.#onFirstData?.();
+    }
+    this.onData(chunk);
+  }
+
+  onSocketDrain(): void {
+    const bytes = this.#unsent;
+    if (bytes === undefined || this.isOver) return;
+    const taken = this.#send(bytes);
+    this.#unsent = taken === bytes.length ? undefined : bytes.subarray(taken);
+    if (this.#unsent === undefined) this.onDrained();
+  }
+
+  /** Of TLS, before a `close` without an error. */
+  onSocketError(error: Error): void {
+    this.onSocketEnd(error);
+    this.destroySocket();
+  }
+
+  /** `end` and `close`, or `close` alone after a reset. */
+  onSocketEnd(error: Error | undefined): void {
+    this.onEnd(error === undefined ? undefined : brokenStream(error, this.#hasReceived));
+  }
+
+  protected override pauseSocket(): void {
+    this.#socket.pause();
+  }
+
+  protected override resumeSocket(): void {
+    this.#socket.resume();
+  }
+
+  /** `end` waits for the peer, which may be silent for ever: with TLS, and where bytes have yet to go out. */
+  protected override destroySocket(): void {
+    const isClogged = this.#unsent !== undefined;
+    this.#unsent = undefined;
+    if (this.#isEncrypted || isClogged) this.#socket.terminate();
+    else this.#socket.end();
+  }
+
+  /** Returns how many bytes the kernel took. */
+  #send(bytes: Uint8Array): number {
+    return Math.max(0, this.#socket.write(bytes));
+  }
+}
+
+/**
+ * One connect by Bun, and the TLS handshake that Bun begins at once behind it, with the session of an earlier
+ * connection if there is one.
+ */
+export class BunDial implements Dial<BunTransport> {
+  readonly address: string;
+  readonly #options: DialOptions;
+  readonly #tls: TlsOptions | undefined;
+  readonly #sessions: TlsSessions;
+  readonly #handler: DialHandler;
+  readonly #ready = Promise.withResolvers<BunTransport>();
+  #state: "connecting" | "handshake" | "ready" | "over" = "connecting";
+  #socket: Socket<undefined> | undefined;
+  #transport: BunTransport | undefined;
+  #isResuming = false;
+
+  constructor(options: DialOptions, sessions: TlsSessions, handler: DialHandler) {
+    this.address = options.address;
+    this.#options = options;
+    this.#tls = options.tls;
+    this.#sessions = sessions;
+    this.#handler = handler;
+    // It rejects before `secure` is called where a dial is destroyed.
+    this.#ready.promise.catch(() => {});
+    this.#connect(options.port).catch((error: Error) => this.#onConnectError(error));
+  }
+
+  get isConnecting(): boolean {
+    return this.#state === "connecting";
+  }
+
+  secure(): Promise<BunTransport> {
+    return this.#ready.promise;
+  }
+
+  destroy(): void {
+    const state = this.#state;
+    if (state === "over") return;
+    this.#state = "over";
+    if (state === "connecting") this.#handler.abandoned?.();
+    else if (this.#transport !== undefined) this.#transport.destroy();
+    else this.#socket?.terminate();
+  }
+
+  #connect(port: number): Promise<unknown> {
+    return Bun.connect<undefined>({
+      hostname: this.address,
+      port,
+      ...(this.#tls && { tls: bunTlsOptions(this.#tls) }),
+      socket: {
+        open: (socket) => this.#onOpen(socket),
+        handshake: (_, isApproved, error) => this.#onHandshake(isApproved, error),
+        data: (_, chunk) => this.#transport?.onSocketData(chunk),
+        drain: () => this.#transport?.onSocketDrain(),
+        end: () => this.#onEnd(undefined),
+        error: (_, error) => this.#transport?.onSocketError(error),
+        close: (_, error) => this.#onEnd(error),
+      },
+    });
+  }
+
+  #onConnectError(error: Error): void {
+    if (this.#state !== "connecting") {
+      this.#handler.released?.();
+      return;
+    }
+    this.#state = "over";
+    this.#handler.failed(error);
+  }
+
+  #onOpen(socket: Socket<undefined>): void {
+    if (this.#state !== "connecting") {
+      socket.terminate();
+      this.#handler.released?.();
+      return;
+    }
+    this.#socket = socket;
+    this.#state = "handshake";
+    if (this.#tls === undefined) this.#onReady(socket);
+    else this.#resumeSession(socket);
+    this.#handler.connected();
+  }
+
+  #onHandshake(isApproved: boolean, error: Error | null): void {
+    if (this.#state !== "handshake" || this.#socket === undefined) return;
+    if (isApproved && error === null) this.#onReady(this.#socket);
+    else this.#fail(handshakeError(error, this.#tls?.serverName ?? this.address));
+  }
+
+  #resumeSession(socket: Socket<undefined>): void {
+    const session = this.#sessions.find(this.#options);
+    if (session === undefined) return;
+    this.#isResuming = true;
+    socket.setSession(session);
+  }
+
+  #onReady(socket: Socket<undefined>): void {
+    this.#state = "ready";
+    // With TLS 1.3 the session comes after the handshake, before the first data.
+    const onFirstData = this.#tls && (() => this.#keepSession(socket));
+    this.#transport = new BunTransport(this.address, socket, onFirstData);
+    this.#ready.resolve(this.#transport);
+  }
+
+  #onEnd(error: Error | undefined): void {
+    if (this.#state === "handshake") this.#fail(handshakeCut(error));
+    else this.#transport?.onSocketEnd(error);
+  }
+
+  #keepSession(socket: Socket<undefined>): void {
+    if (socket.isSessionReused()) return;
+    // The types of Bun 1.4.5 know no result.
+    const session: unknown = socket.getSession();
+    if (session instanceof Uint8Array && session.byteLength > 0) this.#sessions.keep(this.#options, session);
+  }
+
+  #fail(error: Error): void {
+    if (this.#isResuming) this.#sessions.forget(this.#options);
+    this.destroy();
+    this.#ready.reject(error);
+  }
+}
+
+/** `ca` of Bun takes the place of the default roots: the caller puts these into it. */
+function bunTlsOptions({ serverName, ca }: TlsOptions): TLSOptions {
+  return {
+    // Said aloud, NODE_TLS_REJECT_UNAUTHORIZED=0 cannot weaken it.
+    rejectUnauthorized: true,
+    ALPNProtocols: ALPN_HTTP_1_1,
+    ...(serverName !== undefined && { serverName }),
+    ...(ca !== undefined && { ca: [...ca] }),
+  };
+}

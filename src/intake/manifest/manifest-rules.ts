@@ -1,0 +1,134 @@
+import { storageClassProblem } from "../../jobs/object-attributes.ts";
+import { mediaTypePatternProblem } from "../../net/media-type.ts";
+import { quote } from "../../std/quote.ts";
+import { TextMap } from "../../std/text-map.ts";
+import { BREACHES_MAX, type Breach } from "../intake-error.ts";
+import { MANIFEST_FILE } from "../job-storage.ts";
+import {
+  checkHeaders,
+  checkMetadata,
+  checkObjectTags,
+  checksumProblem,
+  checkTags,
+  idProblem,
+  keyPrefixProblem,
+  manifestFileProblem,
+  urlProblem,
+} from "./field-rules.ts";
+
+/** What a manifest may name or ask for, by configuration. */
+export interface ManifestLimits {
+  /** `api.max_resources_per_manifest`. */
+  readonly maxResources: number;
+  readonly buckets: ReadonlySet<string>;
+  readonly pools: ReadonlySet<string>;
+  /** Why no download may go to a URL whose host is written as an address; see jobs/egress-policy.ts. */
+  readonly deniesLiteral: (url: URL) => string | undefined;
+  /** Why the object store cannot hold a key; see jobs/object-store.ts. */
+  readonly refusesKey: (key: string) => string | undefined;
+}
+
+/**
+ * The rules that a manifest breaks, at most `max`, beyond those of its shape. A value of the wrong type is passed
+ * over: the schema has told of it, and the rest is to be told as well.
+ */
+export function ruleBreaches(manifest: unknown, limits: ManifestLimits, max = BREACHES_MAX): Breach[] {
+  const breaches: Breach[] = [];
+  if (!isObject(manifest)) return breaches;
+  const { storage, resources } = manifest;
+  const report: Report = (path, message) => {
+    if (breaches.length < max) breaches.push({ path, message });
+  };
+  if (isObject(storage)) checkStorage(storage, limits, report);
+  if (!Array.isArray(resources)) return breaches;
+
+  const ids: ResourceIds = { places: [], indexOf: new TextMap() };
+  for (const [index, resource] of resources.entries()) {
+    if (!isObject(resource)) continue;
+    checkResource(resource, limits, (below, message) => report(`/resources/${index}${below}`, message));
+    checkUnique(resource["id"], index, ids, report);
+  }
+  checkFolders(ids, report);
+  checkManifestFile(isObject(storage) ? storage : {}, ids, report);
+  return breaches;
+}
+
+type Report = (path: string, message: string) => void;
+
+function checkStorage(storage: Record<string, unknown>, limits: ManifestLimits, report: Report): void {
+  const { bucket, resource_key_prefix: prefix, manifest_file: file, metadata, tags, class: storageClass } = storage;
+  if (typeof bucket === "string" && !limits.buckets.has(bucket)) {
+    report("/storage/bucket", `${quote(bucket)} is not a bucket that manifests may name`);
+  }
+  const prefixProblem =
+    typeof prefix === "string" ? (keyPrefixProblem(prefix) ?? limits.refusesKey(prefix.slice(0, -1))) : undefined;
+  if (prefixProblem !== undefined) report("/storage/resource_key_prefix", prefixProblem);
+  const fileProblem = typeof file === "string" ? (manifestFileProblem(file) ?? limits.refusesKey(file)) : undefined;
+  if (fileProblem !== undefined) report("/storage/manifest_file", fileProblem);
+  if (isObject(metadata)) checkMetadata(metadata, (below, message) => report(`/storage/metadata${below}`, message));
+  if (isObject(tags)) checkObjectTags(tags, (below, message) => report(`/storage/tags${below}`, message));
+  const classProblem = typeof storageClass === "string" ? storageClassProblem(storageClass) : undefined;
+  if (classProblem !== undefined) report("/storage/class", classProblem);
+}
+
+/** Paths that are reported are below the resource. */
+function checkResource(resource: Record<string, unknown>, limits: ManifestLimits, report: Report): void {
+  const { id, url, headers, tags, checksum, content_type: contentType, proxy_pool: pool } = resource;
+  const say = (path: string, problem: string | undefined): void => {
+    if (problem !== undefined) report(path, problem);
+  };
+  if (typeof id === "string") say("/id", idProblem(id) ?? limits.refusesKey(id));
+  if (typeof url === "string") say("/url", urlProblem(url, limits.deniesLiteral));
+  if (isObject(headers)) checkHeaders(headers, (below, message) => report(`/headers${below}`, message));
+  if (isObject(tags)) checkTags(tags, (below, message) => report(`/tags${below}`, message));
+  if (typeof checksum === "string") say("/checksum", checksumProblem(checksum));
+  if (typeof contentType === "string") say("/content_type", mediaTypePatternProblem(contentType));
+  if (typeof pool === "string" && !limits.pools.has(pool)) {
+    report("/proxy_pool", `${quote(pool)} is not a configured proxy pool`);
+  }
+}
+
+/** The ids of a manifest's resources, each once, and which resource has it. */
+interface ResourceIds {
+  readonly places: { readonly id: string; readonly index: number }[];
+  readonly indexOf: TextMap<number>;
+}
+
+function checkUnique(id: unknown, index: number, { places, indexOf }: ResourceIds, report: Report): void {
+  if (typeof id !== "string") return;
+  const first = indexOf.get(id);
+  if (first === undefined) {
+    indexOf.add(id, index);
+    places.push({ id, index });
+  } else report(`/resources/${index}/id`, `is the id of /resources/${first} too`);
+}
+
+/** No id may be a folder of another: where objects are files, there cannot be both. */
+function checkFolders({ places, indexOf }: ResourceIds, report: Report): void {
+  for (const { id, index } of places) {
+    for (let slash = id.indexOf("/"); slash !== -1; slash = id.indexOf("/", slash + 1)) {
+      const other = indexOf.get(id.slice(0, slash));
+      if (other !== undefined) report(`/resources/${index}/id`, `lies under the id of /resources/${other}`);
+    }
+  }
+}
+
+/** Where both lie under one prefix, the manifest object must not be a resource's object, nor in its way as a file. */
+function checkManifestFile(
+  { manifest_file: named, resource_key_prefix: prefix }: Record<string, unknown>,
+  { places }: ResourceIds,
+  report: Report,
+): void {
+  if (named === undefined && prefix === undefined) return;
+  const file = named ?? MANIFEST_FILE;
+  for (const { id, index } of places) {
+    const [folder] = id.split("/", 1);
+    if (folder !== file) continue;
+    const place = folder === id ? "is" : "lies under";
+    report(`/resources/${index}/id`, `${place} ${quote(folder)}, the name of the manifest object`);
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,77 @@
+import { mayBeSecret } from "../../net/request-header.ts";
+import type { ParsedManifest } from "./manifest.ts";
+import type { Resource } from "./manifest-schema.ts";
+
+const MASK = "***";
+
+/** The job that a manifest became. */
+export interface StoredManifestJob {
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly tenant: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** The command that ran it, where it was no service: nobody keeps records of it then. */
+  readonly command?: Command | undefined;
+}
+
+export type Command = "run";
+
+/** How every manifest object of ours begins. */
+const START = /^\{"manifest_version":"v1","fetchbox":(\{[^{}]*\})/;
+/** Enough for that, whatever the names. */
+const START_BYTES = 1024;
+
+/**
+ * The bytes of the manifest object: the manifest as it was accepted, with a member `fetchbox` that names the job.
+ * `metadata` stands there as the client wrote it; secret headers and userinfo of URLs do not.
+ */
+export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest, job: StoredManifestJob): Uint8Array {
+  const members: Record<string, string | undefined> = {
+    manifest_version: JSON.stringify(manifest.manifest_version),
+    fetchbox: JSON.stringify({
+      job_id: job.jobId,
+      job_type: job.jobType,
+      tenant: job.tenant,
+      created_at: new Date(job.createdAt).toISOString(),
+      command: job.command,
+    }),
+    storage: JSON.stringify(manifest.storage),
+    metadata: metadataText ?? JSON.stringify(manifest.metadata),
+    attributes: JSON.stringify(manifest.attributes),
+    resources: JSON.stringify(manifest.resources.map(withoutSecrets)),
+  };
+  const text = Object.entries(members)
+    .filter(([, json]) => json !== undefined)
+    .map(([name, json]) => `"${name}":${json}`)
+    .join(",");
+  return new TextEncoder().encode(`{${text}}\n`);
+}
+
+/** The id of the job of a `fetchbox run`, by how its manifest object begins; `undefined` for any other object. */
+export function runInManifest(start: Uint8Array): string | undefined {
+  const [, member] = START.exec(new TextDecoder().decode(start.subarray(0, START_BYTES))) ?? [];
+  if (member === undefined) return undefined;
+  try {
+    const { job_id: jobId, command } = JSON.parse(member) as { job_id?: unknown; command?: unknown };
+    return command === ("run" satisfies Command) && typeof jobId === "string" ? jobId : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function withoutSecrets(resource: Resource): Resource {
+  // Nearly no resource has any.
+  if (resource.headers === undefined && !resource.url.includes("@")) return resource;
+  const url = maskUserinfo(resource.url);
+  if (resource.headers === undefined) return { ...resource, url };
+  const masked = Object.entries(resource.headers).map(([name, value]) => [name, mayBeSecret(name) ? MASK : value]);
+  return { ...resource, url, headers: Object.fromEntries(masked) };
+}
+
+/**
+ * By the text, not by the parser, so that nothing else of the URL changes. Userinfo ends at the authority's last `@`.
+ */
+function maskUserinfo(url: string): string {
+  return url.replace(/^(https?:\/\/)[^/\\?#]*@/i, `$1${MASK}@`);
+}

@@ -1,0 +1,34 @@
+import type { JobHeader } from "../job.ts";
+import { type Task } from "../task.ts";
+
+export type NewJob = Omit<JobHeader, "seq">;
+
+/** A job whose tasks are being written in several commits; nobody claims them before it is accepted. */
+export interface StagedJob {
+  readonly seq: number;
+  readonly firstTask: number;
+  readonly lastTask: number;
+  readonly total: number;
+}
+
+export interface Acceptance {
+  readonly job: NewJob;
+  /** The tasks, or the last of them where others are staged. */
+  readonly tasks: readonly Task[];
+  readonly staged?: StagedJob | undefined;
+  readonly idempotency?:
+    | { readonly key: string; readonly fingerprint: Uint8Array; readonly answer: string }
+    | undefined;
+  /** The most tasks that may be under way, this job's included. */
+  readonly pendingMax: number;
+}
+
+/** The backlog would grow over its limit. */
+export class QueueFullError extends Error {
+  override readonly name = "QueueFullError";
+}
+
+/** Another job was accepted under the same idempotency key. */
+export class IdempotencyTakenError extends Error {
+  override readonly name = "IdempotencyTakenError";
+}

@@ -1,0 +1,63 @@
+import { type Attempt, type Task } from "../task.ts";
+import type { DeadLetterFilter } from "./dead-letter-reads.ts";
+
+export const OPERATION_KINDS = ["replay", "give_up"] as const;
+
+export type OperationKind = (typeof OPERATION_KINDS)[number];
+
+export const OPERATION_STATES = ["running", "completed", "stopped", "failed"] as const;
+
+export type OperationState = (typeof OPERATION_STATES)[number];
+
+/** What an operator wants to be otherwise when a task is tried again. */
+export interface Overrides {
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly proxyPool?: string | undefined;
+}
+
+export interface NewOperation {
+  readonly kind: OperationKind;
+  readonly filter: DeadLetterFilter;
+  readonly overrides: Overrides;
+  /** Tasks that become due per second; absent: all at once. */
+  readonly ratePerSecond: number | undefined;
+  /** Letters that match now. */
+  readonly matched: number;
+}
+
+/** Something that is done to all dead letters of a filter, downwards by their task ids. */
+export interface LetterOperation extends NewOperation {
+  readonly id: number;
+  readonly state: OperationState;
+  /** Letters that it came to. */
+  readonly met: number;
+  /** Those of them that it changed; the others were none any more. */
+  readonly changed: number;
+  /** From this task id on all is done. */
+  readonly beforeTask: number;
+  /** Where the rate counts from, by the steady clock. */
+  readonly dueFrom: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly finishedAt: number | null;
+  readonly error: string | null;
+}
+
+/** How far an operation came with one batch; written in the batch's commit. */
+export interface OperationStep {
+  readonly id: number;
+  readonly met: number;
+  readonly beforeTask: number;
+}
+
+/** A dead letter that is to be tried again, with what an operator changed of its task. */
+export interface Replay {
+  readonly id: number;
+  readonly task: Task;
+  readonly history: readonly Attempt[];
+  /** When it may be claimed, by the steady clock. */
+  readonly availableAt: number;
+}
+
+/** Why a dead letter goes without being tried again. */
+export type DropReason = "given_up" | "pruned";

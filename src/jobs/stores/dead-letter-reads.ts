@@ -1,0 +1,49 @@
+import type { Attempt, Task } from "../task.ts";
+
+export interface DeadLetterRecord {
+  readonly task: number;
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly tenant: string;
+  readonly resourceId: string;
+  readonly url: string;
+  readonly host: string;
+  readonly code: string;
+  readonly message: string;
+  readonly attempts: number;
+  /** Milliseconds since the epoch. */
+  readonly failedAt: number;
+}
+
+export interface DeadLetterFilter {
+  readonly code?: string | undefined;
+  readonly host?: string | undefined;
+  readonly jobId?: string | undefined;
+  readonly jobType?: string | undefined;
+  readonly tenant?: string | undefined;
+  /** Failed at this time or later, milliseconds since the epoch. */
+  readonly since?: number | undefined;
+  /** Failed before this time. */
+  readonly until?: number | undefined;
+}
+
+export interface FullDeadLetter extends DeadLetterRecord {
+  readonly contents: Task;
+  readonly history: readonly Attempt[];
+}
+
+/** What dead letters can be counted by. */
+export const GROUPINGS = ["code", "host", "job_type", "day"] as const;
+
+export type Grouping = (typeof GROUPINGS)[number];
+
+/** Dead letters that have something in common. */
+export interface DeadLetterGroup {
+  readonly key: string;
+  readonly letters: number;
+  /** Milliseconds since the epoch. */
+  readonly firstAt: number;
+  readonly lastAt: number;
+  /** One of the latest. */
+  readonly sample: number;
+}

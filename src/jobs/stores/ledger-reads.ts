@@ -1,0 +1,87 @@
+import type { JobStatus, Priority } from "../job.ts";
+import type { Attempt, Integrity, Task, TaskState } from "../task.ts";
+
+/** What is known of one job. Times are milliseconds since the epoch. */
+export interface JobRecord {
+  readonly seq: number;
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly tenant: string;
+  readonly priority: Priority;
+  readonly traceId: string;
+  readonly manifestUrl: string;
+  readonly status: JobStatus;
+  readonly total: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly bytes: number;
+  readonly firstTask: number;
+  readonly lastTask: number;
+  readonly logCount: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly completedAt: number | null;
+}
+
+/** How one task ended. */
+export interface ResultRecord {
+  readonly task: number;
+  readonly state: "completed" | "failed" | "cancelled";
+  readonly resourceId: string;
+  readonly url: string;
+  readonly finalUrl: string | null;
+  readonly attempts: number;
+  readonly httpStatus: number | null;
+  readonly bytes: number | null;
+  readonly integrity: Integrity | null;
+  /** Hex. */
+  readonly sha256: string | null;
+  readonly etag: string | null;
+  readonly contentType: string | null;
+  readonly contentEncoding: string | null;
+  readonly storageUrl: string | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly startedAt: number | null;
+  readonly finishedAt: number;
+  readonly history: readonly Attempt[];
+}
+
+/** The rows that one read found, and where the next one begins. */
+export interface LogStretch {
+  readonly rows: readonly LogRecord[];
+  /** Less than the job's `logCount` while there is more to read. */
+  readonly next: number;
+}
+
+export interface LogRecord {
+  readonly offset: number;
+  readonly at: number;
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly resourceId: string | null;
+  /** JSON object. */
+  readonly fields: string;
+}
+
+export interface JobFilter {
+  readonly status?: JobStatus | undefined;
+  readonly jobType?: string | undefined;
+  readonly tenant?: string | undefined;
+  /** Jobs that were accepted under this key, as long as it is remembered: one of each tenant at most. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A task as the queue sees it. One that ended has left its contents to the ledger. */
+export interface QueuedTask {
+  readonly id: number;
+  readonly state: TaskState;
+  readonly attempts: number;
+  readonly task: Task | undefined;
+  readonly history: readonly Attempt[];
+}

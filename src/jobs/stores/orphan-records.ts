@@ -1,0 +1,46 @@
+import type { ObjectRef } from "../object-store.ts";
+
+/** An open upload, or an object that a request may still store. */
+export const ORPHAN_KINDS = ["upload", "object"] as const;
+
+export type OrphanKind = (typeof ORPHAN_KINDS)[number];
+
+export interface NewOrphan extends ObjectRef {
+  readonly task: number;
+  readonly kind: OrphanKind;
+  /** The id of the upload ("": whatever is open under the key), or the token that the object carries. */
+  readonly name: string;
+}
+
+/** An upload that is open, one that may be or may yet come, and an object that may yet come. */
+export const ORPHAN_SORTS = ["upload", "late_upload", "late_object"] as const;
+
+export type OrphanSort = (typeof ORPHAN_SORTS)[number];
+
+export function sortOf({ kind, name }: Pick<NewOrphan, "kind" | "name">): OrphanSort {
+  if (kind === "object") return "late_object";
+  return name === "" ? "late_upload" : "upload";
+}
+
+/** What an attempt left in the storage, or may have left. Times are of the steady clock. */
+export interface Orphan extends NewOrphan {
+  readonly id: number;
+  readonly leftAt: number;
+  /** How often it was looked at, and how many looks in a row failed until now. */
+  readonly looks: number;
+  readonly failures: number;
+}
+
+/** When an orphan is looked at next. */
+export interface Postponed {
+  readonly id: number;
+  readonly dueAt: number;
+  readonly looks: number;
+  readonly failures: number;
+}
+
+/** What a round of looks came to. */
+export interface OrphanChanges {
+  readonly ended: readonly number[];
+  readonly postponed: readonly Postponed[];
+}

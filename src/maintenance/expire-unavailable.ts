@@ -1,0 +1,73 @@
+import { setImmediate } from "node:timers/promises";
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { Settlement } from "../jobs/verdict.ts";
+import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
+import type { Clock } from "../std/clock.ts";
+
+export interface UnreachableDeps {
+  readonly queue: Pick<TaskQueue, "claim" | "lanesAfter" | "isPaused" | "timeBefore">;
+  /**
+   * Hosts that have not answered since `since` or longer, each with the time when that began; both by the steady clock.
+   */
+  readonly unavailable: (since: number) => ReadonlyMap<string, number>;
+  readonly settle: (settlement: Settlement) => Promise<void>;
+  /** How long a task may wait for such a host, in milliseconds. */
+  readonly maxThrottleMs: number;
+  readonly clock: Pick<Clock, "now" | "steady">;
+}
+
+const LANES = 1000;
+/** Of one commit. */
+const TASKS = 100;
+
+/**
+ * Gives up what has waited too long for hosts that no probe has reached: nobody claims it while the breaker is open, so
+ * it would wait for ever. What was tried before, or came later, has its time from then on.
+ */
+export class Unreachable {
+  readonly #deps: UnreachableDeps;
+
+  constructor(deps: UnreachableDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * One round; none while the queue is paused, since nobody probes then. @throws what the queue throws, or the signal's
+   * reason
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#deps.queue.isPaused()) return;
+    const { queue, clock, maxThrottleMs, unavailable } = this.#deps;
+    // A pause moved the hosts' times; the times when tasks became due stay, and are read as if it had not been.
+    const hosts = unavailable(clock.steady() - maxThrottleMs);
+    if (hosts.size === 0) return;
+    const dueBefore = queue.timeBefore(maxThrottleMs);
+    for (let lanes = queue.lanesAfter(0, LANES); lanes.length > 0; ) {
+      for (const { id, host } of lanes) {
+        const unavailableSince = hosts.get(host);
+        if (unavailableSince !== undefined) await this.#giveUp(id, dueBefore, unavailableSince, signal);
+      }
+      await setImmediate();
+      lanes = queue.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
+    }
+  }
+
+  async #giveUp(lane: number, dueBefore: number, unavailableSince: number, signal: AbortSignal): Promise<void> {
+    for (let claimed = TASKS; claimed === TASKS; ) {
+      signal.throwIfAborted();
+      if (this.#deps.queue.isPaused()) return;
+      const tasks = await this.#deps.queue.claim([{ lane, limit: TASKS }], dueBefore);
+      await Promise.all(tasks.map((task) => this.#deps.settle(this.#givenUp(task, unavailableSince))));
+      claimed = tasks.length;
+    }
+  }
+
+  #givenUp(claimed: ClaimedTask, unavailableSince: number): Settlement {
+    const { clock } = this.#deps;
+    const seconds = Math.round((clock.steady() - unavailableSince) / 1000);
+    const code = "DOWNLOAD_HOST_UNAVAILABLE";
+    const message = `${claimed.host} has not answered for ${seconds} s; queue.max_throttle_ms is over`;
+    const attempt = { startedAt: clock.now(), durationMs: 0, code, message, bytes: 0 };
+    return { claimed, verdict: { kind: "discard", code, message, attempt, attempts: claimed.attempts } };
+  }
+}

@@ -1,0 +1,148 @@
+import { setImmediate } from "node:timers/promises";
+import type { LetterOperation } from "../jobs/stores/dead-letter-changes.ts";
+import type { DeadLetterFilter, FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
+import type { LetterDesk } from "../sqlite/dead-letters/dead-letter-commands.ts";
+import type { DeadLetters } from "../sqlite/dead-letters/dead-letters.ts";
+import { type Clock, delay } from "../std/clock.ts";
+import { changeLetters, gapMs, HeadersError, type LetterChange, withOverrides } from "./dead-letter-change.ts";
+
+export interface LetterOperationsDeps {
+  readonly desk: LetterDesk;
+  readonly deadLetters: Pick<DeadLetters, "find" | "full" | "count">;
+  readonly clock: Clock;
+  /** The queue cannot be written to (a full disk); it is tried again. */
+  readonly onTrouble: (error: unknown) => void;
+  /** Ends all that is under way; the next process goes on. */
+  readonly signal: AbortSignal;
+}
+
+/** Letters of one commit; between two of them everybody else has a turn. */
+const BATCH = 200;
+const RETRY_MS = 1000;
+
+interface Running {
+  readonly done: Promise<void>;
+  readonly stop: AbortController;
+}
+
+/**
+ * Replays dead letters or gives them up: some by their ids, at once; all of a filter, however many, in the background.
+ * An operation is remembered with each commit that it makes, and goes on after a crash; each letter is dealt with once.
+ */
+export class LetterOperations {
+  readonly #deps: LetterOperationsDeps;
+  readonly #running = new Map<number, Running>();
+
+  constructor(deps: LetterOperationsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Goes on with what the last process did not get done. */
+  resume(): void {
+    for (const operation of this.#deps.desk.operations()) if (operation.state === "running") this.#start(operation);
+  }
+
+  /** Looks whether letters can be dealt with so, and changes nothing. @throws HeadersError */
+  async tryOut(letters: readonly number[] | DeadLetterFilter, { overrides }: LetterChange): Promise<void> {
+    const { deadLetters } = this.#deps;
+    if (overrides.headers === undefined) return; // nothing else depends on the letter
+    if (isIds(letters)) return void withOverrides(this.#find(letters), overrides);
+    for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+      const page = deadLetters.full(letters, before, BATCH);
+      withOverrides(page, overrides);
+      const last = page.at(-1);
+      if (last === undefined) return;
+      before = last.task;
+      await setImmediate(); // for everybody else
+    }
+  }
+
+  /** Deals with letters by their task ids, as far as there are any. @throws HeadersError */
+  async changeSome(taskIds: readonly number[], change: LetterChange): Promise<{ matched: number; changed: number }> {
+    const { desk, clock } = this.#deps;
+    const letters = this.#find(taskIds);
+    if (letters.length === 0) return { matched: 0, changed: 0 };
+    const changed = await changeLetters(letters, change, clock.steady(), desk);
+    return { matched: letters.length, changed };
+  }
+
+  /** Begins to deal with all letters of a filter. It is remembered when this resolves. */
+  async begin(filter: DeadLetterFilter, change: LetterChange): Promise<LetterOperation> {
+    const { desk, deadLetters } = this.#deps;
+    const operation = await desk.begin({ ...change, filter, matched: deadLetters.count(filter) });
+    this.#start(operation);
+    return operation;
+  }
+
+  /** The operation once it has ended, or as it is after `ms`. */
+  async ended(id: number, ms: number): Promise<LetterOperation | undefined> {
+    const running = this.#running.get(id);
+    if (running !== undefined && ms > 0) {
+      const waited = new AbortController();
+      await Promise.race([running.done, delay(this.#deps.clock, ms, waited.signal).catch(() => {})]);
+      waited.abort();
+    }
+    return this.#deps.desk.operation(id);
+  }
+
+  /** Ends an operation where it is; what it did stays done. Nothing if there is none. */
+  async stop(id: number): Promise<LetterOperation | undefined> {
+    const running = this.#running.get(id);
+    running?.stop.abort();
+    await running?.done;
+    return this.#deps.desk.operation(id);
+  }
+
+  #find(taskIds: readonly number[]): FullDeadLetter[] {
+    return [...new Set(taskIds)].flatMap((id) => this.#deps.deadLetters.find(id) ?? []);
+  }
+
+  #start(operation: LetterOperation): void {
+    const stop = new AbortController();
+    const done = this.#run(operation, stop.signal).finally(() => this.#running.delete(operation.id));
+    this.#running.set(operation.id, { done, stop });
+  }
+
+  async #run(begun: LetterOperation, stopped: AbortSignal): Promise<void> {
+    const { clock, signal, onTrouble } = this.#deps;
+    for (let operation = begun; operation.state === "running" && !signal.aborted; ) {
+      try {
+        operation = await this.#step(operation, stopped);
+      } catch (error) {
+        if (signal.aborted) return; // the stores may be closed by now
+        onTrouble(error);
+        await delay(clock, RETRY_MS, signal).catch(() => {}); // stopping
+      }
+    }
+  }
+
+  /** Deals with the next letters of an operation, or ends it. The operation as it is then. */
+  async #step(operation: LetterOperation, stopped: AbortSignal): Promise<LetterOperation> {
+    const { deadLetters, clock, desk } = this.#deps;
+    const { id, filter, beforeTask, met, ratePerSecond } = operation;
+    if (stopped.aborted) return this.#end(operation, "stopped");
+    const letters = deadLetters.full(filter, beforeTask, BATCH);
+    const last = letters.at(-1);
+    if (last === undefined) return this.#end(operation, "completed");
+    // Not all at once what became due while nobody was there.
+    const elapsedMs = met * gapMs(ratePerSecond);
+    const dueFrom = Math.max(operation.dueFrom + elapsedMs, clock.steady());
+    const step = { id, met: letters.length, beforeTask: last.task };
+    try {
+      const changed = operation.changed + (await changeLetters(letters, operation, dueFrom, desk, step));
+      return { ...operation, met: met + step.met, changed, beforeTask: last.task, dueFrom: dueFrom - elapsedMs };
+    } catch (error) {
+      if (!(error instanceof HeadersError)) throw error;
+      return this.#end(operation, "failed", error.message);
+    }
+  }
+
+  async #end(operation: LetterOperation, state: "completed" | "stopped" | "failed", error?: string) {
+    await this.#deps.desk.end(operation.id, state, error);
+    return { ...operation, state };
+  }
+}
+
+export function isIds(letters: readonly number[] | DeadLetterFilter): letters is readonly number[] {
+  return Array.isArray(letters);
+}

@@ -1,0 +1,86 @@
+import {
+  type LetterOperation,
+  type NewOperation,
+  type OperationState,
+  type OperationStep,
+  type Overrides,
+} from "../../jobs/stores/dead-letter-changes.ts";
+import type { DeadLetterFilter } from "../../jobs/stores/dead-letter-reads.ts";
+import type { QueueContext } from "../queue/queue-context.ts";
+
+/** So many that ended are remembered. */
+const ENDED_KEPT = 100;
+
+interface Row extends Omit<LetterOperation, "filter" | "overrides" | "ratePerSecond"> {
+  readonly filter: string;
+  readonly overrides: string;
+  readonly ratePerSecond: number | null;
+}
+
+const COLUMNS = `id, kind, state, filter, overrides, rate_per_second AS ratePerSecond, matched, met, changed,
+  before_task AS beforeTask, due_from AS dueFrom, started_at AS startedAt, finished_at AS finishedAt, error`;
+
+/** Runs inside a transaction. */
+export function beginOperation({ db, clock }: QueueContext, operation: NewOperation): LetterOperation {
+  db.query<never, [number]>(
+    `DELETE FROM letter_operations WHERE state <> 'running' AND id <=
+       (SELECT id FROM letter_operations WHERE state <> 'running' ORDER BY id DESC LIMIT 1 OFFSET ?)`,
+  ).run(ENDED_KEPT - 1);
+  const { kind, filter, overrides, ratePerSecond, matched } = operation;
+  const row = db
+    .query<Row, [string, string, string, number | null, number, number, number, number]>(
+      `INSERT INTO letter_operations (kind, state, filter, overrides, rate_per_second, matched, before_task, due_from,
+         started_at) VALUES (?, 'running', ?, ?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
+    )
+    .get(
+      kind,
+      JSON.stringify(filter),
+      JSON.stringify(overrides),
+      ratePerSecond ?? null,
+      matched,
+      Number.MAX_SAFE_INTEGER,
+      clock.steady(),
+      clock.now(),
+    );
+  if (row === null) throw new Error("an operation was not inserted");
+  return operationOf(row);
+}
+
+/** Runs inside the transaction of what it tells of. */
+export function advanceOperation({ db }: QueueContext, { id, met, beforeTask }: OperationStep, changed: number): void {
+  db.query<never, [number, number, number, number]>(
+    "UPDATE letter_operations SET met = met + ?, changed = changed + ?, before_task = ? WHERE id = ?",
+  ).run(met, changed, beforeTask, id);
+}
+
+/** Ends one that runs; one that has ended stays as it is. Runs inside a transaction. */
+export function endOperation(
+  { db, clock }: QueueContext,
+  id: number,
+  state: Exclude<OperationState, "running">,
+  error: string | undefined,
+): void {
+  db.query<never, [string, number, string | null, number]>(
+    `UPDATE letter_operations SET state = ?, finished_at = ?, error = ?, overrides = '{}'
+     WHERE id = ? AND state = 'running'`,
+  ).run(state, clock.now(), error ?? null, id);
+}
+
+export function readOperation({ db }: QueueContext, id: number): LetterOperation | undefined {
+  const row = db.query<Row, [number]>(`SELECT ${COLUMNS} FROM letter_operations WHERE id = ?`).get(id);
+  return row === null ? undefined : operationOf(row);
+}
+
+/** All that are remembered, the latest first. */
+export function readOperations({ db }: QueueContext): LetterOperation[] {
+  return db.query<Row, []>(`SELECT ${COLUMNS} FROM letter_operations ORDER BY id DESC`).all().map(operationOf);
+}
+
+function operationOf(row: Row): LetterOperation {
+  return {
+    ...row,
+    filter: JSON.parse(row.filter) as DeadLetterFilter,
+    overrides: JSON.parse(row.overrides) as Overrides,
+    ratePerSecond: row.ratePerSecond ?? undefined,
+  };
+}

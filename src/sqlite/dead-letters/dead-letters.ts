@@ -1,0 +1,227 @@
+import type { Database } from "bun:sqlite";
+import { DeadLetter } from "../../gen/fetchbox/v1/dead_letter.ts";
+import type { Event, TaskFailed } from "../../gen/fetchbox/v1/event.ts";
+import type { JobHeader } from "../../jobs/job.ts";
+import {
+  type DeadLetterFilter,
+  type DeadLetterGroup,
+  type DeadLetterRecord,
+  type FullDeadLetter,
+  type Grouping,
+} from "../../jobs/stores/dead-letter-reads.ts";
+import { dropGroups, type OnDrift, recountGroups, recountSize } from "../counters.ts";
+import { giveBackPages, usedBytes } from "../file/free-pages.ts";
+import type { Follower } from "../outbox.ts";
+import { createFollower } from "../projection.ts";
+import { decodeLetter } from "../task-codec.ts";
+import { allGroups, type Countable, GroupChanges, groupSize, groupsWhere } from "./dead-letter-groups.ts";
+
+const COLUMNS = `task, job_id AS jobId, job_type AS jobType, tenant, resource_id AS resourceId, url, host, code,
+  message, attempts, failed_at AS failedAt`;
+
+const CONDITIONS: Readonly<Record<keyof DeadLetterFilter, string>> = {
+  code: "code = $code",
+  host: "host = $host",
+  jobId: "job_id = $jobId",
+  jobType: "job_type = $jobType",
+  tenant: "tenant = $tenant",
+  since: "failed_at >= $since",
+  until: "failed_at < $until",
+};
+
+/** What is counted as it comes and goes. */
+const COUNTED: Readonly<Partial<Record<keyof DeadLetterFilter, Grouping>>> = {
+  code: "code",
+  host: "host",
+  jobType: "job_type",
+};
+
+export interface DeadLettersDeps {
+  /** The job of every event that arrives: queue.db knows it. */
+  readonly jobOf: (seq: number) => JobHeader;
+  /** Called before anything is read. */
+  readonly bringUpToDate: () => void;
+  readonly onDrift: OnDrift;
+}
+
+/** dlq.db: the tasks that failed for good. It follows queue.db. */
+export class DeadLetters {
+  readonly follower: Follower;
+  readonly #db: Database;
+  readonly #deps: DeadLettersDeps;
+
+  constructor(db: Database, path: string, deps: DeadLettersDeps) {
+    this.#db = db;
+    this.#deps = deps;
+    this.follower = createFollower(db, path, (events) => this.#apply(events));
+  }
+
+  /** With all that was committed: reading follows writing. */
+  get #current(): Database {
+    this.#deps.bringUpToDate();
+    return this.#db;
+  }
+
+  /** How many there are. */
+  size(): number {
+    return this.#current.query<{ letters: number }, []>("SELECT letters FROM size").get()?.letters ?? 0;
+  }
+
+  /** Dead letters with task ids before `beforeTask`, newest task first. */
+  list(filter: DeadLetterFilter, beforeTask: number, limit: number): DeadLetterRecord[] {
+    const { where, values } = conditionsOf(filter, "task < $before");
+    return this.#current
+      .query<DeadLetterRecord, [Record<string, string | number>]>(
+        `SELECT ${COLUMNS} FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
+      )
+      .all({ ...values, before: beforeTask, limit });
+  }
+
+  /** A dead letter with its attempts, and with all that is needed to run its task again. */
+  find(task: number): FullDeadLetter | undefined {
+    const row = this.#current
+      .query<LetterRow, [number]>(`SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`)
+      .get(task);
+    return row === null ? undefined : fullLetter(row);
+  }
+
+  /** The same of those with task ids before `beforeTask` that match, the newest task first. */
+  full(filter: DeadLetterFilter, beforeTask: number, limit: number): FullDeadLetter[] {
+    const { where, values } = conditionsOf(filter, "task < $before");
+    return this.#current
+      .query<LetterRow, [Record<string, string | number>]>(
+        `SELECT ${COLUMNS}, letter FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
+      )
+      .all({ ...values, before: beforeTask, limit })
+      .map(fullLetter);
+  }
+
+  /** Dead letters from before `before` (milliseconds since the epoch), the oldest first. */
+  oldest(before: number, limit: number): { id: number; resourceId: string }[] {
+    return this.#current
+      .query<{ id: number; resourceId: string }, [number, number]>(
+        `SELECT task AS id, resource_id AS resourceId FROM dead_letters WHERE failed_at < ? ORDER BY failed_at, task
+         LIMIT ?`,
+      )
+      .all(before, limit);
+  }
+
+  /** How much they take, in bytes. */
+  bytes(): number {
+    return usedBytes(this.#current);
+  }
+
+  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  giveBackPages(limit: number): boolean {
+    return giveBackPages(this.#current, limit);
+  }
+
+  /** How many match a filter: without reading them where they are a group that is counted, or all. */
+  count(filter: DeadLetterFilter): number {
+    const [[name, key] = [], ...others] = Object.entries(filter).filter(([, value]) => value !== undefined);
+    if (name === undefined) return this.size();
+    const grouping = COUNTED[name as keyof DeadLetterFilter];
+    if (grouping !== undefined && others.length === 0) return groupSize(this.#current, grouping, String(key));
+    const { where, values } = conditionsOf(filter);
+    return (
+      this.#current
+        .query<{ n: number }, [Record<string, string | number>]>(`SELECT count(*) AS n FROM dead_letters${where}`)
+        .get(values)?.n ?? 0
+    );
+  }
+
+  /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
+  groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
+    const { where, values } = conditionsOf(filter);
+    return where === "" ? allGroups(this.#current, by, limit) : groupsWhere(this.#current, by, where, values, limit);
+  }
+
+  #apply(events: readonly Event[]): void {
+    let added = 0;
+    const groups = new GroupChanges();
+    for (const event of events) {
+      const { kind } = event;
+      if (kind?.$case === "taskFailed") {
+        groups.count(this.#insert(event, kind.value), 1);
+        added++;
+      } else if (kind?.$case === "taskReplayed" || kind?.$case === "letterDropped") {
+        const gone = this.#remove(kind.value.task);
+        if (gone === undefined) continue;
+        groups.count(gone, -1);
+        added--;
+      }
+    }
+    if (!groups.write(this.#db) || !this.#addToSize(added)) this.#recount();
+  }
+
+  /** False where the number cannot be right. */
+  #addToSize(letters: number): boolean {
+    return this.#db.query<never, [number]>("UPDATE OR IGNORE size SET letters = letters + ?").run(letters).changes > 0;
+  }
+
+  #recount(): void {
+    for (const sql of [recountSize(""), dropGroups(""), recountGroups("")]) this.#db.query<never, []>(sql).run();
+    this.#deps.onDrift("dead_letters");
+  }
+
+  #remove(task: number): Countable | undefined {
+    const row = this.#db
+      .query<Countable, [number]>(
+        "DELETE FROM dead_letters WHERE task = ? RETURNING code, host, job_type AS jobType, failed_at AS failedAt",
+      )
+      .get(task);
+    return row ?? undefined;
+  }
+
+  #insert(event: Event, failed: TaskFailed): Countable {
+    const { letter } = failed;
+    if (letter?.task === undefined) throw new Error(`task ${failed.task} failed without its letter`);
+    const job = this.#deps.jobOf(event.job);
+    this.#db
+      .query<
+        never,
+        [number, number, string, string, string, string, string, string, string, string, number, number, Uint8Array]
+      >(
+        `INSERT INTO dead_letters (task, job, job_id, job_type, tenant, resource_id, url, host, code, message, attempts,
+           failed_at, letter) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        failed.task,
+        event.job,
+        job.jobId,
+        job.jobType,
+        job.tenant,
+        letter.task.resourceId,
+        letter.task.url,
+        failed.host,
+        failed.code,
+        failed.message,
+        failed.attempts,
+        event.at,
+        DeadLetter.encode(letter).finish(),
+      );
+    return { code: failed.code, host: failed.host, jobType: job.jobType, failedAt: event.at };
+  }
+}
+
+type LetterRow = DeadLetterRecord & { readonly letter: Uint8Array };
+
+function fullLetter({ letter, ...record }: LetterRow): FullDeadLetter {
+  const { task: contents, history } = decodeLetter(letter);
+  return { ...record, contents, history };
+}
+
+function conditionsOf(
+  filter: DeadLetterFilter,
+  ...more: readonly string[]
+): { where: string; values: Record<string, string | number> } {
+  const conditions = [...more];
+  const values: Record<string, string | number> = {};
+  for (const [name, condition] of Object.entries(CONDITIONS) as [keyof DeadLetterFilter, string][]) {
+    const value = filter[name];
+    if (value === undefined) continue;
+    conditions.push(condition);
+    values[name] = value;
+  }
+  return { where: conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`, values };
+}

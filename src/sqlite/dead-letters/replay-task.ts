@@ -1,0 +1,59 @@
+import { type DropReason, type Replay } from "../../jobs/stores/dead-letter-changes.ts";
+import { hostOf } from "../../jobs/task.ts";
+import type { Changes } from "../group-commit.ts";
+import { ensureLane } from "../queue/accept.ts";
+import { type QueueContext } from "../queue/queue-context.ts";
+import { wait } from "../queue/settle-task.ts";
+import { encodeHistory, encodeTask } from "../task-codec.ts";
+
+/**
+ * Puts a task that failed for good back to work: its attempts count anew, their history stays. False if it has no dead
+ * letter any more: then nothing changed, so that a replay can be repeated. Runs inside a transaction.
+ */
+export function replayTask(context: QueueContext, replay: Replay, changes: Changes): boolean {
+  const { id, task, history, availableAt } = replay;
+  const job = takeLetter(context, id, changes);
+  if (job === undefined) return false;
+  changes.tally(job, "failed", -1);
+  const lane = ensureLane(context, { job, host: hostOf(task.url), bucket: task.bucket }, availableAt);
+  context.db
+    .query<never, [number, number, Uint8Array, Uint8Array | null, number]>(
+      `UPDATE tasks SET state = 'retrying', lane = ?, available_at = ?, attempts = 0, crashes = 0, waiting_class = NULL,
+         waiting_since = NULL, payload = ?, history = ? WHERE id = ?`,
+    )
+    .run(lane, availableAt, encodeTask(task), encodeHistory(history), id);
+  wait(context, lane, "retrying", availableAt, changes);
+  changes.events.push({
+    at: context.clock.now(),
+    job,
+    kind: { $case: "taskReplayed", value: { task: id, resourceId: task.resourceId } },
+  });
+  return true;
+}
+
+/** Lets a dead letter go; its task stays failed. False if there is none. Runs inside a transaction. */
+export function dropLetter(
+  context: QueueContext,
+  letter: { readonly id: number; readonly resourceId: string },
+  reason: DropReason,
+  changes: Changes,
+): boolean {
+  const job = takeLetter(context, letter.id, changes);
+  if (job === undefined) return false;
+  changes.events.push({
+    at: context.clock.now(),
+    job,
+    kind: { $case: "letterDropped", value: { task: letter.id, resourceId: letter.resourceId, reason } },
+  });
+  return true;
+}
+
+/** The job of the task whose letter that was. */
+function takeLetter(context: QueueContext, id: number, changes: Changes): number | undefined {
+  const row = context.db
+    .query<{ job: number }, [number]>("UPDATE tasks SET letter = 0 WHERE id = ? AND letter = 1 RETURNING job")
+    .get(id);
+  if (row === null) return undefined;
+  changes.tally(row.job, "letters", -1);
+  return row.job;
+}

@@ -1,0 +1,22 @@
+import type { Database, SQLQueryBindings } from "bun:sqlite";
+
+/** Rows that one statement takes; three times as fast for many of them as one by one. */
+const ROWS_AT_ONCE = [50, 10, 1];
+
+/**
+ * Inserts rows of equal length, many by one statement. `into` is the statement up to `VALUES`, `values` the values of
+ * one row in parentheses.
+ */
+export function insertRows(
+  db: Database,
+  into: string,
+  values: string,
+  rows: readonly (readonly Exclude<SQLQueryBindings, Record<string, unknown>>[])[],
+): void {
+  let at = 0;
+  for (const count of ROWS_AT_ONCE) {
+    if (rows.length - at < count) continue;
+    const insert = db.query(`${into} VALUES ${Array.from({ length: count }, () => values).join(", ")}`);
+    for (; rows.length - at >= count; at += count) insert.run(...rows.slice(at, at + count).flat());
+  }
+}

@@ -1,0 +1,165 @@
+import type { Database } from "bun:sqlite";
+import type { Event } from "../../gen/fetchbox/v1/event.ts";
+import type { LogLevel } from "../../jobs/stores/ledger-reads.ts";
+import {
+  type JobFilter,
+  type JobRecord,
+  type LogRecord,
+  type LogStretch,
+  type ResultRecord,
+} from "../../jobs/stores/ledger-reads.ts";
+import type { OnDrift } from "../counters.ts";
+import { giveBackPages } from "../file/free-pages.ts";
+import type { Follower } from "../outbox.ts";
+import { createFollower } from "../projection.ts";
+import { decodeHistory } from "../task-codec.ts";
+import { applyToLedger } from "./apply-events.ts";
+import { JOB_COLUMNS, listJobs } from "./list-jobs.ts";
+import { type EndedJob, pruneJobs, pruneKeys, pruneLogs, readPrunableJobs } from "./prune-ledger.ts";
+
+const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url AS finalUrl, attempts,
+  http_status AS httpStatus, bytes, iif(proven_by_size, 'size', integrity) AS integrity, lower(hex(sha256)) AS sha256,
+  etag, content_type AS contentType, content_encoding AS contentEncoding, storage_url AS storageUrl,
+  error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
+  finished_at AS finishedAt, history`;
+
+/** About a millisecond's work where the wanted level is rare. */
+const LOG_ROWS_PER_READ = 2000;
+
+type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };
+
+/** ledger.db: what happened to every job, for reading. It follows queue.db and decides nothing. */
+export class Ledger {
+  readonly follower: Follower;
+  readonly #db: Database;
+  readonly #bringUpToDate: () => void;
+  readonly #watchers = new Map<number, Set<() => void>>();
+
+  /** `bringUpToDate` is called before anything is read of tasks. */
+  constructor(db: Database, path: string, bringUpToDate: () => void, onDrift: OnDrift) {
+    this.#db = db;
+    this.#bringUpToDate = bringUpToDate;
+    this.follower = createFollower(db, path, (events) => {
+      applyToLedger(db, events, onDrift);
+      if (this.#watchers.size > 0) this.#tell(events);
+    });
+  }
+
+  /** Takes in all that was committed: what is read from then on fits what queue.db says. */
+  bringUpToDate(): void {
+    this.#bringUpToDate();
+  }
+
+  get #current(): Database {
+    this.#bringUpToDate();
+    return this.#db;
+  }
+
+  /**
+   * Calls `onNews`, before it can be read, when there is something new of a job, by its number; until the result is
+   * called.
+   */
+  watch(seq: number, onNews: () => void): () => void {
+    const watchers = this.#watchers.get(seq) ?? new Set();
+    this.#watchers.set(seq, watchers.add(onNews));
+    return () => {
+      watchers.delete(onNews);
+      if (watchers.size === 0 && this.#watchers.get(seq) === watchers) this.#watchers.delete(seq);
+    };
+  }
+
+  #tell(events: readonly Event[]): void {
+    for (const seq of new Set(events.map(({ job }) => job))) this.#watchers.get(seq)?.forEach((onNews) => onNews());
+  }
+
+  /**
+   * Until it has ended, its counters, failures and log lines may be those of a moment ago: who asks again and again
+   * makes no more work. Who wants them as they are says `bringUpToDate` before.
+   */
+  findJob(jobId: string): JobRecord | undefined {
+    return (
+      this.#db
+        .query<JobRecord, [string]>(`SELECT ${JOB_COLUMNS} FROM jobs WHERE job_id = ? AND pruning = 0`)
+        .get(jobId) ?? undefined
+    );
+  }
+
+  /** Jobs older than `beforeSeq`, newest first. */
+  listJobs(filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
+    return listJobs(this.#db, filter, beforeSeq, limit);
+  }
+
+  /** The first failed tasks of a job, in order of their ids. */
+  failures(job: JobRecord, limit: number): ResultRecord[] {
+    return this.#db
+      .query<ResultRow, [number, number]>(
+        `SELECT ${RESULT_COLUMNS} FROM results WHERE job = ? AND state = 'failed' ORDER BY task LIMIT ?`,
+      )
+      .all(job.seq, limit)
+      .map(resultOf);
+  }
+
+  /** Results of a job with task ids after `afterTask`, in order of their ids. */
+  results(job: JobRecord, afterTask: number, limit: number, state?: ResultRecord["state"]): ResultRecord[] {
+    return this.#current
+      .query<ResultRow, [number, number, number, number, string | null, number]>(
+        `SELECT ${RESULT_COLUMNS} FROM results WHERE task > max(?, ?) AND task <= ? AND job = ?
+           AND state = coalesce(?, state) ORDER BY task LIMIT ?`,
+      )
+      .all(afterTask, job.firstTask - 1, job.lastTask, job.seq, state ?? null, limit)
+      .map(resultOf);
+  }
+
+  /** One task's result, if it ended. */
+  result(task: number): ResultRecord | undefined {
+    const row = this.#current
+      .query<ResultRow, [number]>(`SELECT ${RESULT_COLUMNS} FROM results WHERE task = ?`)
+      .get(task);
+    return row === null ? undefined : resultOf(row);
+  }
+
+  /** Takes log rows of jobs that ended before `before`, about `limit`. */
+  pruneLogs(before: number, limit: number): { rows: number; more: boolean } {
+    return pruneLogs(this.#current, before, limit);
+  }
+
+  /** Jobs that ended before `before`, the oldest first, those after `after`. */
+  prunableJobs(before: number, after: EndedJob, limit: number): EndedJob[] {
+    return readPrunableJobs(this.#current, before, after, limit);
+  }
+
+  /** Takes jobs away until about `rows` rows are gone. How many jobs are gone. */
+  pruneJobs(jobs: readonly number[], rows: number): number {
+    return pruneJobs(this.#current, jobs, rows);
+  }
+
+  /** Forgets idempotency keys from before `before`, at most `limit`; how many it were. */
+  pruneKeys(before: number, limit: number): number {
+    return pruneKeys(this.#current, before, limit);
+  }
+
+  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  giveBackPages(limit: number): boolean {
+    return giveBackPages(this.#current, limit);
+  }
+
+  /**
+   * Log lines of a job from `offset` on, as far as `job` says that there are any. One call looks at a bounded number of
+   * rows, whatever their levels: a caller that wants more reads on at `next` in another turn of the event loop.
+   */
+  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogStretch {
+    const end = Math.min(offset + LOG_ROWS_PER_READ, job.logCount);
+    const rows = this.#db
+      .query<LogRecord, [number, number, number, string, number]>(
+        `SELECT offset, at, level, message, resource_id AS resourceId, fields FROM logs WHERE job = ?
+         AND offset >= ? AND offset < ? AND level IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,
+      )
+      .all(job.seq, offset, end, JSON.stringify(levels), limit);
+    const last = rows.at(-1);
+    return { rows, next: rows.length === limit && last !== undefined ? last.offset + 1 : Math.max(offset, end) };
+  }
+}
+
+function resultOf(row: ResultRow): ResultRecord {
+  return { ...row, sha256: row.sha256 === "" ? null : row.sha256, history: decodeHistory(row.history) };
+}

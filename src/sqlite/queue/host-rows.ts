@@ -1,0 +1,54 @@
+import type { HostChange, HostRecord } from "../../jobs/host-record.ts";
+import type { QueueContext } from "./queue-context.ts";
+
+interface HostRow {
+  host: string;
+  closed_until: number;
+  failures: number;
+  breaker_ms: number;
+  breaker_until: number;
+  unavailable_since: number | null;
+  bears: number;
+  slowed_at: number;
+}
+
+export function readHosts({ db }: QueueContext): HostRecord[] {
+  return db
+    .query<HostRow, []>("SELECT * FROM hosts")
+    .all()
+    .map((row) => ({
+      host: row.host,
+      closedUntil: row.closed_until,
+      failuresInARow: row.failures,
+      breakerMs: row.breaker_ms,
+      breakerUntil: row.breaker_until,
+      unavailableSince: row.unavailable_since ?? undefined,
+      bears: row.bears,
+      slowedAt: row.slowed_at,
+    }));
+}
+
+/** Writes down what is to be remembered of hosts. Runs inside a transaction. */
+export function writeHosts({ db }: QueueContext, changes: readonly HostChange[]): void {
+  const forget = db.query<never, [string]>("DELETE FROM hosts WHERE host = ?");
+  const remember = db.query<never, [string, number, number, number, number, number | null, number, number]>(
+    "INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+  );
+  for (const change of changes) {
+    if ("forget" in change) forget.run(change.host);
+    else {
+      const { host, closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, bears, slowedAt } = change;
+      // Full milliseconds: a rate divides them.
+      remember.run(
+        host,
+        Math.ceil(closedUntil),
+        failuresInARow,
+        breakerMs,
+        Math.ceil(breakerUntil),
+        unavailableSince === undefined ? null : Math.floor(unavailableSince),
+        bears,
+        Math.floor(slowedAt),
+      );
+    }
+  }
+}

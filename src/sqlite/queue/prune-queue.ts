@@ -1,0 +1,65 @@
+import type { Changes } from "../group-commit.ts";
+import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
+import type { QueueContext } from "./queue-context.ts";
+
+/**
+ * Jobs that ended before `before` (milliseconds since the epoch) and have no dead letter, and those that are being
+ * pruned, the oldest first.
+ */
+export function readPrunable({ db }: QueueContext, before: number, limit: number): number[] {
+  return db
+    .query<{ seq: number }, [number, number]>(
+      "SELECT seq FROM jobs WHERE finished_at < ? AND letters = 0 ORDER BY finished_at, seq LIMIT ?",
+    )
+    .all(before, limit)
+    .map(({ seq }) => seq);
+}
+
+/** Takes jobs away until about `rows` rows are gone, the last one perhaps in part. How many jobs are gone. */
+export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number, changes: Changes): number {
+  let left = rows;
+  let gone = 0;
+  for (const seq of jobs) {
+    if (left <= 0) break;
+    const deleted = pruneJob(context, seq, left, changes);
+    if (deleted < left) gone++;
+    left -= deleted + 1;
+  }
+  return gone;
+}
+
+/**
+ * Takes some of a job's tasks away, and where that are fewer than `limit` the job, too. How many it were. A job that
+ * was opened again meanwhile, by a replay, stays. Runs inside a transaction.
+ */
+function pruneJob(context: QueueContext, seq: number, limit: number, after: Changes): number {
+  const { db, jobs } = context;
+  const job = db
+    .query<{ first: number; last: number }, [number]>(
+      `UPDATE jobs SET pruning = 1 WHERE seq = ? AND finished_at IS NOT NULL AND letters = 0
+       RETURNING first_task AS first, last_task AS last`,
+    )
+    .get(seq);
+  if (job === null) return 0;
+  const { changes } = db
+    .query<never, [number, number, number, number]>(
+      "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id BETWEEN ? AND ? AND job = ? LIMIT ?)",
+    )
+    .run(job.first, job.last, seq, limit);
+  if (changes === limit || removeLanes(context, seq) === ROWS_PER_COMMIT) return limit;
+  db.query<never, [number]>("DELETE FROM jobs WHERE seq = ?").run(seq);
+  after.afterCommit.push(() => jobs.forget(seq));
+  return changes;
+}
+
+/**
+ * Forgets idempotency keys from before `before`, at most `limit`, but none of a job at work. Runs inside a transaction.
+ */
+export function pruneKeys({ db }: QueueContext, before: number, limit: number): number {
+  return db
+    .query<never, [number, number]>(
+      `DELETE FROM idempotency WHERE (tenant, key) IN (SELECT tenant, key FROM idempotency AS old WHERE created_at < ?
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE seq = old.job AND finished_at IS NULL) LIMIT ?)`,
+    )
+    .run(before, limit).changes;
+}

@@ -1,0 +1,235 @@
+import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
+import type { JobHeader, JobStatus } from "../../jobs/job.ts";
+import type { Lane } from "../../jobs/lane.ts";
+import type { Clock } from "../../std/clock.ts";
+import { type OnDrift, RECOUNT_LANES } from "../counters.ts";
+import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts";
+import type { Begun } from "./started-tasks.ts";
+
+/** What the parts of the queue share. */
+export interface QueueContext {
+  readonly db: Database;
+  readonly commit: GroupCommit;
+  readonly jobs: JobCache;
+  readonly clock: Pick<Clock, "now" | "steady">;
+  readonly begun: Begun;
+  /** Tasks that this process has recorded uploads of. */
+  readonly uploading: Set<number>;
+  /** Told after a commit what a lane holds now; the lane may be new to the listener. */
+  readonly onLane: (lane: Lane) => void;
+  /** Told after a commit that a counter was wrong, and has been counted anew. */
+  readonly onDrift: OnDrift;
+  /** Told after a commit that a job ended. */
+  onFinished: (job: JobHeader, status: JobStatus) => void;
+}
+
+interface JobRow {
+  seq: number;
+  job_id: string;
+  job_type: string;
+  tenant: string;
+  priority: JobHeader["priority"];
+  trace_id: string;
+  span_id: string;
+  sampled: 0 | 1;
+  manifest_url: string;
+  created_at: number;
+}
+
+/**
+ * Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. What a
+ * transaction reads may never be committed, and its number may then be another job's: it counts from the commit on.
+ */
+export class JobCache implements TransactionCache {
+  readonly #db: Database;
+  readonly #headers = new Map<number, JobHeader>();
+  /** Read by the transaction that is open. */
+  readonly #uncommitted = new Map<number, JobHeader>();
+  /** Jobs that are known to be past `queued`. */
+  readonly started = new Set<number>();
+  /** Jobs that are being cancelled. */
+  readonly cancelling: Set<number>;
+
+  constructor(db: Database) {
+    this.#db = db;
+    const rows = db.query<{ seq: number }, []>("SELECT seq FROM jobs WHERE cancelling = 1").all();
+    this.cancelling = new Set(rows.map(({ seq }) => seq));
+  }
+
+  get(seq: number): JobHeader {
+    const known = this.#headers.get(seq) ?? this.#uncommitted.get(seq);
+    if (known !== undefined) return known;
+    const row = this.#db
+      .query<JobRow, [number]>(
+        "SELECT seq, job_id, job_type, tenant, priority, trace_id, span_id, sampled, manifest_url, created_at FROM jobs WHERE seq = ?",
+      )
+      .get(seq);
+    if (row === null) throw new Error(`job ${seq} is not in the queue`);
+    const header: JobHeader = {
+      seq: row.seq,
+      jobId: row.job_id,
+      jobType: row.job_type,
+      tenant: row.tenant,
+      priority: row.priority,
+      traceId: row.trace_id,
+      spanId: row.span_id,
+      sampled: row.sampled === 1,
+      manifestUrl: row.manifest_url,
+      createdAt: row.created_at,
+    };
+    (this.#db.inTransaction ? this.#uncommitted : this.#headers).set(seq, header);
+    return header;
+  }
+
+  keep(): void {
+    for (const [seq, header] of this.#uncommitted) this.#headers.set(seq, header);
+    this.#uncommitted.clear();
+  }
+
+  discard(): void {
+    this.#uncommitted.clear();
+  }
+
+  forget(seq: number): void {
+    this.#headers.delete(seq);
+    this.started.delete(seq);
+    this.cancelling.delete(seq);
+  }
+}
+
+interface LaneRow {
+  id: number;
+  job: number;
+  host: string;
+  bucket: string;
+  waiting: number;
+  next_due: number;
+}
+
+const LANE_COLUMNS = "id, job, host, bucket, waiting, next_due";
+const NEXT_DUE =
+  "coalesce((SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)";
+
+/** Of jobs that are live. */
+const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
+  WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
+
+/** Lanes that are read in a turn of the event loop. */
+export const LANES_AT_ONCE = 500;
+const BEFORE_ALL = { nextDue: Number.MIN_SAFE_INTEGER, id: 0 };
+
+/**
+ * Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out.
+ */
+export function readLanes(
+  context: QueueContext,
+  limit: number,
+  { nextDue, id }: Pick<Lane, "id" | "nextDue"> = BEFORE_ALL,
+): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number, number, number]>(
+      `${WAITING_LANES} AND (l.next_due, l.id) > (?, ?) ORDER BY l.next_due, l.id LIMIT ?`,
+    )
+    .all(nextDue, id, limit);
+  return rows.map((row) => laneOf(context, row));
+}
+
+/** The same, those with numbers after `afterId`, in order of their numbers. */
+export function readLanesAfter(context: QueueContext, afterId: number, limit: number): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number, number]>(`${WAITING_LANES} AND l.id > ? ORDER BY l.id LIMIT ?`)
+    .all(afterId, limit);
+  return rows.map((row) => laneOf(context, row));
+}
+
+/** Lanes of a job with waiting tasks, by host and bucket; those behind `after`, if it is given. */
+export function readLanesOfJob(
+  context: QueueContext,
+  job: number,
+  { host, bucket }: Pick<Lane, "host" | "bucket"> = { host: "", bucket: "" },
+  limit: number,
+): Lane[] {
+  const rows = context.db
+    .query<LaneRow, [number, string, string, number]>(
+      `SELECT id, job, host, bucket, waiting, next_due FROM lanes
+       WHERE job = ? AND (host, bucket) > (?, ?) AND waiting > 0 ORDER BY host, bucket LIMIT ?`,
+    )
+    .all(job, host, bucket, limit);
+  return rows.map((row) => laneOf(context, row));
+}
+
+/** Tells what the lanes of a job hold, those behind `after` if it is given, a page in a turn of the event loop. */
+export async function tellOfLanes(
+  context: QueueContext,
+  job: number,
+  after?: Pick<Lane, "host" | "bucket">,
+): Promise<void> {
+  for (let last = after; ; ) {
+    if (last !== undefined) await setImmediate();
+    const lanes = readLanesOfJob(context, job, last, LANES_AT_ONCE);
+    for (const lane of lanes) context.onLane(lane);
+    last = lanes.at(-1);
+    if (lanes.length < LANES_AT_ONCE) return;
+  }
+}
+
+/** Puts one task back into its lane. The new state of the lane is told once it is committed. */
+export function growLane(context: QueueContext, lane: number, availableAt: number, changes: Changes): Lane {
+  const row = context.db
+    .query<LaneRow, [number, number, number]>(
+      `UPDATE lanes SET waiting = waiting + 1, next_due = CASE WHEN waiting = 0 THEN ? ELSE min(next_due, ?) END
+       WHERE id = ? RETURNING id, job, host, bucket, waiting, next_due`,
+    )
+    .get(availableAt, availableAt, lane);
+  if (row === null) throw new Error(`lane ${lane} is not in the queue`);
+  changes.waited(row.host, 1);
+  return laneOf(context, row);
+}
+
+/** Takes claimed tasks out of their lane. Nothing if the lane went with its job, and none was taken. */
+export function shrinkLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
+  const row =
+    context.db
+      .query<LaneRow, [number, number]>(
+        `UPDATE OR IGNORE lanes SET waiting = waiting - ?, next_due = ${NEXT_DUE} WHERE id = ? RETURNING ${LANE_COLUMNS}`,
+      )
+      .get(taken, lane) ?? undefined;
+  if (row === undefined) return recountLane(context, lane, taken, changes);
+  changes.waited(row.host, -taken);
+  return laneOf(context, row);
+}
+
+/** More were taken than waited by the lane's count. */
+function recountLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
+  const find = context.db.query<LaneRow, [number]>(`SELECT ${LANE_COLUMNS} FROM lanes WHERE id = ?`);
+  const before = find.get(lane);
+  if (before === null && taken === 0) return undefined;
+  if (before === null) throw new Error(`lane ${lane} is not in the queue`);
+  context.db.query<never, [number]>(`${RECOUNT_LANES} AND id = ?`).run(lane);
+  context.db.query<never, [number]>(`UPDATE lanes SET next_due = ${NEXT_DUE} WHERE id = ?`).run(lane);
+  const row = find.get(lane) ?? before;
+  changes.laneDrifted = true;
+  changes.afterCommit.push(() => context.onDrift("lanes"));
+  return laneOf(context, row);
+}
+
+function laneOf(context: QueueContext, row: LaneRow): Lane {
+  return {
+    id: row.id,
+    job: context.jobs.get(row.job),
+    host: row.host,
+    bucket: row.bucket,
+    waiting: row.waiting,
+    nextDue: row.next_due,
+  };
+}
+
+/** Takes `count` numbers and returns the last of them. A rolled back transaction gives them back. */
+export function nextNumber(context: QueueContext, sequence: "job" | "task" | "claim", count: number): number {
+  const row = context.db
+    .query<{ last: number }, [number, string]>("UPDATE sequences SET last = last + ? WHERE name = ? RETURNING last")
+    .get(count, sequence);
+  if (row === null) throw new Error(`the sequence ${sequence} is missing`);
+  return row.last;
+}

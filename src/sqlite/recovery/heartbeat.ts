@@ -1,0 +1,54 @@
+import type { Database } from "bun:sqlite";
+import { resumePace } from "../dead-letters/replay-schedule.ts";
+import { readMeta, writeMeta } from "../file/meta.ts";
+import type { Changes } from "../group-commit.ts";
+import { isPaused, readPausedAt, shiftWaits } from "../queue/pause.ts";
+import type { QueueContext } from "../queue/queue-context.ts";
+
+/** So often, at most, a commit also notes the time: milliseconds. */
+const NOTE_EVERY_MS = 1000;
+
+/** Notes, now and then, until when the process was there, by its steady clock. Runs inside a transaction. */
+export class LastSeen {
+  #noted = Number.NEGATIVE_INFINITY;
+
+  note({ db, clock }: QueueContext, changes: Changes): void {
+    const now = clock.steady();
+    if (now - this.#noted < NOTE_EVERY_MS) return;
+    db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'last_seen'").run(String(now));
+    changes.afterCommit.push(() => {
+      this.#noted = now;
+    });
+  }
+}
+
+/**
+ * Brings the waits of the last process into this one's time; for start-up, inside a transaction. Time in which nobody
+ * could try does not count against a task that waits for its host or storage. And where the clock was set back
+ * meanwhile, what would be due in what was once the future waits no longer than it was to.
+ */
+export function rebaseWaits(context: QueueContext): void {
+  const { db, clock } = context;
+  const lastSeen = readLastSeen(db);
+  if (lastSeen === 0) return;
+  const now = clock.steady();
+  const gapMs = now - lastSeen;
+  // A pause goes on: what it holds back moves when it ends.
+  const pauseGoesOn = isPaused(context) && gapMs >= 0;
+  if (!pauseGoesOn) shiftWaits(context, gapMs);
+  if (!pauseGoesOn && gapMs > 0) resumePace(context, lastSeen);
+  if (gapMs >= 0) return;
+  writeMeta(db, "paused_at", String(readPausedAt(context) + gapMs));
+  db.query<never, [number, number]>(
+    "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",
+  ).run(gapMs, now);
+  db.query<never, [number]>("UPDATE lanes SET next_due = max(0, next_due + ?)").run(gapMs);
+  db.query<never, [number]>(
+    "UPDATE hosts SET closed_until = closed_until + ?1, breaker_until = breaker_until + ?1, slowed_at = slowed_at + ?1",
+  ).run(gapMs);
+}
+
+/** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
+function readLastSeen(db: Database): number {
+  return Number(readMeta(db, "last_seen"));
+}

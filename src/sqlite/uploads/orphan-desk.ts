@@ -1,0 +1,79 @@
+import { randomUUID } from "node:crypto";
+import type { ObjectRef } from "../../jobs/object-store.ts";
+import { type Orphan, type OrphanChanges, type OrphanKind, type OrphanSort } from "../../jobs/stores/orphan-records.ts";
+import type { ClaimedTask } from "../../jobs/task.ts";
+import { readMeta, writeMeta } from "../file/meta.ts";
+import type { QueueContext } from "../queue/queue-context.ts";
+import { countOrphans, forgetOrphans, makeAllDue, postponeOrphans, readDueKeys, readDueUnder } from "./orphans.ts";
+import { leaveUploads, readUnclaimed, readUploads } from "./recorded-uploads.ts";
+
+/** Keeps the records of what attempts left in the storage. */
+export class OrphanDesk {
+  readonly #context: QueueContext;
+  readonly #process = randomUUID();
+  readonly #lastProcess: string;
+
+  constructor(context: QueueContext) {
+    this.#context = context;
+    this.#lastProcess = readMeta(context.db, "upload_process");
+  }
+
+  /**
+   * What names the upload of a claim. It follows from what is durable at the claim, so that no upload needs a record of
+   * its own before it begins. The process's own part makes it differ from one after a restored backup.
+   */
+  tokenOf(claimed: Pick<ClaimedTask, "id" | "claimId">): string {
+    return token(this.#process, claimed);
+  }
+
+  /** The same for a claim of the last process; `undefined` if that was a version without tokens of this kind. */
+  tokenBefore(claimed: Pick<ClaimedTask, "id" | "claimId">): string | undefined {
+    return this.#lastProcess === "" ? undefined : token(this.#lastProcess, claimed);
+  }
+
+  /** Writes down which process gives tokens from now on. Runs inside a transaction, before the first claim. */
+  noteProcess(): void {
+    writeMeta(this.#context.db, "upload_process", this.#process);
+  }
+
+  /** Takes over all uploads that the last process left open, and makes everything due. For start-up. */
+  async begin(): Promise<void> {
+    const begun = this.#context.commit.run(() => {
+      leaveUploads(this.#context, readUploads(this.#context));
+      makeAllDue(this.#context);
+    });
+    this.#context.commit.flush();
+    await begun;
+  }
+
+  /** Takes over uploads that an attempt recorded after its task was settled. */
+  async adopt(): Promise<void> {
+    if (readUnclaimed(this.#context).length === 0) return;
+    await this.#context.commit.run(() => leaveUploads(this.#context, readUnclaimed(this.#context)));
+  }
+
+  /** Keys with orphans that are due, the longest due first. */
+  dueKeys(kinds: readonly OrphanKind[], limit: number): ObjectRef[] {
+    return readDueKeys(this.#context, kinds, limit);
+  }
+
+  dueUnder(ref: ObjectRef): Orphan[] {
+    return readDueUnder(this.#context, ref);
+  }
+
+  note({ ended, postponed }: OrphanChanges): Promise<void> {
+    return this.#context.commit.run(() => {
+      forgetOrphans(this.#context, ended);
+      postponeOrphans(this.#context, postponed);
+    });
+  }
+
+  /** How many there are of each sort. */
+  counts(): Record<OrphanSort, number> {
+    return countOrphans(this.#context);
+  }
+}
+
+function token(process: string, { id, claimId }: Pick<ClaimedTask, "id" | "claimId">): string {
+  return `${process}.${id}.${claimId}`;
+}

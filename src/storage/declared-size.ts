@@ -1,0 +1,28 @@
+import { Failure } from "../jobs/failure.ts";
+
+/** Counts the bytes of an upload against the size that was declared for it. */
+export interface DeclaredSize {
+  /** Throws `DOWNLOAD_SIZE_MISMATCH` as soon as there are too many. */
+  add(bytes: number): void;
+  /** Throws `DOWNLOAD_SIZE_MISMATCH` where there are too few; else how many there are. */
+  total(): number;
+}
+
+/** `size` in bytes; without one everything is right. */
+export function declaredSize(size: number | undefined): DeclaredSize {
+  let seen = 0;
+  return {
+    add(bytes) {
+      seen += bytes;
+      if (size !== undefined && seen > size) throw mismatch(`more than the ${size} bytes`);
+    },
+    total() {
+      if (size !== undefined && seen !== size) throw mismatch(`${seen} instead of the ${size} bytes`);
+      return seen;
+    },
+  };
+}
+
+function mismatch(found: string): Failure {
+  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${found} that were declared`);
+}

@@ -1,0 +1,152 @@
+import type { HeaderFields } from "../../../http/message/header-fields.ts";
+import { unlessAborted } from "../../../std/unless-aborted.ts";
+import type { ChecksumSetting } from "../../checksum-setting.ts";
+import { type BodyDigests, type Checksum, hasSha256, isItsMd5, otherMd5, SHA256_HEADER } from "./copy-checks.ts";
+import type { S3Client } from "./s3-client.ts";
+import { S3Failure } from "./s3-failure.ts";
+import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
+
+/** Codes of servers that do not know a header of checksums; some give none. */
+const UNSUPPORTED: ReadonlySet<string> = new Set([
+  "",
+  "InvalidArgument",
+  "InvalidRequest",
+  // It demands another one.
+  "MissingContentMD5",
+  "NotImplemented",
+]);
+/** What was found out holds for so long: a service may be replaced by another one. */
+const KNOWN_FOR_MS = 3_600_000;
+/** A server that could not be asked is asked again after so long, and not with every body. */
+const UNKNOWN_FOR_MS = 60_000;
+/** So many bodies are compared by their MD5 before the server is asked whether it compares hashes itself. */
+const UNASKED_MAX = 100;
+/** Of the bodies that the server compares itself, the first ones and every so-many-th are compared once more. */
+const AUDITED_FIRST = 16;
+const AUDITED_EVERY = 64;
+
+/** Servers may take other checksums with parts than with whole objects. */
+export type UploadKind = "whole" | "part";
+
+/**
+ * What is known of the server behind one bucket, learned from its answers since the process began. Servers that speak
+ * S3 differ in which checksums they take, and some compare none.
+ */
+export class ServerTraits {
+  /** It has shown an object with the metadata that was sent. */
+  isS3 = false;
+  /** Whether answers are taken as proof of a copy: not where the configuration wants no checksums. */
+  readonly #judges: boolean;
+  readonly #checksums: readonly Checksum[];
+  readonly #now: () => number;
+  /** Index of the strongest checksum that the server may take. */
+  readonly #strongest: Record<UploadKind, number> = { whole: 0, part: 0 };
+  #judged = 0;
+  #probe: Promise<ProbeResult | undefined> | undefined;
+  #probed: ProbeResult | undefined;
+  #nextProbeAt = 0;
+
+  constructor(setting: ChecksumSetting, now: () => number) {
+    this.#checksums = setting === "auto" ? ["sha256", "md5", "none"] : [setting];
+    this.#now = now;
+    this.#judges = setting !== "none";
+  }
+
+  /** Whether it is known to take a SHA-256 behind the body, to compare it, and to return it. */
+  get takesTrailers(): boolean {
+    return this.#probed?.takesTrailers === true;
+  }
+
+  /** Whether an upload in parts may be declared as one of SHA-256, which AWS wants where its parts carry one. */
+  get takesSha256Uploads(): boolean {
+    return this.#probed?.takesSha256Uploads === true;
+  }
+
+  /** Finds out what the server does with checksums, by the key and headers of an object to come; known for an hour. */
+  async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
+    if (!this.#isToLearn) return;
+    // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
+    this.#probe ??= probeServer(client, { ...upload, signal: new AbortController().signal }).finally(() => {
+      this.#probe = undefined;
+    });
+    const found = await unlessAborted(this.#probe, signal);
+    this.#probed = found ?? this.#probed;
+    this.#nextProbeAt = this.#now() + (found === undefined ? UNKNOWN_FOR_MS : KNOWN_FOR_MS);
+  }
+
+  get #isToLearn(): boolean {
+    return this.#now() >= this.#nextProbeAt && this.#checksums.includes("sha256");
+  }
+
+  /**
+   * Whether the answer to an upload proves the copy: by an MD5, or because the server is known to compare the hash that
+   * was signed. A server that only returns what it was given proves nothing. Says it at once where nothing is to be
+   * asked.
+   * @throws S3Failure UPLOAD_CORRUPT where the copy is something else
+   */
+  isProven(
+    client: S3Client,
+    upload: UploadToCome,
+    headers: HeaderFields,
+    digests: BodyDigests,
+  ): boolean | Promise<boolean> {
+    if (!this.#judges) return false;
+    hasSha256(headers, digests.sha256Base64);
+    const count = ++this.#judged;
+    const mustAsk = count > UNASKED_MAX && this.#isToLearn;
+    if (!mustAsk && this.#isTrusted(headers) && !this.#isAudited(count)) return true;
+    return this.#find(client, upload, headers, digests);
+  }
+
+  async #find(client: S3Client, upload: UploadToCome, headers: HeaderFields, digests: BodyDigests): Promise<boolean> {
+    const count = this.#judged;
+    if (count > UNASKED_MAX) await this.learn(client, upload);
+    if (this.#isTrusted(headers) && !this.#isAudited(count)) return true;
+    const isMd5 = isItsMd5(headers, digests);
+    if (isMd5 === true) return true;
+    if (isMd5 === false && this.#probed?.etagsAreMd5 === true) this.#forget();
+    await this.learn(client, upload);
+    const isTrusted = this.#isTrusted(headers);
+    if (isMd5 === false && !(isTrusted && this.#probed?.etagsAreMd5 === false)) throw otherMd5(digests);
+    return isTrusted;
+  }
+
+  /** What was known of the server holds no more. */
+  #forget(): void {
+    this.#probed = undefined;
+    this.#nextProbeAt = 0;
+  }
+
+  /** It compares hashes, and has taken this body: the answer is one of S3. */
+  #isTrusted(headers: HeaderFields): boolean {
+    return this.#probed?.verifiesHashes === true && (headers.has("etag") || headers.has(SHA256_HEADER));
+  }
+
+  /** A server that compares all may be followed by one that does not, or be one that does so with parts alone. */
+  #isAudited(count: number): boolean {
+    return this.#probed?.etagsAreMd5 === true && (count <= AUDITED_FIRST || count % AUDITED_EVERY === 0);
+  }
+
+  /** Sends a body with the strongest checksum that the server takes, after a refusal with the next one. */
+  async withChecksum<T>(kind: UploadKind, send: (checksum: Checksum) => Promise<T>): Promise<T> {
+    let refusal: unknown;
+    for (const [index, checksum] of this.#checksums.entries()) {
+      if (index < this.#strongest[kind]) continue;
+      try {
+        const answer = await send(checksum);
+        this.#strongest[kind] = index;
+        return answer;
+      } catch (error) {
+        if (!isUnsupported(error)) throw error;
+        // Where all are refused it was not for the checksum: what S3 said first is the reason.
+        refusal ??= error;
+      }
+    }
+    throw refusal;
+  }
+}
+
+function isUnsupported(error: unknown): boolean {
+  if (!(error instanceof S3Failure)) return false;
+  return error.httpStatus === 501 || (error.httpStatus === 400 && UNSUPPORTED.has(error.s3Code));
+}

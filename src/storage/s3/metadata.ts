@@ -1,0 +1,94 @@
+import type { HeaderFields } from "../../http/message/header-fields.ts";
+import { Failure } from "../../jobs/failure.ts";
+import {
+  encodeMetadata,
+  encodeObjectTags,
+  LABEL_PREFIX,
+  METADATA_HEADER,
+  type ObjectAttributes,
+  UPLOAD_TOKEN,
+} from "../../jobs/object-attributes.ts";
+import type { ObjectMeta } from "../../jobs/object-store.ts";
+import { contentCodings } from "../../net/content-coding.ts";
+import { MEDIA_TYPE_LENGTH_MAX } from "../../net/media-type.ts";
+
+const LABEL = METADATA_HEADER + LABEL_PREFIX;
+/** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
+export const TOKEN_HEADER = METADATA_HEADER + UPLOAD_TOKEN;
+
+const UNKNOWN_TYPE = "application/octet-stream";
+
+/** Headers that the configuration has stored with objects; lower-case names. */
+export interface ConfiguredHeaders {
+  readonly all: Readonly<Record<string, string>>;
+  /** Those of some job types, which stand above the others. */
+  readonly byJobType: ReadonlyMap<string, Readonly<Record<string, string>>>;
+}
+
+/** The headers an object is stored with: what its job says stands above what the configuration says. */
+export function objectHeaders(meta: ObjectMeta, configured?: ConfiguredHeaders): Record<string, string> {
+  const headers = { ...configured?.all, ...configured?.byJobType.get(meta.jobType ?? "") };
+  if (meta.attributes !== undefined) addAttributes(headers, meta.attributes);
+  addMetadata(headers, meta);
+  return headers;
+}
+
+function addAttributes(
+  headers: Record<string, string>,
+  { metadata = {}, tags, class: storageClass }: ObjectAttributes,
+): void {
+  for (const name in metadata) headers[METADATA_HEADER + name] = encodeMetadata(metadata[name] ?? "");
+  if (tags !== undefined) headers["x-amz-tagging"] = encodeObjectTags(tags);
+  if (storageClass !== undefined) headers["x-amz-storage-class"] = storageClass;
+}
+
+/** Without those of object lock: what is locked cannot be removed. */
+export function withoutLocks(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("x-amz-object-lock-")));
+}
+
+/** Adds what says what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */
+function addMetadata(headers: Record<string, string>, { contentType, contentEncoding, labels = {} }: ObjectMeta): void {
+  headers["content-type"] = signableType(contentType);
+  const codings = storableCodings(contentEncoding);
+  if (codings !== undefined) headers["content-encoding"] = codings;
+  for (const name in labels) {
+    if (!/^[a-z0-9-]+$/.test(name)) throw new Failure("HANDLER_ERROR", `"${name}" cannot be the name of a label`);
+    headers[LABEL + name] = encodeURIComponent(labels[name] ?? "");
+  }
+}
+
+/** The labels that an object was stored with. */
+export function labelsOf(headers: HeaderFields): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const [name, value] of headers) {
+    if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = decoded(value);
+  }
+  return labels;
+}
+
+/** An ETag without its quotes. */
+export function bareEtag(etag: string | null | undefined): string {
+  return (etag ?? "").replace(/^W\//, "").replaceAll('"', "");
+}
+
+// An origin may send anything as its type; only what every server spells alike can be signed.
+function signableType(contentType: string): string {
+  const type = contentType.trim().replace(/ +/g, " ");
+  return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
+}
+
+// In a request `aws-chunked` describes the request itself: a server would unpack the body, or refuse it.
+function storableCodings(contentEncoding: string | undefined): string | undefined {
+  const codings = contentCodings(contentEncoding);
+  return codings?.split(", ").includes("aws-chunked") === true ? undefined : codings;
+}
+
+/** Percent-decoded; as it is where it was never encoded. */
+export function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}

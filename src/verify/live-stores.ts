@@ -1,0 +1,125 @@
+import type { Database } from "bun:sqlite";
+import type { Task } from "../jobs/task.ts";
+import { ReadSource } from "../sqlite/file/read-only.ts";
+import type { StorePaths } from "../sqlite/file/store-paths.ts";
+import { decodeLetter, decodeTask } from "../sqlite/task-codec.ts";
+import { attachAll } from "./snapshot.ts";
+
+/** The stores as they are now: what looked like a breach a moment ago may have gone on since. */
+export class LiveBooks implements Disposable {
+  readonly #paths: readonly string[];
+  #open: { readonly db: Database; readonly sources: readonly ReadSource[]; readonly stack: DisposableStack };
+
+  constructor({ queue, ledger, dlq }: StorePaths) {
+    this.#paths = [queue, ledger, dlq];
+    this.#open = openBooks(this.#paths);
+  }
+
+  /** A service that begins meanwhile may not be seen by the connection that is open: then another one is. */
+  #read<T>(read: (db: Database) => T): T {
+    for (;;) {
+      let outcome: { readonly value: T } | { readonly error: unknown };
+      try {
+        outcome = { value: read(this.#open.db) };
+      } catch (error) {
+        outcome = { error };
+      }
+      if (!this.#open.sources.some(({ isStale }) => isStale)) {
+        if ("error" in outcome) throw outcome.error;
+        return outcome.value;
+      }
+      this.#open.stack.dispose();
+      this.#open = openBooks(this.#paths);
+    }
+  }
+
+  #has(sql: string, ...values: (string | number)[]): boolean {
+    return this.#read((db) => db.query<unknown, (string | number)[]>(sql).get(...values)) !== null;
+  }
+
+  /** Whether a task's object must be there. */
+  isCompleted(task: number): boolean {
+    return this.#has("SELECT 1 FROM ledger.results WHERE task = ? AND state = 'completed'", task);
+  }
+
+  /** Of a job that is past its retention nothing is known, though some of its rows may still be there. */
+  hasJob(jobId: string): boolean {
+    return this.#has(
+      `SELECT 1 FROM main.jobs WHERE job_id = ?1
+         AND NOT EXISTS (SELECT 1 FROM ledger.jobs l WHERE l.job_id = ?1 AND l.pruning = 1)
+       UNION ALL SELECT 1 FROM ledger.jobs WHERE job_id = ?1 AND pruning = 0`,
+      jobId,
+    );
+  }
+
+  /** How the task of a resource ended; nothing if it has not, or is not there. */
+  endOf(jobId: string, resourceId: string): { task: number; state: string; storageUrl: string | null } | undefined {
+    const sql = `SELECT r.task, r.state, r.storage_url AS storageUrl FROM ledger.results r JOIN ledger.jobs j ON j.seq = r.job
+      WHERE j.job_id = ? AND r.task BETWEEN j.first_task AND j.last_task AND r.resource_id = ?`;
+    const row = this.#read((db) =>
+      db
+        .query<{ task: number; state: string; storageUrl: string | null }, [string, string]>(sql)
+        .get(jobId, resourceId),
+    );
+    return row ?? undefined;
+  }
+
+  /** Whether some task of the job is not at its end, or the ledger has yet to hear of it. */
+  isAtWork(jobId: string): boolean {
+    return this.#has(
+      `SELECT 1 FROM main.jobs q LEFT JOIN ledger.jobs l ON l.seq = q.seq WHERE q.job_id = ?
+         AND (q.finished_at IS NULL OR (q.completed, q.failed, q.cancelled) IS NOT (l.completed, l.failed, l.cancelled))`,
+      jobId,
+    );
+  }
+
+  /** Whether a worker may have something open. */
+  hasClaims(): boolean {
+    return this.#has("SELECT 1 FROM main.tasks WHERE claim_id IS NOT NULL LIMIT 1");
+  }
+
+  /** Whether queue.db knows of an upload; one without an id stands for whatever is open under its key. */
+  isRecorded(key: string, uploadId: string): boolean {
+    const recorded = ["SELECT 1 FROM main.uploads WHERE upload_id = ?2 OR (key = ?1 AND upload_id = '')"];
+    if (this.#read(hasOrphans)) {
+      recorded.push("SELECT 1 FROM main.orphans WHERE kind = 'upload' AND (name = ?2 OR (key = ?1 AND name = ''))");
+    }
+    return this.#has(recorded.join(" UNION ALL "), key, uploadId);
+  }
+
+  /**
+   * Those of some places (`bucket/key`) that a task stores to which waits, runs, or is a dead letter. Reads them all.
+   */
+  taskKeysAmong(places: readonly string[]): Set<string> {
+    const wanted = new Set(places);
+    const found = new Set<string>();
+    const meet = ({ bucket, key }: Task) => {
+      if (wanted.has(`${bucket}/${key}`)) found.add(`${bucket}/${key}`);
+    };
+    this.#read((db) => {
+      const payloads = db.query<{ payload: Uint8Array }, []>(
+        "SELECT payload FROM main.tasks WHERE state IN ('pending', 'running', 'retrying')",
+      );
+      for (const { payload } of payloads.iterate()) meet(decodeTask(payload));
+      const letters = db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
+      for (const { letter } of letters.iterate()) meet(decodeLetter(letter).task);
+    });
+    return found;
+  }
+
+  [Symbol.dispose](): void {
+    this.#open.stack.dispose();
+  }
+}
+
+function openBooks(paths: readonly string[]) {
+  using stack = new DisposableStack();
+  const sources = paths.map((path) => stack.use(new ReadSource(path)));
+  const db = stack.adopt(attachAll(sources), (opened) => opened.close());
+  return { db, sources, stack: stack.move() };
+}
+
+/** A store of an older version has none before its upgrade. */
+export function hasOrphans(db: Database): boolean {
+  return db.query("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = 'orphans'").get() !== null;
+}

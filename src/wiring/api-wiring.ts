@@ -1,0 +1,67 @@
+import { createAcceptedHost } from "../api/http/accepted-host.ts";
+import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
+import type { Config } from "../config/schema.ts";
+import type { Foundation } from "./foundation.ts";
+import { createQueueControl, type QueueControlDeps } from "./queue-report.ts";
+import type { Work } from "./work.ts";
+
+/** A connection that is silent for so long is closed. */
+const IDLE_SECONDS = 120;
+
+/** Opens the API. @throws if the address is taken or not ours */
+export function openHttp(
+  config: Pick<Config, "server" | "api" | "proxies" | "queue">,
+  foundation: Foundation,
+  work: Pick<Work, "cancellation" | "letterOperations"> & QueueControlDeps["work"],
+  service: Pick<ApiDeps, "submit" | "health" | "starting">,
+): RunningServer {
+  const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
+  const { bind_addr: address } = config.server;
+  const stopping = new AbortController();
+  const api = createApi({
+    ...service,
+    ...createQueueControl({
+      work,
+      queue: stores.queue,
+      active,
+      descriptors: foundation.descriptors,
+      ratePerWorker: config.queue.rate_limit_per_worker,
+      isDiskFull: () => foundation.troubles.isDiskFull("queue"),
+      health: service.health,
+      isStarting: () => service.starting() !== undefined,
+    }),
+    cancel: (jobId) => work.cancellation.cancel(jobId),
+    giveUp: async ({ task, resourceId }) =>
+      (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,
+    operations: work.letterOperations,
+    pools: new Set(Object.keys(config.proxies)),
+    queue: stores.queue,
+    ledger: stores.ledger,
+    deadLetters: stores.deadLetters,
+    metrics,
+    log,
+    limits: {
+      maxPayloadBytes: config.api.max_payload_bytes,
+      maxBodiesBytes: config.api.max_bodies_bytes,
+      requestsPerSecond: config.api.max_requests_per_second,
+    },
+    auth: access,
+    isAcceptedHost: createAcceptedHost({ publicUrl: config.server.public_url, hosts: config.server.hosts }),
+    publicOrigin: URL.parse(config.server.public_url)?.origin,
+    broken,
+    version,
+    clock,
+    stopping: stopping.signal,
+    newRequestId: () => Bun.randomUUIDv7(),
+    tracer,
+  });
+  const server = startServer(api, { hostname: address.host, port: address.port, idleTimeoutSeconds: IDLE_SECONDS });
+  clients.dropIdle = server.dropIdle;
+  return {
+    ...server,
+    stop: (signal) => {
+      stopping.abort(new Error("the server is stopping"));
+      return server.stop(signal);
+    },
+  };
+}

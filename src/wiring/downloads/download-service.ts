@@ -1,0 +1,112 @@
+import type { Config, ProxyConfig } from "../../config/schema.ts";
+import { readCaFile } from "../../config/values/ca-file.ts";
+import type { ObjectStore } from "../../jobs/object-store.ts";
+import type { EgressPolicy } from "../../net/egress-policy.ts";
+import type { Tracer } from "../../net/tracer.ts";
+import type { TaskQueue } from "../../sqlite/queue/task-queue.ts";
+import type { Clock } from "../../std/clock.ts";
+import type { KeyGuard } from "../../storage/key-guard.ts";
+import { attemptSpans } from "../../telemetry/attempt-spans.ts";
+import type { ConfiguredHeaders } from "../../worker/configured-headers.ts";
+import { type Descriptors, descriptorGuard } from "../../worker/descriptors.ts";
+import type { ActiveDownloads } from "../../worker/download/active-downloads.ts";
+import { download } from "../../worker/download/download.ts";
+import { type ProxyEndpoint, type ProxyPool, ProxyPools, type ProxyServer } from "../../worker/download/proxies.ts";
+import type { HostGovernor } from "../../worker/hosts/host-governor.ts";
+import { hostPermit } from "../../worker/hosts/host-permit.ts";
+import { type RateWaits, rateLimit } from "../../worker/hosts/rate-limit.ts";
+import { createAddresses } from "../../worker/names/addresses.ts";
+import type { OverdueAttempts } from "../../worker/overdue-attempts.ts";
+import type { SecretMask } from "../../worker/secret-mask.ts";
+import { compose, type Service } from "../../worker/service.ts";
+import { type StorageGate, storageGate } from "../../worker/storage-gate.ts";
+import { timeout } from "../../worker/timeout.ts";
+import type { Network } from "./network.ts";
+
+export interface DownloadServiceDeps {
+  readonly config: Pick<Config, "download" | "queue" | "proxies" | "tls">;
+  readonly network: Network;
+  readonly configuredHeaders: ConfiguredHeaders;
+  readonly secrets: SecretMask;
+  readonly version: string;
+  readonly store: ObjectStore;
+  readonly queue: Pick<TaskQueue, "recordUpload" | "orphans">;
+  readonly keys: KeyGuard;
+  readonly policy: EgressPolicy;
+  readonly governor: HostGovernor;
+  readonly gate: StorageGate;
+  readonly descriptors: Descriptors;
+  readonly active: ActiveDownloads;
+  readonly overdue: OverdueAttempts;
+  readonly clock: Clock;
+  readonly tracer: Tracer;
+  readonly rateWaits: RateWaits;
+  readonly onProxyFailure: (pool: string) => void;
+  readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void;
+}
+
+/** Where the configuration does not say it, the head has no more time than this. */
+const HEAD_TIMEOUT_MS = 30_000;
+
+/** Makes one worker's service: the download in its layers, the outermost first. */
+export function createDownloadService(deps: DownloadServiceDeps): () => Service {
+  const { config, clock, network } = deps;
+  const innermost = download({
+    http: network.http,
+    addresses: createAddresses({ policy: deps.policy, resolve: network.resolve }),
+    resolve: network.resolve,
+    ca: readCaFile(config.tls.ca_file),
+    connectTimeoutMs: config.download.connect_timeout_ms,
+    headTimeoutMs: headTimeoutOf(config.download),
+    idleTimeoutMs: config.download.idle_timeout_ms,
+    userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
+    configuredHeaders: deps.configuredHeaders,
+    secrets: deps.secrets,
+    maxRedirects: config.download.max_redirects,
+    allowDowngrade: config.download.allow_downgrade,
+    maxBytes: config.download.max_bytes,
+    minBytesPerSecond: config.download.min_bytes_per_second,
+    proxies: new ProxyPools(proxyPools(config.proxies), clock, deps.onProxyRest),
+    store: deps.store,
+    recordUpload: ({ id, claimId }, upload) => deps.queue.recordUpload({ ...upload, task: id, claimId }),
+    tokenOf: (claimed) => (deps.store.storesLate ? deps.queue.orphans.tokenOf(claimed) : undefined),
+    keys: deps.keys,
+    active: deps.active,
+    onProxyFailure: deps.onProxyFailure,
+    startSpan: attemptSpans(deps.tracer),
+    clock,
+  });
+  return () =>
+    compose(
+      [
+        rateLimit(config.queue.rate_limit_per_worker, clock, deps.rateWaits),
+        hostPermit(deps.governor, clock),
+        storageGate(deps.gate),
+        timeout(config.queue.task_timeout_ms, clock, deps.overdue),
+        descriptorGuard(deps.descriptors),
+      ],
+      innermost,
+    );
+}
+
+function headTimeoutOf(download: Config["download"]): number {
+  const { head_timeout_ms: own, connect_timeout_ms: connect, idle_timeout_ms: idle } = download;
+  return own ?? Math.min(HEAD_TIMEOUT_MS, connect + idle);
+}
+
+function proxyPools(proxies: Config["proxies"]): ReadonlyMap<string, ProxyPool> {
+  return new Map(
+    Object.entries(proxies).map(([name, { endpoints, fallbacks }]) => [
+      name,
+      { fallbacks, endpoints: endpoints.map(endpointOf) },
+    ]),
+  );
+}
+
+function endpointOf({ credentials: secrets, ...server }: ProxyConfig["endpoints"][number]): ProxyServer {
+  if (secrets === undefined) return { ...server, authorization: undefined, credentials: undefined };
+  const credentials = { username: secrets.username.reveal(), password: secrets.password.reveal() };
+  if (server.kind === "socks5") return { ...server, authorization: undefined, credentials };
+  const basic = Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64");
+  return { ...server, authorization: `Basic ${basic}`, credentials: undefined };
+}

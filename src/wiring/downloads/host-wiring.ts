@@ -1,0 +1,92 @@
+import type { Config } from "../../config/schema.ts";
+import { Unreachable } from "../../maintenance/expire-unavailable.ts";
+import type { Chore } from "../../maintenance/scheduler.ts";
+import { HostGovernor } from "../../worker/hosts/host-governor.ts";
+import { type HostLimits, HostRules } from "../../worker/hosts/host-rules.ts";
+import type { Settle } from "../../worker/settle.ts";
+import type { Foundation } from "../foundation.ts";
+
+/** What is worth writing down at once shares a commit with the settlement that it came with; the rest has time. */
+const NOTE_EVERY_MS = 5000;
+const GIVE_UP_EVERY_MS = 5000;
+
+export interface Hosts {
+  readonly governor: HostGovernor;
+  /** Writes down what changed; nothing is lost if that fails, it is tried again. */
+  readonly note: () => Promise<void>;
+  /** Takes in what an earlier process knew; after `recover`. */
+  readonly restore: () => void;
+  /** Takes other limits, from the next start of a download on. */
+  readonly setLimits: (download: Pick<Config["download"], "host" | "hosts">) => void;
+}
+
+/** The host governor, and its memory. */
+export function createHosts(
+  download: Config["download"],
+  { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
+  onFree: () => void,
+): Hosts {
+  let noting: Promise<void> | undefined;
+  const note = () => {
+    noting ??= queue
+      .noteHosts(() => governor.takeChanges())
+      .catch((error: unknown) => {
+        governor.changesAreLost();
+        onQueueTrouble(error);
+      })
+      .finally(() => {
+        noting = undefined;
+      });
+    return noting;
+  };
+  const governor: HostGovernor = new HostGovernor({
+    rules: rulesOf(download),
+    clock,
+    onFree,
+    onClosed: () => void note(),
+  });
+  return {
+    governor,
+    note,
+    restore: () => governor.restore(queue.knownHosts()),
+    setLimits: (changed) => governor.setRules(rulesOf(changed)),
+  };
+}
+
+function rulesOf({ host, hosts }: Pick<Config["download"], "host" | "hosts">): HostRules {
+  return new HostRules(
+    limitsOf(host),
+    Object.fromEntries(Object.entries(hosts).map(([name, some]) => [name, limitsOf(some)])),
+  );
+}
+
+export function hostChores(
+  { governor, note }: Hosts,
+  settle: Settle,
+  maxThrottleMs: number,
+  { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
+): Chore[] {
+  const unavailable = (since: number) => governor.unavailable(since);
+  const unreachable = new Unreachable({ queue, unavailable, settle, maxThrottleMs, clock });
+  return [
+    { everyMs: NOTE_EVERY_MS, run: () => (governor.hasChanges ? note() : undefined) },
+    {
+      everyMs: GIVE_UP_EVERY_MS,
+      run: (signal) =>
+        unreachable.run(signal).catch((error: unknown) => {
+          if (!signal.aborted) onQueueTrouble(error);
+        }),
+    },
+  ];
+}
+
+/** What a table of the configuration says; an override may say little. */
+function limitsOf(host: Config["download"]["host"]): HostLimits;
+function limitsOf(host: Config["download"]["hosts"][string]): Partial<HostLimits>;
+function limitsOf(host: Partial<Config["download"]["host"]>): Partial<HostLimits> {
+  return {
+    ...(host.max_concurrency !== undefined && { maxConcurrency: host.max_concurrency }),
+    ...(host.rate_per_second !== undefined && { ratePerSecond: host.rate_per_second }),
+    ...(host.breaker_failures !== undefined && { breakerFailures: host.breaker_failures }),
+  };
+}

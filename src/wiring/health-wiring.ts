@@ -1,0 +1,97 @@
+import { isDiskFull } from "../jobs/stores/store-error.ts";
+import type { StorageCheck } from "../maintenance/bucket-check.ts";
+import type { Presence, StoreName } from "../sqlite/file/store-file-watch.ts";
+import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
+import type { StorageGate } from "../worker/storage-gate.ts";
+
+/** What the stages told of their troubles; a trouble goes when its stage works again. */
+export class Troubles {
+  readonly #known = new Map<StoreName, { readonly reason: string; readonly isDiskFull: boolean }>();
+
+  /** False if just that is known already: it is tried again and again, and need not be told each time. */
+  note(component: StoreName, error: unknown): boolean {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#known.get(component)?.reason === reason) return false;
+    this.#known.set(component, { reason, isDiskFull: isDiskFull(error) });
+    return true;
+  }
+
+  has(component: StoreName): boolean {
+    return this.#known.has(component);
+  }
+
+  clear(component: StoreName): void {
+    this.#known.delete(component);
+  }
+
+  isDiskFull(component: StoreName): boolean {
+    return this.#known.get(component)?.isDiskFull === true;
+  }
+
+  clearFollowers(): void {
+    this.clear("ledger");
+    this.clear("dlq");
+  }
+
+  of(component: StoreName, presence: Pick<Presence, "problemOf">): ComponentHealth {
+    const reason = presence.problemOf(component) ?? this.#known.get(component)?.reason;
+    return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
+  }
+}
+
+const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no download begins until it is resumed" };
+
+export interface HealthDeps {
+  readonly troubles: Troubles;
+  readonly presence: Pick<Presence, "problemOf">;
+  readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
+  readonly gate: Pick<StorageGate, "problems">;
+  /** What keeps the workers from their work. */
+  readonly workerProblems: () => readonly string[];
+  readonly phase: () => "starting" | "running" | "draining";
+  readonly isPaused: () => boolean;
+  /** How long the event loop stood still a moment ago, milliseconds. */
+  readonly stuckMs: () => number | undefined;
+}
+
+/** The health of every component, for `/operators/health` and readiness. */
+export function createHealth(deps: HealthDeps): () => HealthReport {
+  const { troubles, presence, storageCheck, gate, phase, isPaused, stuckMs } = deps;
+  return () => {
+    const now = phase();
+    const stage: ComponentHealth =
+      now === "running" ? { status: "healthy" } : { status: "degraded", reason: `the service is ${now}` };
+    const storage = storageHealth(storageCheck, gate);
+    const api = apiHealth(stage, stuckMs());
+    const components = {
+      api,
+      queue: troubles.of("queue", presence),
+      ledger: troubles.of("ledger", presence),
+      dlq: troubles.of("dlq", presence),
+      broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
+      workers: workersHealth(stage, deps.workerProblems()),
+      storage,
+    };
+    const works = [api, components.queue, components.ledger, components.dlq, storage].every(
+      ({ status }) => status !== "unhealthy",
+    );
+    return { components, ready: now === "running" && works, draining: now === "draining" };
+  };
+}
+
+/** Work goes on, or will by itself: that is worth a look, and no reason to stop taking jobs. */
+function workersHealth(stage: ComponentHealth, problems: readonly string[]): ComponentHealth {
+  return problems.length === 0 ? stage : { status: "degraded", reason: problems.join("; ") };
+}
+
+function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): ComponentHealth {
+  if (stuckMs === undefined) return stage;
+  return { status: "unhealthy", reason: `the event loop stood still for ${Math.round(stuckMs)} ms` };
+}
+
+function storageHealth({ problem, doubt }: HealthDeps["storageCheck"], gate: HealthDeps["gate"]): ComponentHealth {
+  if (problem !== undefined) return { status: "unhealthy", reason: problem };
+  const closed = [...gate.problems()].map(([bucket, failure]) => `${bucket}: ${failure.message}`);
+  if (closed.length > 0) return { status: "unhealthy", reason: closed.join("; ") };
+  return doubt === undefined ? { status: "healthy" } : { status: "degraded", reason: doubt };
+}

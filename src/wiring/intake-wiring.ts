@@ -1,0 +1,79 @@
+import type { Config } from "../config/schema.ts";
+import { IntakeError } from "../intake/intake-error.ts";
+import type { RegisteredHandler } from "../intake/job-plan.ts";
+import type { Submit } from "../intake/submission.ts";
+import { createSubmit } from "../intake/submit.ts";
+import { Failure } from "../jobs/failure.ts";
+import { newJobId } from "../jobs/job.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
+import { isDiskFull } from "../jobs/stores/store-error.ts";
+import type { Stores } from "../sqlite/stores.ts";
+import type { StorageGate } from "../worker/storage-gate.ts";
+import type { Foundation } from "./foundation.ts";
+import { manifestLimits } from "./load-handlers.ts";
+
+/** What takes a submission and makes a durable job of it. */
+export function createIntake(
+  config: Config,
+  { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
+  gate: Pick<StorageGate, "close">,
+  handlers: ReadonlyMap<string, RegisteredHandler>,
+  isDraining: () => boolean,
+): Submit {
+  return createSubmit({
+    handlers,
+    limits: manifestLimits(config, policy, store),
+    queue: stores.queue,
+    store: closingWhenFull(store, gate),
+    bucket: config.storage.bucket,
+    newJobId: () => newJobId(config.server.instance),
+    pendingMax: config.queue.max_pending_tasks,
+    clock,
+    command,
+    isDraining,
+    refusal: () => refusalOf(stores),
+    onAccepted: (job, tasks) => {
+      metrics.jobAccepted(job.jobType);
+      log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, tasks }, "job accepted");
+    },
+    signal: stopping.signal,
+  });
+}
+
+/** A storage that has no room for a manifest has none for tasks: its bucket is closed until a trial of it works. */
+function closingWhenFull(
+  store: ObjectStore,
+  gate: Pick<StorageGate, "close">,
+): Pick<ObjectStore, "put" | "remove" | "urlOf"> {
+  return {
+    async put(ref, body, options) {
+      try {
+        return await store.put(ref, body, options);
+      } catch (error) {
+        if (error instanceof Failure && error.code === "UPLOAD_DISK_FULL") gate.close(ref.bucket, error);
+        throw error;
+      }
+    },
+    remove: (ref, signal) => store.remove(ref, signal),
+    urlOf: (ref) => store.urlOf(ref),
+  };
+}
+
+function refusalOf({ queue, outbox, presence }: Stores): IntakeError | undefined {
+  if (!presence.isWhole) {
+    const message = "a store was deleted or moved away under the service; /operators/health says which";
+    return new IntakeError("STORAGE_UNAVAILABLE", message);
+  }
+  if (queue.gate.heldBy !== undefined) {
+    return new IntakeError("DISK_FULL", "the disk is full; jobs are taken when it has room", {
+      cause: queue.gate.heldBy,
+    });
+  }
+  return outbox.isStuck ? behindError(outbox.lastError) : undefined;
+}
+
+/** A job that was accepted now could not be read back: its followers do not take it. */
+function behindError(cause: unknown): IntakeError {
+  if (isDiskFull(cause)) return new IntakeError("DISK_FULL", "the disk of ledger.db or dlq.db is full", { cause });
+  return new IntakeError("STORAGE_UNAVAILABLE", "ledger.db or dlq.db cannot be written to", { cause });
+}

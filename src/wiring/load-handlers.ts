@@ -1,0 +1,81 @@
+import type { Config, HandlerConfig } from "../config/schema.ts";
+import { createDefaultHandler } from "../intake/handlers/default-handler.ts";
+import { type FileHandlerDeps, loadFileHandler } from "../intake/handlers/file-handler.ts";
+import type { HandlerSettings, TaskMaker } from "../intake/handlers/handler.ts";
+import type { Said } from "../intake/handlers/thread-protocol.ts";
+import type { RegisteredHandler } from "../intake/job-plan.ts";
+import type { ManifestLimits } from "../intake/manifest/manifest-rules.ts";
+import type { ObjectStore } from "../jobs/object-store.ts";
+import type { EgressPolicy } from "../net/egress-policy.ts";
+import type { Clock } from "../std/clock.ts";
+import { plainHeaders } from "./downloads/header-tables.ts";
+
+/** The configured handlers by job type; `onSaid` is told what they print. @throws HandlerLoadError */
+export async function loadHandlers(
+  handlers: Config["handlers"],
+  { onSaid, clock }: { readonly onSaid: (jobType: string, said: Said) => void; readonly clock: Clock },
+): Promise<ReadonlyMap<string, RegisteredHandler>> {
+  const registered = new Map<string, RegisteredHandler>();
+  try {
+    for (const [jobType, config] of Object.entries(handlers)) {
+      registered.set(jobType, {
+        handler: await loadHandler(jobType, config, {
+          onSaid: (said) => onSaid(jobType, said),
+          clock,
+        }),
+        settings: handlerSettings(config),
+      });
+    }
+    return registered;
+  } catch (error) {
+    closeHandlers(registered);
+    throw error;
+  }
+}
+
+/** Ends what the handlers still do. */
+export function closeHandlers(handlers: ReadonlyMap<string, RegisteredHandler>): void {
+  for (const { handler } of handlers.values()) handler.close();
+}
+
+/** One handler by its settings; `onSaid` is told what it prints. @throws HandlerLoadError */
+export async function loadHandler(
+  name: string | undefined,
+  { handler: file, options, deadline_ms: deadlineMs, max_tasks: maxTasks }: HandlerConfig,
+  deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
+): Promise<TaskMaker> {
+  if (file === "default") return createDefaultHandler();
+  return loadFileHandler({ name, file, options, deadlineMs, maxTasks, ...deps });
+}
+
+/** What a handler is told of its table: no header that holds a secret, which go to some hosts only. */
+export function handlerSettings(config: HandlerConfig): HandlerSettings {
+  return {
+    defaultHeaders: plainHeaders(config.default_headers),
+    rejectHtml: config.reject_html,
+    options: config.options,
+    ...(config.storage.bucket !== undefined && { bucket: config.storage.bucket }),
+    ...(config.proxy.primary !== undefined && { proxyPool: config.proxy.primary }),
+  };
+}
+
+/** What a manifest, and what a handler makes of it, may ask for. */
+export function manifestLimits(
+  config: Config,
+  policy: Pick<EgressPolicy, "deniesLiteral">,
+  store: Pick<ObjectStore, "refuses">,
+): ManifestLimits {
+  return {
+    maxResources: config.api.max_resources_per_manifest,
+    buckets: allowedBuckets(config),
+    pools: new Set(Object.keys(config.proxies)),
+    deniesLiteral: (url) => policy.deniesLiteral(url),
+    refusesKey: (key) => store.refuses(key),
+  };
+}
+
+/** Every bucket that a job may write to. */
+export function allowedBuckets({ storage, handlers }: Config): ReadonlySet<string> {
+  const ofHandlers = Object.values(handlers).flatMap((handler) => handler.storage.bucket ?? []);
+  return new Set([storage.bucket, ...storage.allowed_buckets, ...ofHandlers]);
+}

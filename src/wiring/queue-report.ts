@@ -1,0 +1,136 @@
+import type { QueueEndpointsDeps } from "../api/endpoints/queue-endpoints.ts";
+import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/openapi/schemas.ts";
+import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../dispatch/limiting-reason.ts";
+import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
+import type { HealthReport } from "../telemetry/health.ts";
+import type { RecentRate } from "../telemetry/recent-rate.ts";
+import type { Descriptors } from "../worker/descriptors.ts";
+import type { ActiveDownloads } from "../worker/download/active-downloads.ts";
+import { shownDepth } from "./shown-depth.ts";
+import type { Work } from "./work.ts";
+
+export interface QueueControlDeps {
+  readonly work: Pick<Work, "broker" | "pool" | "hosts" | "gate" | "rates" | "rateWaits">;
+  readonly queue: TaskQueue;
+  readonly active: ActiveDownloads;
+  readonly descriptors: Pick<Descriptors, "problem">;
+  /** `queue.rate_limit_per_worker`. */
+  readonly ratePerWorker: number;
+  /** Whether queue.db cannot be written because its disk is full. */
+  readonly isDiskFull: () => boolean;
+  readonly health: () => HealthReport;
+  readonly isStarting: () => boolean;
+}
+
+/** What the API shows of the queue, and its switch. */
+export function createQueueControl(deps: QueueControlDeps): QueueEndpointsDeps {
+  const { queue, work } = deps;
+  return {
+    async setPaused(paused) {
+      const pausedMs = await queue.setPaused(paused);
+      if (paused) return work.broker.pause();
+      work.hosts.governor.resumed(pausedMs);
+      work.broker.resume();
+    },
+    queueReport: () => queueReport(deps),
+  };
+}
+
+function queueReport(deps: QueueControlDeps): QueueReport {
+  const { queue, work } = deps;
+  const depth = shownDepth(queue, deps.active);
+  const hosts = hostLoads(deps);
+  const moment = momentOf(deps, depth, hosts);
+  const limit = limitingReason(moment);
+  const left = moment.waiting + depth.running;
+  const standstill = limit !== undefined && isStandstill(limit, moment);
+  // What was done before everything stood still, or was done, is no pace of now.
+  const paceOf = (rate: Pick<RecentRate, "perSecond">) => (standstill || left === 0 ? 0 : rate.perSecond());
+  const endedPerSecond = paceOf(work.rates.ended);
+  return {
+    ...depth,
+    paused: queue.isPaused(),
+    oldest_pending_age_ms: queue.oldestPendingAgeMs(),
+    workers: { total: work.pool.total, busy: work.pool.busy },
+    hosts: hosts.map(hostRow),
+    limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
+    stored_per_second: oneDecimal(paceOf(work.rates.stored)),
+    failed_per_second: oneDecimal(paceOf(work.rates.failed)),
+    seconds_left: left === 0 ? 0 : endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond),
+    closed_buckets: work.gate.closed().map(({ bucket, code, message, closedForMs }) => ({
+      bucket,
+      code,
+      message,
+      closed_for_ms: Math.round(closedForMs),
+    })),
+  };
+}
+
+function momentOf(
+  { work, queue, descriptors, ratePerWorker, isDiskFull, health, isStarting }: QueueControlDeps,
+  { pending, running, retrying }: Pick<QueueReport, "pending" | "running" | "retrying">,
+  hosts: readonly HostLoad[],
+): QueueMoment {
+  const { draining, components } = health();
+  const { reason } = components.queue;
+  return {
+    phase: draining ? "draining" : isStarting() ? "starting" : "running",
+    isPaused: queue.isPaused(),
+    queueProblem: reason === undefined ? undefined : { reason, isDiskFull: isDiskFull() },
+    waiting: pending + retrying,
+    nextDueMs: work.broker.buffered > 0 ? 0 : (queue.nextDueMs() ?? 0),
+    nextOpenDueMs: queue.nextDueMs((host) => work.hosts.governor.room(host) > 0),
+    running,
+    sinceEndedMs: work.rates.ended.sinceLastMs,
+    workers: { total: work.pool.total, busy: work.pool.busy, waitingForRate: work.rateWaits.workers },
+    ratePerWorker,
+    begunPerSecond: work.rates.begun.perSecond(),
+    descriptorProblem: descriptors.problem,
+    isOneAlone: work.broker.isOneAlone,
+    closedBuckets: work.gate.closed(),
+    hosts,
+  };
+}
+
+function oneDecimal(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+/** The busiest hosts, the one with most tasks first. */
+function hostLoads({ queue, active, work: { broker, hosts } }: QueueControlDeps): HostLoad[] {
+  const { governor } = hosts;
+  const running = new Map<string, number>();
+  for (const { claimed } of active.list()) running.set(claimed.host, (running.get(claimed.host) ?? 0) + 1);
+  const permitted = governor.running();
+  const waiting = queue.busiestHosts(BUSIEST_HOSTS_MAX);
+  return [...new Set([...waiting.keys(), ...permitted.keys()])]
+    .map((host) => {
+      const runs = running.get(host) ?? 0;
+      return {
+        ...governor.view(host),
+        host,
+        // Those that were claimed ahead, and those that a worker is about to take.
+        waiting: (waiting.get(host) ?? 0) + broker.aheadOf(host) + Math.max(0, (permitted.get(host) ?? 0) - runs),
+        running: runs,
+        limit: governor.concurrency(host),
+        closedForMs: governor.closedFor(host),
+      };
+    })
+    .toSorted((a, b) => b.running + b.waiting - a.running - a.waiting)
+    .slice(0, BUSIEST_HOSTS_MAX);
+}
+
+function hostRow(load: HostLoad): QueueReport["hosts"][number] {
+  return {
+    host: load.host,
+    waiting: load.waiting,
+    running: load.running,
+    limit: load.limit,
+    closed_for_ms: Math.round(load.closedForMs),
+    state: load.state,
+    max_concurrency: load.maxConcurrency,
+    rate_per_second: load.ratePerSecond,
+    code: load.code ?? null,
+    slowed_ms_ago: load.slowedMsAgo === undefined ? null : Math.round(load.slowedMsAgo),
+  };
+}

@@ -1,0 +1,61 @@
+import type { Config } from "../config/schema.ts";
+import { ClockTrust } from "../maintenance/clock-trust.ts";
+import { type Pruned, Retention } from "../maintenance/retention.ts";
+import type { Chore } from "../maintenance/scheduler.ts";
+import type { Foundation } from "./foundation.ts";
+
+const DAY_MS = 86_400_000;
+const EVERY_MS = 60_000;
+/** After the first seconds, which belong to the work that waited. */
+const FIRST_MS = 5000;
+
+/** The chore that keeps the stores to their retention. */
+export function retentionChore(
+  config: Pick<Config, "queue" | "ledger" | "dlq">,
+  { stores, clock, log, metrics }: Foundation,
+): Chore {
+  const trust = new ClockTrust(clock, stores.queue.clockTrustedAt());
+  const pruned = new Map<Pruned, number>();
+  const retention = new Retention({
+    stores,
+    limits: {
+      queueJobsMs: config.queue.retention.completed_days * DAY_MS,
+      ledgerJobsMs: config.ledger.retention_days_jobs * DAY_MS,
+      logsMs: config.ledger.retention_days_logs * DAY_MS,
+      keysMs: config.ledger.retention_days_idempotency * DAY_MS,
+      deadLettersMs: config.dlq.retention_days * DAY_MS,
+      deadLetterBytesMax: config.dlq.max_size_gb * 1e9,
+    },
+    trust,
+    clock,
+    onPruned: (what, count) => {
+      if (count === 0) return;
+      metrics.pruned(what, count);
+      pruned.set(what, (pruned.get(what) ?? 0) + count);
+    },
+    onOverSize: (bytes) => {
+      const limit = config.dlq.max_size_gb * 1e9;
+      log.warn({ bytes, limit }, "dlq.db is over dlq.max_size_gb: the oldest dead letters go before their time");
+    },
+  });
+  let wasTrusted = true;
+  return {
+    everyMs: EVERY_MS,
+    firstMs: FIRST_MS,
+    async run(signal) {
+      if (wasTrusted !== trust.isTrusted) {
+        wasTrusted = trust.isTrusted;
+        const leap_seconds = Math.round(trust.leapMs / 1000);
+        if (wasTrusted) log.info("the clock goes evenly again: retention goes on");
+        else log.warn({ leap_seconds }, "the clock leapt, or the service was away: retention waits for ten minutes");
+      }
+      try {
+        await retention.run(signal);
+      } catch (error) {
+        if (!signal.aborted) log.warn({ err: error }, "retention could not do all its work; it goes on in a minute");
+      }
+      if (pruned.size > 0) log.info(Object.fromEntries(pruned), "took away what is past its retention");
+      pruned.clear();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import { relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Config, StorageConfig } from "../config/schema.ts";
+import { runInManifest } from "../intake/manifest/stored-manifest.ts";
+import type { ObjectRef } from "../jobs/object-store.ts";
+import { isDirectoryLocked } from "../sqlite/file/directory-lock.ts";
+import { namedDamage } from "../sqlite/file/find-damage.ts";
+import { storePaths } from "../sqlite/file/store-paths.ts";
+import { openStores } from "../sqlite/stores.ts";
+import type { Clock } from "../std/clock.ts";
+import type { Environment } from "../storage/s3/client/bun-reader.ts";
+import type { CredentialSource } from "../storage/s3/credentials/credential-source.ts";
+import { repair } from "../verify/repair.ts";
+import { type Verified, verify } from "../verify/verify.ts";
+import { allowedBuckets } from "./load-handlers.ts";
+import { lookAtObjectStore, objectStoreToVerify } from "./storage/open-object-store.ts";
+
+/** What a task may take beside its timeout: its settlement, with a disk that is full for a while. */
+const SETTLE_MS = 600_000;
+
+export interface VerifyRun {
+  readonly config: Config;
+  readonly deep: boolean;
+  readonly clock: Clock;
+  /** The keys of S3 storage; none where storage is local. */
+  readonly credentials: CredentialSource | undefined;
+  /** The process's own, not a copy. */
+  readonly environment: Environment;
+  readonly signal: AbortSignal;
+}
+
+/** Checks everything that the configuration names. @throws StoreError, Failure */
+export async function verifyAll(
+  { config, deep, clock, credentials, environment, signal }: VerifyRun,
+  isRunning = () => isDirectoryLocked(config.queue.path),
+): Promise<Verified> {
+  const paths = storePaths(foldersOf(config));
+  const verified = verify({
+    paths,
+    connect: (installation) => objectStoreToVerify(config, installation, { clock, credentials, environment }),
+    refOf: (url) => refOf(config.storage, url),
+    buckets: [...allowedBuckets(config)],
+    // In S3 each manifest would be a request of its own.
+    ...(config.storage.backend === "local" && { runInManifest }),
+    claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
+    deep,
+    isRunning,
+    clock,
+    signal,
+  });
+  try {
+    return await verified;
+  } catch (error) {
+    throw namedDamage(error, Object.values(paths));
+  }
+}
+
+/**
+ * Gives the followers what they missed, as a start does; checks then, and puts right what can be. Says what it did.
+ * @throws StoreLockedError while a service works on the stores; StoreError, Failure
+ */
+export async function repairAll(run: VerifyRun): Promise<string[]> {
+  const { config, clock, credentials, signal } = run;
+  const folders = foldersOf(config);
+  const rebuilt: string[] = [];
+  const stores = openStores({
+    ...folders,
+    clock,
+    onDrift: (counter) => rebuilt.push(`counters of ${counter}: counted anew`),
+    onLag: (_follower, error) => {
+      throw error;
+    },
+  });
+  try {
+    stores.catchUp();
+    // It is we who hold the locks.
+    const found = await verifyAll(run, () => false);
+    const store = lookAtObjectStore(config, stores.installation, { clock, credentials });
+    return [...rebuilt, ...(await repair(storePaths(folders), found, store, signal))];
+  } finally {
+    stores.close();
+  }
+}
+
+function foldersOf({ queue, ledger, dlq }: Config) {
+  return { queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path };
+}
+
+/** The place of an object that the ledger names by a URL. */
+function refOf({ backend, path }: StorageConfig, url: string): ObjectRef | undefined {
+  if (backend === "s3") {
+    const [, bucket, key] = /^s3:\/\/([^/]+)\/(.+)$/s.exec(url) ?? [];
+    return bucket === undefined || key === undefined ? undefined : { bucket, key };
+  }
+  if (!url.startsWith("file://")) return undefined;
+  const [bucket = "", ...key] = relative(resolve(path), fileURLToPath(url)).split(sep);
+  return bucket === "" || bucket === ".." || key.length === 0 ? undefined : { bucket, key: key.join("/") };
+}

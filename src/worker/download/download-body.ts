@@ -1,0 +1,143 @@
+import type { HttpResponse } from "../../http/connection.ts";
+import { Failure } from "../../jobs/failure.ts";
+import type { BodyWatch } from "./body-watch.ts";
+import { toFailure } from "./http-failure.ts";
+import type { AttemptTrace } from "./request.ts";
+
+/** Smaller chunks are joined. */
+const JOINED_BYTES = 16 * 1024;
+
+/** An answer's body, read chunk by chunk, with its silence watched and its end checked. */
+export class Body {
+  #response: HttpResponse;
+  #declared: number | undefined;
+  readonly #trace: AttemptTrace;
+  readonly #signal: AbortSignal;
+  readonly #watch: BodyWatch;
+  #ended = false;
+  #bytes = 0;
+
+  constructor(response: HttpResponse, trace: AttemptTrace, signal: AbortSignal, watch: BodyWatch) {
+    this.#response = response;
+    this.#declared = declaredBytes(response);
+    this.#trace = trace;
+    this.#signal = signal;
+    this.#watch = watch;
+  }
+
+  /** Bytes read so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes of the whole, where the answer says so. */
+  get declared(): number | undefined {
+    return this.#declared;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Reads the rest, which comes by another connection; `total` is the size of the whole. */
+  continueWith(rest: HttpResponse, total: number): void {
+    this.#response.body.discard();
+    this.#response = rest;
+    this.#declared = total;
+  }
+
+  /** The next chunk; `undefined` at the end. @throws Failure, or the signal's reason */
+  async next(): Promise<Uint8Array | undefined> {
+    const chunk = await this.#read();
+    if (chunk === undefined) {
+      this.#end();
+      return undefined;
+    }
+    this.#took(chunk);
+    return this.#withReady(chunk);
+  }
+
+  /** The body's start in one piece: all of it if it ends within `limit` bytes, else a little more than `limit`. */
+  async upTo(limit: number): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    while (this.#bytes <= limit) {
+      const chunk = this.#ready() ?? (await this.next());
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+      if (this.#isWhole()) break;
+    }
+    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  }
+
+  /** Closes the connection, if the body was not read to its end. */
+  close(): void {
+    this.#response.body.discard();
+  }
+
+  /** A chunk with those after it that have come already: tiny ones would each cost their way to the storage. */
+  #withReady(first: Uint8Array): Uint8Array {
+    const chunks = [first];
+    let bytes = first.length;
+    while (bytes < JOINED_BYTES) {
+      const chunk = this.#ready();
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+      bytes += chunk.length;
+    }
+    return chunks.length === 1 ? first : Buffer.concat(chunks, bytes);
+  }
+
+  /** The next chunk, if it has come already. */
+  #ready(): Uint8Array | undefined {
+    this.#signal.throwIfAborted();
+    const chunk = this.#response.body.readReady();
+    if (chunk !== undefined) this.#took(chunk);
+    return chunk;
+  }
+
+  /** Whether the end has come already, so that nobody need wait for it. */
+  #isWhole(): boolean {
+    if (!this.#response.body.isRead) return false;
+    this.#end();
+    return true;
+  }
+
+  #took(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    this.#watch.received(this.#bytes);
+    this.#trace.bytes = this.#bytes;
+  }
+
+  #end(): void {
+    this.#ended = true;
+    if (this.#declared !== undefined && this.#bytes !== this.#declared) throw this.#truncated();
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    this.#signal.throwIfAborted();
+    try {
+      return await this.#response.body.read();
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      const failure = toFailure(error);
+      if (failure instanceof Failure && isCutShort(failure)) throw this.#truncated(failure);
+      throw failure;
+    }
+  }
+
+  #truncated(cause?: unknown): Failure {
+    const of = this.#declared === undefined ? "" : ` of ${this.#declared}`;
+    return new Failure("DOWNLOAD_TRUNCATED", `the body ended after ${this.#bytes}${of} bytes`, { cause });
+  }
+}
+
+/** The bytes that the head announces; `undefined` where only the body itself tells its end. */
+export function declaredBytes({ framing }: HttpResponse): number | undefined {
+  if (framing.kind === "none") return 0;
+  return framing.kind === "length" ? framing.bytes : undefined;
+}
+
+/** Whichever way the connection ended within the body. */
+function isCutShort({ code }: Failure): boolean {
+  return code === "DOWNLOAD_RESET" || code === "DOWNLOAD_TRUNCATED";
+}

@@ -1,0 +1,21 @@
+import { HttpError, type HttpErrorKind } from "../../http/http-error.ts";
+import { Failure, type NamedFailureCode } from "../../jobs/failure.ts";
+
+/** What the errors of the HTTP client mean for a task. A proxy's own are dealt with before. */
+const CODES: Readonly<Record<HttpErrorKind, NamedFailureCode>> = {
+  connect: "DOWNLOAD_CONNECT_FAILED",
+  timeout: "DOWNLOAD_TIMEOUT",
+  tls: "DOWNLOAD_TLS_INVALID",
+  reset: "DOWNLOAD_RESET",
+  closed: "DOWNLOAD_RESET",
+  truncated: "DOWNLOAD_TRUNCATED",
+  protocol: "DOWNLOAD_PROTOCOL_ERROR",
+  "head-too-large": "DOWNLOAD_HEADERS_TOO_LARGE",
+  proxy: "PROXY_EXHAUSTED",
+};
+
+/** The failure that an error of the HTTP client is. Anything else, an abort's reason too, stays as it is. */
+export function toFailure(error: unknown): unknown {
+  if (!(error instanceof HttpError)) return error;
+  return new Failure(CODES[error.kind], error.message, { cause: error });
+}

@@ -1,0 +1,119 @@
+import type { HeaderFields } from "../../http/message/header-fields.ts";
+import { Failure, httpFailure } from "../../jobs/failure.ts";
+import { type RequestHeaders, withDefaults } from "../../net/request-header.ts";
+import type { AttemptCookies } from "./cookies.ts";
+
+/** The part of an answer that redirects need. */
+export interface HopResponse {
+  readonly status: number;
+  readonly headers: HeaderFields;
+  /** Gives the body up unread. */
+  discard(): void;
+}
+
+export interface RedirectDeps<R extends HopResponse> {
+  readonly maxRedirects: number;
+  /** Follows from https: to http:, too. */
+  readonly allowDowngrade: boolean;
+  /** The attempt's. Cookies of redirects are added to them. */
+  readonly cookies: Pick<AttemptCookies, "note" | "headerFor">;
+  /** What the configuration adds to a request to this URL, each hop for itself. */
+  readonly configured: (url: URL) => RequestHeaders;
+  /** Sends one GET. */
+  readonly get: (url: URL, headers: RequestHeaders) => Promise<R>;
+}
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Headers for an origin that the client did not name: neither credentials nor anything of the client's own. */
+const HARMLESS = new Set([
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "if-range",
+  "range",
+  "traceparent",
+  "user-agent",
+]);
+
+/**
+ * Gives the first answer that is no redirect, and its URL. Each hop is judged anew, and nothing secret crosses to
+ * another origin: only cookies that this origin itself set, by their own rules.
+ *
+ * Rejects with a `Failure` of code DOWNLOAD_TOO_MANY_REDIRECTS, DOWNLOAD_URL_NOT_ALLOWED or DOWNLOAD_HTTP_3xx, or with
+ * the rejection of `get`.
+ */
+export async function follow<R extends HopResponse>(
+  start: URL,
+  headers: RequestHeaders,
+  { maxRedirects, allowDowngrade, cookies, configured, get }: RedirectDeps<R>,
+): Promise<{ response: R; url: URL }> {
+  let url = start;
+  let own = withUserinfo(start, headers);
+  for (let hops = 0; ; hops++) {
+    const response = await get(url, withCookies(url, withDefaults(own, configured(url)), cookies));
+    if (!REDIRECTS.has(response.status)) return { response, url };
+    response.discard();
+    if (hops >= maxRedirects) {
+      throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${maxRedirects} redirects`);
+    }
+    const next = target(response, url, allowDowngrade);
+    await cookies.note(url, response.headers.all("set-cookie"));
+    if (next.origin !== url.origin) own = harmlessOf(own);
+    own = withUserinfo(next, own);
+    url = next;
+  }
+}
+
+function target(response: HopResponse, from: URL, allowDowngrade: boolean): URL {
+  const locations = new Set(response.headers.all("location").map(trimmed));
+  const [location] = locations;
+  // An empty one would lead back to the same URL, again and again.
+  const url = locations.size !== 1 || !location ? null : URL.parse(percentEncoded(location), from.href);
+  if (url === null) throw httpFailure(response.status);
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);
+  }
+  if (from.protocol === "https:" && url.protocol === "http:" && !allowDowngrade) {
+    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", "redirected from https: to http:; download.allow_downgrade is false");
+  }
+  url.hash = "";
+  return url;
+}
+
+/** The URL parser, too, drops spaces and control characters at both ends. */
+function trimmed(location: string): string {
+  return location.replaceAll(/^[\0-\x20]+|[\0-\x20]+$/g, "");
+}
+
+/** Bytes above ASCII stand for themselves: no charset is guessed, so the server gets back the bytes that it gave. */
+function percentEncoded(latin1: string): string {
+  return latin1.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+function harmlessOf(headers: RequestHeaders): RequestHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name.toLowerCase())));
+}
+
+/** The cookies of the attempt follow those of the client, in the client's own header where there is one. */
+function withCookies(url: URL, own: RequestHeaders, cookies: Pick<AttemptCookies, "headerFor">): RequestHeaders {
+  const name = Object.keys(own).find((key) => key.toLowerCase() === "cookie") ?? "Cookie";
+  const value = cookies.headerFor(url, own[name]);
+  return value === undefined ? own : { ...own, [name]: value };
+}
+
+/** Userinfo of a URL becomes Basic authentication (RFC 7617), unless the client gave its own. */
+function withUserinfo(url: URL, headers: RequestHeaders): RequestHeaders {
+  if (url.username === "" && url.password === "") return headers;
+  if (Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) return headers;
+  const userinfo = `${decoded(url.username)}:${decoded(url.password)}`;
+  return { ...headers, Authorization: `Basic ${Buffer.from(userinfo).toString("base64")}` };
+}
+
+/** A stray `%` stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,246 @@
+import type { HttpResponse } from "../../http/connection.ts";
+import type { HeaderFields } from "../../http/message/header-fields.ts";
+import { Failure, httpFailure, isAboutTheBody, withBodyStart } from "../../jobs/failure.ts";
+import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../../jobs/object-store.ts";
+import type { ClaimedTask, Integrity, Task } from "../../jobs/task.ts";
+import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../../net/media-type.ts";
+import type { Clock } from "../../std/clock.ts";
+import type { KeyGuard } from "../../storage/key-guard.ts";
+import type { RunningAttempt } from "../running-attempt.ts";
+import { BodyWatch } from "./body-watch.ts";
+import { Checksum } from "./checksum.ts";
+import { storedCodings } from "./codings.ts";
+import { Body, declaredBytes } from "./download-body.ts";
+import type { AttemptTrace } from "./request.ts";
+import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resumeValidator } from "./resume.ts";
+
+export interface TransferDeps {
+  readonly store: ObjectStore;
+  /** Remembers an upload durably before its first byte goes out. */
+  readonly recordUpload: (claimed: ClaimedTask, upload: OpenUpload) => Promise<void>;
+  /** What names the upload of an attempt; `undefined` where the storage stores nothing late. */
+  readonly tokenOf: (claimed: ClaimedTask) => string | undefined;
+  /** Keeps the removal of orphans away from what attempts store. */
+  readonly keys: KeyGuard;
+  readonly maxBytes: number;
+  readonly idleTimeoutMs: number;
+  /** Slower downloads are given up; 0 = never. */
+  readonly minBytesPerSecond: number;
+  readonly clock: Clock;
+}
+
+export interface Transferred extends StoredObject {
+  readonly integrity: Integrity;
+  readonly sha256: string;
+  readonly contentType: string;
+}
+
+/** A body up to this size is held in memory, verified, and stored in one go. */
+const BUFFERED_BYTES_MAX = 2 ** 20;
+/** Of a larger one so much is looked at before its upload begins. */
+const LOOKED_AT_BYTES = 16 * 1024;
+/** An attempt holds its key twice: until it ends, and until it is settled. */
+const OWN_HOLDERS = 2;
+const FALLBACK_TYPE = "application/octet-stream";
+const HTML_START = /^\s*(?:<!doctype html|<html)/i;
+
+/**
+ * Stores an answer's body as it is served, and makes it visible only when it is whole and what was asked for (D5).
+ * @throws Failure, or the signal's reason; then nothing of it is visible
+ */
+export async function transfer(
+  response: HttpResponse,
+  claimed: ClaimedTask,
+  trace: AttemptTrace,
+  attempt: RunningAttempt,
+  deps: TransferDeps,
+  reopen: Reopen<HttpResponse>,
+): Promise<Transferred> {
+  const { signal } = attempt;
+  const declared = declaredBytes(response);
+  const contentType = storableType(response);
+  const integrity = integrityOf(response, claimed.task);
+  const watch = new BodyWatch(deps.clock, deps, (failure) => attempt.abort(failure));
+  const body = new Body(response, trace, signal, watch);
+  const checksum = new Checksum(claimed.task.checksum);
+  let upload: Upload | undefined;
+  let start: Uint8Array | undefined;
+  try {
+    checkHead(response, claimed.task, declared, deps.maxBytes);
+    start = await body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
+    checkLength(body.bytes, claimed.task, deps.maxBytes);
+    sniffHtml(start, claimed.task);
+    watch.pause(); // a slow storage is no silence of the host
+    const contentEncoding = storedCodings(response.headers);
+    const labels = { job: claimed.job.jobId, task: String(claimed.id) };
+    const removal = deps.keys.quiet(claimed.task, signal);
+    if (removal !== undefined) await removal;
+    const { onClosed, ...tracking } = attempt.track(deps.tokenOf(claimed));
+    const { attributes } = claimed.task;
+    const { jobType } = claimed.job;
+    const options = { contentType, contentEncoding, labels, attributes, jobType, signal, ...tracking };
+    if (body.ended) {
+      checksum.update(start);
+      const sha256 = verify(claimed.task, body.bytes, checksum);
+      const stored = await deps.store.put(claimed.task, start, { ...options, sha256 });
+      return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
+    }
+    let sha256 = "";
+    upload = await deps.store.open(claimed.task, {
+      ...options,
+      sha256: () => sha256,
+      isRepeated: claimed.attempts > 0,
+      ...(declared !== undefined && { size: declared }),
+      onOpen: (open) => record(open, claimed, deps),
+      onClosed,
+      alone: (work) => deps.keys.remove(claimed.task, work, OWN_HOLDERS),
+    });
+    const next = resuming({ body, first: response.headers, watch, reopen, trace, signal, clock: deps.clock });
+    for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {
+      checkLength(body.bytes, claimed.task, deps.maxBytes);
+      checksum.update(chunk);
+      watch.pause();
+      await upload.write(chunk);
+      watch.resume();
+    }
+    watch.stop(); // the host has done its part
+    sha256 = verify(claimed.task, body.bytes, checksum);
+    const stored = await upload.commit();
+    return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
+  } catch (error) {
+    await upload?.abort();
+    throw await withEvidence(error, start, body);
+  } finally {
+    watch.stop();
+    body.close();
+  }
+}
+
+interface Resuming extends Pick<TransferDeps, "clock"> {
+  readonly body: Body;
+  /** The head of the first answer. */
+  readonly first: HeaderFields;
+  readonly watch: BodyWatch;
+  readonly reopen: Reopen<HttpResponse>;
+  readonly trace: AttemptTrace;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Gives the body's chunks, by another connection where one is cut, as long as each brings something: into the same
+ * upload and the same digest. A cut that cannot be resumed is the failure that it was; a host that refuses the rest
+ * with 429 or 503 is heard as for any other request.
+ */
+function resuming({
+  body,
+  first,
+  watch,
+  reopen,
+  trace,
+  signal,
+  clock,
+}: Resuming): () => Promise<Uint8Array | undefined> {
+  const validator = resumeValidator(first);
+  let begunAt = 0;
+  return async function next(): Promise<Uint8Array | undefined> {
+    try {
+      return await body.next();
+    } catch (error) {
+      if (validator === undefined || !isCut(error) || body.bytes - begunAt < PROGRESS_BYTES_MIN) throw error;
+      begunAt = body.bytes;
+      const point = { first, validator, offset: body.bytes, total: body.declared };
+      watch.pause();
+      const rest = await reopen(rangeHeaders(point)).catch(() => undefined);
+      signal.throwIfAborted();
+      if (rest === undefined) throw error;
+      const judged = judgeRest(rest, point, clock.now());
+      if (judged.kind !== "rest") rest.body.discard();
+      if (judged.kind === "refused") {
+        trace.httpStatus = judged.status;
+        throw httpFailure(judged.status, judged.retryAfterMs);
+      }
+      if (judged.kind === "unusable") throw error;
+      body.continueWith(rest, judged.total);
+      watch.resume();
+      return next();
+    }
+  };
+}
+
+/** What did not fit is easier to understand by how it began: a login page, an error message, another file. */
+async function withEvidence(error: unknown, start: Uint8Array | undefined, body: Body): Promise<unknown> {
+  if (!(error instanceof Failure) || !isAboutTheBody(error)) return error;
+  const seen = start ?? (await body.next().catch(() => undefined));
+  return seen === undefined ? error : withBodyStart(error, seen);
+}
+
+/** A queue that cannot be written to is our side's trouble, and no failure of the task. */
+async function record(upload: OpenUpload, claimed: ClaimedTask, deps: TransferDeps): Promise<void> {
+  try {
+    await deps.recordUpload(claimed, upload);
+  } catch (cause) {
+    throw new Failure("UPLOAD_UNAVAILABLE", "the upload could not be recorded in queue.db, so it was not begun", {
+      cause,
+    });
+  }
+}
+
+/** What the answer says it is, unless no storage could carry that: a storage must not stumble over a host's words. */
+function storableType(response: HttpResponse): string {
+  const type = (response.headers.get("content-type") ?? "").replaceAll(/\s+/g, " ").trim();
+  return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : FALLBACK_TYPE;
+}
+
+function checkHead(response: HttpResponse, task: Task, declared: number | undefined, maxBytes: number): void {
+  if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes, declared);
+  if (declared !== undefined && task.size !== undefined && declared !== task.size) throw wrongSize(declared, task.size);
+  const type = response.headers.get("content-type");
+  if (task.contentType !== undefined && !matchesMediaType(task.contentType, type)) {
+    const served = type === undefined ? "does not say what it is" : `is ${type.slice(0, 100)}`;
+    throw wrongType(`the answer ${served}, the manifest says ${task.contentType}`);
+  }
+  if (task.rejectHtml === true && isHtml(type)) throw wrongType("the answer is HTML, which the manifest refuses");
+}
+
+/** A page that was not wanted may come under any name. */
+function sniffHtml(start: Uint8Array, task: Task): void {
+  if (task.rejectHtml !== true) return;
+  if (HTML_START.test(new TextDecoder().decode(start.subarray(0, 512)))) {
+    throw wrongType("the answer looks like HTML, which the manifest refuses");
+  }
+}
+
+/** Stops a body as soon as it cannot be right any more. */
+function checkLength(bytes: number, task: Task, maxBytes: number): void {
+  if (bytes > maxBytes) throw tooLarge(maxBytes);
+  if (task.size !== undefined && bytes > task.size) throw wrongSize(`more than ${task.size}`, task.size);
+}
+
+/** Whether anything but the end of the connection says that the body is whole. */
+function integrityOf(response: HttpResponse, task: Task): Integrity {
+  const isTold = task.checksum !== undefined || task.size !== undefined;
+  return response.framing.kind === "until-close" && !isTold ? "unverified" : "verified";
+}
+
+/** What is known of the object: no more than of the body that came, nor than of its copy in the storage. */
+function weaker(integrity: Integrity, { provenBy }: StoredObject): Integrity {
+  return integrity === "verified" && provenBy === "size" ? "size" : integrity;
+}
+
+function verify(task: Task, bytes: number, checksum: Checksum): string {
+  if (task.size !== undefined && bytes !== task.size) throw wrongSize(bytes, task.size);
+  return checksum.verify();
+}
+
+function tooLarge(maxBytes: number, declared?: number): Failure {
+  const what = declared === undefined ? "the body is" : `the answer declares ${declared} bytes,`;
+  return new Failure("DOWNLOAD_TOO_LARGE", `${what} over the limit of ${maxBytes} bytes`);
+}
+
+function wrongSize(actual: number | string, expected: number): Failure {
+  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual} bytes, the manifest says ${expected}`);
+}
+
+function wrongType(message: string): Failure {
+  return new Failure("DOWNLOAD_CONTENT_TYPE_MISMATCH", message);
+}

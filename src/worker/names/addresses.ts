@@ -1,0 +1,43 @@
+import { isIP } from "node:net";
+import { Failure } from "../../jobs/failure.ts";
+import type { Resolver } from "./names.ts";
+
+/** Which addresses may be connected to (D6). */
+export interface EgressPolicy {
+  /** Why not, or `undefined`. */
+  denies(address: string, port: number): string | undefined;
+}
+
+export interface AddressesDeps {
+  readonly policy: EgressPolicy;
+  readonly resolve: Resolver;
+}
+
+/** The addresses of a URL's host that may be connected to, in the order to try them. */
+export type Addresses = (url: URL, signal: AbortSignal) => Promise<readonly string[]>;
+
+/**
+ * Resolves and judges hosts. The resolver may remember addresses; the policy judges them each time, for the port of
+ * the URL. Rejects with a `Failure` of code DOWNLOAD_DNS_NOT_FOUND, DOWNLOAD_DNS_TEMPORARY or
+ * DOWNLOAD_URL_NOT_ALLOWED, or with the signal's reason.
+ */
+export function createAddresses({ policy, resolve }: AddressesDeps): Addresses {
+  return async (url, signal) => {
+    const name = url.hostname.replace(/^\[|\]$/g, "");
+    const addresses = isIP(name) ? [name] : await resolve(name, signal);
+    const port = portOf(url);
+    const denials: string[] = [];
+    const allowed = addresses.filter((address) => {
+      const denial = policy.denies(address, port);
+      if (denial !== undefined) denials.push(`${address}: ${denial}`);
+      return denial === undefined;
+    });
+    if (allowed.length > 0) return allowed;
+    throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `${name} may not be connected to (${denials.join("; ")})`);
+  };
+}
+
+export function portOf(url: URL): number {
+  if (url.port !== "") return Number(url.port);
+  return url.protocol === "https:" ? 443 : 80;
+}

@@ -1,0 +1,256 @@
+import { dns } from "bun";
+import { Failure } from "../../jobs/failure.ts";
+import type { Clock } from "../../std/clock.ts";
+import { isOutOfDescriptors } from "../descriptors.ts";
+
+/** One address of a name, and for how many seconds it holds. */
+export interface FoundAddress {
+  readonly address: string;
+  readonly ttl: number;
+}
+
+/** Gives all addresses of a name. Rejects with an error whose `code` says why, as c-ares and `node:dns` name it. */
+export type Lookup = (name: string) => Promise<readonly FoundAddress[]>;
+
+/**
+ * Gives the addresses of a name, in the order to try them. Rejects with a `Failure` of code DOWNLOAD_DNS_NOT_FOUND or
+ * DOWNLOAD_DNS_TEMPORARY, or with the signal's reason.
+ */
+export type Resolver = (name: string, signal: AbortSignal) => Promise<readonly string[]>;
+
+export interface ResolverDeps {
+  readonly lookup: Lookup;
+  readonly clock: Pick<Clock, "monotonic" | "after">;
+  /** Longest wait for an answer, from the first request for the name on. */
+  readonly deadlineMs?: number;
+  /** Lookups that run at once, without those that are slow; further names queue, within their deadline. */
+  readonly lookupsMax?: number;
+}
+
+type Answer =
+  | { readonly kind: "found"; readonly addresses: readonly string[]; readonly ttlMs: number }
+  | { readonly kind: "not-found" }
+  | { readonly kind: "temporary"; readonly reason: string; readonly cause?: unknown };
+
+interface Known {
+  readonly answer: Answer;
+  /** By the monotonic clock. */
+  readonly until: number;
+}
+
+/** A name that is queued or asked for. */
+interface Pending {
+  readonly name: string;
+  readonly waiters: Set<(answer: Answer) => void>;
+  readonly deadline: { cancel(): void };
+  /** The time of the deadline by the monotonic clock. */
+  readonly until: number;
+  /** Gives the place of its lookup to the queue. Does nothing the second time, and while the name is queued. */
+  leavePlace: () => void;
+}
+
+const DEADLINE_MS = 10_000;
+const LOOKUPS_MAX = 64;
+/** A slower lookup gives its place to the next: names with silent servers must not hold up the others. */
+const SLOW_MS = 250;
+/** Lookups that have not returned, per place: slow ones and those past their deadline included. */
+const UNRETURNED_PER_PLACE = 16;
+/** Answers kept, and as many names pending. */
+const NAMES_MAX = 10_000;
+/** More are not tried; a hostile zone can have thousands. */
+const ADDRESSES_MAX = 32;
+const TTL_MAX_MS = 30_000;
+const TTL_MIN_MS = 1000;
+const NOT_FOUND_MS = 5000;
+/** Short, but enough to keep a dead resolver from being asked again for each task. */
+const TEMPORARY_MS = 2000;
+/** NODATA counts as "not found": a name without an address will not have one on the next attempt. */
+export const NOT_FOUND_CODES = /^(?:DNS_)?(?:ENOTFOUND|ENODATA)$/;
+
+/**
+ * Makes a resolver that shares lookups and keeps answers: 30 s, or their TTL if that is shorter; "not found" for 5 s,
+ * other failures for 2 s. A lookup that takes too long is left behind: its name fails, its place is free, and if its
+ * answer comes after all, the next request has it.
+ */
+export function createResolver(deps: ResolverDeps): Resolver {
+  const names = new Names(deps);
+  return (name, signal) => names.resolve(name, signal);
+}
+
+/**
+ * Asks the system's name servers and `/etc/hosts` by c-ares: on sockets, so that a silent server occupies no thread.
+ *
+ * c-ares answers "not found" if one family has no address and the other query failed. Each family is therefore asked
+ * once more before that is believed.
+ */
+export async function lookUp(name: string): Promise<readonly FoundAddress[]> {
+  try {
+    return await dns.lookup(name, { backend: "c-ares" });
+  } catch (error) {
+    if (!NOT_FOUND_CODES.test(codeOf(error))) throw error;
+    const families = await Promise.all([lookUpFamily(name, 4), lookUpFamily(name, 6)]);
+    return families.flat();
+  }
+}
+
+async function lookUpFamily(name: string, family: 4 | 6): Promise<readonly FoundAddress[]> {
+  try {
+    return await dns.lookup(name, { backend: "c-ares", family });
+  } catch (error) {
+    if (NOT_FOUND_CODES.test(codeOf(error))) return [];
+    throw error;
+  }
+}
+
+class Names {
+  readonly #lookup: Lookup;
+  readonly #clock: ResolverDeps["clock"];
+  readonly #deadlineMs: number;
+  readonly #lookupsMax: number;
+  /** The oldest first. */
+  readonly #known = new Map<string, Known>();
+  readonly #pending = new Map<string, Pending>();
+  /** Those of the pending names whose lookup has not begun. */
+  readonly #queue = new Set<Pending>();
+  #placesTaken = 0;
+  /** Lookups that have not returned, whether anybody waits for them or not. */
+  #unreturned = 0;
+
+  constructor({ lookup, clock, deadlineMs = DEADLINE_MS, lookupsMax = LOOKUPS_MAX }: ResolverDeps) {
+    this.#lookup = lookup;
+    this.#clock = clock;
+    this.#deadlineMs = deadlineMs;
+    this.#lookupsMax = lookupsMax;
+  }
+
+  async resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
+    signal.throwIfAborted();
+    const answer = this.#remembered(name) ?? (await this.#wait(this.#pending.get(name) ?? this.#enqueue(name), signal));
+    if (answer.kind === "found") return answer.addresses;
+    if (answer.kind === "not-found") throw new Failure("DOWNLOAD_DNS_NOT_FOUND", `${name} does not exist`);
+    throw temporaryFailure(name, answer.reason, answer.cause);
+  }
+
+  #remembered(name: string): Answer | undefined {
+    const known = this.#known.get(name);
+    if (known === undefined || known.until > this.#clock.monotonic()) return known?.answer;
+    this.#known.delete(name);
+    return undefined;
+  }
+
+  #remember(name: string, answer: Answer): void {
+    // That is no fault of the name, and over with the want.
+    if (answer.kind === "temporary" && isOutOfDescriptors(answer.cause)) return;
+    this.#known.delete(name);
+    if (this.#known.size >= NAMES_MAX) this.#known.delete(this.#known.keys().next().value ?? "");
+    this.#known.set(name, { answer, until: this.#clock.monotonic() + lifetimeMs(answer) });
+  }
+
+  #enqueue(name: string): Pending {
+    if (this.#pending.size >= NAMES_MAX) throw temporaryFailure(name, `${NAMES_MAX} other names are waiting`);
+    const deadline = this.#clock.after(this.#deadlineMs, () => this.#expire(pending));
+    const until = this.#clock.monotonic() + this.#deadlineMs;
+    const pending: Pending = { name, waiters: new Set(), deadline, until, leavePlace: () => {} };
+    this.#pending.set(name, pending);
+    this.#queue.add(pending);
+    this.#startQueued();
+    return pending;
+  }
+
+  /** Rejects with the signal's reason as soon as it aborts. The lookup goes on as long as another waiter is there. */
+  #wait(pending: Pending, signal: AbortSignal): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const take = (answer: Answer) => {
+        signal.removeEventListener("abort", stop);
+        resolve(answer);
+      };
+      const stop = () => {
+        pending.waiters.delete(take);
+        if (pending.waiters.size === 0) this.#remove(pending);
+        reject(signal.reason);
+      };
+      pending.waiters.add(take);
+      signal.addEventListener("abort", stop, { once: true });
+    });
+  }
+
+  #startQueued(): void {
+    for (const pending of this.#queue) {
+      if (this.#placesTaken >= this.#lookupsMax) return;
+      if (this.#unreturned >= this.#lookupsMax * UNRETURNED_PER_PLACE) return;
+      this.#queue.delete(pending);
+      // Many deadlines may pass at the same moment, and the first one must not start lookups for the others.
+      if (pending.until <= this.#clock.monotonic()) this.#expire(pending);
+      else void this.#run(pending);
+    }
+  }
+
+  async #run(pending: Pending): Promise<void> {
+    this.#unreturned++;
+    this.#takePlace(pending);
+    const answer = await this.#ask(pending.name);
+    this.#unreturned--;
+    pending.leavePlace();
+    if (this.#pending.get(pending.name) === pending) this.#settle(pending, answer);
+    else if (answer.kind === "found") this.#remember(pending.name, answer);
+    this.#startQueued();
+  }
+
+  #takePlace(pending: Pending): void {
+    this.#placesTaken++;
+    const slow = this.#clock.after(SLOW_MS, () => pending.leavePlace());
+    pending.leavePlace = () => {
+      pending.leavePlace = () => {};
+      slow.cancel();
+      this.#placesTaken--;
+      this.#startQueued();
+    };
+  }
+
+  async #ask(name: string): Promise<Answer> {
+    try {
+      const found = (await this.#lookup(name)).slice(0, ADDRESSES_MAX);
+      if (found.length === 0) return { kind: "not-found" };
+      const ttlMs = Math.min(...found.map(({ ttl }) => ttl)) * 1000;
+      return { kind: "found", addresses: found.map(({ address }) => address), ttlMs };
+    } catch (cause) {
+      const code = codeOf(cause);
+      return NOT_FOUND_CODES.test(code)
+        ? { kind: "not-found" }
+        : { kind: "temporary", reason: code.replace(/^DNS_/, ""), cause };
+    }
+  }
+
+  #expire(pending: Pending): void {
+    this.#settle(pending, { kind: "temporary", reason: `no answer within ${this.#deadlineMs} ms` });
+  }
+
+  #settle(pending: Pending, answer: Answer): void {
+    this.#remember(pending.name, answer);
+    for (const take of pending.waiters) take(answer);
+    this.#remove(pending);
+  }
+
+  #remove(pending: Pending): void {
+    pending.deadline.cancel();
+    this.#queue.delete(pending);
+    this.#pending.delete(pending.name);
+    pending.leavePlace();
+  }
+}
+
+function lifetimeMs(answer: Answer): number {
+  if (answer.kind === "not-found") return NOT_FOUND_MS;
+  if (answer.kind === "temporary") return TEMPORARY_MS;
+  return Math.min(TTL_MAX_MS, Math.max(TTL_MIN_MS, answer.ttlMs));
+}
+
+function temporaryFailure(name: string, reason: string, cause?: unknown): Failure {
+  return new Failure("DOWNLOAD_DNS_TEMPORARY", `${name} could not be resolved (${reason})`, { cause });
+}
+
+/** The code of an error of a lookup, as c-ares and `node:dns` give it. */
+export function codeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "unknown error";
+}
