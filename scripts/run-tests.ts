@@ -41,7 +41,7 @@ function failuresIn(output: string): string[] {
   for (const line of output.split("\n")) {
     above.push(line);
     if (/^\S+\.test\.ts:$/.test(line)) file = line;
-    if (/^\(fail\) /.test(line)) failures.push(`${file}\n${above.join("\n").slice(-FAILURE_LENGTH)}\n`);
+    if (line.startsWith("(fail) ")) failures.push(`${file}\n${above.join("\n").slice(-FAILURE_LENGTH)}\n`);
     if (/^(\((pass|fail|skip|todo)\) |\S+\.test\.ts:$)/.test(line)) above = [];
   }
   return failures;

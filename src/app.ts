@@ -6,9 +6,9 @@ import { formatBindAddress } from "./config/values/bind-address.ts";
 import type { Submit } from "./intake/submission.ts";
 import { isDiskFull, type StoreError } from "./jobs/stores/store-error.ts";
 import { StorageCheck } from "./maintenance/bucket-check.ts";
-import { followUp } from "./maintenance/outbox-delivery.ts";
+import { deliverOutbox } from "./maintenance/outbox-delivery.ts";
 import { recover } from "./maintenance/recover.ts";
-import { Upkeep } from "./maintenance/scheduler.ts";
+import { Scheduler } from "./maintenance/scheduler.ts";
 import type { Tracer } from "./net/tracer.ts";
 import type { Stores } from "./sqlite/stores.ts";
 import { delay } from "./std/clock.ts";
@@ -26,7 +26,7 @@ import { retentionChore } from "./wiring/retention-task.ts";
 import type { S3Access } from "./wiring/storage/s3-credentials.ts";
 import { createWork, type Work } from "./wiring/work.ts";
 import type { ActiveDownloads } from "./worker/download/active-downloads.ts";
-import { retract } from "./worker/remove-orphan.ts";
+import { removeOrphan } from "./worker/remove-orphan.ts";
 
 /** How long start-up tries to clean up after a crash. */
 const RECOVER_TIMEOUT_MS = 10_000;
@@ -93,7 +93,7 @@ export class App {
   readonly #work: Work;
   readonly #storageCheck: StorageCheck;
   readonly #health: () => HealthReport;
-  readonly #upkeep: Upkeep;
+  readonly #scheduler: Scheduler;
   /** False from the time that recovery found the disk full until it has ended. */
   #hasRoom = true;
   #phase: "starting" | "running" | "draining" = "starting";
@@ -117,10 +117,10 @@ export class App {
         work.broker.wake();
       },
     });
-    this.#upkeep = new Upkeep(foundation.clock);
+    this.#scheduler = new Scheduler(foundation.clock);
     this.#health = createHealth({
-      troubles: foundation.troubles,
-      presence: this.stores.presence,
+      troubles: foundation.componentErrors,
+      presence: this.stores.fileWatch,
       storageCheck: this.#storageCheck,
       gate: work.gate,
       workerProblems: work.problems,
@@ -160,7 +160,7 @@ export class App {
     const { problem, doubt } = this.#storageCheck;
     if (problem !== undefined) log.warn({ reason: problem }, "the storage is not ready");
     if (doubt !== undefined) log.warn({ reason: doubt }, "the storage may not be ready");
-    this.#upkeep.start([
+    this.#scheduler.start([
       {
         everyMs: STORAGE_CHECK_EVERY_MS,
         // Without a descriptor it would blame the storage.
@@ -168,12 +168,12 @@ export class App {
       },
     ]);
     if (isRecovered) return this.#begin();
-    this.#upkeep.start([{ everyMs: RECOVER_EVERY_MS, run: () => this.#beginLate() }]);
+    this.#scheduler.start([{ everyMs: RECOVER_EVERY_MS, run: () => this.#beginLate() }]);
   }
 
   /** False if the disk is full: then the queue refuses every change until this is done again and succeeds. */
   async #tryRecover(): Promise<boolean> {
-    const { log, stores, troubles, sweepStorage } = this.#foundation;
+    const { log, stores, componentErrors: troubles, sweepStorage } = this.#foundation;
     try {
       const temporaries = await sweepStorage();
       // Nothing comes between: the first change that the queue takes is the recovery's.
@@ -208,9 +208,9 @@ export class App {
   }
 
   async #begin(): Promise<void> {
-    const { log, stores, troubles, descriptors } = this.#foundation;
+    const { log, stores, componentErrors: troubles, descriptors } = this.#foundation;
     this.#work.hosts.restore();
-    this.#upkeep.start([
+    this.#scheduler.start([
       {
         everyMs: CLOSED_BUCKETS_EVERY_MS,
         run: (signal) => (descriptors.isShort() ? undefined : this.#storageCheck.tryClosed(signal)),
@@ -219,11 +219,11 @@ export class App {
       ...this.#work.chores,
       { everyMs: TRY_QUEUE_EVERY_MS, run: () => this.#tryQueue() },
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },
-      { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (followUp(stores.outbox) && troubles.clearFollowers()) },
+      { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (deliverOutbox(stores.outbox) && troubles.clearFollowers()) },
     ]);
     this.#phase = "running";
     this.#work.cancellation.resume();
-    this.#work.letterOperations.resume();
+    this.#work.bulkOperations.resume();
     this.#work.pool.start();
     if (stores.queue.isPaused()) {
       log.warn("the queue is paused: no download begins until POST /operators/queue/resume");
@@ -234,7 +234,7 @@ export class App {
 
   /** What a commit finds out clears its trouble. */
   async #tryQueue(): Promise<void> {
-    const { stores, troubles, onQueueTrouble } = this.#foundation;
+    const { stores, componentErrors: troubles, onQueueTrouble } = this.#foundation;
     if (troubles.has("queue")) await stores.queue.tryRoom().catch(onQueueTrouble);
   }
 
@@ -269,7 +269,7 @@ export class App {
     const graceMs = this.#config.server.shutdown_grace_ms;
     const hasWorked = this.#phase === "running";
     this.#phase = "draining";
-    this.#upkeep.stop();
+    this.#scheduler.stop();
     this.#lagWatch?.stop();
     const giveUp = clock.after(graceMs + SETTLE_GRACE_MS, () => stopping.abort(new Error("the grace period is over")));
     const drained = new AbortController();
@@ -286,7 +286,7 @@ export class App {
     this.#foundation.descriptors.close();
     if (this.#isBroken) return; // to close the stores would write to them
     stores.queue.flush();
-    if (hasWorked) followUp(stores.outbox);
+    if (hasWorked) deliverOutbox(stores.outbox);
     stores.close();
   }
 
@@ -296,7 +296,7 @@ export class App {
       queue: stores.queue,
       cleaner: this.#work.orphanCleaner,
       storesLate: store.storesLate,
-      retract: (doomed, signal) => retract(doomed, { store, keys }, signal),
+      retract: (doomed, signal) => removeOrphan(doomed, { store, keys }, signal),
       onLeftOver: ({ bucket, key }, failure) => {
         log.warn({ bucket, key, err: failure }, "what a failed task may have stored could not be removed now");
       },

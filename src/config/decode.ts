@@ -3,7 +3,7 @@ import { Value } from "@sinclair/typebox/value";
 import { suggest } from "../std/suggest.ts";
 import { expectation } from "./expectation.ts";
 import { mayHoldSecret, nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
-import { sealTable, unwrapTable } from "./masked-table.ts";
+import { maskTable, unwrapTable } from "./masked-table.ts";
 import { FileText, isReference } from "./sources/file-text.ts";
 import { type KeyPath, shownKey } from "./sources/key-path.ts";
 import { emptyTree, isTree } from "./sources/tree.ts";
@@ -87,7 +87,7 @@ function decodeSealed(schema: TSchema, raw: unknown, path: KeyPath, report: Repo
     report(at, message, false),
   );
   if (typeof value === "object" && value !== null && Value.Check(schema, value)) {
-    return sealTable(wrapsSecrets(schema) ? withSecrets(value, raw) : { ...value }, masked);
+    return maskTable(wrapsSecrets(schema) ? withSecrets(value, raw) : { ...value }, masked);
   }
   const first = Value.Errors(schema, value).First();
   const inner = first?.path.split("/").slice(1) ?? [];

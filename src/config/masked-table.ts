@@ -29,7 +29,7 @@ export function unwrapTable(
 }
 
 /** Makes JSON.stringify and console.log show `shown` in the table's place; its keys and values stay as they are. */
-export function sealTable<T extends object>(table: T, shown: unknown): T {
+export function maskTable<T extends object>(table: T, shown: unknown): T {
   const show = { value: () => shown, enumerable: false };
   return Object.defineProperties(table, { toJSON: show, [inspect.custom]: show });
 }

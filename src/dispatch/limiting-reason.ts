@@ -1,6 +1,6 @@
 import type { HostView } from "../jobs/host-view.ts";
 import type { Limit } from "../jobs/queue-limit.ts";
-import { spanText } from "../std/duration-text.ts";
+import { roughDuration } from "../std/duration-text.ts";
 
 /** A host that tasks wait for. */
 export interface HostLoad extends HostView {
@@ -128,14 +128,14 @@ function nothingToGive(moment: QueueMoment): Limit | undefined {
   if (held.length > 0 && held.length === waiting.length) return { cause: "hosts", reason: hostsText(held) };
   if (nextOpenDueMs === 0) return undefined;
   const others = held.length === 0 ? "" : `; ${hostsText(held)}`;
-  return { cause: "not_due", reason: `due times: the first task is due in ${spanText(nextOpenDueMs)}${others}` };
+  return { cause: "not_due", reason: `due times: the first task is due in ${roughDuration(nextOpenDueMs)}${others}` };
 }
 
 function closedBucket(closed: readonly ClosedBucketLoad[]): Limit {
   const [first, ...others] = closed;
   if (first === undefined) throw new Error("no bucket is closed");
   const { bucket, code, message, closedForMs } = first;
-  const again = closedForMs > 0 ? `, tried again in ${spanText(closedForMs)}` : ", being tried now";
+  const again = closedForMs > 0 ? `, tried again in ${roughDuration(closedForMs)}` : ", being tried now";
   const more = others.length === 0 ? "" : `; also closed: ${others.map((other) => other.bucket).join(", ")}`;
   const isDiskFull = code === "UPLOAD_DISK_FULL";
   return {
@@ -161,9 +161,9 @@ function hostText(load: HostLoad): string {
   const why = code === undefined ? "" : ` (${code})`;
   switch (holdOf(load)) {
     case "breaker":
-      return `its breaker is open${why}, tried again in ${spanText(closedForMs)}`;
+      return `its breaker is open${why}, tried again in ${roughDuration(closedForMs)}`;
     case "waiting":
-      return `it asked for a pause${why}, over in ${spanText(closedForMs)}`;
+      return `it asked for a pause${why}, over in ${roughDuration(closedForMs)}`;
     case "probing":
       return `one download tries whether it is back${why}`;
     case "slowed":

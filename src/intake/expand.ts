@@ -5,9 +5,9 @@ import type { ObjectRef } from "../jobs/object-store.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
 import { mediaTypePatternProblem } from "../net/media-type.ts";
 import { TASK_HEADERS_MAX } from "../net/request-header.ts";
-import { quote } from "../std/quote.ts";
+import { quoteForMessage } from "../std/quote.ts";
 import type { JobContext } from "./handlers/handler.ts";
-import { type Breach, IntakeError } from "./intake-error.ts";
+import { IntakeError, type Violation } from "./intake-error.ts";
 import type { JobStorage } from "./job-storage.ts";
 import {
   checkHeaders,
@@ -19,7 +19,7 @@ import {
 } from "./manifest/field-rules.ts";
 import type { ManifestLimits } from "./manifest/manifest-rules.ts";
 import { mapOf, SizeSchema } from "./manifest/manifest-schema.ts";
-import { shapeBreaches } from "./manifest/shape-violation.ts";
+import { shapeViolations } from "./manifest/shape-violation.ts";
 
 const TaskSpecSchema = Type.Object(
   {
@@ -73,7 +73,7 @@ export function createExpansion(
     resolve(yielded) {
       const spec = plainCopy(yielded);
       const isShaped = SHAPE.Check(spec);
-      const breaches = isShaped ? ruleBreaches(spec, limits) : shapeBreaches(SHAPE, spec);
+      const breaches = isShaped ? ruleBreaches(spec, limits) : shapeViolations(SHAPE, spec);
       if (!isShaped || breaches.length > 0) throw handlerError(yielded, breaches);
       return place(spec);
     },
@@ -101,8 +101,8 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   return prototype === Object.prototype || prototype === null;
 }
 
-function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Breach[] {
-  const breaches: Breach[] = [];
+function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Violation[] {
+  const breaches: Violation[] = [];
   const say = (path: string, message: string | undefined): void => {
     if (message !== undefined) breaches.push({ path, message });
   };
@@ -180,9 +180,9 @@ function parentOf(place: string): string {
   return place.slice(0, Math.max(0, place.lastIndexOf("/")));
 }
 
-function handlerError(yielded: unknown, breaches: readonly Breach[]): IntakeError {
+function handlerError(yielded: unknown, breaches: readonly Violation[]): IntakeError {
   const id = isObject(yielded) && typeof yielded["resourceId"] === "string" ? yielded["resourceId"] : undefined;
-  const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quote(id)}`;
+  const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quoteForMessage(id)}`;
   const problems = breaches.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
   return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that cannot be taken: ${problems}`);
 }

@@ -17,23 +17,23 @@ export type IntakeErrorCode =
   | "DISK_FULL";
 
 /** One broken rule: where, as a JSON pointer (RFC 6901), and what. */
-export interface Breach {
+export interface Violation {
   readonly path: string;
   readonly message: string;
 }
 
 /** At most so many breaches are named in one answer. */
-export const BREACHES_MAX = 20;
+export const VIOLATIONS_MAX = 20;
 
 /** Why a submission is turned away. Message and details are served as they are: no secrets in them. */
 export class IntakeError extends Error {
   override readonly name = "IntakeError";
   readonly code: IntakeErrorCode;
-  readonly details: readonly Breach[] | undefined;
+  readonly details: readonly Violation[] | undefined;
 
-  constructor(code: IntakeErrorCode, message: string, more: { details?: readonly Breach[]; cause?: unknown } = {}) {
+  constructor(code: IntakeErrorCode, message: string, more: { details?: readonly Violation[]; cause?: unknown } = {}) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
-    this.details = more.details?.slice(0, BREACHES_MAX);
+    this.details = more.details?.slice(0, VIOLATIONS_MAX);
   }
 }

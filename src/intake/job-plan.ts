@@ -4,7 +4,7 @@ import type { Task, TaskSpec } from "../jobs/task.ts";
 import type { Clock } from "../std/clock.ts";
 import { createExpansion } from "./expand.ts";
 import { HandlerBusyError } from "./handlers/file-handler.ts";
-import { type HandlerSettings, type JobContext, ManifestError, type TaskMaker } from "./handlers/handler.ts";
+import { type HandlerRunner, type HandlerSettings, type JobContext, ManifestError } from "./handlers/handler.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobStorage, jobStorage } from "./job-storage.ts";
 import { type ParsedManifest, parseManifest } from "./manifest/manifest.ts";
@@ -12,7 +12,7 @@ import type { ManifestLimits } from "./manifest/manifest-rules.ts";
 import type { Submission } from "./submission.ts";
 
 export interface RegisteredHandler {
-  readonly handler: TaskMaker;
+  readonly handler: HandlerRunner;
   readonly settings: HandlerSettings;
 }
 
@@ -57,7 +57,7 @@ export function planJob(submission: Submission, settings: HandlerSettings, deps:
 /** The tasks that the handler makes of it, in batches as they are asked for; at least one. @throws IntakeError */
 export async function* tasksOf(
   { parsed, context }: JobPlan,
-  handler: TaskMaker,
+  handler: HandlerRunner,
   deps: PlanDeps,
 ): AsyncGenerator<Task[], void> {
   const expansion = createExpansion(context, deps);

@@ -6,7 +6,7 @@ import { isBroken, isDiskFull } from "../jobs/stores/store-error.ts";
 import type { Task } from "../jobs/task.ts";
 import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import { delay } from "../std/clock.ts";
-import type { TaskMaker } from "./handlers/handler.ts";
+import type { HandlerRunner } from "./handlers/handler.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { IntakeError } from "./intake-error.ts";
 import { type JobPlan, type PlanDeps, planJob, type RegisteredHandler, tasksOf } from "./job-plan.ts";
@@ -105,7 +105,7 @@ function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
 /** The handler's tasks; what is more than one commit takes is staged. */
 async function stageTasks(
   plan: JobPlan,
-  handler: TaskMaker,
+  handler: HandlerRunner,
   deps: SubmitDeps,
 ): Promise<{ tasks: Task[]; staged: StagedJob | undefined }> {
   let tasks: Task[] = [];

@@ -4,7 +4,7 @@ import type { Settlement } from "../jobs/verdict.ts";
 import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import type { Clock } from "../std/clock.ts";
 
-export interface UnreachableDeps {
+export interface ExpireUnavailableDeps {
   readonly queue: Pick<TaskQueue, "claim" | "lanesAfter" | "isPaused" | "timeBefore">;
   /**
    * Hosts that have not answered since `since` or longer, each with the time when that began; both by the steady clock.
@@ -24,10 +24,10 @@ const TASKS = 100;
  * Gives up what has waited too long for hosts that no probe has reached: nobody claims it while the breaker is open, so
  * it would wait for ever. What was tried before, or came later, has its time from then on.
  */
-export class Unreachable {
-  readonly #deps: UnreachableDeps;
+export class ExpireUnavailableHosts {
+  readonly #deps: ExpireUnavailableDeps;
 
-  constructor(deps: UnreachableDeps) {
+  constructor(deps: ExpireUnavailableDeps) {
     this.#deps = deps;
   }
 

@@ -1,7 +1,7 @@
 import type { Outbox } from "../sqlite/outbox.ts";
 
 /** Gives the followers what they missed, and trims the outbox to what they have durably. False if one still cannot. */
-export function followUp(outbox: Outbox): boolean {
+export function deliverOutbox(outbox: Outbox): boolean {
   try {
     if (!outbox.isDelivered) outbox.replay();
     outbox.trim();

@@ -1,5 +1,5 @@
 import type { Failure } from "../jobs/failure.ts";
-import type { DoomedTask } from "../jobs/stores/recovery.ts";
+import type { PoisonTask } from "../jobs/stores/recovery.ts";
 import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import type { OrphanCleaner } from "./orphan-cleaner.ts";
 
@@ -9,7 +9,7 @@ export interface RecoverDeps {
   /** Whether a request of the last process may still store its object. */
   readonly storesLate: boolean;
   /** Removes what a task that is about to be buried may have stored. */
-  readonly retract: (doomed: DoomedTask, signal: AbortSignal) => Promise<void>;
+  readonly retract: (doomed: PoisonTask, signal: AbortSignal) => Promise<void>;
   /** What such a task may have stored could not be removed. */
   readonly onLeftOver: (what: { bucket: string; key: string }, failure: Failure) => void;
   readonly signal: AbortSignal;

@@ -80,7 +80,7 @@ export class Retention {
   async #drop(next: () => { id: number; resourceId: string }[], signal: AbortSignal): Promise<void> {
     const { stores, onPruned } = this.#deps;
     for (let letters = next(); letters.length > 0; letters = next()) {
-      const dropped = await stores.queue.letters.drop(letters, "pruned");
+      const dropped = await stores.queue.deadLetters.discard(letters, "pruned");
       onPruned("dead_letters", dropped);
       if (dropped === 0) return; // a follower that lags still has them
       await this.#pause(signal);

@@ -1,7 +1,7 @@
 import type { Clock } from "../std/clock.ts";
 
 /** Something to do again and again. */
-export interface Chore {
+export interface PeriodicTask {
   readonly everyMs: number;
   /** When to do it for the first time; absent: after `everyMs`. */
   readonly firstMs?: number;
@@ -10,7 +10,7 @@ export interface Chore {
 }
 
 /** Does chores until it is stopped, each at its own pace and never twice at a time. */
-export class Upkeep {
+export class Scheduler {
   readonly #clock: Clock;
   readonly #timers = new Set<{ cancel(): void }>();
   readonly #stopping = new AbortController();
@@ -19,7 +19,7 @@ export class Upkeep {
     this.#clock = clock;
   }
 
-  start(chores: readonly Chore[]): void {
+  start(chores: readonly PeriodicTask[]): void {
     for (const chore of chores) this.#schedule(chore, chore.firstMs ?? chore.everyMs);
   }
 
@@ -29,7 +29,7 @@ export class Upkeep {
     this.#timers.clear();
   }
 
-  #schedule(chore: Chore, afterMs: number): void {
+  #schedule(chore: PeriodicTask, afterMs: number): void {
     if (this.#stopping.signal.aborted) return;
     const timer = this.#clock.after(afterMs, () => {
       this.#timers.delete(timer);
@@ -38,7 +38,7 @@ export class Upkeep {
     this.#timers.add(timer);
   }
 
-  async #do(chore: Chore): Promise<void> {
+  async #do(chore: PeriodicTask): Promise<void> {
     await chore.run(this.#stopping.signal);
     this.#schedule(chore, chore.everyMs);
   }

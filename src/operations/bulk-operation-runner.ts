@@ -1,13 +1,13 @@
 import { setImmediate } from "node:timers/promises";
-import type { LetterOperation } from "../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperation } from "../jobs/stores/dead-letter-changes.ts";
 import type { DeadLetterFilter, FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
-import type { LetterDesk } from "../sqlite/dead-letters/dead-letter-commands.ts";
+import type { DeadLetterCommands } from "../sqlite/dead-letters/dead-letter-commands.ts";
 import type { DeadLetters } from "../sqlite/dead-letters/dead-letters.ts";
 import { type Clock, delay } from "../std/clock.ts";
-import { changeLetters, gapMs, HeadersError, type LetterChange, withOverrides } from "./dead-letter-change.ts";
+import { changeDeadLetters, type DeadLetterChange, gapMs, HeadersError, withOverrides } from "./dead-letter-change.ts";
 
-export interface LetterOperationsDeps {
-  readonly desk: LetterDesk;
+export interface BulkOperationRunnerDeps {
+  readonly desk: DeadLetterCommands;
   readonly deadLetters: Pick<DeadLetters, "find" | "full" | "count">;
   readonly clock: Clock;
   /** The queue cannot be written to (a full disk); it is tried again. */
@@ -29,11 +29,11 @@ interface Running {
  * Replays dead letters or gives them up: some by their ids, at once; all of a filter, however many, in the background.
  * An operation is remembered with each commit that it makes, and goes on after a crash; each letter is dealt with once.
  */
-export class LetterOperations {
-  readonly #deps: LetterOperationsDeps;
+export class BulkOperationRunner {
+  readonly #deps: BulkOperationRunnerDeps;
   readonly #running = new Map<number, Running>();
 
-  constructor(deps: LetterOperationsDeps) {
+  constructor(deps: BulkOperationRunnerDeps) {
     this.#deps = deps;
   }
 
@@ -43,7 +43,7 @@ export class LetterOperations {
   }
 
   /** Looks whether letters can be dealt with so, and changes nothing. @throws HeadersError */
-  async tryOut(letters: readonly number[] | DeadLetterFilter, { overrides }: LetterChange): Promise<void> {
+  async tryOut(letters: readonly number[] | DeadLetterFilter, { overrides }: DeadLetterChange): Promise<void> {
     const { deadLetters } = this.#deps;
     if (overrides.headers === undefined) return; // nothing else depends on the letter
     if (isIds(letters)) return void withOverrides(this.#find(letters), overrides);
@@ -58,16 +58,19 @@ export class LetterOperations {
   }
 
   /** Deals with letters by their task ids, as far as there are any. @throws HeadersError */
-  async changeSome(taskIds: readonly number[], change: LetterChange): Promise<{ matched: number; changed: number }> {
+  async changeSome(
+    taskIds: readonly number[],
+    change: DeadLetterChange,
+  ): Promise<{ matched: number; changed: number }> {
     const { desk, clock } = this.#deps;
     const letters = this.#find(taskIds);
     if (letters.length === 0) return { matched: 0, changed: 0 };
-    const changed = await changeLetters(letters, change, clock.steady(), desk);
+    const changed = await changeDeadLetters(letters, change, clock.steady(), desk);
     return { matched: letters.length, changed };
   }
 
   /** Begins to deal with all letters of a filter. It is remembered when this resolves. */
-  async begin(filter: DeadLetterFilter, change: LetterChange): Promise<LetterOperation> {
+  async begin(filter: DeadLetterFilter, change: DeadLetterChange): Promise<BulkOperation> {
     const { desk, deadLetters } = this.#deps;
     const operation = await desk.begin({ ...change, filter, matched: deadLetters.count(filter) });
     this.#start(operation);
@@ -75,7 +78,7 @@ export class LetterOperations {
   }
 
   /** The operation once it has ended, or as it is after `ms`. */
-  async ended(id: number, ms: number): Promise<LetterOperation | undefined> {
+  async ended(id: number, ms: number): Promise<BulkOperation | undefined> {
     const running = this.#running.get(id);
     if (running !== undefined && ms > 0) {
       const waited = new AbortController();
@@ -86,7 +89,7 @@ export class LetterOperations {
   }
 
   /** Ends an operation where it is; what it did stays done. Nothing if there is none. */
-  async stop(id: number): Promise<LetterOperation | undefined> {
+  async stop(id: number): Promise<BulkOperation | undefined> {
     const running = this.#running.get(id);
     running?.stop.abort();
     await running?.done;
@@ -97,13 +100,13 @@ export class LetterOperations {
     return [...new Set(taskIds)].flatMap((id) => this.#deps.deadLetters.find(id) ?? []);
   }
 
-  #start(operation: LetterOperation): void {
+  #start(operation: BulkOperation): void {
     const stop = new AbortController();
     const done = this.#run(operation, stop.signal).finally(() => this.#running.delete(operation.id));
     this.#running.set(operation.id, { done, stop });
   }
 
-  async #run(begun: LetterOperation, stopped: AbortSignal): Promise<void> {
+  async #run(begun: BulkOperation, stopped: AbortSignal): Promise<void> {
     const { clock, signal, onTrouble } = this.#deps;
     for (let operation = begun; operation.state === "running" && !signal.aborted; ) {
       try {
@@ -117,7 +120,7 @@ export class LetterOperations {
   }
 
   /** Deals with the next letters of an operation, or ends it. The operation as it is then. */
-  async #step(operation: LetterOperation, stopped: AbortSignal): Promise<LetterOperation> {
+  async #step(operation: BulkOperation, stopped: AbortSignal): Promise<BulkOperation> {
     const { deadLetters, clock, desk } = this.#deps;
     const { id, filter, beforeTask, met, ratePerSecond } = operation;
     if (stopped.aborted) return this.#end(operation, "stopped");
@@ -129,7 +132,7 @@ export class LetterOperations {
     const dueFrom = Math.max(operation.dueFrom + elapsedMs, clock.steady());
     const step = { id, met: letters.length, beforeTask: last.task };
     try {
-      const changed = operation.changed + (await changeLetters(letters, operation, dueFrom, desk, step));
+      const changed = operation.changed + (await changeDeadLetters(letters, operation, dueFrom, desk, step));
       return { ...operation, met: met + step.met, changed, beforeTask: last.task, dueFrom: dueFrom - elapsedMs };
     } catch (error) {
       if (!(error instanceof HeadersError)) throw error;
@@ -137,7 +140,7 @@ export class LetterOperations {
     }
   }
 
-  async #end(operation: LetterOperation, state: "completed" | "stopped" | "failed", error?: string) {
+  async #end(operation: BulkOperation, state: "completed" | "stopped" | "failed", error?: string) {
     await this.#deps.desk.end(operation.id, state, error);
     return { ...operation, state };
   }

@@ -1,11 +1,11 @@
-import type { LetterOperation, OperationStep, Overrides } from "../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperation, OperationStep, Overrides } from "../jobs/stores/dead-letter-changes.ts";
 import type { FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
 import type { Task } from "../jobs/task.ts";
 import { TASK_HEADERS_MAX, withDefaults } from "../net/request-header.ts";
-import type { LetterDesk } from "../sqlite/dead-letters/dead-letter-commands.ts";
+import type { DeadLetterCommands } from "../sqlite/dead-letters/dead-letter-commands.ts";
 
 /** What is done to dead letters. */
-export type LetterChange = Pick<LetterOperation, "kind" | "overrides" | "ratePerSecond">;
+export type DeadLetterChange = Pick<BulkOperation, "kind" | "overrides" | "ratePerSecond">;
 
 /** With the overrides tasks would have more headers than a task may have. */
 export class HeadersError extends Error {
@@ -20,16 +20,16 @@ const NAMED_MAX = 10;
  * from `dueFrom` (steady clock) on, and so outlives the process.
  * @throws HeadersError: nothing was changed
  */
-export function changeLetters(
+export function changeDeadLetters(
   letters: readonly FullDeadLetter[],
-  { kind, overrides, ratePerSecond }: LetterChange,
+  { kind, overrides, ratePerSecond }: DeadLetterChange,
   dueFrom: number,
-  desk: Pick<LetterDesk, "replay" | "drop">,
+  desk: Pick<DeadLetterCommands, "replay" | "discard">,
   step?: OperationStep,
 ): Promise<number> {
   if (kind === "give_up") {
     const dropped = letters.map(({ task: id, resourceId }) => ({ id, resourceId }));
-    return desk.drop(dropped, "given_up", step);
+    return desk.discard(dropped, "given_up", step);
   }
   const replays = withOverrides(letters, overrides).map(({ letter, task }, at) => ({
     id: letter.task,

@@ -4,7 +4,7 @@ import type { JobCounters } from "../jobs/job.ts";
 import type { TaskState } from "../jobs/task.ts";
 
 /** How a job's counters change. */
-export type Tally = { -readonly [K in keyof Omit<JobCounters, "total">]: number } & { letters: number };
+export type CounterChange = { -readonly [K in keyof Omit<JobCounters, "total">]: number } & { letters: number };
 type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
 
 /** What one member of a commit changed, gathered so that the commit writes it once for all its members. */
@@ -15,7 +15,7 @@ export class Changes {
   readonly waits = new Map<string, number>();
   /** A lane was counted anew: by how much `waits` is wrong nobody knows. */
   laneDrifted = false;
-  readonly tallies = new Map<number, Tally>();
+  readonly tallies = new Map<number, CounterChange>();
   readonly afterCommit: (() => void)[] = [];
 
   /** Tasks entered (positive) or left (negative) a state that is not final. */
@@ -29,7 +29,7 @@ export class Changes {
   }
 
   /** Tasks of a job ended, or dead letters of it came (positive) or went (negative). */
-  tally(job: number, what: keyof Tally, by = 1): void {
+  tally(job: number, what: keyof CounterChange, by = 1): void {
     const tally = this.tallies.get(job) ?? { completed: 0, failed: 0, cancelled: 0, letters: 0 };
     tally[what] += by;
     this.tallies.set(job, tally);

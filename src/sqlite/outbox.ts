@@ -3,7 +3,7 @@ import { type Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
 import { readMeta } from "./file/meta.ts";
 
 /** A store that follows queue.db. */
-export interface Follower {
+export interface Projection {
   readonly path: string;
   /** The last batch it holds; 0 for none. */
   appliedSeq(): number;
@@ -34,8 +34,8 @@ const CATCH_UP_BATCHES = 64;
  */
 export class Outbox {
   readonly #db: Database;
-  readonly #followers: readonly Follower[];
-  readonly #onLag: (follower: Follower, error: unknown) => void;
+  readonly #followers: readonly Projection[];
+  readonly #onLag: (follower: Projection, error: unknown) => void;
   /** Told what queue.db threw. */
   readonly #onFailed: (error: unknown) => void;
   #last: number;
@@ -49,8 +49,8 @@ export class Outbox {
 
   constructor(
     db: Database,
-    followers: readonly Follower[],
-    onLag: (follower: Follower, error: unknown) => void,
+    followers: readonly Projection[],
+    onLag: (follower: Projection, error: unknown) => void,
     onFailed: (error: unknown) => void = () => {},
   ) {
     this.#db = db;
@@ -183,7 +183,7 @@ export class Outbox {
     return batches;
   }
 
-  #bring(follower: Follower, first: number, batches: readonly EventBatch[]): void {
+  #bring(follower: Projection, first: number, batches: readonly EventBatch[]): void {
     try {
       if (follower.appliedSeq() === first - 1) follower.apply(first, batches);
       else this.#catchUp(follower);
@@ -194,7 +194,7 @@ export class Outbox {
     }
   }
 
-  #catchUp(follower: Follower): void {
+  #catchUp(follower: Projection): void {
     const next = this.#db.query<{ seq: number; batch: Uint8Array }, [number, number]>(
       "SELECT seq, batch FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
     );

@@ -1,14 +1,14 @@
 import type { Database } from "bun:sqlite";
 import type { Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
 import { readMeta } from "./file/meta.ts";
-import type { Follower } from "./outbox.ts";
+import type { Projection } from "./outbox.ts";
 
 /**
  * Makes a follower of queue.db out of a store and the way it takes events in: `applied_seq` moves in the same
  * transaction, so that no event counts twice. `synchronous = NORMAL` suffices, since the outbox keeps what is not
  * yet durable here.
  */
-export function createFollower(db: Database, path: string, apply: (events: readonly Event[]) => void): Follower {
+export function createProjection(db: Database, path: string, apply: (events: readonly Event[]) => void): Projection {
   let applied = Number(readMeta(db, "applied_seq"));
   const write = db.transaction((last: number, batches: readonly EventBatch[]) => {
     apply(batches.flatMap(({ events }) => events));

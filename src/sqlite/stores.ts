@@ -7,14 +7,14 @@ import type { OnDrift } from "./counters.ts";
 import { DeadLetters } from "./dead-letters/dead-letters.ts";
 import { closeDatabase, openDatabase, upgradeDatabase } from "./file/database.ts";
 import { hasLockFile, lockDirectory } from "./file/directory-lock.ts";
-import { advanceTimeline, joinTimeline } from "./file/epoch.ts";
+import { advanceEpoch, joinEpoch } from "./file/epoch.ts";
 import { inspectStores } from "./file/inspect.ts";
 import { readMeta, writeMeta } from "./file/meta.ts";
 import { MIGRATIONS } from "./file/migrations.ts";
-import { Presence } from "./file/store-file-watch.ts";
+import { StoreFileWatch } from "./file/store-file-watch.ts";
 import { type StorePaths, storePaths } from "./file/store-paths.ts";
 import { Ledger } from "./ledger/ledger.ts";
-import { type Follower, Outbox } from "./outbox.ts";
+import { Outbox, type Projection } from "./outbox.ts";
 import { JobCache } from "./queue/queue-context.ts";
 import { TaskQueue } from "./queue/task-queue.ts";
 
@@ -25,7 +25,7 @@ export interface StoresOptions {
   readonly dlqPath: string;
   readonly clock: Pick<Clock, "now" | "steady">;
   /** A follower could not take a batch; it gets it later. */
-  readonly onLag: (follower: Follower, error: unknown) => void;
+  readonly onLag: (follower: Projection, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
   /** Told that a counter was wrong, and has been counted anew. */
   readonly onDrift: OnDrift;
@@ -46,7 +46,7 @@ export interface Stores {
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
   readonly outbox: Outbox;
-  readonly presence: Presence;
+  readonly fileWatch: StoreFileWatch;
   /**
    * Does what the opening had no room for, and lets the queue take changes again. @throws what a store throws; a full
    * disk may have room later
@@ -168,7 +168,7 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
     if (!isDiskFull(error)) throw error;
     queue.gate.hold(error);
   }
-  return { installation, queue, ledger, deadLetters, outbox, presence: new Presence(paths), catchUp, close };
+  return { installation, queue, ledger, deadLetters, outbox, fileWatch: new StoreFileWatch(paths), catchUp, close };
 }
 
 /** What an opening writes: the followers get what they missed, and an epoch begins. Once it has succeeded, no more. */
@@ -176,9 +176,9 @@ function settleOnce({ queue, ledger, dlq }: OpenFiles, outbox: Outbox): () => vo
   let isSettled = false;
   return () => {
     if (isSettled) return;
-    joinTimeline(queue, [ledger, dlq]);
+    joinEpoch(queue, [ledger, dlq]);
     outbox.replay();
-    if (outbox.isDurable()) advanceTimeline(queue, [ledger, dlq], outbox.last);
+    if (outbox.isDurable()) advanceEpoch(queue, [ledger, dlq], outbox.last);
     isSettled = true;
   };
 }
@@ -187,7 +187,7 @@ const WAY_OUT =
   "nobody knows what is on the disk now, so nothing more is written; look after the disk, then start again";
 
 /** A follower whose troubles are looked at, before they are told as a lag. */
-function guarded(follower: Follower, notice: (path: string, error: unknown) => void): Follower {
+function guarded(follower: Projection, notice: (path: string, error: unknown) => void): Projection {
   const noticed = <T>(work: () => T): T => {
     try {
       return work();
@@ -204,7 +204,7 @@ function guarded(follower: Follower, notice: (path: string, error: unknown) => v
 }
 
 /** A follower that says after each step what it has done, where somebody wants to know. */
-function watched(follower: Follower, store: "dlq" | "ledger", reach: Reach | undefined): Follower {
+function watched(follower: Projection, store: "dlq" | "ledger", reach: Reach | undefined): Projection {
   if (reach === undefined) return follower;
   return {
     ...follower,

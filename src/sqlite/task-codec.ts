@@ -29,7 +29,7 @@ export function decodeHistory(history: Uint8Array | null): readonly Attempt[] {
 }
 
 /** The task and its attempts of a `DeadLetter` message. */
-export function decodeLetter(letter: Uint8Array): { task: Task; history: readonly Attempt[] } {
+export function decodeDeadLetter(letter: Uint8Array): { task: Task; history: readonly Attempt[] } {
   const message = DeadLetter.decode(letter);
   if (message.task === undefined) throw new Error("a dead letter without its task");
   return { task: taskOf(message.task), history: message.history?.attempts.map(attemptOf) ?? [] };

@@ -4,7 +4,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** A duration for people, in two units at most: `3 ms`, `1.2 s`, `41 s`, `10 min`, `3 h 20 min`, `2 d 4 h`. */
-export function spanText(ms: number): string {
+export function roughDuration(ms: number): string {
   if (ms < SECOND) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 10 * SECOND && ms % SECOND !== 0) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   if (ms < 2 * MINUTE) return `${Math.floor(ms / SECOND)} s`;

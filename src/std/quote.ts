@@ -6,6 +6,6 @@ export function pointerStep(token: string | number): string {
 }
 
 /** A value for a message: quoted, with control characters escaped. */
-export function quote(value: string): string {
+export function quoteForMessage(value: string): string {
   return JSON.stringify(shorten(value));
 }

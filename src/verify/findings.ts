@@ -1,5 +1,5 @@
 /** What a check found. */
-export interface Breach {
+export interface Inconsistency {
   /** The rule that is broken, in few words. */
   readonly rule: string;
   /** What is wrong, with the ids that one needs to find it. */
@@ -11,7 +11,7 @@ export const LISTED_MAX = 1000;
 
 /** Gathers what the checks find. */
 export class Findings {
-  readonly breaches: Breach[] = [];
+  readonly breaches: Inconsistency[] = [];
   /** What a crash left and the next start puts right: no breach. */
   readonly unfinished: string[] = [];
   readonly notes: string[] = [];

@@ -2,11 +2,11 @@ import type { Database } from "bun:sqlite";
 import type { Task } from "../jobs/task.ts";
 import { ReadSource } from "../sqlite/file/read-only.ts";
 import type { StorePaths } from "../sqlite/file/store-paths.ts";
-import { decodeLetter, decodeTask } from "../sqlite/task-codec.ts";
+import { decodeDeadLetter, decodeTask } from "../sqlite/task-codec.ts";
 import { attachAll } from "./snapshot.ts";
 
 /** The stores as they are now: what looked like a breach a moment ago may have gone on since. */
-export class LiveBooks implements Disposable {
+export class LiveStores implements Disposable {
   readonly #paths: readonly string[];
   #open: { readonly db: Database; readonly sources: readonly ReadSource[]; readonly stack: DisposableStack };
 
@@ -102,7 +102,7 @@ export class LiveBooks implements Disposable {
       );
       for (const { payload } of payloads.iterate()) meet(decodeTask(payload));
       const letters = db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
-      for (const { letter } of letters.iterate()) meet(decodeLetter(letter).task);
+      for (const { letter } of letters.iterate()) meet(decodeDeadLetter(letter).task);
     });
     return found;
   }

@@ -1,7 +1,7 @@
 import type { ObjectInfo, ObjectRef, ObjectStore } from "../jobs/object-store.ts";
 import type { ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
-import type { LiveBooks } from "./live-stores.ts";
+import type { LiveStores } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
 
 export type RunInManifest = (start: Uint8Array) => string | undefined;
@@ -9,7 +9,7 @@ export type RunInManifest = (start: Uint8Array) => string | undefined;
 export interface ObjectChecksDeps {
   readonly store: ObjectStore;
   readonly expected: ExpectedObjects;
-  readonly books: LiveBooks;
+  readonly books: LiveStores;
   readonly findings: Findings;
   /** Also reads every object and compares its SHA-256. */
   readonly deep: boolean;

@@ -2,13 +2,13 @@ import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts
 import { counted } from "../std/counted.ts";
 import type { ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
-import type { LiveBooks } from "./live-stores.ts";
+import type { LiveStores } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
 
 export interface UploadChecksDeps {
   readonly store: Pick<ObjectStore, "openUploads">;
   readonly expected: Pick<ExpectedObjects, "under">;
-  readonly books: LiveBooks;
+  readonly books: LiveStores;
   readonly findings: Findings;
   /** A service works on the stores: what it has open may be recorded, or gone, in a moment. */
   readonly isRunning: boolean;

@@ -8,7 +8,7 @@ import type { Clock } from "../std/clock.ts";
 import { counted } from "../std/counted.ts";
 import { type ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
-import { hasOrphans, LiveBooks } from "./live-stores.ts";
+import { hasOrphans, LiveStores } from "./live-stores.ts";
 import { checkObjects, type RunInManifest } from "./object-checks.ts";
 import { FOLLOWER_CHECKS } from "./projection-checks.ts";
 import { QUEUE_CHECKS } from "./queue-checks.ts";
@@ -92,7 +92,7 @@ async function checkStorage(
   expected: ExpectedObjects,
   findings: Findings,
 ): Promise<OpenUpload[]> {
-  using books = new LiveBooks(paths);
+  using books = new LiveStores(paths);
   const buckets = new ReadableBuckets([...options.buckets, ...expected.buckets()], findings);
   const before = await listUploads(buckets, { store, signal });
   await checkObjects(buckets, { store, expected, books, findings, deep, runInManifest, signal });

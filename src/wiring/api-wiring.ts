@@ -12,7 +12,7 @@ const IDLE_SECONDS = 120;
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
-  work: Pick<Work, "cancellation" | "letterOperations"> & QueueControlDeps["work"],
+  work: Pick<Work, "cancellation" | "bulkOperations"> & QueueControlDeps["work"],
   service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
@@ -26,14 +26,14 @@ export function openHttp(
       active,
       descriptors: foundation.descriptors,
       ratePerWorker: config.queue.rate_limit_per_worker,
-      isDiskFull: () => foundation.troubles.isDiskFull("queue"),
+      isDiskFull: () => foundation.componentErrors.isDiskFull("queue"),
       health: service.health,
       isStarting: () => service.starting() !== undefined,
     }),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     giveUp: async ({ task, resourceId }) =>
-      (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,
-    operations: work.letterOperations,
+      (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
+    operations: work.bulkOperations,
     pools: new Set(Object.keys(config.proxies)),
     queue: stores.queue,
     ledger: stores.ledger,

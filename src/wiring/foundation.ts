@@ -16,7 +16,7 @@ import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { Descriptors, readDescriptorLimit } from "../worker/descriptors.ts";
 import { ActiveDownloads } from "../worker/download/active-downloads.ts";
 import { createNetwork, type Network } from "./downloads/network.ts";
-import { Troubles } from "./health-wiring.ts";
+import { ComponentErrors } from "./health-wiring.ts";
 import { shownDepth } from "./shown-depth.ts";
 import { failpointStore } from "./storage/failpoint-store.ts";
 import { openObjectStore } from "./storage/open-object-store.ts";
@@ -46,7 +46,7 @@ export interface Foundation extends FoundationDeps {
   /** Resolves when nobody knows any more what is in a store. */
   readonly broken: Promise<StoreError>;
   readonly metrics: Metrics;
-  readonly troubles: Troubles;
+  readonly componentErrors: ComponentErrors;
   readonly network: Network;
   readonly descriptors: Descriptors;
   /** Says who hears that there are enough descriptors again. */
@@ -69,7 +69,7 @@ export interface Foundation extends FoundationDeps {
 /** Opens the stores and the storage. @throws StoreError, StoreLockedError; then nothing stays open */
 export function layFoundation(config: Config, deps: FoundationDeps): Foundation {
   const { log, clock, version } = deps;
-  const troubles = new Troubles();
+  const troubles = new ComponentErrors();
   const onQueueTrouble = (error: unknown) => {
     if (troubles.note("queue", error)) log.error({ err: error }, "queue.db could not be written; trying again");
   };
@@ -144,7 +144,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     },
     clients,
     metrics,
-    troubles,
+    componentErrors: troubles,
     policy: createEgressPolicy({
       allowPrivate: config.egress.allow_private,
       isOwn: (ip, port) => port === own.port && listensOn(own, interfaceAddresses)(ip, port),

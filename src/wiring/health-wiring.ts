@@ -1,11 +1,11 @@
 import { isDiskFull } from "../jobs/stores/store-error.ts";
 import type { StorageCheck } from "../maintenance/bucket-check.ts";
-import type { Presence, StoreName } from "../sqlite/file/store-file-watch.ts";
+import type { StoreFileWatch, StoreName } from "../sqlite/file/store-file-watch.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
 import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
-export class Troubles {
+export class ComponentErrors {
   readonly #known = new Map<StoreName, { readonly reason: string; readonly isDiskFull: boolean }>();
 
   /** False if just that is known already: it is tried again and again, and need not be told each time. */
@@ -33,7 +33,7 @@ export class Troubles {
     this.clear("dlq");
   }
 
-  of(component: StoreName, presence: Pick<Presence, "problemOf">): ComponentHealth {
+  of(component: StoreName, presence: Pick<StoreFileWatch, "problemOf">): ComponentHealth {
     const reason = presence.problemOf(component) ?? this.#known.get(component)?.reason;
     return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
   }
@@ -42,8 +42,8 @@ export class Troubles {
 const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no download begins until it is resumed" };
 
 export interface HealthDeps {
-  readonly troubles: Troubles;
-  readonly presence: Pick<Presence, "problemOf">;
+  readonly troubles: ComponentErrors;
+  readonly presence: Pick<StoreFileWatch, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
   readonly gate: Pick<StorageGate, "problems">;
   /** What keeps the workers from their work. */

@@ -59,7 +59,7 @@ function closingWhenFull(
   };
 }
 
-function refusalOf({ queue, outbox, presence }: Stores): IntakeError | undefined {
+function refusalOf({ queue, outbox, fileWatch: presence }: Stores): IntakeError | undefined {
   if (!presence.isWhole) {
     const message = "a store was deleted or moved away under the service; /operators/health says which";
     return new IntakeError("STORAGE_UNAVAILABLE", message);

@@ -1,8 +1,8 @@
 import type { Config, HandlerConfig } from "../config/schema.ts";
 import { createDefaultHandler } from "../intake/handlers/default-handler.ts";
 import { type FileHandlerDeps, loadFileHandler } from "../intake/handlers/file-handler.ts";
-import type { HandlerSettings, TaskMaker } from "../intake/handlers/handler.ts";
-import type { Said } from "../intake/handlers/thread-protocol.ts";
+import type { HandlerRunner, HandlerSettings } from "../intake/handlers/handler.ts";
+import type { Message } from "../intake/handlers/thread-protocol.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { ManifestLimits } from "../intake/manifest/manifest-rules.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
@@ -13,7 +13,7 @@ import { plainHeaders } from "./downloads/header-tables.ts";
 /** The configured handlers by job type; `onSaid` is told what they print. @throws HandlerLoadError */
 export async function loadHandlers(
   handlers: Config["handlers"],
-  { onSaid, clock }: { readonly onSaid: (jobType: string, said: Said) => void; readonly clock: Clock },
+  { onSaid, clock }: { readonly onSaid: (jobType: string, said: Message) => void; readonly clock: Clock },
 ): Promise<ReadonlyMap<string, RegisteredHandler>> {
   const registered = new Map<string, RegisteredHandler>();
   try {
@@ -43,7 +43,7 @@ export async function loadHandler(
   name: string | undefined,
   { handler: file, options, deadline_ms: deadlineMs, max_tasks: maxTasks }: HandlerConfig,
   deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
-): Promise<TaskMaker> {
+): Promise<HandlerRunner> {
   if (file === "default") return createDefaultHandler();
   return loadFileHandler({ name, file, options, deadlineMs, maxTasks, ...deps });
 }

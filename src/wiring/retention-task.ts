@@ -1,7 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { ClockTrust } from "../maintenance/clock-trust.ts";
 import { type Pruned, Retention } from "../maintenance/retention.ts";
-import type { Chore } from "../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../maintenance/scheduler.ts";
 import type { Foundation } from "./foundation.ts";
 
 const DAY_MS = 86_400_000;
@@ -13,7 +13,7 @@ const FIRST_MS = 5000;
 export function retentionChore(
   config: Pick<Config, "queue" | "ledger" | "dlq">,
   { stores, clock, log, metrics }: Foundation,
-): Chore {
+): PeriodicTask {
   const trust = new ClockTrust(clock, stores.queue.clockTrustedAt());
   const pruned = new Map<Pruned, number>();
   const retention = new Retention({

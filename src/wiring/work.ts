@@ -3,8 +3,8 @@ import { Broker } from "../dispatch/broker.ts";
 import type { Task } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
-import type { Chore } from "../maintenance/scheduler.ts";
-import { LetterOperations } from "../operations/bulk-operation-runner.ts";
+import type { PeriodicTask } from "../maintenance/scheduler.ts";
+import { BulkOperationRunner } from "../operations/bulk-operation-runner.ts";
 import { Cancellation } from "../operations/cancellation.ts";
 import { RecentRate } from "../telemetry/recent-rate.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
@@ -14,7 +14,7 @@ import { readDescriptorLimit } from "../worker/descriptors.ts";
 import type { RateWaits } from "../worker/hosts/rate-limit.ts";
 import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
-import { retract } from "../worker/remove-orphan.ts";
+import { removeOrphan } from "../worker/remove-orphan.ts";
 import { SecretMask } from "../worker/secret-mask.ts";
 import { createSettle } from "../worker/settle.ts";
 import { StorageGate } from "../worker/storage-gate.ts";
@@ -34,9 +34,9 @@ export interface Work {
   /** What keeps the workers from their work, for operators; empty when all is well. */
   readonly problems: () => readonly string[];
   readonly cancellation: Cancellation;
-  readonly letterOperations: LetterOperations;
+  readonly bulkOperations: BulkOperationRunner;
   readonly orphanCleaner: OrphanCleaner;
-  readonly chores: readonly Chore[];
+  readonly chores: readonly PeriodicTask[];
   readonly hosts: Hosts;
   readonly configuredHeaders: ConfiguredHeaders;
   /** Of the configuration, as far as requests carry them. */
@@ -165,8 +165,8 @@ export function createWork(config: Config, foundation: Foundation): Work {
     gate,
     problems: () => [overdue.problem, descriptors.problem, problem].filter((text) => text !== undefined),
     cancellation: createCancellation(foundation, pool),
-    letterOperations: new LetterOperations({
-      desk: queue.letters,
+    bulkOperations: new BulkOperationRunner({
+      desk: queue.deadLetters,
       deadLetters: stores.deadLetters,
       clock,
       onTrouble: onQueueTrouble,
@@ -212,7 +212,7 @@ function createCancellation(
     stopRunning: (job) => pool.cancel(job),
     retract: async (disowned) => {
       try {
-        await retract(disowned, { store, keys }, stopping.signal);
+        await removeOrphan(disowned, { store, keys }, stopping.signal);
       } catch (error) {
         onLeftOver(disowned.task, error);
       }

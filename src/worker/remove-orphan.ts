@@ -3,7 +3,7 @@ import type { Task } from "../jobs/task.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
 
 /** A task that fails for good, as far as its object may tell whose it is. */
-export interface Disowned {
+export interface OrphanedObject {
   readonly id: number;
   readonly jobId: string;
   readonly task: Task;
@@ -11,7 +11,7 @@ export interface Disowned {
   readonly holders?: number;
 }
 
-export interface RetractDeps {
+export interface RemoveOrphanDeps {
   readonly store: Pick<ObjectStore, "head" | "remove">;
   readonly keys: Pick<KeyGuard, "remove">;
 }
@@ -22,9 +22,9 @@ export interface RetractDeps {
  * removal is left to the cleaner of orphans.
  * @throws Failure, or the signal's reason
  */
-export async function retract(
-  { id, jobId, task, holders = 0 }: Disowned,
-  { store, keys }: RetractDeps,
+export async function removeOrphan(
+  { id, jobId, task, holders = 0 }: OrphanedObject,
+  { store, keys }: RemoveOrphanDeps,
   signal: AbortSignal,
 ): Promise<void> {
   if (task.key.includes(jobId)) return store.remove(task, signal);

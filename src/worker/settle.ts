@@ -3,7 +3,7 @@ import type { ClaimedTask, Task } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import { type Clock, delay } from "../std/clock.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
-import { retract } from "./remove-orphan.ts";
+import { removeOrphan } from "./remove-orphan.ts";
 
 export type Settle = (settlement: Settlement) => Promise<void>;
 
@@ -52,7 +52,7 @@ function isDisowned({ claimed, verdict, upload }: Settlement): boolean {
 /** The storage may be away; the task's end must not hang on it. */
 async function tryRetract({ id, job, task }: ClaimedTask, deps: SettleDeps): Promise<void> {
   try {
-    await retract({ id, jobId: job.jobId, task, holders: 1 }, deps, deps.signal);
+    await removeOrphan({ id, jobId: job.jobId, task, holders: 1 }, deps, deps.signal);
   } catch (error) {
     deps.onLeftOver(task, error);
   }

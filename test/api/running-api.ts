@@ -13,7 +13,7 @@ import { newJobId } from "../../src/jobs/job.ts";
 import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import { createPassingTracer } from "../../src/net/tracer.ts";
-import { LetterOperations } from "../../src/operations/bulk-operation-runner.ts";
+import { BulkOperationRunner } from "../../src/operations/bulk-operation-runner.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
 import { systemClock } from "../../src/std/clock.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
@@ -104,9 +104,9 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     },
     cancel: async (jobId) => (await stores.queue.requestCancel(jobId)) !== undefined,
     giveUp: async ({ task, resourceId }) =>
-      (await stores.queue.letters.drop([{ id: task, resourceId }], "given_up")) > 0,
-    operations: new LetterOperations({
-      desk: stores.queue.letters,
+      (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
+    operations: new BulkOperationRunner({
+      desk: stores.queue.deadLetters,
       deadLetters: stores.deadLetters,
       clock: { ...systemClock, steady: () => now },
       onTrouble: (error) => {

@@ -1,4 +1,4 @@
-import { type Breach, IntakeError } from "../../src/intake/intake-error.ts";
+import { IntakeError, type Violation } from "../../src/intake/intake-error.ts";
 import { type ParsedManifest, parseManifest } from "../../src/intake/manifest/manifest.ts";
 import type { ManifestLimits } from "../../src/intake/manifest/manifest-rules.ts";
 import { createEgressPolicy } from "../../src/net/egress-policy.ts";
@@ -29,7 +29,7 @@ export function parseText(text: string, limits: Partial<ManifestLimits> = {}): P
 }
 
 /** The breaches for which a manifest is refused; none if it is accepted. Any other error is thrown on. */
-export function breachesOf(act: () => unknown): readonly Breach[] {
+export function breachesOf(act: () => unknown): readonly Violation[] {
   try {
     act();
     return [];

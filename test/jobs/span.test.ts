@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { spanText } from "../../src/std/duration-text.ts";
+import { roughDuration } from "../../src/std/duration-text.ts";
 
 test.each([
   [0, "0 ms"],
@@ -16,5 +16,5 @@ test.each([
   [187_200_000, "2 d 4 h"],
   [864_000_000, "10 d"],
 ])("%d milliseconds read %s", (ms, text) => {
-  expect(spanText(ms)).toBe(text);
+  expect(roughDuration(ms)).toBe(text);
 });

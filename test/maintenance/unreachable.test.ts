@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Unreachable } from "../../src/maintenance/expire-unavailable.ts";
+import { ExpireUnavailableHosts } from "../../src/maintenance/expire-unavailable.ts";
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
 import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
@@ -17,7 +17,7 @@ async function setup(stores: TestStores) {
   const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });
   const governor = new HostGovernor({ rules, clock, onFree: () => {} });
   const discarded: number[] = [];
-  const unreachable = new Unreachable({
+  const unreachable = new ExpireUnavailableHosts({
     queue,
     unavailable: (since) => governor.unavailable(since),
     settle: (settlement) => {

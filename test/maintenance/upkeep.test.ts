@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { Upkeep } from "../../src/maintenance/scheduler.ts";
+import { Scheduler } from "../../src/maintenance/scheduler.ts";
 import { FakeClock } from "../support/clock.ts";
 
 test("chores are done each at its own pace", async () => {
   const clock = new FakeClock();
   const done: string[] = [];
-  const upkeep = new Upkeep(clock);
+  const upkeep = new Scheduler(clock);
   upkeep.start([
     { everyMs: 1000, run: () => void done.push("often") },
     { everyMs: 2500, run: () => void done.push("seldom") },
@@ -20,7 +20,7 @@ test("a chore is never done twice at a time", async () => {
   const clock = new FakeClock();
   let begun = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const upkeep = new Upkeep(clock);
+  const upkeep = new Scheduler(clock);
   const run = () => {
     begun++;
     return promise;
@@ -36,7 +36,7 @@ test("a chore is never done twice at a time", async () => {
 
 test("stopping aborts the chore under way and leaves no timer", async () => {
   const clock = new FakeClock();
-  const upkeep = new Upkeep(clock);
+  const upkeep = new Scheduler(clock);
   const { promise, resolve } = Promise.withResolvers<void>();
   let given: AbortSignal | undefined;
   let done = 0;

@@ -27,7 +27,7 @@ async function finish(stores: TestStores, { running, letters }: Awaited<ReturnTy
     const letter = stores.stores.deadLetters.find(id);
     return letter === undefined ? [] : { id, task: letter.contents, history: letter.history, availableAt: 0 };
   });
-  await stores.now(stores.queue.letters.replay(replays));
+  await stores.now(stores.queue.deadLetters.replay(replays));
   for (let left = await claimAll(stores); left.length > 0; left = await claimAll(stores)) {
     for (const claimed of left) await settle(stores, claimed, complete);
   }

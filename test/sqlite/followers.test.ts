@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
 import { StoreError } from "../../src/jobs/stores/store-error.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
-import type { Follower } from "../../src/sqlite/outbox.ts";
+import type { Projection } from "../../src/sqlite/outbox.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, claimAll, claimedJob, complete, discard, retryAt, settle } from "./sample-jobs.ts";
@@ -24,7 +24,7 @@ async function someHistory(stores: TestStores): Promise<void> {
 const outboxRows = (stores: TestStores) => stores.read<{ seq: number }>("queue", "SELECT seq FROM outbox ORDER BY seq");
 const trimmedOf = (stores: TestStores) =>
   Number(stores.read<{ value: string }>("queue", "SELECT value FROM meta WHERE name = 'outbox_trimmed'")[0]?.value);
-const followerOf = (stores: TestStores, name: StoreName): Follower =>
+const followerOf = (stores: TestStores, name: StoreName): Projection =>
   name === "ledger" ? stores.stores.ledger.follower : stores.stores.deadLetters.follower;
 
 /** Makes a follower refuse what it is given, as a full disk does, until the function it returns is called. */
@@ -146,7 +146,7 @@ describe("the followers", () => {
     stores.queue.flush();
     await settled;
     stores.clock.tick(5000);
-    await stores.now(stores.queue.letters.drop([{ id: task.id, resourceId: "r0" }], "given_up"));
+    await stores.now(stores.queue.deadLetters.discard([{ id: task.id, resourceId: "r0" }], "given_up"));
     expect(stores.stores.ledger.findJob(task.job.jobId)?.completedAt).toBe(endedAt);
     expectTrueCounters(stores);
   });

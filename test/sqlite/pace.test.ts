@@ -16,7 +16,7 @@ async function replayed(stores: TestStores): Promise<void> {
     history: [attempt],
     availableAt: from + at * GAP_MS,
   }));
-  expect(await stores.now(stores.queue.letters.replay(replays))).toBe(10);
+  expect(await stores.now(stores.queue.deadLetters.replay(replays))).toBe(10);
 }
 
 /** How many tasks become due in each of the next steps. */

@@ -139,7 +139,7 @@ class Wanderer {
     const letters = stores.deadLetters.list({}, Number.MAX_SAFE_INTEGER, 1 + this.#random(4));
     if (this.#random(3) === 0) {
       const dropped = letters.map(({ task, resourceId }) => ({ id: task, resourceId }));
-      this.#run(queue.letters.drop([...dropped, ...dropped], "given_up"));
+      this.#run(queue.deadLetters.discard([...dropped, ...dropped], "given_up"));
       return;
     }
     const replays = letters.flatMap(({ task }) => {
@@ -148,8 +148,8 @@ class Wanderer {
       const { contents, history } = letter;
       return [{ id: task, task: contents, history, availableAt: clock.steady() + this.#random(2000) }];
     });
-    this.#run(queue.letters.replay(replays));
-    this.#run(queue.letters.replay(replays).then((again) => expect(again).toBe(0)));
+    this.#run(queue.deadLetters.replay(replays));
+    this.#run(queue.deadLetters.replay(replays).then((again) => expect(again).toBe(0)));
   }
 
   #verdict(): Verdict {

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inspectStores } from "../../src/sqlite/file/inspect.ts";
 import { ReadSource, readSteadily } from "../../src/sqlite/file/read-only.ts";
-import { LiveBooks } from "../../src/verify/live-stores.ts";
+import { LiveStores } from "../../src/verify/live-stores.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
 import { acceptance } from "./sample-jobs.ts";
 
@@ -92,7 +92,7 @@ test("the books of a check follow a service that begins meanwhile", async () => 
   const early = await accept(stores);
   stores.close();
   removeSidecars(stores, "-wal", "-shm");
-  using books = new LiveBooks(pathsOf(stores));
+  using books = new LiveStores(pathsOf(stores));
   expect(books.hasJob(early)).toBe(true);
   stores.open();
   const late = await accept(stores);

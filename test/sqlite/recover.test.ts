@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import type { DoomedTask } from "../../src/jobs/stores/recovery.ts";
+import type { PoisonTask } from "../../src/jobs/stores/recovery.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 import { acceptance, attempt, claimAll, claimedJob, complete, release, retryAt, settle } from "./sample-jobs.ts";
 
 async function recover(
   stores: TestStores,
-): Promise<{ interrupted: number; suspects: number; sweptJobs: number; doomed: DoomedTask[] }> {
-  const doomed: DoomedTask[] = [];
+): Promise<{ interrupted: number; suspects: number; sweptJobs: number; doomed: PoisonTask[] }> {
+  const doomed: PoisonTask[] = [];
   const recovered = await stores.queue.recover((task) => {
     doomed.push(task);
     return Promise.resolve();

@@ -2,7 +2,7 @@ import { Database, type SQLQueryBindings } from "bun:sqlite";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Counter } from "../../src/sqlite/counters.ts";
-import type { Follower } from "../../src/sqlite/outbox.ts";
+import type { Projection } from "../../src/sqlite/outbox.ts";
 import { openStores, type Stores } from "../../src/sqlite/stores.ts";
 import { FakeClock, turn } from "./clock.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
@@ -13,7 +13,7 @@ export type StoreName = "queue" | "ledger" | "dlq";
 export class TestStores implements AsyncDisposable {
   readonly clock: FakeClock;
   /** What followers could not take. */
-  readonly lags: { readonly follower: Follower; readonly error: unknown }[] = [];
+  readonly lags: { readonly follower: Projection; readonly error: unknown }[] = [];
   /** Counters that were wrong, and were counted anew. */
   readonly drifts: Counter[] = [];
   #folder: string;

@@ -1,12 +1,12 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import type { Breach } from "../../intake/intake-error.ts";
+import type { Violation } from "../../intake/intake-error.ts";
 import { checkHeaders } from "../../intake/manifest/field-rules.ts";
 import { mapOf } from "../../intake/manifest/manifest-schema.ts";
-import type { LetterOperation } from "../../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
 import type { DeadLetterFilter } from "../../jobs/stores/dead-letter-reads.ts";
-import { isIds, type LetterOperations } from "../../operations/bulk-operation-runner.ts";
-import { HeadersError, type LetterChange } from "../../operations/dead-letter-change.ts";
+import { type BulkOperationRunner, isIds } from "../../operations/bulk-operation-runner.ts";
+import { type DeadLetterChange, HeadersError } from "../../operations/dead-letter-change.ts";
 import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
 import { json } from "../http/json-response.ts";
 import { readParameters } from "../http/parameters.ts";
@@ -89,15 +89,15 @@ export const GivenUpSchema = Type.Object(
 const REPLAY = TypeCompiler.Compile(ReplayRequestSchema);
 const GIVE_UP = TypeCompiler.Compile(GiveUpRequestSchema);
 
-export interface LetterChangeEndpointsDeps {
-  readonly operations: Pick<LetterOperations, "tryOut" | "changeSome" | "begin" | "ended">;
+export interface DeadLetterChangeEndpointsDeps {
+  readonly operations: Pick<BulkOperationRunner, "tryOut" | "changeSome" | "begin" | "ended">;
   readonly deadLetters: Pick<DeadLetters, "find" | "count">;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
 }
 
 /** `POST /operators/dlq/replay` and `/give-up` */
-export function letterChangeEndpoints(deps: LetterChangeEndpointsDeps): Endpoint[] {
+export function deadLetterChangeEndpoints(deps: DeadLetterChangeEndpointsDeps): Endpoint[] {
   return [replayEndpoint(deps), giveUpEndpoint(deps)];
 }
 
@@ -109,7 +109,7 @@ const IN_BACKGROUND =
 const ERRORS = ["INVALID_PAYLOAD", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "DISK_FULL"] as const;
 const LOCATION = { Location: "Where the operation is followed." };
 
-function replayEndpoint(deps: LetterChangeEndpointsDeps): Endpoint {
+function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   return {
     method: "POST",
     path: "/operators/dlq/replay",
@@ -148,7 +148,7 @@ function replayEndpoint(deps: LetterChangeEndpointsDeps): Endpoint {
   };
 }
 
-function giveUpEndpoint(deps: LetterChangeEndpointsDeps): Endpoint {
+function giveUpEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   return {
     method: "POST",
     path: "/operators/dlq/give-up",
@@ -192,14 +192,14 @@ interface CarriedOut {
   readonly matched: number;
   readonly changed: number;
   /** What is not done yet. */
-  readonly operation?: LetterOperation | undefined;
+  readonly operation?: BulkOperation | undefined;
 }
 
 async function carryOut(
   { letters, dryRun }: Selection,
-  change: LetterChange,
+  change: DeadLetterChange,
   call: Call,
-  { operations, deadLetters }: LetterChangeEndpointsDeps,
+  { operations, deadLetters }: DeadLetterChangeEndpointsDeps,
 ): Promise<CarriedOut> {
   try {
     if (dryRun) await operations.tryOut(letters, change);
@@ -222,7 +222,7 @@ async function carryOut(
   }
 }
 
-function answered(counts: Readonly<Record<string, number>>, operation: LetterOperation | undefined): Response {
+function answered(counts: Readonly<Record<string, number>>, operation: BulkOperation | undefined): Response {
   if (operation === undefined) return json(counts);
   return json(
     { ...counts, operation: operationRow(operation) },
@@ -233,8 +233,8 @@ function answered(counts: Readonly<Record<string, number>>, operation: LetterOpe
 function overrideBreaches(
   { headers, proxy_pool: pool }: NonNullable<Static<typeof ReplayRequestSchema>["overrides"]>,
   pools: ReadonlySet<string>,
-): Breach[] {
-  const breaches: Breach[] = [];
+): Violation[] {
+  const breaches: Violation[] = [];
   checkHeaders(headers ?? {}, (below, message) => breaches.push({ path: `/overrides/headers${below}`, message }));
   if (pool !== undefined && !pools.has(pool)) {
     breaches.push({ path: "/overrides/proxy_pool", message: "is not a configured proxy pool" });
@@ -244,7 +244,7 @@ function overrideBreaches(
 
 function selectionOf(
   { task_ids: taskIds, filter, dry_run: dryRun = false }: Static<typeof GiveUpRequestSchema>,
-  breaches: Breach[],
+  breaches: Violation[],
 ): Selection {
   if ((taskIds === undefined) === (filter === undefined)) {
     breaches.push({ path: "", message: "must have either task_ids or filter" });

@@ -1,6 +1,6 @@
-import type { LetterOperation } from "../../jobs/stores/dead-letter-changes.ts";
-import type { LetterOperations } from "../../operations/bulk-operation-runner.ts";
-import type { LetterDesk } from "../../sqlite/dead-letters/dead-letter-commands.ts";
+import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperationRunner } from "../../operations/bulk-operation-runner.ts";
+import type { DeadLetterCommands } from "../../sqlite/dead-letters/dead-letter-commands.ts";
 import { ApiError } from "../http/errors.ts";
 import { json } from "../http/json-response.ts";
 import { OPERATION_EXAMPLE } from "../openapi/schema-examples.ts";
@@ -8,8 +8,8 @@ import type { Endpoint } from "./endpoint.ts";
 import { operationRow } from "./operation-row.ts";
 
 export interface OperationEndpointsDeps {
-  readonly desk: Pick<LetterDesk, "operation" | "operations">;
-  readonly operations: Pick<LetterOperations, "stop">;
+  readonly desk: Pick<DeadLetterCommands, "operation" | "operations">;
+  readonly operations: Pick<BulkOperationRunner, "stop">;
 }
 
 /** What goes on, or did, with dead letters in the background. */
@@ -73,7 +73,7 @@ function idOf({ operation_id: id = "" }: Readonly<Record<string, string>>): numb
 }
 
 /** @throws ApiError NOT_FOUND */
-function found(operation: LetterOperation | undefined): LetterOperation {
+function found(operation: BulkOperation | undefined): BulkOperation {
   if (operation === undefined)
     throw new ApiError("NOT_FOUND", { message: "there is no such operation, or it ended long ago" });
   return operation;

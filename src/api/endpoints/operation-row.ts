@@ -1,9 +1,9 @@
-import type { LetterOperation } from "../../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
 import { isoTime } from "../http/iso-time.ts";
 import type { OperationRow } from "../openapi/schemas.ts";
 
 /** An operation as it is served: without the overrides, which may hold secrets. */
-export function operationRow(operation: LetterOperation): OperationRow {
+export function operationRow(operation: BulkOperation): OperationRow {
   const { code, host, jobId, jobType, tenant, since, until } = operation.filter;
   return {
     operation_id: operation.id,

@@ -1,4 +1,4 @@
-import type { Breach } from "../../intake/intake-error.ts";
+import type { Violation } from "../../intake/intake-error.ts";
 import type { Submission } from "../../intake/submission.ts";
 import { parseTraceparent } from "../../net/trace-context.ts";
 import { ApiError } from "../http/errors.ts";
@@ -34,7 +34,7 @@ export const SUBMISSION_HEADERS: Parameters = {
  * @throws ApiError INVALID_PAYLOAD with every breach.
  */
 export function readSubmissionHeaders(headers: Headers): Omit<Submission, "body" | "trace"> {
-  const breaches: Breach[] = [];
+  const breaches: Violation[] = [];
   const read = (name: keyof typeof HEADERS): string | undefined => {
     try {
       return HEADERS[name].parse(headers.get(name) ?? undefined);

@@ -1,4 +1,4 @@
-import { BREACHES_MAX, type Breach, IntakeError, type IntakeErrorCode } from "../../intake/intake-error.ts";
+import { IntakeError, type IntakeErrorCode, VIOLATIONS_MAX, type Violation } from "../../intake/intake-error.ts";
 import { isBroken, isBusy, isDiskFull, StoreError } from "../../jobs/stores/store-error.ts";
 import { json } from "./json-response.ts";
 
@@ -46,7 +46,7 @@ export type ErrorCode = keyof typeof ERRORS;
 
 interface ErrorMore {
   readonly message?: string;
-  readonly details?: readonly Breach[];
+  readonly details?: readonly Violation[];
   readonly headers?: Readonly<Record<string, string>>;
   readonly retryAfterSeconds?: number | undefined;
   readonly cause?: unknown;
@@ -57,7 +57,7 @@ export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: ErrorCode;
   readonly status: number;
-  readonly details: readonly Breach[];
+  readonly details: readonly Violation[];
   readonly headers: Readonly<Record<string, string>>;
 
   constructor(code: ErrorCode, more: ErrorMore = {}) {
@@ -66,7 +66,7 @@ export class ApiError extends Error {
     const retryAfterSeconds = more.retryAfterSeconds ?? entry.retryAfterSeconds;
     this.code = code;
     this.status = entry.status;
-    this.details = more.details?.slice(0, BREACHES_MAX) ?? [];
+    this.details = more.details?.slice(0, VIOLATIONS_MAX) ?? [];
     this.headers = {
       ...(retryAfterSeconds !== undefined && { "retry-after": String(Math.max(1, Math.ceil(retryAfterSeconds))) }),
       ...more.headers,

@@ -1,5 +1,5 @@
 import { NAME_PATTERN } from "../../config/schema.ts";
-import { BREACHES_MAX, type Breach } from "../../intake/intake-error.ts";
+import { VIOLATIONS_MAX, type Violation } from "../../intake/intake-error.ts";
 import { pointerStep } from "../../std/quote.ts";
 import { ApiError } from "./errors.ts";
 
@@ -110,13 +110,13 @@ function isDay(text: string): boolean {
 
 /** Reads a whole query, which breaches name by `at`. @throws ApiError INVALID_PAYLOAD with every breach. */
 export function readParameters<P extends Parameters>(parameters: P, query: URLSearchParams, at = "/query"): Values<P> {
-  const breaches: Breach[] = [];
+  const breaches: Violation[] = [];
   for (const name of new Set(query.keys())) {
     if (Object.hasOwn(parameters, name)) continue;
     const known = Object.keys(parameters).join(", ");
     const message = `is not a parameter here; there are ${known === "" ? "none" : known}`;
     breaches.push({ path: `${at}${pointerStep(name)}`, message });
-    if (breaches.length === BREACHES_MAX) break;
+    if (breaches.length === VIOLATIONS_MAX) break;
   }
   const values: Record<string, unknown> = {};
   for (const [name, parameter] of Object.entries(parameters)) {

@@ -1,9 +1,9 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { TypeCheck } from "@sinclair/typebox/compiler";
-import type { Breach } from "../../intake/intake-error.ts";
+import type { Violation } from "../../intake/intake-error.ts";
 import { parseStrictJson } from "../../intake/json/strict-json.ts";
 import { StrictJsonError } from "../../intake/json/strict-json-error.ts";
-import { shapeBreaches } from "../../intake/manifest/shape-violation.ts";
+import { shapeViolations } from "../../intake/manifest/shape-violation.ts";
 import { ApiError } from "./errors.ts";
 import { readRequestBody, refuseOtherMediaTypes } from "./request-body.ts";
 
@@ -18,11 +18,11 @@ const NAMES_MAX = 1000;
 export async function readRequestJson<T extends TSchema>(request: Request, shape: TypeCheck<T>): Promise<Static<T>> {
   refuseOtherMediaTypes(request);
   const value = parse(await readRequestBody(request, BYTES_MAX));
-  if (!shape.Check(value)) throw invalidBody(shapeBreaches(shape, value));
+  if (!shape.Check(value)) throw invalidBody(shapeViolations(shape, value));
   return value;
 }
 
-export function invalidBody(details: readonly Breach[]): ApiError {
+export function invalidBody(details: readonly Violation[]): ApiError {
   return new ApiError("INVALID_PAYLOAD", { details });
 }
 

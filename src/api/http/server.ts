@@ -3,7 +3,7 @@ import { BodyMemory } from "../../intake/body-memory.ts";
 import type { Submit } from "../../intake/submission.ts";
 import type { FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
 import type { Tracer } from "../../net/tracer.ts";
-import type { LetterOperations } from "../../operations/bulk-operation-runner.ts";
+import type { BulkOperationRunner } from "../../operations/bulk-operation-runner.ts";
 import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
 import type { Ledger } from "../../sqlite/ledger/ledger.ts";
 import type { TaskQueue } from "../../sqlite/queue/task-queue.ts";
@@ -12,7 +12,7 @@ import type { HealthReport } from "../../telemetry/health.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import { analysisEndpoint } from "../endpoints/analysis-endpoint.ts";
-import { letterChangeEndpoints } from "../endpoints/dead-letter-change-endpoints.ts";
+import { deadLetterChangeEndpoints } from "../endpoints/dead-letter-change-endpoints.ts";
 import { deadLetterEndpoints } from "../endpoints/dead-letter-endpoints.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { jobEndpoints } from "../endpoints/job-endpoints.ts";
@@ -34,7 +34,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly cancel: (jobId: string) => Promise<boolean>;
   /** Lets a dead letter go; false if it is none any more. */
   readonly giveUp: (letter: FullDeadLetter) => Promise<boolean>;
-  readonly operations: LetterOperations;
+  readonly operations: BulkOperationRunner;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
   readonly queue: TaskQueue;
@@ -132,8 +132,8 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     resourcesEndpoint(deps.ledger, deps.queue),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
     analysisEndpoint(deps.deadLetters),
-    ...letterChangeEndpoints(deps),
-    ...operationEndpoints({ ...deps, desk: deps.queue.letters }),
+    ...deadLetterChangeEndpoints(deps),
+    ...operationEndpoints({ ...deps, desk: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];

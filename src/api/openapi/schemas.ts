@@ -1,9 +1,9 @@
 import { type Static, type TProperties, type TSchema, Type } from "@sinclair/typebox";
-import { BREACHES_MAX } from "../../intake/intake-error.ts";
+import { VIOLATIONS_MAX } from "../../intake/intake-error.ts";
 import { HOST_STATES } from "../../jobs/host-view.ts";
 import { JOB_STATUSES } from "../../jobs/job.ts";
 import { LIMIT_CAUSES } from "../../jobs/queue-limit.ts";
-import { OPERATION_KINDS, OPERATION_STATES } from "../../jobs/stores/dead-letter-changes.ts";
+import { BULK_OPERATION_KINDS, BULK_OPERATION_STATES } from "../../jobs/stores/dead-letter-changes.ts";
 import { GROUPINGS } from "../../jobs/stores/dead-letter-reads.ts";
 import { LOG_LEVELS } from "../../jobs/stores/ledger-reads.ts";
 import { INTEGRITIES, TASK_STATES } from "../../jobs/task.ts";
@@ -71,7 +71,7 @@ export const ErrorSchema = closed(
         },
         "One broken rule.",
       ),
-      { maxItems: BREACHES_MAX, description: "Every broken rule, as far as there is room." },
+      { maxItems: VIOLATIONS_MAX, description: "Every broken rule, as far as there is room." },
     ),
   },
   "The shape of every error.",
@@ -238,8 +238,8 @@ export const DeadLetterDetailSchema = closed(
 export const OperationSchema = closed(
   {
     operation_id: Type.Integer({ description: "Its number." }),
-    kind: oneOf(OPERATION_KINDS, "What is done."),
-    status: oneOf(OPERATION_STATES, "Whether it goes on, or how it ended."),
+    kind: oneOf(BULK_OPERATION_KINDS, "What is done."),
+    status: oneOf(BULK_OPERATION_STATES, "Whether it goes on, or how it ended."),
     filter: Type.Unsafe<Record<string, string>>(
       Type.Object({}, { additionalProperties: Type.String(), description: "The dead letters it is done to." }),
     ),

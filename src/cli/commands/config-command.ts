@@ -3,7 +3,7 @@ import { type LoadedConfig, loadLayers } from "../../config/load-config.ts";
 import { listConfig, printConfig } from "../../config/print-config.ts";
 import type { Config } from "../../config/schema.ts";
 import { HandlerLoadError } from "../../intake/handlers/file-handler.ts";
-import type { Said } from "../../intake/handlers/thread-protocol.ts";
+import type { Message } from "../../intake/handlers/thread-protocol.ts";
 import { systemClock } from "../../std/clock.ts";
 import { closeHandlers, loadHandlers } from "../../wiring/load-handlers.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
@@ -74,7 +74,7 @@ function nameHandlers({ handlers }: Config, say: (text: string) => void): void {
 }
 
 async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<void> {
-  const onSaid = (jobType: string, { level, text }: Said) => err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
+  const onSaid = (jobType: string, { level, text }: Message) => err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
   closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
 }
 

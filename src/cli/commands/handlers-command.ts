@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Said } from "../../intake/handlers/thread-protocol.ts";
+import type { Message } from "../../intake/handlers/thread-protocol.ts";
 import { IntakeError } from "../../intake/intake-error.ts";
 import type { Task } from "../../jobs/task.ts";
 import { publicUrl } from "../../net/public-url.ts";
@@ -31,7 +31,7 @@ export async function handlersCheck(
   const jobType = options.jobType ?? named ?? "default";
   const settings = config.handlers[jobType];
   if (settings === undefined) throw new UsageError(`there is no [handlers.${jobType}] in the configuration`);
-  const onSaid = ({ level, text }: Said) => context.err(`${level}: ${text}\n`);
+  const onSaid = ({ level, text }: Message) => context.err(`${level}: ${text}\n`);
   const tasks: Task[] = [];
   try {
     const check = {

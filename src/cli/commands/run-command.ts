@@ -15,7 +15,7 @@ import { type StopSignal, stopSignal } from "../stop-signal.ts";
 import { openDisplay } from "../terminal/run-display.ts";
 import { bytesText, countText, durationText } from "../terminal/units.ts";
 import { configOf } from "./config-command.ts";
-import { openRunBooks } from "./run-stores.ts";
+import { openRunStores } from "./run-stores.ts";
 import { s3Access } from "./s3-access.ts";
 
 export interface RunOptions extends ConfigOptions {
@@ -41,7 +41,7 @@ const LIST_LIMITS = { api: { max_resources_per_manifest: 1_000_000, max_payload_
  */
 export async function run(file: string, options: RunOptions, context: CliContext): Promise<ExitCode> {
   const input = readJob(file);
-  using books = openRunBooks();
+  using books = openRunStores();
   // From now on: a signal that ended the process would leave the books.
   const stop = new AbortController();
   void stopSignal(() => books[Symbol.dispose](), hangup()).then((signal) => stop.abort(signal));

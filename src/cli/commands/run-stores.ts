@@ -11,12 +11,12 @@ const SETTLED_MS = 60_000;
 const OTHERS = 0o077;
 
 /** A folder for the stores of one run, which goes with it. */
-export interface RunBooks extends Disposable {
+export interface RunStores extends Disposable {
   readonly folder: string;
 }
 
 /** Makes the folder, and removes those of runs that were killed. @throws UsageError where there is no room for it */
-export function openRunBooks(): RunBooks {
+export function openRunStores(): RunStores {
   sweepDeadRuns();
   let folder: string;
   try {

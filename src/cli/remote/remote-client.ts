@@ -2,7 +2,7 @@ import { certificateCheckProblem } from "../../config/checks/certificate-check.t
 import { ConfigError } from "../../config/config-error.ts";
 import { retryAfterMs } from "../../net/retry-after.ts";
 import { systemClock } from "../../std/clock.ts";
-import { spanText } from "../../std/duration-text.ts";
+import { roughDuration } from "../../std/duration-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { printable } from "../terminal/terminal-text.ts";
 
@@ -221,7 +221,7 @@ export class RemoteClient {
     } catch (error) {
       if (limit.signal.aborted) {
         const hint = "look after it, or name another with --server or FETCHBOX_SERVER";
-        throw new UnreachableError(`${this.server} did not answer within ${spanText(limitMs)}; ${hint}`, {
+        throw new UnreachableError(`${this.server} did not answer within ${roughDuration(limitMs)}; ${hint}`, {
           cause: error,
         });
       }

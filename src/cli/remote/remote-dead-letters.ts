@@ -1,6 +1,6 @@
 import type { Analysis, AttemptRow, DeadLetterDetail, DeadLetterRow, OperationRow } from "../../api/openapi/schemas.ts";
 import { ATTEMPTS_KEPT_MAX } from "../../jobs/task.ts";
-import { spanText } from "../../std/duration-text.ts";
+import { roughDuration } from "../../std/duration-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { dayText, minuteText, secondText } from "../terminal/moments.ts";
 import { table } from "../terminal/table.ts";
@@ -109,7 +109,7 @@ function attemptCells(attempt: AttemptRow, number: number): string[] {
   return [
     String(number),
     secondText(attempt.started_at),
-    spanText(attempt.duration_ms),
+    roughDuration(attempt.duration_ms),
     attempt.code,
     attempt.http_status === null ? NONE : String(attempt.http_status),
     attempt.address ?? NONE,

@@ -1,5 +1,5 @@
 import type { HealthAnswer } from "../../api/openapi/schemas.ts";
-import { spanText } from "../../std/duration-text.ts";
+import { roughDuration } from "../../std/duration-text.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { table } from "../terminal/table.ts";
 import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
@@ -18,7 +18,7 @@ export async function showHealth(flags: RemoteFlags, remote: Remote): Promise<Ex
 }
 
 function healthText({ status, version, uptime_seconds: uptime, components }: HealthAnswer, width?: number): string {
-  const head = `${status} · FetchBox ${version} · up for ${spanText(uptime * 1000)}\n`;
+  const head = `${status} · FetchBox ${version} · up for ${roughDuration(uptime * 1000)}\n`;
   const rows = Object.entries(components).map(([name, part]) => [name, part.status, part.reason ?? ""]);
   return head + table(COLUMNS, rows, width);
 }

@@ -1,5 +1,5 @@
 import type { QueueReport } from "../../api/openapi/schemas.ts";
-import { spanText } from "../../std/duration-text.ts";
+import { roughDuration } from "../../std/duration-text.ts";
 import { clockText } from "../terminal/moments.ts";
 import { table } from "../terminal/table.ts";
 import { countText } from "../terminal/units.ts";
@@ -38,7 +38,7 @@ function queueText(report: QueueReport, width: number | undefined): string {
   const { pending, running, retrying, oldest_pending_age_ms: age, hosts } = report;
   const depth = `${countText(pending)} pending · ${countText(running)} running · ${countText(retrying)} retrying`;
   const lines = [withPace(depth, paceText(report), width), ...limitLines(report)];
-  if (age > OLD_MS) lines.push(`the oldest task has been due for ${spanText(age)}`);
+  if (age > OLD_MS) lines.push(`the oldest task has been due for ${roughDuration(age)}`);
   if (hosts.length === 0) return `${lines.join("\n")}\n`;
   return `${lines.join("\n")}\n${table(COLUMNS, hosts.map(rowOf), width)}`;
 }
@@ -53,7 +53,7 @@ function withPace(depth: string, pace: string, width = Number.POSITIVE_INFINITY)
 function paceText({ stored_per_second: stored, failed_per_second: failed, seconds_left: left }: QueueReport): string {
   const parts = stored > 0 || failed > 0 ? [`stored ${rateText(stored)}/s`] : [];
   if (failed > 0) parts.push(`failed ${rateText(failed)}/s`);
-  if (left !== null && left > 0) parts.push(`${spanText(left * 1000)} left`);
+  if (left !== null && left > 0) parts.push(`${roughDuration(left * 1000)} left`);
   return parts.join(" · ");
 }
 
@@ -93,7 +93,7 @@ function stateText(host: HostRow): string {
 }
 
 function slowedText({ code, slowed_ms_ago: ms }: HostRow): string {
-  const parts = [...(code === null ? [] : [shortCode(code)]), ...(ms === null ? [] : [`${spanText(ms)} ago`])];
+  const parts = [...(code === null ? [] : [shortCode(code)]), ...(ms === null ? [] : [`${roughDuration(ms)} ago`])];
   return parts.length === 0 ? "" : ` (${parts.join(" ")})`;
 }
 

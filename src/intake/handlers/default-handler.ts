@@ -1,7 +1,7 @@
 import type { TaskSpec } from "../../jobs/task.ts";
 import { withDefaults } from "../../net/request-header.ts";
 import type { Manifest, Resource } from "../manifest/manifest-schema.ts";
-import type { HandlerSettings, JobContext, TaskMaker } from "./handler.ts";
+import type { HandlerRunner, HandlerSettings, JobContext } from "./handler.ts";
 
 /** Between two batches a job is staged, and others get their turn. */
 const BATCH = 1000;
@@ -16,7 +16,7 @@ export function createDefaultHandler() {
       }
     },
     close() {},
-  } satisfies TaskMaker;
+  } satisfies HandlerRunner;
 }
 
 function taskOf(resource: Resource, { defaultHeaders, proxyPool, rejectHtml }: HandlerSettings): TaskSpec {

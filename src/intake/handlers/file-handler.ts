@@ -1,8 +1,8 @@
 import type { Clock } from "../../std/clock.ts";
 import type { Manifest } from "../manifest/manifest-schema.ts";
-import type { JobContext, JobReport, TaskMaker } from "./handler.ts";
+import type { HandlerRunner, JobContext, JobReport } from "./handler.ts";
 import { HandlerPort } from "./handler-port.ts";
-import type { Answer, Request, Said } from "./thread-protocol.ts";
+import type { Message, Reply, Request } from "./thread-protocol.ts";
 
 /** All of a handler's threads are at other jobs, and have been for long. */
 export class HandlerBusyError extends Error {
@@ -23,7 +23,7 @@ export interface FileHandlerDeps {
   /** What the expansion of one job may take of a handler's time; also its loading, and a finalize. */
   readonly deadlineMs: number;
   readonly maxTasks: number;
-  readonly onSaid: (said: Said) => void;
+  readonly onSaid: (said: Message) => void;
   readonly clock: Clock;
 }
 
@@ -35,7 +35,7 @@ const THREADS_MAX = 4;
  * options to one. It runs in threads of its own.
  * @throws HandlerLoadError
  */
-export async function loadFileHandler(deps: FileHandlerDeps): Promise<TaskMaker> {
+export async function loadFileHandler(deps: FileHandlerDeps): Promise<HandlerRunner> {
   const threads = new HandlerThreads(deps);
   try {
     const first = await threads.take();
@@ -61,7 +61,7 @@ async function* expand(
   const thread = await threads.take();
   let left = deadlineMs;
   let made = 0;
-  const ask = async (request: Request): Promise<Answer> => {
+  const ask = async (request: Request): Promise<Reply> => {
     const since = clock.monotonic();
     const answer = await thread.ask(request, left, clock);
     left = Math.max(1, left - (clock.monotonic() - since));

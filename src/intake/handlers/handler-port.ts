@@ -1,5 +1,5 @@
 import type { Clock } from "../../std/clock.ts";
-import { type Answer, type Request, rethrown, type Said } from "./thread-protocol.ts";
+import { type Message, type Reply, type Request, rethrown } from "./thread-protocol.ts";
 
 /** In the executable the build's entry points lie beside each other, under their paths in src. */
 const THREAD = import.meta.url.includes("$bunfs")
@@ -7,7 +7,7 @@ const THREAD = import.meta.url.includes("$bunfs")
   : new URL("./handler-thread.ts", import.meta.url).href;
 
 /** A value that is waited for; a handler's answer, or that its thread ended. */
-type Waiting = PromiseWithResolvers<Exclude<Answer, Said>>;
+type Waiting = PromiseWithResolvers<Exclude<Reply, Message>>;
 
 /** One handler's thread, seen from the service. */
 export class HandlerPort {
@@ -16,8 +16,8 @@ export class HandlerPort {
   #waiting: Waiting | undefined;
   #end: Error | undefined;
 
-  constructor(onSaid: (said: Said) => void) {
-    this.#worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
+  constructor(onSaid: (said: Message) => void) {
+    this.#worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
       if (data.is === "said") return onSaid(data);
       this.#settle((waiting) => waiting.resolve(data));
     });
@@ -38,7 +38,7 @@ export class HandlerPort {
    * The answer to one request. A thread that does not answer within `ms` is ended.
    * @throws what the handler threw, or an Error that says that it hung or ended
    */
-  async ask(request: Request, ms: number, clock: Clock): Promise<Exclude<Answer, Said>> {
+  async ask(request: Request, ms: number, clock: Clock): Promise<Exclude<Reply, Message>> {
     if (this.#end !== undefined) throw this.#end;
     const waiting: Waiting = Promise.withResolvers();
     this.#waiting = waiting;

@@ -6,7 +6,7 @@ import { format } from "node:util";
 import type { JobHandler } from "./handler.ts";
 import { loadProblem } from "./load-problem.ts";
 import { forbidEnding, takeOutput } from "./thread-limits.ts";
-import type { Answer, Request, Thrown } from "./thread-protocol.ts";
+import type { Reply, Request, Thrown } from "./thread-protocol.ts";
 
 /** What one answer carries: enough to make its way between the threads cheap. */
 const TASKS_PER_ANSWER = 500;
@@ -26,7 +26,7 @@ let lines = 0;
 
 self.onmessage = async ({ data }: MessageEvent<Request>) => {
   lines = 0;
-  let answer: Answer;
+  let answer: Reply;
   try {
     answer = await answerTo(data);
   } catch (error) {
@@ -38,11 +38,11 @@ takeOutput((level, text) => {
   lines += 1;
   if (lines > LINES_PER_REQUEST) return;
   const said = lines === LINES_PER_REQUEST ? "further lines are left out" : text.slice(0, LINE_MAX);
-  self.postMessage({ is: "said", level, text: said } satisfies Answer);
+  self.postMessage({ is: "said", level, text: said } satisfies Reply);
 });
 forbidEnding();
 
-async function answerTo(request: Request): Promise<Answer> {
+async function answerTo(request: Request): Promise<Reply> {
   switch (request.asks) {
     case "load":
       handler = await load(request.file, request.options);
@@ -91,7 +91,7 @@ function iteratorOf(made: Iterable<unknown> | AsyncIterable<unknown>): Steps {
   return made[Symbol.iterator]();
 }
 
-async function gather(from: Steps): Promise<Answer> {
+async function gather(from: Steps): Promise<Reply> {
   const tasks: unknown[] = [];
   const since = performance.now();
   while (tasks.length < TASKS_PER_ANSWER && performance.now() - since < GATHER_MS) {
@@ -106,7 +106,7 @@ async function gather(from: Steps): Promise<Answer> {
 }
 
 /** What cannot pass between threads (a function, say) is the handler's failure, told with the task that has it. */
-function send(answer: Answer): void {
+function send(answer: Reply): void {
   try {
     self.postMessage(answer);
   } catch (error) {
@@ -114,7 +114,7 @@ function send(answer: Answer): void {
     const culprit = tasks.find((task) => !isCloneable(task)) as { resourceId?: unknown } | undefined;
     const of = culprit === undefined ? "" : ` of the task ${JSON.stringify(String(culprit.resourceId)).slice(0, 100)}`;
     const thrown = thrownOf(new Error(`a value${of} is no plain data: ${(error as Error).message}`));
-    self.postMessage({ is: "failed", thrown } satisfies Answer);
+    self.postMessage({ is: "failed", thrown } satisfies Reply);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { JobCounters, JobHeader, JobStatus, Priority } from "../../jobs/job.ts";
 import type { TaskSpec } from "../../jobs/task.ts";
-import type { Breach } from "../intake-error.ts";
+import type { Violation } from "../intake-error.ts";
 import type { JobStorage } from "../job-storage.ts";
 import type { Manifest } from "../manifest/manifest-schema.ts";
 
@@ -55,7 +55,7 @@ export interface JobHandler {
 }
 
 /** A handler as the intake uses it, wherever it runs. */
-export interface TaskMaker {
+export interface HandlerRunner {
   /** The program's own: what it yields comes from the manifest and the configuration, which were checked. */
   readonly isOwn?: true;
   /** The tasks of a job in batches, as the handler yields them: nobody has checked them. @throws what it throws */
@@ -69,9 +69,9 @@ export interface TaskMaker {
 /** Thrown by a handler to refuse a manifest; message and details are served to the client as they are. */
 export class ManifestError extends Error {
   override readonly name = "ManifestError";
-  readonly details: readonly Breach[];
+  readonly details: readonly Violation[];
 
-  constructor(message: string, details: readonly Breach[] = []) {
+  constructor(message: string, details: readonly Violation[] = []) {
     super(message);
     this.details = details;
   }

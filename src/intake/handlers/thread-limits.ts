@@ -1,10 +1,10 @@
 import { format } from "node:util";
-import type { SaidLevel } from "./thread-protocol.ts";
+import type { MessageLevel } from "./thread-protocol.ts";
 
 /** A handler's own words belong in the log, not between its lines: whatever way it prints them, `say` gets them. */
-export function takeOutput(say: (level: SaidLevel, text: string) => void): void {
+export function takeOutput(say: (level: MessageLevel, text: string) => void): void {
   const printer =
-    (level: SaidLevel) =>
+    (level: MessageLevel) =>
     (...words: unknown[]) =>
       say(level, format(...words));
   Object.assign(console, {
@@ -17,7 +17,7 @@ export function takeOutput(say: (level: SaidLevel, text: string) => void): void 
     warn: printer("warn"),
     error: printer("error"),
   });
-  const writer = (level: SaidLevel) => (chunk: string | Uint8Array) => {
+  const writer = (level: MessageLevel) => (chunk: string | Uint8Array) => {
     const text = typeof chunk === "string" ? chunk : new TextDecoder().decode(chunk);
     for (const line of text.split("\n")) if (line !== "") say(level, line);
     return true;

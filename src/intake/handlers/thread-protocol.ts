@@ -11,19 +11,19 @@ export type Request =
   | { readonly asks: "end" }
   | { readonly asks: "finalize"; readonly report: JobReport };
 
-export type Answer =
+export type Reply =
   | { readonly is: "loaded"; readonly finalizes: boolean }
   | { readonly is: "tasks"; readonly tasks: readonly unknown[]; readonly isLast: boolean }
   | { readonly is: "done" }
   | { readonly is: "failed"; readonly thrown: Thrown }
   /** Printed by the handler; answers nothing. */
-  | Said;
+  | Message;
 
-export type SaidLevel = "debug" | "info" | "warn" | "error";
+export type MessageLevel = "debug" | "info" | "warn" | "error";
 
-export interface Said {
+export interface Message {
   readonly is: "said";
-  readonly level: SaidLevel;
+  readonly level: MessageLevel;
   readonly text: string;
 }
 

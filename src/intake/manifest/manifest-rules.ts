@@ -1,8 +1,8 @@
 import { storageClassProblem } from "../../jobs/object-attributes.ts";
 import { mediaTypePatternProblem } from "../../net/media-type.ts";
-import { quote } from "../../std/quote.ts";
+import { quoteForMessage } from "../../std/quote.ts";
 import { TextMap } from "../../std/text-map.ts";
-import { BREACHES_MAX, type Breach } from "../intake-error.ts";
+import { VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
 import { MANIFEST_FILE } from "../job-storage.ts";
 import {
   checkHeaders,
@@ -32,8 +32,8 @@ export interface ManifestLimits {
  * The rules that a manifest breaks, at most `max`, beyond those of its shape. A value of the wrong type is passed
  * over: the schema has told of it, and the rest is to be told as well.
  */
-export function ruleBreaches(manifest: unknown, limits: ManifestLimits, max = BREACHES_MAX): Breach[] {
-  const breaches: Breach[] = [];
+export function ruleViolations(manifest: unknown, limits: ManifestLimits, max = VIOLATIONS_MAX): Violation[] {
+  const breaches: Violation[] = [];
   if (!isObject(manifest)) return breaches;
   const { storage, resources } = manifest;
   const report: Report = (path, message) => {
@@ -58,7 +58,7 @@ type Report = (path: string, message: string) => void;
 function checkStorage(storage: Record<string, unknown>, limits: ManifestLimits, report: Report): void {
   const { bucket, resource_key_prefix: prefix, manifest_file: file, metadata, tags, class: storageClass } = storage;
   if (typeof bucket === "string" && !limits.buckets.has(bucket)) {
-    report("/storage/bucket", `${quote(bucket)} is not a bucket that manifests may name`);
+    report("/storage/bucket", `${quoteForMessage(bucket)} is not a bucket that manifests may name`);
   }
   const prefixProblem =
     typeof prefix === "string" ? (keyPrefixProblem(prefix) ?? limits.refusesKey(prefix.slice(0, -1))) : undefined;
@@ -84,7 +84,7 @@ function checkResource(resource: Record<string, unknown>, limits: ManifestLimits
   if (typeof checksum === "string") say("/checksum", checksumProblem(checksum));
   if (typeof contentType === "string") say("/content_type", mediaTypePatternProblem(contentType));
   if (typeof pool === "string" && !limits.pools.has(pool)) {
-    report("/proxy_pool", `${quote(pool)} is not a configured proxy pool`);
+    report("/proxy_pool", `${quoteForMessage(pool)} is not a configured proxy pool`);
   }
 }
 
@@ -125,7 +125,7 @@ function checkManifestFile(
     const [folder] = id.split("/", 1);
     if (folder !== file) continue;
     const place = folder === id ? "is" : "lies under";
-    report(`/resources/${index}/id`, `${place} ${quote(folder)}, the name of the manifest object`);
+    report(`/resources/${index}/id`, `${place} ${quoteForMessage(folder)}, the name of the manifest object`);
   }
 }
 

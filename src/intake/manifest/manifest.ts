@@ -1,11 +1,11 @@
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { BREACHES_MAX, type Breach, IntakeError } from "../intake-error.ts";
+import { IntakeError, VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
 import { parseStrictJson, type StrictJson } from "../json/strict-json.ts";
 import { StrictJsonError } from "../json/strict-json-error.ts";
 import { normalChecksum } from "./field-rules.ts";
-import { type ManifestLimits, ruleBreaches } from "./manifest-rules.ts";
+import { type ManifestLimits, ruleViolations } from "./manifest-rules.ts";
 import { type Manifest, ManifestSchema } from "./manifest-schema.ts";
-import { shapeBreaches } from "./shape-violation.ts";
+import { shapeViolations } from "./shape-violation.ts";
 
 const SHAPE = TypeCompiler.Compile(ManifestSchema);
 
@@ -33,19 +33,20 @@ function checkManifest(value: unknown, limits: ManifestLimits): Manifest {
   // Naming more breaches of it would cost more than it helps.
   if (tooMany !== undefined) throw invalidManifest([tooMany]);
   const isShaped = SHAPE.Check(value);
-  const breaches = isShaped ? [] : shapeBreaches(SHAPE, value);
-  if (breaches.length < BREACHES_MAX) breaches.push(...ruleBreaches(value, limits, BREACHES_MAX - breaches.length));
+  const breaches = isShaped ? [] : shapeViolations(SHAPE, value);
+  if (breaches.length < VIOLATIONS_MAX)
+    breaches.push(...ruleViolations(value, limits, VIOLATIONS_MAX - breaches.length));
   if (!isShaped || breaches.length > 0) throw invalidManifest(breaches);
   return value;
 }
 
-function countBreach(value: unknown, maxResources: number): Breach | undefined {
+function countBreach(value: unknown, maxResources: number): Violation | undefined {
   if (typeof value !== "object" || value === null || !("resources" in value)) return undefined;
   if (!Array.isArray(value.resources) || value.resources.length <= maxResources) return undefined;
   return { path: "/resources", message: `must have at most ${maxResources} elements, has ${value.resources.length}` };
 }
 
-function invalidManifest(details: readonly Breach[]): IntakeError {
+function invalidManifest(details: readonly Violation[]): IntakeError {
   return new IntakeError("INVALID_PAYLOAD", "the manifest breaks a rule", { details });
 }
 

@@ -3,11 +3,11 @@ import type { TypeCheck } from "@sinclair/typebox/compiler";
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { isHeaderName } from "../../net/request-header.ts";
 import { pointerStep } from "../../std/quote.ts";
-import { BREACHES_MAX, type Breach } from "../intake-error.ts";
+import { VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
 
 /** Where and how a value has not the shape of a schema: at most BREACHES_MAX, one for each place. */
-export function shapeBreaches(shape: TypeCheck<TSchema>, value: unknown): Breach[] {
-  const breaches = new Map<string, Breach>();
+export function shapeViolations(shape: TypeCheck<TSchema>, value: unknown): Violation[] {
+  const breaches = new Map<string, Violation>();
   for (const error of shape.Errors(value)) {
     const steps = stepsOf(error.path);
     // A name that is none may be a whole header line, secret included; field-rules.ts tells of it without repeating it.
@@ -15,7 +15,7 @@ export function shapeBreaches(shape: TypeCheck<TSchema>, value: unknown): Breach
     // What is missing has no type either; the first complaint about a place is the one that helps.
     if (breaches.has(error.path)) continue;
     breaches.set(error.path, { path: steps.map(pointerStep).join(""), message: messageFor(error) });
-    if (breaches.size === BREACHES_MAX) break;
+    if (breaches.size === VIOLATIONS_MAX) break;
   }
   return [...breaches.values()];
 }

@@ -1,13 +1,13 @@
 import { type Attempt, type Task } from "../task.ts";
 import type { DeadLetterFilter } from "./dead-letter-reads.ts";
 
-export const OPERATION_KINDS = ["replay", "give_up"] as const;
+export const BULK_OPERATION_KINDS = ["replay", "give_up"] as const;
 
-export type OperationKind = (typeof OPERATION_KINDS)[number];
+export type BulkOperationKind = (typeof BULK_OPERATION_KINDS)[number];
 
-export const OPERATION_STATES = ["running", "completed", "stopped", "failed"] as const;
+export const BULK_OPERATION_STATES = ["running", "completed", "stopped", "failed"] as const;
 
-export type OperationState = (typeof OPERATION_STATES)[number];
+export type BulkOperationState = (typeof BULK_OPERATION_STATES)[number];
 
 /** What an operator wants to be otherwise when a task is tried again. */
 export interface Overrides {
@@ -15,8 +15,8 @@ export interface Overrides {
   readonly proxyPool?: string | undefined;
 }
 
-export interface NewOperation {
-  readonly kind: OperationKind;
+export interface NewBulkOperation {
+  readonly kind: BulkOperationKind;
   readonly filter: DeadLetterFilter;
   readonly overrides: Overrides;
   /** Tasks that become due per second; absent: all at once. */
@@ -26,9 +26,9 @@ export interface NewOperation {
 }
 
 /** Something that is done to all dead letters of a filter, downwards by their task ids. */
-export interface LetterOperation extends NewOperation {
+export interface BulkOperation extends NewBulkOperation {
   readonly id: number;
-  readonly state: OperationState;
+  readonly state: BulkOperationState;
   /** Letters that it came to. */
   readonly met: number;
   /** Those of them that it changed; the others were none any more. */
@@ -60,4 +60,4 @@ export interface Replay {
 }
 
 /** Why a dead letter goes without being tried again. */
-export type DropReason = "given_up" | "pruned";
+export type DiscardReason = "given_up" | "pruned";

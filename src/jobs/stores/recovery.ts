@@ -15,7 +15,7 @@ export interface InterruptedTask {
 }
 
 /** A task about to be buried. */
-export interface DoomedTask {
+export interface PoisonTask {
   readonly id: number;
   readonly jobId: string;
   readonly task: Task;

@@ -1,7 +1,7 @@
 import {
-  type LetterOperation,
-  type NewOperation,
-  type OperationState,
+  type BulkOperation,
+  type BulkOperationState,
+  type NewBulkOperation,
   type OperationStep,
   type Overrides,
 } from "../../jobs/stores/dead-letter-changes.ts";
@@ -11,7 +11,7 @@ import type { QueueContext } from "../queue/queue-context.ts";
 /** So many that ended are remembered. */
 const ENDED_KEPT = 100;
 
-interface Row extends Omit<LetterOperation, "filter" | "overrides" | "ratePerSecond"> {
+interface Row extends Omit<BulkOperation, "filter" | "overrides" | "ratePerSecond"> {
   readonly filter: string;
   readonly overrides: string;
   readonly ratePerSecond: number | null;
@@ -21,7 +21,7 @@ const COLUMNS = `id, kind, state, filter, overrides, rate_per_second AS ratePerS
   before_task AS beforeTask, due_from AS dueFrom, started_at AS startedAt, finished_at AS finishedAt, error`;
 
 /** Runs inside a transaction. */
-export function beginOperation({ db, clock }: QueueContext, operation: NewOperation): LetterOperation {
+export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOperation): BulkOperation {
   db.query<never, [number]>(
     `DELETE FROM letter_operations WHERE state <> 'running' AND id <=
        (SELECT id FROM letter_operations WHERE state <> 'running' ORDER BY id DESC LIMIT 1 OFFSET ?)`,
@@ -57,7 +57,7 @@ export function advanceOperation({ db }: QueueContext, { id, met, beforeTask }: 
 export function endOperation(
   { db, clock }: QueueContext,
   id: number,
-  state: Exclude<OperationState, "running">,
+  state: Exclude<BulkOperationState, "running">,
   error: string | undefined,
 ): void {
   db.query<never, [string, number, string | null, number]>(
@@ -66,17 +66,17 @@ export function endOperation(
   ).run(state, clock.now(), error ?? null, id);
 }
 
-export function readOperation({ db }: QueueContext, id: number): LetterOperation | undefined {
+export function readOperation({ db }: QueueContext, id: number): BulkOperation | undefined {
   const row = db.query<Row, [number]>(`SELECT ${COLUMNS} FROM letter_operations WHERE id = ?`).get(id);
   return row === null ? undefined : operationOf(row);
 }
 
 /** All that are remembered, the latest first. */
-export function readOperations({ db }: QueueContext): LetterOperation[] {
+export function readOperations({ db }: QueueContext): BulkOperation[] {
   return db.query<Row, []>(`SELECT ${COLUMNS} FROM letter_operations ORDER BY id DESC`).all().map(operationOf);
 }
 
-function operationOf(row: Row): LetterOperation {
+function operationOf(row: Row): BulkOperation {
   return {
     ...row,
     filter: JSON.parse(row.filter) as DeadLetterFilter,

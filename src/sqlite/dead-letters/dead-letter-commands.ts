@@ -1,21 +1,21 @@
 import {
-  type DropReason,
-  type LetterOperation,
-  type NewOperation,
-  type OperationState,
+  type BulkOperation,
+  type BulkOperationState,
+  type DiscardReason,
+  type NewBulkOperation,
   type OperationStep,
   type Replay,
 } from "../../jobs/stores/dead-letter-changes.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
 import { advanceOperation, beginOperation, endOperation, readOperation, readOperations } from "./bulk-operations.ts";
-import { notePace } from "./replay-schedule.ts";
-import { dropLetter, replayTask } from "./replay-task.ts";
+import { noteReplaySchedule } from "./replay-schedule.ts";
+import { discardDeadLetter, replayTask } from "./replay-task.ts";
 
 /**
  * What becomes of dead letters, which queue.db decides, too (D1). A letter is dealt with once, whoever asks how often:
  * one that is none any more is left out.
  */
-export class LetterDesk {
+export class DeadLetterCommands {
   readonly #context: QueueContext;
 
   constructor(context: QueueContext) {
@@ -26,7 +26,7 @@ export class LetterDesk {
   replay(replays: readonly Replay[], step?: OperationStep): Promise<number> {
     return this.#context.commit.run((changes) => {
       const replayed = replays.filter((replay) => replayTask(this.#context, replay, changes));
-      notePace(
+      noteReplaySchedule(
         this.#context,
         replayed.map(({ availableAt }) => availableAt),
       );
@@ -35,31 +35,31 @@ export class LetterDesk {
   }
 
   /** Lets letters go, all in one commit; their tasks stay failed. How many it were. */
-  drop(
+  discard(
     letters: readonly { readonly id: number; readonly resourceId: string }[],
-    reason: DropReason,
+    reason: DiscardReason,
     step?: OperationStep,
   ): Promise<number> {
     return this.#context.commit.run((changes) =>
-      this.#noted(letters.filter((letter) => dropLetter(this.#context, letter, reason, changes)).length, step),
+      this.#noted(letters.filter((letter) => discardDeadLetter(this.#context, letter, reason, changes)).length, step),
     );
   }
 
   /** Remembers what is going to be done, so that the next process goes on where this one ends. */
-  begin(operation: NewOperation): Promise<LetterOperation> {
+  begin(operation: NewBulkOperation): Promise<BulkOperation> {
     return this.#context.commit.run(() => beginOperation(this.#context, operation));
   }
 
-  end(id: number, state: Exclude<OperationState, "running">, error?: string): Promise<void> {
+  end(id: number, state: Exclude<BulkOperationState, "running">, error?: string): Promise<void> {
     return this.#context.commit.run(() => endOperation(this.#context, id, state, error));
   }
 
-  operation(id: number): LetterOperation | undefined {
+  operation(id: number): BulkOperation | undefined {
     return readOperation(this.#context, id);
   }
 
   /** The latest first. */
-  operations(): LetterOperation[] {
+  operations(): BulkOperation[] {
     return readOperations(this.#context);
   }
 

@@ -11,9 +11,9 @@ import {
 } from "../../jobs/stores/dead-letter-reads.ts";
 import { dropGroups, type OnDrift, recountGroups, recountSize } from "../counters.ts";
 import { giveBackPages, usedBytes } from "../file/free-pages.ts";
-import type { Follower } from "../outbox.ts";
-import { createFollower } from "../projection.ts";
-import { decodeLetter } from "../task-codec.ts";
+import type { Projection } from "../outbox.ts";
+import { createProjection } from "../projection.ts";
+import { decodeDeadLetter } from "../task-codec.ts";
 import { allGroups, type Countable, GroupChanges, groupSize, groupsWhere } from "./dead-letter-groups.ts";
 
 const COLUMNS = `task, job_id AS jobId, job_type AS jobType, tenant, resource_id AS resourceId, url, host, code,
@@ -46,14 +46,14 @@ export interface DeadLettersDeps {
 
 /** dlq.db: the tasks that failed for good. It follows queue.db. */
 export class DeadLetters {
-  readonly follower: Follower;
+  readonly follower: Projection;
   readonly #db: Database;
   readonly #deps: DeadLettersDeps;
 
   constructor(db: Database, path: string, deps: DeadLettersDeps) {
     this.#db = db;
     this.#deps = deps;
-    this.follower = createFollower(db, path, (events) => this.#apply(events));
+    this.follower = createProjection(db, path, (events) => this.#apply(events));
   }
 
   /** With all that was committed: reading follows writing. */
@@ -207,7 +207,7 @@ export class DeadLetters {
 type LetterRow = DeadLetterRecord & { readonly letter: Uint8Array };
 
 function fullLetter({ letter, ...record }: LetterRow): FullDeadLetter {
-  const { task: contents, history } = decodeLetter(letter);
+  const { task: contents, history } = decodeDeadLetter(letter);
   return { ...record, contents, history };
 }
 

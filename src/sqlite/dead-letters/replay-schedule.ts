@@ -2,7 +2,7 @@ import { readMeta, writeMeta } from "../file/meta.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
 
 /** Notes until when replays at a rate have tasks that become due one after the other. Runs inside a transaction. */
-export function notePace({ db, clock }: QueueContext, dueAt: readonly number[]): void {
+export function noteReplaySchedule({ db, clock }: QueueContext, dueAt: readonly number[]): void {
   const until = Math.max(...dueAt);
   if (until > clock.steady() && until > readUntil(db)) writeMeta(db, "paced_until", String(until));
 }
@@ -11,7 +11,7 @@ export function notePace({ db, clock }: QueueContext, dueAt: readonly number[]):
  * Time in which nothing could begin, `since` on, does not count against a rate: what replays would have sent meanwhile
  * moves on, the first to now, and the rest as far behind it as before. Runs inside a transaction.
  */
-export function resumePace({ db, clock }: QueueContext, since: number): void {
+export function resumeReplaySchedule({ db, clock }: QueueContext, since: number): void {
   const until = readUntil(db);
   if (until <= since) return;
   const now = clock.steady();

@@ -1,9 +1,9 @@
-import { type DropReason, type Replay } from "../../jobs/stores/dead-letter-changes.ts";
+import { type DiscardReason, type Replay } from "../../jobs/stores/dead-letter-changes.ts";
 import { hostOf } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { ensureLane } from "../queue/accept.ts";
 import { type QueueContext } from "../queue/queue-context.ts";
-import { wait } from "../queue/settle-task.ts";
+import { requeue } from "../queue/settle-task.ts";
 import { encodeHistory, encodeTask } from "../task-codec.ts";
 
 /**
@@ -22,7 +22,7 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
          waiting_since = NULL, payload = ?, history = ? WHERE id = ?`,
     )
     .run(lane, availableAt, encodeTask(task), encodeHistory(history), id);
-  wait(context, lane, "retrying", availableAt, changes);
+  requeue(context, lane, "retrying", availableAt, changes);
   changes.events.push({
     at: context.clock.now(),
     job,
@@ -32,10 +32,10 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
 }
 
 /** Lets a dead letter go; its task stays failed. False if there is none. Runs inside a transaction. */
-export function dropLetter(
+export function discardDeadLetter(
   context: QueueContext,
   letter: { readonly id: number; readonly resourceId: string },
-  reason: DropReason,
+  reason: DiscardReason,
   changes: Changes,
 ): boolean {
   const job = takeLetter(context, letter.id, changes);

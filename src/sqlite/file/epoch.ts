@@ -2,13 +2,13 @@ import type { Database } from "bun:sqlite";
 import { readMeta, writeMeta } from "./meta.ts";
 
 /** The epoch of queue.db, and the one before, which ended with batch `from`. */
-export interface Timeline {
+export interface Epoch {
   readonly epoch: string;
   readonly before: string;
   readonly from: number;
 }
 
-export function readTimeline(queueDb: Database): Timeline {
+export function readEpoch(queueDb: Database): Epoch {
   return {
     epoch: readMeta(queueDb, "epoch"),
     before: readMeta(queueDb, "epoch_before"),
@@ -21,12 +21,12 @@ export function readTimeline(queueDb: Database): Timeline {
  * start opens an epoch with a name of its own. A follower is in the same one, or in the one before, and then it holds
  * nothing of this one.
  */
-export function isInTimeline({ epoch, before, from }: Timeline, own: { epoch: string; appliedSeq: number }): boolean {
+export function isInEpoch({ epoch, before, from }: Epoch, own: { epoch: string; appliedSeq: number }): boolean {
   return epoch === "" || own.epoch === epoch || (own.epoch === before && own.appliedSeq <= from);
 }
 
 /** Brings followers into the epoch of queue.db, before they are given anything of it. */
-export function joinTimeline(queueDb: Database, followers: readonly Database[]): void {
+export function joinEpoch(queueDb: Database, followers: readonly Database[]): void {
   const epoch = readMeta(queueDb, "epoch");
   for (const db of followers) if (readMeta(db, "epoch") !== epoch) writeMeta(db, "epoch", epoch);
 }
@@ -35,7 +35,7 @@ export function joinTimeline(queueDb: Database, followers: readonly Database[]):
  * Opens a new epoch, which begins after batch `last`. To be called when every follower holds all that there is, and the
  * present epoch, durably: the step into the new one may be lost with the power, but not two of them.
  */
-export function advanceTimeline(queueDb: Database, followers: readonly Database[], last: number): void {
+export function advanceEpoch(queueDb: Database, followers: readonly Database[], last: number): void {
   const epoch = Bun.randomUUIDv7();
   queueDb.transaction(() => {
     writeMeta(queueDb, "epoch_before", readMeta(queueDb, "epoch"));

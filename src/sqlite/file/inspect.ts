@@ -2,7 +2,7 @@ import type { Database } from "bun:sqlite";
 import { reasonOf, StoreError } from "../../jobs/stores/store-error.ts";
 import { readLast, readTrimmed } from "../outbox.ts";
 import { checkStore, isAbsent } from "./database.ts";
-import { isInTimeline, readTimeline, type Timeline } from "./epoch.ts";
+import { type Epoch, isInEpoch, readEpoch } from "./epoch.ts";
 import { readMeta } from "./meta.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { missingStore, type ReadSource, readSteadily } from "./read-only.ts";
@@ -15,7 +15,7 @@ interface QueueFacts {
   /** The last batch, and the last one that was forgotten. */
   readonly last: number;
   readonly trimmed: number;
-  readonly timeline: Timeline;
+  readonly timeline: Epoch;
 }
 
 interface FollowerFacts {
@@ -85,7 +85,7 @@ function judge(paths: StorePaths, sources: readonly ReadSource[]): void {
 
 function readQueue(db: Database): QueueFacts {
   const installation = readMeta(db, "installation");
-  return { installation, last: readLast(db), trimmed: readTrimmed(db), timeline: readTimeline(db) };
+  return { installation, last: readLast(db), trimmed: readTrimmed(db), timeline: readEpoch(db) };
 }
 
 function readFollower(db: Database): FollowerFacts {
@@ -95,7 +95,7 @@ function readFollower(db: Database): FollowerFacts {
 
 /** Why a follower that is not there cannot be made anew; `undefined` if queue.db still holds all that it is to get. */
 function lossOf({ trimmed, timeline }: QueueFacts, queuePath: string): string | undefined {
-  if (trimmed === 0 && isInTimeline(timeline, NEW_FOLLOWER)) return undefined;
+  if (trimmed === 0 && isInEpoch(timeline, NEW_FOLLOWER)) return undefined;
   return `is missing or empty, but ${queuePath} has a history: restore all stores from one backup, or move it away, too, to begin anew`;
 }
 
@@ -112,7 +112,7 @@ function problemOf(follower: FollowerFacts, queue: QueueFacts, queuePath: string
   if (applied < trimmed) {
     return `is behind ${queuePath} (${applied} < ${trimmed}): it was lost or restored from another time; restore all stores from one backup`;
   }
-  if (isInTimeline(queue.timeline, follower)) return undefined;
+  if (isInEpoch(queue.timeline, follower)) return undefined;
   return `went another way than ${queuePath} since they were one: restore all stores from one backup, or move all of them away to begin anew`;
 }
 

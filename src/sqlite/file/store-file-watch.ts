@@ -7,7 +7,7 @@ export type StoreName = (typeof STORES)[number];
  * Looks whether the open stores are still where they were: a file that was deleted or moved away under the service
  * takes everything that is written to it, and is lost with the process.
  */
-export class Presence {
+export class StoreFileWatch {
   readonly #paths: Readonly<Record<StoreName, string>>;
   readonly #files: Readonly<Record<StoreName, string | undefined>>;
 

@@ -10,8 +10,8 @@ import {
 } from "../../jobs/stores/ledger-reads.ts";
 import type { OnDrift } from "../counters.ts";
 import { giveBackPages } from "../file/free-pages.ts";
-import type { Follower } from "../outbox.ts";
-import { createFollower } from "../projection.ts";
+import type { Projection } from "../outbox.ts";
+import { createProjection } from "../projection.ts";
 import { decodeHistory } from "../task-codec.ts";
 import { applyToLedger } from "./apply-events.ts";
 import { JOB_COLUMNS, listJobs } from "./list-jobs.ts";
@@ -30,7 +30,7 @@ type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array 
 
 /** ledger.db: what happened to every job, for reading. It follows queue.db and decides nothing. */
 export class Ledger {
-  readonly follower: Follower;
+  readonly follower: Projection;
   readonly #db: Database;
   readonly #bringUpToDate: () => void;
   readonly #watchers = new Map<number, Set<() => void>>();
@@ -39,7 +39,7 @@ export class Ledger {
   constructor(db: Database, path: string, bringUpToDate: () => void, onDrift: OnDrift) {
     this.#db = db;
     this.#bringUpToDate = bringUpToDate;
-    this.follower = createFollower(db, path, (events) => {
+    this.follower = createProjection(db, path, (events) => {
       applyToLedger(db, events, onDrift);
       if (this.#watchers.size > 0) this.#tell(events);
     });

@@ -12,7 +12,7 @@ import { insertRows } from "../file/insert-rows.ts";
 import type { Changes } from "../group-commit.ts";
 import { encodeTask } from "../task-codec.ts";
 import { readDepth } from "./depth.ts";
-import { LANES_AT_ONCE, nextNumber, type QueueContext, readLanesOfJob, tellOfLanes } from "./queue-context.ts";
+import { LANES_AT_ONCE, nextNumber, notifyLanes, type QueueContext, readLanesOfJob } from "./queue-context.ts";
 import { addWaitsOfJob } from "./waits.ts";
 
 /** Rows that one commit deletes at most: a few milliseconds. */
@@ -75,7 +75,7 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
   changes.afterCommit.push(() => {
     for (const lane of lanes) context.onLane(lane);
     // The next start reads all lanes, should the store fail, or close, meanwhile.
-    if (lanes.length === LANES_AT_ONCE) tellOfLanes(context, staged.seq, lanes.at(-1)).catch(() => {});
+    if (lanes.length === LANES_AT_ONCE) notifyLanes(context, staged.seq, lanes.at(-1)).catch(() => {});
   });
   return { ...job, seq: staged.seq };
 }

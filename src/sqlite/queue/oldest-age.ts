@@ -1,5 +1,5 @@
 import type { QueueContext } from "./queue-context.ts";
-import { BEGUN } from "./started-tasks.ts";
+import { STARTED } from "./started-tasks.ts";
 
 /** Lanes that are looked at, at most: a few milliseconds. */
 const LOOKS_MAX = 5000;
@@ -14,7 +14,7 @@ export function readOldestAgeMs({ db, clock }: QueueContext): number {
     .get();
   const claimed = db
     .query<{ due: number | null }, []>(
-      `SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND id NOT IN (${BEGUN})`,
+      `SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND id NOT IN (${STARTED})`,
     )
     .get();
   const due = Math.min(waiting?.due ?? Number.POSITIVE_INFINITY, claimed?.due ?? Number.POSITIVE_INFINITY);

@@ -1,4 +1,4 @@
-import { resumePace } from "../dead-letters/replay-schedule.ts";
+import { resumeReplaySchedule } from "../dead-letters/replay-schedule.ts";
 import { readMeta, writeMeta } from "../file/meta.ts";
 import type { QueueContext } from "./queue-context.ts";
 
@@ -22,7 +22,7 @@ export function writePaused(context: QueueContext, paused: boolean): number {
   const pausedAt = readPausedAt(context);
   const pausedMs = Math.max(0, now - pausedAt);
   writeMeta(db, "resumed_at", String(now));
-  resumePace(context, pausedAt);
+  resumeReplaySchedule(context, pausedAt);
   shiftWaits(context, pausedMs);
   return pausedMs;
 }

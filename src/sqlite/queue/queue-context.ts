@@ -5,7 +5,7 @@ import type { Lane } from "../../jobs/lane.ts";
 import type { Clock } from "../../std/clock.ts";
 import { type OnDrift, RECOUNT_LANES } from "../counters.ts";
 import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts";
-import type { Begun } from "./started-tasks.ts";
+import type { StartedTasks } from "./started-tasks.ts";
 
 /** What the parts of the queue share. */
 export interface QueueContext {
@@ -13,7 +13,7 @@ export interface QueueContext {
   readonly commit: GroupCommit;
   readonly jobs: JobCache;
   readonly clock: Pick<Clock, "now" | "steady">;
-  readonly begun: Begun;
+  readonly started: StartedTasks;
   /** Tasks that this process has recorded uploads of. */
   readonly uploading: Set<number>;
   /** Told after a commit what a lane holds now; the lane may be new to the listener. */
@@ -160,7 +160,7 @@ export function readLanesOfJob(
 }
 
 /** Tells what the lanes of a job hold, those behind `after` if it is given, a page in a turn of the event loop. */
-export async function tellOfLanes(
+export async function notifyLanes(
   context: QueueContext,
   job: number,
   after?: Pick<Lane, "host" | "bucket">,

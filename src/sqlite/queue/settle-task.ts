@@ -5,7 +5,7 @@ import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import { publicUrl } from "../../net/public-url.ts";
 import { RECOUNT_JOBS } from "../counters.ts";
-import type { Changes, Tally } from "../group-commit.ts";
+import type { Changes, CounterChange } from "../group-commit.ts";
 import { attemptMessage, encodeHistory, historyMessage, taskMessage } from "../task-codec.ts";
 import { addOrphan, forgetObjectsOf } from "../uploads/orphans.ts";
 import { leaveUploadsOf } from "../uploads/recorded-uploads.ts";
@@ -22,7 +22,7 @@ export function settleTask(context: QueueContext, settlement: Settlement, change
   if (!endClaim(context, settlement)) return false;
   const now = context.clock.now();
   changes.moved("running", -1);
-  changes.afterCommit.push(() => context.begun.delete(claimed.id));
+  changes.afterCommit.push(() => context.started.delete(claimed.id));
   noteLeft(context, settlement, changes);
   switch (verdict.kind) {
     case "complete":
@@ -41,10 +41,10 @@ export function settleTask(context: QueueContext, settlement: Settlement, change
     case "retry":
     case "snooze":
       changes.events.push(postponedEvent(claimed, verdict, now));
-      wait(context, claimed.lane, "retrying", verdict.availableAt, changes);
+      requeue(context, claimed.lane, "retrying", verdict.availableAt, changes);
       break;
     case "release":
-      wait(context, claimed.lane, waitingState(claimed), context.clock.steady(), changes);
+      requeue(context, claimed.lane, waitingState(claimed), context.clock.steady(), changes);
       break;
   }
   return true;
@@ -90,7 +90,7 @@ type CountedJob = JobCounters & { readonly finishedAt: number | null };
 const COUNTED = "total, completed, failed, cancelled, finished_at AS finishedAt";
 
 /** `undefined` where the counters cannot be right. */
-function count({ db }: QueueContext, seq: number, tally: Tally): CountedJob | undefined {
+function count({ db }: QueueContext, seq: number, tally: CounterChange): CountedJob | undefined {
   const job = db
     .query<CountedJob, [number, number, number, number, number]>(
       `UPDATE OR IGNORE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?,
@@ -146,7 +146,7 @@ function reopen(context: QueueContext, seq: number): void {
 }
 
 /** Puts one task back into its lane, where the broker finds it once this is committed. */
-export function wait(
+export function requeue(
   context: QueueContext,
   lane: number,
   state: "pending" | "retrying",

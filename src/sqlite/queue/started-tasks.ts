@@ -2,13 +2,13 @@ import type { Database } from "bun:sqlite";
 import type { Changes } from "../group-commit.ts";
 
 /** Ids of the claimed tasks that workers have begun with, as of the last commit. */
-export const BEGUN = "SELECT value FROM json_each((SELECT value FROM meta WHERE name = 'begun'))";
+export const STARTED = "SELECT value FROM json_each((SELECT value FROM meta WHERE name = 'begun'))";
 
 /**
  * The tasks that workers have begun with: a crash counts against them, and not against those that wait in memory. There
  * are as many as workers, so a commit writes them as a whole.
  */
-export class Begun {
+export class StartedTasks {
   readonly #tasks = new Set<number>();
   #isNoted = true;
 

@@ -7,23 +7,23 @@ import { type Acceptance, type NewJob, type StagedJob } from "../../jobs/stores/
 import { type WaitingTask } from "../../jobs/stores/cancellations.ts";
 import { type QueuedTask } from "../../jobs/stores/ledger-reads.ts";
 import { type Depth } from "../../jobs/stores/queue-control.ts";
-import { type DoomedTask, type RecoveredQueue } from "../../jobs/stores/recovery.ts";
+import { type PoisonTask, type RecoveredQueue } from "../../jobs/stores/recovery.ts";
 import { type RecordedUpload } from "../../jobs/stores/settlements.ts";
 import { type LaneRequest } from "../../jobs/stores/task-source.ts";
 import type { ClaimedTask, Task, TaskState } from "../../jobs/task.ts";
 import type { Settlement } from "../../jobs/verdict.ts";
 import type { Clock } from "../../std/clock.ts";
 import type { Reach } from "../../std/failpoint.ts";
-import { LetterDesk } from "../dead-letters/dead-letter-commands.ts";
+import { DeadLetterCommands } from "../dead-letters/dead-letter-commands.ts";
 import { giveBackPages } from "../file/free-pages.ts";
 import { readMeta, writeMeta } from "../file/meta.ts";
 import { type Changes, GroupCommit } from "../group-commit.ts";
 import type { Outbox } from "../outbox.ts";
-import { LastSeen } from "../recovery/heartbeat.ts";
+import { Heartbeat } from "../recovery/heartbeat.ts";
 import { writeAbandoned } from "../recovery/interrupted-tasks.ts";
 import { recoverQueue } from "../recovery/recover-queue.ts";
-import { OrphanDesk } from "../uploads/orphan-desk.ts";
 import { recordUpload } from "../uploads/recorded-uploads.ts";
+import { UploadOrphans } from "../uploads/upload-orphans.ts";
 import { acceptJob, findIdempotent, removeStaged, stageTasks } from "./accept.ts";
 import { cancelWaiting, readWaiting, requestCancel } from "./cancel-tasks.ts";
 import { claimTasks } from "./claim.ts";
@@ -32,9 +32,9 @@ import { readHosts, writeHosts } from "./host-rows.ts";
 import { readNextDueMs, readOldestAgeMs } from "./oldest-age.ts";
 import { isPaused, timeBefore, writePaused } from "./pause.ts";
 import { pruneJobs, pruneKeys, readPrunable } from "./prune-queue.ts";
-import { type JobCache, type QueueContext, readLanes, readLanesAfter, tellOfLanes } from "./queue-context.ts";
+import { type JobCache, notifyLanes, type QueueContext, readLanes, readLanesAfter } from "./queue-context.ts";
 import { countEnded, settleTask } from "./settle-task.ts";
-import { Begun } from "./started-tasks.ts";
+import { StartedTasks } from "./started-tasks.ts";
 import { readTasksOfJob } from "./task-reads.ts";
 import { readBusiestHosts, writeWaits } from "./waits.ts";
 
@@ -65,11 +65,11 @@ const TRIAL_BYTES = 65_536;
  * disk when its promise resolves, and seen by who reads the followers.
  */
 export class TaskQueue {
-  readonly letters: LetterDesk;
-  readonly orphans: OrphanDesk;
+  readonly deadLetters: DeadLetterCommands;
+  readonly orphans: UploadOrphans;
   readonly #context: QueueContext;
   readonly #outbox: Outbox;
-  readonly #lastSeen = new LastSeen();
+  readonly #lastSeen = new Heartbeat();
   /** Settlements that gather for a commit. */
   #settling = 0;
   /** Resolves once the tasks that began since the last commit are noted. */
@@ -89,7 +89,7 @@ export class TaskQueue {
         writeDepth(context, changes);
         writeWaits(context, changes);
         this.#lastSeen.note(context, changes);
-        context.begun.note(context, changes);
+        context.started.note(context, changes);
         if (changes.events.length === 0) return;
         const batch = outbox.write(changes.events);
         // Before anybody hears that the commit is done: reading follows writing.
@@ -102,7 +102,7 @@ export class TaskQueue {
       commit,
       jobs,
       clock,
-      begun: new Begun(),
+      started: new StartedTasks(),
       uploading: new Set(),
       onLane: (lane) => {
         if (!jobs.cancelling.has(lane.job.seq)) return this.#onLane(lane);
@@ -114,8 +114,8 @@ export class TaskQueue {
     };
     this.#context = context;
     this.#outbox = outbox;
-    this.letters = new LetterDesk(context);
-    this.orphans = new OrphanDesk(context);
+    this.deadLetters = new DeadLetterCommands(context);
+    this.orphans = new UploadOrphans(context);
   }
 
   /** Says who hears, after a commit, what a lane holds now; a lane may be new to the listener. */
@@ -185,7 +185,7 @@ export class TaskQueue {
 
   /** Notes that a worker has begun with a claimed task: a crash counts against it from now on. */
   markStarted(claimed: ClaimedTask): Promise<void> {
-    this.#context.begun.add(claimed.id);
+    this.#context.started.add(claimed.id);
     // One member of the commit for all that begin until then; they are written as it is sealed.
     if (this.#noted !== undefined) return this.#noted;
     let isOpen = true;
@@ -209,7 +209,7 @@ export class TaskQueue {
   settle(settlement: Settlement): Promise<boolean> {
     this.#settling++;
     // Where all that was begun has ended, nobody else is going to come.
-    const gatherMs = this.#settling >= this.#context.begun.size ? GATHER_MS : SETTLE_GATHER_MS;
+    const gatherMs = this.#settling >= this.#context.started.size ? GATHER_MS : SETTLE_GATHER_MS;
     const settled = this.#context.commit.run((changes) => settleTask(this.#context, settlement, changes), gatherMs);
     const end = () => void this.#settling--;
     settled.then(end, end);
@@ -227,7 +227,7 @@ export class TaskQueue {
    */
   async requestCancel(jobId: string): Promise<number | undefined> {
     const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
-    if (job !== undefined) await tellOfLanes(this.#context, job);
+    if (job !== undefined) await notifyLanes(this.#context, job);
     return job;
   }
 
@@ -261,7 +261,7 @@ export class TaskQueue {
    * too many crashes: `onDoomed` hears of it before. Where the storage `storesLate`, what was under way is an orphan.
    * For start-up, before the first claim.
    */
-  recover(onDoomed: (doomed: DoomedTask) => Promise<void>, storesLate = false): Promise<RecoveredQueue> {
+  recover(onDoomed: (doomed: PoisonTask) => Promise<void>, storesLate = false): Promise<RecoveredQueue> {
     return recoverQueue(this.#context, this.orphans, onDoomed, storesLate);
   }
 

@@ -2,10 +2,10 @@ import { type QueuedTask } from "../../jobs/stores/ledger-reads.ts";
 import type { TaskState } from "../../jobs/task.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import type { QueueContext } from "./queue-context.ts";
-import { BEGUN } from "./started-tasks.ts";
+import { STARTED } from "./started-tasks.ts";
 
 /** A claim that no worker has begun with is none to who looks: the task still waits. */
-const SHOWN_STATE = `CASE WHEN state <> 'running' OR id IN (${BEGUN}) THEN state
+const SHOWN_STATE = `CASE WHEN state <> 'running' OR id IN (${STARTED}) THEN state
   WHEN history IS NULL THEN 'pending' ELSE 'retrying' END`;
 
 /** Tasks of one job with ids after `afterId`, in order of their ids. */

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { resumePace } from "../dead-letters/replay-schedule.ts";
+import { resumeReplaySchedule } from "../dead-letters/replay-schedule.ts";
 import { readMeta, writeMeta } from "../file/meta.ts";
 import type { Changes } from "../group-commit.ts";
 import { isPaused, readPausedAt, shiftWaits } from "../queue/pause.ts";
@@ -9,7 +9,7 @@ import type { QueueContext } from "../queue/queue-context.ts";
 const NOTE_EVERY_MS = 1000;
 
 /** Notes, now and then, until when the process was there, by its steady clock. Runs inside a transaction. */
-export class LastSeen {
+export class Heartbeat {
   #noted = Number.NEGATIVE_INFINITY;
 
   note({ db, clock }: QueueContext, changes: Changes): void {
@@ -36,7 +36,7 @@ export function rebaseWaits(context: QueueContext): void {
   // A pause goes on: what it holds back moves when it ends.
   const pauseGoesOn = isPaused(context) && gapMs >= 0;
   if (!pauseGoesOn) shiftWaits(context, gapMs);
-  if (!pauseGoesOn && gapMs > 0) resumePace(context, lastSeen);
+  if (!pauseGoesOn && gapMs > 0) resumeReplaySchedule(context, lastSeen);
   if (gapMs >= 0) return;
   writeMeta(db, "paused_at", String(readPausedAt(context) + gapMs));
   db.query<never, [number, number]>(

@@ -5,8 +5,8 @@ import type { Changes } from "../group-commit.ts";
 import { removeStaged } from "../queue/accept.ts";
 import { waitingState } from "../queue/claim.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
-import { failedEvent, wait } from "../queue/settle-task.ts";
-import { BEGUN } from "../queue/started-tasks.ts";
+import { failedEvent, requeue } from "../queue/settle-task.ts";
+import { STARTED } from "../queue/started-tasks.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { addOrphan } from "../uploads/orphans.ts";
 
@@ -33,17 +33,17 @@ const CRASH: Omit<Attempt, "startedAt"> = {
 };
 
 /** Which of the interrupted tasks a crash counts against. */
-export type Blame = "nobody" | "begun" | "claimed";
+export type CrashCount = "nobody" | "begun" | "claimed";
 
 /**
  * Whom to blame for the end of the last process: those tasks that ran, not those that waited in memory. If it died
  * before any start was written down, each of them may have done it. Nobody, if it was told twice to stop.
  */
-export function blameFor(context: QueueContext): Blame {
+export function crashCountOf(context: QueueContext): CrashCount {
   const meta = context.db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'abandoned'").get();
   if (meta?.value === "1") return "nobody";
   const begun = context.db
-    .query<{ id: number }, []>(`SELECT id FROM tasks WHERE claim_id IS NOT NULL AND id IN (${BEGUN}) LIMIT 1`)
+    .query<{ id: number }, []>(`SELECT id FROM tasks WHERE claim_id IS NOT NULL AND id IN (${STARTED}) LIMIT 1`)
     .get();
   return begun === null ? "claimed" : "begun";
 }
@@ -56,10 +56,10 @@ export function writeAbandoned(context: QueueContext, abandoned: boolean): void 
 }
 
 /** Tasks that were claimed when the process died, at most `limit`. */
-export function readInterrupted(context: QueueContext, blame: Blame, limit: number): InterruptedTask[] {
+export function readInterrupted(context: QueueContext, blame: CrashCount, limit: number): InterruptedTask[] {
   const rows = context.db
     .query<ClaimedRow, [number]>(
-      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${BEGUN}) AS begun, claimed_at AS claimedAt,
+      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${STARTED}) AS begun, claimed_at AS claimedAt,
          crash_times AS crashTimes, payload, history FROM tasks WHERE claim_id IS NOT NULL
        ORDER BY claim_id, id LIMIT ?`,
     )
@@ -83,13 +83,13 @@ function interruptedTask(row: ClaimedRow, blamed: boolean): InterruptedTask {
 }
 
 /** A suspect runs only once its start is on the disk: where that is not noted, it did not run. */
-function isBlamed(row: Pick<ClaimedRow, "begun" | "crashes">, blame: Blame): boolean {
+function isBlamed(row: Pick<ClaimedRow, "begun" | "crashes">, blame: CrashCount): boolean {
   if (blame === "nobody") return false;
   return row.begun === 1 || (blame === "claimed" && !isSuspect(row));
 }
 
 /** Whether an interrupted task ran at too many crashes. */
-export function isDoomed(interrupted: Pick<InterruptedTask, "crashes">): boolean {
+export function isPoison(interrupted: Pick<InterruptedTask, "crashes">): boolean {
   return interrupted.crashes >= CRASHES_MAX;
 }
 
@@ -108,7 +108,7 @@ export function putBack(
   if (token !== undefined) {
     addOrphan(context, { task: id, bucket: task.bucket, key: task.key, kind: "object", name: token });
   }
-  if (isDoomed(interrupted)) {
+  if (isPoison(interrupted)) {
     bury(context, interrupted, context.clock.now(), changes);
     return;
   }
@@ -121,7 +121,7 @@ export function putBack(
          available_at = ? WHERE id = ?`,
     )
     .run(state, interrupted.crashes, JSON.stringify(interrupted.crashTimes), dueAt, interrupted.id);
-  wait(context, interrupted.lane, state, dueAt, changes);
+  requeue(context, interrupted.lane, state, dueAt, changes);
 }
 
 /** A due time that is before all others of a lane. */

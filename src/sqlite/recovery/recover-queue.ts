@@ -1,41 +1,41 @@
 import { isSuspect } from "../../jobs/crash-limit.ts";
-import { type DoomedTask, type InterruptedTask, type RecoveredQueue } from "../../jobs/stores/recovery.ts";
+import { type InterruptedTask, type PoisonTask, type RecoveredQueue } from "../../jobs/stores/recovery.ts";
 import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
-import type { OrphanDesk } from "../uploads/orphan-desk.ts";
+import type { UploadOrphans } from "../uploads/upload-orphans.ts";
 import { rebaseWaits } from "./heartbeat.ts";
-import { blameFor, isDoomed, putBack, readInterrupted, sweepStaged, writeAbandoned } from "./interrupted-tasks.ts";
+import { crashCountOf, isPoison, putBack, readInterrupted, sweepStaged, writeAbandoned } from "./interrupted-tasks.ts";
 
 const BATCH = 500;
 
 /** What `TaskQueue.recover` does, in commits of a bounded size. */
 export async function recoverQueue(
   context: QueueContext,
-  orphans: OrphanDesk,
-  onDoomed: (doomed: DoomedTask) => Promise<void>,
+  orphans: UploadOrphans,
+  onDoomed: (doomed: PoisonTask) => Promise<void>,
   storesLate: boolean,
 ): Promise<RecoveredQueue> {
   const { jobs } = context;
   await now(context, () => rebaseWaits(context));
-  const blame = blameFor(context);
+  const blame = crashCountOf(context);
   const tokenOf = (task: InterruptedTask) => (storesLate ? orphans.tokenBefore(task) : undefined);
   let interrupted = 0;
   let suspects = 0;
   for (;;) {
     const tasks = readInterrupted(context, blame, BATCH);
     if (tasks.length === 0) break;
-    for (const { id, job, task } of tasks.filter(isDoomed)) {
+    for (const { id, job, task } of tasks.filter(isPoison)) {
       await onDoomed({ id, jobId: jobs.get(job).jobId, task });
     }
     await now(context, (changes) => {
       for (const task of tasks) putBack(context, task, tokenOf(task), changes);
     });
     interrupted += tasks.length;
-    suspects += tasks.filter((task) => isSuspect(task) && !isDoomed(task)).length;
+    suspects += tasks.filter((task) => isSuspect(task) && !isPoison(task)).length;
   }
   await now(context, () => {
     writeAbandoned(context, false);
-    context.begun.supersede();
+    context.started.supersede();
     orphans.noteProcess();
   });
   const sweptJobs = await sweepStaged(context);

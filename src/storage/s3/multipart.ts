@@ -11,7 +11,7 @@ import { escapeXml, textOf } from "./client/xml.ts";
 import { confirmCopy } from "./confirm-copy.ts";
 import { bareEtag } from "./metadata.ts";
 import type { PartBuffers } from "./part-buffers.ts";
-import { createReceipt } from "./upload-verification.ts";
+import { createUploadVerification } from "./upload-verification.ts";
 import { createVisibly } from "./visibility.ts";
 import { putWhole } from "./whole-put.ts";
 
@@ -60,7 +60,7 @@ export function createMultipart(client: S3Client, ref: ObjectRef, options: Multi
   const { bucket, key } = ref;
   const { signal, traits, buffers, onProbe } = options;
   const bufferBytes = Math.max(1, Math.min(options.size ?? options.partBytes, options.partBytes));
-  const receipt = createReceipt(client, ref, options.token);
+  const receipt = createUploadVerification(client, ref, options.token);
   const visibly = createVisibly(options.onBegin);
   const headers = { ...options.headers, ...receipt.headers };
   const count = declaredSize(options.size);

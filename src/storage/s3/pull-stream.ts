@@ -1,7 +1,7 @@
 import type { BodySource } from "../../http/message/outgoing-body.ts";
 
 /** Passes bytes from who writes to who pulls, one piece at a time: nothing is queued. */
-export interface Handover {
+export interface PullStream {
   readonly source: BodySource;
   /** Resolves once all of it has been pulled. Rejects after `fail`. */
   give(chunk: Uint8Array): Promise<void>;
@@ -15,7 +15,7 @@ export interface Handover {
 const PIECE_BYTES_MAX = 256 * 1024;
 
 /** `onPiece` is called for every piece that is pulled. */
-export function createHandover(onPiece: () => void): Handover {
+export function createPullStream(onPiece: () => void): PullStream {
   let given: { rest: Uint8Array; resolve: () => void; reject: (error: unknown) => void } | undefined;
   let wanted: (() => void) | undefined;
   let state: { kind: "open" } | { kind: "ended" } | { kind: "failed"; error: unknown } = { kind: "open" };

@@ -10,8 +10,8 @@ import type { ServerTraits } from "./client/server-traits.ts";
 import { confirmCopy } from "./confirm-copy.ts";
 import { bareEtag } from "./metadata.ts";
 import type { Tracking } from "./multipart.ts";
-import { createHandover } from "./pull-stream.ts";
-import { createReceipt } from "./upload-verification.ts";
+import { createPullStream } from "./pull-stream.ts";
+import { createUploadVerification } from "./upload-verification.ts";
 import { createVisibly } from "./visibility.ts";
 
 /** A single PUT takes no more: 5 GiB. */
@@ -38,7 +38,7 @@ export interface StreamingPutOptions extends Tracking {
  */
 export function createStreamingPut(client: S3Client, ref: ObjectRef, options: StreamingPutOptions): Upload {
   const { size, sha256, traits, signal } = options;
-  const receipt = createReceipt(client, ref, options.token);
+  const receipt = createUploadVerification(client, ref, options.token);
   const visibly = createVisibly(options.onBegin);
   const count = declaredSize(size);
   let held: Uint8Array | undefined;
@@ -48,7 +48,7 @@ export function createStreamingPut(client: S3Client, ref: ObjectRef, options: St
   let broken: { readonly error: unknown } | undefined;
   let outcome: "open" | "uncertain" | "stored" | "given up" = "open";
 
-  const handover = createHandover(() => clock.touch());
+  const handover = createPullStream(() => clock.touch());
   const headers = { ...options.headers, ...receipt.headers };
   const sent =
     sha256 === undefined

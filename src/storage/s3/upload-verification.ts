@@ -10,7 +10,7 @@ import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
  * Finds out how an upload ended whose last answer got lost. Every upload carries a token of its own as
  * metadata; what lies under the key with that token is it.
  */
-export interface Receipt {
+export interface UploadVerification {
   readonly headers: Readonly<Record<string, string>>;
   /** The object, if it is ours that is visible now; or nothing. Throws where that cannot be found out. */
   find(signal: AbortSignal): Promise<StoredObject | undefined>;
@@ -18,7 +18,11 @@ export interface Receipt {
   withdraw(): Promise<void>;
 }
 
-export function createReceipt(client: S3Client, ref: ObjectRef, token: string = randomUUID()): Receipt {
+export function createUploadVerification(
+  client: S3Client,
+  ref: ObjectRef,
+  token: string = randomUUID(),
+): UploadVerification {
   async function find(signal: AbortSignal): Promise<StoredObject | undefined> {
     const headers = await headersUnder(client, ref, signal);
     if (headers?.get(TOKEN_HEADER) !== token) return undefined;

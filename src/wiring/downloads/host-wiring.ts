@@ -1,6 +1,6 @@
 import type { Config } from "../../config/schema.ts";
-import { Unreachable } from "../../maintenance/expire-unavailable.ts";
-import type { Chore } from "../../maintenance/scheduler.ts";
+import { ExpireUnavailableHosts } from "../../maintenance/expire-unavailable.ts";
+import type { PeriodicTask } from "../../maintenance/scheduler.ts";
 import { HostGovernor } from "../../worker/hosts/host-governor.ts";
 import { type HostLimits, HostRules } from "../../worker/hosts/host-rules.ts";
 import type { Settle } from "../../worker/settle.ts";
@@ -65,9 +65,9 @@ export function hostChores(
   settle: Settle,
   maxThrottleMs: number,
   { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
-): Chore[] {
+): PeriodicTask[] {
   const unavailable = (since: number) => governor.unavailable(since);
-  const unreachable = new Unreachable({ queue, unavailable, settle, maxThrottleMs, clock });
+  const unreachable = new ExpireUnavailableHosts({ queue, unavailable, settle, maxThrottleMs, clock });
   return [
     { everyMs: NOTE_EVERY_MS, run: () => (governor.hasChanges ? note() : undefined) },
     {

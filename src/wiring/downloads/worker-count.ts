@@ -1,12 +1,12 @@
 import type { HostPermits } from "../../dispatch/broker-ports.ts";
-import type { Chore } from "../../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../../maintenance/scheduler.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { type Descriptors, limitFor, workersThatFit } from "../../worker/descriptors.ts";
 
 const CHECK_EVERY_MS = 250;
 
 /** Looks now and then whether there are enough descriptors. */
-export function descriptorChore(descriptors: Pick<Descriptors, "check">): Chore {
+export function descriptorChore(descriptors: Pick<Descriptors, "check">): PeriodicTask {
   return { everyMs: CHECK_EVERY_MS, run: () => descriptors.check() };
 }
 

@@ -1,6 +1,6 @@
 import { sortOf } from "../../jobs/stores/orphan-records.ts";
 import { OrphanCleaner, type OrphanEvent } from "../../maintenance/orphan-cleaner.ts";
-import type { Chore } from "../../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../../maintenance/scheduler.ts";
 import type { Foundation } from "../foundation.ts";
 
 const EVERY_MS = 1000;
@@ -20,7 +20,10 @@ export function createOrphanCleaner({ stores, store, keys, clock, log, metrics }
   });
 }
 
-export function orphanChore(cleaner: OrphanCleaner, { onQueueTrouble }: Pick<Foundation, "onQueueTrouble">): Chore {
+export function orphanChore(
+  cleaner: OrphanCleaner,
+  { onQueueTrouble }: Pick<Foundation, "onQueueTrouble">,
+): PeriodicTask {
   return {
     everyMs: EVERY_MS,
     run: (signal) =>

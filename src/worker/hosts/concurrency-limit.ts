@@ -10,15 +10,15 @@ const PAUSE_MAX_MS = 2000;
  * How many downloads at a time a host bears: halved when it complains, a little more with each answer (additive
  * increase, multiplicative decrease, as in RFC 5681). Below one it is the part of the time in which there is one.
  */
-export class Pace {
+export class ConcurrencyLimit {
   #bears: number;
   #slowedAt: number;
   #most: number;
 
   /** `bears` and `slowedAt` where they are remembered. All times are milliseconds by one clock, whichever. */
-  constructor(most: number, bears = most, slowedAt = Number.NEGATIVE_INFINITY) {
+  constructor(most: number, limit = most, slowedAt = Number.NEGATIVE_INFINITY) {
     this.#most = most;
-    this.#bears = Math.min(most, Math.max(LEAST, bears));
+    this.#bears = Math.min(most, Math.max(LEAST, limit));
     this.#slowedAt = slowedAt;
   }
 

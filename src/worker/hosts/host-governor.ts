@@ -3,7 +3,7 @@ import type { HostChange, HostRecord } from "../../jobs/host-record.ts";
 import type { HostView } from "../../jobs/host-view.ts";
 import type { Clock } from "../../std/clock.ts";
 import { RETRY_AFTER_MAX_MS } from "../retry.ts";
-import { Pace } from "./concurrency-limit.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { HostRules } from "./host-rules.ts";
 import { type HostState, opensAt, recordOf, stateName } from "./host-state.ts";
 
@@ -50,7 +50,7 @@ export class HostGovernor {
     for (const [host, state] of this.#hosts) {
       state.limits = rules.limitsOf(host);
       const { maxConcurrency, ratePerSecond, breakerFailures } = state.limits;
-      state.pace.setMost(maxConcurrency);
+      state.concurrency.setMost(maxConcurrency);
       if (breakerFailures === 0) this.#closeBreaker(host, state);
       // Longer than between two starts nobody waits for a rate.
       state.nextStart = Math.min(state.nextStart, now + (ratePerSecond > 0 ? 1000 / ratePerSecond : 0));
@@ -78,7 +78,7 @@ export class HostGovernor {
   concurrency(host: string): number {
     const state = this.#hosts.get(host);
     if (state === undefined) return this.#rules.limitsOf(host).maxConcurrency;
-    const isPaced = state.limits.ratePerSecond > 0 && state.pace.bears >= 1;
+    const isPaced = state.limits.ratePerSecond > 0 && state.concurrency.bears >= 1;
     return this.#limitOf(isPaced ? { ...state, nextStart: 0, limits: { ...state.limits, ratePerSecond: 0 } } : state);
   }
 
@@ -103,7 +103,7 @@ export class HostGovernor {
       return { ...shown, state: name, code: undefined, slowedMsAgo: undefined };
     }
     const now = this.#now();
-    const slowedMsAgo = state.pace.isSlow(now) ? Math.max(0, now - state.pace.slowedAt) : undefined;
+    const slowedMsAgo = state.concurrency.isSlow(now) ? Math.max(0, now - state.concurrency.slowedAt) : undefined;
     const name = stateName(state, slowedMsAgo !== undefined, now);
     return {
       ...shown,
@@ -124,7 +124,7 @@ export class HostGovernor {
   release(host: string, tookMs = 0): void {
     const state = this.#state(host);
     state.permits.shift();
-    const pauseMs = state.pace.pauseAfter(tookMs);
+    const pauseMs = state.concurrency.pauseAfter(tookMs);
     if (pauseMs > 0) this.#startLater(host, state, pauseMs);
     this.#forgetIfIdle(host, state);
     this.#deps.onFree();
@@ -135,8 +135,8 @@ export class HostGovernor {
     const state = this.#hosts.get(host);
     if (state === undefined) return;
     this.#closeBreaker(host, state);
-    if (!state.pace.isSlow(this.#now())) return;
-    state.pace.speedUp();
+    if (!state.concurrency.isSlow(this.#now())) return;
+    state.concurrency.speedUp();
     this.#changed.add(host);
   }
 
@@ -152,7 +152,7 @@ export class HostGovernor {
   complained(host: string, code?: FailureCode): void {
     const state = this.#state(host);
     state.complaint = code;
-    state.pace.slowDown(this.#letThroughAt(state), this.#now(), Math.max(1, state.permits.length));
+    state.concurrency.slowDown(this.#letThroughAt(state), this.#now(), Math.max(1, state.permits.length));
     this.#writeDown(host);
   }
 
@@ -171,7 +171,7 @@ export class HostGovernor {
     if (state.failuresInARow >= COMPLAINT_FAILURES) {
       state.complaint = code;
       // Beyond one step it is the breaker's.
-      state.pace.slowDown(this.#letThroughAt(state), now, Math.max(1, state.permits.length), 1);
+      state.concurrency.slowDown(this.#letThroughAt(state), now, Math.max(1, state.permits.length), 1);
       this.#changed.add(host);
     }
     const { breakerFailures } = state.limits;
@@ -235,7 +235,7 @@ export class HostGovernor {
       const limits = this.#rules.limitsOf(host);
       this.#hosts.set(host, {
         limits,
-        pace: new Pace(limits.maxConcurrency, bears, Math.min(times.slowedAt - ahead, now)),
+        concurrency: new ConcurrencyLimit(limits.maxConcurrency, bears, Math.min(times.slowedAt - ahead, now)),
         permits: [],
         nextStart: 0,
         closedUntil: Math.min(times.closedUntil - ahead, now + RETRY_AFTER_MAX_MS),
@@ -291,7 +291,7 @@ export class HostGovernor {
     const now = this.#now();
     if (opensAt(state) > now) return 0;
     if (state.breakerMs > 0) return 1; // half open: one probe
-    const limit = state.pace.limit(now);
+    const limit = state.concurrency.limit(now);
     // With a rate, one at a time: each start closes the host until the next is due.
     return state.limits.ratePerSecond > 0 ? Math.min(limit, state.permits.length + 1) : limit;
   }
@@ -323,7 +323,7 @@ export class HostGovernor {
       const limits = this.#rules.limitsOf(host);
       state = {
         limits,
-        pace: new Pace(limits.maxConcurrency),
+        concurrency: new ConcurrencyLimit(limits.maxConcurrency),
         permits: [],
         closedUntil: 0,
         nextStart: 0,
@@ -340,14 +340,14 @@ export class HostGovernor {
 
   #isWorthRemembering(state: HostState): boolean {
     const now = this.#now();
-    return state.breakerMs > 0 || state.closedUntil > now || state.pace.isSlow(now);
+    return state.breakerMs > 0 || state.closedUntil > now || state.concurrency.isSlow(now);
   }
 
   #forgetIfIdle(host: string, state: HostState): void {
     if (state.permits.length > 0 || state.failuresInARow > 0 || state.nextStart > this.#now()) return;
     if (this.#isWorthRemembering(state)) return;
     this.#hosts.delete(host);
-    if (state.closedUntil > 0 || Number.isFinite(state.pace.slowedAt)) this.#changed.add(host);
+    if (state.closedUntil > 0 || Number.isFinite(state.concurrency.slowedAt)) this.#changed.add(host);
   }
 
   #forgetOldest(): void {

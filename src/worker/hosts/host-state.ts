@@ -1,6 +1,6 @@
 import type { HostRecord } from "../../jobs/host-record.ts";
 import type { HostStateName } from "../../jobs/host-view.ts";
-import type { Pace } from "./concurrency-limit.ts";
+import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { HostLimits } from "./host-rules.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { HostLimits } from "./host-rules.ts";
  */
 export interface HostState {
   limits: HostLimits;
-  readonly pace: Pace;
+  readonly concurrency: ConcurrencyLimit;
   /** When each download that is under way was let through, the first one first. */
   readonly permits: number[];
   /** Left alone until then: it asked for that. */
@@ -43,7 +43,7 @@ export function opensAt({ closedUntil, breakerUntil, nextStart }: HostState): nu
 
 /** What the next process is to know of it; by the clock that is `ahead` of the monotonic one. */
 export function recordOf(host: string, state: HostState, ahead: number): HostRecord {
-  const { closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, pace } = state;
+  const { closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, concurrency: pace } = state;
   return {
     host,
     // 0: not at all, which no clock that is set can make a later time of.

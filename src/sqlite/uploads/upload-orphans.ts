@@ -8,7 +8,7 @@ import { countOrphans, forgetOrphans, makeAllDue, postponeOrphans, readDueKeys, 
 import { leaveUploads, readUnclaimed, readUploads } from "./recorded-uploads.ts";
 
 /** Keeps the records of what attempts left in the storage. */
-export class OrphanDesk {
+export class UploadOrphans {
   readonly #context: QueueContext;
   readonly #process = randomUUID();
   readonly #lastProcess: string;
