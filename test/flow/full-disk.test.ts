@@ -179,7 +179,8 @@ describe("a full disk", () => {
       const manifest = { manifest_version: "v1", resources: [{ id: "a", url }] };
       // In the log of a follower there may be some room left, of an earlier round.
       const isFollowers = place === "data/ledger" || place === "data/dlq";
-      if (isFollowers) await acceptedUntilRefused(service, url);
+      // Both stores write what fails, with its URL.
+      if (isFollowers) await acceptedUntilRefused(service, `${origin.url}/gone?${"x".repeat(1500)}`);
       expect(await refusal(await service.post(manifest))).toEqual([507, "DISK_FULL"]);
       if (!isFollowers) {
         const pause = await service.fetch("/operators/queue/pause", { method: "POST" });
@@ -187,7 +188,7 @@ describe("a full disk", () => {
       }
       await readsGoOn(service, early);
       expect((await service.job(early)).status).toBe("partial");
-      expect((await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).length).toBe(1);
+      expect((await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).length).toBeGreaterThan(0);
       expect((await service.fetch("/health/ready")).status).toBe(503);
       const health = await (await service.fetch("/operators/health")).json();
       expect(health).toMatchObject({
