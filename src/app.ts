@@ -125,7 +125,7 @@ export class App {
       gate: work.gate,
       workerProblems: work.problems,
       phase: () => this.#phase,
-      isPaused: () => this.stores.queue.isPaused(),
+      isPaused: () => this.stores.queue.control.isPaused(),
       stuckMs: () => this.#lagWatch?.stuckMs(),
     });
     foundation.metrics.serveHealth(this.#health);
@@ -209,7 +209,7 @@ export class App {
 
   async #begin(): Promise<void> {
     const { log, stores, componentErrors: troubles, descriptors } = this.#foundation;
-    this.#work.hosts.restore();
+    await this.#work.hosts.restore();
     this.#scheduler.start([
       {
         everyMs: CLOSED_BUCKETS_EVERY_MS,
@@ -223,9 +223,9 @@ export class App {
     ]);
     this.#phase = "running";
     this.#work.cancellation.resume();
-    this.#work.bulkOperations.resume();
+    await this.#work.bulkOperations.resume();
     this.#work.pool.start();
-    if (stores.queue.isPaused()) {
+    if (stores.queue.control.isPaused()) {
       log.warn("the queue is paused: no download begins until POST /operators/queue/resume");
       await this.#work.broker.pause();
     }
@@ -274,7 +274,7 @@ export class App {
     const giveUp = clock.after(graceMs + SETTLE_GRACE_MS, () => stopping.abort(new Error("the grace period is over")));
     const drained = new AbortController();
     const unclaimed = await this.#work.broker.stop();
-    const released = unclaimed.map((claimed) => stores.queue.release(claimed).catch(onQueueTrouble));
+    const released = unclaimed.map((claimed) => stores.queue.settlements.release(claimed).catch(onQueueTrouble));
     await this.#work.pool.stop(delay(clock, graceMs, drained.signal).catch(() => {}));
     drained.abort();
     await Promise.all([...released, this.#work.hosts.note()]);

@@ -1,4 +1,4 @@
-import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
+import type { Acceptor } from "../jobs/stores/acceptor.ts";
 import { IntakeError } from "./intake-error.ts";
 import type { Submission, SubmissionAnswer } from "./submission.ts";
 
@@ -9,12 +9,12 @@ type Body = SubmissionAnswer["body"];
  * under way here. A submission that is not accepted frees its key.
  */
 export class IdempotencyKeys {
-  readonly #queue: Pick<TaskQueue, "findIdempotent">;
+  readonly #acceptor: Pick<Acceptor, "findIdempotent">;
   /** Fingerprints of submissions under way, by tenant and key. */
   readonly #underWay = new Map<string, Uint8Array>();
 
-  constructor(queue: Pick<TaskQueue, "findIdempotent">) {
-    this.#queue = queue;
+  constructor(acceptor: Pick<Acceptor, "findIdempotent">) {
+    this.#acceptor = acceptor;
   }
 
   /**
@@ -28,17 +28,16 @@ export class IdempotencyKeys {
     const { idempotencyKey: key, tenant } = submission;
     if (key === undefined) return { body: await accept(undefined), replayed: false };
     const fingerprint = fingerprintOf(submission);
-    const known = this.#queue.findIdempotent(tenant, key);
-    if (known !== undefined) {
-      if (!equal(known.fingerprint, fingerprint)) throw reused();
-      return { body: JSON.parse(known.answer) as Body, replayed: true };
-    }
     const name = `${tenant} ${key}`; // neither may contain a space
     const other = this.#underWay.get(name);
     if (other !== undefined) throw equal(other, fingerprint) ? inProgress() : reused();
+    // Before the first wait: two submissions at once must not both find the key free.
     this.#underWay.set(name, fingerprint);
     try {
-      return { body: await accept(fingerprint), replayed: false };
+      const known = await this.#acceptor.findIdempotent(tenant, key);
+      if (known === undefined) return { body: await accept(fingerprint), replayed: false };
+      if (!equal(known.fingerprint, fingerprint)) throw reused();
+      return { body: JSON.parse(known.answer) as Body, replayed: true };
     } finally {
       this.#underWay.delete(name);
     }

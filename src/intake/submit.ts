@@ -2,9 +2,9 @@ import { Failure } from "../jobs/failure.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { NewJob, StagedJob } from "../jobs/stores/acceptor.ts";
 import { IdempotencyTakenError, QueueFullError } from "../jobs/stores/acceptor.ts";
+import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import { isBroken, isDiskFull } from "../jobs/stores/store-error.ts";
 import type { Task } from "../jobs/task.ts";
-import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import { delay } from "../std/clock.ts";
 import type { HandlerRunner } from "./handlers/handler.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
@@ -17,7 +17,7 @@ import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 
 export interface SubmitDeps extends PlanDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
-  readonly queue: TaskQueue;
+  readonly queue: Pick<QueueParts, "acceptor" | "control">;
   readonly store: Pick<ObjectStore, "put" | "remove" | "urlOf">;
   /** `queue.max_pending_tasks`. */
   readonly pendingMax: number;
@@ -40,7 +40,7 @@ const STORE_DEADLINE_MS = 10_000;
 
 /** Accepts jobs: validate, expand, store the manifest, queue the tasks durably. */
 export function createSubmit(deps: SubmitDeps): Submit {
-  const keys = new IdempotencyKeys(deps.queue);
+  const keys = new IdempotencyKeys(deps.queue.acceptor);
   return async (submission) => {
     if (deps.isDraining()) throw new IntakeError("SHUTTING_DOWN", "the service is shutting down");
     const refusal = deps.refusal();
@@ -68,7 +68,7 @@ async function accept(
   const key = submission.idempotencyKey;
   try {
     await storeManifest(parsed, job, storage, deps);
-    await deps.queue.accept({
+    await deps.queue.acceptor.accept({
       job,
       tasks,
       staged,
@@ -92,13 +92,13 @@ async function takeBack(
   storage: JobStorage,
   deps: SubmitDeps,
 ): Promise<void> {
-  if (staged !== undefined) await deps.queue.unstage(staged).catch(() => {});
+  if (staged !== undefined) await deps.queue.acceptor.unstage(staged).catch(() => {});
   // Under a shared prefix it may by now be another job's.
   if (storage.manifest.key.includes(job.jobId)) await deps.store.remove(storage.manifest, deps.signal).catch(() => {});
 }
 
 function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
-  const { pending, running, retrying } = queue.depth();
+  const { pending, running, retrying } = queue.control.depth();
   if (pending + running + retrying >= pendingMax) throw queueFull();
 }
 
@@ -113,14 +113,14 @@ async function stageTasks(
   try {
     for await (const batch of tasksOf(plan, handler, deps)) {
       if (tasks.length > 0 && tasks.length + batch.length > TASKS_PER_COMMIT) {
-        staged = await deps.queue.stage(plan.job, tasks, staged);
+        staged = await deps.queue.acceptor.stage(plan.job, tasks, staged);
         tasks = [];
       }
       tasks = tasks.length === 0 ? batch : tasks.concat(batch);
     }
     return { tasks, staged };
   } catch (error) {
-    if (staged !== undefined) await deps.queue.unstage(staged).catch(() => {}); // start-up sweeps what stays
+    if (staged !== undefined) await deps.queue.acceptor.unstage(staged).catch(() => {}); // start-up sweeps what stays
     throw intakeErrorOf(error);
   }
 }

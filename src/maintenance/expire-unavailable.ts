@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers/promises";
+import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
-import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import type { Clock } from "../std/clock.ts";
 
 export interface ExpireUnavailableDeps {
-  readonly queue: Pick<TaskQueue, "claim" | "lanesAfter" | "isPaused" | "timeBefore">;
+  readonly queue: Pick<QueueParts, "source" | "control">;
   /**
    * Hosts that have not answered since `since` or longer, each with the time when that began; both by the steady clock.
    */
@@ -36,27 +36,27 @@ export class ExpireUnavailableHosts {
    * reason
    */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#deps.queue.isPaused()) return;
+    if (this.#deps.queue.control.isPaused()) return;
     const { queue, clock, maxThrottleMs, unavailable } = this.#deps;
     // A pause moved the hosts' times; the times when tasks became due stay, and are read as if it had not been.
     const hosts = unavailable(clock.steady() - maxThrottleMs);
     if (hosts.size === 0) return;
-    const dueBefore = queue.timeBefore(maxThrottleMs);
-    for (let lanes = queue.lanesAfter(0, LANES); lanes.length > 0; ) {
+    const dueBefore = queue.control.timeBefore(maxThrottleMs);
+    for (let lanes = queue.source.lanesAfter(0, LANES); lanes.length > 0; ) {
       for (const { id, host } of lanes) {
         const unavailableSince = hosts.get(host);
         if (unavailableSince !== undefined) await this.#giveUp(id, dueBefore, unavailableSince, signal);
       }
       await setImmediate();
-      lanes = queue.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
+      lanes = queue.source.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
     }
   }
 
   async #giveUp(lane: number, dueBefore: number, unavailableSince: number, signal: AbortSignal): Promise<void> {
     for (let claimed = TASKS; claimed === TASKS; ) {
       signal.throwIfAborted();
-      if (this.#deps.queue.isPaused()) return;
-      const tasks = await this.#deps.queue.claim([{ lane, limit: TASKS }], dueBefore);
+      if (this.#deps.queue.control.isPaused()) return;
+      const tasks = await this.#deps.queue.source.claim([{ lane, limit: TASKS }], dueBefore);
       await Promise.all(tasks.map((task) => this.#deps.settle(this.#givenUp(task, unavailableSince))));
       claimed = tasks.length;
     }

@@ -1,6 +1,6 @@
 import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
+import type { OrphanRecords } from "../jobs/stores/orphan-records.ts";
 import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } from "../jobs/stores/orphan-records.ts";
-import type { UploadOrphans } from "../sqlite/uploads/upload-orphans.ts";
 import type { Clock } from "../std/clock.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
 
@@ -16,7 +16,7 @@ export type OrphanEvent =
   | { readonly kind: "given up"; readonly orphan: Orphan };
 
 export interface OrphanCleanerDeps {
-  readonly orphans: Pick<UploadOrphans, "begin" | "adopt" | "dueKeys" | "dueUnder" | "note">;
+  readonly orphans: Pick<OrphanRecords, "begin" | "adopt" | "dueKeys" | "dueUnder" | "note">;
   readonly store: Pick<ObjectStore, "abortUpload" | "removeUploaded">;
   readonly keys: Pick<KeyGuard, "remove">;
   readonly clock: Pick<Clock, "steady">;

@@ -1,4 +1,9 @@
-import type { Outbox } from "../sqlite/outbox.ts";
+/** The part of the outbox that delivery works with. */
+interface Outbox {
+  readonly isDelivered: boolean;
+  replay(): void;
+  trim(): void;
+}
 
 /** Gives the followers what they missed, and trims the outbox to what they have durably. False if one still cannot. */
 export function deliverOutbox(outbox: Outbox): boolean {

@@ -1,10 +1,10 @@
 import type { Failure } from "../jobs/failure.ts";
+import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import type { PoisonTask } from "../jobs/stores/recovery.ts";
-import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
 import type { OrphanCleaner } from "./orphan-cleaner.ts";
 
 export interface RecoverDeps {
-  readonly queue: Pick<TaskQueue, "recover">;
+  readonly queue: Pick<QueueParts, "recover">;
   readonly cleaner: Pick<OrphanCleaner, "begin">;
   /** Whether a request of the last process may still store its object. */
   readonly storesLate: boolean;

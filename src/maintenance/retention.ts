@@ -1,4 +1,5 @@
-import type { Stores } from "../sqlite/stores.ts";
+import type { QueueParts } from "../jobs/stores/queue-parts.ts";
+import type { DeadLetterRetention, LedgerRetention } from "../jobs/stores/retained-stores.ts";
 import { type Clock, delay } from "../std/clock.ts";
 import type { ClockTrust } from "./clock-trust.ts";
 
@@ -16,7 +17,11 @@ export const PRUNED = ["dead_letters", "queue_jobs", "ledger_jobs", "log_rows", 
 export type Pruned = (typeof PRUNED)[number];
 
 export interface RetentionDeps {
-  readonly stores: Pick<Stores, "queue" | "ledger" | "deadLetters" | "outbox">;
+  readonly queue: Pick<QueueParts, "retention" | "deadLetters">;
+  readonly ledger: LedgerRetention;
+  readonly deadLetters: DeadLetterRetention;
+  /** Makes durable what the projections have applied. False if one of them cannot be written now. */
+  readonly makeDurable: () => boolean;
   readonly limits: RetentionLimits;
   readonly trust: ClockTrust;
   readonly clock: Clock;
@@ -61,15 +66,14 @@ export class Retention {
 
   /** For the next process, which can compare its clock with no other. */
   async #noteTrust(): Promise<void> {
-    const { clock, stores, trust } = this.#deps;
+    const { clock, queue, trust } = this.#deps;
     if (!trust.isTrusted || clock.monotonic() - this.#trustNotedAt < NOTE_TRUST_MS) return;
-    await stores.queue.noteTrustedClock(clock.now());
+    await queue.retention.noteTrustedClock(clock.now());
     this.#trustNotedAt = clock.monotonic();
   }
 
   async #pruneLetters(now: number, signal: AbortSignal): Promise<void> {
-    const { limits, stores, onOverSize } = this.#deps;
-    const { deadLetters } = stores;
+    const { limits, deadLetters, onOverSize } = this.#deps;
     await this.#drop(() => deadLetters.oldest(now - limits.deadLettersMs, LETTERS), signal);
     if (deadLetters.bytes() <= limits.deadLetterBytesMax) return;
     onOverSize(deadLetters.bytes());
@@ -78,9 +82,9 @@ export class Retention {
   }
 
   async #drop(next: () => { id: number; resourceId: string }[], signal: AbortSignal): Promise<void> {
-    const { stores, onPruned } = this.#deps;
+    const { queue, onPruned } = this.#deps;
     for (let letters = next(); letters.length > 0; letters = next()) {
-      const dropped = await stores.queue.deadLetters.discard(letters, "pruned");
+      const dropped = await queue.deadLetters.discard(letters, "pruned");
       onPruned("dead_letters", dropped);
       if (dropped === 0) return; // a follower that lags still has them
       await this.#pause(signal);
@@ -88,18 +92,22 @@ export class Retention {
   }
 
   async #pruneQueue(now: number, signal: AbortSignal): Promise<void> {
-    const { limits, stores, onPruned } = this.#deps;
-    const { queue, outbox } = stores;
+    const { limits, queue, makeDurable, onPruned } = this.#deps;
+    const { retention } = queue;
     // The ledger must not forget a job that the queue still has.
     const before = now - Math.min(limits.queueJobsMs, limits.ledgerJobsMs);
-    for (let jobs = queue.prunableJobs(before, ROWS); jobs.length > 0; jobs = queue.prunableJobs(before, ROWS)) {
+    for (
+      let jobs = retention.prunableJobs(before, ROWS);
+      jobs.length > 0;
+      jobs = retention.prunableJobs(before, ROWS)
+    ) {
       // A follower that lost a batch with the power gets it again, and then its job must be there.
-      if (!outbox.makeDurable()) break;
-      onPruned("queue_jobs", await queue.pruneJobs(jobs, ROWS));
+      if (!makeDurable()) break;
+      onPruned("queue_jobs", await retention.pruneJobs(jobs, ROWS));
       await this.#pause(signal);
     }
     for (;;) {
-      const keys = await queue.pruneKeys(now - limits.keysMs, ROWS);
+      const keys = await retention.pruneKeys(now - limits.keysMs, ROWS);
       onPruned("idempotency_keys", keys);
       if (keys < ROWS) return;
       await this.#pause(signal);
@@ -107,8 +115,7 @@ export class Retention {
   }
 
   async #pruneLedger(now: number, signal: AbortSignal): Promise<void> {
-    const { limits, stores, onPruned } = this.#deps;
-    const { ledger, queue } = stores;
+    const { limits, ledger, queue, onPruned } = this.#deps;
     for (let more = true; more; ) {
       const pruned = ledger.pruneLogs(now - limits.logsMs, ROWS);
       onPruned("log_rows", pruned.rows);
@@ -119,7 +126,7 @@ export class Retention {
     for (let after = { completedAt: 0, seq: 0 }; ; ) {
       const jobs = ledger.prunableJobs(before, after, ROWS);
       // What the queue has still may come to life again, or has dead letters.
-      const gone = jobs.map(({ seq }) => seq).filter((seq) => !queue.hasJob(seq));
+      const gone = jobs.map(({ seq }) => seq).filter((seq) => !queue.retention.hasJob(seq));
       const pruned = ledger.pruneJobs(gone, ROWS);
       onPruned("ledger_jobs", pruned);
       if (pruned === gone.length) after = jobs.at(-1) ?? after;
@@ -130,8 +137,8 @@ export class Retention {
   }
 
   async #giveBackSpace(signal: AbortSignal): Promise<void> {
-    const { queue, ledger, deadLetters } = this.#deps.stores;
-    for (const store of [queue, ledger, deadLetters]) {
+    const { queue, ledger, deadLetters } = this.#deps;
+    for (const store of [queue.retention, ledger, deadLetters]) {
       while (store.giveBackPages(PAGES)) await this.#pause(signal);
     }
   }

@@ -1,14 +1,12 @@
 import { setImmediate } from "node:timers/promises";
-import type { BulkOperation } from "../jobs/stores/dead-letter-changes.ts";
-import type { DeadLetterFilter, FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
-import type { DeadLetterCommands } from "../sqlite/dead-letters/dead-letter-commands.ts";
-import type { DeadLetters } from "../sqlite/dead-letters/dead-letters.ts";
+import type { BulkOperation, DeadLetterChanges } from "../jobs/stores/dead-letter-changes.ts";
+import type { DeadLetterFilter, DeadLetterReads, FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
 import { type Clock, delay } from "../std/clock.ts";
 import { changeDeadLetters, type DeadLetterChange, gapMs, HeadersError, withOverrides } from "./dead-letter-change.ts";
 
 export interface BulkOperationRunnerDeps {
-  readonly desk: DeadLetterCommands;
-  readonly deadLetters: Pick<DeadLetters, "find" | "full" | "count">;
+  readonly desk: DeadLetterChanges;
+  readonly deadLetters: Pick<DeadLetterReads, "find" | "full" | "count">;
   readonly clock: Clock;
   /** The queue cannot be written to (a full disk); it is tried again. */
   readonly onTrouble: (error: unknown) => void;
@@ -38,8 +36,9 @@ export class BulkOperationRunner {
   }
 
   /** Goes on with what the last process did not get done. */
-  resume(): void {
-    for (const operation of this.#deps.desk.operations()) if (operation.state === "running") this.#start(operation);
+  async resume(): Promise<void> {
+    for (const operation of await this.#deps.desk.operations())
+      if (operation.state === "running") this.#start(operation);
   }
 
   /** Looks whether letters can be dealt with so, and changes nothing. @throws HeadersError */

@@ -1,12 +1,8 @@
-import type { WaitingTask } from "../jobs/stores/cancellations.ts";
-import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
+import type { Cancellations, WaitingTask } from "../jobs/stores/cancellations.ts";
 import { type Clock, delay } from "../std/clock.ts";
 
 export interface CancellationDeps {
-  readonly queue: Pick<
-    TaskQueue,
-    "requestCancel" | "cancellingJobs" | "isCancelling" | "waitingTasks" | "cancelWaiting" | "onStray"
-  >;
+  readonly cancellations: Cancellations;
   /** Stops the tasks of a job that workers have; each is then settled as cancelled. */
   readonly stopRunning: (job: number) => void;
   /** Removes what an earlier attempt may have stored for a task. Never throws. */
@@ -35,17 +31,17 @@ export class Cancellation {
 
   constructor(deps: CancellationDeps) {
     this.#deps = deps;
-    deps.queue.onStray((job) => this.#sweep(job));
+    deps.cancellations.onStray((job) => this.#sweep(job));
   }
 
   /** Goes on with what the last process did not get done. */
   resume(): void {
-    for (const job of this.#deps.queue.cancellingJobs()) this.#sweep(job);
+    for (const job of this.#deps.cancellations.cancelling()) this.#sweep(job);
   }
 
   /** Resolves once the request is durable and the running downloads are told. False if no such job is at work. */
   async cancel(jobId: string): Promise<boolean> {
-    const job = await this.#deps.queue.requestCancel(jobId);
+    const job = await this.#deps.cancellations.request(jobId);
     if (job === undefined) return false;
     this.#deps.stopRunning(job);
     this.#sweep(job);
@@ -64,7 +60,7 @@ export class Cancellation {
   }
 
   async #run(job: number, sweep: { again: boolean }): Promise<void> {
-    const { queue, clock, signal, onTrouble } = this.#deps;
+    const { cancellations, clock, signal, onTrouble } = this.#deps;
     while (sweep.again && !signal.aborted) {
       sweep.again = false;
       try {
@@ -72,7 +68,7 @@ export class Cancellation {
       } catch (error) {
         if (signal.aborted) return; // the stores may be closed by now; the next start goes on
         onTrouble(error);
-        sweep.again = queue.isCancelling(job);
+        sweep.again = cancellations.isCancelling(job);
         await delay(clock, RETRY_MS, signal).catch(() => {}); // stopping
       }
     }
@@ -86,13 +82,13 @@ export class Cancellation {
   }
 
   async #cancelWaiting(job: number): Promise<void> {
-    const { queue, retract, signal } = this.#deps;
+    const { cancellations, retract, signal } = this.#deps;
     for (let afterId = 0; !signal.aborted; ) {
-      const tasks = queue.waitingTasks(job, afterId, BATCH);
+      const tasks = await cancellations.waiting(job, afterId, BATCH);
       if (tasks.length === 0) return;
       for (const task of tasks) if (task.mayHaveStored) await retract(task);
       const ids = tasks.map(({ id }) => id);
-      await this.#inTurn(() => queue.cancelWaiting(job, ids));
+      await this.#inTurn(() => cancellations.cancelWaiting(job, ids));
       afterId = tasks.at(-1)?.id ?? afterId;
     }
   }

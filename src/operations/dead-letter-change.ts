@@ -1,8 +1,7 @@
-import type { BulkOperation, OperationStep, Overrides } from "../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperation, DeadLetterChanges, OperationStep, Overrides } from "../jobs/stores/dead-letter-changes.ts";
 import type { FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
 import type { Task } from "../jobs/task.ts";
 import { TASK_HEADERS_MAX, withDefaults } from "../net/request-header.ts";
-import type { DeadLetterCommands } from "../sqlite/dead-letters/dead-letter-commands.ts";
 
 /** What is done to dead letters. */
 export type DeadLetterChange = Pick<BulkOperation, "kind" | "overrides" | "ratePerSecond">;
@@ -24,7 +23,7 @@ export function changeDeadLetters(
   letters: readonly FullDeadLetter[],
   { kind, overrides, ratePerSecond }: DeadLetterChange,
   dueFrom: number,
-  desk: Pick<DeadLetterCommands, "replay" | "discard">,
+  desk: Pick<DeadLetterChanges, "replay" | "discard">,
   step?: OperationStep,
 ): Promise<number> {
   if (kind === "give_up") {

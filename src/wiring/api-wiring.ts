@@ -2,7 +2,7 @@ import { createAcceptedHost } from "../api/http/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
 import type { Config } from "../config/schema.ts";
 import type { Foundation } from "./foundation.ts";
-import { createQueueControl, type QueueControlDeps } from "./queue-report.ts";
+import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
 import type { Work } from "./work.ts";
 
 /** A connection that is silent for so long is closed. */
@@ -12,7 +12,7 @@ const IDLE_SECONDS = 120;
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
-  work: Pick<Work, "cancellation" | "bulkOperations"> & QueueControlDeps["work"],
+  work: Pick<Work, "cancellation" | "bulkOperations"> & QueueReportDeps["work"],
   service: Pick<ApiDeps, "submit" | "health" | "starting">,
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
@@ -22,7 +22,7 @@ export function openHttp(
     ...service,
     ...createQueueControl({
       work,
-      queue: stores.queue,
+      control: stores.queue.control,
       active,
       descriptors: foundation.descriptors,
       ratePerWorker: config.queue.rate_limit_per_worker,

@@ -2,12 +2,12 @@ import { SNAPSHOT_ERRORS_MAX } from "../api/openapi/schemas.ts";
 import type { JobReport } from "../intake/handlers/handler.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
 import type { JobHeader, JobStatus } from "../jobs/job.ts";
-import type { Ledger } from "../sqlite/ledger/ledger.ts";
+import type { LedgerReads } from "../jobs/stores/ledger-reads.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface FinalizeDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
-  readonly ledger: Ledger;
+  readonly ledger: LedgerReads;
   readonly log: Log;
 }
 
@@ -26,7 +26,7 @@ export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: Job
   };
 }
 
-function reportOf(job: JobHeader, status: JobStatus, ledger: Ledger): JobReport | undefined {
+function reportOf(job: JobHeader, status: JobStatus, ledger: LedgerReads): JobReport | undefined {
   const record = ledger.findJob(job.jobId);
   if (record === undefined) return undefined;
   const { total, completed, failed, cancelled } = record;

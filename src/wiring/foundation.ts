@@ -77,7 +77,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
   const broken = Promise.withResolvers<StoreError>();
   const metrics = createMetrics({
     version,
-    queueDepth: () => shownDepth(stores.queue, active),
+    queueDepth: () => shownDepth(stores.queue.control, active),
     ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
     workersBusy: () => active.count,
     orphans: () => stores.queue.orphans.counts(),

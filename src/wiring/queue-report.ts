@@ -1,7 +1,7 @@
 import type { QueueEndpointsDeps } from "../api/endpoints/queue-endpoints.ts";
 import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/openapi/schemas.ts";
 import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../dispatch/limiting-reason.ts";
-import type { TaskQueue } from "../sqlite/queue/task-queue.ts";
+import type { QueueControl } from "../jobs/stores/queue-control.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { RecentRate } from "../telemetry/recent-rate.ts";
 import type { Descriptors } from "../worker/descriptors.ts";
@@ -9,9 +9,9 @@ import type { ActiveDownloads } from "../worker/download/active-downloads.ts";
 import { shownDepth } from "./shown-depth.ts";
 import type { Work } from "./work.ts";
 
-export interface QueueControlDeps {
+export interface QueueReportDeps {
   readonly work: Pick<Work, "broker" | "pool" | "hosts" | "gate" | "rates" | "rateWaits">;
-  readonly queue: TaskQueue;
+  readonly control: QueueControl;
   readonly active: ActiveDownloads;
   readonly descriptors: Pick<Descriptors, "problem">;
   /** `queue.rate_limit_per_worker`. */
@@ -23,11 +23,11 @@ export interface QueueControlDeps {
 }
 
 /** What the API shows of the queue, and its switch. */
-export function createQueueControl(deps: QueueControlDeps): QueueEndpointsDeps {
-  const { queue, work } = deps;
+export function createQueueControl(deps: QueueReportDeps): QueueEndpointsDeps {
+  const { control, work } = deps;
   return {
     async setPaused(paused) {
-      const pausedMs = await queue.setPaused(paused);
+      const pausedMs = await control.setPaused(paused);
       if (paused) return work.broker.pause();
       work.hosts.governor.resumed(pausedMs);
       work.broker.resume();
@@ -36,9 +36,9 @@ export function createQueueControl(deps: QueueControlDeps): QueueEndpointsDeps {
   };
 }
 
-function queueReport(deps: QueueControlDeps): QueueReport {
-  const { queue, work } = deps;
-  const depth = shownDepth(queue, deps.active);
+function queueReport(deps: QueueReportDeps): QueueReport {
+  const { control, work } = deps;
+  const depth = shownDepth(control, deps.active);
   const hosts = hostLoads(deps);
   const moment = momentOf(deps, depth, hosts);
   const limit = limitingReason(moment);
@@ -49,8 +49,8 @@ function queueReport(deps: QueueControlDeps): QueueReport {
   const endedPerSecond = paceOf(work.rates.ended);
   return {
     ...depth,
-    paused: queue.isPaused(),
-    oldest_pending_age_ms: queue.oldestPendingAgeMs(),
+    paused: control.isPaused(),
+    oldest_pending_age_ms: control.oldestPendingAgeMs(),
     workers: { total: work.pool.total, busy: work.pool.busy },
     hosts: hosts.map(hostRow),
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
@@ -67,7 +67,7 @@ function queueReport(deps: QueueControlDeps): QueueReport {
 }
 
 function momentOf(
-  { work, queue, descriptors, ratePerWorker, isDiskFull, health, isStarting }: QueueControlDeps,
+  { work, control, descriptors, ratePerWorker, isDiskFull, health, isStarting }: QueueReportDeps,
   { pending, running, retrying }: Pick<QueueReport, "pending" | "running" | "retrying">,
   hosts: readonly HostLoad[],
 ): QueueMoment {
@@ -75,11 +75,11 @@ function momentOf(
   const { reason } = components.queue;
   return {
     phase: draining ? "draining" : isStarting() ? "starting" : "running",
-    isPaused: queue.isPaused(),
+    isPaused: control.isPaused(),
     queueProblem: reason === undefined ? undefined : { reason, isDiskFull: isDiskFull() },
     waiting: pending + retrying,
-    nextDueMs: work.broker.buffered > 0 ? 0 : (queue.nextDueMs() ?? 0),
-    nextOpenDueMs: queue.nextDueMs((host) => work.hosts.governor.room(host) > 0),
+    nextDueMs: work.broker.buffered > 0 ? 0 : (control.nextDueMs() ?? 0),
+    nextOpenDueMs: control.nextDueMs((host) => work.hosts.governor.room(host) > 0),
     running,
     sinceEndedMs: work.rates.ended.sinceLastMs,
     workers: { total: work.pool.total, busy: work.pool.busy, waitingForRate: work.rateWaits.workers },
@@ -97,12 +97,12 @@ function oneDecimal(value: number): number {
 }
 
 /** The busiest hosts, the one with most tasks first. */
-function hostLoads({ queue, active, work: { broker, hosts } }: QueueControlDeps): HostLoad[] {
+function hostLoads({ control, active, work: { broker, hosts } }: QueueReportDeps): HostLoad[] {
   const { governor } = hosts;
   const running = new Map<string, number>();
   for (const { claimed } of active.list()) running.set(claimed.host, (running.get(claimed.host) ?? 0) + 1);
   const permitted = governor.running();
-  const waiting = queue.busiestHosts(BUSIEST_HOSTS_MAX);
+  const waiting = control.busiestHosts(BUSIEST_HOSTS_MAX);
   return [...new Set([...waiting.keys(), ...permitted.keys()])]
     .map((host) => {
       const runs = running.get(host) ?? 0;

@@ -14,10 +14,13 @@ export function retentionChore(
   config: Pick<Config, "queue" | "ledger" | "dlq">,
   { stores, clock, log, metrics }: Foundation,
 ): PeriodicTask {
-  const trust = new ClockTrust(clock, stores.queue.clockTrustedAt());
+  const trust = new ClockTrust(clock, stores.queue.retention.clockTrustedAt());
   const pruned = new Map<Pruned, number>();
   const retention = new Retention({
-    stores,
+    queue: stores.queue,
+    ledger: stores.ledger,
+    deadLetters: stores.deadLetters,
+    makeDurable: () => stores.outbox.makeDurable(),
     limits: {
       queueJobsMs: config.queue.retention.completed_days * DAY_MS,
       ledgerJobsMs: config.ledger.retention_days_jobs * DAY_MS,

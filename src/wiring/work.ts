@@ -1,5 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
+import type { TaskSource as BrokerSource } from "../dispatch/broker-ports.ts";
+import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import type { Task } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
@@ -76,7 +78,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const configuredHeaders = createConfiguredHeaders(config);
   const secrets = new SecretMask([...handlerSecrets(config), ...hostSecrets(config.download), ...proxySecrets(config)]);
   const broker: Broker = new Broker({
-    source: queue,
+    source: brokerSource(queue),
     hosts: whileDescriptorsLast(governor, descriptors),
     buckets: gate,
     clock,
@@ -93,7 +95,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   };
   const rateWaits: RateWaits = { workers: 0 };
   const settle = createSettle({
-    settleInQueue: (settlement) => queue.settle(settlement),
+    settleInQueue: (settlement) => queue.settlements.settle(settlement),
     store,
     keys,
     report: countEnds(rates, createTaskReport(log, metrics, clock)),
@@ -134,7 +136,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     onStart: (claimed) => {
       rates.begun.note();
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
-      return queue.markStarted(claimed).then(
+      return queue.settlements.markStarted(claimed).then(
         () => true,
         (error: unknown) => {
           onQueueTrouble(error);
@@ -155,7 +157,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
     },
     clock,
     random: Math.random,
-    isCancelled: ({ job }) => queue.isCancelling(job.seq),
+    isCancelled: ({ job }) => queue.cancellations.isCancelling(job.seq),
     onError: (error) => log.error({ err: error }, "a task could not be settled; start-up puts it back"),
   });
   const orphanCleaner = createOrphanCleaner(foundation);
@@ -186,6 +188,17 @@ export function createWork(config: Config, foundation: Foundation): Work {
   };
 }
 
+/** The broker's view of the queue. */
+function brokerSource({ source, settlements, cancellations }: QueueParts): BrokerSource {
+  return {
+    lanes: (limit, after) => source.lanes(limit, after),
+    onLane: (listener) => source.onLane(listener),
+    claim: (requests) => source.claim(requests),
+    release: (claimed) => settlements.release(claimed),
+    isCancelling: (job) => cancellations.isCancelling(job),
+  };
+}
+
 /** Counts the tasks that end, beside the report of them. */
 function countEnds({ stored, failed, ended }: Rates, report: (settlement: Settlement) => void) {
   return (settlement: Settlement) => {
@@ -208,7 +221,7 @@ function createCancellation(
 ) {
   const onLeftOver = leftOverLog(log, "what a cancelled task may have stored could not be removed now");
   return new Cancellation({
-    queue: stores.queue,
+    cancellations: stores.queue.cancellations,
     stopRunning: (job) => pool.cancel(job),
     retract: async (disowned) => {
       try {

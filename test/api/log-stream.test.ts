@@ -21,7 +21,7 @@ interface Followed {
 
 async function jobAtWork(stores: TestStores, tasks: number): Promise<JobRecord> {
   const job = newJob({ createdAt: stores.clock.now() });
-  await stores.now(stores.queue.accept(acceptance(tasks, { job })));
+  await stores.now(stores.queue.acceptor.accept(acceptance(tasks, { job })));
   const record = stores.stores.ledger.findJob(job.jobId);
   if (record === undefined) throw new Error("the job is not there");
   return record;
@@ -75,7 +75,7 @@ function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed 
 
 async function finishOne(stores: TestStores): Promise<void> {
   const [claimed] = await claimAll(stores, 1);
-  if (claimed !== undefined) await stores.now(stores.queue.settle({ claimed, verdict: complete }));
+  if (claimed !== undefined) await stores.now(stores.queue.settlements.settle({ claimed, verdict: complete }));
 }
 
 test("says every 15 seconds that it is there, where nothing happens", async () => {

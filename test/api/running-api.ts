@@ -92,7 +92,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
   const submissions: Submission[] = [];
   const metrics = createMetrics({
     version: "1.2.3",
-    queueDepth: () => stores.queue.depth(),
+    queueDepth: () => stores.queue.control.depth(),
     dlqSize: () => stores.deadLetters.size(),
     workersBusy: () => 0,
     orphans: () => stores.queue.orphans.counts(),
@@ -102,7 +102,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       submissions.push(submission);
       return accept(stores, submission, now);
     },
-    cancel: async (jobId) => (await stores.queue.requestCancel(jobId)) !== undefined,
+    cancel: async (jobId) => (await stores.queue.cancellations.request(jobId)) !== undefined,
     giveUp: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
     operations: new BulkOperationRunner({
@@ -116,7 +116,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     }),
     pools: new Set(["residential-us"]),
     queueReport: () => QUEUE_EXAMPLE,
-    setPaused: async (paused) => void (await stores.queue.setPaused(paused)),
+    setPaused: async (paused) => void (await stores.queue.control.setPaused(paused)),
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,
@@ -190,17 +190,17 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       return Value.Parse(COMPONENTS.Accepted, await response.json()).job_id;
     },
     claim: async (limit) => {
-      const lanes = stores.queue.lanes(1000);
-      const claim = stores.queue.claim(lanes.map(({ id }) => ({ lane: id, limit })));
+      const lanes = stores.queue.source.lanes(1000);
+      const claim = stores.queue.source.claim(lanes.map(({ id }) => ({ lane: id, limit })));
       stores.queue.flush();
       const tasks = await claim;
-      const begun = tasks.map((task) => stores.queue.markStarted(task));
+      const begun = tasks.map((task) => stores.queue.settlements.markStarted(task));
       stores.queue.flush();
       await Promise.all(begun);
       return tasks;
     },
     settle: async (claimed, verdict) => {
-      const settled = stores.queue.settle({ claimed, verdict });
+      const settled = stores.queue.settlements.settle({ claimed, verdict });
       stores.queue.flush();
       if (!(await settled)) throw new Error("the claim was stale");
     },
@@ -224,7 +224,7 @@ async function accept(stores: Stores, submission: Submission, now: number): Retu
   const { resources } = Value.Parse(SubmittedSchema, JSON.parse(new TextDecoder().decode(submission.body)));
   const jobId = newJobId(0);
   const manifestUrl = `s3://bucket/manifests/${submission.jobType}/${jobId}/metadata.json`;
-  const accepted = stores.queue.accept({
+  const accepted = stores.queue.acceptor.accept({
     job: {
       jobId,
       jobType: submission.jobType,

@@ -44,18 +44,22 @@ export class BrokerRig implements AsyncDisposable {
     this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
     const source: TaskSource = {
       lanes: (limit, after) => {
-        const lanes = queue.lanes(limit, after);
+        const lanes = queue.source.lanes(limit, after);
         this.onLanes(lanes);
         return lanes;
       },
-      onLane: (listener: (lane: Lane) => void) => queue.onLane(listener),
+      onLane: (listener: (lane: Lane) => void) => queue.source.onLane(listener),
       claim: (requests) => {
         this.claims++;
-        return this.#follow(this.claimError === undefined ? queue.claim(requests) : Promise.reject(this.claimError));
+        return this.#follow(
+          this.claimError === undefined ? queue.source.claim(requests) : Promise.reject(this.claimError),
+        );
       },
-      isCancelling: (job) => queue.isCancelling(job),
+      isCancelling: (job) => queue.cancellations.isCancelling(job),
       release: (task) =>
-        this.#follow(this.releaseError === undefined ? queue.release(task) : Promise.reject(this.releaseError)),
+        this.#follow(
+          this.releaseError === undefined ? queue.settlements.release(task) : Promise.reject(this.releaseError),
+        ),
     };
     // Each round of the broker asks once when the first host opens.
     const { governor } = this;
@@ -99,7 +103,7 @@ export class BrokerRig implements AsyncDisposable {
 
   async accept(tasks: number, hosts?: readonly string[], more: Parameters<typeof newJob>[0] = {}): Promise<string> {
     const job = newJob({ createdAt: this.stores.clock.now(), ...more });
-    await this.stores.now(this.stores.queue.accept(acceptance(newTasks(tasks, hosts), { job })));
+    await this.stores.now(this.stores.queue.acceptor.accept(acceptance(newTasks(tasks, hosts), { job })));
     return job.jobId;
   }
 

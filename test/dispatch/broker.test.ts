@@ -20,7 +20,7 @@ describe("the broker", () => {
     const second = await rig.work();
     expect(ids([...first, ...second]).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 320 }, (_, i) => i + 1));
     expect(rig.errors).toEqual([]);
-    expect(rig.stores.queue.depth()).toEqual({ pending: 0, running: 320, retrying: 0 });
+    expect(rig.stores.queue.control.depth()).toEqual({ pending: 0, running: 320, retrying: 0 });
   });
 
   test("claims nothing before it is started", async () => {
@@ -38,7 +38,7 @@ describe("the broker", () => {
     let most = 0;
     for (let i = 0; i < 200; i++) {
       await rig.work(1);
-      const { running } = rig.stores.queue.depth();
+      const { running } = rig.stores.queue.control.depth();
       most = Math.max(most, running - (i + 1));
       expect(rig.broker.buffered).toBeLessThanOrEqual(20);
       expect(rig.broker.channel.length).toBeLessThanOrEqual(4);
@@ -198,7 +198,7 @@ describe("the broker", () => {
 
     await rig.advance(900_000);
     expect((await rig.work()).length).toBe(400 - held.length - (done.length - 20));
-    expect(rig.stores.queue.depth().pending).toBe(0);
+    expect(rig.stores.queue.control.depth().pending).toBe(0);
   });
 
   test("gives tasks for a closed bucket back, lets one probe it, and goes on when it opens", async () => {
@@ -214,7 +214,7 @@ describe("the broker", () => {
     if (first !== undefined) rig.finish(first);
     await rig.settleDown();
     expect(rig.broker.buffered).toBe(0);
-    expect(rig.stores.queue.depth()).toEqual({ pending: 9, running: 1, retrying: 0 });
+    expect(rig.stores.queue.control.depth()).toEqual({ pending: 9, running: 1, retrying: 0 });
     room = 1;
     await rig.advance(3000);
     const [probe] = await rig.take(1);
@@ -222,7 +222,7 @@ describe("the broker", () => {
     if (probe !== undefined) rig.finish(probe);
     await rig.settleDown();
     expect(probe).toBeDefined();
-    expect(rig.stores.queue.depth()).toEqual({ pending: 8, running: 2, retrying: 0 });
+    expect(rig.stores.queue.control.depth()).toEqual({ pending: 8, running: 2, retrying: 0 });
     room = Number.POSITIVE_INFINITY;
     opensAt = undefined;
     rig.broker.wake();
@@ -397,7 +397,7 @@ describe("a broker that is stopped", () => {
     rig.broker.start();
     const held = await rig.take(1);
     const back = await rig.broker.stop();
-    const { running } = rig.stores.queue.depth();
+    const { running } = rig.stores.queue.control.depth();
     expect(held.length + back.length).toBe(running);
     expect(rig.stores.clock.pending).toBe(0);
     const { claims } = rig;
@@ -439,7 +439,10 @@ describe("a pause", () => {
     const paused = rig.broker.pause();
     await rig.settleDown();
     await paused;
-    expect([rig.broker.buffered, rig.stores.queue.depth()]).toEqual([0, { pending: 39, running: 1, retrying: 0 }]);
+    expect([rig.broker.buffered, rig.stores.queue.control.depth()]).toEqual([
+      0,
+      { pending: 39, running: 1, retrying: 0 },
+    ]);
     expect(rig.governor.room("origin.test")).toBe(3); // what was in the channel holds no permit
     await rig.accept(5);
     await rig.advance(60_000);
@@ -456,7 +459,7 @@ describe("a pause", () => {
     const paused = rig.broker.pause();
     await rig.settleDown();
     await paused;
-    expect([rig.broker.buffered, rig.stores.queue.depth().pending]).toEqual([0, 10]);
+    expect([rig.broker.buffered, rig.stores.queue.control.depth().pending]).toEqual([0, 10]);
     await using other = new BrokerRig();
     await other.broker.pause();
     await other.accept(3);

@@ -8,21 +8,21 @@ import { openTestStores } from "../support/stores.ts";
 test("jobs that are cancelled at once share no commit: it takes a bounded number of tasks", async () => {
   await using stores = openTestStores();
   const jobs = Array.from({ length: 4 }, () => newJob({ createdAt: stores.clock.now() }));
-  for (const job of jobs) await stores.now(stores.queue.accept(acceptance(newTasks(600), { job })));
+  for (const job of jobs) await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(600), { job })));
   const { queue } = stores;
   const underWay = { now: 0, most: 0, all: 0 };
   const cancellation = new Cancellation({
-    queue: {
-      requestCancel: (jobId) => queue.requestCancel(jobId),
-      cancellingJobs: () => queue.cancellingJobs(),
-      isCancelling: (job) => queue.isCancelling(job),
-      waitingTasks: (job, afterId, limit) => queue.waitingTasks(job, afterId, limit),
-      onStray: (listener) => queue.onStray(listener),
+    cancellations: {
+      request: (jobId) => queue.cancellations.request(jobId),
+      cancelling: () => queue.cancellations.cancelling(),
+      isCancelling: (job) => queue.cancellations.isCancelling(job),
+      waiting: (job, afterId, limit) => queue.cancellations.waiting(job, afterId, limit),
+      onStray: (listener) => queue.cancellations.onStray(listener),
       async cancelWaiting(job, ids) {
         // What is asked for before the last commit is done may share the next one.
         underWay.now += ids.length;
         underWay.most = Math.max(underWay.most, underWay.now);
-        await queue.cancelWaiting(job, ids);
+        await queue.cancellations.cancelWaiting(job, ids);
         underWay.now -= ids.length;
         underWay.all += ids.length;
       },

@@ -83,7 +83,7 @@ class Bench implements AsyncDisposable {
       if (bytes < MIB) await this.store.put(claimed.task, pattern(bytes), options);
       else {
         const onOpen = (open: { bucket: string; key: string; uploadId: string }) =>
-          this.stores.now(queue.recordUpload({ ...open, task: claimed.id, claimId: claimed.claimId }));
+          this.stores.now(queue.settlements.recordUpload({ ...open, task: claimed.id, claimId: claimed.claimId }));
         const upload = await this.store.open(claimed.task, { ...options, onOpen, onClosed });
         await writeAll(upload, pattern(bytes)).then(
           () => upload.commit(),
@@ -93,7 +93,7 @@ class Bench implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
     }
-    await this.stores.now(queue.settle({ claimed, verdict, upload: running.upload }));
+    await this.stores.now(queue.settlements.settle({ claimed, verdict, upload: running.upload }));
     letGo();
   }
 
@@ -169,7 +169,9 @@ describe("an object that S3 stores after its attempt was given up", () => {
           token: bench.stores.queue.orphans.tokenOf(claimed),
           closed: new Set<string>(),
         };
-        await bench.stores.now(bench.stores.queue.settle({ claimed, verdict: { kind: "release" }, upload }));
+        await bench.stores.now(
+          bench.stores.queue.settlements.settle({ claimed, verdict: { kind: "release" }, upload }),
+        );
         bench.stores.reopen();
       }
       await bench.cleaner().begin(never);
@@ -177,7 +179,7 @@ describe("an object that S3 stores after its attempt was given up", () => {
       const [again] = await claimAll(bench.stores);
       if (again === undefined) throw new Error("nothing was claimed");
       expect(again.mayHaveStored).toBe(true);
-      await bench.stores.now(bench.stores.queue.settle({ claimed: again, verdict: cancel }));
+      await bench.stores.now(bench.stores.queue.settlements.settle({ claimed: again, verdict: cancel }));
       await s3.store();
       expect(bench.s3.objects.size).toBe(1);
       await bench.pass(10 * SECOND);
@@ -394,7 +396,7 @@ test("what there is of orphans is counted by its sort", async () => {
   const upload = { bucket: "artifacts", key: "k" };
   for (const [i, uploadId] of ["", "u1", "u2"].entries()) {
     const { id: task, claimId } = tasks[i] ?? { id: 0, claimId: 0 };
-    await bench.stores.now(bench.stores.queue.recordUpload({ ...upload, task, claimId, uploadId }));
+    await bench.stores.now(bench.stores.queue.settlements.recordUpload({ ...upload, task, claimId, uploadId }));
   }
   bench.stores.crash();
   await bench.stores.queue.orphans.begin();

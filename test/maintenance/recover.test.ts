@@ -51,7 +51,7 @@ async function recordUploads(stores: TestStores, keys: readonly string[]): Promi
   if (task === undefined) throw new Error("nothing was claimed");
   for (const key of keys) {
     const upload = { task: task.id, claimId: task.claimId, bucket: "artifacts", key, uploadId: `upload of ${key}` };
-    await stores.now(stores.queue.recordUpload(upload));
+    await stores.now(stores.queue.settlements.recordUpload(upload));
   }
 }
 
@@ -62,7 +62,7 @@ describe("recovery at start-up", () => {
   test("aborts open uploads, puts claims back, sweeps what was staged, and says how much of it", async () => {
     await using stores = openTestStores();
     await recordUploads(stores, ["a", "b"]);
-    await stores.now(stores.queue.stage(newJob(), newTasks(3)));
+    await stores.now(stores.queue.acceptor.stage(newJob(), newTasks(3)));
     stores.crash();
     const { recovered, aborted, leftOver } = await recoverWith(stores);
     expect(recovered).toEqual({ interrupted: 1, suspects: 0, sweptJobs: 1, abortedUploads: 2 });
@@ -92,7 +92,9 @@ describe("recovery at start-up", () => {
     const since = stores.clock.steady();
     await settle(stores, waiting, snoozeUntil(since + 60_000, since));
     const upload = { bucket: "artifacts", key: "k", uploadId: "u" };
-    await stores.now(stores.queue.recordUpload({ task: uploading.id, claimId: uploading.claimId, ...upload }));
+    await stores.now(
+      stores.queue.settlements.recordUpload({ task: uploading.id, claimId: uploading.claimId, ...upload }),
+    );
     stores.clock.jump(7_200_000);
     stores.crash();
     expect((await recoverWith(stores)).aborted).toEqual(["u"]);
@@ -107,7 +109,7 @@ describe("recovery at start-up", () => {
     for (let crash = 1; crash <= 4; crash++) {
       stores.crash();
       expect((await recoverWith(stores)).retracted).toEqual([]);
-      for (const task of await claimAll(stores)) await stores.now(stores.queue.markStarted(task));
+      for (const task of await claimAll(stores)) await stores.now(stores.queue.settlements.markStarted(task));
     }
     stores.crash();
     const { retracted, leftOver, recovered } = await recoverWith(stores, ["resources/r1"]);

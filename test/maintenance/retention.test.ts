@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { ClockTrust } from "../../src/maintenance/clock-trust.ts";
 import { type Pruned, Retention, type RetentionLimits } from "../../src/maintenance/retention.ts";
+import type { Stores } from "../../src/sqlite/stores.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
 import { acceptance, claimAll, complete, discard, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -35,7 +36,7 @@ class Rig {
   async run(trustedAt = 0): Promise<void> {
     const { stores, clock } = this.stores;
     const retention = new Retention({
-      stores,
+      ...retained(stores),
       limits: this.#limits,
       trust: new ClockTrust(clock, trustedAt),
       clock,
@@ -62,10 +63,10 @@ class Rig {
 async function endedJob(stores: TestStores, tasks: number, failing = 0, key?: string): Promise<string> {
   const job = newJob({ createdAt: stores.clock.now() });
   const idempotency = key === undefined ? undefined : { key, fingerprint: new Uint8Array(32), answer: "{}" };
-  await stores.now(stores.queue.accept(acceptance(newTasks(tasks), { job, idempotency })));
+  await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(tasks), { job, idempotency })));
   const claimed = await claimAll(stores, 100_000);
   const settled = claimed.map((task, at) =>
-    stores.queue.settle({ claimed: task, verdict: at < failing ? discard : complete }),
+    stores.queue.settlements.settle({ claimed: task, verdict: at < failing ? discard : complete }),
   );
   await stores.now(Promise.all(settled));
   return job.jobId;
@@ -126,18 +127,18 @@ describe("a job that ended", () => {
     await using stores = openTestStores();
     const rig = new Rig(stores);
     const [early, late] = [newJob(), newJob()];
-    const staged = await stores.now(stores.queue.stage(early, newTasks(2)));
-    await stores.now(stores.queue.accept(acceptance(3, { job: late })));
-    await stores.now(stores.queue.accept(acceptance(newTasks(2), { job: early, staged })));
+    const staged = await stores.now(stores.queue.acceptor.stage(early, newTasks(2)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(3, { job: late })));
+    await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(2), { job: early, staged })));
     for (const claimed of await claimAll(stores)) {
       if (claimed.job.jobId !== early.jobId) continue;
-      await stores.now(stores.queue.settle({ claimed, verdict: complete }));
+      await stores.now(stores.queue.settlements.settle({ claimed, verdict: complete }));
     }
     await stores.clock.advance(8 * DAY);
     await rig.run();
     expect(jobsIn(stores, "queue")).toEqual([late.jobId]);
     expect(stores.read("queue", "SELECT id FROM tasks")).toEqual([{ id: 3 }, { id: 4 }, { id: 5 }]);
-    expect(stores.queue.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
   });
 });
 
@@ -145,20 +146,20 @@ test("a job at work is never pruned, nor the key that it was submitted under", a
   await using stores = openTestStores();
   const rig = new Rig(stores);
   const idempotency = { key: "k", fingerprint: new Uint8Array(32), answer: "{}" };
-  await stores.now(stores.queue.accept(acceptance(2, { idempotency })));
+  await stores.now(stores.queue.acceptor.accept(acceptance(2, { idempotency })));
   const [one] = await claimAll(stores, 1);
   if (one === undefined) throw new Error("nothing was claimed");
-  await stores.now(stores.queue.settle({ claimed: one, verdict: complete }));
+  await stores.now(stores.queue.settlements.settle({ claimed: one, verdict: complete }));
   await stores.clock.advance(1000 * DAY);
   await rig.run();
   expect(jobsIn(stores, "queue").length).toBe(1);
-  expect(stores.queue.findIdempotent("default", "k")).toBeDefined();
+  expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeDefined();
   expectTrueCounters(stores);
   for (const claimed of await claimAll(stores)) {
-    await stores.now(stores.queue.settle({ claimed, verdict: complete }));
+    await stores.now(stores.queue.settlements.settle({ claimed, verdict: complete }));
   }
   await rig.run();
-  expect(stores.queue.findIdempotent("default", "k")).toBeUndefined();
+  expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeUndefined();
 });
 
 test("an idempotency key is forgotten after its days, in the queue and in the ledger", async () => {
@@ -167,10 +168,10 @@ test("an idempotency key is forgotten after its days, in the queue and in the le
   await endedJob(stores, 1, 0, "k");
   await stores.clock.advance(14 * DAY);
   await rig.run();
-  expect(stores.queue.findIdempotent("default", "k")).toBeDefined();
+  expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeDefined();
   await stores.clock.advance(1);
   await rig.run();
-  expect(stores.queue.findIdempotent("default", "k")).toBeUndefined();
+  expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeUndefined();
   expect(stores.read("ledger", "SELECT * FROM idempotency")).toEqual([]);
   expect(rig.count("idempotency_keys")).toBe(1);
 });
@@ -196,7 +197,9 @@ test("a job larger than one step goes in several, and a crash between two of the
   await stores.clock.advance(31 * DAY);
   const before = stores.clock.now() - 7 * DAY;
   stores.stores.outbox.trim();
-  expect(await stores.now(stores.queue.pruneJobs(stores.queue.prunableJobs(before, 10), 1000))).toBe(0);
+  expect(
+    await stores.now(stores.queue.retention.pruneJobs(stores.queue.retention.prunableJobs(before, 10), 1000)),
+  ).toBe(0);
   stores.crash();
   await stores.queue.recover(() => Promise.resolve());
   expect(stores.read("queue", "SELECT count(*) AS n FROM tasks")).toEqual([{ n: 1500 }]);
@@ -279,7 +282,7 @@ test("nothing is pruned while the clock is not trusted", async () => {
   const { clock } = stores;
   const trust = new ClockTrust(clock, clock.now());
   const retention = new Retention({
-    stores: stores.stores,
+    ...retained(stores.stores),
     limits: LIMITS,
     trust,
     clock,
@@ -300,8 +303,8 @@ test("a process that begins under a wrong clock does not believe in it because a
   for (let start = 0; start < 3; start++) {
     stores.reopen();
     await endedJob(stores, 1); // commits, and so notes the time
-    await new Rig(stores).run(stores.queue.clockTrustedAt());
-    expect(stores.queue.clockTrustedAt()).toBeWithin(right - 1000, right + 1000);
+    await new Rig(stores).run(stores.queue.retention.clockTrustedAt());
+    expect(stores.queue.retention.clockTrustedAt()).toBeWithin(right - 1000, right + 1000);
     expect(jobsIn(stores, "queue")).toContain(job);
   }
 });
@@ -309,9 +312,11 @@ test("a process that begins under a wrong clock does not believe in it because a
 test("many small jobs go together: a step is so many rows, whosever they are", async () => {
   await using stores = openTestStores();
   const jobs = Array.from({ length: 4000 }, () => newJob({ createdAt: stores.clock.now() }));
-  await stores.now(Promise.all(jobs.map((job) => stores.queue.accept(acceptance(1, { job })))));
+  await stores.now(Promise.all(jobs.map((job) => stores.queue.acceptor.accept(acceptance(1, { job })))));
   const claimed = await claimAll(stores);
-  await stores.now(Promise.all(claimed.map((task) => stores.queue.settle({ claimed: task, verdict: complete }))));
+  await stores.now(
+    Promise.all(claimed.map((task) => stores.queue.settlements.settle({ claimed: task, verdict: complete }))),
+  );
   await stores.clock.advance(31 * DAY);
   const rig = new Rig(stores);
   await rig.run();
@@ -330,3 +335,7 @@ test("deleting a job reads no other job's rows: no table refers to it", async ()
     }
   }
 });
+
+function retained({ queue, ledger, deadLetters, outbox }: Stores) {
+  return { queue, ledger, deadLetters, makeDurable: () => outbox.makeDurable() };
+}

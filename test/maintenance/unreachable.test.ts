@@ -22,7 +22,7 @@ async function setup(stores: TestStores) {
     unavailable: (since) => governor.unavailable(since),
     settle: (settlement) => {
       discarded.push(settlement.claimed.id);
-      return queue.settle(settlement).then(() => {});
+      return queue.settlements.settle(settlement).then(() => {});
     },
     maxThrottleMs: HOUR_MS,
     clock,
@@ -30,7 +30,7 @@ async function setup(stores: TestStores) {
   for (let i = 0; i < 3; i++) governor.failed(HOST);
   const submit = () => {
     const job = newJob({ createdAt: clock.now() });
-    return stores.now(queue.accept(acceptance(newTasks(2, [HOST]), { job })));
+    return stores.now(queue.acceptor.accept(acceptance(newTasks(2, [HOST]), { job })));
   };
   await submit();
   /** Lets time pass, looks, and says how many tasks were given up in all. */
@@ -40,9 +40,9 @@ async function setup(stores: TestStores) {
     return discarded.length;
   };
   const pause = async (ms: number) => {
-    await stores.now(queue.setPaused(true));
+    await stores.now(queue.control.setPaused(true));
     const during = await after(ms);
-    governor.resumed(await stores.now(queue.setPaused(false)));
+    governor.resumed(await stores.now(queue.control.setPaused(false)));
     return during;
   };
   return { governor, submit, after, pause };
@@ -68,11 +68,11 @@ test("what came in a pause has its time from the pause's end", async () => {
   await using stores = openTestStores();
   const { submit, after } = await setup(stores);
   await after(30 * MINUTE_MS);
-  await stores.now(stores.queue.setPaused(true));
+  await stores.now(stores.queue.control.setPaused(true));
   await after(4 * HOUR_MS);
   await submit();
   await after(MINUTE_MS);
-  await stores.now(stores.queue.setPaused(false));
+  await stores.now(stores.queue.control.setPaused(false));
   // The host is known not to answer since long before; each task still has its hour.
   expect(await after(HOUR_MS - 1)).toBe(2);
   expect(await after(1)).toBe(4);
@@ -82,13 +82,13 @@ test("a pause that a restart falls into counts as one", async () => {
   await using stores = openTestStores();
   const { governor } = await setup(stores);
   const since = governor.unavailable(stores.clock.steady()).get(HOST) ?? Number.NaN;
-  await stores.now(stores.queue.noteHosts(() => governor.takeChanges()));
-  await stores.now(stores.queue.setPaused(true));
+  await stores.now(stores.queue.hosts.note(() => governor.takeChanges()));
+  await stores.now(stores.queue.control.setPaused(true));
   await stores.clock.advance(2 * HOUR_MS);
   stores.crash();
   await stores.clock.advance(HOUR_MS);
   await stores.queue.recover(() => Promise.resolve());
   await stores.clock.advance(HOUR_MS);
-  expect(await stores.now(stores.queue.setPaused(false))).toBe(4 * HOUR_MS);
-  expect(stores.queue.knownHosts()[0]?.unavailableSince).toBe(since + 4 * HOUR_MS);
+  expect(await stores.now(stores.queue.control.setPaused(false))).toBe(4 * HOUR_MS);
+  expect((await stores.queue.hosts.known())[0]?.unavailableSince).toBe(since + 4 * HOUR_MS);
 });

@@ -13,17 +13,17 @@ describe("an accepted job", () => {
   test("has its tasks, its lanes by host, and is in the ledger when accept resolves", async () => {
     await using stores = openTestStores();
     const lanes: Lane[] = [];
-    stores.queue.onLane((lane) => lanes.push(lane));
+    stores.queue.source.onLane((lane) => lanes.push(lane));
     const job = newJob({ priority: "high", tenant: "t1", jobType: "gallery" });
     const tasks = newTasks(5, ["a.test", "b.test:8080"]);
-    const header = await stores.now(stores.queue.accept(acceptance(tasks, { job })));
+    const header = await stores.now(stores.queue.acceptor.accept(acceptance(tasks, { job })));
 
     expect(header).toEqual({ ...job, seq: 1 });
     expect(lanes.map(({ host, waiting, nextDue, job: of }) => ({ host, waiting, nextDue, of }))).toEqual([
       { host: "a.test", waiting: 3, nextDue: job.createdAt, of: header },
       { host: "b.test:8080", waiting: 2, nextDue: job.createdAt, of: header },
     ]);
-    expect(stores.queue.lanes(10)).toEqual(lanes);
+    expect(stores.queue.source.lanes(10)).toEqual(lanes);
     const { spanId: _spanId, sampled: _sampled, ...told } = job; // the attempts' alone
     expect(stores.stores.ledger.findJob(job.jobId)).toMatchObject({
       ...told,
@@ -54,7 +54,7 @@ describe("an accepted job", () => {
     };
     const bare = { resourceId: "r", url: "http://cdn.test/", bucket: "b", key: "k" };
     const empty = { ...bare, size: 0, headers: {}, tags: {}, rejectHtml: false };
-    await stores.now(stores.queue.accept(acceptance([full, bare, empty])));
+    await stores.now(stores.queue.acceptor.accept(acceptance([full, bare, empty])));
     stores.reopen();
     const claimed = await claimAll(stores);
     expect(claimed.map(({ task }) => task)).toEqual([
@@ -69,7 +69,7 @@ describe("an accepted job", () => {
     await using stores = openTestStores();
     const odd = JSON.parse('{"__proto__":"p","constructor":"c","toString":"t"}') as Record<string, string>;
     const [task] = newTasks(1);
-    await stores.now(stores.queue.accept(acceptance([{ ...(task ?? never()), headers: odd, tags: odd }])));
+    await stores.now(stores.queue.acceptor.accept(acceptance([{ ...(task ?? never()), headers: odd, tags: odd }])));
     const [claimed] = await claimAll(stores);
     expect(new Map(Object.entries(claimed?.task.headers ?? {}))).toEqual(new Map(Object.entries(odd)));
     expect(new Map(Object.entries(claimed?.task.tags ?? {}))).toEqual(new Map(Object.entries(odd)));
@@ -77,9 +77,9 @@ describe("an accepted job", () => {
 
   test("has numbers that were never used, even after a submission failed beside it", async () => {
     await using stores = openTestStores();
-    const first = stores.queue.accept(acceptance(3));
-    const refused = stores.queue.accept(acceptance(3, { pendingMax: 5 }));
-    const last = stores.queue.accept(acceptance(2, { pendingMax: 5 }));
+    const first = stores.queue.acceptor.accept(acceptance(3));
+    const refused = stores.queue.acceptor.accept(acceptance(3, { pendingMax: 5 }));
+    const last = stores.queue.acceptor.accept(acceptance(2, { pendingMax: 5 }));
     stores.queue.flush();
     expect(await rejectionOf(refused)).toBeInstanceOf(QueueFullError);
     await Promise.all([first, last]);
@@ -91,7 +91,7 @@ describe("an accepted job", () => {
   test("refuses a job id that is there already, alone", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    const accepts = [job, job, newJob()].map((each) => stores.queue.accept(acceptance(1, { job: each })));
+    const accepts = [job, job, newJob()].map((each) => stores.queue.acceptor.accept(acceptance(1, { job: each })));
     stores.queue.flush();
     const outcomes = await Promise.allSettled(accepts);
     expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
@@ -102,7 +102,7 @@ describe("an accepted job", () => {
 describe("the limit of tasks under way", () => {
   test("is exact among the members of one commit", async () => {
     await using stores = openTestStores();
-    const accepts = [4, 4, 3, 2, 1].map((tasks) => stores.queue.accept(acceptance(tasks, { pendingMax: 10 })));
+    const accepts = [4, 4, 3, 2, 1].map((tasks) => stores.queue.acceptor.accept(acceptance(tasks, { pendingMax: 10 })));
     stores.queue.flush();
     const outcomes = await Promise.allSettled(accepts);
     expect(outcomes.map(({ status }) => status)).toEqual([
@@ -112,31 +112,31 @@ describe("the limit of tasks under way", () => {
       "fulfilled",
       "rejected",
     ]);
-    expect(stores.queue.depth().pending).toBe(10);
+    expect(stores.queue.control.depth().pending).toBe(10);
     expectTrueCounters(stores);
   });
 
   test("counts tasks that run or wait to be tried again, and none that ended", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.accept(acceptance(3, { pendingMax: 3 })));
+    await stores.now(stores.queue.acceptor.accept(acceptance(3, { pendingMax: 3 })));
     const [task] = await claimAll(stores);
-    expect(await rejectionOf(stores.now(stores.queue.accept(acceptance(1, { pendingMax: 3 }))))).toBeInstanceOf(
-      QueueFullError,
-    );
+    expect(
+      await rejectionOf(stores.now(stores.queue.acceptor.accept(acceptance(1, { pendingMax: 3 })))),
+    ).toBeInstanceOf(QueueFullError);
     await settle(stores, task ?? never(), complete);
-    await stores.now(stores.queue.accept(acceptance(1, { pendingMax: 3 })));
-    expect(stores.queue.depth()).toEqual({ pending: 1, running: 2, retrying: 0 });
+    await stores.now(stores.queue.acceptor.accept(acceptance(1, { pendingMax: 3 })));
+    expect(stores.queue.control.depth()).toEqual({ pending: 1, running: 2, retrying: 0 });
   });
 
   test("counts what was staged, at the end", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    const staged = await stores.now(stores.queue.stage(job, newTasks(8)));
+    const staged = await stores.now(stores.queue.acceptor.stage(job, newTasks(8)));
     const more = acceptance(3, { job, staged, pendingMax: 10 });
-    expect(await rejectionOf(stores.now(stores.queue.accept(more)))).toBeInstanceOf(QueueFullError);
+    expect(await rejectionOf(stores.now(stores.queue.acceptor.accept(more)))).toBeInstanceOf(QueueFullError);
     expect(countOf(stores, "tasks")).toBe(8);
-    await stores.now(stores.queue.accept({ ...more, pendingMax: 11 }));
-    expect(stores.queue.depth().pending).toBe(11);
+    await stores.now(stores.queue.acceptor.accept({ ...more, pendingMax: 11 }));
+    expect(stores.queue.control.depth().pending).toBe(11);
     expectTrueCounters(stores);
   });
 });
@@ -146,11 +146,11 @@ describe("an idempotency key", () => {
 
   test("is remembered with the answer, across a crash, per tenant", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.accept(acceptance(1, { idempotency })));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1, { idempotency })));
     stores.crash();
-    const found = stores.queue.findIdempotent("default", "k1");
+    const found = await stores.queue.acceptor.findIdempotent("default", "k1");
     expect(found).toEqual({ fingerprint: new Uint8Array([1, 2, 3]), answer: idempotency.answer });
-    expect(stores.queue.findIdempotent("other", "k1")).toBeUndefined();
+    expect(await stores.queue.acceptor.findIdempotent("other", "k1")).toBeUndefined();
     expect(stores.read("ledger", "SELECT tenant, key, job FROM idempotency")).toEqual([
       { tenant: "default", key: "k1", job: 1 },
     ]);
@@ -158,21 +158,21 @@ describe("an idempotency key", () => {
 
   test("lets one of several jobs in one commit through; nothing of the others is written", async () => {
     await using stores = openTestStores();
-    const accepts = [1, 2, 3].map(() => stores.queue.accept(acceptance(2, { idempotency })));
+    const accepts = [1, 2, 3].map(() => stores.queue.acceptor.accept(acceptance(2, { idempotency })));
     stores.queue.flush();
     const outcomes = await Promise.allSettled(accepts);
     expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
     expect(await rejectionOf(accepts[1] ?? never())).toBeInstanceOf(IdempotencyTakenError);
     expect(countOf(stores, "tasks")).toBe(2);
-    expect(stores.queue.depth().pending).toBe(2);
+    expect(stores.queue.control.depth().pending).toBe(2);
   });
 
   test("is free after a submission under it was refused", async () => {
     await using stores = openTestStores();
-    const refused = stores.queue.accept(acceptance(2, { idempotency, pendingMax: 1 }));
+    const refused = stores.queue.acceptor.accept(acceptance(2, { idempotency, pendingMax: 1 }));
     expect(await rejectionOf(stores.now(refused))).toBeInstanceOf(QueueFullError);
-    expect(stores.queue.findIdempotent("default", "k1")).toBeUndefined();
-    await stores.now(stores.queue.accept(acceptance(2, { idempotency })));
+    expect(await stores.queue.acceptor.findIdempotent("default", "k1")).toBeUndefined();
+    await stores.now(stores.queue.acceptor.accept(acceptance(2, { idempotency })));
   });
 });
 
@@ -180,13 +180,13 @@ describe("a staged job", () => {
   test("is invisible: no lane, no depth, nothing in the ledger", async () => {
     await using stores = openTestStores();
     const lanes: Lane[] = [];
-    stores.queue.onLane((lane) => lanes.push(lane));
+    stores.queue.source.onLane((lane) => lanes.push(lane));
     const job = newJob();
-    const staged = await stores.now(stores.queue.stage(job, newTasks(5)));
-    await stores.now(stores.queue.stage(job, newTasks(5), staged));
+    const staged = await stores.now(stores.queue.acceptor.stage(job, newTasks(5)));
+    await stores.now(stores.queue.acceptor.stage(job, newTasks(5), staged));
     expect(lanes).toEqual([]);
-    expect(stores.queue.lanes(10)).toEqual([]);
-    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(stores.queue.source.lanes(10)).toEqual([]);
+    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expect(stores.stores.ledger.findJob(job.jobId)).toBeUndefined();
     expect(await claimAll(stores)).toEqual([]);
     expectTrueCounters(stores);
@@ -195,16 +195,16 @@ describe("a staged job", () => {
   test("becomes live with all its tasks, between those of others", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    const first = await stores.now(stores.queue.stage(job, newTasks(5, ["a.test", "b.test"])));
-    await stores.now(stores.queue.accept(acceptance(4)));
-    const second = await stores.now(stores.queue.stage(job, newTasks(3, ["b.test"]), first));
-    await stores.now(stores.queue.accept(acceptance(2, { job, staged: second })));
+    const first = await stores.now(stores.queue.acceptor.stage(job, newTasks(5, ["a.test", "b.test"])));
+    await stores.now(stores.queue.acceptor.accept(acceptance(4)));
+    const second = await stores.now(stores.queue.acceptor.stage(job, newTasks(3, ["b.test"]), first));
+    await stores.now(stores.queue.acceptor.accept(acceptance(2, { job, staged: second })));
 
     expect(stores.stores.ledger.findJob(job.jobId)).toMatchObject({ total: 10, firstTask: 1, lastTask: 14 });
     const record = stores.stores.ledger.findJob(job.jobId) ?? never();
-    expect(stores.queue.tasksOfJob(record, 0, 100, ["pending"]).map(({ id }) => id)).toEqual([
-      1, 2, 3, 4, 5, 10, 11, 12, 13, 14,
-    ]);
+    expect(
+      stores.queue.control.tasksOfJob({ job: record, afterId: 0, limit: 100 }, ["pending"]).map(({ id }) => id),
+    ).toEqual([1, 2, 3, 4, 5, 10, 11, 12, 13, 14]);
     expectTrueCounters(stores);
     expect((await claimAll(stores)).length).toBe(14);
   });
@@ -212,10 +212,10 @@ describe("a staged job", () => {
   test("is removed whole by unstage, and leaves others alone", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    const first = await stores.now(stores.queue.stage(job, newTasks(5, ["a.test", "b.test"])));
-    await stores.now(stores.queue.accept(acceptance(4)));
-    const second = await stores.now(stores.queue.stage(job, newTasks(3), first));
-    await stores.now(stores.queue.unstage(second));
+    const first = await stores.now(stores.queue.acceptor.stage(job, newTasks(5, ["a.test", "b.test"])));
+    await stores.now(stores.queue.acceptor.accept(acceptance(4)));
+    const second = await stores.now(stores.queue.acceptor.stage(job, newTasks(3), first));
+    await stores.now(stores.queue.acceptor.unstage(second));
     expect([countOf(stores, "jobs"), countOf(stores, "tasks"), countOf(stores, "lanes")]).toEqual([1, 4, 1]);
     expectTrueCounters(stores);
   });
@@ -223,11 +223,11 @@ describe("a staged job", () => {
   test("goes a thousand tasks at a time, with turns of the event loop between, by unstage and at the start", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    const staged = await stores.now(stores.queue.stage(job, newTasks(3500, hostNames(3500))));
-    const left = await countedUntil(stores, "tasks", stores.queue.unstage(staged));
+    const staged = await stores.now(stores.queue.acceptor.stage(job, newTasks(3500, hostNames(3500))));
+    const left = await countedUntil(stores, "tasks", stores.queue.acceptor.unstage(staged));
     expect(left).toEqual([3500, 2500, 1500, 500, 0]);
     expect([countOf(stores, "jobs"), countOf(stores, "lanes")]).toEqual([0, 0]);
-    await stores.now(stores.queue.stage(job, newTasks(2500)));
+    await stores.now(stores.queue.acceptor.stage(job, newTasks(2500)));
     stores.crash();
     expect(
       await countedUntil(
@@ -241,8 +241,8 @@ describe("a staged job", () => {
 
   test("that is removed in part when the process dies is sound, and swept", async () => {
     await using stores = openTestStores();
-    const staged = await stores.now(stores.queue.stage(newJob(), newTasks(1500, hostNames(3))));
-    const removal = stores.queue.unstage(staged);
+    const staged = await stores.now(stores.queue.acceptor.stage(newJob(), newTasks(1500, hostNames(3))));
+    const removal = stores.queue.acceptor.unstage(staged);
     removal.catch(() => {});
     stores.queue.flush();
     stores.crash();
@@ -255,11 +255,11 @@ describe("a staged job", () => {
   test("is swept by recover, live ones are not", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    await stores.now(stores.queue.stage(job, newTasks(5)));
-    await stores.now(stores.queue.accept(acceptance(4)));
+    await stores.now(stores.queue.acceptor.stage(job, newTasks(5)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(4)));
     const live = newJob();
-    const staged = await stores.now(stores.queue.stage(live, newTasks(2)));
-    await stores.now(stores.queue.accept(acceptance(1, { job: live, staged })));
+    const staged = await stores.now(stores.queue.acceptor.stage(live, newTasks(2)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1, { job: live, staged })));
     stores.crash();
     expect(await stores.queue.recover(() => Promise.resolve())).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 1 });
     expect([countOf(stores, "jobs"), countOf(stores, "tasks")]).toEqual([2, 7]);
@@ -269,9 +269,9 @@ describe("a staged job", () => {
   test("that was accepted is not removed by a late unstage", async () => {
     await using stores = openTestStores();
     const job = newJob();
-    const staged = await stores.now(stores.queue.stage(job, newTasks(2)));
-    await stores.now(stores.queue.accept(acceptance(1, { job, staged })));
-    await stores.now(stores.queue.unstage(staged));
+    const staged = await stores.now(stores.queue.acceptor.stage(job, newTasks(2)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1, { job, staged })));
+    await stores.now(stores.queue.acceptor.unstage(staged));
     expect(countOf(stores, "tasks")).toBe(3);
     expectTrueCounters(stores);
   });

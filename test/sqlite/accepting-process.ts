@@ -30,8 +30,8 @@ function openOrSayWhy(path: string) {
 async function submitForEver(): Promise<never> {
   for (let i = 0; ; i++) {
     const some = acceptance(1 + (i % 7));
-    const staged = i % STAGED_EVERY === 0 ? await queue.stage(some.job, newTasks(10)) : undefined;
-    await queue.accept({ ...some, staged });
+    const staged = i % STAGED_EVERY === 0 ? await queue.acceptor.stage(some.job, newTasks(10)) : undefined;
+    await queue.acceptor.accept({ ...some, staged });
     process.stdout.write(`${some.job.jobId} ${some.tasks.length + (staged?.total ?? 0)}\n`);
   }
 }

@@ -8,7 +8,7 @@ const HOSTS = ["a.test", "b.test"];
 
 /** A job whose tasks wait, run, are stored and are dead letters. */
 async function busyJob(stores: TestStores) {
-  await stores.now(stores.queue.accept(acceptance(newTasks(8, HOSTS))));
+  await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(8, HOSTS))));
   const [first, second, third, ...running] = await claimAll(stores, 3);
   if (first === undefined || second === undefined || third === undefined) throw new Error("nothing was claimed");
   await settle(stores, first, complete);

@@ -76,7 +76,7 @@ describe("the followers", () => {
     const [a, b, c, d] = await claimedJob(stores, 5);
     if (a === undefined || b === undefined || c === undefined || d === undefined) throw new Error("too few");
     const settleNow = (claimed: ClaimedTask) => {
-      const settled = stores.queue.settle({ claimed, verdict: complete });
+      const settled = stores.queue.settlements.settle({ claimed, verdict: complete });
       stores.queue.flush();
       return settled;
     };
@@ -100,13 +100,13 @@ describe("the followers", () => {
 
   test("get a job's begin and its end at once", async () => {
     await using stores = openTestStores();
-    const accepting = stores.queue.accept(acceptance(1));
+    const accepting = stores.queue.acceptor.accept(acceptance(1));
     stores.queue.flush();
     const { jobId } = await accepting;
     expect(stores.stores.ledger.findJob(jobId)?.status).toBe("queued");
     const [task] = await claimAll(stores);
     if (task === undefined) throw new Error("nothing was claimed");
-    const settled = stores.queue.settle({ claimed: task, verdict: complete });
+    const settled = stores.queue.settlements.settle({ claimed: task, verdict: complete });
     stores.queue.flush();
     await settled;
     expect(stores.stores.ledger.findJob(jobId)).toMatchObject({ status: "completed", completed: 1 });
@@ -116,7 +116,7 @@ describe("the followers", () => {
   test("get many events without a moment's wait", async () => {
     await using stores = openTestStores();
     const claimed = await claimedJob(stores, 300);
-    const settled = claimed.map((each) => stores.queue.settle({ claimed: each, verdict: complete }));
+    const settled = claimed.map((each) => stores.queue.settlements.settle({ claimed: each, verdict: complete }));
     await Promise.all(settled);
     expect(stores.read("ledger", "SELECT task FROM results").length).toBeGreaterThanOrEqual(256);
     expectTrueCounters(stores);
@@ -126,7 +126,7 @@ describe("the followers", () => {
     await using stores = openTestStores();
     const [task] = await claimedJob(stores, 2);
     if (task === undefined) throw new Error("nothing was claimed");
-    const settled = stores.queue.settle({ claimed: task, verdict: discard });
+    const settled = stores.queue.settlements.settle({ claimed: task, verdict: discard });
     stores.queue.flush();
     await settled;
     expect(stores.stores.outbox.isDelivered).toBe(false);
@@ -142,7 +142,7 @@ describe("the followers", () => {
     const [task] = await claimedJob(stores, 1);
     if (task === undefined) throw new Error("nothing was claimed");
     const endedAt = stores.clock.now();
-    const settled = stores.queue.settle({ claimed: task, verdict: discard });
+    const settled = stores.queue.settlements.settle({ claimed: task, verdict: discard });
     stores.queue.flush();
     await settled;
     stores.clock.tick(5000);
@@ -175,7 +175,7 @@ describe("the followers", () => {
       expect(stores.stores.outbox.isDelivered).toBe(false);
       expect(stores.stores.outbox.isStuck).toBe(true);
       unblock();
-      await stores.now(stores.queue.accept(acceptance(1)));
+      await stores.now(stores.queue.acceptor.accept(acceptance(1)));
       expect(stores.stores.outbox.isDelivered).toBe(true);
       expect(stores.stores.outbox.isStuck).toBe(false);
       expectTrueCounters(stores);
@@ -318,13 +318,13 @@ describe("trimming the outbox", () => {
 
   test("happens by itself; if it fails it takes nobody along and is tried again", async () => {
     await using stores = openTestStores();
-    for (let i = 0; i < 1999; i++) await stores.now(stores.queue.accept(acceptance(1)));
+    for (let i = 0; i < 1999; i++) await stores.now(stores.queue.acceptor.accept(acceptance(1)));
     const unblock = breakTrim(stores);
-    await stores.now(stores.queue.accept(acceptance(1)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1)));
     expect(stores.stores.outbox.length).toBe(2000);
     expect(() => stores.stores.outbox.trim()).toThrow("disk is full");
     unblock();
-    await stores.now(stores.queue.accept(acceptance(1)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1)));
     expect(stores.stores.outbox.length).toBe(0);
     expectTrueCounters(stores);
   }, 60_000);

@@ -19,14 +19,14 @@ test("jobs and settlements that share a commit that fails are as if they had not
   const [one, two] = await claimedJob(stores, 3);
   if (one === undefined || two === undefined) throw new Error("too few were claimed");
   const told: unknown[] = [];
-  stores.queue.onLane((lane) => told.push(lane));
+  stores.queue.source.onLane((lane) => told.push(lane));
   const again = acceptance(5, { idempotency: { key: "k", fingerprint: new Uint8Array([1]), answer: "{}" } });
   const tryAll = () => {
     const tries = [
-      stores.queue.accept(again),
-      stores.queue.settle({ claimed: one, verdict: complete }),
-      stores.queue.settle({ claimed: two, verdict: complete }),
-      stores.queue.claim(stores.queue.lanes(10).map(({ id }) => ({ lane: id, limit: 5 }))),
+      stores.queue.acceptor.accept(again),
+      stores.queue.settlements.settle({ claimed: one, verdict: complete }),
+      stores.queue.settlements.settle({ claimed: two, verdict: complete }),
+      stores.queue.source.claim(stores.queue.source.lanes(10).map(({ id }) => ({ lane: id, limit: 5 }))),
     ] as const;
     stores.queue.flush();
     return tries;
@@ -34,15 +34,15 @@ test("jobs and settlements that share a commit that fails are as if they had not
   const repair = breakSeal(stores);
   for (const attempt of tryAll()) expect(String(await rejectionOf(attempt))).toContain("disk is full");
   expect(told).toEqual([]);
-  expect(stores.queue.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
-  expect(stores.queue.findIdempotent("default", "k")).toBeUndefined();
+  expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
+  expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeUndefined();
   expect(stores.stores.ledger.findJob(again.job.jobId)).toBeUndefined();
   expectTrueCounters(stores);
 
   repair();
   const [accepted, first, second] = tryAll();
   expect([(await accepted).jobId, await first, await second]).toEqual([again.job.jobId, true, true]);
-  expect(stores.queue.depth()).toEqual({ pending: 5, running: 1, retrying: 0 });
+  expect(stores.queue.control.depth()).toEqual({ pending: 5, running: 1, retrying: 0 });
   stores.crash();
   expectTrueCounters(stores);
 });
@@ -50,29 +50,29 @@ test("jobs and settlements that share a commit that fails are as if they had not
 test("a job whose commit failed lends its name to no later one", async () => {
   await using stores = openTestStores();
   const repair = breakSeal(stores);
-  const lost = stores.queue.accept(acceptance(2));
+  const lost = stores.queue.acceptor.accept(acceptance(2));
   stores.queue.flush();
   expect(String(await rejectionOf(lost))).toContain("disk is full");
   repair();
   const next = acceptance(2);
-  await stores.now(stores.queue.accept(next));
+  await stores.now(stores.queue.acceptor.accept(next));
   expect((await claimAll(stores)).map(({ job }) => job.jobId)).toEqual([next.job.jobId, next.job.jobId]);
 });
 
 test("a job that was refused lends its name to none that shares its commit", async () => {
   await using stores = openTestStores();
   const idempotency = { key: "k", fingerprint: new Uint8Array([1]), answer: "{}" };
-  await stores.now(stores.queue.accept(acceptance(1, { idempotency })));
+  await stores.now(stores.queue.acceptor.accept(acceptance(1, { idempotency })));
   await claimAll(stores);
   // Its lanes are read before the commit as a whole is thrown away.
-  const taken = stores.queue.accept(acceptance(2));
-  const refused = stores.queue.accept(acceptance(2, { idempotency }));
+  const taken = stores.queue.acceptor.accept(acceptance(2));
+  const refused = stores.queue.acceptor.accept(acceptance(2, { idempotency }));
   const repair = breakSeal(stores);
   stores.queue.flush();
   for (const attempt of [taken, refused]) await rejectionOf(attempt);
   repair();
   const next = acceptance(3);
-  await stores.now(stores.queue.accept(next));
+  await stores.now(stores.queue.acceptor.accept(next));
   expect(new Set((await claimAll(stores)).map(({ job }) => job.jobId))).toEqual(new Set([next.job.jobId]));
   expectTrueCounters(stores);
 });

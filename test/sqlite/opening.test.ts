@@ -78,7 +78,7 @@ function openAndClose(paths: { queuePath: string; ledgerPath: string; dlqPath: s
 describe("new stores", () => {
   test("are files for their owner alone, sidecars included", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.accept(acceptance()));
+    await stores.now(stores.queue.acceptor.accept(acceptance()));
     const modes = Object.fromEntries(
       readdirSync(stores.folder).map((name) => [name, statSync(join(stores.folder, name)).mode & 0o777]),
     );
@@ -100,7 +100,7 @@ describe("new stores", () => {
 
   test("begin anew after a creation that did not come to its end, and read no log of stores that are gone", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.accept(acceptance()));
+    await stores.now(stores.queue.acceptor.accept(acceptance()));
     const logs = STORES.map((store) => join(stores.folder, `${store}.db-wal`));
     const left = logs.map((path) => [path, readFileSync(path)] as const);
     stores.close();
@@ -111,7 +111,7 @@ describe("new stores", () => {
     for (const [path, log] of left) writeFileSync(path, log);
     stores.open();
     expect(stores.stores.ledger.listJobs({}, Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
-    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expect(readdirSync(stores.folder).filter((name) => name.endsWith(".new"))).toEqual([]);
   });
 
@@ -263,7 +263,7 @@ describe("a store is refused, and nothing is changed,", () => {
     refusal(stores);
     stores.tamper("dlq", "PRAGMA user_version = 1");
     stores.open();
-    expect(stores.queue.depth().running).toBe(1);
+    expect(stores.queue.control.depth().running).toBe(1);
   });
 });
 

@@ -34,34 +34,34 @@ describe("the rate of a replay", () => {
     await using stores = openTestStores();
     await replayed(stores);
     expect(await dueBySteps(stores, 3)).toEqual([1, 1, 1]);
-    await stores.now(stores.queue.setPaused(true));
+    await stores.now(stores.queue.control.setPaused(true));
     await stores.clock.advance(60_000);
-    await stores.now(stores.queue.setPaused(true)); // says nothing new
+    await stores.now(stores.queue.control.setPaused(true)); // says nothing new
     await stores.clock.advance(60_000);
-    await stores.now(stores.queue.setPaused(false));
+    await stores.now(stores.queue.control.setPaused(false));
     expect(await dueBySteps(stores, 8)).toEqual([1, 1, 1, 1, 1, 1, 1, 0]);
     expectTrueCounters(stores);
   });
 
   test("counts from the end of a pause where it began in one", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.setPaused(true));
+    await stores.now(stores.queue.control.setPaused(true));
     await stores.clock.advance(3_600_000);
     await replayed(stores);
     await stores.clock.advance(500);
-    await stores.now(stores.queue.setPaused(false));
+    await stores.now(stores.queue.control.setPaused(false));
     expect(await dueBySteps(stores, 11)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
   });
 
   test("holds over a time in which nobody was there, also in a pause", async () => {
     await using stores = openTestStores();
     await replayed(stores);
-    await stores.now(stores.queue.setPaused(true));
+    await stores.now(stores.queue.control.setPaused(true));
     stores.crash();
     await stores.clock.advance(10_000);
     await stores.queue.recover(() => Promise.resolve());
     await stores.clock.advance(10_000);
-    await stores.now(stores.queue.setPaused(false));
+    await stores.now(stores.queue.control.setPaused(false));
     expect(await dueBySteps(stores, 3)).toEqual([1, 1, 1]);
     stores.clock.tick(2000); // so that the commit notes the time
     await claimAll(stores, 1);
@@ -69,7 +69,7 @@ describe("the rate of a replay", () => {
     await stores.clock.advance(30_000);
     await stores.queue.recover(() => Promise.resolve());
     expectTrueCounters(stores);
-    expect(stores.queue.depth().retrying).toBe(10);
+    expect(stores.queue.control.depth().retrying).toBe(10);
   });
 
   test("delays nothing else", async () => {
@@ -78,9 +78,9 @@ describe("the rate of a replay", () => {
     if (other === undefined) throw new Error("nothing was claimed");
     await settle(stores, other, retryAt(stores.clock.steady() + 5000));
     await replayed(stores);
-    await stores.now(stores.queue.setPaused(true));
+    await stores.now(stores.queue.control.setPaused(true));
     await stores.clock.advance(60_000);
-    await stores.now(stores.queue.setPaused(false));
+    await stores.now(stores.queue.control.setPaused(false));
     // The one that was to be tried again in the pause, and the first two that follow at the rate.
     expect(await dueBySteps(stores, 2)).toEqual([2, 1]);
   });
@@ -93,8 +93,8 @@ test("the time since when a task waits for its storage moves with a pause", asyn
   const at = stores.clock.steady();
   const waitingSince = { class: "unavailable", at } as const;
   await settle(stores, task, { kind: "snooze", attempt, availableAt: at + 1000, waitingSince });
-  await stores.now(stores.queue.setPaused(true));
+  await stores.now(stores.queue.control.setPaused(true));
   await stores.clock.advance(7_200_000);
-  expect(await stores.now(stores.queue.setPaused(false))).toBe(7_200_000);
+  expect(await stores.now(stores.queue.control.setPaused(false))).toBe(7_200_000);
   expect((await claimAll(stores))[0]?.waitingSince).toEqual({ class: "unavailable", at: at + 7_200_000 });
 });

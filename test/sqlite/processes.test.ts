@@ -56,10 +56,10 @@ describe("jobs that were acknowledged", () => {
   test("are there when the stores were closed without ceremony", async () => {
     await using stores = openTestStores();
     const some = acceptance(3);
-    await stores.now(stores.queue.accept(some));
+    await stores.now(stores.queue.acceptor.accept(some));
     stores.crash();
     expect(stores.stores.ledger.findJob(some.job.jobId)?.total).toBe(3);
-    expect(stores.queue.depth().pending).toBe(3);
+    expect(stores.queue.control.depth().pending).toBe(3);
     expectTrueCounters(stores);
   });
 });
@@ -67,11 +67,11 @@ describe("jobs that were acknowledged", () => {
 describe("a folder of stores", () => {
   test("is held by one process: a second one is told so, and reads on", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.accept(acceptance(2)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(2)));
     const second = await new Response(spawnAccepting(stores.folder).stdout).text();
     expect(second).toBe("StoreLockedError\n");
     expect(stores.read("queue", "SELECT tasks FROM depth WHERE state = 'pending'")).toEqual([{ tasks: 2 }]);
-    await stores.now(stores.queue.accept(acceptance(1)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1)));
     expectTrueCounters(stores);
   });
 
@@ -79,7 +79,7 @@ describe("a folder of stores", () => {
     await using stores = openTestStores();
     expect(() => stores.open()).toThrow(StoreLockedError);
     stores.reopen();
-    expect(stores.queue.depth().pending).toBe(0);
+    expect(stores.queue.control.depth().pending).toBe(0);
   });
 
   test("is free as soon as its process was killed", async () => {
@@ -97,7 +97,7 @@ async function readersAreNotDisturbed(stores: TestStores): Promise<void> {
   const count = () => reader.query<{ n: number }, []>("SELECT count(*) AS n FROM jobs").get()?.n;
   reader.run("BEGIN");
   const before = count();
-  await stores.now(stores.queue.accept(acceptance()));
+  await stores.now(stores.queue.acceptor.accept(acceptance()));
   expect(count()).toBe(before);
   reader.run("COMMIT");
   expect(count()).toBe((before ?? 0) + 1);

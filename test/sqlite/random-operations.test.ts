@@ -69,7 +69,7 @@ class Wanderer {
       while (this.#claimed.length > 0) this.#settle();
       await this.#commit();
     }
-    while (this.#stores.queue.cancellingJobs().length > 0) {
+    while (this.#stores.queue.cancellations.cancelling().length > 0) {
       this.#sweepCancelled();
       await this.#commit();
     }
@@ -80,25 +80,25 @@ class Wanderer {
     const job = ready?.job ?? newJob({ createdAt: this.#stores.clock.now() });
     const more = { job, staged: ready?.staged, pendingMax: 400 };
     const tasks = newTasks(1 + this.#random(8), HOSTS.slice(this.#random(HOSTS.length)));
-    this.#run(this.#stores.queue.accept(acceptance(tasks, more)));
+    this.#run(this.#stores.queue.acceptor.accept(acceptance(tasks, more)));
   }
 
   #stage(): void {
     const job = newJob({ createdAt: this.#stores.clock.now() });
     const before = this.#random(2) === 0 ? this.#staged.pop() : undefined;
     this.#run(
-      this.#stores.queue
+      this.#stores.queue.acceptor
         .stage(before?.job ?? job, newTasks(1 + this.#random(5), HOSTS), before?.staged)
         .then((staged) => {
-          if (this.#random(4) === 0) this.#run(this.#stores.queue.unstage(staged));
+          if (this.#random(4) === 0) this.#run(this.#stores.queue.acceptor.unstage(staged));
           else this.#staged.push({ job: before?.job ?? job, staged });
         }),
     );
   }
 
   #claim(): void {
-    const requests = this.#stores.queue.lanes(20).map(({ id }) => ({ lane: id, limit: 1 + this.#random(6) }));
-    this.#run(this.#stores.queue.claim(requests).then((tasks) => this.#claimed.push(...tasks)));
+    const requests = this.#stores.queue.source.lanes(20).map(({ id }) => ({ lane: id, limit: 1 + this.#random(6) }));
+    this.#run(this.#stores.queue.source.claim(requests).then((tasks) => this.#claimed.push(...tasks)));
   }
 
   #settle(): void {
@@ -106,7 +106,9 @@ class Wanderer {
     if (claimed === undefined) return;
     this.#stale.push(claimed);
     this.#run(
-      this.#stores.queue.settle({ claimed, verdict: this.#verdict() }).then((settled) => expect(settled).toBe(true)),
+      this.#stores.queue.settlements
+        .settle({ claimed, verdict: this.#verdict() })
+        .then((settled) => expect(settled).toBe(true)),
     );
   }
 
@@ -114,22 +116,31 @@ class Wanderer {
     const claimed = this.#stale[this.#random(Math.max(1, this.#stale.length))];
     if (claimed === undefined) return;
     this.#run(
-      this.#stores.queue.settle({ claimed, verdict: this.#verdict() }).then((settled) => expect(settled).toBe(false)),
+      this.#stores.queue.settlements
+        .settle({ claimed, verdict: this.#verdict() })
+        .then((settled) => expect(settled).toBe(false)),
     );
   }
 
   #cancel(): void {
     const live = this.#stores.read<{ job_id: string }>("queue", "SELECT job_id FROM jobs WHERE finished_at IS NULL");
     const job = live[this.#random(Math.max(1, live.length))];
-    if (job !== undefined) this.#run(this.#stores.queue.requestCancel(job.job_id));
+    if (job !== undefined) this.#run(this.#stores.queue.cancellations.request(job.job_id));
     this.#sweepCancelled();
   }
 
   #sweepCancelled(): void {
     const { queue } = this.#stores;
-    for (const job of queue.cancellingJobs()) {
-      const ids = queue.waitingTasks(job, 0, 1 + this.#random(10)).map(({ id }) => id);
-      this.#run(queue.cancelWaiting(job, ids));
+    for (const job of queue.cancellations.cancelling()) {
+      const waiting = queue.cancellations.waiting(job, 0, 1 + this.#random(10));
+      this.#run(
+        waiting.then((tasks) =>
+          queue.cancellations.cancelWaiting(
+            job,
+            tasks.map(({ id }) => id),
+          ),
+        ),
+      );
     }
   }
 
@@ -198,7 +209,7 @@ for (const seed of [1, 2, 3, 4]) {
     expect(wanderer.unexpected).toEqual([]);
     expectTrueCounters(stores);
     expect(stores.drifts).toEqual([]);
-    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     const ended = stores.read<{ n: number }>("ledger", "SELECT count(*) AS n FROM results")[0]?.n ?? 0;
     expect(ended).toBeGreaterThan(500);
     stores.stores.outbox.trim();

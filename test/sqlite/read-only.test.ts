@@ -26,7 +26,7 @@ function jobsIn(source: ReadSource): number {
 
 async function accept(stores: TestStores): Promise<string> {
   const wanted = acceptance();
-  await stores.now(stores.queue.accept(wanted));
+  await stores.now(stores.queue.acceptor.accept(wanted));
   return wanted.job.jobId;
 }
 
@@ -103,7 +103,7 @@ test("the books of a check follow a service that begins meanwhile", async () => 
 test("stores at work, whose followers lag behind and whose log is written to, are not refused", async () => {
   await using stores = openTestStores();
   for (let i = 0; i < 50; i++) {
-    const accepted = stores.queue.accept(acceptance());
+    const accepted = stores.queue.acceptor.accept(acceptance());
     stores.queue.flush();
     inspectStores(pathsOf(stores));
     await accepted;

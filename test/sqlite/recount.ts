@@ -17,7 +17,7 @@ function expectTrueQueue(stores: TestStores): void {
      WHERE jobs.status <> 'staged' GROUP BY state`,
   );
   const recounted = Object.fromEntries(LIVE.map((state) => [state, states.find((row) => row.state === state)?.n ?? 0]));
-  expect(stores.queue.depth()).toEqual(recounted as ReturnType<typeof stores.queue.depth>);
+  expect(stores.queue.control.depth()).toEqual(recounted as ReturnType<typeof stores.queue.control.depth>);
 
   const wrongJobs = stores.read(
     "queue",
@@ -44,7 +44,7 @@ function expectTrueQueue(stores: TestStores): void {
     `SELECT host, sum(waiting) AS tasks FROM lanes JOIN jobs ON jobs.seq = lanes.job
      WHERE jobs.status <> 'staged' AND waiting > 0 GROUP BY host ORDER BY tasks DESC, host`,
   );
-  expect([...stores.queue.busiestHosts(1000)]).toEqual(waits.map(({ host, tasks }) => [host, tasks]));
+  expect([...stores.queue.control.busiestHosts(1000)]).toEqual(waits.map(({ host, tasks }) => [host, tasks]));
 
   const strayTasks = stores.read(
     "queue",

@@ -24,7 +24,7 @@ describe("recover", () => {
     await claimAll(stores, 1);
     stores.crash();
     expect(await recover(stores)).toEqual({ interrupted: 3, suspects: 0, sweptJobs: 0, doomed: [] });
-    expect(stores.queue.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
     expectTrueCounters(stores);
     const again = await claimAll(stores);
     expect(again.map(({ id, crashes, attempts }) => ({ id, crashes, attempts }))).toEqual([
@@ -63,7 +63,7 @@ describe("recover", () => {
       expect(await recover(stores)).toMatchObject({ doomed: [], suspects: crash < 3 ? 0 : 1 });
       const [again = never()] = await claim();
       expect(again.crashes).toBe(crash);
-      await stores.now(stores.queue.markStarted(again));
+      await stores.now(stores.queue.settlements.markStarted(again));
     }
     stores.crash();
     const { doomed } = await recover(stores);
@@ -75,7 +75,7 @@ describe("recover", () => {
       ...begunAt.map((at) => ["TASK_INTERRUPTED", at]),
     ]);
     expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
-    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expectTrueCounters(stores);
     expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, doomed: [] });
   });
@@ -85,7 +85,7 @@ describe("recover", () => {
     for (let crash = 1; crash <= 5; crash++) {
       const [ran = never(), ...waited] = crash === 1 ? await claimedJob(stores, 4) : await claimAll(stores);
       expect(waited).toHaveLength(3);
-      const marked = stores.queue.markStarted(ran);
+      const marked = stores.queue.settlements.markStarted(ran);
       stores.queue.flush();
       await marked;
       stores.crash();
@@ -103,16 +103,16 @@ describe("recover", () => {
 
   test("a suspect is first in its lane, is blamed only where its start is noted, and is none any more once it ended", async () => {
     await using stores = openTestStores();
-    await stores.now(stores.queue.accept(acceptance(4)));
-    const lane = stores.queue.lanes(1)[0]?.id ?? never();
+    await stores.now(stores.queue.acceptor.accept(acceptance(4)));
+    const lane = stores.queue.source.lanes(1)[0]?.id ?? never();
     stores.tamper("queue", "UPDATE tasks SET crashes = 2 WHERE id = 2");
-    const claimed = await stores.now(stores.queue.claim([{ lane, limit: 2 }]));
-    for (const task of claimed) await stores.now(stores.queue.markStarted(task));
+    const claimed = await stores.now(stores.queue.source.claim([{ lane, limit: 2 }]));
+    for (const task of claimed) await stores.now(stores.queue.settlements.markStarted(task));
     stores.crash();
     expect((await recover(stores)).suspects).toBe(1);
     const next = async () => {
       stores.clock.tick(1);
-      const [task = never()] = await stores.now(stores.queue.claim([{ lane, limit: 1 }]));
+      const [task = never()] = await stores.now(stores.queue.source.claim([{ lane, limit: 1 }]));
       return task;
     };
     const suspect = await next();
@@ -129,13 +129,13 @@ describe("recover", () => {
   test("blames nobody for what the process before had begun with", async () => {
     await using stores = openTestStores();
     const [ran = never()] = await claimedJob(stores, 1);
-    await stores.now(stores.queue.markStarted(ran));
+    await stores.now(stores.queue.settlements.markStarted(ran));
     stores.crash();
     await recover(stores);
-    await stores.now(stores.queue.accept(acceptance(1)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(1)));
     const [again = never(), other = never()] = await claimAll(stores);
     expect([again.id, again.crashes]).toEqual([ran.id, 1]);
-    await stores.now(stores.queue.markStarted(other));
+    await stores.now(stores.queue.settlements.markStarted(other));
     stores.crash();
     await recover(stores);
     expect((await claimAll(stores)).map(({ id, crashes }) => [id, crashes])).toEqual([
@@ -147,12 +147,12 @@ describe("recover", () => {
   test("takes no earlier process's word for it that a task has begun", async () => {
     await using stores = openTestStores();
     const [ran = never()] = await claimedJob(stores, 1);
-    await stores.now(stores.queue.markStarted(ran));
+    await stores.now(stores.queue.settlements.markStarted(ran));
     stores.crash();
     await recover(stores);
     await claimAll(stores);
     const job = { seq: ran.job.seq, firstTask: ran.id, lastTask: ran.id };
-    const shown = stores.queue.tasksOfJob(job, 0, 10, ["pending", "running"]);
+    const shown = stores.queue.control.tasksOfJob({ job, afterId: 0, limit: 10 }, ["pending", "running"]);
     expect(shown.map(({ state }) => state)).toEqual(["pending"]);
   });
 
@@ -172,9 +172,12 @@ describe("recover", () => {
     await using stores = openTestStores();
     const [task = never()] = await claimedJob(stores, 1);
     const shown = () =>
-      stores.queue.tasksOfJob({ seq: task.job.seq, firstTask: 1, lastTask: task.id }, 0, 10, ["pending", "running"]);
+      stores.queue.control.tasksOfJob(
+        { job: { seq: task.job.seq, firstTask: 1, lastTask: task.id }, afterId: 0, limit: 10 },
+        ["pending", "running"],
+      );
     expect(shown().map(({ state }) => state)).toEqual(["pending"]);
-    const marked = stores.queue.markStarted(task);
+    const marked = stores.queue.settlements.markStarted(task);
     stores.queue.flush();
     await marked;
     expect(shown().map(({ state }) => state)).toEqual(["running"]);
@@ -187,7 +190,7 @@ describe("recover", () => {
       stores.crash();
       await recover(stores);
       const [again = never()] = await claimAll(stores);
-      await stores.now(stores.queue.markStarted(again));
+      await stores.now(stores.queue.settlements.markStarted(again));
     }
     stores.crash();
     const cut = stores.queue.recover(() => Promise.reject(new Error("killed while it cleaned up")));
@@ -204,7 +207,7 @@ describe("recover", () => {
     await claimAll(stores); // the rest
     stores.crash();
     expect((await recover(stores)).interrupted).toBe(1201);
-    expect(stores.queue.depth()).toEqual({ pending: 1201, running: 0, retrying: 0 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 1201, running: 0, retrying: 0 });
     expectTrueCounters(stores);
   });
 });

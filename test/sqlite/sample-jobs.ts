@@ -37,18 +37,18 @@ export function acceptance(tasks: number | readonly Task[] = 1, more: Partial<Ac
 
 /** Claims at most `limit` tasks of every lane that waits. */
 export function claimAll(stores: TestStores, limit = 1000): Promise<ClaimedTask[]> {
-  const requests = stores.queue.lanes(10_000).map(({ id }) => ({ lane: id, limit }));
-  return stores.now(stores.queue.claim(requests));
+  const requests = stores.queue.source.lanes(10_000).map(({ id }) => ({ lane: id, limit }));
+  return stores.now(stores.queue.source.claim(requests));
 }
 
 export function settle(stores: TestStores, claimed: ClaimedTask, verdict: Verdict): Promise<boolean> {
-  return stores.now(stores.queue.settle({ claimed, verdict }));
+  return stores.now(stores.queue.settlements.settle({ claimed, verdict }));
 }
 
 /** A job of `count` tasks that are all in a worker's hands. */
 export async function claimedJob(stores: TestStores, count = 1, more: Partial<NewJob> = {}): Promise<ClaimedTask[]> {
   const job = newJob({ createdAt: stores.clock.now(), ...more });
-  await stores.now(stores.queue.accept(acceptance(count, { job })));
+  await stores.now(stores.queue.acceptor.accept(acceptance(count, { job })));
   return claimAll(stores);
 }
 

@@ -92,11 +92,11 @@ describe("a verdict", () => {
     const task = await oneClaimed(stores);
     const due = stores.clock.now() + 5000;
     const lanes: Lane[] = [];
-    stores.queue.onLane((lane) => lanes.push(lane));
+    stores.queue.source.onLane((lane) => lanes.push(lane));
     expect(await settle(stores, task, retryAt(due))).toBe(true);
     expect(rowOf(stores)).toMatchObject({ state: "retrying", available_at: due, claim_id: null, attempts: 1 });
     expect(lanes).toMatchObject([{ waiting: 1, nextDue: due }]);
-    expect(stores.queue.depth()).toEqual({ pending: 0, running: 0, retrying: 1 });
+    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 1 });
     await stores.clock.advance(5000);
     const again = firstOf(await claimAll(stores));
     expect(again).toMatchObject({ attempts: 1, history: [attempt], waitingSince: undefined, task: task.task });
@@ -134,7 +134,7 @@ describe("a verdict", () => {
     await using stores = openTestStores();
     const [one = never()] = newTasks(1);
     const job = newJob({ tenant: "t1" });
-    await stores.now(stores.queue.accept(acceptance([{ ...one, headers: { Cookie: "secret" } }], { job })));
+    await stores.now(stores.queue.acceptor.accept(acceptance([{ ...one, headers: { Cookie: "secret" } }], { job })));
     await settle(stores, firstOf(await claimAll(stores)), retryAt(stores.clock.now()));
     const task = firstOf(await claimAll(stores));
     await settle(stores, task, { ...discard, attempts: 2 } as Verdict);
@@ -192,7 +192,7 @@ describe("a stale claim", () => {
       await settle(stores, stale, release);
       await stores.clock.advance(1);
       const fresh = firstOf(await claimAll(stores));
-      await stores.now(stores.queue.recordUpload({ task: 1, claimId: fresh.claimId, ...UPLOAD }));
+      await stores.now(stores.queue.settlements.recordUpload({ task: 1, claimId: fresh.claimId, ...UPLOAD }));
       const before = dump(stores);
       expect(await settle(stores, stale, verdict)).toBe(false);
       expect(dump(stores)).toEqual(before);
@@ -205,7 +205,9 @@ describe("a stale claim", () => {
   test("of two in one commit loses: the first counts, once", async () => {
     await using stores = openTestStores();
     const task = await oneClaimed(stores, 2);
-    const settles = [complete, discard, complete].map((verdict) => stores.queue.settle({ claimed: task, verdict }));
+    const settles = [complete, discard, complete].map((verdict) =>
+      stores.queue.settlements.settle({ claimed: task, verdict }),
+    );
     stores.queue.flush();
     expect(await Promise.all(settles)).toEqual([true, false, false]);
     expectTrueCounters(stores);
@@ -240,16 +242,16 @@ describe("recorded uploads", () => {
   test("of a claim go with its settlement where they are closed, and are orphans where they are not", async () => {
     await using stores = openTestStores();
     const early = await oneClaimed(stores);
-    await stores.now(stores.queue.recordUpload({ task: 1, claimId: early.claimId, ...UPLOAD }));
+    await stores.now(stores.queue.settlements.recordUpload({ task: 1, claimId: early.claimId, ...UPLOAD }));
     stores.crash();
     await stores.clock.advance(1);
     await stores.queue.recover(() => Promise.resolve());
     const late = firstOf(await claimAll(stores));
     for (const uploadId of ["u", "u2", "u3"]) {
-      await stores.now(stores.queue.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD, uploadId }));
+      await stores.now(stores.queue.settlements.recordUpload({ task: 1, claimId: late.claimId, ...UPLOAD, uploadId }));
     }
     const upload = traces({ closed: new Set(["u", "u2"]) });
-    await stores.now(stores.queue.settle({ claimed: late, verdict: complete, upload }));
+    await stores.now(stores.queue.settlements.settle({ claimed: late, verdict: complete, upload }));
     expect(uploadsIn(stores)).toEqual([{ claim_id: early.claimId, upload_id: "u" }]);
     expect(orphansIn(stores)).toEqual([{ kind: "upload", name: "u3" }]);
     await stores.now(stores.queue.orphans.adopt());
@@ -260,7 +262,7 @@ describe("recorded uploads", () => {
   test("of a running claim are nobody's to take over", async () => {
     await using stores = openTestStores();
     const { claimId } = await oneClaimed(stores);
-    await stores.now(stores.queue.recordUpload({ task: 1, claimId, ...UPLOAD }));
+    await stores.now(stores.queue.settlements.recordUpload({ task: 1, claimId, ...UPLOAD }));
     await stores.now(stores.queue.orphans.adopt());
     expect([uploadsIn(stores).length, orphansIn(stores)]).toEqual([1, []]);
   });
@@ -275,7 +277,7 @@ describe("an upload that began", () => {
     for (const uploadBegan of [true, false]) {
       await using stores = openTestStores();
       const claimed = await oneClaimed(stores);
-      await stores.now(stores.queue.settle({ claimed, verdict, upload: traces({ uploadBegan }) }));
+      await stores.now(stores.queue.settlements.settle({ claimed, verdict, upload: traces({ uploadBegan }) }));
       expect(orphansIn(stores)).toEqual(uploadBegan ? [{ kind: "object", name: "token" }] : []);
       const [task] = stores.read<{ may_have_stored: number }>("queue", "SELECT may_have_stored FROM tasks");
       expect(task?.may_have_stored).toBe(uploadBegan ? 1 : 0);
@@ -286,7 +288,7 @@ describe("an upload that began", () => {
     for (const verdict of [complete, ...ends]) {
       await using stores = openTestStores();
       const claimed = await oneClaimed(stores);
-      await stores.now(stores.queue.settle({ claimed, verdict, upload: traces({ probeOpen: true }) }));
+      await stores.now(stores.queue.settlements.settle({ claimed, verdict, upload: traces({ probeOpen: true }) }));
       expect(orphansIn(stores)).toEqual([{ kind: "upload", name: "" }]);
     }
   });
@@ -295,15 +297,21 @@ describe("an upload that began", () => {
     await using stores = openTestStores();
     const first = await oneClaimed(stores);
     const nothingLate = traces({ uploadBegan: true, token: undefined });
-    await stores.now(stores.queue.settle({ claimed: first, verdict: release, upload: nothingLate }));
+    await stores.now(stores.queue.settlements.settle({ claimed: first, verdict: release, upload: nothingLate }));
     expect(orphansIn(stores)).toEqual([]);
     const second = firstOf(await claimAll(stores));
     expect(second.mayHaveStored).toBe(true);
-    await stores.now(stores.queue.settle({ claimed: second, verdict: release, upload: traces({ uploadBegan: true }) }));
+    await stores.now(
+      stores.queue.settlements.settle({ claimed: second, verdict: release, upload: traces({ uploadBegan: true }) }),
+    );
     expect(orphansIn(stores).length).toBe(1);
     const third = firstOf(await claimAll(stores));
     await stores.now(
-      stores.queue.settle({ claimed: third, verdict: complete, upload: traces({ uploadBegan: true, token: "own" }) }),
+      stores.queue.settlements.settle({
+        claimed: third,
+        verdict: complete,
+        upload: traces({ uploadBegan: true, token: "own" }),
+      }),
     );
     expect(orphansIn(stores)).toEqual([]);
   });
@@ -357,7 +365,9 @@ describe("a job ends", () => {
     await using stores = openTestStores();
     const one = await claimedJob(stores, 3);
     const two = await claimedJob(stores, 3);
-    const settles = [...one, ...two.slice(1)].map((claimed) => stores.queue.settle({ claimed, verdict: complete }));
+    const settles = [...one, ...two.slice(1)].map((claimed) =>
+      stores.queue.settlements.settle({ claimed, verdict: complete }),
+    );
     stores.queue.flush();
     await Promise.all(settles);
     const statusOf = ([task]: ClaimedTask[]) => stores.stores.ledger.findJob(task?.job.jobId ?? "")?.status;
@@ -369,9 +379,11 @@ describe("a job ends", () => {
     await using stores = openTestStores();
     const hosts = Array.from({ length: 2500 }, (_, i) => `h${i}.test`);
     const job = newJob({ createdAt: stores.clock.now() });
-    await stores.now(stores.queue.accept(acceptance(newTasks(2500, hosts), { job })));
+    await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(2500, hosts), { job })));
     const claimed = await claimAll(stores);
-    const settled = Promise.all(claimed.map((task) => stores.queue.settle({ claimed: task, verdict: complete })));
+    const settled = Promise.all(
+      claimed.map((task) => stores.queue.settlements.settle({ claimed: task, verdict: complete })),
+    );
     stores.queue.flush();
     await settled;
     expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
@@ -379,11 +391,11 @@ describe("a job ends", () => {
     expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
     const before = stores.clock.now() + 1;
     for (
-      let jobs = stores.queue.prunableJobs(before, 10);
+      let jobs = stores.queue.retention.prunableJobs(before, 10);
       jobs.length > 0;
-      jobs = stores.queue.prunableJobs(before, 10)
+      jobs = stores.queue.retention.prunableJobs(before, 10)
     ) {
-      await stores.now(stores.queue.pruneJobs(jobs, 400));
+      await stores.now(stores.queue.retention.pruneJobs(jobs, 400));
     }
     expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(0);
   });
@@ -395,11 +407,11 @@ describe("a job ends", () => {
     let turns = 0;
     const toldIn = new Map<number, number>();
     const told = new Set<number>();
-    stores.queue.onLane(({ id }) => {
+    stores.queue.source.onLane(({ id }) => {
       toldIn.set(turns, (toldIn.get(turns) ?? 0) + 1);
       told.add(id);
     });
-    await stores.now(stores.queue.accept(acceptance(newTasks(2500, hosts), { job })));
+    await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(2500, hosts), { job })));
     while (told.size < 2500) {
       turns++;
       await turn();
@@ -409,12 +421,12 @@ describe("a job ends", () => {
       { hosts: 2500, tasks: 2500 },
     ]);
     toldIn.clear();
-    const cancelling = stores.queue.requestCancel(job.jobId);
+    const cancelling = stores.queue.cancellations.request(job.jobId);
     stores.queue.flush();
     const seq = await untilDone(cancelling, () => turns++);
     expect([...toldIn.values()]).toEqual([500, 500, 500, 500, 500]);
-    const tasks = stores.queue.waitingTasks(seq ?? never(), 0, 5000).map(({ id }) => id);
-    const cancelled = stores.queue.cancelWaiting(seq ?? never(), tasks);
+    const tasks = (await stores.queue.cancellations.waiting(seq ?? never(), 0, 5000)).map(({ id }) => id);
+    const cancelled = stores.queue.cancellations.cancelWaiting(seq ?? never(), tasks);
     stores.queue.flush();
     await cancelled;
     const gone = eventually("all lanes are gone", () =>

@@ -142,7 +142,7 @@ describe("a queue without orphans", () => {
     await settle(stores, tried, { kind: "retry", attempt, availableAt: 0 });
     await settle(stores, fresh, release);
     const upload = { bucket: "artifacts", key: "k", uploadId: "u" };
-    await stores.now(stores.queue.recordUpload({ task: running.id, claimId: running.claimId, ...upload }));
+    await stores.now(stores.queue.settlements.recordUpload({ task: running.id, claimId: running.claimId, ...upload }));
     const newest = shape(stores);
     stores.close();
     ageQueue(stores.path("queue"));

@@ -8,7 +8,7 @@ import { acceptance } from "./sample-jobs.ts";
 const FRAME = 24 + 4096;
 
 async function acceptJobs(stores: TestStores, jobs: number): Promise<void> {
-  for (let i = 0; i < jobs; i++) await stores.now(stores.queue.accept(acceptance(3)));
+  for (let i = 0; i < jobs; i++) await stores.now(stores.queue.acceptor.accept(acceptance(3)));
 }
 
 /** A copy of a log at work, which several commits have written to. */

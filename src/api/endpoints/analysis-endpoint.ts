@@ -1,5 +1,5 @@
+import type { DeadLetterReads } from "../../jobs/stores/dead-letter-reads.ts";
 import { GROUPINGS } from "../../jobs/stores/dead-letter-reads.ts";
-import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
 import { isoTime } from "../http/iso-time.ts";
 import { json } from "../http/json-response.ts";
 import { choice } from "../http/parameters.ts";
@@ -9,7 +9,7 @@ import { DEAD_LETTER_FILTER, filterOf } from "./dead-letter-endpoints.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 
 /** `GET /operators/dlq/analysis` */
-export function analysisEndpoint(deadLetters: DeadLetters): Endpoint {
+export function analysisEndpoint(deadLetters: DeadLetterReads): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/dlq/analysis",

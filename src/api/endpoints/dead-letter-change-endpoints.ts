@@ -4,10 +4,9 @@ import type { Violation } from "../../intake/intake-error.ts";
 import { checkHeaders } from "../../intake/manifest/field-rules.ts";
 import { mapOf } from "../../intake/manifest/manifest-schema.ts";
 import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
-import type { DeadLetterFilter } from "../../jobs/stores/dead-letter-reads.ts";
+import type { DeadLetterFilter, DeadLetterReads } from "../../jobs/stores/dead-letter-reads.ts";
 import { type BulkOperationRunner, isIds } from "../../operations/bulk-operation-runner.ts";
 import { type DeadLetterChange, HeadersError } from "../../operations/dead-letter-change.ts";
-import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
 import { json } from "../http/json-response.ts";
 import { readParameters } from "../http/parameters.ts";
 import { PREFER, preferenceOf } from "../http/preference.ts";
@@ -91,7 +90,7 @@ const GIVE_UP = TypeCompiler.Compile(GiveUpRequestSchema);
 
 export interface DeadLetterChangeEndpointsDeps {
   readonly operations: Pick<BulkOperationRunner, "tryOut" | "changeSome" | "begin" | "ended">;
-  readonly deadLetters: Pick<DeadLetters, "find" | "count">;
+  readonly deadLetters: Pick<DeadLetterReads, "find" | "count">;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
 }

@@ -1,6 +1,10 @@
-import type { DeadLetterFilter, DeadLetterRecord, FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
+import type {
+  DeadLetterFilter,
+  DeadLetterReads,
+  DeadLetterRecord,
+  FullDeadLetter,
+} from "../../jobs/stores/dead-letter-reads.ts";
 import { publicUrl } from "../../net/public-url.ts";
-import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
 import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
 import { ApiError } from "../http/errors.ts";
 import { isoTime } from "../http/iso-time.ts";
@@ -33,13 +37,13 @@ export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterF
 }
 
 export function deadLetterEndpoints(
-  deadLetters: DeadLetters,
+  deadLetters: DeadLetterReads,
   giveUp: (letter: FullDeadLetter) => Promise<boolean>,
 ): Endpoint[] {
   return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), giveUpDeadLetter(deadLetters, giveUp)];
 }
 
-function listDeadLetters(deadLetters: DeadLetters): Endpoint {
+function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/dlq",
@@ -68,7 +72,7 @@ function listDeadLetters(deadLetters: DeadLetters): Endpoint {
   });
 }
 
-function readDeadLetter(deadLetters: DeadLetters): Endpoint {
+function readDeadLetter(deadLetters: DeadLetterReads): Endpoint {
   return {
     method: "GET",
     path: "/operators/dlq/:task_id",
@@ -93,7 +97,10 @@ function readDeadLetter(deadLetters: DeadLetters): Endpoint {
   };
 }
 
-function giveUpDeadLetter(deadLetters: DeadLetters, giveUp: (letter: FullDeadLetter) => Promise<boolean>): Endpoint {
+function giveUpDeadLetter(
+  deadLetters: DeadLetterReads,
+  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+): Endpoint {
   return {
     method: "DELETE",
     path: "/operators/dlq/:task_id",
@@ -113,7 +120,7 @@ function giveUpDeadLetter(deadLetters: DeadLetters, giveUp: (letter: FullDeadLet
 }
 
 /** The dead letter of a path. @throws ApiError DLQ_ENTRY_NOT_FOUND */
-function letterOf(deadLetters: DeadLetters, params: Readonly<Record<string, string>>): FullDeadLetter {
+function letterOf(deadLetters: DeadLetterReads, params: Readonly<Record<string, string>>): FullDeadLetter {
   const id = params.task_id ?? "";
   const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
   if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");

@@ -1,7 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { JOB_STATUSES } from "../../jobs/job.ts";
-import type { JobRecord } from "../../jobs/stores/ledger-reads.ts";
-import type { Ledger } from "../../sqlite/ledger/ledger.ts";
+import type { JobRecord, LedgerReads } from "../../jobs/stores/ledger-reads.ts";
 import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
 import { ApiError } from "../http/errors.ts";
 import { isoTime, isoTimeOrNull } from "../http/iso-time.ts";
@@ -18,23 +17,23 @@ const JOBS_PER_TURN = 100;
 export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
 
 /** The job of a path, as it is. @throws ApiError JOB_NOT_FOUND */
-export function jobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
+export function jobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): JobRecord {
   ledger.bringUpToDate();
   return lastKnownJobOf(ledger, params);
 }
 
 /** As it was a moment ago, while it is at work: for what is asked again and again. */
-function lastKnownJobOf(ledger: Ledger, params: Readonly<Record<string, string>>): JobRecord {
+function lastKnownJobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): JobRecord {
   const job = ledger.findJob((params.job_id ?? "").toLowerCase());
   if (job === undefined) throw new ApiError("JOB_NOT_FOUND");
   return job;
 }
 
-export function jobEndpoints(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint[] {
+export function jobEndpoints(ledger: LedgerReads, cancel: (jobId: string) => Promise<boolean>): Endpoint[] {
   return [listJobs(ledger), readJob(ledger), cancelJob(ledger, cancel)];
 }
 
-function cancelJob(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>): Endpoint {
+function cancelJob(ledger: LedgerReads, cancel: (jobId: string) => Promise<boolean>): Endpoint {
   return {
     method: "POST",
     path: "/operators/jobs/:job_id/cancel",
@@ -56,7 +55,7 @@ function cancelJob(ledger: Ledger, cancel: (jobId: string) => Promise<boolean>):
   };
 }
 
-function listJobs(ledger: Ledger): Endpoint {
+function listJobs(ledger: LedgerReads): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/jobs",
@@ -99,7 +98,7 @@ function listJobs(ledger: Ledger): Endpoint {
   });
 }
 
-function readJob(ledger: Ledger): Endpoint {
+function readJob(ledger: LedgerReads): Endpoint {
   return {
     method: "GET",
     path: "/operators/jobs/:job_id",
@@ -114,7 +113,7 @@ function readJob(ledger: Ledger): Endpoint {
   };
 }
 
-function snapshotOf(ledger: Ledger, job: JobRecord, errorsMax = SNAPSHOT_ERRORS_MAX): JobSnapshot {
+function snapshotOf(ledger: LedgerReads, job: JobRecord, errorsMax = SNAPSHOT_ERRORS_MAX): JobSnapshot {
   const failures = job.failed === 0 || errorsMax === 0 ? [] : ledger.failures(job, errorsMax);
   return {
     job_id: job.jobId,

@@ -1,6 +1,5 @@
-import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
+import type { BulkOperation, DeadLetterChanges } from "../../jobs/stores/dead-letter-changes.ts";
 import type { BulkOperationRunner } from "../../operations/bulk-operation-runner.ts";
-import type { DeadLetterCommands } from "../../sqlite/dead-letters/dead-letter-commands.ts";
 import { ApiError } from "../http/errors.ts";
 import { json } from "../http/json-response.ts";
 import { OPERATION_EXAMPLE } from "../openapi/schema-examples.ts";
@@ -8,7 +7,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { operationRow } from "./operation-row.ts";
 
 export interface OperationEndpointsDeps {
-  readonly desk: Pick<DeadLetterCommands, "operation" | "operations">;
+  readonly desk: Pick<DeadLetterChanges, "operation" | "operations">;
   readonly operations: Pick<BulkOperationRunner, "stop">;
 }
 
@@ -32,7 +31,7 @@ function listOperations({ desk }: OperationEndpointsDeps): Endpoint {
         200: { description: "All of them.", schema: "OperationList", example: { operations: [OPERATION_EXAMPLE] } },
       },
     },
-    answer: () => json({ operations: desk.operations().map(operationRow) }),
+    answer: async () => json({ operations: (await desk.operations()).map(operationRow) }),
   };
 }
 
@@ -47,7 +46,7 @@ function readOperation({ desk }: OperationEndpointsDeps): Endpoint {
       answers: { 200: { description: "How far it is.", schema: "Operation", example: OPERATION_EXAMPLE } },
       errors: ["NOT_FOUND"],
     },
-    answer: ({ params }) => json(operationRow(found(desk.operation(idOf(params))))),
+    answer: async ({ params }) => json(operationRow(found(await desk.operation(idOf(params))))),
   };
 }
 

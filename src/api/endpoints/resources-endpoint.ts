@@ -1,9 +1,8 @@
 import { isFinished } from "../../jobs/job.ts";
-import type { JobRecord, QueuedTask, ResultRecord } from "../../jobs/stores/ledger-reads.ts";
+import type { JobRecord, LedgerReads, QueuedTask, ResultRecord } from "../../jobs/stores/ledger-reads.ts";
+import type { QueueControl } from "../../jobs/stores/queue-control.ts";
 import { TASK_STATES, type TaskState } from "../../jobs/task.ts";
 import { publicUrl } from "../../net/public-url.ts";
-import type { Ledger } from "../../sqlite/ledger/ledger.ts";
-import type { TaskQueue } from "../../sqlite/queue/task-queue.ts";
 import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
 import { isoTime, isoTimeOrNull } from "../http/iso-time.ts";
 import { json } from "../http/json-response.ts";
@@ -21,7 +20,7 @@ interface Row {
 }
 
 /** The resources of a job, in the order of their tasks: what ended is in the ledger, the rest in the queue. */
-export function resourcesEndpoint(ledger: Ledger, queue: TaskQueue): Endpoint {
+export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueControl, "tasksOfJob">): Endpoint {
   return withQuery({
     method: "GET",
     path: "/operators/jobs/:job_id/resources",
@@ -45,7 +44,7 @@ export function resourcesEndpoint(ledger: Ledger, queue: TaskQueue): Endpoint {
     },
     answer: ({ params }, { state, limit, cursor }) => {
       const job = jobOf(ledger, params);
-      const rows = readRows(ledger, queue, job, state, cursor ?? 0, limit + 1);
+      const rows = readRows(ledger, control, job, state, cursor ?? 0, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("resources", task));
       return json({ resources: page.flatMap(({ row }) => row ?? []), next_cursor });
     },
@@ -53,8 +52,8 @@ export function resourcesEndpoint(ledger: Ledger, queue: TaskQueue): Endpoint {
 }
 
 function readRows(
-  ledger: Ledger,
-  queue: TaskQueue,
+  ledger: LedgerReads,
+  control: Pick<QueueControl, "tasksOfJob">,
   job: JobRecord,
   state: TaskState | undefined,
   afterTask: number,
@@ -65,11 +64,13 @@ function readRows(
   }
   // The queue forgets a finished job long before the ledger does.
   if (state === undefined && isFinished(job.status)) return ledger.results(job, afterTask, limit).map(endedRow);
-  return queue.tasksOfJob(job, afterTask, limit, state === undefined ? TASK_STATES : [state]).map((queued) => {
-    if (queued.task !== undefined) return { task: queued.id, row: liveRow(queued, queued.task) };
-    const result = ledger.result(queued.id);
-    return result === undefined ? { task: queued.id, row: undefined } : endedRow(result);
-  });
+  return control
+    .tasksOfJob({ job, afterId: afterTask, limit }, state === undefined ? TASK_STATES : [state])
+    .map((queued) => {
+      if (queued.task !== undefined) return { task: queued.id, row: liveRow(queued, queued.task) };
+      const result = ledger.result(queued.id);
+      return result === undefined ? { task: queued.id, row: undefined } : endedRow(result);
+    });
 }
 
 function endedRow(result: ResultRecord): Row {

@@ -1,12 +1,11 @@
 import { Elysia } from "elysia";
 import { BodyMemory } from "../../intake/body-memory.ts";
 import type { Submit } from "../../intake/submission.ts";
-import type { FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
+import type { DeadLetterReads, FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
+import type { LedgerReads } from "../../jobs/stores/ledger-reads.ts";
+import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
 import type { Tracer } from "../../net/tracer.ts";
 import type { BulkOperationRunner } from "../../operations/bulk-operation-runner.ts";
-import type { DeadLetters } from "../../sqlite/dead-letters/dead-letters.ts";
-import type { Ledger } from "../../sqlite/ledger/ledger.ts";
-import type { TaskQueue } from "../../sqlite/queue/task-queue.ts";
 import type { Clock } from "../../std/clock.ts";
 import type { HealthReport } from "../../telemetry/health.ts";
 import type { Log } from "../../telemetry/log.ts";
@@ -37,9 +36,9 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly operations: BulkOperationRunner;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
-  readonly queue: TaskQueue;
-  readonly ledger: Ledger;
-  readonly deadLetters: DeadLetters;
+  readonly queue: Pick<QueueParts, "control" | "deadLetters">;
+  readonly ledger: LedgerReads;
+  readonly deadLetters: DeadLetterReads;
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request" | "signInFailed">;
   readonly log: Log;
@@ -129,7 +128,7 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
         connections.get(request)?.closeIn(seconds);
       },
     }),
-    resourcesEndpoint(deps.ledger, deps.queue),
+    resourcesEndpoint(deps.ledger, deps.queue.control),
     ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
     analysisEndpoint(deps.deadLetters),
     ...deadLetterChangeEndpoints(deps),

@@ -32,3 +32,27 @@ export class QueueFullError extends Error {
 export class IdempotencyTakenError extends Error {
   override readonly name = "IdempotencyTakenError";
 }
+
+/** Takes jobs. Every promise resolves when the change is durable and readable. */
+export interface Acceptor {
+  /**
+   * Writes some tasks of a job that is too large for one commit. No worker claims them before `accept`. Returns what
+   * the next call and `accept` need.
+   */
+  stage(job: NewJob, tasks: readonly Task[], before?: StagedJob): Promise<StagedJob>;
+  /** Removes what `stage` wrote. */
+  unstage(staged: StagedJob): Promise<void>;
+  /**
+   * Makes a job live: once this resolves, none of its tasks is lost.
+   * @throws QueueFullError, IdempotencyTakenError; then this call has written nothing
+   */
+  accept(acceptance: Acceptance): Promise<JobHeader>;
+  /** The first answer under an idempotency key; `undefined` once the key is forgotten. */
+  findIdempotent(tenant: string, key: string): Promise<IdempotentAnswer | undefined>;
+}
+
+/** What the first request under an idempotency key was answered, and the digest of that request. */
+export interface IdempotentAnswer {
+  readonly fingerprint: Uint8Array;
+  readonly answer: string;
+}

@@ -8,3 +8,22 @@ export interface WaitingTask {
   /** An earlier attempt may have left its object. */
   readonly mayHaveStored: boolean;
 }
+
+/** Cancels jobs: first the mark, then the tasks that wait, in batches. */
+export interface Cancellations {
+  /** Calls `listener`, after the commit, when a task of a job that is being cancelled waits again. */
+  onStray(listener: (job: number) => void): void;
+  /**
+   * Marks a job: none of its tasks is claimed from now on. Resolves to its number, or to `undefined` if no such job is
+   * at work.
+   */
+  request(jobId: string): Promise<number | undefined>;
+  /** True from the commit of the mark until the job has ended. */
+  isCancelling(job: number): boolean;
+  /** Numbers of the jobs that are being cancelled; after a start, those that the last process did not finish. */
+  cancelling(): number[];
+  /** Waiting tasks of a job with ids above `afterId`, in order of their ids. */
+  waiting(job: number, afterId: number, limit: number): Promise<WaitingTask[]>;
+  /** Cancels those of some tasks that still wait. */
+  cancelWaiting(job: number, ids: readonly number[]): Promise<void>;
+}

@@ -61,3 +61,26 @@ export interface Replay {
 
 /** Why a dead letter goes without being tried again. */
 export type DiscardReason = "given_up" | "pruned";
+
+/** Names one dead letter. */
+export interface DeadLetterRef {
+  readonly id: number;
+  readonly resourceId: string;
+}
+
+/** Changes dead letters. Each is changed once, however often that is asked for; one that is gone is left out. */
+export interface DeadLetterChanges {
+  /**
+   * Puts tasks back to work, all in one commit, which also notes the step of an operation. Resolves to their number.
+   */
+  replay(replays: readonly Replay[], step?: OperationStep): Promise<number>;
+  /** Discards dead letters, all in one commit; their tasks stay failed. Resolves to their number. */
+  discard(deadLetters: readonly DeadLetterRef[], reason: DiscardReason, step?: OperationStep): Promise<number>;
+  /** Records an operation, so that the next process continues it. */
+  begin(operation: NewBulkOperation): Promise<BulkOperation>;
+  /** Ends an operation; one that has ended stays as it is. */
+  end(id: number, state: Exclude<BulkOperationState, "running">, error?: string): Promise<void>;
+  operation(id: number): Promise<BulkOperation | undefined>;
+  /** Those that are remembered, the latest first. */
+  operations(): Promise<BulkOperation[]>;
+}

@@ -1,4 +1,5 @@
 import type { ObjectRef } from "../object-store.ts";
+import type { ClaimedTask } from "../task.ts";
 
 /** An open upload, or an object that a request may still store. */
 export const ORPHAN_KINDS = ["upload", "object"] as const;
@@ -43,4 +44,23 @@ export interface Postponed {
 export interface OrphanChanges {
   readonly ended: readonly number[];
   readonly postponed: readonly Postponed[];
+}
+
+/** Records what attempts left in the storage. */
+export interface OrphanRecords {
+  /**
+   * The token of a claim's upload. It follows from what is durable at the claim, so that no upload needs a record of
+   * its own before it begins.
+   */
+  tokenOf(claimed: Pick<ClaimedTask, "id" | "claimId">): string;
+  /** Takes over all uploads that the last process left open, and makes every orphan due. For the start. */
+  begin(): Promise<void>;
+  /** Takes over uploads that an attempt recorded after its task was settled. */
+  adopt(): Promise<void>;
+  /** Keys with due orphans, the longest due first. */
+  dueKeys(kinds: readonly OrphanKind[], limit: number): ObjectRef[];
+  /** The due orphans under one key. */
+  dueUnder(ref: ObjectRef): Orphan[];
+  note(changes: OrphanChanges): Promise<void>;
+  counts(): Record<OrphanSort, number>;
 }

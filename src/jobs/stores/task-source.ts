@@ -1,5 +1,23 @@
+import type { Lane } from "../lane.ts";
+import type { ClaimedTask } from "../task.ts";
+
 export interface LaneRequest {
   readonly lane: number;
   /** At most so many tasks of it. */
   readonly limit: number;
+}
+
+/** Gives tasks to the broker. */
+export interface TaskSource {
+  /** Calls `listener` after each commit with the new contents of every lane that changed, which may be a new lane. */
+  onLane(listener: (lane: Lane) => void): void;
+  /** Lanes with waiting tasks, the first due first; with `after`, those behind it. */
+  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[];
+  /** Lanes with waiting tasks and ids above `afterId`, in order of their ids. */
+  lanesAfter(afterId: number, limit: number): Lane[];
+  /**
+   * Claims due tasks of some lanes, the oldest first; a lane with fewer due tasks gives fewer. `due` is a time of the
+   * steady clock and defaults to now.
+   */
+  claim(requests: readonly LaneRequest[], due?: number): Promise<ClaimedTask[]>;
 }

@@ -1,6 +1,8 @@
 import {
   type BulkOperation,
   type BulkOperationState,
+  type DeadLetterChanges,
+  type DeadLetterRef,
   type DiscardReason,
   type NewBulkOperation,
   type OperationStep,
@@ -15,7 +17,7 @@ import { discardDeadLetter, replayTask } from "./replay-task.ts";
  * What becomes of dead letters, which queue.db decides, too (D1). A letter is dealt with once, whoever asks how often:
  * one that is none any more is left out.
  */
-export class DeadLetterCommands {
+export class DeadLetterCommands implements DeadLetterChanges {
   readonly #context: QueueContext;
 
   constructor(context: QueueContext) {
@@ -35,11 +37,7 @@ export class DeadLetterCommands {
   }
 
   /** Lets letters go, all in one commit; their tasks stay failed. How many it were. */
-  discard(
-    letters: readonly { readonly id: number; readonly resourceId: string }[],
-    reason: DiscardReason,
-    step?: OperationStep,
-  ): Promise<number> {
+  discard(letters: readonly DeadLetterRef[], reason: DiscardReason, step?: OperationStep): Promise<number> {
     return this.#context.commit.run((changes) =>
       this.#noted(letters.filter((letter) => discardDeadLetter(this.#context, letter, reason, changes)).length, step),
     );
@@ -54,12 +52,12 @@ export class DeadLetterCommands {
     return this.#context.commit.run(() => endOperation(this.#context, id, state, error));
   }
 
-  operation(id: number): BulkOperation | undefined {
+  async operation(id: number): Promise<BulkOperation | undefined> {
     return readOperation(this.#context, id);
   }
 
   /** The latest first. */
-  operations(): BulkOperation[] {
+  async operations(): Promise<BulkOperation[]> {
     return readOperations(this.#context);
   }
 

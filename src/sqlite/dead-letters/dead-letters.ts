@@ -5,10 +5,12 @@ import type { JobHeader } from "../../jobs/job.ts";
 import {
   type DeadLetterFilter,
   type DeadLetterGroup,
+  type DeadLetterReads,
   type DeadLetterRecord,
   type FullDeadLetter,
   type Grouping,
 } from "../../jobs/stores/dead-letter-reads.ts";
+import type { DeadLetterRetention } from "../../jobs/stores/retained-stores.ts";
 import { dropGroups, type OnDrift, recountGroups, recountSize } from "../counters.ts";
 import { giveBackPages, usedBytes } from "../file/free-pages.ts";
 import type { Projection } from "../outbox.ts";
@@ -45,7 +47,7 @@ export interface DeadLettersDeps {
 }
 
 /** dlq.db: the tasks that failed for good. It follows queue.db. */
-export class DeadLetters {
+export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   readonly follower: Projection;
   readonly #db: Database;
   readonly #deps: DeadLettersDeps;

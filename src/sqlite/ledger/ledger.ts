@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
-import type { LogLevel } from "../../jobs/stores/ledger-reads.ts";
+import type { LedgerReads, LogLevel } from "../../jobs/stores/ledger-reads.ts";
 import {
   type JobFilter,
   type JobRecord,
@@ -8,6 +8,7 @@ import {
   type LogStretch,
   type ResultRecord,
 } from "../../jobs/stores/ledger-reads.ts";
+import type { LedgerRetention } from "../../jobs/stores/retained-stores.ts";
 import type { OnDrift } from "../counters.ts";
 import { giveBackPages } from "../file/free-pages.ts";
 import type { Projection } from "../outbox.ts";
@@ -29,7 +30,7 @@ const LOG_ROWS_PER_READ = 2000;
 type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };
 
 /** ledger.db: what happened to every job, for reading. It follows queue.db and decides nothing. */
-export class Ledger {
+export class Ledger implements LedgerReads, LedgerRetention {
   readonly follower: Projection;
   readonly #db: Database;
   readonly #bringUpToDate: () => void;

@@ -2,7 +2,9 @@ import type { Database } from "bun:sqlite";
 import type { JobHeader } from "../../jobs/job.ts";
 import {
   type Acceptance,
+  type Acceptor,
   IdempotencyTakenError,
+  type IdempotentAnswer,
   type NewJob,
   QueueFullError,
   type StagedJob,
@@ -252,4 +254,28 @@ function rememberKey(
     )
     .run(job.tenant, idempotency.key, idempotency.fingerprint, idempotency.answer, seq, job.createdAt);
   if (changes === 0) throw new IdempotencyTakenError("another job was accepted under this key");
+}
+
+export class JobAcceptor implements Acceptor {
+  readonly #context: QueueContext;
+
+  constructor(context: QueueContext) {
+    this.#context = context;
+  }
+
+  stage(job: NewJob, tasks: readonly Task[], before?: StagedJob): Promise<StagedJob> {
+    return this.#context.commit.run(() => stageTasks(this.#context, job, tasks, before));
+  }
+
+  unstage(staged: StagedJob): Promise<void> {
+    return removeStaged(this.#context, staged);
+  }
+
+  accept(acceptance: Acceptance): Promise<JobHeader> {
+    return this.#context.commit.run((changes) => acceptJob(this.#context, acceptance, changes));
+  }
+
+  async findIdempotent(tenant: string, key: string): Promise<IdempotentAnswer | undefined> {
+    return findIdempotent(this.#context, tenant, key);
+  }
 }

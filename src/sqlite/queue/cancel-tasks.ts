@@ -1,9 +1,9 @@
-import { type WaitingTask } from "../../jobs/stores/cancellations.ts";
+import { type Cancellations, type WaitingTask } from "../../jobs/stores/cancellations.ts";
 import type { ClaimedTask } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { waitingState } from "./claim.ts";
-import { type QueueContext, shrinkLane } from "./queue-context.ts";
+import { type LaneListeners, notifyLanes, type QueueContext, shrinkLane } from "./queue-context.ts";
 import { cancelledEvent } from "./settle-task.ts";
 
 interface WaitingRow {
@@ -77,4 +77,40 @@ function noteCancelled(context: QueueContext, job: number, row: WaitingRow, chan
   changes.tally(job, "cancelled");
   const cancelled = { id: row.id, job: { seq: job }, task: decodeTask(row.payload), attempts: row.attempts, history };
   changes.events.push(cancelledEvent(cancelled, context.clock.now()));
+}
+
+export class JobCancellations implements Cancellations {
+  readonly #context: QueueContext;
+  readonly #listeners: LaneListeners;
+
+  constructor(context: QueueContext, listeners: LaneListeners) {
+    this.#context = context;
+    this.#listeners = listeners;
+  }
+
+  onStray(listener: (job: number) => void): void {
+    this.#listeners.onStray = listener;
+  }
+
+  async request(jobId: string): Promise<number | undefined> {
+    const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
+    if (job !== undefined) await notifyLanes(this.#context, job);
+    return job;
+  }
+
+  isCancelling(job: number): boolean {
+    return this.#context.jobs.cancelling.has(job);
+  }
+
+  cancelling(): number[] {
+    return [...this.#context.jobs.cancelling];
+  }
+
+  async waiting(job: number, afterId: number, limit: number): Promise<WaitingTask[]> {
+    return readWaiting(this.#context, job, afterId, limit);
+  }
+
+  cancelWaiting(job: number, ids: readonly number[]): Promise<void> {
+    return this.#context.commit.run((changes) => cancelWaiting(this.#context, job, ids, changes));
+  }
 }

@@ -1,9 +1,16 @@
 import type { Lane } from "../../jobs/lane.ts";
-import { type LaneRequest } from "../../jobs/stores/task-source.ts";
+import { type LaneRequest, type TaskSource } from "../../jobs/stores/task-source.ts";
 import type { ClaimedTask, TaskState } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
-import { nextNumber, type QueueContext, shrinkLane } from "./queue-context.ts";
+import {
+  type LaneListeners,
+  nextNumber,
+  type QueueContext,
+  readLanes,
+  readLanesAfter,
+  shrinkLane,
+} from "./queue-context.ts";
 
 interface TaskRow {
   id: number;
@@ -118,5 +125,31 @@ function startJobs(context: QueueContext, tasks: readonly ClaimedTask[], now: nu
       .run(seq);
     if (updated > 0) changes.events.push({ at: now, job: seq, kind: { $case: "jobStarted", value: {} } });
     changes.afterCommit.push(() => context.jobs.started.add(seq));
+  }
+}
+
+export class DueTasks implements TaskSource {
+  readonly #context: QueueContext;
+  readonly #listeners: LaneListeners;
+
+  constructor(context: QueueContext, listeners: LaneListeners) {
+    this.#context = context;
+    this.#listeners = listeners;
+  }
+
+  onLane(listener: (lane: Lane) => void): void {
+    this.#listeners.onLane = listener;
+  }
+
+  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[] {
+    return readLanes(this.#context, limit, after);
+  }
+
+  lanesAfter(afterId: number, limit: number): Lane[] {
+    return readLanesAfter(this.#context, afterId, limit);
+  }
+
+  claim(requests: readonly LaneRequest[], due = this.#context.clock.steady()): Promise<ClaimedTask[]> {
+    return this.#context.commit.run((changes) => claimTasks(this.#context, requests, due, changes));
   }
 }

@@ -1,4 +1,5 @@
 import type { HostChange, HostRecord } from "../../jobs/host-record.ts";
+import type { HostBook } from "../../jobs/stores/host-book.ts";
 import type { QueueContext } from "./queue-context.ts";
 
 interface HostRow {
@@ -50,5 +51,25 @@ export function writeHosts({ db }: QueueContext, changes: readonly HostChange[])
         Math.floor(slowedAt),
       );
     }
+  }
+}
+
+export class HostRows implements HostBook {
+  readonly #context: QueueContext;
+
+  constructor(context: QueueContext) {
+    this.#context = context;
+  }
+
+  async known(): Promise<HostRecord[]> {
+    return readHosts(this.#context);
+  }
+
+  note(take: () => readonly HostChange[]): Promise<void> {
+    let taken: readonly HostChange[] | undefined;
+    return this.#context.commit.run(() => {
+      taken ??= take();
+      writeHosts(this.#context, taken);
+    });
   }
 }

@@ -1,3 +1,6 @@
+import type { QueueRetention } from "../../jobs/stores/retained-stores.ts";
+import { giveBackPages } from "../file/free-pages.ts";
+import { readMeta, writeMeta } from "../file/meta.ts";
 import type { Changes } from "../group-commit.ts";
 import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
 import type { QueueContext } from "./queue-context.ts";
@@ -62,4 +65,45 @@ export function pruneKeys({ db }: QueueContext, before: number, limit: number): 
          AND NOT EXISTS (SELECT 1 FROM jobs WHERE seq = old.job AND finished_at IS NULL) LIMIT ?)`,
     )
     .run(before, limit).changes;
+}
+
+export class QueuePruning implements QueueRetention {
+  readonly #context: QueueContext;
+
+  constructor(context: QueueContext) {
+    this.#context = context;
+  }
+
+  /** Jobs that ended before `before` (milliseconds since the epoch) and may be pruned. */
+  prunableJobs(before: number, limit: number): number[] {
+    return readPrunable(this.#context, before, limit);
+  }
+
+  /** Removes ended jobs until about `rows` rows are gone. Resolves to the number of jobs that are gone. */
+  pruneJobs(jobs: readonly number[], rows: number): Promise<number> {
+    return this.#context.commit.run((changes) => pruneJobs(this.#context, jobs, rows, changes));
+  }
+
+  /** Forgets idempotency keys from before `before`, except those of jobs at work. Resolves to their number. */
+  pruneKeys(before: number, limit: number): Promise<number> {
+    return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
+  }
+
+  hasJob(seq: number): boolean {
+    return this.#context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ?").get(seq) !== null;
+  }
+
+  /** Returns up to `limit` free pages to the file system. False if there was nothing to do. */
+  giveBackPages(limit: number): boolean {
+    return giveBackPages(this.#context.db, limit);
+  }
+
+  /** When the wall clock was last found right, in milliseconds since the epoch; 0 if it never was. */
+  clockTrustedAt(): number {
+    return Number(readMeta(this.#context.db, "clock_trusted"));
+  }
+
+  noteTrustedClock(now: number): Promise<void> {
+    return this.#context.commit.run(() => writeMeta(this.#context.db, "clock_trusted", String(now)));
+  }
 }

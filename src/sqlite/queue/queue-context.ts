@@ -8,6 +8,16 @@ import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts"
 import type { StartedTasks } from "./started-tasks.ts";
 
 /** What the parts of the queue share. */
+/** How long a change waits for others: longer than a commit takes, shorter than a client notices. */
+export const GATHER_MS = 2;
+
+/** Called after a commit. */
+export interface LaneListeners {
+  onLane(lane: Lane): void;
+  /** A task of a job that is being cancelled waits again. */
+  onStray(job: number): void;
+}
+
 export interface QueueContext {
   readonly db: Database;
   readonly commit: GroupCommit;

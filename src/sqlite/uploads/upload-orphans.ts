@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { ObjectRef } from "../../jobs/object-store.ts";
-import { type Orphan, type OrphanChanges, type OrphanKind, type OrphanSort } from "../../jobs/stores/orphan-records.ts";
+import {
+  type Orphan,
+  type OrphanChanges,
+  type OrphanKind,
+  type OrphanRecords,
+  type OrphanSort,
+} from "../../jobs/stores/orphan-records.ts";
 import type { ClaimedTask } from "../../jobs/task.ts";
 import { readMeta, writeMeta } from "../file/meta.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
@@ -8,7 +14,7 @@ import { countOrphans, forgetOrphans, makeAllDue, postponeOrphans, readDueKeys, 
 import { leaveUploads, readUnclaimed, readUploads } from "./recorded-uploads.ts";
 
 /** Keeps the records of what attempts left in the storage. */
-export class UploadOrphans {
+export class UploadOrphans implements OrphanRecords {
   readonly #context: QueueContext;
   readonly #process = randomUUID();
   readonly #lastProcess: string;

@@ -1,9 +1,9 @@
 import type { Config, ProxyConfig } from "../../config/schema.ts";
 import { readCaFile } from "../../config/values/ca-file.ts";
 import type { ObjectStore } from "../../jobs/object-store.ts";
+import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
 import type { EgressPolicy } from "../../net/egress-policy.ts";
 import type { Tracer } from "../../net/tracer.ts";
-import type { TaskQueue } from "../../sqlite/queue/task-queue.ts";
 import type { Clock } from "../../std/clock.ts";
 import type { KeyGuard } from "../../storage/key-guard.ts";
 import { attemptSpans } from "../../telemetry/attempt-spans.ts";
@@ -30,7 +30,7 @@ export interface DownloadServiceDeps {
   readonly secrets: SecretMask;
   readonly version: string;
   readonly store: ObjectStore;
-  readonly queue: Pick<TaskQueue, "recordUpload" | "orphans">;
+  readonly queue: Pick<QueueParts, "settlements" | "orphans">;
   readonly keys: KeyGuard;
   readonly policy: EgressPolicy;
   readonly governor: HostGovernor;
@@ -68,7 +68,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     minBytesPerSecond: config.download.min_bytes_per_second,
     proxies: new ProxyPools(proxyPools(config.proxies), clock, deps.onProxyRest),
     store: deps.store,
-    recordUpload: ({ id, claimId }, upload) => deps.queue.recordUpload({ ...upload, task: id, claimId }),
+    recordUpload: ({ id, claimId }, upload) => deps.queue.settlements.recordUpload({ ...upload, task: id, claimId }),
     tokenOf: (claimed) => (deps.store.storesLate ? deps.queue.orphans.tokenOf(claimed) : undefined),
     keys: deps.keys,
     active: deps.active,

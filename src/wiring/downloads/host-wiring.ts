@@ -15,7 +15,7 @@ export interface Hosts {
   /** Writes down what changed; nothing is lost if that fails, it is tried again. */
   readonly note: () => Promise<void>;
   /** Takes in what an earlier process knew; after `recover`. */
-  readonly restore: () => void;
+  readonly restore: () => Promise<void>;
   /** Takes other limits, from the next start of a download on. */
   readonly setLimits: (download: Pick<Config["download"], "host" | "hosts">) => void;
 }
@@ -28,8 +28,8 @@ export function createHosts(
 ): Hosts {
   let noting: Promise<void> | undefined;
   const note = () => {
-    noting ??= queue
-      .noteHosts(() => governor.takeChanges())
+    noting ??= queue.hosts
+      .note(() => governor.takeChanges())
       .catch((error: unknown) => {
         governor.changesAreLost();
         onQueueTrouble(error);
@@ -48,7 +48,7 @@ export function createHosts(
   return {
     governor,
     note,
-    restore: () => governor.restore(queue.knownHosts()),
+    restore: async () => governor.restore(await queue.hosts.known()),
     setLimits: (changed) => governor.setRules(rulesOf(changed)),
   };
 }

@@ -1,5 +1,4 @@
-import type { JobRecord, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
-import type { Ledger } from "../../../sqlite/ledger/ledger.ts";
+import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
 import type { Clock } from "../../../std/clock.ts";
 
 /** Some rows of a job's log as a follower gets them. */
@@ -21,12 +20,12 @@ interface Kept extends LogPageText {
 
 /** Pages of logs, rendered once for all who follow the same job at the same place. */
 export class LogPages {
-  readonly #ledger: Pick<Ledger, "logs">;
+  readonly #ledger: Pick<LedgerReads, "logs">;
   readonly #clock: Pick<Clock, "monotonic">;
   readonly #kept = new Map<string, Kept>();
   readonly #encoder = new TextEncoder();
 
-  constructor(ledger: Pick<Ledger, "logs">, clock: Pick<Clock, "monotonic">) {
+  constructor(ledger: Pick<LedgerReads, "logs">, clock: Pick<Clock, "monotonic">) {
     this.#ledger = ledger;
     this.#clock = clock;
   }

@@ -1,6 +1,5 @@
 import { isFinished } from "../../../jobs/job.ts";
-import type { JobRecord, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
-import type { Ledger } from "../../../sqlite/ledger/ledger.ts";
+import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
 import type { Clock } from "../../../std/clock.ts";
 import type { Turns } from "../../../std/turns.ts";
 import { jsonText } from "../../http/json-response.ts";
@@ -8,7 +7,7 @@ import type { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
 
 export interface LogStreamDeps {
-  readonly ledger: Pick<Ledger, "findJob" | "watch">;
+  readonly ledger: Pick<LedgerReads, "findJob" | "watch">;
   readonly pages: LogPages;
   /** Shared by all who read logs: together they read one page in a turn of the event loop. */
   readonly turns: Turns;
@@ -135,7 +134,7 @@ class News implements Disposable {
   #wake: () => void = () => {};
   #toldAt: number;
 
-  constructor(ledger: Pick<Ledger, "watch">, seq: number, clock: LogStreamDeps["clock"]) {
+  constructor(ledger: Pick<LedgerReads, "watch">, seq: number, clock: LogStreamDeps["clock"]) {
     this.#clock = clock;
     this.#toldAt = clock.monotonic();
     this.#unwatch = ledger.watch(seq, () => {

@@ -1,6 +1,5 @@
-import type { JobRecord, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
+import type { JobRecord, LedgerReads, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
 import { LOG_LEVELS, type LogLevel } from "../../../jobs/stores/ledger-reads.ts";
-import type { Ledger } from "../../../sqlite/ledger/ledger.ts";
 import { Turns } from "../../../std/turns.ts";
 import { acceptedType } from "../../http/accepted-type.ts";
 import { ApiError } from "../../http/errors.ts";
@@ -18,7 +17,9 @@ const ROW = JSON.stringify(LOGS_EXAMPLE.logs[0]);
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
 /** `GET /operators/jobs/{job_id}/logs`: a page, or a stream, by `Accept`. */
-export function logsEndpoint(given: Omit<LogStreamDeps, "pages" | "turns"> & { readonly ledger: Ledger }): Endpoint {
+export function logsEndpoint(
+  given: Omit<LogStreamDeps, "pages" | "turns"> & { readonly ledger: LedgerReads },
+): Endpoint {
   const { ledger } = given;
   const turns = new Turns();
   const deps = { ...given, pages: new LogPages(ledger, given.clock), turns };
@@ -109,7 +110,7 @@ interface WantedPage {
 
 /** One page; where rows of the wanted levels are rare, it is put together over several turns of the event loop. */
 async function pageOfLog(
-  ledger: Ledger,
+  ledger: LedgerReads,
   turns: Turns,
   { job, offset, limit, levels }: WantedPage,
   signal: AbortSignal,

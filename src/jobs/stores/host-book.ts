@@ -1,0 +1,9 @@
+import type { HostChange, HostRecord } from "../host-record.ts";
+
+/** Remembers hosts across restarts: pauses, breakers, concurrency limits. */
+export interface HostBook {
+  /** What an earlier process wrote. */
+  known(): Promise<HostRecord[]>;
+  /** Writes what `take` returns when the commit comes. */
+  note(take: () => readonly HostChange[]): Promise<void>;
+}

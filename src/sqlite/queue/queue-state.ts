@@ -1,0 +1,114 @@
+import type { QueuedTask } from "../../jobs/stores/ledger-reads.ts";
+import type { Depth, QueueControl, TaskRange } from "../../jobs/stores/queue-control.ts";
+import type { TaskState } from "../../jobs/task.ts";
+import type { Outbox } from "../outbox.ts";
+import { decodeHistory, decodeTask } from "../task-codec.ts";
+import { readDepth } from "./depth.ts";
+import { isPaused, timeBefore, writePaused } from "./pause.ts";
+import type { QueueContext } from "./queue-context.ts";
+import { STARTED } from "./started-tasks.ts";
+import { readBusiestHosts } from "./waits.ts";
+
+export class QueueState implements QueueControl {
+  readonly #context: QueueContext;
+  readonly #outbox: Pick<Outbox, "deliver">;
+
+  constructor(context: QueueContext, outbox: Pick<Outbox, "deliver">) {
+    this.#context = context;
+    this.#outbox = outbox;
+  }
+
+  isPaused(): boolean {
+    return isPaused(this.#context);
+  }
+
+  setPaused(paused: boolean): Promise<number> {
+    return this.#context.commit.run(() => writePaused(this.#context, paused));
+  }
+
+  timeBefore(ms: number): number {
+    return timeBefore(this.#context, ms);
+  }
+
+  depth(): Depth {
+    this.#outbox.deliver();
+    return readDepth(this.#context);
+  }
+
+  oldestPendingAgeMs(): number {
+    return readOldestAgeMs(this.#context);
+  }
+
+  nextDueMs(isAskedFor: (host: string) => boolean = () => true): number | undefined {
+    return readNextDueMs(this.#context, isAskedFor);
+  }
+
+  busiestHosts(limit: number): Map<string, number> {
+    return readBusiestHosts(this.#context, limit);
+  }
+
+  tasksOfJob(range: TaskRange, states: readonly TaskState[]): QueuedTask[] {
+    return readTasksOfJob(this.#context, range, states);
+  }
+}
+
+/** Lanes that are looked at, at most: a few milliseconds. */
+const LOOKS_MAX = 5000;
+
+/**
+ * For how long the task that is due longest has been due, in milliseconds; 0 where none is. Of those that were claimed
+ * and that no worker has begun with, since they were claimed.
+ */
+function readOldestAgeMs({ db, clock }: QueueContext): number {
+  const waiting = db
+    .query<{ due: number }, []>("SELECT next_due AS due FROM lanes WHERE waiting > 0 ORDER BY next_due LIMIT 1")
+    .get();
+  const claimed = db
+    .query<{ due: number | null }, []>(
+      `SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND id NOT IN (${STARTED})`,
+    )
+    .get();
+  const due = Math.min(waiting?.due ?? Number.POSITIVE_INFINITY, claimed?.due ?? Number.POSITIVE_INFINITY);
+  return due === Number.POSITIVE_INFINITY ? 0 : Math.max(0, Math.round(clock.steady() - due));
+}
+
+/** The first due of the hosts that are asked for: see `TaskQueue.nextDueMs`. */
+function readNextDueMs({ db, clock }: QueueContext, isAskedFor: (host: string) => boolean): number | undefined {
+  const lanes = db.query<{ due: number; host: string }, [number]>(
+    "SELECT next_due AS due, host FROM lanes WHERE waiting > 0 ORDER BY next_due, id LIMIT ?",
+  );
+  for (const limit of [1, LOOKS_MAX]) {
+    const first = lanes.all(limit).find(({ host }) => isAskedFor(host));
+    if (first !== undefined) return Math.max(0, first.due - clock.steady());
+  }
+  return undefined;
+}
+
+/** A claim that no worker has begun with is none to who looks: the task still waits. */
+const SHOWN_STATE = `CASE WHEN state <> 'running' OR id IN (${STARTED}) THEN state
+  WHEN history IS NULL THEN 'pending' ELSE 'retrying' END`;
+
+/** Tasks of one job with ids after `afterId`, in order of their ids. */
+function readTasksOfJob(
+  context: QueueContext,
+  { job, afterId, limit }: TaskRange,
+  states: readonly TaskState[],
+): QueuedTask[] {
+  const rows = context.db
+    .query<
+      { id: number; state: TaskState; attempts: number; payload: Uint8Array; history: Uint8Array | null },
+      [number, number, number, string, number]
+    >(
+      `SELECT id, shown AS state, attempts, payload, history FROM
+         (SELECT *, ${SHOWN_STATE} AS shown FROM tasks WHERE id > ? AND id <= ? AND job = ?)
+       WHERE shown IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
+    )
+    .all(Math.max(afterId, job.firstTask - 1), job.lastTask, job.seq, JSON.stringify(states), limit);
+  return rows.map((row) => ({
+    id: row.id,
+    state: row.state,
+    attempts: row.attempts,
+    task: row.payload.length === 0 ? undefined : decodeTask(row.payload),
+    history: decodeHistory(row.history),
+  }));
+}
