@@ -77,7 +77,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
     config,
     foundation,
     work,
-    createIntake(config, foundation, work.gate, handlers, () => app.isDraining),
+    createIntake(config, foundation, { gate: work.gate, handlers, isDraining: () => app.isDraining }),
   );
   return app;
 }

@@ -64,7 +64,7 @@ export class BulkOperationRunner {
     const { desk, clock } = this.#deps;
     const letters = this.#find(taskIds);
     if (letters.length === 0) return { matched: 0, changed: 0 };
-    const changed = await changeDeadLetters(letters, change, clock.steady(), desk);
+    const changed = await changeDeadLetters(letters, { ...change, dueFrom: clock.steady() }, desk);
     return { matched: letters.length, changed };
   }
 
@@ -121,18 +121,18 @@ export class BulkOperationRunner {
   /** Deals with the next letters of an operation, or ends it. The operation as it is then. */
   async #step(operation: BulkOperation, stopped: AbortSignal): Promise<BulkOperation> {
     const { deadLetters, clock, desk } = this.#deps;
-    const { id, filter, beforeTask, met, ratePerSecond } = operation;
+    const { id, filter, beforeTask, processed: processed, ratePerSecond } = operation;
     if (stopped.aborted) return this.#end(operation, "stopped");
     const letters = deadLetters.full(filter, beforeTask, BATCH);
     const last = letters.at(-1);
     if (last === undefined) return this.#end(operation, "completed");
     // Not all at once what became due while nobody was there.
-    const elapsedMs = met * gapMs(ratePerSecond);
+    const elapsedMs = processed * gapMs(ratePerSecond);
     const dueFrom = Math.max(operation.dueFrom + elapsedMs, clock.steady());
-    const step = { id, met: letters.length, beforeTask: last.task };
+    const step = { id, processed: letters.length, beforeTask: last.task };
     try {
-      const changed = operation.changed + (await changeDeadLetters(letters, operation, dueFrom, desk, step));
-      return { ...operation, met: met + step.met, changed, beforeTask: last.task, dueFrom: dueFrom - elapsedMs };
+      const changed = operation.changed + (await changeDeadLetters(letters, { ...operation, dueFrom }, desk, step));
+      return { ...operation, processed: processed + step.processed, changed, beforeTask: last.task, dueFrom: dueFrom - elapsedMs };
     } catch (error) {
       if (!(error instanceof HeadersError)) throw error;
       return this.#end(operation, "failed", error.message);

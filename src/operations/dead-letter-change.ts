@@ -21,8 +21,7 @@ const NAMED_MAX = 10;
  */
 export function changeDeadLetters(
   letters: readonly FullDeadLetter[],
-  { kind, overrides, ratePerSecond }: DeadLetterChange,
-  dueFrom: number,
+  { kind, overrides, ratePerSecond, dueFrom }: DeadLetterChange & { readonly dueFrom: number },
   desk: Pick<DeadLetterChanges, "replay" | "discard">,
   step?: OperationStep,
 ): Promise<number> {

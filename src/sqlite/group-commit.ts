@@ -7,6 +7,13 @@ import type { TaskState } from "../jobs/task.ts";
 export type CounterChange = { -readonly [K in keyof Omit<JobCounters, "total">]: number } & { letters: number };
 type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
 
+/**
+ * The order in which a commit takes effect in the process: first caches of rows, then the memory of its parts, the
+ * outbox among them, and last the listeners, who may read both.
+ */
+const EFFECT_PHASES = ["cache", "memory", "notify"] as const;
+type EffectPhase = (typeof EFFECT_PHASES)[number];
+
 /** What one member of a commit changed, gathered so that the commit writes it once for all its members. */
 export class Changes {
   readonly events: Event[] = [];
@@ -15,11 +22,21 @@ export class Changes {
   readonly waits = new Map<string, number>();
   /** A lane was counted anew: by how much `waits` is wrong nobody knows. */
   laneDrifted = false;
-  readonly tallies = new Map<number, CounterChange>();
-  readonly afterCommit: (() => void)[] = [];
+  readonly counts = new Map<number, CounterChange>();
+  readonly #effects: Readonly<Record<EffectPhase, (() => void)[]>> = { cache: [], memory: [], notify: [] };
+
+  /** Runs `effect` once the commit is on the disk, and never if it fails. */
+  after(phase: EffectPhase, effect: () => void): void {
+    this.#effects[phase].push(effect);
+  }
+
+  /** All effects in the order of their phases. */
+  get effects(): (() => void)[] {
+    return EFFECT_PHASES.flatMap((phase) => this.#effects[phase]);
+  }
 
   /** Tasks entered (positive) or left (negative) a state that is not final. */
-  moved(state: WaitingState, tasks: number): void {
+  stateChanged(state: WaitingState, tasks: number): void {
     this.depth.set(state, (this.depth.get(state) ?? 0) + tasks);
   }
 
@@ -29,21 +46,22 @@ export class Changes {
   }
 
   /** Tasks of a job ended, or dead letters of it came (positive) or went (negative). */
-  tally(job: number, what: keyof CounterChange, by = 1): void {
-    const tally = this.tallies.get(job) ?? { completed: 0, failed: 0, cancelled: 0, letters: 0 };
+  addCount(job: number, what: keyof CounterChange, by = 1): void {
+    const tally = this.counts.get(job) ?? { completed: 0, failed: 0, cancelled: 0, letters: 0 };
     tally[what] += by;
-    this.tallies.set(job, tally);
+    this.counts.set(job, tally);
   }
 
   absorb(other: Changes): void {
     for (const event of other.events) this.events.push(event);
-    for (const [state, tasks] of other.depth) this.moved(state, tasks);
+    for (const [state, tasks] of other.depth) this.stateChanged(state, tasks);
     for (const [host, tasks] of other.waits) this.waited(host, tasks);
     this.laneDrifted ||= other.laneDrifted;
-    for (const [job, tally] of other.tallies) {
-      for (const what of ["completed", "failed", "cancelled", "letters"] as const) this.tally(job, what, tally[what]);
+    for (const [job, tally] of other.counts) {
+      for (const what of ["completed", "failed", "cancelled", "letters"] as const)
+        this.addCount(job, what, tally[what]);
     }
-    for (const action of other.afterCommit) this.afterCommit.push(action);
+    for (const phase of EFFECT_PHASES) for (const effect of other.#effects[phase]) this.after(phase, effect);
   }
 }
 
@@ -167,7 +185,7 @@ export class GroupCommit {
     // It is on the disk: whatever a listener throws, the others and the members hear of it.
     const failures = runAll([
       () => this.#options.onCommit?.(durationMs, members.length),
-      ...committed.changes.afterCommit,
+      ...committed.changes.effects,
       ...committed.members.map(({ done }) => done),
     ]);
     if (failures.length > 0) throw failures[0];

@@ -12,13 +12,17 @@ import type { StorageGate } from "../worker/storage-gate.ts";
 import type { Foundation } from "./foundation.ts";
 import { manifestLimits } from "./load-handlers.ts";
 
+interface IntakeDeps {
+  readonly gate: Pick<StorageGate, "close">;
+  readonly handlers: ReadonlyMap<string, RegisteredHandler>;
+  readonly isDraining: () => boolean;
+}
+
 /** What takes a submission and makes a durable job of it. */
 export function createIntake(
   config: Config,
   { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
-  gate: Pick<StorageGate, "close">,
-  handlers: ReadonlyMap<string, RegisteredHandler>,
-  isDraining: () => boolean,
+  { gate, handlers, isDraining }: IntakeDeps,
 ): Submit {
   return createSubmit({
     handlers,

@@ -61,13 +61,13 @@ describe("members of a commit", () => {
   test("are alone in being rolled back and rejected if they throw", async () => {
     const commit = groupCommit();
     const first = commit.run((changes) => {
-      changes.moved("pending", 1);
+      changes.stateChanged("pending", 1);
       return write("a");
     });
     const told: string[] = [];
     const second = commit.run((changes) => {
-      changes.moved("pending", 100);
-      changes.afterCommit.push(() => told.push("second"));
+      changes.stateChanged("pending", 100);
+      changes.after("notify", () => told.push("second"));
       write("b");
       throw new Error("no");
     });
@@ -92,15 +92,15 @@ describe("members of a commit", () => {
 
   test("that throw do not reach the seal", async () => {
     const sealed: unknown[] = [];
-    const commit = groupCommit({ seal: (changes) => sealed.push(...changes.depth, ...changes.tallies) });
-    const good = commit.run((changes) => changes.moved("pending", 2));
+    const commit = groupCommit({ seal: (changes) => sealed.push(...changes.depth, ...changes.counts) });
+    const good = commit.run((changes) => changes.stateChanged("pending", 2));
     const also = commit.run((changes) => {
-      changes.moved("pending", 3);
-      changes.tally(7, "failed");
-      changes.tally(7, "completed", 2);
+      changes.stateChanged("pending", 3);
+      changes.addCount(7, "failed");
+      changes.addCount(7, "completed", 2);
     });
     const bad = commit.run((changes) => {
-      changes.moved("running", 1);
+      changes.stateChanged("running", 1);
       throw new Error("no");
     });
     commit.flush();
@@ -115,11 +115,11 @@ describe("members of a commit", () => {
 describe("after a commit", () => {
   test("actions run in the order of the members, those of the seal last, and before anybody is told", async () => {
     const order: string[] = [];
-    const commit = groupCommit({ seal: (changes) => changes.afterCommit.push(() => order.push("seal")) });
+    const commit = groupCommit({ seal: (changes) => changes.after("notify", () => order.push("seal")) });
     const runs = ["a", "b"].map((name) =>
       commit
         .run((changes) => {
-          changes.afterCommit.push(() => order.push(`${name} after, in transaction: ${db.inTransaction}`));
+          changes.after("notify", () => order.push(`${name} after, in transaction: ${db.inTransaction}`));
         })
         .then(() => order.push(`${name} told`)),
     );
@@ -133,10 +133,10 @@ describe("after a commit", () => {
     const order: string[] = [];
     const commit = groupCommit();
     const run = commit.run((changes) => {
-      changes.afterCommit.push(() => {
+      changes.after("notify", () => {
         throw new Error("a listener failed");
       });
-      changes.afterCommit.push(() => order.push("second action"));
+      changes.after("notify", () => order.push("second action"));
       return write("a");
     });
     expect(() => commit.flush()).toThrow("a listener failed");
@@ -147,7 +147,7 @@ describe("after a commit", () => {
   test("an action may begin the next commit", async () => {
     const commit = groupCommit({ membersMax: 1 });
     const { promise, resolve } = Promise.withResolvers<string>();
-    await commit.run((changes) => changes.afterCommit.push(() => resolve(commit.run(() => write("b")))));
+    await commit.run((changes) => changes.after("notify", () => resolve(commit.run(() => write("b")))));
     expect(await promise).toBe("b");
   });
 });
@@ -163,7 +163,7 @@ describe("a commit that fails", () => {
     const told: string[] = [];
     const members = ["a", "b"].map((name) =>
       commit.run((changes) => {
-        changes.afterCommit.push(() => told.push(name));
+        changes.after("notify", () => told.push(name));
         return write(name, "x".repeat(100_000));
       }),
     );

@@ -20,7 +20,7 @@ export function operationRow(operation: BulkOperation): OperationRow {
     },
     rate_per_second: operation.ratePerSecond ?? null,
     matched: operation.matched,
-    met: operation.met,
+    met: operation.processed,
     changed: operation.changed,
     started_at: isoTime(operation.startedAt),
     finished_at: operation.finishedAt === null ? null : isoTime(operation.finishedAt),

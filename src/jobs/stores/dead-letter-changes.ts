@@ -30,7 +30,7 @@ export interface BulkOperation extends NewBulkOperation {
   readonly id: number;
   readonly state: BulkOperationState;
   /** Letters that it came to. */
-  readonly met: number;
+  readonly processed: number;
   /** Those of them that it changed; the others were none any more. */
   readonly changed: number;
   /** From this task id on all is done. */
@@ -46,7 +46,7 @@ export interface BulkOperation extends NewBulkOperation {
 /** How far an operation came with one batch; written in the batch's commit. */
 export interface OperationStep {
   readonly id: number;
-  readonly met: number;
+  readonly processed: number;
   readonly beforeTask: number;
 }
 

@@ -17,7 +17,7 @@ interface Row extends Omit<BulkOperation, "filter" | "overrides" | "ratePerSecon
   readonly ratePerSecond: number | null;
 }
 
-const COLUMNS = `id, kind, state, filter, overrides, rate_per_second AS ratePerSecond, matched, met, changed,
+const COLUMNS = `id, kind, state, filter, overrides, rate_per_second AS ratePerSecond, matched, met AS processed, changed,
   before_task AS beforeTask, due_from AS dueFrom, started_at AS startedAt, finished_at AS finishedAt, error`;
 
 /** Runs inside a transaction. */
@@ -47,7 +47,11 @@ export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOp
 }
 
 /** Runs inside the transaction of what it tells of. */
-export function advanceOperation({ db }: QueueContext, { id, met, beforeTask }: OperationStep, changed: number): void {
+export function advanceOperation(
+  { db }: QueueContext,
+  { id, processed: met, beforeTask }: OperationStep,
+  changed: number,
+): void {
   db.query<never, [number, number, number, number]>(
     "UPDATE letter_operations SET met = met + ?, changed = changed + ?, before_task = ? WHERE id = ?",
   ).run(met, changed, beforeTask, id);

@@ -92,8 +92,7 @@ export function allGroups(db: Database, by: Grouping, limit: number): DeadLetter
 export function groupsWhere(
   db: Database,
   by: Grouping,
-  where: string,
-  values: Readonly<Record<string, string | number>>,
+  { where, values }: { readonly where: string; readonly values: Readonly<Record<string, string | number>> },
   limit: number,
 ): DeadLetterGroup[] {
   return db

@@ -134,8 +134,10 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
 
   /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
   groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
-    const { where, values } = conditionsOf(filter);
-    return where === "" ? allGroups(this.#current, by, limit) : groupsWhere(this.#current, by, where, values, limit);
+    const conditions = conditionsOf(filter);
+    return conditions.where === ""
+      ? allGroups(this.#current, by, limit)
+      : groupsWhere(this.#current, by, conditions, limit);
   }
 
   #apply(events: readonly Event[]): void {

@@ -14,7 +14,7 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
   const { id, task, history, availableAt } = replay;
   const job = takeLetter(context, id, changes);
   if (job === undefined) return false;
-  changes.tally(job, "failed", -1);
+  changes.addCount(job, "failed", -1);
   const lane = ensureLane(context, { job, host: hostOf(task.url), bucket: task.bucket }, availableAt);
   context.db
     .query<never, [number, number, Uint8Array, Uint8Array | null, number]>(
@@ -22,7 +22,7 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
          waiting_since = NULL, payload = ?, history = ? WHERE id = ?`,
     )
     .run(lane, availableAt, encodeTask(task), encodeHistory(history), id);
-  requeue(context, lane, "retrying", availableAt, changes);
+  requeue(context, { lane, state: "retrying", availableAt }, changes);
   changes.events.push({
     at: context.clock.now(),
     job,
@@ -54,6 +54,6 @@ function takeLetter(context: QueueContext, id: number, changes: Changes): number
     .query<{ job: number }, [number]>("UPDATE tasks SET letter = 0 WHERE id = ? AND letter = 1 RETURNING job")
     .get(id);
   if (row === null) return undefined;
-  changes.tally(row.job, "letters", -1);
+  changes.addCount(row.job, "letters", -1);
   return row.job;
 }

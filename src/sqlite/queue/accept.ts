@@ -74,7 +74,7 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
   });
   addWaitsOfJob(context, staged.seq);
   const lanes = readLanesOfJob(context, staged.seq, undefined, LANES_AT_ONCE);
-  changes.afterCommit.push(() => {
+  changes.after("notify", () => {
     for (const lane of lanes) context.onLane(lane);
     // The next start reads all lanes, should the store fail, or close, meanwhile.
     if (lanes.length === LANES_AT_ONCE) notifyLanes(context, staged.seq, lanes.at(-1)).catch(() => {});

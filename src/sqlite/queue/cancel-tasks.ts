@@ -31,7 +31,7 @@ export function requestCancel(context: QueueContext, jobId: string, changes: Cha
   if (job.cancelling === 1) return job.seq;
   context.db.query<never, [number]>("UPDATE jobs SET cancelling = 1 WHERE seq = ?").run(job.seq);
   changes.events.push({ at: context.clock.now(), job: job.seq, kind: { $case: "cancelRequested", value: {} } });
-  changes.afterCommit.push(() => context.jobs.cancelling.add(job.seq));
+  changes.after("cache", () => context.jobs.cancelling.add(job.seq));
   return job.seq;
 }
 
@@ -73,8 +73,8 @@ export function cancelWaiting(context: QueueContext, job: number, ids: readonly 
 
 function noteCancelled(context: QueueContext, job: number, row: WaitingRow, changes: Changes): void {
   const history: ClaimedTask["history"] = decodeHistory(row.history);
-  changes.moved(waitingState({ history }), -1);
-  changes.tally(job, "cancelled");
+  changes.stateChanged(waitingState({ history }), -1);
+  changes.addCount(job, "cancelled");
   const cancelled = { id: row.id, job: { seq: job }, task: decodeTask(row.payload), attempts: row.attempts, history };
   changes.events.push(cancelledEvent(cancelled, context.clock.now()));
 }

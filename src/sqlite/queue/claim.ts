@@ -43,10 +43,10 @@ export function claimTasks(
     const lane = shrinkLane(context, request.lane, rows.length, changes);
     if (lane === undefined) continue;
     for (const row of rows) tasks.push(claimedTask(row, lane, claimId));
-    changes.afterCommit.push(() => context.onLane(lane));
+    changes.after("notify", () => context.onLane(lane));
   }
-  changes.moved("running", tasks.length);
-  for (const task of tasks) changes.moved(waitingState(task), -1);
+  changes.stateChanged("running", tasks.length);
+  for (const task of tasks) changes.stateChanged(waitingState(task), -1);
   startJobs(context, tasks, context.clock.now(), changes);
   return tasks;
 }
@@ -124,7 +124,7 @@ function startJobs(context: QueueContext, tasks: readonly ClaimedTask[], now: nu
       .query<never, [number]>("UPDATE jobs SET status = 'in_progress' WHERE seq = ? AND status = 'queued'")
       .run(seq);
     if (updated > 0) changes.events.push({ at: now, job: seq, kind: { $case: "jobStarted", value: {} } });
-    changes.afterCommit.push(() => context.jobs.started.add(seq));
+    changes.after("cache", () => context.jobs.started.add(seq));
   }
 }
 

@@ -16,7 +16,7 @@ export function writeDepth(context: Pick<QueueContext, "db" | "onDrift">, change
   for (const [state, tasks] of changes.depth) {
     if (tasks === 0 || add.run(tasks, state).changes > 0) continue;
     context.db.query<never, []>(RECOUNT_DEPTH).run();
-    changes.afterCommit.push(() => context.onDrift("depth"));
+    changes.after("notify", () => context.onDrift("depth"));
     return;
   }
 }

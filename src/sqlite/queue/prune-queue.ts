@@ -51,7 +51,7 @@ function pruneJob(context: QueueContext, seq: number, limit: number, after: Chan
     .run(job.first, job.last, seq, limit);
   if (changes === limit || removeLanes(context, seq) === ROWS_PER_COMMIT) return limit;
   db.query<never, [number]>("DELETE FROM jobs WHERE seq = ?").run(seq);
-  after.afterCommit.push(() => jobs.forget(seq));
+  after.after("cache", () => jobs.forget(seq));
   return changes;
 }
 

@@ -220,7 +220,7 @@ function recountLane(context: QueueContext, lane: number, taken: number, changes
   context.db.query<never, [number]>(`UPDATE lanes SET next_due = ${NEXT_DUE} WHERE id = ?`).run(lane);
   const row = find.get(lane) ?? before;
   changes.laneDrifted = true;
-  changes.afterCommit.push(() => context.onDrift("lanes"));
+  changes.after("notify", () => context.onDrift("lanes"));
   return laneOf(context, row);
 }
 

@@ -21,30 +21,34 @@ export function settleTask(context: QueueContext, settlement: Settlement, change
   const { claimed, verdict } = settlement;
   if (!endClaim(context, settlement)) return false;
   const now = context.clock.now();
-  changes.moved("running", -1);
-  changes.afterCommit.push(() => context.started.delete(claimed.id));
+  changes.stateChanged("running", -1);
+  changes.after("memory", () => context.started.delete(claimed.id));
   noteLeft(context, settlement, changes);
   switch (verdict.kind) {
     case "complete":
-      changes.tally(claimed.job.seq, "completed");
+      changes.addCount(claimed.job.seq, "completed");
       changes.events.push(completedEvent(claimed, verdict, now));
       break;
     case "discard":
-      changes.tally(claimed.job.seq, "failed");
-      changes.tally(claimed.job.seq, "letters");
+      changes.addCount(claimed.job.seq, "failed");
+      changes.addCount(claimed.job.seq, "letters");
       changes.events.push(failedEvent(claimed, verdict, now));
       break;
     case "cancel":
-      changes.tally(claimed.job.seq, "cancelled");
+      changes.addCount(claimed.job.seq, "cancelled");
       changes.events.push(cancelledEvent(claimed, now));
       break;
     case "retry":
     case "snooze":
       changes.events.push(postponedEvent(claimed, verdict, now));
-      requeue(context, claimed.lane, "retrying", verdict.availableAt, changes);
+      requeue(context, { lane: claimed.lane, state: "retrying", availableAt: verdict.availableAt }, changes);
       break;
     case "release":
-      requeue(context, claimed.lane, waitingState(claimed), context.clock.steady(), changes);
+      requeue(
+        context,
+        { lane: claimed.lane, state: waitingState(claimed), availableAt: context.clock.steady() },
+        changes,
+      );
       break;
   }
   return true;
@@ -55,7 +59,7 @@ function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlemen
   const { id, claimId, task } = claimed;
   if (context.uploading.has(id)) {
     leaveUploadsOf(context, id, claimId, upload?.closed ?? new Set());
-    changes.afterCommit.push(() => context.uploading.delete(id));
+    changes.after("memory", () => context.uploading.delete(id));
   }
   const { bucket, key } = task;
   if (upload?.probeOpen === true) addOrphan(context, { task: id, bucket, key, kind: "upload", name: "" });
@@ -73,7 +77,7 @@ function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlemen
  */
 export function countEnded(context: QueueContext, changes: Changes): void {
   const now = context.clock.now();
-  for (const [seq, tally] of changes.tallies) {
+  for (const [seq, tally] of changes.counts) {
     const counted = count(context, seq, tally) ?? recount(context, seq, changes);
     const isOpen = statusOf(counted) === "in_progress";
     // Before a job ends: what its counters say is final, and its lanes go.
@@ -81,7 +85,7 @@ export function countEnded(context: QueueContext, changes: Changes): void {
       !isOpen && counted.finishedAt === null && hasOpenTasks(context, seq) ? recount(context, seq, changes) : counted;
     const status = statusOf(job);
     if (status === "in_progress" && job.finishedAt !== null) reopen(context, seq);
-    else if (status !== "in_progress" && job.finishedAt === null) finish(context, seq, status, now, changes);
+    else if (status !== "in_progress" && job.finishedAt === null) finish(context, { seq, status, now }, changes);
   }
 }
 
@@ -104,7 +108,7 @@ function recount({ db, onDrift }: QueueContext, seq: number, changes: Changes): 
   db.query<never, [number]>(`${RECOUNT_JOBS} AND seq = ?`).run(seq);
   const job = db.query<CountedJob, [number]>(`SELECT ${COUNTED} FROM jobs WHERE seq = ?`).get(seq);
   if (job === null) throw new Error(`job ${seq} is not in the queue`);
-  changes.afterCommit.push(() => onDrift("jobs"));
+  changes.after("notify", () => onDrift("jobs"));
   return job;
 }
 
@@ -116,20 +120,22 @@ function hasOpenTasks({ db }: QueueContext, seq: number): boolean {
   return open.get(seq) !== null;
 }
 
-function finish(context: QueueContext, seq: number, status: JobStatus, now: number, changes: Changes): void {
+function finish(
+  context: QueueContext,
+  { seq, status, now }: { readonly seq: number; readonly status: JobStatus; readonly now: number },
+  changes: Changes,
+): void {
   context.db
     .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ?, cancelling = 0 WHERE seq = ?")
     .run(status, now, seq);
   if (removeLanes(context, seq) === ROWS_PER_COMMIT) {
     // Should it fail, the job's retention removes them.
-    changes.afterCommit.push(() => void removeOtherLanes(context, seq).catch(() => {}));
+    changes.after("notify", () => void removeOtherLanes(context, seq).catch(() => {}));
   }
   changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
   const job = context.jobs.get(seq);
-  changes.afterCommit.push(() => {
-    context.jobs.forget(seq);
-    context.onFinished(job, status);
-  });
+  changes.after("cache", () => context.jobs.forget(seq));
+  changes.after("notify", () => context.onFinished(job, status));
 }
 
 /** The lanes of a job that has ended, as long as it has. */
@@ -145,17 +151,18 @@ function reopen(context: QueueContext, seq: number): void {
     .run(seq);
 }
 
+/** How a task waits again; `availableAt` is a time of the steady clock. */
+interface WaitingAgain {
+  readonly lane: number;
+  readonly state: "pending" | "retrying";
+  readonly availableAt: number;
+}
+
 /** Puts one task back into its lane, where the broker finds it once this is committed. */
-export function requeue(
-  context: QueueContext,
-  lane: number,
-  state: "pending" | "retrying",
-  availableAt: number,
-  changes: Changes,
-): void {
-  changes.moved(state, 1);
+export function requeue(context: QueueContext, { lane, state, availableAt }: WaitingAgain, changes: Changes): void {
+  changes.stateChanged(state, 1);
   const grown = growLane(context, lane, availableAt, changes);
-  changes.afterCommit.push(() => context.onLane(grown));
+  changes.after("notify", () => context.onLane(grown));
 }
 
 function endClaim(context: QueueContext, { claimed, verdict, upload }: Settlement): boolean {

@@ -34,8 +34,8 @@ export class StartedTasks {
   note({ db }: { readonly db: Database }, changes: Changes): void {
     if (this.#isNoted) return;
     db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'begun'").run(JSON.stringify([...this.#tasks]));
-    // First of all, since another action may let a task begin or end.
-    changes.afterCommit.unshift(() => {
+    // Before other effects, which may let a task start or end.
+    changes.after("cache", () => {
       this.#isNoted = true;
     });
   }

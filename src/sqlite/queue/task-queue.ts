@@ -126,7 +126,7 @@ function openContext(deps: TaskQueueDeps, listeners: LaneListeners): QueueContex
       if (changes.events.length === 0) return;
       const batch = outbox.write(changes.events);
       // Before a caller learns of the commit: reading follows writing.
-      changes.afterCommit.unshift(() => outbox.committed(batch));
+      changes.after("memory", () => outbox.committed(batch));
       if (reach !== undefined) passCommit(changes, reach);
     },
   });
@@ -152,7 +152,7 @@ function openContext(deps: TaskQueueDeps, listeners: LaneListeners): QueueContex
 function passCommit(changes: Changes, reach: Reach): void {
   const told = new Set(changes.events.flatMap(({ kind }) => kind?.$case ?? []));
   for (const event of told) reach(`queue.before-commit/${event}`);
-  changes.afterCommit.unshift(() => {
+  changes.after("cache", () => {
     for (const event of told) reach(`queue.after-commit/${event}`);
   });
 }

@@ -9,7 +9,7 @@ import type { QueueContext } from "./queue-context.ts";
 export function writeWaits({ db, onDrift }: Pick<QueueContext, "db" | "onDrift">, changes: Changes): void {
   if (!changes.laneDrifted && addWaits(db, changes)) return;
   for (const sql of [DROP_WAITS, RECOUNT_WAITS]) db.query<never, []>(sql).run();
-  if (!changes.laneDrifted) changes.afterCommit.push(() => onDrift("host_waits"));
+  if (!changes.laneDrifted) changes.after("notify", () => onDrift("host_waits"));
 }
 
 /** False where a host's count cannot be right. */

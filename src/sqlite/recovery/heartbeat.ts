@@ -16,7 +16,7 @@ export class Heartbeat {
     const now = clock.steady();
     if (now - this.#noted < NOTE_EVERY_MS) return;
     db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'last_seen'").run(String(now));
-    changes.afterCommit.push(() => {
+    changes.after("cache", () => {
       this.#noted = now;
     });
   }

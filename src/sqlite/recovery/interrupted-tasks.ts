@@ -103,7 +103,7 @@ export function putBack(
   token: string | undefined,
   changes: Changes,
 ): void {
-  changes.moved("running", -1);
+  changes.stateChanged("running", -1);
   const { id, task } = interrupted;
   if (token !== undefined) {
     addOrphan(context, { task: id, bucket: task.bucket, key: task.key, kind: "object", name: token });
@@ -121,7 +121,7 @@ export function putBack(
          available_at = ? WHERE id = ?`,
     )
     .run(state, interrupted.crashes, JSON.stringify(interrupted.crashTimes), dueAt, interrupted.id);
-  requeue(context, interrupted.lane, state, dueAt, changes);
+  requeue(context, { lane: interrupted.lane, state, availableAt: dueAt }, changes);
 }
 
 /** A due time that is before all others of a lane. */
@@ -148,8 +148,8 @@ function bury(
        WHERE id = ?`,
     )
     .run(CRASHES_MAX, id);
-  changes.tally(job, "failed");
-  changes.tally(job, "letters");
+  changes.addCount(job, "failed");
+  changes.addCount(job, "letters");
   const crashAt = (startedAt: number): Attempt => ({ ...CRASH, startedAt });
   const known = crashTimes.slice(0, -1).map(crashAt).reduce(withAttempt, history);
   const attempt = crashAt(crashTimes.at(-1) ?? now);
