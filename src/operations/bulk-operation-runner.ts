@@ -121,7 +121,7 @@ export class BulkOperationRunner {
   /** Deals with the next letters of an operation, or ends it. The operation as it is then. */
   async #step(operation: BulkOperation, stopped: AbortSignal): Promise<BulkOperation> {
     const { deadLetters, clock, desk } = this.#deps;
-    const { id, filter, beforeTask, processed: processed, ratePerSecond } = operation;
+    const { id, filter, beforeTask, processed, ratePerSecond } = operation;
     if (stopped.aborted) return this.#end(operation, "stopped");
     const letters = deadLetters.full(filter, beforeTask, BATCH);
     const last = letters.at(-1);
@@ -132,7 +132,13 @@ export class BulkOperationRunner {
     const step = { id, processed: letters.length, beforeTask: last.task };
     try {
       const changed = operation.changed + (await changeDeadLetters(letters, { ...operation, dueFrom }, desk, step));
-      return { ...operation, processed: processed + step.processed, changed, beforeTask: last.task, dueFrom: dueFrom - elapsedMs };
+      return {
+        ...operation,
+        processed: processed + step.processed,
+        changed,
+        beforeTask: last.task,
+        dueFrom: dueFrom - elapsedMs,
+      };
     } catch (error) {
       if (!(error instanceof HeadersError)) throw error;
       return this.#end(operation, "failed", error.message);
