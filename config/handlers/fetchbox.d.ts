@@ -1,4 +1,4 @@
-/** What a handler of one's own is written against: copy this file beside it. `docs/handlers.md` explains it. */
+/** What a handler of one's own is written against: copy this file beside it. `docs/guide/handlers.md` explains it. */
 
 export type Priority = "low" | "normal" | "high";
 

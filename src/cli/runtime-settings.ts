@@ -15,7 +15,8 @@ const SETTINGS: Environment = {
 };
 /**
  * By these Bun runs other code than the program's, or opens a debugger to everyone who can connect. The process that
- * works has none of them; what they did before it began, only the unit that starts it can prevent (docs/security.md).
+ * works has none of them; what they did before it began, only the unit that starts it can prevent
+ * (docs/operate/security.md).
  */
 const FOREIGN_CODE = [
   "BUN_BE_BUN",

@@ -19,7 +19,7 @@ export function schemaKeys(schema: TSchema, path: readonly string[] = []): Schem
   return [{ path, schema }];
 }
 
-/** The row of docs/configuration.md for one key. */
+/** The row of docs/operate/configuration.md for one key. */
 export function documentedRow({ path, schema }: SchemaKey): string {
   const key = path.join(".").replace("*", "NAME");
   const fallback = schema.default === undefined ? "" : `\`${JSON.stringify(schema.default)}\``;

@@ -13,7 +13,7 @@ import { documentedRow, schemaKeys } from "./schema-keys.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const EXAMPLE = readFileSync(join(ROOT, "config/fetchbox.example.toml"), "utf8");
-const DOCS = readFileSync(join(ROOT, "docs/configuration.md"), "utf8");
+const DOCS = readFileSync(join(ROOT, "docs/operate/configuration.md"), "utf8");
 const EXAMPLE_NAMES: Record<string, string> = {
   handlers: "gallery",
   proxies: "residential-us",
@@ -78,13 +78,13 @@ test("every key has a comment above it, or above the keys it stands together wit
 });
 
 test.each(schemaKeys(ConfigSchema).map((key) => [key.path.join("."), documentedRow(key)] as const))(
-  "docs/configuration.md has the row of %s",
+  "docs/operate/configuration.md has the row of %s",
   (_, row) => {
     expect(DOCS.split("\n")).toContain(row);
   },
 );
 
-test("docs/configuration.md has no row of a key that does not exist", () => {
+test("docs/operate/configuration.md has no row of a key that does not exist", () => {
   const rows = DOCS.split("\n").filter((line) => /^\| `[a-z]+\./.test(line));
   expect(rows).toHaveLength(schemaKeys(ConfigSchema).length);
 });
@@ -140,6 +140,6 @@ test("units and images clear the variables by which Bun runs other code, and the
   for (const name of ["BUN_BE_BUN", "BUN_OPTIONS", "BUN_INSPECT"]) {
     expect(read("deploy/fetchbox.service")).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
     expect(read("Dockerfile")).toMatch(new RegExp(`^ENTRYPOINT \\["env", .*"-u", "${name}"`, "m"));
-    expect(read("docs/security.md")).toContain(`\`${name}`);
+    expect(read("docs/operate/security.md")).toContain(`\`${name}`);
   }
 });

@@ -190,7 +190,7 @@ function describeServer(server: S3Server): void {
       expect(field("x-amz-storage-class") ?? "STANDARD").toBe("STANDARD");
       if (keepsAcls) expect(Buffer.from(await curl(server, `${path}?acl=`)).toString()).toContain("AllUsers");
       expect((await store.head(ref, never))?.bytes).toBe(bytes);
-      // Ceph 16 drops the tags of uploads in parts (Red Hat bug 2323604); docs/configuration.md warns of it.
+      // Ceph 16 drops the tags of uploads in parts (Red Hat bug 2323604); docs/operate/configuration.md warns of it.
       if (name === "parts" || !hasTags) continue;
       const tags = Buffer.from(await curl(server, `${path}?tagging=`)).toString();
       expect(tags).toContain("<Key>a b</Key><Value>ä/é+=</Value>");

@@ -20,8 +20,8 @@ const PRESIGNED_SECONDS = 900;
 export type Environment = Record<string, string | undefined>;
 
 /**
- * Reads through Bun's built-in S3 client where that is safe; docs/dependencies.md says where it is not. Whatever it
- * refuses, fails at or is too slow for is asked again of our own client, whose answer counts. So results and failures
+ * Reads through Bun's built-in S3 client where that is safe; docs/develop/dependencies.md says where it is not. Whatever
+ * it refuses, fails at or is too slow for is asked again of our own client, whose answer counts. So results and failures
  * are the same as with `own` alone. Bun obeys the proxies of the process's environment, which our own client does not:
  * they are deleted.
  */
