@@ -20,10 +20,10 @@ const PRESIGNED_SECONDS = 900;
 export type Environment = Record<string, string | undefined>;
 
 /**
- * Reads through Bun's built-in S3 client where that is safe; docs/develop/dependencies.md says where it is not. Whatever
- * it refuses, fails at or is too slow for is asked again of our own client, whose answer counts. So results and failures
- * are the same as with `own` alone. Bun obeys the proxies of the process's environment, which our own client does not:
- * they are deleted.
+ * Reads through Bun's built-in S3 client where that is safe; docs/develop/dependencies.md lists where it is not. Our
+ * own client repeats every request that Bun's refuses, fails or answers too slowly, and its answer counts. So results
+ * and failures are the same as with `own` alone. Bun obeys the proxies of the process's environment, which our own
+ * client does not: they are deleted.
  */
 export function createBunReader(options: S3ClientOptions, own: ObjectReader, environment: Environment): ObjectReader {
   if (!isSafe(options, environment)) return own;
