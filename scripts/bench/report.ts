@@ -31,7 +31,7 @@ export function probesReport(probes: readonly Probe[]): string {
   );
   return [
     "### Beside transfers\n",
-    "| what | fetchbox | beside | ratio | wanted |",
+    "| probe | fetchbox | beside | ratio | wanted |",
     "|---|--:|---|--:|---|",
     ...rows,
     "",

@@ -24,7 +24,13 @@ const BANNED: readonly (readonly [RegExp, string])[] = [
 
 /** Pages that people read; the changelog keeps its history. */
 const READ = PAGES.filter((page) => page !== "CHANGELOG.md");
-const SENTENCES = READ.flatMap((page) => sentencesOf(page, readPage(page)));
+/** Rows that other tests compare with the code, which holds their words. */
+const GENERATED = /^\| `[a-z]\w*(?:\.\w+)*` \| .*$/gm;
+const GENERATED_ON = ["docs/operate/configuration.md", "docs/reference/metrics.md"];
+const SENTENCES = READ.flatMap((page) => {
+  const text = readPage(page);
+  return sentencesOf(page, GENERATED_ON.includes(page) ? text.replace(GENERATED, "") : text);
+});
 const shown = (sentence: (typeof SENTENCES)[number]) => `${sentence.page}:${sentence.line} ${sentence.text}`;
 
 describe("the language of the documents", () => {
@@ -47,11 +53,11 @@ describe("the language of the documents", () => {
 
   test("sentences are found in paragraphs, lists and tables, without code", () => {
     const page =
-      "# Title\n\nOne sentence\nof two `a. b` lines. Two, e.g. 1.5!\n\n- An item\n\n| a | b c |\n|---|---|\n\n```\nno\n```\n";
+      "# Title\n\nOne sentence\nof two `a. b` lines. Two at 1.5!\n\n- An item\n\n| a | b c |\n|---|---|\n\n```\nno\n```\n";
     expect(sentencesOf("p", page).map(({ text, words, line }) => [text, words, line])).toEqual([
       ["Title", 1, 1],
       ["One sentence of two ` lines.", 6, 3],
-      ["Two, e.g. 1.5!", 3, 3],
+      ["Two at 1.5!", 3, 3],
       ["An item", 2, 6],
       ["a", 1, 8],
       ["b c", 2, 8],
