@@ -52,8 +52,8 @@ describe("the language of the documents", () => {
   });
 
   test("sentences are found in paragraphs, lists and tables, without code", () => {
-    const page =
-      "# Title\n\nOne sentence\nof two `a. b` lines. Two at 1.5!\n\n- An item\n\n| a | b c |\n|---|---|\n\n```\nno\n```\n";
+    const prose = "# Title\n\nOne sentence\nof two `a. b` lines. Two at 1.5!\n\n- An item\n\n";
+    const page = `${prose}| a | b c |\n|---|---|\n\n\`\`\`\nno\n\`\`\`\n`;
     expect(sentencesOf("p", page).map(({ text, words, line }) => [text, words, line])).toEqual([
       ["Title", 1, 1],
       ["One sentence of two ` lines.", 6, 3],
