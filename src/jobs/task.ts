@@ -44,7 +44,7 @@ export interface Task extends TaskSpec {
 }
 
 /** One try, as it is kept with the task and shown to operators. */
-export interface Attempt {
+export interface AttemptRecord {
   readonly startedAt: number;
   readonly durationMs: number;
   readonly code: string;
@@ -76,7 +76,7 @@ export interface ClaimedTask {
   readonly crashes: number;
   /** An earlier attempt began to store its object, or the process ended while a claim of it was out. */
   readonly mayHaveStored: boolean;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
   /** Since when it has been waiting for a throttling host or an unavailable storage, without a break. */
   readonly waitingSince: { readonly class: "throttled" | "unavailable"; readonly at: number } | undefined;
 }
@@ -109,7 +109,9 @@ export function hostOf(url: string): string {
 }
 
 /** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */
-export function withAttempt(history: readonly Attempt[], attempt: Attempt): readonly Attempt[] {
+export function withAttempt(history: readonly AttemptRecord[], attempt: AttemptRecord): readonly AttemptRecord[] {
   const all = [...history, attempt];
-  return all.length <= ATTEMPTS_KEPT_MAX ? all : [all[0] as Attempt, ...all.slice(all.length - ATTEMPTS_KEPT_MAX + 1)];
+  return all.length <= ATTEMPTS_KEPT_MAX
+    ? all
+    : [all[0] as AttemptRecord, ...all.slice(all.length - ATTEMPTS_KEPT_MAX + 1)];
 }

@@ -1,10 +1,10 @@
 import type { Failure, FailureCode } from "./failure.ts";
-import type { Attempt, ClaimedTask, TaskResult } from "./task.ts";
+import type { AttemptRecord, ClaimedTask, TaskResult } from "./task.ts";
 
 /** How one attempt ended. */
 export type Outcome =
   | { readonly kind: "stored"; readonly result: TaskResult }
-  | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: Attempt }
+  | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: AttemptRecord }
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
 /**
@@ -17,11 +17,11 @@ export type Interruption = "shutdown" | "cancel" | "closed bucket" | "no descrip
 export type Verdict =
   | { readonly kind: "complete"; readonly result: TaskResult }
   /** The attempt is spent; another follows at `availableAt`. */
-  | { readonly kind: "retry"; readonly attempt: Attempt; readonly availableAt: number }
+  | { readonly kind: "retry"; readonly attempt: AttemptRecord; readonly availableAt: number }
   /** Host or storage cannot be used for a while; no attempt is spent. */
   | {
       readonly kind: "snooze";
-      readonly attempt: Attempt;
+      readonly attempt: AttemptRecord;
       readonly availableAt: number;
       readonly waitingSince: NonNullable<ClaimedTask["waitingSince"]>;
     }
@@ -34,7 +34,7 @@ export type Verdict =
       readonly kind: "discard";
       readonly code: FailureCode;
       readonly message: string;
-      readonly attempt: Attempt;
+      readonly attempt: AttemptRecord;
       /** Spent in all. */
       readonly attempts: number;
     };

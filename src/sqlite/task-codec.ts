@@ -7,7 +7,7 @@ import {
   Task as StoredTask,
 } from "../gen/fetchbox/v1/task.ts";
 import type { ObjectAttributes } from "../jobs/object-attributes.ts";
-import type { Attempt, Task } from "../jobs/task.ts";
+import type { AttemptRecord, Task } from "../jobs/task.ts";
 
 /** A `Task` message, as queue.db keeps it. */
 export function encodeTask(task: Task): Uint8Array {
@@ -19,17 +19,17 @@ export function decodeTask(payload: Uint8Array): Task {
 }
 
 /** An `AttemptHistory` message, or nothing where there was no attempt. */
-export function encodeHistory(history: readonly Attempt[]): Uint8Array | null {
+export function encodeHistory(history: readonly AttemptRecord[]): Uint8Array | null {
   if (history.length === 0) return null;
   return AttemptHistory.encode(historyMessage(history)).finish();
 }
 
-export function decodeHistory(history: Uint8Array | null): readonly Attempt[] {
+export function decodeHistory(history: Uint8Array | null): readonly AttemptRecord[] {
   return history === null ? [] : AttemptHistory.decode(history).attempts.map(attemptOf);
 }
 
 /** The task and its attempts of a `DeadLetter` message. */
-export function decodeDeadLetter(letter: Uint8Array): { task: Task; history: readonly Attempt[] } {
+export function decodeDeadLetter(letter: Uint8Array): { task: Task; history: readonly AttemptRecord[] } {
   const message = DeadLetter.decode(letter);
   if (message.task === undefined) throw new Error("a dead letter without its task");
   return { task: taskOf(message.task), history: message.history?.attempts.map(attemptOf) ?? [] };
@@ -73,11 +73,11 @@ function recordOf(pairs: readonly Pair[]): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 }
 
-export function historyMessage(history: readonly Attempt[]): AttemptHistory {
+export function historyMessage(history: readonly AttemptRecord[]): AttemptHistory {
   return { attempts: history.map(attemptMessage) };
 }
 
-export function attemptMessage(attempt: Attempt): StoredAttempt {
+export function attemptMessage(attempt: AttemptRecord): StoredAttempt {
   return {
     startedAt: attempt.startedAt,
     durationMs: attempt.durationMs,
@@ -108,7 +108,7 @@ export function taskOf(message: StoredTask): Task {
   };
 }
 
-export function attemptOf(message: StoredAttempt): Attempt {
+export function attemptOf(message: StoredAttempt): AttemptRecord {
   return {
     startedAt: message.startedAt,
     durationMs: message.durationMs,

@@ -1,6 +1,6 @@
 import type { Failure, FailureClass } from "../jobs/failure.ts";
 import { classOf, type FailureCode } from "../jobs/failure.ts";
-import type { Attempt, ClaimedTask } from "../jobs/task.ts";
+import type { AttemptRecord, ClaimedTask } from "../jobs/task.ts";
 import type { Outcome, Verdict } from "../jobs/verdict.ts";
 
 export interface RetryPolicy {
@@ -46,7 +46,7 @@ export function backoff(exponent: number, firstMs: number, maxMs: number, random
 
 function decideFailure(
   failure: Failure,
-  attempt: Attempt,
+  attempt: AttemptRecord,
   claimed: ClaimedTask,
   policy: RetryPolicy,
   now: number,
@@ -81,7 +81,7 @@ function waitBefore(attempts: number, policy: RetryPolicy, random: number): numb
   return backoff(attempts, policy.backoffMs, policy.backoffMaxMs, random);
 }
 
-function snoozeMs(failure: Failure, history: readonly Attempt[], policy: RetryPolicy, random: number): number {
+function snoozeMs(failure: Failure, history: readonly AttemptRecord[], policy: RetryPolicy, random: number): number {
   // "At once" would be asked again and again without an attempt spent: then it is ours to say how long.
   if (failure.retryAfterMs !== undefined && failure.retryAfterMs > 0) {
     return Math.min(failure.retryAfterMs, RETRY_AFTER_MAX_MS);
@@ -93,7 +93,7 @@ function snoozeMs(failure: Failure, history: readonly Attempt[], policy: RetryPo
 }
 
 /** How many attempts in a row, up to now, failed for this class of reason. */
-function trailing(history: readonly Attempt[], failureClass: FailureClass): number {
+function trailing(history: readonly AttemptRecord[], failureClass: FailureClass): number {
   let count = 0;
   for (let i = history.length - 1; i >= 0; i--) {
     const attempt = history[i];
@@ -103,6 +103,6 @@ function trailing(history: readonly Attempt[], failureClass: FailureClass): numb
   return count;
 }
 
-function hasMismatch(history: readonly Attempt[]): boolean {
+function hasMismatch(history: readonly AttemptRecord[]): boolean {
   return history.some((attempt) => classOf(attempt.code as FailureCode) === "mismatch");
 }

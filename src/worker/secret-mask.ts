@@ -1,5 +1,5 @@
 import { Failure } from "../jobs/failure.ts";
-import type { Attempt, TaskResult } from "../jobs/task.ts";
+import type { AttemptRecord, TaskResult } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 
 const MASK = "***";
@@ -61,7 +61,7 @@ export class SecretMask {
     return new Failure(code, message, { retryAfterMs, httpStatus, bodyStart, mayConcernObject });
   }
 
-  #attempt({ attempt }: { readonly attempt: Attempt }, { message, bodyStart }: Failure): Attempt {
+  #attempt({ attempt }: { readonly attempt: AttemptRecord }, { message, bodyStart }: Failure): AttemptRecord {
     return { ...attempt, message, ...(bodyStart !== undefined && { bodyStart }) };
   }
 

@@ -10,7 +10,7 @@ import { ErrorSchema } from "../../src/api/openapi/schemas.ts";
 import type { Submission, Submit } from "../../src/intake/submission.ts";
 import { Failure } from "../../src/jobs/failure.ts";
 import { newJobId } from "../../src/jobs/job.ts";
-import type { Attempt, ClaimedTask } from "../../src/jobs/task.ts";
+import type { AttemptRecord, ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import { createPassingTracer } from "../../src/net/tracer.ts";
 import { BulkOperationRunner } from "../../src/operations/bulk-operation-runner.ts";
@@ -282,7 +282,7 @@ export function tryAgain(now: number, status = 502): Verdict {
   return { kind: "retry", attempt: attempt(now, status), availableAt: now + 1000 };
 }
 
-function attempt(now: number, status: number): Attempt {
+function attempt(now: number, status: number): AttemptRecord {
   return {
     startedAt: now,
     durationMs: 12,

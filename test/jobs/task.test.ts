@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { ATTEMPTS_KEPT_MAX, type Attempt, hostOf, withAttempt } from "../../src/jobs/task.ts";
+import { ATTEMPTS_KEPT_MAX, type AttemptRecord, hostOf, withAttempt } from "../../src/jobs/task.ts";
 
-const attemptAt = (startedAt: number): Attempt => ({
+const attemptAt = (startedAt: number): AttemptRecord => ({
   startedAt,
   durationMs: 1,
   code: "DOWNLOAD_RESET",
@@ -24,7 +24,7 @@ test("a host is the URL's name and port, in one spelling", () => {
 });
 
 test("a history keeps the first attempt and the latest, at most twenty", () => {
-  let history: readonly Attempt[] = [];
+  let history: readonly AttemptRecord[] = [];
   for (let i = 1; i <= 100; i++) {
     history = withAttempt(history, attemptAt(i));
     expect(history.length).toBe(Math.min(i, ATTEMPTS_KEPT_MAX));

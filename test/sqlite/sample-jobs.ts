@@ -1,6 +1,6 @@
 import { newJobId } from "../../src/jobs/job.ts";
 import type { Acceptance, NewJob } from "../../src/jobs/stores/acceptor.ts";
-import type { Attempt, ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
+import type { AttemptRecord, ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import type { TestStores } from "../support/stores.ts";
 
@@ -65,7 +65,7 @@ export const result: TaskResult = {
   startedAt: 1000,
 };
 
-export const attempt: Attempt = {
+export const attempt: AttemptRecord = {
   startedAt: 1000,
   durationMs: 17.25,
   code: "DOWNLOAD_HTTP_502",

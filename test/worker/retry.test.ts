@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode, httpFailure } from "../../src/jobs/failure.ts";
-import type { Attempt, ClaimedTask, TaskResult } from "../../src/jobs/task.ts";
+import type { AttemptRecord, ClaimedTask, TaskResult } from "../../src/jobs/task.ts";
 import type { Outcome, Verdict } from "../../src/jobs/verdict.ts";
 import { backoff, decide, RETRY_AFTER_MAX_MS, type RetryPolicy } from "../../src/worker/retry.ts";
 import { claimedTask } from "../support/claimed.ts";
@@ -14,7 +14,13 @@ const POLICY: RetryPolicy = {
   maxUnavailableMs: 86_400_000,
 };
 
-const attemptWith = (code: FailureCode): Attempt => ({ startedAt: 0, durationMs: 1, code, message: "", bytes: 0 });
+const attemptWith = (code: FailureCode): AttemptRecord => ({
+  startedAt: 0,
+  durationMs: 1,
+  code,
+  message: "",
+  bytes: 0,
+});
 const failed = (failure: Failure): Outcome => ({ kind: "failed", failure, attempt: attemptWith(failure.code) });
 const after = (...codes: FailureCode[]): Partial<ClaimedTask> => ({ history: codes.map(attemptWith) });
 

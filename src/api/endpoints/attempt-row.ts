@@ -1,10 +1,10 @@
-import type { Attempt } from "../../jobs/task.ts";
+import type { AttemptRecord } from "../../jobs/task.ts";
 import { publicUrl } from "../../net/public-url.ts";
 import { isoTime } from "../http/iso-time.ts";
 import type { AttemptRow } from "../openapi/schemas.ts";
 
 /** One attempt, as it is served. */
-export function attemptRow(attempt: Attempt): AttemptRow {
+export function attemptRow(attempt: AttemptRecord): AttemptRow {
   return {
     started_at: isoTime(attempt.startedAt),
     duration_ms: attempt.durationMs,

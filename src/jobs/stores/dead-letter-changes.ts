@@ -1,4 +1,4 @@
-import { type Attempt, type Task } from "../task.ts";
+import { type AttemptRecord, type Task } from "../task.ts";
 import type { DeadLetterFilter } from "./dead-letter-reads.ts";
 
 export const BULK_OPERATION_KINDS = ["replay", "give_up"] as const;
@@ -54,7 +54,7 @@ export interface OperationStep {
 export interface Replay {
   readonly id: number;
   readonly task: Task;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
   /** When it may be claimed, by the steady clock. */
   readonly availableAt: number;
 }

@@ -1,4 +1,4 @@
-import type { Attempt, Task } from "../task.ts";
+import type { AttemptRecord, Task } from "../task.ts";
 
 export interface DeadLetterRecord {
   readonly task: number;
@@ -29,7 +29,7 @@ export interface DeadLetterFilter {
 
 export interface FullDeadLetter extends DeadLetterRecord {
   readonly contents: Task;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
 }
 
 /** What dead letters can be counted by. */

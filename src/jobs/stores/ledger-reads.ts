@@ -1,5 +1,5 @@
 import type { JobStatus, Priority } from "../job.ts";
-import type { Attempt, Integrity, Task, TaskState } from "../task.ts";
+import type { AttemptRecord, Integrity, Task, TaskState } from "../task.ts";
 
 /** What is known of one job. Times are milliseconds since the epoch. */
 export interface JobRecord {
@@ -45,7 +45,7 @@ export interface ResultRecord {
   readonly errorMessage: string | null;
   readonly startedAt: number | null;
   readonly finishedAt: number;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
 }
 
 /** The rows that one read found, and where the next one begins. */
@@ -83,7 +83,7 @@ export interface QueuedTask {
   readonly state: TaskState;
   readonly attempts: number;
   readonly task: Task | undefined;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
 }
 
 /** Reads what happened to jobs. It decides nothing. */

@@ -1,4 +1,4 @@
-import { type Attempt, type Task } from "../task.ts";
+import { type AttemptRecord, type Task } from "../task.ts";
 
 export interface InterruptedTask {
   readonly id: number;
@@ -11,7 +11,7 @@ export interface InterruptedTask {
   /** When those attempts began that counted as crashes, the latest last. */
   readonly crashTimes: readonly number[];
   readonly task: Task;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
 }
 
 /** A task about to be buried. */

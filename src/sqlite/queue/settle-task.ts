@@ -1,7 +1,7 @@
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
 import { isSuspect } from "../../jobs/crash-limit.ts";
 import { type JobCounters, type JobStatus, statusOf } from "../../jobs/job.ts";
-import { type Attempt, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
+import { type AttemptRecord, type ClaimedTask, type TaskState, withAttempt } from "../../jobs/task.ts";
 import type { Settlement, Verdict } from "../../jobs/verdict.ts";
 import { publicUrl } from "../../net/public-url.ts";
 import { RECOUNT_JOBS } from "../counters.ts";
@@ -215,7 +215,7 @@ function endTask(
 interface Postponement {
   readonly availableAt: number;
   readonly attempts: number;
-  readonly history: readonly Attempt[];
+  readonly history: readonly AttemptRecord[];
   readonly waitingSince: ClaimedTask["waitingSince"];
   readonly mayHaveStored: boolean;
 }

@@ -1,6 +1,6 @@
 import { CRASHES_MAX, isSuspect } from "../../jobs/crash-limit.ts";
 import { type InterruptedTask } from "../../jobs/stores/recovery.ts";
-import { type Attempt, hostOf, withAttempt } from "../../jobs/task.ts";
+import { type AttemptRecord, hostOf, withAttempt } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { removeStaged } from "../queue/accept.ts";
 import { waitingState } from "../queue/claim.ts";
@@ -25,7 +25,7 @@ interface ClaimedRow {
 }
 
 /** An attempt that ended with the process; nobody knows after how long. */
-const CRASH: Omit<Attempt, "startedAt"> = {
+const CRASH: Omit<AttemptRecord, "startedAt"> = {
   durationMs: 0,
   code: "TASK_INTERRUPTED",
   message: "the process crashed while this attempt was under way, after an unknown time",
@@ -150,7 +150,7 @@ function bury(
     .run(CRASHES_MAX, id);
   changes.addCount(job, "failed");
   changes.addCount(job, "letters");
-  const crashAt = (startedAt: number): Attempt => ({ ...CRASH, startedAt });
+  const crashAt = (startedAt: number): AttemptRecord => ({ ...CRASH, startedAt });
   const known = crashTimes.slice(0, -1).map(crashAt).reduce(withAttempt, history);
   const attempt = crashAt(crashTimes.at(-1) ?? now);
   const failed = { id, job: context.jobs.get(job), task, host: hostOf(task.url), history: known };

@@ -7,7 +7,7 @@ export interface ActiveDownload {
   /** Filled in as the attempt goes on. */
   readonly trace: Readonly<AttemptTrace>;
   /** By the monotonic clock. */
-  readonly begun: number;
+  readonly startedAt: number;
   /** 0 while it is not known. */
   readonly bytesTotal: number;
 }
@@ -20,7 +20,7 @@ export class ActiveDownloads {
 
   begin(claimed: ClaimedTask, trace: Readonly<AttemptTrace>, begun: number): void {
     this.#bytesBefore += this.#active.get(claimed.id)?.trace.bytes ?? 0;
-    this.#active.set(claimed.id, { claimed, trace, begun, bytesTotal: 0 });
+    this.#active.set(claimed.id, { claimed, trace, startedAt: begun, bytesTotal: 0 });
   }
 
   expect(claimed: ClaimedTask, bytes: number): void {

@@ -1,6 +1,6 @@
 import type { HttpResponse } from "../../http/connection.ts";
 import { Failure, httpFailure } from "../../jobs/failure.ts";
-import type { Attempt, ClaimedTask, TaskResult } from "../../jobs/task.ts";
+import type { AttemptRecord, ClaimedTask, TaskResult } from "../../jobs/task.ts";
 import type { Outcome } from "../../jobs/verdict.ts";
 import { type RequestHeaders, withDefaults } from "../../net/request-header.ts";
 import { retryAfterMs } from "../../net/retry-after.ts";
@@ -171,7 +171,7 @@ function outcomeOf(error: unknown, trace: AttemptTrace, startedAt: number, tookM
   return { kind: "failed", failure: error, attempt: attemptOf(error, trace, startedAt, Math.round(tookMs)) };
 }
 
-function attemptOf(failure: Failure, trace: AttemptTrace, startedAt: number, durationMs: number): Attempt {
+function attemptOf(failure: Failure, trace: AttemptTrace, startedAt: number, durationMs: number): AttemptRecord {
   return {
     startedAt,
     durationMs,
