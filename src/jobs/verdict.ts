@@ -7,6 +7,8 @@ export type Outcome =
   | { readonly kind: "failed"; readonly failure: Failure; readonly attempt: AttemptRecord }
   | { readonly kind: "interrupted"; readonly by: Interruption };
 
+export type FailedOutcome = Extract<Outcome, { kind: "failed" }>;
+
 /**
  * `closed bucket`: its bucket was closed, or was being probed, when it was to begin. `no descriptors`: the process
  * could open nothing more.

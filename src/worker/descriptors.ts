@@ -119,11 +119,11 @@ export class OutOfDescriptorsError extends Error {
 export function descriptorGuard(descriptors: Pick<Descriptors, "isBehind" | "problem">): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, attempt) {
-      // It was on its way to the worker already. What is left is for others.
+    async call(attempt) {
+      // The broker had dispatched the task before the shortage; the few descriptors left are for the API and the stores.
       if (descriptors.problem !== undefined) return { kind: "interrupted", by: "no descriptors" };
       try {
-        const outcome = await inner.call(claimed, attempt);
+        const outcome = await inner.call(attempt);
         if (outcome.kind !== "failed" || !descriptors.isBehind(outcome.failure)) return outcome;
       } catch (error) {
         if (!isOutOfDescriptors(error) || !descriptors.isBehind(error)) throw error;

@@ -1,11 +1,10 @@
 import { Failure } from "../jobs/failure.ts";
-import type { ClaimedTask } from "../jobs/task.ts";
-import type { Outcome, Verdict } from "../jobs/verdict.ts";
+import type { Outcome } from "../jobs/verdict.ts";
 import type { Clock } from "../std/clock.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
+import type { Attempt } from "./attempt.ts";
 import type { HostGovernor } from "./hosts/host-governor.ts";
 import { decide, type RetryPolicy } from "./retry.ts";
-import type { RunningAttempt } from "./running-attempt.ts";
 import type { Service } from "./service.ts";
 import type { Settle } from "./settle.ts";
 
@@ -13,7 +12,7 @@ export interface ExecuteDeps {
   readonly service: Service;
   readonly settle: Settle;
   readonly governor: Pick<HostGovernor, "throttle">;
-  /** The task's key is held until it is settled. */
+  /** The task holds its key until its settlement is durable. */
   readonly keys: Pick<KeyGuard, "hold">;
   readonly policy: RetryPolicy;
   readonly clock: Clock;
@@ -21,59 +20,43 @@ export interface ExecuteDeps {
 }
 
 /**
- * One task in a worker's hands: attempt, decide, settle. Resolves when the attempt is over, with the settlement under
- * way: it shares a commit with others, and the worker need not wait for that.
+ * Runs one attempt, decides what becomes of its task, and starts the settlement. Resolves with the settlement still
+ * under way: it shares a commit with others, and the worker need not wait for that.
  */
-export async function execute(
-  claimed: ClaimedTask,
-  running: RunningAttempt,
-  deps: ExecuteDeps,
-): Promise<{ settled: Promise<void> }> {
-  const letGo = deps.keys.hold(claimed.task);
+export async function execute(attempt: Attempt, deps: ExecuteDeps): Promise<{ settled: Promise<void> }> {
+  const { claimed } = attempt;
+  const releaseKey = deps.keys.hold(claimed.task);
   try {
-    const outcome = await attempt(claimed, running, deps);
+    const outcome = await run(attempt, deps);
     const now = deps.clock.steady();
-    const verdict = decide(outcome, claimed, deps.policy, now, deps.random());
-    respectThrottle(outcome, verdict, claimed, now, deps);
-    const settled = deps.settle({ claimed, verdict, upload: running.upload });
-    settled.then(letGo, letGo);
+    const verdict = decide(outcome, claimed, { now, random: deps.random() }, deps.policy);
+    // The host's answer to one task holds for the tasks of every job.
+    if (verdict.kind === "snooze" && verdict.waitingSince.class === "throttled") {
+      deps.governor.throttle(claimed.host, verdict.availableAt - now);
+    }
+    const settled = deps.settle({ claimed, verdict, upload: attempt.upload });
+    settled.then(releaseKey, releaseKey);
     return { settled };
   } catch (error) {
-    letGo();
+    releaseKey();
     throw error;
   }
 }
 
-/** A service reports and does not throw; if it does all the same, that is our fault and costs an attempt. */
-async function attempt(
-  claimed: ClaimedTask,
-  running: RunningAttempt,
-  { service, clock }: ExecuteDeps,
-): Promise<Outcome> {
+/** A service that throws has a fault of ours; the task spends an attempt. */
+async function run(attempt: Attempt, { service, clock }: ExecuteDeps): Promise<Outcome> {
   const startedAt = clock.now();
-  const begun = clock.monotonic();
+  const startedMonotonic = clock.monotonic();
   try {
-    return await service.call(claimed, running);
+    return await service.call(attempt);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     const failure = new Failure("DOWNLOAD_PROTOCOL_ERROR", `unexpected: ${message}`, { cause });
-    const durationMs = Math.round(clock.monotonic() - begun);
+    const durationMs = Math.round(clock.monotonic() - startedMonotonic);
     return {
       kind: "failed",
       failure,
       attempt: { startedAt, durationMs, code: failure.code, message: failure.message, bytes: 0 },
     };
   }
-}
-
-/** What one task was told holds for every job's tasks of that host. */
-function respectThrottle(
-  outcome: Outcome,
-  verdict: Verdict,
-  claimed: ClaimedTask,
-  now: number,
-  deps: ExecuteDeps,
-): void {
-  if (outcome.kind !== "failed" || outcome.failure.class !== "throttled") return;
-  if (verdict.kind === "snooze") deps.governor.throttle(claimed.host, verdict.availableAt - now);
 }

@@ -1,6 +1,6 @@
 import type { Interruption } from "../jobs/verdict.ts";
 
-/** Why a running task was stopped; it is put back and no attempt is spent. */
+/** The reason of an abort that puts the task back; no attempt is spent. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
   readonly by: Interruption;

@@ -1,24 +1,23 @@
-import type { ClaimedTask } from "../jobs/task.ts";
+import type { Attempt } from "./attempt.ts";
 
-/** Attempts that were told to end and did not: their workers went on without them. Health shows them until they end. */
+/** Attempts that did not end after their abort; their workers abandoned them. Health shows them until they end. */
 export class OverdueAttempts {
-  readonly #attempts = new Set<ClaimedTask>();
+  readonly #attempts = new Set<Attempt>();
 
-  add(claimed: ClaimedTask): void {
-    this.#attempts.add(claimed);
+  add(attempt: Attempt): void {
+    this.#attempts.add(attempt);
   }
 
-  delete(claimed: ClaimedTask): void {
-    this.#attempts.delete(claimed);
+  delete(attempt: Attempt): void {
+    this.#attempts.delete(attempt);
   }
 
-  /** How many there are, and the first of them; `undefined` if there are none. */
+  /** A message with their count and the first of them; `undefined` if every attempt has ended. */
   get problem(): string | undefined {
     const [first] = this.#attempts;
     if (first === undefined) return undefined;
-    const one = `(task ${first.id}, host ${first.host})`;
-    if (this.#attempts.size === 1)
-      return `1 attempt was told to end and still runs ${one}; its task goes on without it`;
-    return `${this.#attempts.size} attempts were told to end and still run, the first ${one}; their tasks go on without them`;
+    const one = `(task ${first.claimed.id}, host ${first.claimed.host})`;
+    if (this.#attempts.size === 1) return `1 aborted attempt still runs ${one}; its task continues without it`;
+    return `${this.#attempts.size} aborted attempts still run, the first ${one}; their tasks continue without them`;
   }
 }

@@ -1,9 +1,9 @@
 import { type Channel, ChannelClosedError } from "../dispatch/channel.ts";
 import { isSuspect } from "../jobs/crash-limit.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
+import { Attempt } from "./attempt.ts";
 import { type ExecuteDeps, execute } from "./execute.ts";
 import { InterruptedError } from "./interrupted.ts";
-import { RunningAttempt } from "./running-attempt.ts";
 import type { Service } from "./service.ts";
 
 export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
@@ -11,23 +11,18 @@ export interface PoolDeps extends Omit<ExecuteDeps, "service"> {
   /** Each worker has a service of its own: its rate limit is its own. */
   readonly createService: () => Service;
   readonly channel: Channel<ClaimedTask>;
-  /** Told when a worker begins with a task. Resolves once that is on the disk; false if it could not be written. */
+  /** Called when a worker starts a task. Resolves once the disk holds that, with false if the write failed. */
   readonly onStart: (claimed: ClaimedTask) => Promise<boolean>;
-  /** Told when a worker is done with a task; with a suspect, once it is settled. */
+  /** Called when a worker has finished a task; for a suspect, once it is settled. */
   readonly onEnd: (claimed: ClaimedTask) => void;
-  /** Whether a task's job was cancelled since it was claimed. */
+  /** Whether a client has cancelled the task's job since the claim. */
   readonly isCancelled: (claimed: ClaimedTask) => boolean;
   readonly onError: (error: unknown) => void;
 }
 
-interface Running {
-  readonly job: number;
-  readonly attempt: RunningAttempt;
-}
-
 /**
- * So many settlements of all workers may be under way while they go on, and one more of each: what a crash makes them
- * fetch again.
+ * Most settlements under way while workers continue; each worker may add one more. After a crash their tasks are
+ * downloaded again.
  */
 const UNSETTLED_MAX = 128;
 
@@ -35,9 +30,9 @@ const UNSETTLED_MAX = 128;
 export class WorkerPool {
   readonly #deps: PoolDeps;
   readonly #idle = new AbortController();
-  readonly #running = new Map<number, Running>();
+  readonly #running = new Map<number, Attempt>();
   readonly #unsettled = new Set<Promise<void>>();
-  /** For who waits until not too many of them are under way. */
+  /** Resolves when fewer settlements are under way; `undefined` while no worker waits for that. */
   #room: PromiseWithResolvers<void> | undefined;
   #workers: Promise<void>[] = [];
 
@@ -58,21 +53,21 @@ export class WorkerPool {
   }
 
   /**
-   * Takes no more tasks, lets the running ones finish until `deadline` resolves, then puts the rest back. Resolves
-   * when every claim is settled.
+   * Resolves when every claim is settled. The pool takes no more tasks, lets the running ones finish until `deadline`
+   * resolves, and puts the rest back.
    */
   async stop(deadline: Promise<void>): Promise<void> {
     this.#idle.abort(new ChannelClosedError("the pool is stopping"));
     const done = Promise.all(this.#workers);
     await Promise.race([done, deadline]);
-    for (const { attempt } of this.#running.values()) attempt.abort(new InterruptedError("shutdown"));
+    for (const attempt of this.#running.values()) attempt.abort(new InterruptedError("shutdown"));
     await done;
   }
 
   /** Stops the running tasks of a job, by its number in the queue. */
   cancel(job: number): void {
-    for (const running of this.#running.values()) {
-      if (running.job === job) running.attempt.abort(new InterruptedError("cancel"));
+    for (const attempt of this.#running.values()) {
+      if (attempt.claimed.job.seq === job) attempt.abort(new InterruptedError("cancel"));
     }
   }
 
@@ -82,14 +77,14 @@ export class WorkerPool {
     for (;;) {
       const claimed = await this.#next(service);
       if (claimed === undefined) break;
-      const attempt = new RunningAttempt();
-      this.#running.set(claimed.id, { job: claimed.job.seq, attempt });
+      const attempt = new Attempt(claimed);
+      this.#running.set(claimed.id, attempt);
       if (this.#deps.isCancelled(claimed)) attempt.abort(new InterruptedError("cancel"));
       const noted = this.#deps.onStart(claimed);
       try {
-        // The others need not wait for that: they share the blame for a crash.
+        // Only a suspect waits for the disk: after a crash it alone is charged.
         if (isSuspect(claimed) && !(await noted)) attempt.abort(new InterruptedError("shutdown"));
-        const execution = await execute(claimed, attempt, deps);
+        const execution = await execute(attempt, deps);
         const settled = this.#follow(execution.settled);
         if (isSuspect(claimed)) await settled;
         while (this.#unsettled.size > UNSETTLED_MAX) await (this.#room ??= Promise.withResolvers()).promise;
@@ -116,7 +111,7 @@ export class WorkerPool {
     return settled;
   }
 
-  /** The next task, or nothing once the pool stops. */
+  /** The next task; `undefined` once the pool stops. */
   async #next(service: Service): Promise<ClaimedTask | undefined> {
     try {
       await service.ready(this.#idle.signal);

@@ -2,12 +2,12 @@ import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Task } from "../jobs/task.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
 
-/** A task that fails for good, as far as its object may tell whose it is. */
+/** The identity of a task that fails for good, by which its object is recognised. */
 export interface OrphanedObject {
   readonly id: number;
   readonly jobId: string;
   readonly task: Task;
-  /** How often the task itself holds its key; absent: not at all. */
+  /** How many holds on the key are the task's own; 0 by default. */
   readonly holders?: number;
 }
 
@@ -17,9 +17,9 @@ export interface RemoveOrphanDeps {
 }
 
 /**
- * Removes what an earlier attempt may have stored for a task that fails for good: ours, and nothing else. Under a key
- * that several jobs may write, the object itself must say that it is this task's; and while another task writes it, its
- * removal is left to the cleaner of orphans.
+ * Removes the object that an earlier attempt may have stored for a task that fails for good, and no other object.
+ * Several jobs may write some keys: there the object's labels must name this task. While another task holds the key, the
+ * orphan cleaner removes the object later.
  * @throws Failure, or the signal's reason
  */
 export async function removeOrphan(

@@ -1,7 +1,7 @@
 import type { Failure, FailureClass } from "../jobs/failure.ts";
 import { classOf, type FailureCode } from "../jobs/failure.ts";
 import type { AttemptRecord, ClaimedTask } from "../jobs/task.ts";
-import type { Outcome, Verdict } from "../jobs/verdict.ts";
+import type { FailedOutcome, Outcome, Verdict } from "../jobs/verdict.ts";
 
 export interface RetryPolicy {
   /** Attempts after the first one. */
@@ -18,39 +18,36 @@ export interface RetryPolicy {
 /** The longest wait that a host may ask for. */
 export const RETRY_AFTER_MAX_MS = 15 * 60_000;
 
-/**
- * What is to become of a task after an attempt (D7). Pure: `now` in milliseconds since the epoch, `random` from
- * [0, 1).
- */
-export function decide(
-  outcome: Outcome,
-  claimed: ClaimedTask,
-  policy: RetryPolicy,
-  now: number,
-  random: number,
-): Verdict {
+/** The inputs of a decision that are neither the task's nor the policy's. */
+export interface Circumstances {
+  /** Milliseconds since the epoch, by the steady clock. */
+  readonly now: number;
+  /** From [0, 1): the jitter of a wait. */
+  readonly random: number;
+}
+
+/** Decides what becomes of a task after an attempt (D7). Pure. */
+export function decide(outcome: Outcome, claimed: ClaimedTask, at: Circumstances, policy: RetryPolicy): Verdict {
   switch (outcome.kind) {
     case "stored":
       return { kind: "complete", result: outcome.result };
     case "interrupted":
       return { kind: outcome.by === "cancel" ? "cancel" : "release" };
     case "failed":
-      return decideFailure(outcome.failure, outcome.attempt, claimed, policy, now, random);
+      return decideFailure(outcome, claimed, at, policy);
   }
 }
 
-/** Exponential backoff with full jitter: anywhere up to the bound. `exponent` counts from 0. */
+/** A wait by exponential backoff with full jitter, in milliseconds. `exponent` counts from 0. */
 export function backoff(exponent: number, firstMs: number, maxMs: number, random: number): number {
   return Math.round(random * Math.min(maxMs, firstMs * 2 ** Math.min(exponent, 40)));
 }
 
 function decideFailure(
-  failure: Failure,
-  attempt: AttemptRecord,
+  { failure, attempt }: FailedOutcome,
   claimed: ClaimedTask,
+  { now, random }: Circumstances,
   policy: RetryPolicy,
-  now: number,
-  random: number,
 ): Verdict {
   const attempts = claimed.attempts + 1;
   const discard: Verdict = { kind: "discard", code: failure.code, message: failure.message, attempt, attempts };
@@ -58,7 +55,7 @@ function decideFailure(
     case "permanent":
       return discard;
     case "mismatch":
-      // The history outlives a replay, which counts anew.
+      // A replay keeps the history and counts attempts from 0.
       if (claimed.attempts > 0 && hasMismatch(claimed.history)) return discard;
       return { kind: "retry", attempt, availableAt: now + waitBefore(claimed.attempts, policy, random) };
     case "transient":
@@ -82,17 +79,17 @@ function waitBefore(attempts: number, policy: RetryPolicy, random: number): numb
 }
 
 function snoozeMs(failure: Failure, history: readonly AttemptRecord[], policy: RetryPolicy, random: number): number {
-  // "At once" would be asked again and again without an attempt spent: then it is ours to say how long.
+  // A host that asks for 0 s would be asked in a loop, because no attempt is spent: our backoff applies then.
   if (failure.retryAfterMs !== undefined && failure.retryAfterMs > 0) {
     return Math.min(failure.retryAfterMs, RETRY_AFTER_MAX_MS);
   }
   const max = failure.class === "unavailable" ? Math.min(policy.backoffMaxMs, 30_000) : policy.backoffMaxMs;
   const half = Math.min(max, policy.backoffMs) / 2;
-  // At least half a step: somebody else's trouble does not pass in no time.
+  // At least half a step: an outage does not end at once.
   return Math.round(half + backoff(trailing(history, failure.class), half, max - half, random));
 }
 
-/** How many attempts in a row, up to now, failed for this class of reason. */
+/** The number of attempts in a row, up to the latest one, that failed with this class. */
 function trailing(history: readonly AttemptRecord[], failureClass: FailureClass): number {
   let count = 0;
   for (let i = history.length - 1; i >= 0; i--) {

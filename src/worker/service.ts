@@ -1,16 +1,15 @@
-import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
-import type { RunningAttempt } from "./running-attempt.ts";
+import type { Attempt } from "./attempt.ts";
 
-/** Does the work of one task; a service never throws, it reports. */
+/** Does the work of one attempt. Its outcome reports failures; an exception means a fault of ours. */
 export interface Service {
-  /** Resolves when a call would be let in at once: a worker asks before it stands in line. */
+  /** Resolves when the service would start a call at once. A worker waits for it before it takes a task. */
   ready(signal: AbortSignal): Promise<void>;
-  /** Ends early with the reason that the attempt is aborted with. */
-  call(claimed: ClaimedTask, attempt: RunningAttempt): Promise<Outcome>;
+  /** Ends early with the reason that the attempt was aborted with. */
+  call(attempt: Attempt): Promise<Outcome>;
 }
 
-/** One behaviour around a service: what it is named for, and nothing else. */
+/** Adds one behaviour to a service. */
 export type Layer = (inner: Service) => Service;
 
 /** Wraps a service in layers; the first one is the outermost. */
@@ -18,7 +17,7 @@ export function compose(layers: readonly Layer[], service: Service): Service {
   return layers.reduceRight((inner, layer) => layer(inner), service);
 }
 
-/** A service out of a function that is always ready. */
+/** Makes a service from a function; the service is always ready. */
 export function serviceOf(call: Service["call"]): Service {
   return { ready: () => Promise.resolve(), call };
 }

@@ -8,15 +8,15 @@ import { removeOrphan } from "./remove-orphan.ts";
 export type Settle = (settlement: Settlement) => Promise<void>;
 
 export interface SettleDeps {
-  /** Carries a verdict out in the queue; false if the claim is stale. */
+  /** Applies a verdict to the queue; false if the claim is stale. */
   readonly settleInQueue: (settlement: Settlement) => Promise<boolean>;
   readonly store: Pick<ObjectStore, "head" | "remove">;
   readonly keys: Pick<KeyGuard, "remove">;
-  /** Told once what became of each attempt: the one place that logs and counts it. */
+  /** Called once for each settled attempt: the only place that logs and counts it. */
   readonly report: (settlement: Settlement) => void;
-  /** What a task that ends without its object may have stored could not be removed now. */
+  /** Called when the object of a task that ends without one could not be removed now. */
   readonly onLeftOver: (task: Task, error: unknown) => void;
-  /** The queue cannot be written to (a full disk); it is tried again. */
+  /** Called when a write to the queue fails (a full disk); another try follows. */
   readonly onTrouble: (error: unknown) => void;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -25,12 +25,12 @@ export interface SettleDeps {
 const RETRY_MS = 1000;
 
 /**
- * Ends a task's claim as decided. While the queue cannot be written to it tries again, because nobody else may end
- * the claim; only the end of the process stops it, and then start-up puts the task back.
+ * Makes the function that ends a task's claim as decided. While writes to the queue fail it tries again, because no
+ * other component may end the claim. Only the end of the process stops it; then start-up puts the task back.
  */
 export function createSettle(deps: SettleDeps): Settle {
   return async (settlement) => {
-    if (isDisowned(settlement)) await tryRetract(settlement.claimed, deps);
+    if (mayLeaveOrphan(settlement)) await tryRemoveOrphan(settlement.claimed, deps);
     for (;;) {
       try {
         if (await deps.settleInQueue(settlement)) deps.report(settlement);
@@ -43,14 +43,14 @@ export function createSettle(deps: SettleDeps): Settle {
   };
 }
 
-/** Whether a task ends without its object, which an attempt may have left all the same. */
-function isDisowned({ claimed, verdict, upload }: Settlement): boolean {
+/** Whether a task ends without an object although one of its attempts may have stored it. */
+function mayLeaveOrphan({ claimed, verdict, upload }: Settlement): boolean {
   if (verdict.kind !== "cancel" && verdict.kind !== "discard") return false;
   return claimed.mayHaveStored || upload?.uploadBegan === true;
 }
 
-/** The storage may be away; the task's end must not hang on it. */
-async function tryRetract({ id, job, task }: ClaimedTask, deps: SettleDeps): Promise<void> {
+/** Reports a failure and continues: the task's end must not depend on the storage. */
+async function tryRemoveOrphan({ id, job, task }: ClaimedTask, deps: SettleDeps): Promise<void> {
   try {
     await removeOrphan({ id, jobId: job.jobId, task, holders: 1 }, deps, deps.signal);
   } catch (error) {

@@ -194,14 +194,14 @@ export class StorageGate {
 export function storageGate(gate: StorageGate): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, attempt) {
-      const { bucket } = claimed.task;
+    async call(attempt) {
+      const { bucket } = attempt.claimed.task;
       const admission = gate.admit(bucket);
       // Put back as if it had never been claimed: to let it wait would keep it from the next probe, too.
       if (admission === undefined) return { kind: "interrupted", by: "closed bucket" };
       let outcome: Outcome;
       try {
-        outcome = await inner.call(claimed, attempt);
+        outcome = await inner.call(attempt);
       } catch (error) {
         gate.ended(bucket, admission);
         throw error;

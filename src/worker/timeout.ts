@@ -1,34 +1,33 @@
 import { Failure } from "../jobs/failure.ts";
-import type { ClaimedTask } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 import type { Clock } from "../std/clock.ts";
+import type { Attempt } from "./attempt.ts";
 import { InterruptedError } from "./interrupted.ts";
 import type { OverdueAttempts } from "./overdue-attempts.ts";
 import type { Layer } from "./service.ts";
 
 /**
- * An attempt that was aborted gets this long to clean up after itself, in milliseconds: an upload takes three steps of
- * at most 10 s. After that nobody waits for it.
+ * Time that an aborted attempt has to clean up, in milliseconds: an upload takes three steps of at most 10 s each.
+ * After that its worker abandons it.
  */
 export const CLEAN_UP_MS = 35_000;
 
 /**
- * Ends a call after `ms`, download and upload together: `DOWNLOAD_TIMEOUT`. The limit, a cancel and a shutdown race the
- * call: one that does not end `CLEAN_UP_MS` after its abort is left behind, so that its worker, its host's permit and
- * the process's end never depend on it.
+ * Ends a call after `ms`, download and upload together, with `DOWNLOAD_TIMEOUT`. A call that still runs `CLEAN_UP_MS`
+ * after its abort is abandoned. So its worker, its host's permit and the process's exit never depend on it.
  */
 export function timeout(ms: number, clock: Clock, overdue: OverdueAttempts): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, attempt) {
+    async call(attempt) {
       const startedAt = clock.now();
       const timer = clock.after(ms, () => {
         attempt.abort(new Failure("DOWNLOAD_TIMEOUT", `the attempt took longer than ${ms} ms`));
       });
-      const running = inner.call(claimed, attempt);
+      const running = inner.call(attempt);
       try {
-        return await endedOrLeft(running, attempt.signal, clock, () => {
-          void followOverdue(running, claimed, overdue);
+        return await endedOrAbandoned(running, attempt.signal, clock, () => {
+          void trackOverdue(running, attempt, overdue);
           return abortedOutcome(attempt.signal.reason, startedAt, clock);
         });
       } finally {
@@ -38,30 +37,30 @@ export function timeout(ms: number, clock: Clock, overdue: OverdueAttempts): Lay
   });
 }
 
-/** What the call comes to, or, `CLEAN_UP_MS` after its abort, what `leave` says of it. */
-function endedOrLeft(
+/** The outcome of the call, or that of `abandon`, `CLEAN_UP_MS` after the abort. */
+function endedOrAbandoned(
   running: Promise<Outcome>,
   signal: AbortSignal,
   clock: Clock,
-  leave: () => Outcome,
+  abandon: () => Outcome,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     let timer: { cancel(): void } | undefined;
-    const begin = () => {
+    const startTimer = () => {
       timer = clock.after(CLEAN_UP_MS, () => {
         try {
-          resolve(leave());
+          resolve(abandon());
         } catch (error) {
           reject(error);
         }
       });
     };
     const end = () => {
-      signal.removeEventListener("abort", begin);
+      signal.removeEventListener("abort", startTimer);
       timer?.cancel();
     };
-    if (signal.aborted) begin();
-    else signal.addEventListener("abort", begin, { once: true });
+    if (signal.aborted) startTimer();
+    else signal.addEventListener("abort", startTimer, { once: true });
     running.then(
       (outcome) => {
         end();
@@ -75,18 +74,18 @@ function endedOrLeft(
   });
 }
 
-async function followOverdue(running: Promise<Outcome>, claimed: ClaimedTask, overdue: OverdueAttempts): Promise<void> {
-  overdue.add(claimed);
+async function trackOverdue(running: Promise<Outcome>, attempt: Attempt, overdue: OverdueAttempts): Promise<void> {
+  overdue.add(attempt);
   try {
     await running;
   } catch {
-    // Its task was settled without it.
+    // Its task is settled already.
   } finally {
-    overdue.delete(claimed);
+    overdue.delete(attempt);
   }
 }
 
-/** What an attempt came to that was aborted for a reason and did not say anything itself. */
+/** The outcome of an attempt that was aborted for this reason and abandoned. */
 function abortedOutcome(reason: unknown, startedAt: number, clock: Clock): Outcome {
   if (reason instanceof InterruptedError) return { kind: "interrupted", by: reason.by };
   if (!(reason instanceof Failure)) throw reason;

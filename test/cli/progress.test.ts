@@ -19,8 +19,8 @@ function rendered(columns: number, rows = 24): string[] {
   const downloads = NAMES.map((resourceId, id) => ({ ...claimedTask({ resourceId }), id }));
   const traces = downloads.map(() => traceOf(0));
   for (const [at, claimed] of downloads.entries()) {
-    active.begin(claimed, traces[at] ?? traceOf(0), 0);
-    active.expect(claimed, 8_000_000);
+    active.begin({ claimed, trace: traces[at] ?? traceOf(0) }, 0);
+    active.expect({ claimed }, 8_000_000);
   }
   let lines: string[] = [];
   for (let now = 0; now <= 4000; now += 100) {
@@ -59,7 +59,7 @@ test("the rate is that of the bytes received, whatever ends, fails and begins me
   const speed = new Speedometer();
   let [id, trace] = [0, traceOf(0)];
   let claimed = { ...claimedTask(), id };
-  active.begin(claimed, trace, 0);
+  active.begin({ claimed, trace }, 0);
   const speeds: number[] = [];
   for (let now = 0; now <= 20_000; now += 100) {
     speed.note(active.bytesReceived, now);
@@ -71,9 +71,9 @@ test("the rate is that of the bytes received, whatever ends, fails and begins me
     trace = traceOf(0);
     if (now % 1400 === 0) id++;
     claimed = { ...claimedTask(), id };
-    if (claimed.id !== before.id) active.end(before);
-    active.begin(claimed, trace, now);
-    active.end(before); // late, and nothing of it is counted twice
+    if (claimed.id !== before.id) active.end({ claimed: before });
+    active.begin({ claimed, trace }, now);
+    active.end({ claimed: before }); // late, and nothing of it is counted twice
   }
   expect(new Set(speeds.map(Math.round))).toEqual(new Set([1_000_000]));
 });

@@ -11,7 +11,7 @@ import {
   WATCH_MS,
 } from "../../src/maintenance/orphan-cleaner.ts";
 import { KeyGuard } from "../../src/storage/key-guard.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { claimAll, claimedJob, complete, discard, newTasks } from "../sqlite/sample-jobs.ts";
 import { turn } from "../support/clock.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
@@ -75,7 +75,7 @@ class Bench implements AsyncDisposable {
   /** An attempt at a claimed task: stores a body, and settles as it is told, with what it may have left. */
   async attempt(claimed: ClaimedTask, verdict: Verdict, bytes = 100): Promise<void> {
     const { queue } = this.stores;
-    const running = new RunningAttempt();
+    const running = new Attempt(claimed);
     const letGo = this.keys.hold(claimed.task);
     const { onClosed, ...tracking } = running.track(queue.orphans.tokenOf(claimed));
     const options = { contentType: "x/y", signal: never, ...tracking };
@@ -155,7 +155,7 @@ describe("an object that S3 stores after its attempt was given up", () => {
       const claimed = await bench.claim();
       const putting = bench.store
         .put(claimed.task, pattern(100), {
-          ...new RunningAttempt().track(bench.stores.queue.orphans.tokenOf(claimed)),
+          ...new Attempt(claimed).track(bench.stores.queue.orphans.tokenOf(claimed)),
           contentType: "x/y",
           signal: never,
         })

@@ -5,13 +5,13 @@ import type { ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
 import { createEgressPolicy } from "../../src/net/egress-policy.ts";
 import { KeyGuard } from "../../src/storage/key-guard.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { ConfiguredHeaders } from "../../src/worker/configured-headers.ts";
 import { ActiveDownloads } from "../../src/worker/download/active-downloads.ts";
 import { type DownloadDeps, download } from "../../src/worker/download/download.ts";
 import { type ProxyPool, ProxyPools } from "../../src/worker/download/proxies.ts";
 import { createAddresses, type EgressPolicy } from "../../src/worker/names/addresses.ts";
 import { createResolver, type FoundAddress } from "../../src/worker/names/names.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { SecretMask } from "../../src/worker/secret-mask.ts";
 import type { Service } from "../../src/worker/service.ts";
 import { claimedTask } from "./claimed.ts";
@@ -88,8 +88,13 @@ export class DownloadRig implements AsyncDisposable {
   }
 
   /** Downloads a path of the origin, or a URL. */
-  run(target: string, task: Partial<Task> = {}, stop = new RunningAttempt()): Promise<Outcome> {
-    return this.service.call(this.claimed(target, task), stop);
+  run(target: string, task: Partial<Task> = {}): Promise<Outcome> {
+    return this.service.call(this.attempt(target, task));
+  }
+
+  /** An attempt for the service, so that a test can abort it. */
+  attempt(target: string, task: Partial<Task> = {}): Attempt {
+    return new Attempt(this.claimed(target, task));
   }
 
   claimed(target: string, task: Partial<Task> = {}): ClaimedTask {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { Descriptors, descriptorGuard, limitFor, workersThatFit } from "../../src/worker/descriptors.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { serviceOf } from "../../src/worker/service.ts";
 import { claimedTask } from "../support/claimed.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -31,7 +31,7 @@ test("a failure that a want of descriptors caused costs no attempt, and for a se
       return Promise.resolve(failedWith(new Failure("UPLOAD_UNAVAILABLE", "cannot store", { cause: emfile() })));
     }),
   );
-  const call = () => service.call(claimedTask(), new RunningAttempt());
+  const call = () => service.call(new Attempt(claimedTask()));
   expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
   expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
   expect(calls).toBe(1);
@@ -48,7 +48,7 @@ test("while there are enough descriptors a failure is what it says", async () =>
   const { told, descriptors } = setup();
   const failed = failedWith(new Failure("DOWNLOAD_CONNECT_FAILED", "refused"));
   const service = descriptorGuard(descriptors)(serviceOf(() => Promise.resolve(failed)));
-  expect(await service.call(claimedTask(), new RunningAttempt())).toEqual(failed);
+  expect(await service.call(new Attempt(claimedTask()))).toEqual(failed);
   expect(told).toEqual([]);
   descriptors.close();
 });

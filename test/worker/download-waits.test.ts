@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectStore, Upload } from "../../src/jobs/object-store.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { turn } from "../support/clock.ts";
 import { type DownloadRig, startRig } from "../support/download-rig.ts";
 import { eventually } from "../support/eventually.ts";
@@ -178,10 +177,10 @@ describe("an attempt that is interrupted", () => {
   for (const by of ["cancel", "shutdown"] as const) {
     test.each(stages)(`by ${by} %s ends at once and leaves nothing`, async (_, path, reached) => {
       await using rig = await startRig();
-      const stop = new RunningAttempt();
-      const run = rig.run(path, {}, stop);
+      const attempt = rig.attempt(path);
+      const run = rig.service.call(attempt);
       await reached(rig);
-      stop.abort(new InterruptedError(by));
+      attempt.abort(new InterruptedError(by));
       expect(await run).toEqual({ kind: "interrupted", by });
       await rig.origin.idle();
       expect(await rig.files()).toEqual([]);
@@ -193,10 +192,10 @@ describe("an attempt that is interrupted", () => {
   test("leaves an older object as it was", async () => {
     await using rig = await startRig();
     await rig.stored("/ok");
-    const stop = new RunningAttempt();
-    const run = rig.run("/stalled-body/3000000", {}, stop);
+    const attempt = rig.attempt("/stalled-body/3000000");
+    const run = rig.service.call(attempt);
     await rig.read(3_000_000);
-    stop.abort(new InterruptedError("cancel"));
+    attempt.abort(new InterruptedError("cancel"));
     await run;
     expect(await rig.text()).toBe("what was asked for");
     expect(await rig.files()).toEqual([`${rig.storage.bucket}/r`]);
@@ -204,9 +203,9 @@ describe("an attempt that is interrupted", () => {
 
   test("before it began makes no connection", async () => {
     await using rig = await startRig();
-    const stop = new RunningAttempt();
-    stop.abort(new InterruptedError("shutdown"));
-    const outcome = await rig.run("/ok", {}, stop);
+    const attempt = rig.attempt("/ok");
+    attempt.abort(new InterruptedError("shutdown"));
+    const outcome = await rig.service.call(attempt);
     expect(outcome).toEqual({ kind: "interrupted", by: "shutdown" });
     expect(rig.origin.connections.total).toBe(0);
   });
@@ -220,19 +219,19 @@ describe("an attempt that is interrupted", () => {
           asked.resolve();
         }),
     });
-    const stop = new RunningAttempt();
-    const run = rig.run("/ok", {}, stop);
+    const attempt = rig.attempt("/ok");
+    const run = rig.service.call(attempt);
     await asked.promise;
-    stop.abort(new InterruptedError("cancel"));
+    attempt.abort(new InterruptedError("cancel"));
     expect(await run).toEqual({ kind: "interrupted", by: "cancel" });
   });
 
   test("by the attempt's own time limit is a failure of the host", async () => {
     await using rig = await startRig();
-    const stop = new RunningAttempt();
-    const run = rig.run("/stalled-body/3000000", {}, stop);
+    const attempt = rig.attempt("/stalled-body/3000000");
+    const run = rig.service.call(attempt);
     await rig.read(3_000_000);
-    stop.abort(new Failure("DOWNLOAD_TIMEOUT", "the attempt took too long"));
+    attempt.abort(new Failure("DOWNLOAD_TIMEOUT", "the attempt took too long"));
     expect(await run).toMatchObject({
       kind: "failed",
       failure: { code: "DOWNLOAD_TIMEOUT" },

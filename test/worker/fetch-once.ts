@@ -2,13 +2,14 @@
  * A program for tests: makes one request to a URL at an address, in an environment of its own, and prints the answer.
  */
 import { Failure } from "../../src/jobs/failure.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { request } from "../../src/worker/download/request.ts";
+import { claimedTask } from "../support/claimed.ts";
 import { noNames, testClient } from "../support/http.ts";
 
 const [url = "", address = ""] = process.argv.slice(2);
-const trace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
 try {
-  const hop = { url: new URL(url), headers: {}, trace, signal: new AbortController().signal };
+  const hop = { url: new URL(url), headers: {}, attempt: new Attempt(claimedTask()) };
   const response = await request(hop, undefined, {
     http: testClient(),
     addresses: () => Promise.resolve([address]),

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode, httpFailure } from "../../src/jobs/failure.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
 import { hostPermit } from "../../src/worker/hosts/host-permit.ts";
 import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { rateLimit } from "../../src/worker/hosts/rate-limit.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { OverdueAttempts } from "../../src/worker/overdue-attempts.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { compose, type Layer, type Service, serviceOf } from "../../src/worker/service.ts";
 import { CLEAN_UP_MS, timeout } from "../../src/worker/timeout.ts";
 import { claimedTask } from "../support/claimed.ts";
@@ -28,16 +28,16 @@ test("the first layer is the outermost, for calls and for readiness", async () =
         await inner.ready(signal);
         seen.push(`${name} ready`);
       },
-      async call(claimed, stop) {
+      async call(attempt) {
         seen.push(`into ${name}`);
-        const outcome = await inner.call(claimed, stop);
+        const outcome = await inner.call(attempt);
         seen.push(`out of ${name}`);
         return outcome;
       },
     });
   const service = compose([named("a"), named("b")], stored);
   await service.ready(never);
-  expect(await service.call(CLAIMED, new RunningAttempt())).toBe(STORED);
+  expect(await service.call(new Attempt(CLAIMED))).toBe(STORED);
   expect(seen).toEqual(["b ready", "a ready", "into a", "into b", "out of b", "out of a"]);
 });
 
@@ -45,11 +45,11 @@ describe("the rate limit", () => {
   /** Calls as often as it may within a time. */
   async function callsIn(ms: number, perSecond: number, clock: FakeClock, service: Service): Promise<number> {
     let calls = 0;
-    const stop = new RunningAttempt();
+    const stop = new Attempt(CLAIMED);
     const worker = (async () => {
       for (;;) {
         await service.ready(stop.signal);
-        await service.call(CLAIMED, stop);
+        await service.call(stop);
         if (++calls > perSecond * 1000) throw new Error("there is no limit");
       }
     })();
@@ -140,7 +140,7 @@ describe("the timeout", () => {
         5000,
         clock,
         new OverdueAttempts(),
-      )(serviceOf((_, { signal }) => untilAborted(signal))).call(CLAIMED, new RunningAttempt()),
+      )(serviceOf(({ signal }) => untilAborted(signal))).call(new Attempt(CLAIMED)),
     );
     await clock.advance(5000);
     expect(await ended).toMatchObject({ code: "DOWNLOAD_TIMEOUT", class: "transient" });
@@ -155,12 +155,12 @@ describe("the timeout", () => {
       clock,
       new OverdueAttempts(),
     )(
-      serviceOf((_, { signal }) => {
+      serviceOf(({ signal }) => {
         signal.addEventListener("abort", () => (isAborted = true));
         return untilAborted(signal);
       }),
     );
-    const ended = rejectionOf(service.call(CLAIMED, new RunningAttempt()));
+    const ended = rejectionOf(service.call(new Attempt(CLAIMED)));
     await clock.advance(4999);
     expect(isAborted).toBe(false);
     await clock.advance(1);
@@ -169,9 +169,9 @@ describe("the timeout", () => {
 
   test("leaves no timer behind", async () => {
     const clock = new FakeClock();
-    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(CLAIMED, new RunningAttempt())).toBe(STORED);
+    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(new Attempt(CLAIMED))).toBe(STORED);
     const throwing = serviceOf(() => Promise.reject(new Error("boom")));
-    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(CLAIMED, new RunningAttempt()));
+    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(new Attempt(CLAIMED)));
     expect(clock.pending).toBe(0);
   });
 
@@ -180,13 +180,13 @@ describe("the timeout", () => {
       5000,
       new FakeClock(),
       new OverdueAttempts(),
-    )(serviceOf((_, { signal }) => untilAborted(signal)));
-    const stop = new RunningAttempt();
-    const ended = rejectionOf(service.call(CLAIMED, stop));
+    )(serviceOf(({ signal }) => untilAborted(signal)));
+    const stop = new Attempt(CLAIMED);
+    const ended = rejectionOf(service.call(stop));
     const reason = new InterruptedError("cancel");
     stop.abort(reason);
     expect(await ended).toBe(reason);
-    expect(await rejectionOf(service.call(CLAIMED, stop))).toBe(reason);
+    expect(await rejectionOf(service.call(stop))).toBe(reason);
   });
 
   describe("leaves a call behind that does not end", () => {
@@ -194,8 +194,8 @@ describe("the timeout", () => {
       const clock = new FakeClock();
       const overdue = new OverdueAttempts();
       const work = Promise.withResolvers<Outcome>();
-      const stop = new RunningAttempt();
-      const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(CLAIMED, stop);
+      const stop = new Attempt(CLAIMED);
+      const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(stop);
       return { clock, overdue, work, stop, outcome };
     }
 
@@ -203,7 +203,7 @@ describe("the timeout", () => {
       const { clock, overdue, work, outcome } = hangingCall();
       await clock.advance(5000 + CLEAN_UP_MS);
       expect(await outcome).toMatchObject({ kind: "failed", failure: { code: "DOWNLOAD_TIMEOUT" } });
-      expect(overdue.problem).toContain(`1 attempt was told to end and still runs (task ${CLAIMED.id}, host`);
+      expect(overdue.problem).toContain(`1 aborted attempt still runs (task ${CLAIMED.id}, host`);
       work.resolve(STORED);
       await clock.advance(0);
       expect(overdue.problem).toBeUndefined();
@@ -243,7 +243,7 @@ describe("the host permit", () => {
     const service = hostPermit(governor, clock)(serviceOf(outcome));
     const call = async () => {
       governor.acquire(HOST);
-      await service.call(CLAIMED, new RunningAttempt()).catch(() => {});
+      await service.call(new Attempt(CLAIMED)).catch(() => {});
     };
     return { clock, governor, call, roomWhenFreed };
   }

@@ -62,7 +62,7 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
 function byHand() {
   const running = new Map<number, (outcome: Outcome) => void>();
   const order: number[] = [];
-  const call: Service["call"] = async (claimed, { signal }) => {
+  const call: Service["call"] = async ({ claimed, signal }) => {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     running.set(claimed.id, resolve);
     order.push(claimed.id);
@@ -217,7 +217,7 @@ describe("a stop", () => {
       let ended = 0;
       const { pool, channel, verdicts } = setup({
         workers: 4,
-        async call(claimed, { signal }) {
+        async call({ claimed, signal }) {
           for (let i = 0; i < claimed.id % 5; i++) {
             if (signal.aborted) return { kind: "interrupted", by: "shutdown" };
             await turn();
@@ -271,7 +271,7 @@ describe("a service that throws", () => {
   test("throws what it likes", async () => {
     const { pool, channel, verdicts } = setup({
       // oxlint-disable-next-line prefer-promise-reject-errors
-      call: ({ id }) => Promise.reject([undefined, null, "text", { code: 7 }][id]),
+      call: ({ claimed: { id } }) => Promise.reject([undefined, null, "text", { code: 7 }][id]),
     });
     for (let id = 0; id < 4; id++) channel.send(task(id));
     pool.start();
@@ -379,7 +379,7 @@ describe("a throttling host", () => {
       4: failedWith(new Failure("UPLOAD_UNAVAILABLE", "")),
     };
     const { pool, channel, throttles, verdicts } = setup({
-      call: ({ id }) => Promise.resolve(outcomes[id] ?? STORED),
+      call: ({ claimed: { id } }) => Promise.resolve(outcomes[id] ?? STORED),
     });
     for (let id = 1; id <= 5; id++) channel.send(task(id));
     pool.start();

@@ -49,7 +49,8 @@ interface Row {
 
 function check(rows: readonly Row[]): void {
   test.each(rows.map((row) => [row.fact, row] as const))("%s", (_, { failure, claimed, policy, random, decided }) => {
-    const verdict = decide(failed(failure), claimedTask({}, claimed), { ...POLICY, ...policy }, NOW, random ?? 0.5);
+    const at = { now: NOW, random: random ?? 0.5 };
+    const verdict = decide(failed(failure), claimedTask({}, claimed), at, { ...POLICY, ...policy });
     expect(shown(verdict)).toBe(decided);
     if (verdict.kind === "retry" || verdict.kind === "snooze" || verdict.kind === "discard") {
       expect(verdict.attempt).toEqual(attemptWith(failure.code));
@@ -114,7 +115,10 @@ describe("what ended without a failure", () => {
       storageUrl: "file:///a",
       startedAt: 1,
     };
-    expect(decide({ kind: "stored", result }, claimedTask(), POLICY, NOW, 0)).toEqual({ kind: "complete", result });
+    expect(decide({ kind: "stored", result }, claimedTask(), { now: NOW, random: 0 }, POLICY)).toEqual({
+      kind: "complete",
+      result,
+    });
   });
 
   test.each([
@@ -122,7 +126,7 @@ describe("what ended without a failure", () => {
     ["cancel", "cancel"],
   ] as const)("a task interrupted by %s ends in %s", (by, kind) => {
     const spent = claimedTask({}, { attempts: 3 });
-    expect(decide({ kind: "interrupted", by }, spent, POLICY, NOW, 0)).toEqual({ kind });
+    expect(decide({ kind: "interrupted", by }, spent, { now: NOW, random: 0 }, POLICY)).toEqual({ kind });
   });
 });
 
@@ -197,7 +201,7 @@ describe("a permanent failure", () => {
   ]);
 
   test("keeps its message", () => {
-    const verdict = decide(failed(httpFailure(404)), claimedTask(), POLICY, NOW, 0);
+    const verdict = decide(failed(httpFailure(404)), claimedTask(), { now: NOW, random: 0 }, POLICY);
     expect(verdict).toMatchObject({ kind: "discard", message: "the origin answered 404" });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Failure, httpFailure } from "../../src/jobs/failure.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { serviceOf } from "../../src/worker/service.ts";
 import { StorageGate, storageGate } from "../../src/worker/storage-gate.ts";
 import { claimedTask } from "../support/claimed.ts";
@@ -23,7 +23,7 @@ function setup() {
       return call.promise;
     }),
   );
-  const call = (bucket = "artifacts") => service.call(claimedTask({ bucket }), new RunningAttempt());
+  const call = (bucket = "artifacts") => service.call(new Attempt(claimedTask({ bucket })));
   /** One call that is let in and ends so. */
   const end = async (outcome: Outcome, bucket?: string) => {
     const before = calls.length;

@@ -3,10 +3,10 @@ import { Failure } from "../../src/jobs/failure.ts";
 import type { OpenUpload } from "../../src/jobs/object-store.ts";
 import type { Settlement } from "../../src/jobs/verdict.ts";
 import { KeyGuard } from "../../src/storage/key-guard.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { execute } from "../../src/worker/execute.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { OverdueAttempts } from "../../src/worker/overdue-attempts.ts";
-import { RunningAttempt } from "../../src/worker/running-attempt.ts";
 import { type Service, serviceOf } from "../../src/worker/service.ts";
 import { CLEAN_UP_MS, timeout } from "../../src/worker/timeout.ts";
 import { claimedTask } from "../support/claimed.ts";
@@ -19,7 +19,7 @@ const CLAIMED = claimedTask();
 const POLICY = { maxRetries: 0, backoffMs: 1, backoffMaxMs: 1, maxThrottleMs: 1, maxUnavailableMs: 1 };
 
 /** Executes one task; it is settled when `settled` says so. */
-function executed(service: Service, attempt = new RunningAttempt(), clock = new FakeClock()) {
+function executed(service: Service, attempt = new Attempt(CLAIMED), clock = new FakeClock()) {
   const keys = new KeyGuard();
   const settlements: Settlement[] = [];
   const settling = Promise.withResolvers<void>();
@@ -30,18 +30,18 @@ function executed(service: Service, attempt = new RunningAttempt(), clock = new 
   const governor = { throttle: () => {} };
   const deps = { service, settle, governor, keys, policy: POLICY, clock, random: () => 0 };
   const isFree = () => keys.remove(CLAIMED.task, () => Promise.resolve());
-  return { execution: execute(CLAIMED, attempt, deps), settlements, settling, isFree };
+  return { execution: execute(attempt, deps), settlements, settling, isFree };
 }
 
 /** An attempt whose upload begins, and which then ends in its own way. */
-const beginning = (end: (attempt: RunningAttempt) => ReturnType<Service["call"]>) =>
-  serviceOf((_, attempt) => {
+const beginning = (end: (attempt: Attempt) => ReturnType<Service["call"]>) =>
+  serviceOf((attempt) => {
     attempt.track("token").onBegin?.(true);
     return end(attempt);
   });
 
 describe("that an upload began goes with the settlement", () => {
-  test.each<[string, (attempt: RunningAttempt) => ReturnType<Service["call"]>]>([
+  test.each<[string, (attempt: Attempt) => ReturnType<Service["call"]>]>([
     ["of an attempt that fails, whatever its code", async () => failedWith(new Failure("DOWNLOAD_TIMEOUT", ""))],
     ["of an attempt that is cancelled", async () => ({ kind: "interrupted", by: "cancel" })],
     ["of an attempt that the shutdown ends", async () => ({ kind: "interrupted", by: "shutdown" })],
@@ -54,7 +54,7 @@ describe("that an upload began goes with the settlement", () => {
 
   test("of an attempt that nobody waits for any more", async () => {
     const clock = new FakeClock();
-    const attempt = new RunningAttempt();
+    const attempt = new Attempt(CLAIMED);
     const hanging = timeout(600_000, clock, new OverdueAttempts())(beginning(() => new Promise(() => {})));
     const { execution, settlements } = executed(hanging, attempt, clock);
     await turn();
@@ -66,7 +66,7 @@ describe("that an upload began goes with the settlement", () => {
 
   test("but not where it was refused, and not of an attempt before its upload", async () => {
     for (const call of [
-      (_: unknown, attempt: RunningAttempt) => {
+      (attempt: Attempt) => {
         const { onBegin } = attempt.track("token");
         onBegin?.(true);
         onBegin?.(false);
@@ -107,8 +107,8 @@ describe("a download", () => {
     const recordUpload = async (_: unknown, upload: OpenUpload) => void opened.push(upload);
     const tokenOf = ({ id, claimId }: { id: number; claimId: number }) => `${id}.${claimId}`;
     await using rig = await startRig({ recordUpload, tokenOf });
-    const attempt = new RunningAttempt();
-    const { kind } = await rig.run(path, {}, attempt);
+    const attempt = rig.attempt(path);
+    const { kind } = await rig.service.call(attempt);
     return { kind, opened: opened.map(({ uploadId }) => uploadId), upload: attempt.upload };
   }
 
@@ -138,12 +138,12 @@ describe("a download", () => {
     const { task } = rig.claimed("/ok");
     const removal = Promise.withResolvers<void>();
     void keys.remove(task, () => removal.promise);
-    const first = new RunningAttempt();
-    const ended = rig.run("/ok", {}, first);
+    const first = rig.attempt("/ok");
+    const ended = rig.service.call(first);
     await rig.head();
     first.abort(new InterruptedError("cancel"));
     expect(await ended).toEqual({ kind: "interrupted", by: "cancel" });
-    expect(first.upload.uploadBegan).toBe(false);
+    expect(first.uploadBegan).toBe(false);
     const second = rig.run("/ok");
     await rig.head();
     expect(await rig.files()).toEqual([]);

@@ -1,42 +1,41 @@
-import type { ClaimedTask } from "../../jobs/task.ts";
-import type { AttemptTrace } from "./request.ts";
+import type { Attempt, AttemptTrace } from "../attempt.ts";
 
-/** A download under way, for who wants to look. */
+/** A download under way, as displays show it. */
 export interface ActiveDownload {
-  readonly claimed: ClaimedTask;
-  /** Filled in as the attempt goes on. */
+  readonly claimed: Attempt["claimed"];
+  /** Changes while the attempt runs. */
   readonly trace: Readonly<AttemptTrace>;
   /** By the monotonic clock. */
   readonly startedAt: number;
-  /** 0 while it is not known. */
+  /** 0 while the size is unknown. */
   readonly bytesTotal: number;
 }
 
-/** The downloads under way, at most as many as there are workers. */
+/** The downloads under way: at most one for each worker. */
 export class ActiveDownloads {
   readonly #active = new Map<number, ActiveDownload & { bytesTotal: number }>();
-  /** Of the attempts that are not under way any more. */
+  /** Bytes of the attempts that have ended. */
   #bytesBefore = 0;
 
-  begin(claimed: ClaimedTask, trace: Readonly<AttemptTrace>, begun: number): void {
+  begin({ claimed, trace }: Pick<Attempt, "claimed" | "trace">, startedAt: number): void {
     this.#bytesBefore += this.#active.get(claimed.id)?.trace.bytes ?? 0;
-    this.#active.set(claimed.id, { claimed, trace, startedAt: begun, bytesTotal: 0 });
+    this.#active.set(claimed.id, { claimed, trace, startedAt, bytesTotal: 0 });
   }
 
-  expect(claimed: ClaimedTask, bytes: number): void {
+  expect({ claimed }: Pick<Attempt, "claimed">, bytes: number): void {
     const download = this.#active.get(claimed.id);
     if (download !== undefined && Number.isSafeInteger(bytes)) download.bytesTotal = bytes;
   }
 
-  /** Does nothing where another attempt at the same task has taken its place. */
-  end(claimed: ClaimedTask): void {
+  /** Has no effect where another attempt at the same task has taken its place. */
+  end({ claimed }: Pick<Attempt, "claimed">): void {
     const download = this.#active.get(claimed.id);
     if (download?.claimed !== claimed) return;
     this.#bytesBefore += download.trace.bytes;
     this.#active.delete(claimed.id);
   }
 
-  /** What all attempts have received so far, those that failed among them; never fewer than before. */
+  /** Bytes that all attempts have received so far, including failed ones. The number never falls. */
   get bytesReceived(): number {
     let bytes = this.#bytesBefore;
     for (const { trace } of this.#active.values()) bytes += trace.bytes;

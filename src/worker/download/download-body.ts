@@ -1,23 +1,23 @@
 import type { HttpResponse } from "../../http/connection.ts";
 import { Failure } from "../../jobs/failure.ts";
+import type { Attempt } from "../attempt.ts";
 import type { BodyWatch } from "./body-watch.ts";
 import { toFailure } from "./http-failure.ts";
-import type { AttemptTrace } from "./request.ts";
 
 /** Smaller chunks are joined. */
 const JOINED_BYTES = 16 * 1024;
 
-/** An answer's body, read chunk by chunk, with its silence watched and its end checked. */
+/** An answer's body, chunk by chunk. The watch sees every chunk, and the end is checked against the declared size. */
 export class Body {
   #response: HttpResponse;
   #declared: number | undefined;
-  readonly #trace: AttemptTrace;
+  readonly #trace: Attempt["trace"];
   readonly #signal: AbortSignal;
   readonly #watch: BodyWatch;
   #ended = false;
   #bytes = 0;
 
-  constructor(response: HttpResponse, trace: AttemptTrace, signal: AbortSignal, watch: BodyWatch) {
+  constructor(response: HttpResponse, { trace, signal }: Pick<Attempt, "trace" | "signal">, watch: BodyWatch) {
     this.#response = response;
     this.#declared = declaredBytes(response);
     this.#trace = trace;
@@ -30,7 +30,7 @@ export class Body {
     return this.#bytes;
   }
 
-  /** Bytes of the whole, where the answer says so. */
+  /** Bytes of the whole body; `undefined` where the answer does not declare them. */
   get declared(): number | undefined {
     return this.#declared;
   }
@@ -39,7 +39,7 @@ export class Body {
     return this.#ended;
   }
 
-  /** Reads the rest, which comes by another connection; `total` is the size of the whole. */
+  /** Continues with the rest from another connection; `total` is the size of the whole body. */
   continueWith(rest: HttpResponse, total: number): void {
     this.#response.body.discard();
     this.#response = rest;
@@ -57,7 +57,7 @@ export class Body {
     return this.#withReady(chunk);
   }
 
-  /** The body's start in one piece: all of it if it ends within `limit` bytes, else a little more than `limit`. */
+  /** The body's start in one piece: the whole body if it ends within `limit` bytes, else a little over `limit`. */
   async upTo(limit: number): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     while (this.#bytes <= limit) {
@@ -69,12 +69,12 @@ export class Body {
     return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
   }
 
-  /** Closes the connection, if the body was not read to its end. */
+  /** Closes the connection, unless the body has been read to its end. */
   close(): void {
     this.#response.body.discard();
   }
 
-  /** A chunk with those after it that have come already: tiny ones would each cost their way to the storage. */
+  /** Joins a chunk with those that have arrived already: each tiny chunk would cost a write to the storage. */
   #withReady(first: Uint8Array): Uint8Array {
     const chunks = [first];
     let bytes = first.length;
@@ -87,7 +87,7 @@ export class Body {
     return chunks.length === 1 ? first : Buffer.concat(chunks, bytes);
   }
 
-  /** The next chunk, if it has come already. */
+  /** The next chunk, if it has arrived already. */
   #ready(): Uint8Array | undefined {
     this.#signal.throwIfAborted();
     const chunk = this.#response.body.readReady();
@@ -95,7 +95,7 @@ export class Body {
     return chunk;
   }
 
-  /** Whether the end has come already, so that nobody need wait for it. */
+  /** Whether the end has arrived already. */
   #isWhole(): boolean {
     if (!this.#response.body.isRead) return false;
     this.#end();
@@ -131,13 +131,13 @@ export class Body {
   }
 }
 
-/** The bytes that the head announces; `undefined` where only the body itself tells its end. */
+/** The body's size by the head; `undefined` where only the body itself shows its end. */
 export function declaredBytes({ framing }: HttpResponse): number | undefined {
   if (framing.kind === "none") return 0;
   return framing.kind === "length" ? framing.bytes : undefined;
 }
 
-/** Whichever way the connection ended within the body. */
+/** Whether the connection ended within the body, in either way. */
 function isCutShort({ code }: Failure): boolean {
   return code === "DOWNLOAD_RESET" || code === "DOWNLOAD_TRUNCATED";
 }

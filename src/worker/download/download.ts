@@ -1,12 +1,12 @@
 import type { HttpResponse } from "../../http/connection.ts";
 import { Failure, httpFailure } from "../../jobs/failure.ts";
-import type { AttemptRecord, ClaimedTask, TaskResult } from "../../jobs/task.ts";
+import type { AttemptRecord, TaskResult } from "../../jobs/task.ts";
 import type { Outcome } from "../../jobs/verdict.ts";
 import { type RequestHeaders, withDefaults } from "../../net/request-header.ts";
 import { retryAfterMs } from "../../net/retry-after.ts";
+import type { Attempt, AttemptTrace } from "../attempt.ts";
 import type { ConfiguredHeaders } from "../configured-headers.ts";
 import { InterruptedError } from "../interrupted.ts";
-import type { RunningAttempt } from "../running-attempt.ts";
 import type { SecretMask } from "../secret-mask.ts";
 import { type Service, serviceOf } from "../service.ts";
 import type { ActiveDownloads } from "./active-downloads.ts";
@@ -15,14 +15,7 @@ import { AttemptCookies } from "./cookies.ts";
 import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
 import { ProxyFailures } from "./proxy-failures.ts";
 import { follow } from "./redirects.ts";
-import {
-  type AttemptTrace,
-  type Hop,
-  isAnsweredByProxy,
-  ProxyFailureError,
-  type RequestDeps,
-  request,
-} from "./request.ts";
+import { type Hop, isAnsweredByProxy, ProxyFailureError, type RequestDeps, request } from "./request.ts";
 import { type TransferDeps, transfer } from "./transfer.ts";
 
 export interface DownloadDeps extends RequestDeps, TransferDeps {
@@ -34,35 +27,34 @@ export interface DownloadDeps extends RequestDeps, TransferDeps {
   readonly proxies: ProxyPools;
   readonly active: ActiveDownloads;
   readonly onProxyFailure: (pool: string) => void;
-  readonly startSpan: (claimed: ClaimedTask) => AttemptSpan;
+  readonly startSpan: (claimed: Attempt["claimed"]) => AttemptSpan;
 }
 
-/** One attempt as a trace shows it. */
+/** An attempt's span in a distributed trace. */
 export interface AttemptSpan {
-  /** Goes out with its requests (W3C trace context). */
+  /** Every request carries it (W3C trace context). */
   readonly traceparent: string;
   end(outcome: Outcome): void;
 }
 
-/** The innermost service: fetches one URL and stores what it gets. */
+/** The innermost service: fetches one URL and stores its body. */
 export function download(deps: DownloadDeps): Service {
-  return serviceOf(async (claimed, attempt): Promise<Outcome> => {
+  return serviceOf(async (attempt): Promise<Outcome> => {
     const startedAt = deps.clock.now();
-    const begun = deps.clock.monotonic();
-    const trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
-    const span = deps.startSpan(claimed);
-    deps.active.begin(claimed, trace, begun);
-    // Also where nobody waits for its end any more.
-    const letGo = deps.keys.hold(claimed.task);
+    const startedMonotonic = deps.clock.monotonic();
+    const span = deps.startSpan(attempt.claimed);
+    deps.active.begin(attempt, startedMonotonic);
+    // An abandoned attempt holds its key, too.
+    const releaseKey = deps.keys.hold(attempt.claimed.task);
     let outcome: Outcome;
     try {
-      const begin = { trace, startedAt, traceparent: span.traceparent };
-      outcome = { kind: "stored", result: await fetchAndStore(claimed, begin, attempt, deps) };
+      const result = await fetchAndStore(attempt, { startedAt, traceparent: span.traceparent }, deps);
+      outcome = { kind: "stored", result };
     } catch (error) {
-      outcome = outcomeOf(error, trace, startedAt, deps.clock.monotonic() - begun);
+      outcome = outcomeOf(error, attempt.trace, startedAt, deps.clock.monotonic() - startedMonotonic);
     } finally {
-      letGo();
-      deps.active.end(claimed);
+      releaseKey();
+      deps.active.end(attempt);
     }
     const shown = deps.secrets.outcome(outcome);
     span.end(shown);
@@ -70,18 +62,17 @@ export function download(deps: DownloadDeps): Service {
   });
 }
 
-interface Begin {
-  readonly trace: AttemptTrace;
+interface Start {
   readonly startedAt: number;
   readonly traceparent: string;
 }
 
 async function fetchAndStore(
-  claimed: ClaimedTask,
-  { trace, startedAt, traceparent }: Begin,
-  attempt: RunningAttempt,
+  attempt: Attempt,
+  { startedAt, traceparent }: Start,
   deps: DownloadDeps,
 ): Promise<TaskResult> {
+  const { claimed, trace } = attempt;
   const { task } = claimed;
   const { maxRedirects, allowDowngrade } = deps;
   const cookies = new AttemptCookies(deps.clock);
@@ -89,7 +80,7 @@ async function fetchAndStore(
   const get = async (url: URL, given: RequestHeaders) => {
     // Bytes are stored as they are served.
     const headers = { ...withDefaults(given, ours), "Accept-Encoding": "identity" };
-    const response = await throughPool(task.proxyPool, { url, headers, trace, signal: attempt.signal }, deps);
+    const response = await throughPool(task.proxyPool, { url, headers, attempt }, deps);
     return { ...response, discard: () => response.body.discard() };
   };
   const configured = (url: URL) => deps.configuredHeaders.for(claimed.job.jobType, url);
@@ -100,16 +91,16 @@ async function fetchAndStore(
     response.body.discard();
     throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after") ?? null, deps.clock.now()));
   }
-  deps.active.expect(claimed, Number(response.headers.get("content-length") ?? task.size ?? 0));
-  // From the original URL: what it redirected to may have expired.
+  deps.active.expect(attempt, Number(response.headers.get("content-length") ?? task.size ?? 0));
+  // A reopened download starts from the original URL: the redirect's target may have expired.
   const reopen = async (headers: RequestHeaders) => {
     try {
       return (await ask(headers)).response;
     } finally {
-      trace.httpStatus = response.status; // the attempt's, whatever became of the rest
+      trace.httpStatus = response.status; // the record shows the first answer, whatever the status of the rest
     }
   };
-  const stored = await transfer(response, claimed, trace, attempt, deps, reopen);
+  const stored = await transfer(response, attempt, reopen, deps);
   return {
     finalUrl: withoutUserinfo(url),
     httpStatus: response.status,
@@ -124,12 +115,12 @@ async function fetchAndStore(
   };
 }
 
-/** One hop directly, or by the pool's endpoints and its fallbacks' until one of them works. */
+/** The answer to one request: direct, or through the endpoints of the pool and its fallbacks until one works. */
 async function throughPool(pool: string | undefined, hop: Hop, deps: DownloadDeps): Promise<HttpResponse> {
   if (pool === undefined) return request(hop, undefined, deps);
   const failures = new ProxyFailures(pool);
   for (const endpoint of deps.proxies.attempts(pool)) {
-    hop.trace.proxy = endpoint.url;
+    hop.attempt.trace.proxy = endpoint.url;
     const response = await throughProxy(endpoint, hop, deps);
     if (!(response instanceof ProxyFailureError)) return response;
     failures.add(endpoint, response.message);
@@ -138,7 +129,7 @@ async function throughPool(pool: string | undefined, hop: Hop, deps: DownloadDep
   throw failures.toFailure();
 }
 
-/** Gives the failure, and does not throw it, if it was the proxy that failed: another one may do better. */
+/** Returns the failure of a proxy instead of throwing it: another endpoint may work. */
 async function throughProxy(
   endpoint: ProxyEndpoint,
   hop: Hop,
@@ -164,7 +155,7 @@ async function throughProxy(
   }
 }
 
-/** @throws what is neither a failure nor an interruption */
+/** The outcome of an attempt that threw. @throws the error, if it is neither a failure nor an interruption */
 function outcomeOf(error: unknown, trace: AttemptTrace, startedAt: number, tookMs: number): Outcome {
   if (error instanceof InterruptedError) return { kind: "interrupted", by: error.by };
   if (!(error instanceof Failure)) throw error;

@@ -7,6 +7,7 @@ import { ProxyError } from "../../http/proxy/proxy-error.ts";
 import type { Route } from "../../http/route.ts";
 import type { TlsOptions } from "../../http/transport/tls.ts";
 import { Failure } from "../../jobs/failure.ts";
+import type { Attempt } from "../attempt.ts";
 import { type Addresses, portOf } from "../names/addresses.ts";
 import { toFailure } from "./http-failure.ts";
 import type { ProxyEndpoint, ProxyReport } from "./proxies.ts";
@@ -14,34 +15,25 @@ import type { ProxyEndpoint, ProxyReport } from "./proxies.ts";
 export interface RequestDeps {
   readonly http: HttpClient;
   readonly addresses: Addresses;
-  /** The addresses of a proxy's name: the operator's choice, which no policy judges. */
+  /** Resolves a proxy's name. The operator chose the proxy, so the egress policy does not apply. */
   readonly resolve: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
-  /** To connect, for each TLS handshake, and for a proxy to open a tunnel. */
+  /** For the connection, for each TLS handshake, and for a proxy's tunnel. */
   readonly connectTimeoutMs: number;
-  /** From the request to the end of the answer's head. */
+  /** From the request until the end of the answer's head. */
   readonly headTimeoutMs: number;
-  /** More authorities in PEM to trust, beside the system's. */
+  /** More certificate authorities in PEM, beside the system's. */
   readonly ca: readonly string[] | undefined;
 }
 
-/** Instead of an answer there was the end of the connection, or something that is not HTTP. */
+/** Errors in place of an answer: the connection ended, or the bytes were not HTTP. */
 const UNANSWERED: readonly HttpErrorKind[] = ["closed", "reset", "protocol"];
 
-/** What became known of an attempt on its way, whether it ends well or not. */
-export interface AttemptTrace {
-  address: string;
-  /** Without credentials. */
-  proxy: string;
-  httpStatus: number;
-  bytes: number;
-}
-
-/** The proxy of this hop failed, or may have: another endpoint may do better. */
+/** The proxy of this hop failed, or may have failed: another endpoint may work. */
 export class ProxyFailureError extends Error {
   override readonly name = "ProxyFailureError";
   /**
-   * What this says of the proxy: `works` if it would not, or could not, reach this host; `silent` if it gave no answer,
-   * which may be the host's doing.
+   * The effect on the proxy's record: `works` if the proxy refused this host or could not reach it, `silent` if it gave
+   * no answer, which the host may have caused.
    */
   readonly report: ProxyReport;
 
@@ -51,30 +43,29 @@ export class ProxyFailureError extends Error {
   }
 }
 
-/** Whether a plain request goes to the proxy itself, and not through a tunnel: then a 407 is the proxy's. */
+/** Whether the proxy itself answers the request, without a tunnel: then a 407 is the proxy's. */
 export function isAnsweredByProxy(url: URL, endpoint: ProxyEndpoint): boolean {
   return url.protocol === "http:" && endpoint.kind !== "socks5";
 }
 
-/** One hop of an attempt: where to, what goes along, and who may end it. */
+/** One request of an attempt: each redirect makes another one. */
 export interface Hop {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly trace: AttemptTrace;
-  readonly signal: AbortSignal;
+  readonly attempt: Pick<Attempt, "trace" | "signal">;
 }
 
 /**
- * One GET to an address that was checked (D6): the connection goes to the address, the name stands in `Host` and in
- * TLS.
+ * The answer to one GET. The connection goes to an address that was checked (D6); `Host` and TLS carry the name.
  * @throws Failure, ProxyFailureError, or the signal's reason
  */
 export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, deps: RequestDeps): Promise<HttpResponse> {
-  const { url, trace, signal } = hop;
+  const { url } = hop;
+  const { trace, signal } = hop.attempt;
   trace.address = "";
   trace.httpStatus = 0;
   const addresses = await deps.addresses(url, signal);
-  // The last one that is tried, unless a connection says otherwise.
+  // Without a connection the last address is the one that was tried last.
   trace.address = addresses.at(-1) ?? "";
   try {
     const response =
@@ -90,9 +81,9 @@ export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, dep
 }
 
 /**
- * Whose failure it is, behind a proxy. One that is asked for a plain URL has to answer whatever the host does (RFC
- * 9110, 15.6.3), and one that is asked for a tunnel within its time: where it gives no answer at all, another one is
- * asked.
+ * The failure of a request through a proxy, attributed to the proxy or to the host. A proxy must answer a plain request
+ * whatever the host does (RFC 9110, 15.6.3), and a request for a tunnel within its time. Without any answer, another
+ * endpoint gets the request.
  */
 function proxyFailure(error: unknown, url: URL, endpoint: ProxyEndpoint): unknown {
   if (error instanceof ProxyError) {
@@ -109,16 +100,16 @@ function isUnanswered({ kind, phase }: HttpError, url: URL, endpoint: ProxyEndpo
   return UNANSWERED.includes(kind) && isAnsweredByProxy(url, endpoint);
 }
 
-/** A proxy is told the address, one after the other where it cannot reach the first. */
+/** Sends the request through a proxy, to each address in turn until the proxy reaches one. */
 async function sendThrough(
   endpoint: ProxyEndpoint,
   hop: Hop,
   addresses: readonly string[],
   deps: RequestDeps,
 ): Promise<HttpResponse> {
-  const route = await routeThrough(endpoint, hop.signal, deps);
+  const route = await routeThrough(endpoint, hop.attempt.signal, deps);
   for (const [at, address] of addresses.entries()) {
-    hop.trace.address = address;
+    hop.attempt.trace.address = address;
     try {
       return await send(hop, [address], route, deps);
     } catch (error) {
@@ -130,7 +121,8 @@ async function sendThrough(
 }
 
 function send(hop: Hop, addresses: readonly string[], route: Route, deps: RequestDeps): Promise<HttpResponse> {
-  const { url, headers, signal, trace } = hop;
+  const { url, headers } = hop;
+  const { signal, trace } = hop.attempt;
   const { connectTimeoutMs, headTimeoutMs } = deps;
   const tls = url.protocol === "https:" ? tlsOf(url.hostname, deps.ca) : undefined;
   const request: HttpRequest = {
@@ -178,7 +170,7 @@ async function addressesOf(
   }
 }
 
-/** The name that a certificate must have; for an address in place of a name, the address itself. */
+/** The TLS options for a host. A certificate must have its name; for an address, the address itself. */
 function tlsOf(hostname: string, ca: readonly string[] | undefined): TlsOptions {
   const isAddress = isIP(hostname.replace(/^\[|\]$/g, "")) !== 0;
   return { serverName: isAddress ? undefined : hostname.replace(/\.$/, ""), ca };

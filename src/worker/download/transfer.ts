@@ -6,12 +6,11 @@ import type { ClaimedTask, Integrity, Task } from "../../jobs/task.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../../net/media-type.ts";
 import type { Clock } from "../../std/clock.ts";
 import type { KeyGuard } from "../../storage/key-guard.ts";
-import type { RunningAttempt } from "../running-attempt.ts";
+import type { Attempt } from "../attempt.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
 import { storedCodings } from "./codings.ts";
 import { Body, declaredBytes } from "./download-body.ts";
-import type { AttemptTrace } from "./request.ts";
 import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resumeValidator } from "./resume.ts";
 
 export interface TransferDeps {
@@ -50,18 +49,16 @@ const HTML_START = /^\s*(?:<!doctype html|<html)/i;
  */
 export async function transfer(
   response: HttpResponse,
-  claimed: ClaimedTask,
-  trace: AttemptTrace,
-  attempt: RunningAttempt,
-  deps: TransferDeps,
+  attempt: Attempt,
   reopen: Reopen<HttpResponse>,
+  deps: TransferDeps,
 ): Promise<Transferred> {
-  const { signal } = attempt;
+  const { claimed, signal } = attempt;
   const declared = declaredBytes(response);
   const contentType = storableType(response);
   const integrity = integrityOf(response, claimed.task);
   const watch = new BodyWatch(deps.clock, deps, (failure) => attempt.abort(failure));
-  const body = new Body(response, trace, signal, watch);
+  const body = new Body(response, attempt, watch);
   const checksum = new Checksum(claimed.task.checksum);
   let upload: Upload | undefined;
   let start: Uint8Array | undefined;
@@ -95,7 +92,7 @@ export async function transfer(
       onClosed,
       alone: (work) => deps.keys.remove(claimed.task, work, OWN_HOLDERS),
     });
-    const next = resuming({ body, first: response.headers, watch, reopen, trace, signal, clock: deps.clock });
+    const next = resuming({ body, first: response.headers, watch, reopen, attempt, clock: deps.clock });
     for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {
       checkLength(body.bytes, claimed.task, deps.maxBytes);
       checksum.update(chunk);
@@ -122,8 +119,7 @@ interface Resuming extends Pick<TransferDeps, "clock"> {
   readonly first: HeaderFields;
   readonly watch: BodyWatch;
   readonly reopen: Reopen<HttpResponse>;
-  readonly trace: AttemptTrace;
-  readonly signal: AbortSignal;
+  readonly attempt: Attempt;
 }
 
 /**
@@ -131,15 +127,7 @@ interface Resuming extends Pick<TransferDeps, "clock"> {
  * upload and the same digest. A cut that cannot be resumed is the failure that it was; a host that refuses the rest
  * with 429 or 503 is heard as for any other request.
  */
-function resuming({
-  body,
-  first,
-  watch,
-  reopen,
-  trace,
-  signal,
-  clock,
-}: Resuming): () => Promise<Uint8Array | undefined> {
+function resuming({ body, first, watch, reopen, attempt, clock }: Resuming): () => Promise<Uint8Array | undefined> {
   const validator = resumeValidator(first);
   let begunAt = 0;
   return async function next(): Promise<Uint8Array | undefined> {
@@ -151,12 +139,12 @@ function resuming({
       const point = { first, validator, offset: body.bytes, total: body.declared };
       watch.pause();
       const rest = await reopen(rangeHeaders(point)).catch(() => undefined);
-      signal.throwIfAborted();
+      attempt.signal.throwIfAborted();
       if (rest === undefined) throw error;
       const judged = judgeRest(rest, point, clock.now());
       if (judged.kind !== "rest") rest.body.discard();
       if (judged.kind === "refused") {
-        trace.httpStatus = judged.status;
+        attempt.trace.httpStatus = judged.status;
         throw httpFailure(judged.status, judged.retryAfterMs);
       }
       if (judged.kind === "unusable") throw error;

@@ -11,14 +11,15 @@ import type { HostGovernor } from "./host-governor.ts";
 export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
-    async call(claimed, attempt) {
-      const begunAt = clock.steady();
+    async call(attempt) {
+      const { host } = attempt.claimed;
+      const startedAt = clock.steady();
       try {
-        const outcome = await inner.call(claimed, attempt);
-        learn(governor, claimed.host, outcome);
+        const outcome = await inner.call(attempt);
+        learn(governor, host, outcome);
         return outcome;
       } finally {
-        governor.release(claimed.host, clock.steady() - begunAt);
+        governor.release(host, clock.steady() - startedAt);
       }
     },
   });

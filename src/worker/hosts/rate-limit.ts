@@ -33,9 +33,9 @@ export function rateLimit(perSecond: number, clock: Clock, waits: RateWaits = { 
           waits.workers--;
         }
       },
-      call(claimed, attempt) {
+      call(attempt) {
         tokens--;
-        return inner.call(claimed, attempt);
+        return inner.call(attempt);
       },
     };
   };

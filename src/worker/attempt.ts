@@ -1,0 +1,72 @@
+import type { UploadTracking } from "../jobs/object-store.ts";
+import type { ClaimedTask } from "../jobs/task.ts";
+import type { UploadTraces } from "../jobs/verdict.ts";
+
+/** Facts of an attempt that its record shows, whether it succeeds or fails. The download fills them in. */
+export interface AttemptTrace {
+  /** The address that was connected to; empty until one is known. */
+  address: string;
+  /** Without credentials; empty for a direct connection. */
+  proxy: string;
+  /** 0 until the head of an answer has come. */
+  httpStatus: number;
+  bytes: number;
+}
+
+/**
+ * One attempt at a claimed task: its claim, the way to end it early, its trace, and its effects on the storage. Every
+ * layer of the service gets the same one.
+ */
+export class Attempt {
+  readonly claimed: ClaimedTask;
+  readonly trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
+  readonly #controller = new AbortController();
+  readonly #closed = new Set<string>();
+  #uploadBegan = false;
+  #probeOpen = false;
+  #token: string | undefined;
+
+  constructor(claimed: ClaimedTask) {
+    this.claimed = claimed;
+  }
+
+  /** Aborts with the reason for an early end. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ends the attempt with a reason. The worker calls it, and so does every limit that the attempt exceeds. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  /** Whether a request that may make the object visible was sent, and the storage did not refuse it. */
+  get uploadBegan(): boolean {
+    return this.#uploadBegan;
+  }
+
+  /** The callbacks for this attempt's one upload. */
+  track(token: string | undefined): UploadTracking & { onClosed: (uploadId: string) => void } {
+    this.#token = token;
+    return {
+      token,
+      onBegin: (mayStore) => {
+        this.#uploadBegan = mayStore;
+      },
+      onProbe: (isOpen) => {
+        this.#probeOpen = isOpen;
+      },
+      onClosed: (uploadId) => void this.#closed.add(uploadId),
+    };
+  }
+
+  /** A snapshot for the settlement: an attempt that the worker has abandoned may still change these facts. */
+  get upload(): UploadTraces {
+    return {
+      uploadBegan: this.uploadBegan,
+      probeOpen: this.#probeOpen,
+      token: this.#token,
+      closed: this.#closed,
+    };
+  }
+}
