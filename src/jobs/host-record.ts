@@ -13,7 +13,7 @@ export interface HostRecord {
   /** Since when its breaker has not been closed by any answer. */
   readonly unavailableSince: number | undefined;
   /** Downloads at a time that it has lately proved to bear, on the average: less than one is one with pauses. */
-  readonly bears: number;
+  readonly concurrencyLimit: number;
   /** When that was lowered last. */
   readonly slowedAt: number;
 }

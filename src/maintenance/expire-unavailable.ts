@@ -6,14 +6,12 @@ import type { Clock } from "../std/clock.ts";
 
 export interface ExpireUnavailableDeps {
   readonly queue: Pick<QueueParts, "source" | "control">;
-  /**
-   * Hosts that have not answered since `since` or longer, each with the time when that began; both by the steady clock.
-   */
-  readonly unavailable: (since: number) => ReadonlyMap<string, number>;
+  /** Hosts that have not answered for at least `ms`, each with its number of milliseconds. */
+  readonly unavailable: (ms: number) => ReadonlyMap<string, number>;
   readonly settle: (settlement: Settlement) => Promise<void>;
   /** How long a task may wait for such a host, in milliseconds. */
   readonly maxThrottleMs: number;
-  readonly clock: Pick<Clock, "now" | "steady">;
+  readonly clock: Pick<Clock, "now">;
 }
 
 const LANES = 1000;
@@ -37,34 +35,34 @@ export class ExpireUnavailableHosts {
    */
   async run(signal: AbortSignal): Promise<void> {
     if (this.#deps.queue.control.isPaused()) return;
-    const { queue, clock, maxThrottleMs, unavailable } = this.#deps;
+    const { queue, maxThrottleMs, unavailable } = this.#deps;
     // A pause moved the hosts' times; the times when tasks became due stay, and are read as if it had not been.
-    const hosts = unavailable(clock.steady() - maxThrottleMs);
+    const hosts = unavailable(maxThrottleMs);
     if (hosts.size === 0) return;
     const dueBefore = queue.control.timeBefore(maxThrottleMs);
     for (let lanes = queue.source.lanesAfter(0, LANES); lanes.length > 0; ) {
       for (const { id, host } of lanes) {
-        const unavailableSince = hosts.get(host);
-        if (unavailableSince !== undefined) await this.#giveUp(id, dueBefore, unavailableSince, signal);
+        const unavailableMs = hosts.get(host);
+        if (unavailableMs !== undefined) await this.#giveUp(id, dueBefore, unavailableMs, signal);
       }
       await setImmediate();
       lanes = queue.source.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
     }
   }
 
-  async #giveUp(lane: number, dueBefore: number, unavailableSince: number, signal: AbortSignal): Promise<void> {
+  async #giveUp(lane: number, dueBefore: number, unavailableMs: number, signal: AbortSignal): Promise<void> {
     for (let claimed = TASKS; claimed === TASKS; ) {
       signal.throwIfAborted();
       if (this.#deps.queue.control.isPaused()) return;
       const tasks = await this.#deps.queue.source.claim([{ lane, limit: TASKS }], dueBefore);
-      await Promise.all(tasks.map((task) => this.#deps.settle(this.#givenUp(task, unavailableSince))));
+      await Promise.all(tasks.map((task) => this.#deps.settle(this.#givenUp(task, unavailableMs))));
       claimed = tasks.length;
     }
   }
 
-  #givenUp(claimed: ClaimedTask, unavailableSince: number): Settlement {
+  #givenUp(claimed: ClaimedTask, unavailableMs: number): Settlement {
     const { clock } = this.#deps;
-    const seconds = Math.round((clock.steady() - unavailableSince) / 1000);
+    const seconds = Math.round(unavailableMs / 1000);
     const code = "DOWNLOAD_HOST_UNAVAILABLE";
     const message = `${claimed.host} has not answered for ${seconds} s; queue.max_throttle_ms is over`;
     const attempt = { startedAt: clock.now(), durationMs: 0, code, message, bytes: 0 };

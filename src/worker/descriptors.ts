@@ -120,7 +120,7 @@ export function descriptorGuard(descriptors: Pick<Descriptors, "isBehind" | "pro
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
     async call(attempt) {
-      // The broker had dispatched the task before the shortage; the few descriptors left are for the API and the stores.
+      // The broker dispatched the task before the shortage. The last descriptors are for the API and the stores.
       if (descriptors.problem !== undefined) return { kind: "interrupted", by: "no descriptors" };
       try {
         const outcome = await inner.call(attempt);

@@ -18,8 +18,8 @@ export interface RemoveOrphanDeps {
 
 /**
  * Removes the object that an earlier attempt may have stored for a task that fails for good, and no other object.
- * Several jobs may write some keys: there the object's labels must name this task. While another task holds the key, the
- * orphan cleaner removes the object later.
+ * Several jobs may write some keys: there the object's labels must name this task. While another task holds the key,
+ * the orphan cleaner removes the object later.
  * @throws Failure, or the signal's reason
  */
 export async function removeOrphan(

@@ -19,7 +19,7 @@ async function setup(stores: TestStores) {
   const discarded: number[] = [];
   const unreachable = new ExpireUnavailableHosts({
     queue,
-    unavailable: (since) => governor.unavailable(since),
+    unavailable: (ms) => governor.unavailable(ms),
     settle: (settlement) => {
       discarded.push(settlement.claimed.id);
       return queue.settlements.settle(settlement).then(() => {});
@@ -81,7 +81,7 @@ test("what came in a pause has its time from the pause's end", async () => {
 test("a pause that a restart falls into counts as one", async () => {
   await using stores = openTestStores();
   const { governor } = await setup(stores);
-  const since = governor.unavailable(stores.clock.steady()).get(HOST) ?? Number.NaN;
+  const since = stores.clock.steady() - (governor.unavailable(0).get(HOST) ?? Number.NaN);
   await stores.now(stores.queue.hosts.note(() => governor.takeChanges()));
   await stores.now(stores.queue.control.setPaused(true));
   await stores.clock.advance(2 * HOUR_MS);

@@ -324,7 +324,7 @@ describe("what the next process must know", () => {
     return next;
   };
 
-  test("is how long a host is to be left alone, and how much it bears", async () => {
+  test("is how long a host is to be left alone, and how many downloads at once it can take", async () => {
     const { clock, governor } = setup();
     governor.throttled(HOST, 60_000);
     expect(governor.hasChanges).toBe(true);
@@ -337,20 +337,19 @@ describe("what the next process must know", () => {
 
   test("is an open breaker, how long it was open, and since when nothing was answered", async () => {
     const { clock, governor, use } = setup();
-    const since = clock.steady();
     for (let i = 0; i < 3; i++) use("failed");
     await clock.advance(1000);
     use("failed");
     const next = otherProcess(governor, clock);
     expect(next.closedFor(HOST)).toBe(2000);
-    expect([...next.unavailable(clock.steady() - 1000)]).toEqual([[HOST, since]]);
-    expect([...next.unavailable(clock.steady() - 1001)]).toEqual([]);
+    expect([...next.unavailable(1000)]).toEqual([[HOST, 1000]]);
+    expect([...next.unavailable(1001)]).toEqual([]);
     await clock.advance(2000);
     expect(next.room(HOST)).toBe(1);
     next.failed(HOST);
     expect(next.closedFor(HOST)).toBe(4000);
     next.answered(HOST);
-    expect([...next.unavailable(clock.steady())]).toEqual([]);
+    expect([...next.unavailable(0)]).toEqual([]);
   });
 
   test("is no longer a wait than there may be, where the clock was set back", () => {
@@ -488,5 +487,32 @@ describe("what an operator sees of a host", () => {
     expect(view(rig)).toMatchObject({ state: "probing", code: "DOWNLOAD_TIMEOUT" });
     rig.use("answered");
     expect(view(rig).state).not.toBe("probing");
+  });
+
+  test("is a pause behind an open breaker, and the probe follows the later of the two", async () => {
+    const rig = setup();
+    for (let i = 0; i < 3; i++) rig.use("failed");
+    rig.governor.throttle(HOST, 500);
+    expect(view(rig).state).toBe("breaker");
+    rig.governor.throttle(HOST, 3000);
+    expect(view(rig).state).toBe("waiting");
+    await rig.clock.advance(3000);
+    expect([view(rig).state, rig.governor.room(HOST)]).toEqual(["probing", 1]);
+  });
+
+  test("is still the pause after an answer, and the breaker that opens in it", async () => {
+    const rig = setup();
+    rig.governor.throttle(HOST, 2000);
+    rig.use("answered");
+    expect([view(rig).state, rig.governor.room(HOST)]).toEqual(["waiting", 0]);
+    await rig.clock.advance(1500);
+    for (let i = 0; i < 3; i++) rig.use("failed");
+    expect(view(rig).state).toBe("breaker");
+    rig.use("answered");
+    expect(view(rig).state).toBe("waiting");
+    await rig.clock.advance(500);
+    expect(view(rig).state).toBe("slowed");
+    await rig.clock.advance(3_600_000);
+    expect(view(rig).state).toBe("open");
   });
 });

@@ -24,7 +24,7 @@ export function readHosts({ db }: QueueContext): HostRecord[] {
       breakerMs: row.breaker_ms,
       breakerUntil: row.breaker_until,
       unavailableSince: row.unavailable_since ?? undefined,
-      bears: row.bears,
+      concurrencyLimit: row.bears,
       slowedAt: row.slowed_at,
     }));
 }
@@ -38,7 +38,7 @@ export function writeHosts({ db }: QueueContext, changes: readonly HostChange[])
   for (const change of changes) {
     if ("forget" in change) forget.run(change.host);
     else {
-      const { host, closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, bears, slowedAt } = change;
+      const { host, closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, slowedAt } = change;
       // Full milliseconds: a rate divides them.
       remember.run(
         host,
@@ -47,7 +47,7 @@ export function writeHosts({ db }: QueueContext, changes: readonly HostChange[])
         breakerMs,
         Math.ceil(breakerUntil),
         unavailableSince === undefined ? null : Math.floor(unavailableSince),
-        bears,
+        change.concurrencyLimit,
         Math.floor(slowedAt),
       );
     }

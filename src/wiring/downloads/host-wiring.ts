@@ -66,7 +66,7 @@ export function hostChores(
   maxThrottleMs: number,
   { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
 ): PeriodicTask[] {
-  const unavailable = (since: number) => governor.unavailable(since);
+  const unavailable = (ms: number) => governor.unavailable(ms);
   const unreachable = new ExpireUnavailableHosts({ queue, unavailable, settle, maxThrottleMs, clock });
   return [
     { everyMs: NOTE_EVERY_MS, run: () => (governor.hasChanges ? note() : undefined) },

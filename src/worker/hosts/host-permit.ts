@@ -5,8 +5,8 @@ import type { Layer } from "../service.ts";
 import type { HostGovernor } from "./host-governor.ts";
 
 /**
- * Gives back the permit that the broker took for the task's host, and lets the governor learn from what happened: an
- * answer of any kind closes the host's breaker, failures of the transient kind open it, and a complaint slows it down.
+ * Gives back the permit that the broker took for the task's host, and reports the outcome to the governor. Any answer
+ * closes the host's breaker, transient failures open it, and a complaint slows the host down.
  */
 export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">): Layer {
   return (inner) => ({
@@ -16,7 +16,7 @@ export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">)
       const startedAt = clock.steady();
       try {
         const outcome = await inner.call(attempt);
-        learn(governor, host, outcome);
+        report(governor, host, outcome);
         return outcome;
       } finally {
         governor.release(host, clock.steady() - startedAt);
@@ -25,14 +25,15 @@ export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">)
   });
 }
 
-function learn(governor: HostGovernor, host: string, outcome: Outcome): void {
+function report(governor: HostGovernor, host: string, outcome: Outcome): void {
   if (outcome.kind === "stored") return governor.answered(host);
   if (outcome.kind === "interrupted") return;
   const { code, class: failureClass, retryAfterMs } = outcome.failure;
-  // Before the permit is free for another task; a host that does not say for how long is `execute`'s.
-  if (failureClass === "throttled")
+  // The host closes before its permit is free. Without a Retry-After, `execute` sets the pause.
+  if (failureClass === "throttled") {
     return governor.throttled(host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS), code);
-  if (code === "PROXY_EXHAUSTED") return; // the host knows nothing of our proxies' troubles
+  }
+  if (code === "PROXY_EXHAUSTED") return; // our proxies' failures say nothing about the host
   if (code === "DOWNLOAD_HTTP_503") governor.complained(host, code);
   if (failureClass === "transient") governor.failed(host, code);
   else if (outcome.attempt.httpStatus !== undefined) governor.answered(host);

@@ -9,12 +9,12 @@ export interface HostLimits {
   readonly breakerFailures: number;
 }
 
-/** Which limits hold for a host. */
+/** The limits of each host, by the configuration's patterns. */
 export class HostRules {
   readonly #otherwise: HostLimits;
   readonly #byPattern: HostPatterns<HostLimits>;
 
-  /** What a pattern does not say is as `otherwise`. */
+  /** A limit that a pattern leaves out is as in `otherwise`. */
   constructor(otherwise: HostLimits, patterns: Readonly<Record<string, Partial<HostLimits>>> = {}) {
     this.#otherwise = otherwise;
     this.#byPattern = new HostPatterns(
@@ -22,7 +22,7 @@ export class HostRules {
     );
   }
 
-  /** `host` as in a URL: lower case, the port only where it is not the scheme's. */
+  /** `host` is as in a URL: lower case, with a port only if it is not the scheme's. */
   limitsOf(host: string): HostLimits {
     return this.#byPattern.find(host) ?? this.#otherwise;
   }

@@ -1,14 +1,14 @@
 import { type Clock, delay } from "../../std/clock.ts";
 import type { Layer } from "../service.ts";
 
-/** How many workers wait until their rate permits the next download. */
 export interface RateWaits {
+  /** The number of workers that wait until their rate permits the next download. */
   workers: number;
 }
 
 /**
- * At most so many calls per second; 0 = no limit. A token bucket that holds one second's worth: after a pause a
- * worker may catch up that much, and no more. Waiting happens before the worker stands in line.
+ * Limits the calls per second; 0 = no limit. A token bucket holds one second's worth: after a pause a worker may catch
+ * up that much, and no more. A worker waits before it takes a task.
  */
 export function rateLimit(perSecond: number, clock: Clock, waits: RateWaits = { workers: 0 }): Layer {
   if (perSecond === 0) return (inner) => inner;
