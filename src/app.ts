@@ -77,7 +77,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
     config,
     foundation,
     work,
-    createIntake(config, foundation, { gate: work.gate, handlers, isDraining: () => app.isDraining }),
+    createIntake(config, foundation, { buckets: work.buckets, handlers, isDraining: () => app.isDraining }),
   );
   return app;
 }
@@ -109,20 +109,13 @@ export class App {
     this.#config = config;
     this.#foundation = foundation;
     this.#work = work;
-    this.#storageCheck = new StorageCheck(foundation.store, config.storage.bucket, {
-      problems: () => work.gate.problems(),
-      toBeTried: () => work.gate.toBeTried(),
-      open: (bucket) => {
-        work.gate.open(bucket);
-        work.broker.wake();
-      },
-    });
+    this.#storageCheck = new StorageCheck(foundation.store, work.buckets);
     this.#scheduler = new Scheduler(foundation.clock);
     this.#health = createHealth({
       troubles: foundation.componentErrors,
       presence: this.stores.fileWatch,
       storageCheck: this.#storageCheck,
-      gate: work.gate,
+      buckets: work.buckets,
       workerProblems: work.problems,
       phase: () => this.#phase,
       isPaused: () => this.stores.queue.control.isPaused(),

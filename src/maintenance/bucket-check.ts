@@ -1,43 +1,33 @@
 import type { Failure } from "../jobs/failure.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { BucketHealth } from "../storage/bucket-health.ts";
 
-/** Longer than a healthy storage ever takes to say that a bucket is there. */
+/** A healthy storage answers a check of a bucket well within this time. */
 const CHECK_TIMEOUT_MS = 5000;
 
-/** Buckets that get no work since a task for them failed. */
-export interface ClosedBuckets {
-  problems(): ReadonlyMap<string, unknown>;
-  /** Those whose time to be tried has come. */
-  toBeTried(): readonly string[];
-  /** The bucket works again. */
-  open(bucket: string): void;
-}
-
-/** What a check came to: all is well, or there is a problem, or a doubt that is none yet. */
+/** The result of a check: the bucket works, or there is a problem, or a doubt that is no problem yet. */
 interface Finding {
   readonly problem?: string;
   readonly doubt?: string | undefined;
 }
 
+type CheckedHealth = Pick<BucketHealth, "toBeChecked" | "checkFailed" | "checkWorked" | "toBeTried" | "trialWorked">;
+
 /**
- * Looks after the storage: after the bucket that readiness depends on, and after those that are closed. A closed bucket
- * opens when its check works after one that failed. A check that never failed knows nothing of what closed the bucket,
- * since one that can be read need not take uploads: a small upload finds out.
+ * Checks the bucket that readiness depends on and the closed ones, and tries closed ones with a small upload. The
+ * results go to `BucketHealth`, which decides when a bucket opens.
  */
 export class StorageCheck {
   readonly #store: Pick<ObjectStore, "check" | "tryUpload">;
-  readonly #bucket: string;
-  readonly #closed: ClosedBuckets;
-  readonly #failed = new Set<string>();
+  readonly #health: CheckedHealth;
   #found: Finding = { problem: "not checked yet" };
 
-  constructor(store: Pick<ObjectStore, "check" | "tryUpload">, bucket: string, closed: ClosedBuckets) {
+  constructor(store: Pick<ObjectStore, "check" | "tryUpload">, health: CheckedHealth) {
     this.#store = store;
-    this.#bucket = bucket;
-    this.#closed = closed;
+    this.#health = health;
   }
 
-  /** Why the storage cannot be used, as of the last check. */
+  /** Why the storage cannot be used, by the last check. */
   get problem(): string | undefined {
     return this.#found.problem;
   }
@@ -48,40 +38,35 @@ export class StorageCheck {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const closed = this.#closed.problems();
-    for (const bucket of this.#failed) if (!closed.has(bucket) && bucket !== this.#bucket) this.#failed.delete(bucket);
-    const others = [...closed.keys()].filter((bucket) => bucket !== this.#bucket);
-    const [found] = await Promise.all([this.#bucket, ...others].map((bucket) => this.#look(bucket, signal)));
+    const [found] = await Promise.all(this.#health.toBeChecked().map((bucket) => this.#check(bucket, signal)));
     if (found !== undefined) this.#found = found;
   }
 
-  /** Tries closed buckets with a small upload, so that none waits for a large and slow task to try it. */
+  /** Tries closed buckets with a small upload, so that they do not depend on a large and slow task as their probe. */
   async tryClosed(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#closed.toBeTried().map((bucket) => this.#try(bucket, signal)));
+    await Promise.all(this.#health.toBeTried().map((bucket) => this.#try(bucket, signal)));
   }
 
   /** `undefined` if the check was interrupted. */
-  async #look(bucket: string, signal: AbortSignal): Promise<Finding | undefined> {
+  async #check(bucket: string, signal: AbortSignal): Promise<Finding | undefined> {
     const deadline = AbortSignal.timeout(CHECK_TIMEOUT_MS);
     try {
       const doubt = await this.#store.check(bucket, AbortSignal.any([signal, deadline]));
-      // With a doubt it is for an upload to find out.
-      if (this.#failed.delete(bucket) && doubt === undefined) this.#closed.open(bucket);
+      this.#health.checkWorked(bucket, doubt !== undefined);
       return { doubt };
     } catch (error) {
       if (signal.aborted) return undefined;
-      this.#failed.add(bucket);
+      this.#health.checkFailed(bucket);
       return { problem: deadline.aborted ? `no answer within ${CHECK_TIMEOUT_MS} ms` : (error as Failure).message };
     }
   }
 
-  /** Opens a bucket where the upload works. What it fails with is known: it closed the bucket. */
   async #try(bucket: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#store.tryUpload(bucket, AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]));
-      if (!signal.aborted) this.#closed.open(bucket);
+      if (!signal.aborted) this.#health.trialWorked(bucket);
     } catch {
-      // It stays closed.
+      // The bucket stays closed; the failure that closed it is known.
     }
   }
 }

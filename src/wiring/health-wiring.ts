@@ -1,8 +1,8 @@
 import { isDiskFull } from "../jobs/stores/store-error.ts";
 import type { StorageCheck } from "../maintenance/bucket-check.ts";
 import type { StoreFileWatch, StoreName } from "../sqlite/file/store-file-watch.ts";
+import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
-import type { StorageGate } from "../worker/storage-gate.ts";
 
 /** What the stages told of their troubles; a trouble goes when its stage works again. */
 export class ComponentErrors {
@@ -45,7 +45,7 @@ export interface HealthDeps {
   readonly troubles: ComponentErrors;
   readonly presence: Pick<StoreFileWatch, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
-  readonly gate: Pick<StorageGate, "problems">;
+  readonly buckets: Pick<BucketHealth, "problems">;
   /** What keeps the workers from their work. */
   readonly workerProblems: () => readonly string[];
   readonly phase: () => "starting" | "running" | "draining";
@@ -56,12 +56,12 @@ export interface HealthDeps {
 
 /** The health of every component, for `/operators/health` and readiness. */
 export function createHealth(deps: HealthDeps): () => HealthReport {
-  const { troubles, presence, storageCheck, gate, phase, isPaused, stuckMs } = deps;
+  const { troubles, presence, storageCheck, buckets, phase, isPaused, stuckMs } = deps;
   return () => {
     const now = phase();
     const stage: ComponentHealth =
       now === "running" ? { status: "healthy" } : { status: "degraded", reason: `the service is ${now}` };
-    const storage = storageHealth(storageCheck, gate);
+    const storage = storageHealth(storageCheck, buckets);
     const api = apiHealth(stage, stuckMs());
     const components = {
       api,
@@ -89,9 +89,12 @@ function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): Compone
   return { status: "unhealthy", reason: `the event loop stood still for ${Math.round(stuckMs)} ms` };
 }
 
-function storageHealth({ problem, doubt }: HealthDeps["storageCheck"], gate: HealthDeps["gate"]): ComponentHealth {
+function storageHealth(
+  { problem, doubt }: HealthDeps["storageCheck"],
+  buckets: HealthDeps["buckets"],
+): ComponentHealth {
   if (problem !== undefined) return { status: "unhealthy", reason: problem };
-  const closed = [...gate.problems()].map(([bucket, failure]) => `${bucket}: ${failure.message}`);
+  const closed = [...buckets.problems()].map(([bucket, failure]) => `${bucket}: ${failure.message}`);
   if (closed.length > 0) return { status: "unhealthy", reason: closed.join("; ") };
   return doubt === undefined ? { status: "healthy" } : { status: "degraded", reason: doubt };
 }

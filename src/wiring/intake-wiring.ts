@@ -8,12 +8,12 @@ import { newJobId } from "../jobs/job.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import { isDiskFull } from "../jobs/stores/store-error.ts";
 import type { Stores } from "../sqlite/stores.ts";
-import type { StorageGate } from "../worker/storage-gate.ts";
+import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { Foundation } from "./foundation.ts";
 import { manifestLimits } from "./load-handlers.ts";
 
 interface IntakeDeps {
-  readonly gate: Pick<StorageGate, "close">;
+  readonly buckets: Pick<BucketHealth, "close">;
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
   readonly isDraining: () => boolean;
 }
@@ -22,13 +22,13 @@ interface IntakeDeps {
 export function createIntake(
   config: Config,
   { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
-  { gate, handlers, isDraining }: IntakeDeps,
+  { buckets, handlers, isDraining }: IntakeDeps,
 ): Submit {
   return createSubmit({
     handlers,
     limits: manifestLimits(config, policy, store),
     queue: stores.queue,
-    store: closingWhenFull(store, gate),
+    store: closingWhenFull(store, buckets),
     bucket: config.storage.bucket,
     newJobId: () => newJobId(config.server.instance),
     pendingMax: config.queue.max_pending_tasks,
@@ -47,14 +47,14 @@ export function createIntake(
 /** A storage that has no room for a manifest has none for tasks: its bucket is closed until a trial of it works. */
 function closingWhenFull(
   store: ObjectStore,
-  gate: Pick<StorageGate, "close">,
+  buckets: Pick<BucketHealth, "close">,
 ): Pick<ObjectStore, "put" | "remove" | "urlOf"> {
   return {
     async put(ref, body, options) {
       try {
         return await store.put(ref, body, options);
       } catch (error) {
-        if (error instanceof Failure && error.code === "UPLOAD_DISK_FULL") gate.close(ref.bucket, error);
+        if (error instanceof Failure && error.code === "UPLOAD_DISK_FULL") buckets.close(ref.bucket, error);
         throw error;
       }
     },

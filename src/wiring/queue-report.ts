@@ -10,7 +10,7 @@ import { shownDepth } from "./shown-depth.ts";
 import type { Work } from "./work.ts";
 
 export interface QueueReportDeps {
-  readonly work: Pick<Work, "broker" | "pool" | "hosts" | "gate" | "rates" | "rateWaits">;
+  readonly work: Pick<Work, "broker" | "pool" | "hosts" | "buckets" | "rates" | "rateWaits">;
   readonly control: QueueControl;
   readonly active: ActiveDownloads;
   readonly descriptors: Pick<Descriptors, "problem">;
@@ -57,7 +57,7 @@ function queueReport(deps: QueueReportDeps): QueueReport {
     stored_per_second: oneDecimal(paceOf(work.rates.stored)),
     failed_per_second: oneDecimal(paceOf(work.rates.failed)),
     seconds_left: left === 0 ? 0 : endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond),
-    closed_buckets: work.gate.closed().map(({ bucket, code, message, closedForMs }) => ({
+    closed_buckets: work.buckets.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
       code,
       message,
@@ -87,7 +87,7 @@ function momentOf(
     begunPerSecond: work.rates.begun.perSecond(),
     descriptorProblem: descriptors.problem,
     isOneAlone: work.broker.isOneAlone,
-    closedBuckets: work.gate.closed(),
+    closedBuckets: work.buckets.closed(),
     hosts,
   };
 }

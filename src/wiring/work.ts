@@ -8,6 +8,7 @@ import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
 import type { PeriodicTask } from "../maintenance/scheduler.ts";
 import { BulkOperationRunner } from "../operations/bulk-operation-runner.ts";
 import { Cancellation } from "../operations/cancellation.ts";
+import { BucketHealth } from "../storage/bucket-health.ts";
 import { RecentRate } from "../telemetry/recent-rate.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
@@ -19,7 +20,6 @@ import { WorkerPool } from "../worker/pool.ts";
 import { removeOrphan } from "../worker/remove-orphan.ts";
 import { SecretMask } from "../worker/secret-mask.ts";
 import { createSettle } from "../worker/settle.ts";
-import { StorageGate } from "../worker/storage-gate.ts";
 import { createDownloadService } from "./downloads/download-service.ts";
 import { createConfiguredHeaders } from "./downloads/header-tables.ts";
 import { createHosts, type Hosts, hostChores } from "./downloads/host-wiring.ts";
@@ -32,7 +32,7 @@ import { createOrphanCleaner, orphanChore } from "./storage/orphan-wiring.ts";
 export interface Work {
   readonly broker: Broker;
   readonly pool: WorkerPool;
-  readonly gate: StorageGate;
+  readonly buckets: BucketHealth;
   /** What keeps the workers from their work, for operators; empty when all is well. */
   readonly problems: () => readonly string[];
   readonly cancellation: Cancellation;
@@ -71,7 +71,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const { queue } = stores;
   const { workers, problem } = countWorkers(config.queue.workers, readDescriptorLimit(), log);
   const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
-  const gate = new StorageGate(clock);
+  const buckets = new BucketHealth({ clock, watched: config.storage.bucket, onOpen: () => broker.wake() });
   const overdue = new OverdueAttempts();
   const hosts = createHosts(config.download, foundation, () => broker.wake());
   const { governor } = hosts;
@@ -80,7 +80,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const broker: Broker = new Broker({
     source: brokerSource(queue),
     hosts: whileDescriptorsLast(governor, descriptors),
-    buckets: gate,
+    buckets,
     clock,
     channelSize: config.queue.channel_size,
     windowSize: Math.max(WINDOW_MIN, workers * 2),
@@ -117,7 +117,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       keys,
       policy,
       governor,
-      gate,
+      buckets,
       active,
       overdue,
       descriptors,
@@ -164,7 +164,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   return {
     broker,
     pool,
-    gate,
+    buckets,
     problems: () => [overdue.problem, descriptors.problem, problem].filter((text) => text !== undefined),
     cancellation: createCancellation(foundation, pool),
     bulkOperations: new BulkOperationRunner({

@@ -1,12 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import { StorageCheck } from "../../src/maintenance/bucket-check.ts";
-import { StorageGate } from "../../src/worker/storage-gate.ts";
+import { bucketHealth } from "../support/bucket-health.ts";
 import { FakeClock } from "../support/clock.ts";
-import { failedWith } from "../support/outcomes.ts";
+import { failedWith, STORED } from "../support/outcomes.ts";
 
 const never = new AbortController().signal;
-const NONE_CLOSED = { problems: () => new Map(), toBeTried: () => [], open: () => {} };
 const notTried = { tryUpload: () => Promise.reject(new Error("no upload is to be tried here")) };
 
 test("the storage is not ready before it was checked, and as the last check found it from then on", async () => {
@@ -19,7 +18,7 @@ test("the storage is not ready before it was checked, and as the last check foun
       return answer();
     },
   };
-  const check = new StorageCheck(store, "artifacts", NONE_CLOSED);
+  const check = new StorageCheck(store, bucketHealth());
   expect(check.problem).toBe("not checked yet");
   await check.run(never);
   expect(check.problem).toBeUndefined();
@@ -41,7 +40,7 @@ test("a check that was interrupted says nothing of the storage", async () => {
         signal.addEventListener("abort", () => reject(signal.reason as Error));
       }),
   };
-  const check = new StorageCheck(store, "artifacts", NONE_CLOSED);
+  const check = new StorageCheck(store, bucketHealth());
   const running = check.run(stopping.signal);
   stopping.abort(new Error("stopping"));
   await running;
@@ -50,7 +49,7 @@ test("a check that was interrupted says nothing of the storage", async () => {
 
 test("a doubt is no problem, and goes as soon as a check has none", async () => {
   let doubt: string | undefined = "S3 denies to look";
-  const check = new StorageCheck({ ...notTried, check: () => Promise.resolve(doubt) }, "artifacts", NONE_CLOSED);
+  const check = new StorageCheck({ ...notTried, check: () => Promise.resolve(doubt) }, bucketHealth());
   await check.run(never);
   expect([check.problem, check.doubt]).toEqual([undefined, "S3 denies to look"]);
   doubt = undefined;
@@ -62,7 +61,7 @@ describe("a closed bucket", () => {
   /** A gate that a failed task closed, and a check whose answers are given by bucket. */
   function closedGate(bucket: string) {
     const clock = new FakeClock();
-    const gate = new StorageGate(clock);
+    const gate = bucketHealth(clock);
     const away = new Failure("UPLOAD_UNAVAILABLE", "no answer");
     gate.judge(bucket, "work", failedWith(away));
     const answers = new Map<string, Failure | string>();
@@ -73,7 +72,7 @@ describe("a closed bucket", () => {
         return answer instanceof Failure ? Promise.reject(answer) : Promise.resolve(answer);
       },
     };
-    const check = new StorageCheck(store, "artifacts", gate);
+    const check = new StorageCheck(store, gate);
     return { clock, store, gate, away, answers, check, isOpen: () => gate.problems().size === 0 };
   }
 
@@ -100,7 +99,7 @@ describe("a closed bucket", () => {
     const tryUpload = () => (failure === undefined ? Promise.resolve() : Promise.reject(failure));
     let trials = 0;
     const counted = () => tryUpload().finally(() => trials++);
-    const check = new StorageCheck({ ...store, tryUpload: counted }, "artifacts", gate);
+    const check = new StorageCheck({ ...store, tryUpload: counted }, gate);
     await check.tryClosed(never);
     expect([trials, isOpen()]).toEqual([0, false]);
     clock.tick(1000);
@@ -113,6 +112,26 @@ describe("a closed bucket", () => {
     expect(isOpen()).toBe(true);
   });
 
+  test("wakes those who wait for it when it opens, once, however it opens", async () => {
+    let opened = 0;
+    const clock = new FakeClock();
+    const health = bucketHealth(clock, () => opened++);
+    const away = new Failure("UPLOAD_UNAVAILABLE", "no answer");
+    health.trialWorked("artifacts");
+    expect(opened).toBe(0);
+    health.close("artifacts", away);
+    health.trialWorked("artifacts");
+    health.trialWorked("artifacts");
+    expect(opened).toBe(1);
+    health.close("artifacts", away);
+    health.checkFailed("artifacts");
+    health.checkWorked("artifacts", false);
+    expect(opened).toBe(2);
+    health.close("artifacts", away);
+    health.judge("artifacts", "work", STORED);
+    expect([opened, health.problems().size]).toEqual([3, 0]);
+  });
+
   test("is not opened by an upload that fails, nor by one that is interrupted", async () => {
     const { clock, store, gate, check, isOpen } = closedGate("artifacts");
     clock.tick(1000);
@@ -120,7 +139,7 @@ describe("a closed bucket", () => {
     expect(isOpen()).toBe(false);
     const stopping = new AbortController();
     const tryUpload = () => Promise.resolve(stopping.abort());
-    await new StorageCheck({ ...store, tryUpload }, "artifacts", gate).tryClosed(stopping.signal);
+    await new StorageCheck({ ...store, tryUpload }, gate).tryClosed(stopping.signal);
     expect(isOpen()).toBe(false);
   });
 
@@ -139,7 +158,7 @@ describe("a closed bucket", () => {
     const { gate, away, answers, check, isOpen } = closedGate("another");
     answers.set("another", away);
     await check.run(never);
-    gate.open("another");
+    gate.trialWorked("another");
     await check.run(never);
     answers.delete("another");
     gate.judge("another", "work", failedWith(away));

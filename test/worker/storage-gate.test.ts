@@ -3,7 +3,8 @@ import { Failure, httpFailure } from "../../src/jobs/failure.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
 import { Attempt } from "../../src/worker/attempt.ts";
 import { serviceOf } from "../../src/worker/service.ts";
-import { StorageGate, storageGate } from "../../src/worker/storage-gate.ts";
+import { storageGate } from "../../src/worker/storage-gate.ts";
+import { bucketHealth } from "../support/bucket-health.ts";
 import { claimedTask } from "../support/claimed.ts";
 import { FakeClock, turn } from "../support/clock.ts";
 import { failedWith, STORED } from "../support/outcomes.ts";
@@ -14,7 +15,7 @@ const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "the storage does not 
 /** A gate before a service whose calls are answered by hand. */
 function setup() {
   const clock = new FakeClock();
-  const gate = new StorageGate(clock);
+  const gate = bucketHealth(clock);
   const calls: PromiseWithResolvers<Outcome>[] = [];
   const service = storageGate(gate)(
     serviceOf(() => {
@@ -226,14 +227,14 @@ test("what the service throws passes through", async () => {
 
 test("a bucket that closes again soon after it was opened goes on with its waits", () => {
   const clock = new FakeClock();
-  const gate = new StorageGate(clock);
+  const gate = bucketHealth(clock);
   const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "no answer"));
   const waitMs = () => (gate.nextOpening() ?? 0) - clock.monotonic();
   const waits: number[] = [];
   for (let i = 0; i < 7; i++) {
     gate.judge("b", "work", away);
     waits.push(waitMs());
-    gate.open("b");
+    gate.trialWorked("b");
   }
   clock.tick(61_000);
   gate.judge("b", "work", away);
@@ -250,7 +251,7 @@ describe("refusals in a row", () => {
     ["that are denied without naming anybody", "UPLOAD_ACCESS_DENIED", 100],
     ["that are not S3's", "UPLOAD_UNAVAILABLE", 10],
   ] as const)("%s close a bucket that has stored others after %s: %d", (_, code, max) => {
-    const gate = new StorageGate(new FakeClock());
+    const gate = bucketHealth();
     const judge = () => codeOf(gate.judge("b", "work", refused(code)));
     gate.judge("b", "work", STORED);
     for (let i = 0; i < max; i++) expect(judge()).toBe("UPLOAD_REJECTED");
@@ -263,9 +264,9 @@ describe("refusals in a row", () => {
   });
 
   test("that are not S3's are the bucket's where it has stored nothing yet", () => {
-    const gate = new StorageGate(new FakeClock());
+    const gate = bucketHealth();
     expect(codeOf(gate.judge("b", "work", refused("UPLOAD_UNAVAILABLE")))).toBe("UPLOAD_UNAVAILABLE");
-    gate.open("b");
+    gate.trialWorked("b");
     expect(codeOf(gate.judge("b", "work", refused("UPLOAD_UNAVAILABLE")))).toBe("UPLOAD_UNAVAILABLE");
   });
 });

@@ -5,6 +5,7 @@ import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
 import type { EgressPolicy } from "../../net/egress-policy.ts";
 import type { Tracer } from "../../net/tracer.ts";
 import type { Clock } from "../../std/clock.ts";
+import type { BucketHealth } from "../../storage/bucket-health.ts";
 import type { KeyGuard } from "../../storage/key-guard.ts";
 import { attemptSpans } from "../../telemetry/attempt-spans.ts";
 import type { ConfiguredHeaders } from "../../worker/configured-headers.ts";
@@ -19,7 +20,7 @@ import { createAddresses } from "../../worker/names/addresses.ts";
 import type { OverdueAttempts } from "../../worker/overdue-attempts.ts";
 import type { SecretMask } from "../../worker/secret-mask.ts";
 import { compose, type Service } from "../../worker/service.ts";
-import { type StorageGate, storageGate } from "../../worker/storage-gate.ts";
+import { storageGate } from "../../worker/storage-gate.ts";
 import { timeout } from "../../worker/timeout.ts";
 import type { Network } from "./network.ts";
 
@@ -34,7 +35,7 @@ export interface DownloadServiceDeps {
   readonly keys: KeyGuard;
   readonly policy: EgressPolicy;
   readonly governor: HostGovernor;
-  readonly gate: StorageGate;
+  readonly buckets: BucketHealth;
   readonly descriptors: Descriptors;
   readonly active: ActiveDownloads;
   readonly overdue: OverdueAttempts;
@@ -81,7 +82,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
       [
         rateLimit(config.queue.rate_limit_per_worker, clock, deps.rateWaits),
         hostPermit(deps.governor, clock),
-        storageGate(deps.gate),
+        storageGate(deps.buckets),
         timeout(config.queue.task_timeout_ms, clock, deps.overdue),
         descriptorGuard(deps.descriptors),
       ],
