@@ -18,7 +18,7 @@ const LOST_MS = 60_000;
 const RELAPSE_MS = 60_000;
 
 /** A closed bucket, as an operator sees it. */
-export interface ClosedBucketView {
+interface ClosedBucketView {
   readonly bucket: string;
   readonly code: string;
   readonly message: string;
@@ -26,9 +26,9 @@ export interface ClosedBucketView {
 }
 
 /** How a task was admitted: to an open bucket, or as the one probe of a closed one. */
-export type Admission = "work" | "probe";
+type Admission = "work" | "probe";
 
-export interface BucketHealthDeps {
+interface BucketHealthDeps {
   readonly clock: Pick<Clock, "monotonic">;
   /** The bucket that readiness depends on: it is checked while it is open, too. */
   readonly watched: string;

@@ -2,7 +2,7 @@ import { HostPatterns } from "../net/host-patterns.ts";
 import { type RequestHeaders, withDefaults } from "../net/request-header.ts";
 import { portOf } from "./names/addresses.ts";
 
-/** Headers of one handler, and the patterns of the hosts that may get them. */
+/** The headers of one handler, with the patterns of the hosts that may get them. */
 export interface HandlerHeaders {
   readonly headers: RequestHeaders;
   readonly hosts: readonly string[];
@@ -11,15 +11,14 @@ export interface HandlerHeaders {
 const NONE: RequestHeaders = {};
 
 /**
- * Headers of the configuration that hold secrets, or are meant for some hosts. A request gets them as it is made, by
- * the host that it goes to: no task carries them, so no store, backup or dead letter does, and no redirect takes them
- * along.
+ * The headers of the configuration that hold secrets or belong to certain hosts. Each request gets them when it is
+ * made, by its own host. No task carries them, so no store, backup, dead letter or redirect does.
  */
 export class ConfiguredHeaders {
   readonly #byJobType: ReadonlyMap<string, { readonly headers: RequestHeaders; readonly hosts: HostPatterns<true> }>;
   #byHost = new HostPatterns<RequestHeaders>([]);
 
-  /** `handlers` by their job types, `hosts` by pattern. */
+  /** `handlers` is by job type, `hosts` by pattern. */
   constructor(handlers: ReadonlyMap<string, HandlerHeaders>, hosts: Readonly<Record<string, RequestHeaders>>) {
     this.#byJobType = new Map(
       [...handlers].map(([jobType, { headers, hosts: patterns }]) => [
@@ -35,9 +34,9 @@ export class ConfiguredHeaders {
     this.#byHost = new HostPatterns(Object.entries(hosts));
   }
 
-  /** What a request to this URL gets that does not set it itself; a handler's headers stand above a host's. */
+  /** The default headers of a request to this URL; a handler's headers take precedence over a host's. */
   for(jobType: string, url: URL): RequestHeaders {
-    // With the scheme's own port, too: a pattern may name it.
+    // The name always has a port, because a pattern may name the scheme's.
     const host = `${url.hostname}:${portOf(url)}`;
     const handler = this.#byJobType.get(jobType);
     const ofHandler = handler?.hosts.find(host) === true ? handler.headers : NONE;

@@ -3,18 +3,18 @@ import type { Failure, FailureCode } from "../jobs/failure.ts";
 import type { Clock } from "../std/clock.ts";
 import type { Layer } from "./service.ts";
 
-/** What an idle service has open, and some more. */
+/** The descriptors of an idle service, with a margin. */
 const BASE = 32;
-/** Kept back for the API and the stores. */
+/** The reserve for the API and the stores. */
 const RESERVE_MAX = 16;
-/** Of a download: its connection, its upload's or its temporary file, and one that is about to be closed. */
+/** A download has its connection, its upload's or its temporary file, and one descriptor that is about to close. */
 const PER_WORKER = 3;
-/** While fewer can be opened there are too few. */
+/** There is a shortage while fewer can be opened. */
 const FREE_MIN = 4;
-/** A shortage lasts at least so long: failures of this time are due to it. */
+/** The minimum length of a shortage, in milliseconds: failures in this time are due to it. */
 const SHORT_MS = 1000;
 
-/** Failures that a want of descriptors can look like: the runtime calls it a refused connection or an unknown name. */
+/** The failures that a shortage can cause: the runtime reports a refused connection or an unknown name. */
 const MAY_BE_OURS: ReadonlySet<FailureCode> = new Set([
   "DOWNLOAD_CONNECT_FAILED",
   "DOWNLOAD_DNS_NOT_FOUND",
@@ -23,27 +23,27 @@ const MAY_BE_OURS: ReadonlySet<FailureCode> = new Set([
   "UPLOAD_UNAVAILABLE",
 ]);
 
-export interface DescriptorsDeps {
+interface DescriptorsDeps {
   readonly clock: Pick<Clock, "monotonic">;
-  /** Most files and sockets that the process may have open; `undefined` where that is not known. */
+  /** Most files and sockets that the process may have open; `undefined` where that is unknown. */
   readonly limit: number | undefined;
-  /** Closes what nobody needs now; called again and again while there are too few. */
+  /** Closes idle descriptors; called repeatedly during a shortage. */
   readonly relieve: () => void;
-  /** Told once that there are too few. */
+  /** Called once when a shortage starts. */
   readonly onShort: (problem: string) => void;
-  /** Told that there are enough again. */
+  /** Called when the shortage is over. */
   readonly onEnough: () => void;
 }
 
 /**
- * The file descriptors of the process. A few are kept back, and let go when there are no others, so that the API still
- * takes connections then. No download begins until there are enough again.
+ * Watches the file descriptors of the process. A few are held in reserve and released in a shortage, so that the API
+ * still takes connections. No download starts until the shortage is over.
  */
 export class Descriptors {
   readonly #deps: DescriptorsDeps;
   readonly #reserve: number;
   #held: number[] = [];
-  /** By the monotonic clock: when the want was last seen. */
+  /** The latest sign of the shortage, by the monotonic clock. */
   #shortAt: number | undefined;
 
   constructor(deps: DescriptorsDeps) {
@@ -52,20 +52,20 @@ export class Descriptors {
     this.#hold();
   }
 
-  /** For operators, while there are too few. */
+  /** A message for operators; `undefined` without a shortage. */
   get problem(): string | undefined {
     if (this.#shortAt === undefined) return undefined;
-    return "there are too few file descriptors (ulimit -n): no download begins until some are free";
+    return "there are too few file descriptors (ulimit -n): no download starts until some are free";
   }
 
-  /** Looks whether there are too few now. */
+  /** Whether there is a shortage now. */
   isShort(): boolean {
     const isShort = !canOpen(FREE_MIN);
     if (isShort) this.#noteShort();
     return this.#shortAt !== undefined;
   }
 
-  /** Whether a failure is due to a want of descriptors, and to nothing that was asked for. */
+  /** Whether a failure is due to a shortage of descriptors. */
   isBehind(error: unknown): boolean {
     if (isOutOfDescriptors(error)) {
       this.#noteShort();
@@ -75,7 +75,7 @@ export class Descriptors {
     return httpStatus === undefined && MAY_BE_OURS.has(code) && this.isShort();
   }
 
-  /** To be called now and then: finds out that there are too few, or enough again. */
+  /** Detects the start and the end of a shortage; to be called periodically. */
   check(): void {
     if (this.#shortAt === undefined) return void this.isShort();
     this.#deps.relieve();
@@ -86,7 +86,7 @@ export class Descriptors {
     this.#deps.onEnough();
   }
 
-  /** Lets go of what is kept back. */
+  /** Releases the reserve. */
   close(): void {
     for (const fd of this.#held.splice(0)) closeSync(fd);
   }
@@ -105,7 +105,7 @@ export class Descriptors {
   }
 }
 
-/** What failed for a reason that the runtime does not tell, while there was no descriptor. */
+/** A failure during a shortage, for which the runtime reports another reason. */
 export class OutOfDescriptorsError extends Error {
   override readonly name = "OutOfDescriptorsError";
   readonly code = "EMFILE";
@@ -115,7 +115,7 @@ export class OutOfDescriptorsError extends Error {
   }
 }
 
-/** The failure of an attempt that had no descriptor costs nothing: the task is put back, and waits with all others. */
+/** Puts a task back whose attempt failed for want of a descriptor; no attempt is spent. */
 export function descriptorGuard(descriptors: Pick<Descriptors, "isBehind" | "problem">): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
@@ -133,20 +133,20 @@ export function descriptorGuard(descriptors: Pick<Descriptors, "isBehind" | "pro
   });
 }
 
-/** How many workers the limit has room for, at least one. */
+/** The number of workers that the limit has room for, at least one. */
 export function workersThatFit(workers: number, limit: number | undefined): number {
   if (limit === undefined) return workers;
   return Math.max(1, Math.min(workers, Math.floor((limit - BASE - reserveOf(limit)) / PER_WORKER)));
 }
 
-/** The limit of which so many workers have enough. */
+/** The limit that this number of workers needs. */
 export function limitFor(workers: number): number {
   return BASE + RESERVE_MAX + workers * PER_WORKER;
 }
 
 /**
- * Most descriptors that this process may have; `undefined` where the system does not tell. Bun has raised the soft
- * limit to the hard one by then.
+ * Most descriptors that this process may have; `undefined` where the system does not report it. Bun has raised the soft
+ * limit to the hard one before.
  */
 export function readDescriptorLimit(): number | undefined {
   try {
@@ -157,7 +157,7 @@ export function readDescriptorLimit(): number | undefined {
   }
 }
 
-/** Whether an error, or what caused it, says that the process or the system has no descriptor left. */
+/** Whether an error or one of its causes means that the process or the system has no descriptor left. */
 export function isOutOfDescriptors(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ("code" in cause && (cause.code === "EMFILE" || cause.code === "ENFILE")) return true;
@@ -175,7 +175,7 @@ function canOpen(count: number): boolean {
   return opened.length === count;
 }
 
-/** Opens so many descriptors, or as many as there are. */
+/** Opens this number of descriptors, or all that are left. */
 function openSome(count: number): number[] {
   const opened: number[] = [];
   try {

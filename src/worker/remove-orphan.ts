@@ -3,7 +3,7 @@ import type { Task } from "../jobs/task.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
 
 /** The identity of a task that fails for good, by which its object is recognised. */
-export interface OrphanedObject {
+interface OrphanedObject {
   readonly id: number;
   readonly jobId: string;
   readonly task: Task;
@@ -11,7 +11,7 @@ export interface OrphanedObject {
   readonly holders?: number;
 }
 
-export interface RemoveOrphanDeps {
+interface RemoveOrphanDeps {
   readonly store: Pick<ObjectStore, "head" | "remove">;
   readonly keys: Pick<KeyGuard, "remove">;
 }

@@ -19,14 +19,14 @@ export interface RetryPolicy {
 export const RETRY_AFTER_MAX_MS = 15 * 60_000;
 
 /** The inputs of a decision that are neither the task's nor the policy's. */
-export interface Circumstances {
+interface Circumstances {
   /** Milliseconds since the epoch, by the steady clock. */
   readonly now: number;
   /** From [0, 1): the jitter of a wait. */
   readonly random: number;
 }
 
-/** Decides what becomes of a task after an attempt (D7). Pure. */
+/** Decides what becomes of a task after an attempt. Pure. */
 export function decide(outcome: Outcome, claimed: ClaimedTask, at: Circumstances, policy: RetryPolicy): Verdict {
   switch (outcome.kind) {
     case "stored":

@@ -3,22 +3,22 @@ import type { AttemptRecord, TaskResult } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
 
 const MASK = "***";
-/** What is cut off somewhere is known by so much of its beginning. */
+/** A truncated secret is recognised by this many of its first characters. */
 const BEGINNING = 8;
 
 /**
- * Keeps secrets that requests carry out of what is told of an attempt: a host may answer with what it was sent. The
+ * Masks the secrets that requests carry in every outcome of an attempt: a host may repeat them in its answer. The
  * object itself stays as it was served.
  */
 export class SecretMask {
-  /** In lower case: host names and schemes of URLs come back so. */
+  /** In lower case: URLs return host names and schemes in that form. */
   readonly #forms = new Set<string>();
 
   constructor(secrets: readonly string[] = []) {
     this.add(secrets);
   }
 
-  /** Masks these, too. None is ever forgotten: an attempt under way may have sent an older one. */
+  /** Adds secrets. Older ones stay masked: an attempt under way may have sent them. */
   add(secrets: readonly string[]): void {
     for (const form of secrets.flatMap(formsOf)) this.#forms.add(lowerCase(form));
   }
@@ -52,7 +52,7 @@ export class SecretMask {
     return { ...result, finalUrl: this.text(finalUrl), etag: this.text(etag), contentType: this.text(contentType) };
   }
 
-  /** The same one where it tells no secret; else without its cause, which would tell it. */
+  /** The same failure if it has no secret; else a masked one without its cause, which has the secret, too. */
   #failure(failure: Failure): Failure {
     const { code, retryAfterMs, httpStatus, mayConcernObject } = failure;
     const message = this.text(failure.message);
@@ -71,7 +71,7 @@ export class SecretMask {
     return masked === text ? hex : Buffer.from(masked, "latin1").toString("hex");
   }
 
-  /** Where the longest secret ends that stands at this place, or the place itself. */
+  /** The end of the longest secret that starts at this place; the place itself if there is no secret. */
   #endAt(text: string, at: number): number {
     let end = at;
     for (const form of this.#forms) end = Math.max(end, endOfForm(text, at, form));
@@ -90,23 +90,23 @@ function endOfForm(text: string, at: number, form: string): number {
   return end;
 }
 
-/** Of ASCII alone: a byte above it is no letter, and every place stays where it is. */
+/** Lowers ASCII only, so that every character keeps its place. */
 function lowerCase(text: string): string {
   return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-/** Of a Latin-1 character, in lower case. */
+/** The percent-encoded form of a Latin-1 character, in lower case. */
 function percentEncoded(char: string): string {
   return `%${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }
 
-/** As it is, as UTF-8 and in JSON where that differs, and within base64. */
+/** The forms of a secret in a text: plain, as UTF-8, in JSON, and within base64. */
 function formsOf(secret: string): string[] {
   const utf8 = Buffer.from(secret).toString("latin1");
   return [secret, utf8, JSON.stringify(secret).slice(1, -1), ...base64Forms(secret)];
 }
 
-/** What any base64 has of it, wherever in its text it stands: only whole characters, in both alphabets. */
+/** The parts of a base64 text that only the secret determines, at each of the three offsets, in both alphabets. */
 function base64Forms(secret: string): string[] {
   const bytes = Buffer.from(secret, "latin1");
   const forms = [0, 1, 2].map((before) => {

@@ -7,7 +7,7 @@ import { removeOrphan } from "./remove-orphan.ts";
 
 export type Settle = (settlement: Settlement) => Promise<void>;
 
-export interface SettleDeps {
+interface SettleDeps {
   /** Applies a verdict to the queue; false if the claim is stale. */
   readonly settleInQueue: (settlement: Settlement) => Promise<boolean>;
   readonly store: Pick<ObjectStore, "head" | "remove">;

@@ -173,7 +173,7 @@ default_headers_for = ["${hostOf(mirror)}"]
   const job = await service.submit({ manifest_version: "v1", resources }, { "x-fetchbox-job-type": "keyed" });
   expect(await service.finished(job)).toMatchObject({ resource_completed: 1, resource_failed: 2 });
   const rows = await (await service.fetch(`/operators/jobs/${job}/resources`)).text();
-  expect(rows).toContain("the answer is text/***/***, the manifest says image/*");
+  expect(rows).toContain("the answer is text/***/***, the manifest requires image/*");
   expect(rows).toContain(`${mirror.url}/typed?to=***`);
   expect(rows).toContain('"content_type":"text/***/***"');
   expect(rows).toContain(Buffer.from("Authorization\n***\n").toString("hex"));

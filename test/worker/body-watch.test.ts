@@ -77,7 +77,7 @@ describe("slowness", () => {
     expect(codes()).toEqual([]);
     await receive(100, 32);
     expect(codes()).toEqual(["DOWNLOAD_TOO_SLOW"]);
-    expect(failures[0]?.message).toBe("136 bytes per second over 30 s, at least 1000 are wanted");
+    expect(failures[0]?.message).toBe("136 bytes per second over 30 s, the minimum is 1000");
   });
 
   test("is no short dip", async () => {

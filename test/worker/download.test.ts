@@ -80,7 +80,7 @@ const FAULTS: readonly Row[] = [
     failureClass: "mismatch",
     status: 200,
     bytes: 18,
-    message: "the body has 18 bytes, the manifest says 19",
+    message: "the body has 18 bytes, the manifest requires 19",
   },
   {
     path: "/undeclared/5000000",

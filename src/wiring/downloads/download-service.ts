@@ -24,7 +24,7 @@ import { storageGate } from "../../worker/storage-gate.ts";
 import { timeout } from "../../worker/timeout.ts";
 import type { Network } from "./network.ts";
 
-export interface DownloadServiceDeps {
+interface DownloadServiceDeps {
   readonly config: Pick<Config, "download" | "queue" | "proxies" | "tls">;
   readonly network: Network;
   readonly configuredHeaders: ConfiguredHeaders;
@@ -46,10 +46,10 @@ export interface DownloadServiceDeps {
   readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void;
 }
 
-/** Where the configuration does not say it, the head has no more time than this. */
+/** The longest time for the head if the configuration has no value. */
 const HEAD_TIMEOUT_MS = 30_000;
 
-/** Makes one worker's service: the download in its layers, the outermost first. */
+/** Makes a function that makes each worker's service: the download in its layers, the outermost first. */
 export function createDownloadService(deps: DownloadServiceDeps): () => Service {
   const { config, clock, network } = deps;
   const innermost = download({

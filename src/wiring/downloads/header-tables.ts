@@ -5,7 +5,7 @@ import { ConfiguredHeaders, type HandlerHeaders } from "../../worker/configured-
 
 type HeaderTable = HandlerConfig["default_headers"];
 
-/** The headers of the configuration that requests get as they are made. */
+/** The headers of the configuration that each request gets when it is made. */
 export function createConfiguredHeaders({ handlers, download }: Pick<Config, "handlers" | "download">) {
   const ofHandlers = Object.entries(handlers).map(([jobType, handler]): [string, HandlerHeaders] => [
     jobType,
@@ -14,9 +14,7 @@ export function createConfiguredHeaders({ handlers, download }: Pick<Config, "ha
   return new ConfiguredHeaders(new Map(ofHandlers), hostHeaders(download));
 }
 
-/**
- * `[download.hosts."x"] headers` by pattern; an entry that says nothing of headers leaves those of a shorter pattern.
- */
+/** `[download.hosts."x"] headers` by pattern; an entry without headers leaves those of a shorter pattern. */
 export function hostHeaders({ hosts }: Pick<Config["download"], "hosts">): Readonly<Record<string, RequestHeaders>> {
   return Object.fromEntries(
     Object.entries(hosts).flatMap(([pattern, { headers }]) =>
@@ -25,7 +23,7 @@ export function hostHeaders({ hosts }: Pick<Config["download"], "hosts">): Reado
   );
 }
 
-/** Those that hold no secret: they may be handed on and stored. */
+/** The headers without a secret: tasks may carry and store them. */
 export function plainHeaders(headers: HeaderTable): RequestHeaders {
   return Object.fromEntries(
     Object.entries(headers).flatMap(([name, value]) => (value instanceof Secret ? [] : [[name, value]])),

@@ -6,21 +6,21 @@ import { type HostLimits, HostRules } from "../../worker/hosts/host-rules.ts";
 import type { Settle } from "../../worker/settle.ts";
 import type { Foundation } from "../foundation.ts";
 
-/** What is worth writing down at once shares a commit with the settlement that it came with; the rest has time. */
+/** The interval for changes that are not urgent. Urgent ones share a commit with their settlement. */
 const NOTE_EVERY_MS = 5000;
-const GIVE_UP_EVERY_MS = 5000;
+const EXPIRE_EVERY_MS = 5000;
 
 export interface Hosts {
   readonly governor: HostGovernor;
-  /** Writes down what changed; nothing is lost if that fails, it is tried again. */
+  /** Writes changes to queue.db; after a failure the next call writes them. */
   readonly note: () => Promise<void>;
-  /** Takes in what an earlier process knew; after `recover`. */
+  /** Reads the hosts that an earlier process knew; to be called after `recover`. */
   readonly restore: () => Promise<void>;
-  /** Takes other limits, from the next start of a download on. */
+  /** Takes other limits, which apply from the next start of a download. */
   readonly setLimits: (download: Pick<Config["download"], "host" | "hosts">) => void;
 }
 
-/** The host governor, and its memory. */
+/** The host governor and its records in queue.db. */
 export function createHosts(
   download: Config["download"],
   { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
@@ -71,7 +71,7 @@ export function hostChores(
   return [
     { everyMs: NOTE_EVERY_MS, run: () => (governor.hasChanges ? note() : undefined) },
     {
-      everyMs: GIVE_UP_EVERY_MS,
+      everyMs: EXPIRE_EVERY_MS,
       run: (signal) =>
         unreachable.run(signal).catch((error: unknown) => {
           if (!signal.aborted) onQueueTrouble(error);
@@ -80,7 +80,7 @@ export function hostChores(
   ];
 }
 
-/** What a table of the configuration says; an override may say little. */
+/** The limits of a configuration table; an override may leave some out. */
 function limitsOf(host: Config["download"]["host"]): HostLimits;
 function limitsOf(host: Config["download"]["hosts"][string]): Partial<HostLimits>;
 function limitsOf(host: Partial<Config["download"]["host"]>): Partial<HostLimits> {

@@ -7,16 +7,16 @@ import { followNameServers, systemNameServers } from "../../worker/names/name-se
 import { createResolver, lookUp, type Resolver } from "../../worker/names/names.ts";
 import { lookUpPatiently, withPatience } from "../../worker/names/patient-lookup.ts";
 
-/** The way out of the process, for downloads and uploads. */
+/** The connections to the outside, for downloads and uploads. */
 export interface Network {
   readonly http: HttpClient;
   readonly resolve: Resolver;
   readonly clock: Clock;
 }
 
-/** Fields of an answer's head. Far more than servers send; the bytes have a limit of their own. */
+/** Most fields of an answer's head: far more than servers send. The bytes have a limit of their own. */
 const FIELDS_MAX = 5000;
-/** The hosts file is at hand. */
+/** A lookup in the hosts file is cheap. */
 const HOSTS_TTL_SECONDS = 1;
 
 export function createNetwork(
@@ -31,7 +31,7 @@ export function createNetwork(
     const addresses = hosts.addressesOf(name);
     return addresses === undefined
       ? ask(name).catch((error: unknown) => {
-          // Without descriptors every name is unknown.
+          // In a shortage of descriptors every name seems unknown.
           throw descriptors?.isShort() === true ? new OutOfDescriptorsError(error) : error;
         })
       : Promise.resolve(addresses.map((address) => ({ address, ttl: HOSTS_TTL_SECONDS })));

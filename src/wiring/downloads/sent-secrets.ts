@@ -1,12 +1,12 @@
 import type { Config } from "../../config/schema.ts";
 import { Secret } from "../../config/values/secret.ts";
 
-/** A shorter part may be any word; what a header's value is made of is no secret then. */
+/** A shorter part may be a common word, so it is not masked on its own. */
 const PART_LENGTH_MIN = 8;
-/** Shorter values hide nothing, and would be found everywhere. */
+/** A shorter value protects no one, and a mask of it would match everywhere. */
 const VALUE_LENGTH_MIN = 4;
 
-/** The secrets of the configuration that requests carry: a peer may answer with them. */
+/** The secrets in the handlers' headers: a peer may repeat them in its answer. */
 export function handlerSecrets({ handlers }: Pick<Config, "handlers">): string[] {
   return Object.values(handlers).flatMap((handler) => headerSecrets(handler.default_headers));
 }

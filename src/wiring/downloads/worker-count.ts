@@ -5,12 +5,12 @@ import { type Descriptors, limitFor, workersThatFit } from "../../worker/descrip
 
 const CHECK_EVERY_MS = 250;
 
-/** Looks now and then whether there are enough descriptors. */
+/** The task that checks periodically for a shortage of descriptors. */
 export function descriptorChore(descriptors: Pick<Descriptors, "check">): PeriodicTask {
   return { everyMs: CHECK_EVERY_MS, run: () => descriptors.check() };
 }
 
-/** Permits of the hosts, none of them while there are too few descriptors. */
+/** The permits of the hosts; no permit during a shortage of descriptors. */
 export function whileDescriptorsLast(hosts: HostPermits, descriptors: Pick<Descriptors, "problem">): HostPermits {
   return {
     room: (host) => (descriptors.problem === undefined ? hosts.room(host) : 0),
@@ -25,13 +25,13 @@ export function whileDescriptorsLast(hosts: HostPermits, descriptors: Pick<Descr
   };
 }
 
-/** How many workers are to run, and why that are fewer than wanted. */
-export interface WorkerCount {
+/** The number of workers to run, with the reason if that is fewer than configured. */
+interface WorkerCount {
   readonly workers: number;
   readonly problem: string | undefined;
 }
 
-/** Counts the workers that the limit of open files has room for, and logs if that are fewer than wanted. */
+/** The number of workers that the limit of open files has room for. A lower number than configured is logged. */
 export function countWorkers(wanted: number, limit: number | undefined, log: Log): WorkerCount {
   const workers = workersThatFit(wanted, limit);
   if (workers === wanted) return { workers, problem: undefined };

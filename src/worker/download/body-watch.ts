@@ -1,51 +1,51 @@
 import { Failure } from "../../jobs/failure.ts";
 import type { Clock } from "../../std/clock.ts";
 
-export interface BodyPace {
-  /** Longest silence. */
+interface BodySpeed {
+  /** Longest silence of the host. */
   readonly idleTimeoutMs: number;
-  /** Least average speed; 0 = any. */
+  /** Lowest average speed; 0 = no limit. */
   readonly minBytesPerSecond: number;
 }
 
-/** Speed is an average over so long. */
+/** The speed is an average over this time. */
 const SPEED_WINDOW_MS = 30_000;
 
 /**
- * Ends a body whose host is silent or too slow. While it is paused nothing counts: then it is us who are slow. What is
- * called for every chunk only notes the time; the one timer looks when it goes off.
+ * Reports a body whose host is silent or too slow. Paused time does not count: then our side is slow. Each chunk only
+ * records the time, and a single timer checks it.
  */
 export class BodyWatch {
   readonly #clock: Clock;
-  readonly #pace: BodyPace;
+  readonly #limits: BodySpeed;
   readonly #onFailure: (failure: Failure) => void;
   #bytes = 0;
   #lastAt: number;
   #pausedAt: number | undefined;
-  /** The timer went off in a pause. */
+  /** The timer fired during a pause. */
   #isDue = false;
-  /** Moves on with every pause, so that the time since then is the host's alone. */
+  /** Every pause moves it by its own length, so that the time since then is the host's alone. */
   #windowAt: number;
   #windowBytes = 0;
   #timer: { cancel(): void };
 
   /** `onFailure` is called at most once, with DOWNLOAD_TIMEOUT or DOWNLOAD_TOO_SLOW. */
-  constructor(clock: Clock, pace: BodyPace, onFailure: (failure: Failure) => void) {
+  constructor(clock: Clock, limits: BodySpeed, onFailure: (failure: Failure) => void) {
     this.#clock = clock;
-    this.#pace = pace;
+    this.#limits = limits;
     this.#onFailure = onFailure;
     this.#lastAt = clock.monotonic();
     this.#windowAt = this.#lastAt;
-    this.#timer = this.#arm(this.#msUntilNextLook(this.#lastAt));
+    this.#timer = this.#arm(this.#msUntilNextCheck(this.#lastAt));
   }
 
-  /** Bytes received in all. */
+  /** Takes the total number of bytes received. */
   received(bytes: number): void {
     this.#bytes = bytes;
     this.#lastAt = this.#clock.monotonic();
   }
 
-  /** We are busy with what we have; idempotent. */
+  /** Our side is busy; idempotent. */
   pause(): void {
     this.#pausedAt ??= this.#clock.monotonic();
   }
@@ -57,7 +57,7 @@ export class BodyWatch {
     this.#pausedAt = undefined;
     if (!this.#isDue) return;
     this.#isDue = false;
-    this.#timer = this.#arm(this.#msUntilNextLook(this.#lastAt));
+    this.#timer = this.#arm(this.#msUntilNextCheck(this.#lastAt));
   }
 
   /** Idempotent. */
@@ -66,26 +66,26 @@ export class BodyWatch {
     this.#timer.cancel();
   }
 
-  #look(): void {
+  #check(): void {
     if (this.#pausedAt !== undefined) {
       this.#isDue = true;
       return;
     }
     const now = this.#clock.monotonic();
     const failure = this.#silence(now) ?? this.#slowness(now);
-    if (failure === undefined) this.#timer = this.#arm(this.#msUntilNextLook(now));
+    if (failure === undefined) this.#timer = this.#arm(this.#msUntilNextCheck(now));
     else this.#onFailure(failure);
   }
 
   #silence(now: number): Failure | undefined {
-    const { idleTimeoutMs } = this.#pace;
+    const { idleTimeoutMs } = this.#limits;
     if (now - this.#lastAt < idleTimeoutMs) return undefined;
     return new Failure("DOWNLOAD_TIMEOUT", `no byte for ${idleTimeoutMs} ms`);
   }
 
   #slowness(now: number): Failure | undefined {
     const elapsedMs = now - this.#windowAt;
-    const { minBytesPerSecond } = this.#pace;
+    const { minBytesPerSecond } = this.#limits;
     if (minBytesPerSecond === 0 || elapsedMs < SPEED_WINDOW_MS) return undefined;
     const perSecond = Math.floor(((this.#bytes - this.#windowBytes) * 1000) / elapsedMs);
     this.#windowAt = now;
@@ -94,17 +94,17 @@ export class BodyWatch {
     const seconds = Math.round(elapsedMs / 1000);
     return new Failure(
       "DOWNLOAD_TOO_SLOW",
-      `${perSecond} bytes per second over ${seconds} s, at least ${minBytesPerSecond} are wanted`,
+      `${perSecond} bytes per second over ${seconds} s, the minimum is ${minBytesPerSecond}`,
     );
   }
 
-  #msUntilNextLook(now: number): number {
-    const silentAt = this.#lastAt + this.#pace.idleTimeoutMs;
-    const next = this.#pace.minBytesPerSecond === 0 ? silentAt : Math.min(silentAt, this.#windowAt + SPEED_WINDOW_MS);
+  #msUntilNextCheck(now: number): number {
+    const silentAt = this.#lastAt + this.#limits.idleTimeoutMs;
+    const next = this.#limits.minBytesPerSecond === 0 ? silentAt : Math.min(silentAt, this.#windowAt + SPEED_WINDOW_MS);
     return Math.max(1, next - now);
   }
 
   #arm(ms: number): { cancel(): void } {
-    return this.#clock.after(ms, () => this.#look());
+    return this.#clock.after(ms, () => this.#check());
   }
 }

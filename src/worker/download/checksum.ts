@@ -2,13 +2,13 @@ import { Failure } from "../../jobs/failure.ts";
 
 type Algorithm = "sha256" | "sha1" | "md5";
 
-/** Hashes a body while it passes: SHA-256 always, for the ledger, and what the client named. */
+/** The hash of a body, chunk by chunk: always SHA-256, for the ledger, and the manifest's algorithm beside it. */
 export class Checksum {
   readonly #sha256 = new Digest("sha256");
   readonly #expected: { readonly algorithm: Algorithm; readonly hex: string } | undefined;
   readonly #other: Digest | undefined;
 
-  /** `expected` is `algorithm:hex`, as a manifest has it. */
+  /** `expected` is `algorithm:hex`, as in a manifest. */
   constructor(expected: string | undefined) {
     const [algorithm, hex] = expected?.split(":") ?? [];
     if (algorithm === undefined || hex === undefined) return;
@@ -16,7 +16,7 @@ export class Checksum {
     if (algorithm !== "sha256") this.#other = new Digest(this.#expected.algorithm);
   }
 
-  /** Takes the next chunk, which must not change any more. */
+  /** Takes the next chunk, which must not change afterwards. */
   update(chunk: Uint8Array): void {
     this.#sha256.update(chunk);
     this.#other?.update(chunk);
@@ -31,12 +31,12 @@ export class Checksum {
     if (actual === expected.hex) return sha256;
     throw new Failure(
       "DOWNLOAD_CHECKSUM_MISMATCH",
-      `${expected.algorithm} is ${actual}, the manifest says ${expected.hex}`,
+      `${expected.algorithm} is ${actual}, the manifest requires ${expected.hex}`,
     );
   }
 }
 
-/** A digest of some chunks. Most bodies are one: to hash that without a hasher costs 7 µs for 10 KiB instead of 9. */
+/** A digest of chunks. Most bodies are one chunk: hashing it without a hasher takes 7 µs for 10 KiB instead of 9. */
 class Digest {
   readonly #algorithm: Algorithm;
   #only: Uint8Array | undefined;

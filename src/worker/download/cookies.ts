@@ -7,11 +7,11 @@ interface Jar {
   readonly parse: (value: string) => Cookie | undefined;
 }
 
-/** The oldest cookie makes room for a new one. */
+/** Most cookies of an attempt; the oldest one makes room. */
 const COOKIES_MAX = 50;
-/** Of a name and its value (RFC 6265, section 6.1). Latin-1: a character is a byte. */
+/** Most bytes of a name and its value (RFC 6265, section 6.1). In Latin-1 a character is a byte. */
 const PAIR_BYTES_MAX = 4096;
-/** Of a `Set-Cookie` value with its attributes. */
+/** Most bytes of a `Set-Cookie` value with its attributes. */
 const VALUE_BYTES_MAX = 8192;
 const HEADER_BYTES_MAX = 8192;
 /** The largest time that a `Date` holds. */
@@ -30,7 +30,7 @@ export class AttemptCookies {
     this.#clock = clock;
   }
 
-  /** Keeps the `Set-Cookie` values of an answer from this URL. Never rejects because of a value. */
+  /** Keeps the `Set-Cookie` values of an answer from this URL. An invalid value never causes a rejection. */
   async note(url: URL, setCookieValues: readonly string[]): Promise<void> {
     if (setCookieValues.length === 0) return;
     this.#jar ??= await createJar();
@@ -38,8 +38,8 @@ export class AttemptCookies {
   }
 
   /**
-   * The value of `Cookie` for a request to this URL, at most 8 KiB of it from here: the client's own cookies first,
-   * then those noted whose names the client does not use. `undefined` if there is none.
+   * The value of `Cookie` for a request to this URL: the client's own cookies first, then noted ones whose names the
+   * client does not use, up to 8 KiB. `undefined` without any cookie.
    */
   headerFor(url: URL, own?: string): string | undefined {
     if (this.#jar === undefined) return own;
@@ -54,7 +54,7 @@ export class AttemptCookies {
   async #set({ jar, store, parse }: Jar, url: URL, value: string): Promise<void> {
     const cookie = value.length <= VALUE_BYTES_MAX ? parse(value) : undefined;
     if (cookie === undefined || cookie.key.length + cookie.value.length > PAIR_BYTES_MAX) return;
-    // The jar counts Max-Age from the last use by the system's clock: it gets an absolute time instead.
+    // The jar counts Max-Age from the last use by the system's clock, so it gets an absolute time instead.
     const expiry = cookie.expiryTime(new Date(this.#clock.now()));
     cookie.maxAge = null;
     cookie.expires = expiry === undefined || expiry > TIME_MAX ? "Infinity" : new Date(Math.max(0, expiry));
@@ -73,7 +73,7 @@ export class AttemptCookies {
   }
 }
 
-/** Loads the library when the first cookie comes: most processes see none, and it costs 3 ms. */
+/** Loads the library for the first cookie: most processes never see one, and loading takes 3 ms. */
 async function createJar(): Promise<Jar> {
   const library = await import("tough-cookie");
   const store = new library.MemoryCookieStore();

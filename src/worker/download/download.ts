@@ -31,7 +31,7 @@ export interface DownloadDeps extends RequestDeps, TransferDeps {
 }
 
 /** An attempt's span in a distributed trace. */
-export interface AttemptSpan {
+interface AttemptSpan {
   /** Every request carries it (W3C trace context). */
   readonly traceparent: string;
   end(outcome: Outcome): void;

@@ -1,7 +1,7 @@
 import { HttpError, type HttpErrorKind } from "../../http/http-error.ts";
 import { Failure, type NamedFailureCode } from "../../jobs/failure.ts";
 
-/** What the errors of the HTTP client mean for a task. A proxy's own are dealt with before. */
+/** The failure code for each error of the HTTP client. A proxy's own errors are handled before. */
 const CODES: Readonly<Record<HttpErrorKind, NamedFailureCode>> = {
   connect: "DOWNLOAD_CONNECT_FAILED",
   timeout: "DOWNLOAD_TIMEOUT",
@@ -14,7 +14,7 @@ const CODES: Readonly<Record<HttpErrorKind, NamedFailureCode>> = {
   proxy: "PROXY_EXHAUSTED",
 };
 
-/** The failure that an error of the HTTP client is. Anything else, an abort's reason too, stays as it is. */
+/** The failure for an error of the HTTP client. Any other error, and the reason of an abort, stays as it is. */
 export function toFailure(error: unknown): unknown {
   if (!(error instanceof HttpError)) return error;
   return new Failure(CODES[error.kind], error.message, { cause: error });

@@ -1,7 +1,7 @@
 import type { Clock } from "../../std/clock.ts";
 
 export interface ProxyServer {
-  /** For people: without credentials. */
+  /** For display: without credentials. */
   readonly url: string;
   readonly kind: "http" | "https" | "socks5";
   /** A name or an address, the latter without brackets. */
@@ -20,13 +20,13 @@ export interface ProxyEndpoint extends ProxyServer {
 /** One `[proxies.NAME]`. */
 export interface ProxyPool {
   readonly endpoints: readonly ProxyServer[];
-  /** Pools that follow when every endpoint failed. */
+  /** The pools to use after every endpoint has failed. */
   readonly fallbacks: readonly string[];
 }
 
 /**
- * The part of a proxy in a request: it brought an answer, it failed itself, or there was silence, which may be the
- * proxy's or the host's.
+ * The proxy's part in a request: it delivered an answer, it failed itself, or there was a silence of the proxy or of
+ * the host.
  */
 export type ProxyReport = "works" | "failed" | "silent";
 
@@ -36,7 +36,7 @@ interface KnownPool {
   turn: number;
 }
 
-/** An endpoint that does not work, or is suspected. Times are by the monotonic clock. */
+/** The record of an endpoint that has failed or was silent. Times are by the monotonic clock. */
 interface Rest {
   ms: number;
   until: number;
@@ -49,8 +49,8 @@ const REST_MAX_MS = 60_000;
 const SILENCES_MAX = 3;
 
 /**
- * The proxy pools. Endpoints of a pool take turns, request by request; its fallbacks follow, each pool once. One that
- * fails rests: it comes after all others, and when its rest is over one request tries whether it works.
+ * The proxy pools. The endpoints of a pool take turns, request by request; its fallbacks follow, each pool once. An
+ * endpoint that fails rests: it comes after all others. When its rest is over, one request probes it.
  */
 export class ProxyPools {
   readonly #pools: ReadonlyMap<string, KnownPool>;
@@ -74,19 +74,19 @@ export class ProxyPools {
   }
 
   /**
-   * The endpoints that one request is to try, one after the other; none for an unknown pool. Each counts as tried when
-   * it is given out, and not before: an endpoint whose rest is over is left to the request that gets it.
+   * Yields the endpoints for one request, one after the other; no endpoint for an unknown pool. An endpoint counts as
+   * tried when it is yielded. So one whose rest is over belongs to the request that gets it.
    */
   *attempts(name: string): Generator<ProxyEndpoint, void, undefined> {
     const left = this.#takeTurn(name);
     for (let next = this.#best(left); next !== undefined; next = this.#best(left)) {
       left.splice(left.indexOf(next), 1);
-      this.#leaveToOne(next);
+      this.#reserveProbe(next);
       yield next;
     }
   }
 
-  /** Records the outcome of a request. The reason of a failure is for the log. */
+  /** Records the outcome of a request. The log shows the reason. */
   report(endpoint: ProxyEndpoint, report: ProxyReport, reason = ""): void {
     if (report === "works") {
       this.#rests.delete(endpoint);
@@ -100,7 +100,7 @@ export class ProxyPools {
     this.#onRest(endpoint, rest.ms, reason);
   }
 
-  /** A pool and those that it falls back on, each once. */
+  /** A pool and its fallbacks, each once. */
   #reachable(name: string): KnownPool[] {
     const found = new Map<string, KnownPool>();
     const waiting = [name];
@@ -113,7 +113,7 @@ export class ProxyPools {
     return [...found.values()];
   }
 
-  /** Every endpoint of a pool and its fallbacks; the next request begins with another one of each pool. */
+  /** Every endpoint of a pool and its fallbacks; the next request starts with another endpoint of each pool. */
   #takeTurn(name: string): ProxyEndpoint[] {
     return this.#reachable(name).flatMap((pool) => {
       const { endpoints, turn } = pool;
@@ -122,7 +122,7 @@ export class ProxyPools {
     });
   }
 
-  /** The first one that does not rest, else the one whose rest ends first. */
+  /** The first endpoint without a rest, else the one whose rest ends first. */
   #best(endpoints: readonly ProxyEndpoint[]): ProxyEndpoint | undefined {
     const now = this.#clock.monotonic();
     const until = (endpoint: ProxyEndpoint) => this.#rests.get(endpoint)?.until ?? 0;
@@ -130,8 +130,8 @@ export class ProxyPools {
     return usable ?? endpoints.toSorted((a, b) => until(a) - until(b))[0];
   }
 
-  /** One whose rest is over is tried by nobody else, unless nothing is heard of the attempt for as long again. */
-  #leaveToOne(endpoint: ProxyEndpoint): void {
+  /** Reserves an endpoint whose rest is over for one request. The reservation lasts as long as the rest did. */
+  #reserveProbe(endpoint: ProxyEndpoint): void {
     const rest = this.#rests.get(endpoint);
     const now = this.#clock.monotonic();
     if (rest !== undefined && rest.ms > 0 && rest.until <= now) rest.until = now + rest.ms;

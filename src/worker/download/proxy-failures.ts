@@ -18,7 +18,7 @@ export class ProxyFailures {
     this.#message = `every endpoint of the proxy pool ${pool} and of its fallbacks failed`;
   }
 
-  /** The reason may be the words of a proxy: it is cut, and has no control characters afterwards. */
+  /** The reason may be a proxy's own text, so it is cut and loses its control characters. */
   add({ url }: Pick<ProxyEndpoint, "url">, reason: string): void {
     const short = reason
       .slice(0, REASON_LENGTH_MAX)
@@ -26,7 +26,7 @@ export class ProxyFailures {
       .trim();
     const longer = `${this.#message}${this.#count === 0 ? ": " : "; "}${url}: ${short}`;
     this.#count++;
-    // Nothing follows a gap, so that the message names the first endpoints in their order.
+    // After the first gap no endpoint follows: the message names the first ones in their order.
     if (this.#unnamed > 0 || longer.length > MESSAGE_LENGTH_MAX - REST_LENGTH) this.#unnamed++;
     else this.#message = longer;
   }

@@ -7,7 +7,7 @@ import type { AttemptCookies } from "./cookies.ts";
 export interface HopResponse {
   readonly status: number;
   readonly headers: HeaderFields;
-  /** Gives the body up unread. */
+  /** Drops the body unread. */
   discard(): void;
 }
 
@@ -15,16 +15,16 @@ export interface RedirectDeps<R extends HopResponse> {
   readonly maxRedirects: number;
   /** Follows from https: to http:, too. */
   readonly allowDowngrade: boolean;
-  /** The attempt's. Cookies of redirects are added to them. */
+  /** The attempt's cookies; redirects add theirs. */
   readonly cookies: Pick<AttemptCookies, "note" | "headerFor">;
-  /** What the configuration adds to a request to this URL, each hop for itself. */
+  /** The headers that the configuration adds to a request to this URL, for each hop separately. */
   readonly configured: (url: URL) => RequestHeaders;
   /** Sends one GET. */
   readonly get: (url: URL, headers: RequestHeaders) => Promise<R>;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
-/** Headers for an origin that the client did not name: neither credentials nor anything of the client's own. */
+/** The headers that may go to an origin that the client did not name: no credentials and no header of its own. */
 const HARMLESS = new Set([
   "accept",
   "accept-encoding",
@@ -36,8 +36,8 @@ const HARMLESS = new Set([
 ]);
 
 /**
- * Gives the first answer that is no redirect, and its URL. Each hop is judged anew, and nothing secret crosses to
- * another origin: only cookies that this origin itself set, by their own rules.
+ * Resolves with the first answer that is no redirect, and its URL. The egress policy judges each hop. No secret goes to
+ * another origin; an origin gets only the cookies that their own rules permit.
  *
  * Rejects with a `Failure` of code DOWNLOAD_TOO_MANY_REDIRECTS, DOWNLOAD_URL_NOT_ALLOWED or DOWNLOAD_HTTP_3xx, or with
  * the rejection of `get`.
@@ -67,7 +67,7 @@ export async function follow<R extends HopResponse>(
 function target(response: HopResponse, from: URL, allowDowngrade: boolean): URL {
   const locations = new Set(response.headers.all("location").map(trimmed));
   const [location] = locations;
-  // An empty one would lead back to the same URL, again and again.
+  // An empty location would lead to the same URL in a loop.
   const url = locations.size !== 1 || !location ? null : URL.parse(percentEncoded(location), from.href);
   if (url === null) throw httpFailure(response.status);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
@@ -80,12 +80,12 @@ function target(response: HopResponse, from: URL, allowDowngrade: boolean): URL 
   return url;
 }
 
-/** The URL parser, too, drops spaces and control characters at both ends. */
+/** Drops spaces and control characters at both ends, as the URL parser does. */
 function trimmed(location: string): string {
   return location.replaceAll(/^[\0-\x20]+|[\0-\x20]+$/g, "");
 }
 
-/** Bytes above ASCII stand for themselves: no charset is guessed, so the server gets back the bytes that it gave. */
+/** Encodes bytes above ASCII without guessing a charset: the server gets its own bytes back. */
 function percentEncoded(latin1: string): string {
   return latin1.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
@@ -94,14 +94,14 @@ function harmlessOf(headers: RequestHeaders): RequestHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.has(name.toLowerCase())));
 }
 
-/** The cookies of the attempt follow those of the client, in the client's own header where there is one. */
+/** Adds the attempt's cookies after the client's, in the client's own header if it has one. */
 function withCookies(url: URL, own: RequestHeaders, cookies: Pick<AttemptCookies, "headerFor">): RequestHeaders {
   const name = Object.keys(own).find((key) => key.toLowerCase() === "cookie") ?? "Cookie";
   const value = cookies.headerFor(url, own[name]);
   return value === undefined ? own : { ...own, [name]: value };
 }
 
-/** Userinfo of a URL becomes Basic authentication (RFC 7617), unless the client gave its own. */
+/** Turns the userinfo of a URL into Basic authentication (RFC 7617), unless the client has its own. */
 function withUserinfo(url: URL, headers: RequestHeaders): RequestHeaders {
   if (url.username === "" && url.password === "") return headers;
   if (Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) return headers;
@@ -109,7 +109,7 @@ function withUserinfo(url: URL, headers: RequestHeaders): RequestHeaders {
   return { ...headers, Authorization: `Basic ${Buffer.from(userinfo).toString("base64")}` };
 }
 
-/** A stray `%` stands for itself. */
+/** A `%` without two hex digits stays as it is. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

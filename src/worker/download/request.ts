@@ -56,7 +56,7 @@ export interface Hop {
 }
 
 /**
- * The answer to one GET. The connection goes to an address that was checked (D6); `Host` and TLS carry the name.
+ * The answer to one GET. The connection goes to an address that was checked; `Host` and TLS carry the name.
  * @throws Failure, ProxyFailureError, or the signal's reason
  */
 export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, deps: RequestDeps): Promise<HttpResponse> {

@@ -3,19 +3,19 @@ import { Failure } from "../../jobs/failure.ts";
 import { retryAfterMs } from "../../net/retry-after.ts";
 import { isTransferCoded } from "./codings.ts";
 
-/** A download that broke, and could be resumed (RFC 9110, sections 13.1.5 and 14). */
-export interface ResumePoint {
-  /** The head of the first answer, which the rest must agree with. */
+/** The state of a broken download that may be resumed (RFC 9110, sections 13.1.5 and 14). */
+interface ResumePoint {
+  /** The head of the first answer; the rest must agree with it. */
   readonly first: HeaderFields;
   /** Its `resumeValidator`. */
   readonly validator: string;
-  /** Bytes that came. */
+  /** Bytes received. */
   readonly offset: number;
   /** Bytes of the whole body; `undefined` if the first answer does not declare them. */
   readonly total: number | undefined;
 }
 
-/** Sends the request again from the original URL, with more headers. */
+/** Sends the request again, from the original URL, with more headers. */
 export type Reopen<R> = (headers: Readonly<Record<string, string>>) => Promise<R>;
 
 /**
@@ -24,20 +24,20 @@ export type Reopen<R> = (headers: Readonly<Record<string, string>>) => Promise<R
  * | kind | meaning |
  * |---|---|
  * | `rest` | exactly the missing bytes of the same version; `total` is the size of the whole body |
- * | `refused` | 429 or 503: the host wants to be left alone, and may say for how long |
+ * | `refused` | 429 or 503: the host asks for a pause, perhaps with its length |
  * | `unusable` | another version, another range, or no proof that it is the same; `reason` is for the log |
  */
-export type Reopened =
+type Reopened =
   | { readonly kind: "rest"; readonly total: number }
   | { readonly kind: "refused"; readonly status: 429 | 503; readonly retryAfterMs: number | undefined }
   | { readonly kind: "unusable"; readonly reason: string };
 
-/** A connection that brings less is not worth another one: the next try is a retry of the task. */
+/** The least progress of a connection: after less, the next try is a retry of the task. */
 export const PROGRESS_BYTES_MIN = 64 * 1024;
 
-/** A date is strong if it was a minute old by the server's own clock (RFC 9110, section 8.8.2.2). */
+/** A date is strong if it is a minute old by the server's own clock (RFC 9110, section 8.8.2.2). */
 const SETTLED_MS = 60_000;
-/** An empty tag says nothing, though some servers send it with everything. */
+/** An empty tag identifies no version, though some servers send it with every answer. */
 const STRONG_ETAG = /^"[^"]+"$/;
 
 /**
@@ -46,14 +46,14 @@ const STRONG_ETAG = /^"[^"]+"$/;
  */
 export function resumeValidator(first: HeaderFields): string | undefined {
   if (fieldOf(first, "accept-ranges")?.toLowerCase() === "none") return undefined;
-  // What came are coded bytes, and a range counts those of the body itself.
+  // The received bytes are coded, but a range counts the bytes of the body itself.
   if (isTransferCoded(first)) return undefined;
   const etag = fieldOf(first, "etag");
   if (etag !== undefined) return STRONG_ETAG.test(etag) ? etag : undefined;
   return isDateStrong(first) ? fieldOf(first, "last-modified") : undefined;
 }
 
-/** True if another connection may help: the broken one was cut, not refused. */
+/** True if another connection may help: the broken one was cut off and not refused. */
 export function isCut(error: unknown): boolean {
   return error instanceof Failure && (error.code === "DOWNLOAD_TRUNCATED" || error.code === "DOWNLOAD_RESET");
 }
@@ -83,9 +83,9 @@ export function judgeRest(
     return { kind: "refused", status, retryAfterMs: retryAfterMs(headers.get("retry-after") ?? null, now) };
   }
   if (status !== 206) return { kind: "unusable", reason: `status ${status}` };
-  if (isTransferCoded(headers)) return { kind: "unusable", reason: "a transfer coding that nobody asked for" };
+  if (isTransferCoded(headers)) return { kind: "unusable", reason: "an unrequested transfer coding" };
   const total = totalOf(headers, point);
-  if (total === undefined) return { kind: "unusable", reason: "not the range that was asked for" };
+  if (total === undefined) return { kind: "unusable", reason: "not the requested range" };
   const field = disagreement(point.first, headers);
   if (field !== undefined) return { kind: "unusable", reason: `another ${field} than in the first answer` };
   if (!haveSameStrongValidator(point.first, headers))
@@ -100,12 +100,12 @@ function totalOf(headers: HeaderFields, { offset, total }: ResumePoint): number 
   const [first, last, size] = range.slice(1).map(Number);
   if (size === undefined || first !== offset || last !== size - 1 || last < first) return undefined;
   if (total !== undefined && total !== size) return undefined;
-  // A transfer coding delimits the part, and a length beside it means nothing (RFC 9112, section 6.3).
+  // Beside a transfer coding, which delimits the part, a length is to be ignored (RFC 9112, section 6.3).
   const length = headers.has("transfer-encoding") ? undefined : fieldOf(headers, "content-length");
   return length === undefined || Number(length) === size - offset ? size : undefined;
 }
 
-/** The name of a field in which two answers contradict each other. */
+/** The name of a field in which the two answers differ. */
 function disagreement(first: HeaderFields, rest: HeaderFields): string | undefined {
   if (codingsOf(first) !== codingsOf(rest)) return "Content-Encoding";
   for (const name of ["ETag", "Last-Modified", "Content-Type"]) {
@@ -131,7 +131,7 @@ function isDateStrong(headers: HeaderFields): boolean {
   return Date.parse(fieldOf(headers, "date") ?? "") - modified >= SETTLED_MS;
 }
 
-/** A field's value, once where several lines say the same; different ones are joined and match nothing sensible. */
+/** A field's value; equal lines count once. Different lines are joined, so that they match no valid value. */
 function fieldOf(headers: HeaderFields, name: string): string | undefined {
   const values = new Set(headers.all(name));
   return values.size === 0 ? undefined : [...values].join(", ");
@@ -141,7 +141,7 @@ function mediaTypeOf(headers: HeaderFields): string | undefined {
   return fieldOf(headers, "content-type")?.split(";", 1)[0]?.trim().toLowerCase();
 }
 
-/** The codings of a body in their order, without `identity`; also what `contentCodings` takes for none, to compare. */
+/** The codings of a body in their order, without `identity`. They are for comparison, so invalid ones count, too. */
 function codingsOf(headers: HeaderFields): string {
   const codings = (headers.get("content-encoding") ?? "").toLowerCase().split(",");
   return codings

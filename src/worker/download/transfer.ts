@@ -15,28 +15,28 @@ import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resume
 
 export interface TransferDeps {
   readonly store: ObjectStore;
-  /** Remembers an upload durably before its first byte goes out. */
+  /** Records an upload durably, before its first byte is sent. */
   readonly recordUpload: (claimed: ClaimedTask, upload: OpenUpload) => Promise<void>;
-  /** What names the upload of an attempt; `undefined` where the storage stores nothing late. */
+  /** The name of an attempt's upload; `undefined` where the storage never stores late. */
   readonly tokenOf: (claimed: ClaimedTask) => string | undefined;
-  /** Keeps the removal of orphans away from what attempts store. */
+  /** Keeps the removal of orphans away from keys that attempts write. */
   readonly keys: KeyGuard;
   readonly maxBytes: number;
   readonly idleTimeoutMs: number;
-  /** Slower downloads are given up; 0 = never. */
+  /** Slower downloads fail; 0 = no limit. */
   readonly minBytesPerSecond: number;
   readonly clock: Clock;
 }
 
-export interface Transferred extends StoredObject {
+interface Transferred extends StoredObject {
   readonly integrity: Integrity;
   readonly sha256: string;
   readonly contentType: string;
 }
 
-/** A body up to this size is held in memory, verified, and stored in one go. */
+/** A body up to this size is held in memory, verified, and stored by one request. */
 const BUFFERED_BYTES_MAX = 2 ** 20;
-/** Of a larger one so much is looked at before its upload begins. */
+/** Of a larger body, this much is examined before its upload starts. */
 const LOOKED_AT_BYTES = 16 * 1024;
 /** An attempt holds its key twice: until it ends, and until it is settled. */
 const OWN_HOLDERS = 2;
@@ -44,8 +44,8 @@ const FALLBACK_TYPE = "application/octet-stream";
 const HTML_START = /^\s*(?:<!doctype html|<html)/i;
 
 /**
- * Stores an answer's body as it is served, and makes it visible only when it is whole and what was asked for (D5).
- * @throws Failure, or the signal's reason; then nothing of it is visible
+ * Stores an answer's body as it is served. The object becomes visible only when it is whole and meets the manifest.
+ * @throws Failure, or the signal's reason; then no part of the body is visible
  */
 export async function transfer(
   response: HttpResponse,
@@ -67,7 +67,7 @@ export async function transfer(
     start = await body.upTo((declared ?? 0) > BUFFERED_BYTES_MAX ? LOOKED_AT_BYTES : BUFFERED_BYTES_MAX);
     checkLength(body.bytes, claimed.task, deps.maxBytes);
     sniffHtml(start, claimed.task);
-    watch.pause(); // a slow storage is no silence of the host
+    watch.pause(); // a slow storage must not count as a silence of the host
     const contentEncoding = storedCodings(response.headers);
     const labels = { job: claimed.job.jobId, task: String(claimed.id) };
     const removal = deps.keys.quiet(claimed.task, signal);
@@ -100,7 +100,7 @@ export async function transfer(
       await upload.write(chunk);
       watch.resume();
     }
-    watch.stop(); // the host has done its part
+    watch.stop(); // the host's part is over
     sha256 = verify(claimed.task, body.bytes, checksum);
     const stored = await upload.commit();
     return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
@@ -123,19 +123,19 @@ interface Resuming extends Pick<TransferDeps, "clock"> {
 }
 
 /**
- * Gives the body's chunks, by another connection where one is cut, as long as each brings something: into the same
- * upload and the same digest. A cut that cannot be resumed is the failure that it was; a host that refuses the rest
- * with 429 or 503 is heard as for any other request.
+ * Makes a function that returns the body's chunks. After a cut it continues by another connection, as long as each one
+ * makes progress. A cut that cannot be resumed stays the same failure. If the host refuses the rest with 429 or 503,
+ * the attempt fails with that.
  */
 function resuming({ body, first, watch, reopen, attempt, clock }: Resuming): () => Promise<Uint8Array | undefined> {
   const validator = resumeValidator(first);
-  let begunAt = 0;
+  let resumedAt = 0;
   return async function next(): Promise<Uint8Array | undefined> {
     try {
       return await body.next();
     } catch (error) {
-      if (validator === undefined || !isCut(error) || body.bytes - begunAt < PROGRESS_BYTES_MIN) throw error;
-      begunAt = body.bytes;
+      if (validator === undefined || !isCut(error) || body.bytes - resumedAt < PROGRESS_BYTES_MIN) throw error;
+      resumedAt = body.bytes;
       const point = { first, validator, offset: body.bytes, total: body.declared };
       watch.pause();
       const rest = await reopen(rangeHeaders(point)).catch(() => undefined);
@@ -155,25 +155,25 @@ function resuming({ body, first, watch, reopen, attempt, clock }: Resuming): () 
   };
 }
 
-/** What did not fit is easier to understand by how it began: a login page, an error message, another file. */
+/** Adds the body's start to a failure about the body: it shows a login page, an error message or another file. */
 async function withEvidence(error: unknown, start: Uint8Array | undefined, body: Body): Promise<unknown> {
   if (!(error instanceof Failure) || !isAboutTheBody(error)) return error;
   const seen = start ?? (await body.next().catch(() => undefined));
   return seen === undefined ? error : withBodyStart(error, seen);
 }
 
-/** A queue that cannot be written to is our side's trouble, and no failure of the task. */
+/** Records an upload. A failed write to the queue is our side's failure, so the task waits. */
 async function record(upload: OpenUpload, claimed: ClaimedTask, deps: TransferDeps): Promise<void> {
   try {
     await deps.recordUpload(claimed, upload);
   } catch (cause) {
-    throw new Failure("UPLOAD_UNAVAILABLE", "the upload could not be recorded in queue.db, so it was not begun", {
+    throw new Failure("UPLOAD_UNAVAILABLE", "the upload could not be recorded in queue.db, so it was not started", {
       cause,
     });
   }
 }
 
-/** What the answer says it is, unless no storage could carry that: a storage must not stumble over a host's words. */
+/** The answer's media type if every storage can keep it, else the fallback: a host must not cause a failed upload. */
 function storableType(response: HttpResponse): string {
   const type = (response.headers.get("content-type") ?? "").replaceAll(/\s+/g, " ").trim();
   return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : FALLBACK_TYPE;
@@ -184,13 +184,13 @@ function checkHead(response: HttpResponse, task: Task, declared: number | undefi
   if (declared !== undefined && task.size !== undefined && declared !== task.size) throw wrongSize(declared, task.size);
   const type = response.headers.get("content-type");
   if (task.contentType !== undefined && !matchesMediaType(task.contentType, type)) {
-    const served = type === undefined ? "does not say what it is" : `is ${type.slice(0, 100)}`;
-    throw wrongType(`the answer ${served}, the manifest says ${task.contentType}`);
+    const served = type === undefined ? "has no Content-Type" : `is ${type.slice(0, 100)}`;
+    throw wrongType(`the answer ${served}, the manifest requires ${task.contentType}`);
   }
   if (task.rejectHtml === true && isHtml(type)) throw wrongType("the answer is HTML, which the manifest refuses");
 }
 
-/** A page that was not wanted may come under any name. */
+/** Rejects HTML by its start: an unwanted page may have any media type. */
 function sniffHtml(start: Uint8Array, task: Task): void {
   if (task.rejectHtml !== true) return;
   if (HTML_START.test(new TextDecoder().decode(start.subarray(0, 512)))) {
@@ -198,19 +198,19 @@ function sniffHtml(start: Uint8Array, task: Task): void {
   }
 }
 
-/** Stops a body as soon as it cannot be right any more. */
+/** Ends a body as soon as it exceeds a limit. */
 function checkLength(bytes: number, task: Task, maxBytes: number): void {
   if (bytes > maxBytes) throw tooLarge(maxBytes);
   if (task.size !== undefined && bytes > task.size) throw wrongSize(`more than ${task.size}`, task.size);
 }
 
-/** Whether anything but the end of the connection says that the body is whole. */
+/** Whether anything but the end of the connection proves that the body is whole. */
 function integrityOf(response: HttpResponse, task: Task): Integrity {
-  const isTold = task.checksum !== undefined || task.size !== undefined;
-  return response.framing.kind === "until-close" && !isTold ? "unverified" : "verified";
+  const isKnown = task.checksum !== undefined || task.size !== undefined;
+  return response.framing.kind === "until-close" && !isKnown ? "unverified" : "verified";
 }
 
-/** What is known of the object: no more than of the body that came, nor than of its copy in the storage. */
+/** The integrity of the object: the lower one of the received body's and the stored copy's. */
 function weaker(integrity: Integrity, { provenBy }: StoredObject): Integrity {
   return integrity === "verified" && provenBy === "size" ? "size" : integrity;
 }
@@ -221,12 +221,12 @@ function verify(task: Task, bytes: number, checksum: Checksum): string {
 }
 
 function tooLarge(maxBytes: number, declared?: number): Failure {
-  const what = declared === undefined ? "the body is" : `the answer declares ${declared} bytes,`;
-  return new Failure("DOWNLOAD_TOO_LARGE", `${what} over the limit of ${maxBytes} bytes`);
+  const size = declared === undefined ? "the body is" : `the answer declares ${declared} bytes,`;
+  return new Failure("DOWNLOAD_TOO_LARGE", `${size} over the limit of ${maxBytes} bytes`);
 }
 
 function wrongSize(actual: number | string, expected: number): Failure {
-  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual} bytes, the manifest says ${expected}`);
+  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual} bytes, the manifest requires ${expected}`);
 }
 
 function wrongType(message: string): Failure {

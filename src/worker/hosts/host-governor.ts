@@ -8,7 +8,7 @@ import type { HostRules } from "./host-rules.ts";
 /** Most hosts in memory; the oldest one without a download makes room. */
 const HOSTS_MAX = 100_000;
 
-export interface HostGovernorDeps {
+interface HostGovernorDeps {
   readonly rules: HostRules;
   readonly clock: Pick<Clock, "steady" | "monotonic">;
   /** Called when a permit is free again. */

@@ -2,24 +2,24 @@ import { isIP } from "node:net";
 import { Failure } from "../../jobs/failure.ts";
 import type { Resolver } from "./names.ts";
 
-/** Which addresses may be connected to (D6). */
+/** The addresses that downloads may connect to. */
 export interface EgressPolicy {
-  /** Why not, or `undefined`. */
+  /** The reason for a denial; `undefined` if the address is allowed. */
   denies(address: string, port: number): string | undefined;
 }
 
-export interface AddressesDeps {
+interface AddressesDeps {
   readonly policy: EgressPolicy;
   readonly resolve: Resolver;
 }
 
-/** The addresses of a URL's host that may be connected to, in the order to try them. */
+/** The allowed addresses of a URL's host, in the order of the tries. */
 export type Addresses = (url: URL, signal: AbortSignal) => Promise<readonly string[]>;
 
 /**
- * Resolves and judges hosts. The resolver may remember addresses; the policy judges them each time, for the port of
- * the URL. Rejects with a `Failure` of code DOWNLOAD_DNS_NOT_FOUND, DOWNLOAD_DNS_TEMPORARY or
- * DOWNLOAD_URL_NOT_ALLOWED, or with the signal's reason.
+ * Makes a function that resolves hosts and applies the policy. The resolver may cache addresses; the policy judges them
+ * each time, for the port of the URL. The function rejects with a `Failure` of code DOWNLOAD_DNS_NOT_FOUND,
+ * DOWNLOAD_DNS_TEMPORARY or DOWNLOAD_URL_NOT_ALLOWED, or with the signal's reason.
  */
 export function createAddresses({ policy, resolve }: AddressesDeps): Addresses {
   return async (url, signal) => {

@@ -6,9 +6,9 @@ import { isOutOfDescriptors } from "../descriptors.ts";
 const LOOK_EVERY_MS = 1000;
 
 /**
- * The names of a hosts file (hosts(5)). c-ares reads it, too, but knows only one address of a name whose other one
- * stands beside another name; so it is asked for the rest alone. A file that changes is read anew within a second; one
- * that cannot be read has no names.
+ * The names of a hosts file (hosts(5)). c-ares reads it, too, but finds only the addresses of one line; so it resolves
+ * only names that are not in the file. A change of the file takes effect within a second; an unreadable file has no
+ * names.
  */
 export class HostsFile {
   readonly #path: string;
@@ -22,7 +22,7 @@ export class HostsFile {
     this.#clock = clock;
   }
 
-  /** All addresses of a name, in the file's order; `undefined` if it does not stand there. */
+  /** All addresses of a name, in the file's order; `undefined` if the file does not have it. */
   addressesOf(name: string): readonly string[] | undefined {
     this.#look();
     return this.#addresses.get(name.toLowerCase().replace(/\.$/, ""));
@@ -39,7 +39,7 @@ export class HostsFile {
       this.#addresses = parseHosts(readFileSync(this.#path, "utf8"));
       this.#version = version;
     } catch (error) {
-      if (isOutOfDescriptors(error)) return; // it holds as it was
+      if (isOutOfDescriptors(error)) return; // the names stay as they are
       this.#addresses = new Map();
       this.#version = "";
     }

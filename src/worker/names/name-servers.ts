@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import type { Clock } from "../../std/clock.ts";
 import type { Lookup } from "./names.ts";
 
-export interface NameServerDeps {
+interface NameServerDeps {
   /** The text of resolv.conf. */
   readonly read: () => Promise<string>;
   readonly current: () => readonly string[];
@@ -18,8 +18,8 @@ const FILE_BYTES_MAX = 64 * 1024;
 
 /**
  * Makes a lookup that follows changes of the system's name servers. c-ares reads them once per process, but a service
- * may start before the network, or move to another one. If a lookup fails, the file is read again, at most once in
- * 5 s, and if it names other servers, they are asked.
+ * may start before its network, or move to another one. After a failed lookup the file is read again, at most once in 5
+ * s. If it names other servers, they get the query.
  */
 export function followNameServers(lookup: Lookup, { read, current, apply, clock }: NameServerDeps): Lookup {
   let readAt = Number.NEGATIVE_INFINITY;
@@ -43,7 +43,7 @@ export function followNameServers(lookup: Lookup, { read, current, apply, clock 
   };
 }
 
-/** The servers of c-ares, and the system's file. */
+/** The servers of c-ares and the system's file. */
 export function systemNameServers(clock: Pick<Clock, "monotonic">): NameServerDeps {
   return {
     read: () =>
@@ -57,7 +57,7 @@ export function systemNameServers(clock: Pick<Clock, "monotonic">): NameServerDe
   };
 }
 
-/** Addresses only, without the zone of a link-local one, as c-ares lists them. */
+/** The addresses in the file, without the zone of a link-local one, as c-ares lists them. */
 function nameServersOf(text: string): string[] {
   const named = [...text.matchAll(/^[ \t]*nameserver[ \t]+([^\s#;%]+)/gm)].map(([, address = ""]) => address);
   return named.filter((address) => isIP(address) !== 0).slice(0, SERVERS_MAX);

@@ -3,27 +3,27 @@ import { Failure } from "../../jobs/failure.ts";
 import type { Clock } from "../../std/clock.ts";
 import { isOutOfDescriptors } from "../descriptors.ts";
 
-/** One address of a name, and for how many seconds it holds. */
+/** One address of a name, with its lifetime in seconds. */
 export interface FoundAddress {
   readonly address: string;
   readonly ttl: number;
 }
 
-/** Gives all addresses of a name. Rejects with an error whose `code` says why, as c-ares and `node:dns` name it. */
+/** Resolves with all addresses of a name. Rejects with an error whose `code` is that of c-ares or `node:dns`. */
 export type Lookup = (name: string) => Promise<readonly FoundAddress[]>;
 
 /**
- * Gives the addresses of a name, in the order to try them. Rejects with a `Failure` of code DOWNLOAD_DNS_NOT_FOUND or
- * DOWNLOAD_DNS_TEMPORARY, or with the signal's reason.
+ * Resolves with the addresses of a name, in the order of the tries. Rejects with a `Failure` of code
+ * DOWNLOAD_DNS_NOT_FOUND or DOWNLOAD_DNS_TEMPORARY, or with the signal's reason.
  */
 export type Resolver = (name: string, signal: AbortSignal) => Promise<readonly string[]>;
 
-export interface ResolverDeps {
+interface ResolverDeps {
   readonly lookup: Lookup;
   readonly clock: Pick<Clock, "monotonic" | "after">;
-  /** Longest wait for an answer, from the first request for the name on. */
+  /** Longest wait for an answer, counted from the first request for the name. */
   readonly deadlineMs?: number;
-  /** Lookups that run at once, without those that are slow; further names queue, within their deadline. */
+  /** Most lookups at once, not counting slow ones; further names queue, within their deadline. */
   readonly lookupsMax?: number;
 }
 
@@ -38,39 +38,39 @@ interface Known {
   readonly until: number;
 }
 
-/** A name that is queued or asked for. */
+/** A name whose lookup is queued or runs. */
 interface Pending {
   readonly name: string;
   readonly waiters: Set<(answer: Answer) => void>;
   readonly deadline: { cancel(): void };
   /** The time of the deadline by the monotonic clock. */
   readonly until: number;
-  /** Gives the place of its lookup to the queue. Does nothing the second time, and while the name is queued. */
+  /** Frees the place of its lookup. Has no effect the second time, and while the name is queued. */
   leavePlace: () => void;
 }
 
 const DEADLINE_MS = 10_000;
 const LOOKUPS_MAX = 64;
-/** A slower lookup gives its place to the next: names with silent servers must not hold up the others. */
+/** A slower lookup frees its place: names with silent servers must not delay the others. */
 const SLOW_MS = 250;
-/** Lookups that have not returned, per place: slow ones and those past their deadline included. */
+/** Most lookups that have not returned, per place, including slow and expired ones. */
 const UNRETURNED_PER_PLACE = 16;
-/** Answers kept, and as many names pending. */
+/** Most answers in the cache, and most names pending. */
 const NAMES_MAX = 10_000;
-/** More are not tried; a hostile zone can have thousands. */
+/** Most addresses of a name: a hostile zone can have thousands. */
 const ADDRESSES_MAX = 32;
 const TTL_MAX_MS = 30_000;
 const TTL_MIN_MS = 1000;
 const NOT_FOUND_MS = 5000;
-/** Short, but enough to keep a dead resolver from being asked again for each task. */
+/** Short, but long enough that not each task asks a dead resolver again. */
 const TEMPORARY_MS = 2000;
 /** NODATA counts as "not found": a name without an address will not have one on the next attempt. */
 export const NOT_FOUND_CODES = /^(?:DNS_)?(?:ENOTFOUND|ENODATA)$/;
 
 /**
- * Makes a resolver that shares lookups and keeps answers: 30 s, or their TTL if that is shorter; "not found" for 5 s,
- * other failures for 2 s. A lookup that takes too long is left behind: its name fails, its place is free, and if its
- * answer comes after all, the next request has it.
+ * Makes a resolver that shares lookups and caches answers: 30 s, or their TTL if that is shorter; "not found" for 5 s,
+ * other failures for 2 s. A lookup that takes too long is abandoned: its name fails and its place is free. A late
+ * answer goes into the cache.
  */
 export function createResolver(deps: ResolverDeps): Resolver {
   const names = new Names(deps);
@@ -78,10 +78,10 @@ export function createResolver(deps: ResolverDeps): Resolver {
 }
 
 /**
- * Asks the system's name servers and `/etc/hosts` by c-ares: on sockets, so that a silent server occupies no thread.
+ * Asks the system's name servers and `/etc/hosts` by c-ares, which uses sockets: a silent server occupies no thread.
  *
- * c-ares answers "not found" if one family has no address and the other query failed. Each family is therefore asked
- * once more before that is believed.
+ * c-ares answers "not found" if one family has no address and the other query failed. So a "not found" is checked by
+ * one more query for each family.
  */
 export async function lookUp(name: string): Promise<readonly FoundAddress[]> {
   try {
@@ -110,10 +110,10 @@ class Names {
   /** The oldest first. */
   readonly #known = new Map<string, Known>();
   readonly #pending = new Map<string, Pending>();
-  /** Those of the pending names whose lookup has not begun. */
+  /** The pending names whose lookup has not started. */
   readonly #queue = new Set<Pending>();
   #placesTaken = 0;
-  /** Lookups that have not returned, whether anybody waits for them or not. */
+  /** Lookups that have not returned, with or without a waiter. */
   #unreturned = 0;
 
   constructor({ lookup, clock, deadlineMs = DEADLINE_MS, lookupsMax = LOOKUPS_MAX }: ResolverDeps) {
@@ -139,7 +139,7 @@ class Names {
   }
 
   #remember(name: string, answer: Answer): void {
-    // That is no fault of the name, and over with the want.
+    // The name is not at fault, and the failure ends with the shortage.
     if (answer.kind === "temporary" && isOutOfDescriptors(answer.cause)) return;
     this.#known.delete(name);
     if (this.#known.size >= NAMES_MAX) this.#known.delete(this.#known.keys().next().value ?? "");
@@ -157,7 +157,7 @@ class Names {
     return pending;
   }
 
-  /** Rejects with the signal's reason as soon as it aborts. The lookup goes on as long as another waiter is there. */
+  /** Rejects with the signal's reason as soon as it aborts. The lookup continues while it has another waiter. */
   #wait(pending: Pending, signal: AbortSignal): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const take = (answer: Answer) => {
@@ -179,7 +179,7 @@ class Names {
       if (this.#placesTaken >= this.#lookupsMax) return;
       if (this.#unreturned >= this.#lookupsMax * UNRETURNED_PER_PLACE) return;
       this.#queue.delete(pending);
-      // Many deadlines may pass at the same moment, and the first one must not start lookups for the others.
+      // Many deadlines may pass at the same moment: the first one must not start lookups for the others.
       if (pending.until <= this.#clock.monotonic()) this.#expire(pending);
       else void this.#run(pending);
     }
@@ -249,7 +249,7 @@ function temporaryFailure(name: string, reason: string, cause?: unknown): Failur
   return new Failure("DOWNLOAD_DNS_TEMPORARY", `${name} could not be resolved (${reason})`, { cause });
 }
 
-/** The code of an error of a lookup, as c-ares and `node:dns` give it. */
+/** The code of a lookup's error, as c-ares and `node:dns` give it. */
 export function codeOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : "unknown error";

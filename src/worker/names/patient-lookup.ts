@@ -1,16 +1,14 @@
 import { getServers, type RecordWithTtl, Resolver } from "node:dns";
 import { codeOf, type FoundAddress, type Lookup, NOT_FOUND_CODES } from "./names.ts";
 
-/**
- * As long as the C library waits for a name server, less the half second by which our own deadline would cut it off.
- */
+/** The time that the C library waits for a name server, less half a second: so the answer precedes our own deadline. */
 const ANSWER_TIMEOUT_MS = 4500;
 const TIMED_OUT = /^(?:DNS_)?E?TIMEOUT$/;
 
 /**
- * Makes a lookup that asks once more, patiently, where no answer came in time. c-ares waits as long as a server's last
- * answers let it expect, a second or less, and no longer listens for the answer to a query that it has repeated: a
- * server that answers names of its own at once and others late would seem silent.
+ * Makes a lookup that repeats a query with a longer timeout if no answer came in time. c-ares derives its timeout from
+ * a server's last answers, a second or less, and ignores the answer to a query that it has repeated. So a server that
+ * answers its own names at once and others late would seem silent.
  */
 export function withPatience(lookup: Lookup, patient: Lookup): Lookup {
   return async (name) => {
@@ -23,7 +21,7 @@ export function withPatience(lookup: Lookup, patient: Lookup): Lookup {
   };
 }
 
-/** One query for each family to the name servers in use, of the name as it is: search domains do not count. */
+/** Sends one query for each family to the current name servers, for the exact name: without search domains. */
 export async function lookUpPatiently(name: string): Promise<readonly FoundAddress[]> {
   const resolver = new Resolver({ timeout: ANSWER_TIMEOUT_MS, tries: 1 });
   resolver.setServers(getServers());
@@ -37,7 +35,7 @@ export async function lookUpPatiently(name: string): Promise<readonly FoundAddre
   throw failed.reason;
 }
 
-/** The answer of one family; none if it has no record. */
+/** The answer for one family; empty if it has no record. */
 function asked(
   ask: (done: (error: Error | null, records: RecordWithTtl[]) => void) => void,
 ): Promise<readonly FoundAddress[]> {
