@@ -8,7 +8,7 @@ function setup(minBytesPerSecond = 0, idleTimeoutMs = 30_000) {
   const failures: Failure[] = [];
   const watch = new BodyWatch(clock, { idleTimeoutMs, minBytesPerSecond }, (failure) => failures.push(failure));
   let bytes = 0;
-  /** Lets a second pass at a time, with so many bytes at its end. */
+  /** Advances second by second; each second ends with this number of bytes. */
   const receive = async (perSecond: number, seconds: number) => {
     for (let i = 0; i < seconds; i++) {
       await clock.advance(1000);
@@ -89,7 +89,7 @@ describe("slowness", () => {
     expect(codes()).toEqual([]);
   });
 
-  test("is not made up for by what came fast long ago", async () => {
+  test("is not compensated by fast bytes from long ago", async () => {
     const { receive, codes } = setup(1000);
     await receive(1_000_000, 30);
     await receive(1, 61);
@@ -132,7 +132,7 @@ describe("slowness", () => {
     expect(codes()).toEqual(["DOWNLOAD_TOO_SLOW"]);
   });
 
-  test("is told from silence by which comes first", async () => {
+  test("is distinguished from silence by the earlier limit", async () => {
     const silent = setup(1000, 5000);
     await silent.clock.advance(60_000);
     expect(silent.codes()).toEqual(["DOWNLOAD_TIMEOUT"]);

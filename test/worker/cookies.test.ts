@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { AttemptCookies } from "../../src/worker/download/cookies.ts";
 import { FakeClock } from "../support/clock.ts";
 
-/** What is sent to a URL after another has set cookies. */
+/** The `Cookie` value for a URL after another URL has set cookies. */
 async function sent(from: string, setCookie: string | readonly string[], to: string): Promise<string | undefined> {
   const cookies = new AttemptCookies(new FakeClock());
   await cookies.note(new URL(from), [setCookie].flat());

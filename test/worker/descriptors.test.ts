@@ -22,7 +22,7 @@ function setup() {
   return { clock, told, descriptors };
 }
 
-test("a failure that a want of descriptors caused costs no attempt, and for a second no other begins", async () => {
+test("a shortage of descriptors costs no attempt, and no other attempt starts for a second", async () => {
   const { clock, told, descriptors } = setup();
   let calls = 0;
   const service = descriptorGuard(descriptors)(
@@ -44,7 +44,7 @@ test("a failure that a want of descriptors caused costs no attempt, and for a se
   descriptors.close();
 });
 
-test("while there are enough descriptors a failure is what it says", async () => {
+test("while there are enough descriptors a failure stays as it is", async () => {
   const { told, descriptors } = setup();
   const failed = failedWith(new Failure("DOWNLOAD_CONNECT_FAILED", "refused"));
   const service = descriptorGuard(descriptors)(serviceOf(() => Promise.resolve(failed)));

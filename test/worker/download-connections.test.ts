@@ -45,7 +45,7 @@ describe("a body in a transfer coding that is not chunked ends with its connecti
     expect(rig.origin.connections.total).toBe(2);
   });
 
-  test("and is verified by a size in the manifest, which tells a cut, too", async () => {
+  test("and is verified by a size in the manifest, which reveals a cut, too", async () => {
     await using rig = await startRig();
     for (const size of [1000, 1001]) {
       const run = rig.run(path("Transfer-Encoding: identity", 1000), { size });
@@ -143,7 +143,7 @@ describe("bytes behind the end of an answer", () => {
     ["a length", `${OK}Content-Length: 2\r\n\r\nmy`, "my"],
     ["chunks", `${OK}Transfer-Encoding: chunked\r\n\r\n2\r\nmy\r\n0\r\n\r\n`, "my"],
     ["no body", `${OK}Content-Length: 0\r\n\r\n`, ""],
-  ])("of %s, a whole answer that nobody asked for, are nobody's", async (_, asked, body) => {
+  ])("of %s, a whole unrequested answer, belong to no request", async (_, asked, body) => {
     await using rig = await startRig();
     for (let i = 1; i <= 3; i++) {
       await rig.stored(kept(asked + BEHIND));
@@ -160,7 +160,7 @@ describe("bytes behind the end of an answer", () => {
     "HTTP/1.1 204 No Content\r\n\r\n",
     "HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n",
     "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-  ])("of a failure (%j) are nobody's", async (asked) => {
+  ])("of a failure (%j) belong to no request", async (asked) => {
     await using rig = await startRig();
     await rig.failed(kept(asked + BEHIND));
     await rig.stored("/ok");
@@ -191,7 +191,7 @@ function keys(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `k${i}`);
 }
 
-/** A rig with so many kept connections to its origin; `/x` is answered by `later` from then on. */
+/** A rig with this number of kept connections to its origin; `/x` is answered by `later` from then on. */
 async function startWarm(count: number, later: Misbehaviour): Promise<DownloadRig> {
   let isWarm = false;
   const origin = startFaultOrigin({

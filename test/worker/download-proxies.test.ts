@@ -157,7 +157,7 @@ describe("a download through a pool", () => {
     expect(proxy.asked.length).toBe(2);
   });
 
-  test("sends the endpoint's credentials to the endpoint and to nobody else", async () => {
+  test("sends the endpoint's credentials to the endpoint alone", async () => {
     await using proxy = await startForwardProxy({ credentials: SECRET });
     await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url, SECRET)]) } });
     await rig.stored("/ok", { proxyPool: "main" });
@@ -165,7 +165,7 @@ describe("a download through a pool", () => {
     expect(rig.origin.requests[0]?.headers.flat().join(" ")).not.toContain(btoa(SECRET));
   });
 
-  test("says which endpoint it took, and no secret", async () => {
+  test("names its endpoint, and no secret", async () => {
     await using proxy = await startForwardProxy({ credentials: SECRET });
     await using rig = await startRig({ pools: { main: pool([endpoint(proxy.url, SECRET)]) } });
     const { failure, attempt } = await rig.failed("/status/404", { proxyPool: "main" });
@@ -186,7 +186,7 @@ test("a proxy that failed is not asked again while another works, and is when it
   expect([locked.asked.length, good.asked.length]).toEqual([2, 12]);
 });
 
-test("a proxy whose rest is over is tried by the next request whose turn it is, though others were made before", async () => {
+test("a proxy whose rest is over is tried by the next request in turn, although others were made before", async () => {
   await using locked = await startForwardProxy({ credentials: SECRET });
   await using good = await startForwardProxy();
   await using rig = await startRig({ pools: { main: pool([endpoint(locked.url), endpoint(good.url)]) } });
@@ -337,7 +337,7 @@ test("a 407 of the host itself, without a proxy, is the host's", async () => {
   expect((await rig.failed("/status/407")).failure.code).toBe("DOWNLOAD_HTTP_407");
 });
 
-test("a proxy that says nothing is waited for as a host is", async () => {
+test("a silent proxy has the same time as a silent host", async () => {
   using silent = startFaultOrigin({ "": MISBEHAVIOURS.silent }); // an absolute form begins with no path;
   await using rig = await startRig({ pools: { main: pool([endpoint(silent.url)]) } });
   const run = rig.failed("/ok", { proxyPool: "main" });

@@ -8,7 +8,7 @@ import { eventually } from "../support/eventually.ts";
 
 const MIB = 2 ** 20;
 
-/** A storage whose steps wait until they are let go on. */
+/** A storage whose steps wait until the test releases them. */
 function slowStore(step: "open" | "write" | "commit" | "put") {
   const gate = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
@@ -41,7 +41,7 @@ function slowStore(step: "open" | "write" | "commit" | "put") {
   return { wrap, reached: reached.promise, go: () => gate.resolve() };
 }
 
-/** Lets time pass until the download has ended: what was read last may still be on its way to the storage. */
+/** Advances until the download has ended: the last bytes may still be on their way to the storage. */
 async function passing<T>(rig: DownloadRig, ms: number, run: Promise<T>): Promise<T> {
   let isOver = false;
   const ended = run.finally(() => (isOver = true));
@@ -52,7 +52,7 @@ async function passing<T>(rig: DownloadRig, ms: number, run: Promise<T>): Promis
   return ended;
 }
 
-describe("a host that says nothing", () => {
+describe("a silent host", () => {
   test.each(["/silent", "/stalled-headers"])("%s is left when the time for the head is over", async (path) => {
     await using rig = await startRig();
     const run = rig.failed(path);
@@ -79,7 +79,7 @@ describe("a host that says nothing", () => {
     expect(rig.clock.pending).toBe(0);
   });
 
-  test("is waited for anew with every byte", async () => {
+  test("has its full time again after every byte", async () => {
     await using rig = await startRig();
     const run = rig.failed("/stalled-body/1000");
     await rig.read(1000);
@@ -116,7 +116,7 @@ test("a host that is too slow is left, though it is never silent", async () => {
 });
 
 describe("a slow storage is no silence of the host", () => {
-  test.each(["open", "write", "commit", "put"] as const)("%s may take as long as it likes", async (step) => {
+  test.each(["open", "write", "commit", "put"] as const)("%s has no time limit", async (step) => {
     const store = slowStore(step);
     await using rig = await startRig({ store: store.wrap, minBytesPerSecond: 1_000_000 });
     const bytes = step === "put" ? 1000 : 3 * MIB;
@@ -201,7 +201,7 @@ describe("an attempt that is interrupted", () => {
     expect(await rig.files()).toEqual([`${rig.storage.bucket}/r`]);
   });
 
-  test("before it began makes no connection", async () => {
+  test("before its start makes no connection", async () => {
     await using rig = await startRig();
     const attempt = rig.attempt("/ok");
     attempt.abort(new InterruptedError("shutdown"));
@@ -272,7 +272,7 @@ describe("a storage that fails", () => {
     },
   );
 
-  test("an upload that cannot be recorded is not begun", async () => {
+  test("an upload that cannot be recorded is not started", async () => {
     await using rig = await startRig({ recordUpload: () => Promise.reject(new Error("database or disk is full")) });
     const { failure } = await rig.failed("/large/3000000");
     expect(failure).toMatchObject({ code: "UPLOAD_UNAVAILABLE", class: "unavailable" });

@@ -157,7 +157,7 @@ const FAULTS_OF_HOSTS = ["a host", "a host with a kept connection"].flatMap((hos
   FAULTS.map((row) => [`${row.path} ${JSON.stringify(row.task ?? {})} of ${host} is ${row.code}`, host, row] as const),
 );
 
-describe("an answer that is not what was asked for", () => {
+describe("an answer that does not meet the manifest", () => {
   test.each(FAULTS_OF_HOSTS)("%s", async (_, host, { path, task, code, failureClass, status, bytes, message }) => {
     await using rig = await startRig();
     await rig.stored("/ok");
@@ -170,7 +170,7 @@ describe("an answer that is not what was asked for", () => {
     expect(attempt.startedAt).toBe(rig.clock.now());
     expect(attempt.httpStatus).toBe(status);
     if (bytes !== undefined) expect(attempt.bytes).toBe(bytes);
-    // What was not what it should be can be looked at, and nothing else.
+    // Only the start of a wrong body is kept as evidence.
     if (code.endsWith("_MISMATCH")) expect(attempt.bodyStart).toMatch(/^(?:[0-9a-f]{2}){1,512}$/);
     else expect(attempt.bodyStart).toBeUndefined();
     expect(attempt.proxy).toBeUndefined();
@@ -196,7 +196,7 @@ describe("an answer that is not what was asked for", () => {
     expect(rig.origin.sent.bytes).toBeLessThan(20 * MIB);
   });
 
-  test("a body that ends too early tells where", async () => {
+  test("the failure of a body that ends too early has its size", async () => {
     await using rig = await startRig();
     const run = rig.failed("/stalled-body/1000");
     await rig.read(1000);
@@ -253,7 +253,7 @@ describe("a body over the limit", () => {
   });
 });
 
-describe("what was asked for", () => {
+describe("an answer that meets the manifest", () => {
   test.each(["/ok", "/chunked", "/close-delimited", "/informational", "/length-and-chunks", "/status/203"])(
     "%s is stored",
     async (path) => {
@@ -281,7 +281,7 @@ describe("what was asked for", () => {
     expect(digest(largeBody(bytes))).toBe(`${bytes} ${sha256}`);
   });
 
-  test("a body that ends with the connection is verified where the manifest says what it must be", async () => {
+  test("a body that ends with the connection is verified by the size or the checksum in the manifest", async () => {
     await using rig = await startRig();
     expect(await rig.stored("/close-delimited", { size: BODY.length })).toMatchObject({ integrity: "verified" });
     expect(await rig.stored("/close-delimited", { checksum: `sha256:${SHA256}` })).toMatchObject({
@@ -325,7 +325,7 @@ describe("what was asked for", () => {
     expect(new TextDecoder().decode(Bun.gunzipSync(object))).toBe(BODY);
   });
 
-  test("the coding of a body that ends with the connection is kept, and none where there is none", async () => {
+  test("the coding of a body that ends with the connection is kept, if it has one", async () => {
     await using rig = await startRig();
     const raw = (head: string) => `/raw/${encodeURIComponent(`HTTP/1.0 200 OK\r\n${head}\r\n${BODY}`)}`;
     const heads = ["Content-Encoding: GZIP\r\nContent-Encoding: br\r\n", "Content-Encoding: identity\r\n", ""];
@@ -335,7 +335,7 @@ describe("what was asked for", () => {
     }
   });
 
-  test("a coding of the transfer that nobody asked for is told as one of the body: its bytes are stored", async () => {
+  test("an unrequested coding of the transfer is recorded as one of the body: its bytes are stored", async () => {
     await using rig = await startRig();
     const chunks = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
     for (const [codings, body] of [
@@ -374,7 +374,7 @@ describe("what was asked for", () => {
     expect(result.contentType).toBe(decodeURIComponent(type));
   });
 
-  test("what does not say its type is anything, and is kept as bytes", async () => {
+  test("a body without a type may have any type, and is stored as bytes", async () => {
     await using rig = await startRig();
     expect((await rig.stored("/untyped", { contentType: "*/*" })).contentType).toBe("application/octet-stream");
   });
@@ -390,7 +390,7 @@ describe("what was asked for", () => {
     expect((await rig.stored(`/typed/${encodeURIComponent(type)}`)).contentType).toBe(kept);
   });
 
-  test("a page is taken where nothing speaks against it", async () => {
+  test("a page is stored where the manifest allows it", async () => {
     await using rig = await startRig();
     expect((await rig.stored("/page/text%2Fhtml")).contentType).toBe("text/html");
     await rig.stored("/ok", { rejectHtml: true });
@@ -399,7 +399,7 @@ describe("what was asked for", () => {
   test.each([
     ["/large/3000000", 3_000_000],
     ["/undeclared/3000000", undefined],
-  ])("the storage is told the size of %s where it is known: %p", async (path, size) => {
+  ])("the storage gets the size of %s where it is known: %p", async (path, size) => {
     const sizes: (number | undefined)[] = [];
     await using rig = await startRig({
       store: (store) => ({

@@ -12,7 +12,7 @@ import { proxyServer } from "../support/proxy-server.ts";
 /**
  * Public lists of URLs and addresses that a server must not be talked into asking for, each as the URL of a resource,
  * as the target of a redirect and as what a name resolves to, straight and through a proxy. One loopback address is
- * open; who connects to the others is counted, and nobody may.
+ * open; connections to the others are counted, and there must be none.
  */
 
 setDefaultTimeout(60_000);
@@ -20,7 +20,7 @@ setDefaultTimeout(60_000);
 const OPEN = "127.0.0.9";
 const policy = createEgressPolicy({ allowPrivate: [`${OPEN}/32`] });
 const everywhere = createEgressPolicy({ allowPrivate: [] });
-/** What the lists ask for, as far as it may be bound here. */
+/** The addresses of the lists that can be bound here. */
 const PORTS = [80, 22, 25, 443, 2375, 2379, 3306, 5000, 8000, 8080, 8443];
 
 /** Listeners on every address of this machine but the open one's; the ports that are taken are somebody else's. */
@@ -49,7 +49,7 @@ class Forbidden implements Disposable {
 
 async function startRig(options: RigOptions = {}): Promise<DownloadRig> {
   const origin = startFaultOrigin(MISBEHAVIOURS, { hostname: OPEN });
-  // The names of the lists lead to a forbidden address: nobody is asked for them.
+  // The names of the lists lead to a forbidden address: no name server is asked for them.
   return new DownloadRig(origin, await makeLocalHarness(), { policy, ...options });
 }
 
@@ -152,7 +152,7 @@ for (const way of ["straight", "through a proxy"] as const) {
   });
 }
 
-test("what is meant to end a line ends none: neither in a URL nor in a redirect", async () => {
+test("a line break in a URL or in a redirect ends no line", async () => {
   await using rig = await startRig();
   for (const line of await corpusLines("payloads-all-the-things/crlf-injection.txt")) {
     for (const target of [rig.url(line, OPEN), rig.url(redirectTo(line), OPEN)]) await rig.run(target);

@@ -9,7 +9,7 @@ import { foundFor } from "../support/found-addresses.ts";
 import { MISBEHAVIOURS } from "../support/misbehaviours.ts";
 import { failureOf } from "../support/rejection.ts";
 
-/** Of the loopback addresses, one is open: what lies behind the others must not be reached. */
+/** One of the loopback addresses is open; the others must not be reached. */
 const policy = createEgressPolicy({ allowPrivate: ["127.0.0.1/32"] });
 const to = (location: string) => `/redirect/302/${encodeURIComponent(location)}`;
 
@@ -100,7 +100,7 @@ describe("several addresses", () => {
     expect(attempt.address).toBe("127.0.0.1");
   });
 
-  test("none is tried after an answer, however bad", async () => {
+  test("no other address is tried after an answer, however bad", async () => {
     using second = startFaultOrigin(MISBEHAVIOURS, { hostname: "127.0.0.2" });
     await using rig = await startRig({ names: { "many.test": ["127.0.0.1", "127.0.0.2"] } });
     for (const path of ["/reset-at-once", "/status/500", "/garbage"]) {

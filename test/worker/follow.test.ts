@@ -55,7 +55,7 @@ async function next(...locations: string[]): Promise<string> {
   return net.asked[1] ?? "";
 }
 
-test.each([301, 302, 303, 307, 308])("a %d is followed, and its body is given up", async (status) => {
+test.each([301, 302, 303, 307, 308])("a %d is followed, and its body is dropped", async (status) => {
   const net = new Net({ "http://a.test/": to("/x", status) });
   const { response, url } = await net.follow("http://a.test/");
   expect([response.status, url.href, net.discarded]).toEqual([200, "http://a.test/x", 1]);
@@ -119,7 +119,7 @@ describe("a location", () => {
   });
 });
 
-test("a redirect from https: to http: is refused unless it is allowed, and none from http: to https:", async () => {
+test("a redirect from https: to http: needs permission, and one from http: to https: does not", async () => {
   const net = new Net({ "https://a.test/": to("http://a.test/x") });
   expect((await failureOf(net.follow("https://a.test/"))).code).toBe("DOWNLOAD_URL_NOT_ALLOWED");
   expect(net.asked).toEqual(["https://a.test/"]);
@@ -276,7 +276,7 @@ describe("a header of the configuration", () => {
     ]);
   });
 
-  test("stands below what the client sends, a URL's userinfo among it", async () => {
+  test("yields to the headers of the client, including a URL's userinfo", async () => {
     const net = new Net({});
     await net.follow("http://a.test/", { authorization: "Bearer mine" }, { configured });
     await net.follow("http://me:pw@a.test/", {}, { configured });

@@ -18,7 +18,7 @@ function setup(limits: Partial<HostLimits> = {}) {
   return { clock, governor, use, freed: () => freed };
 }
 
-test("a host takes so many downloads at a time, each host for itself", () => {
+test("each host has its own limit of downloads at a time", () => {
   const { governor, freed } = setup();
   for (let i = 4; i > 0; i--) {
     expect(governor.room(HOST)).toBe(i);
@@ -67,7 +67,7 @@ test("the next opening is the earliest", () => {
   expect(governor.nextOpening()).toBe(1000);
 });
 
-test("a rate spreads the starts, though many may run at a time", async () => {
+test("a rate spreads the starts, although many may run at a time", async () => {
   const { clock, governor } = setup({ ratePerSecond: 4 });
   let started = 0;
   for (let ms = 0; ms < 1000; ms += 10) {
@@ -100,7 +100,7 @@ test("a slow-down brings no start forward: the rate holds after a 429, too", asy
 });
 
 describe("the breaker", () => {
-  test("opens after so many failures in a row", () => {
+  test("opens after the configured number of failures in a row", () => {
     const { governor, use } = setup();
     use("failed");
     use("failed");
@@ -167,7 +167,7 @@ describe("the breaker", () => {
     expect(governor.room(HOST)).toBe(1);
   });
 
-  test("does not wait longer for downloads that were under way when it opened", () => {
+  test("ignores failures of downloads that were under way when it opened", () => {
     const { governor } = setup();
     for (let i = 0; i < 4; i++) governor.acquire(HOST);
     for (let i = 0; i < 4; i++) governor.failed(HOST);
@@ -220,7 +220,7 @@ describe("the breaker", () => {
     expect(governor.closedFor("unknown")).toBe(0);
   });
 
-  test("of 0 failures is none", () => {
+  test("of 0 failures never opens", () => {
     const { governor, use } = setup({ breakerFailures: 0 });
     for (let i = 0; i < 100; i++) use("failed");
     expect(governor.nextOpening()).toBeUndefined();
@@ -237,7 +237,7 @@ function complainOfAll(governor: HostGovernor): void {
 }
 
 describe("a host that complains", () => {
-  /** What it may have at once after so many answers. */
+  /** Downloads that may run at once after this number of answers. */
   const answer = (governor: HostGovernor, times: number) => {
     for (let i = 0; i < times; i++) governor.answered(HOST);
     return governor.room(HOST);
@@ -293,7 +293,7 @@ describe("a host that complains", () => {
     expect(Math.round(governor.closedFor(HOST))).toBeWithin(500, 530);
   });
 
-  test("is trusted anew when an hour has passed", async () => {
+  test("has its full limit again after an hour", async () => {
     const { clock, governor } = setup();
     complainOfAll(governor);
     await clock.advance(3_599_999);
@@ -314,7 +314,7 @@ describe("a host that complains", () => {
   });
 });
 
-describe("what the next process must know", () => {
+describe("the record for the next process", () => {
   const otherProcess = (governor: HostGovernor, clock: FakeClock, meanwhile = () => {}) => {
     const records = governor.takeChanges().flatMap((change) => ("forget" in change ? [] : [change]));
     meanwhile();
@@ -324,7 +324,7 @@ describe("what the next process must know", () => {
     return next;
   };
 
-  test("is how long a host is to be left alone, and how many downloads at once it can take", async () => {
+  test("has the rest of a pause and the concurrency limit", async () => {
     const { clock, governor } = setup();
     governor.throttled(HOST, 60_000);
     expect(governor.hasChanges).toBe(true);
@@ -335,7 +335,7 @@ describe("what the next process must know", () => {
     expect(next.room(HOST)).toBe(1);
   });
 
-  test("is an open breaker, how long it was open, and since when nothing was answered", async () => {
+  test("has an open breaker, the length of its opening, and the time since the last answer", async () => {
     const { clock, governor, use } = setup();
     for (let i = 0; i < 3; i++) use("failed");
     await clock.advance(1000);
@@ -352,7 +352,7 @@ describe("what the next process must know", () => {
     expect([...next.unavailable(0)]).toEqual([]);
   });
 
-  test("is no longer a wait than there may be, where the clock was set back", () => {
+  test("never makes a wait longer than its maximum after the clock was set back", () => {
     const { clock, governor, use } = setup();
     governor.throttled(HOST, 900_000);
     for (let i = 0; i < 3; i++) use("failed", "other.test");
@@ -363,7 +363,7 @@ describe("what the next process must know", () => {
     expect([next.closedFor(HOST), next.closedFor("other.test")]).toEqual([900_000, 30_000]);
   });
 
-  test("is told once, again when it could not be written down, and that there is nothing more", async () => {
+  test("is handed out once, again after a failed write, and is removed in the end", async () => {
     const { clock, governor } = setup();
     governor.throttle(HOST, 1000);
     expect(governor.takeChanges()).toHaveLength(1);
@@ -379,7 +379,7 @@ describe("what the next process must know", () => {
 });
 
 describe("memory", () => {
-  test("a host with nothing to remember is forgotten", () => {
+  test("a host without a state of its own is forgotten", () => {
     const { governor, use } = setup();
     for (let i = 0; i < 1000; i++) use("answered", `host-${i}`);
     expect(governor.size).toBe(0);
@@ -395,7 +395,7 @@ describe("memory", () => {
     expect(governor.size).toBe(0);
   });
 
-  test("is bounded, and what is in use stays", () => {
+  test("is bounded, and hosts in use stay", () => {
     const { governor, use } = setup();
     governor.acquire("in-use");
     for (let i = 0; i < 3; i++) use("failed", "first");
@@ -412,7 +412,7 @@ describe("other limits", () => {
   const rules = (limits: Partial<HostLimits>) =>
     new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3, ...limits });
 
-  test("hold at once, for hosts that are known and for new ones, and those that wait hear of it", () => {
+  test("apply at once to known and new hosts, and wake the waiting tasks", () => {
     const { governor, freed } = setup();
     governor.acquire(HOST);
     governor.setRules(rules({ maxConcurrency: 2 }));
@@ -422,7 +422,7 @@ describe("other limits", () => {
     expect([governor.room(HOST), governor.limit("new.test")]).toEqual([8, 9]);
   });
 
-  test("leave a host slowed down that complained, up to the new limit", () => {
+  test("keep a host slowed down after its complaint, up to the new limit", () => {
     const { governor } = setup();
     for (let i = 0; i < 4; i++) governor.acquire(HOST);
     governor.complained(HOST);
@@ -433,7 +433,7 @@ describe("other limits", () => {
     expect(governor.limit(HOST)).toBe(1);
   });
 
-  test("end a wait that the old rate made, and close a breaker that there is none of any more", async () => {
+  test("end a wait of the old rate, and close a breaker that is now disabled", async () => {
     const { clock, governor, use } = setup({ ratePerSecond: 0.001 });
     use("answered");
     expect(governor.room(HOST)).toBe(0);
@@ -448,10 +448,10 @@ describe("other limits", () => {
   });
 });
 
-describe("what an operator sees of a host", () => {
+describe("an operator's view of a host", () => {
   const view = ({ governor }: ReturnType<typeof setup>) => governor.view(HOST);
 
-  test("is open with its limits, known or not, and its rate where it has one", () => {
+  test("shows the limits and the rate of known and unknown hosts", () => {
     expect(view(setup())).toEqual({
       state: "open",
       maxConcurrency: 4,
@@ -465,7 +465,7 @@ describe("what an operator sees of a host", () => {
     expect(view(rated)).toMatchObject({ state: "rate", code: undefined });
   });
 
-  test("is the pause that it asked for, then that it is slowed down, with the code and since when", async () => {
+  test("shows a pause, then the slow-down, with its code and its age", async () => {
     const rig = setup();
     for (let i = 0; i < 4; i++) rig.governor.acquire(HOST);
     rig.governor.throttled(HOST, 5000, "DOWNLOAD_HTTP_429");
@@ -475,7 +475,7 @@ describe("what an operator sees of a host", () => {
     expect(view(rig)).toMatchObject({ state: "slowed", code: "DOWNLOAD_HTTP_429", slowedMsAgo: 6000 });
   });
 
-  test("is its breaker, then the probe, with the code that opened it", async () => {
+  test("shows the breaker, then the probe, with the code of the failure", async () => {
     const rig = setup();
     for (let i = 0; i < 3; i++) {
       rig.governor.acquire(HOST);
@@ -489,7 +489,7 @@ describe("what an operator sees of a host", () => {
     expect(view(rig).state).not.toBe("probing");
   });
 
-  test("is a pause behind an open breaker, and the probe follows the later of the two", async () => {
+  test("shows the later end of a pause and an open breaker, and then the probe", async () => {
     const rig = setup();
     for (let i = 0; i < 3; i++) rig.use("failed");
     rig.governor.throttle(HOST, 500);
@@ -500,7 +500,7 @@ describe("what an operator sees of a host", () => {
     expect([view(rig).state, rig.governor.room(HOST)]).toEqual(["probing", 1]);
   });
 
-  test("is still the pause after an answer, and the breaker that opens in it", async () => {
+  test("shows the pause after an answer, and a breaker that opens during it", async () => {
     const rig = setup();
     rig.governor.throttle(HOST, 2000);
     rig.use("answered");

@@ -32,6 +32,6 @@ test.each([
   expect(rules.limitsOf(host).maxConcurrency).toBe(concurrency);
 });
 
-test("what a rule does not say is as for all", () => {
+test("a limit that a rule leaves out is the general one", () => {
   expect(rules.limitsOf("www.example.com")).toEqual({ maxConcurrency: 3, ratePerSecond: 5, breakerFailures: 20 });
 });

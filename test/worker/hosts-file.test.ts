@@ -22,7 +22,7 @@ test("a name has all its addresses, in the file's order, whatever stands beside 
   expect(hosts.addressesOf("three.test")).toBeUndefined();
 });
 
-test("what is no line of addresses and names is passed over", () => {
+test("a line without an address and a name is ignored", () => {
   const { hosts } = setup("nonsense a.test\n# 127.0.0.1 b.test\n\n 127.0.0.2 c.test\r\n300.1.1.1 d.test\n");
   expect(["a.test", "b.test", "c.test", "d.test"].map((name) => hosts.addressesOf(name))).toEqual([
     undefined,

@@ -83,7 +83,7 @@ describe("the rate limit", () => {
     expect(await callsIn(60_000, 1, clock, service)).toBe(7);
   });
 
-  test("counts who waits for it, and no longer than they do", async () => {
+  test("counts its waiting workers, and only while they wait", async () => {
     const clock = new FakeClock();
     const waits = { workers: 0 };
     const service = rateLimit(1, clock, waits)(stored);
@@ -102,7 +102,7 @@ describe("the rate limit", () => {
     expect(waits.workers).toBe(0);
   });
 
-  test("of 0 is none", () => {
+  test("of 0 adds no layer", () => {
     expect(rateLimit(0, new FakeClock())(stored)).toBe(stored);
   });
 
@@ -114,7 +114,7 @@ describe("the rate limit", () => {
     expect(await callsIn(0, 1, clock, second)).toBe(1);
   });
 
-  test("spends nothing on standing in line", async () => {
+  test("takes no token for a wait", async () => {
     const clock = new FakeClock();
     const service = rateLimit(1, clock)(stored);
     for (let i = 0; i < 10; i++) await service.ready(never);
@@ -323,7 +323,7 @@ describe("the host permit", () => {
     ["DOWNLOAD_DNS_NOT_FOUND", undefined],
     ["DOWNLOAD_TLS_INVALID", undefined],
     ["UPLOAD_UNAVAILABLE", undefined],
-  ])("%s without an answer says nothing of the host", async (code, status) => {
+  ])("%s without an answer has no effect on the host", async (code, status) => {
     const outcomes = [failedWith(new Failure("DOWNLOAD_RESET", "")), failedWith(new Failure("DOWNLOAD_RESET", ""))];
     const { governor, call } = setup(() =>
       Promise.resolve(outcomes.shift() ?? failedWith(new Failure(code, ""), status)),

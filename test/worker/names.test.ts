@@ -24,7 +24,7 @@ function setup(lookup: (name: string) => Promise<readonly FoundAddress[]>, looku
   return { clock, asked, resolve: (name: string, signal = never) => resolve(name, signal) };
 }
 
-/** A lookup whose answers come when the test says so. */
+/** A lookup whose answers the test gives by hand. */
 function byHand() {
   const open = new Map<string, (addresses: readonly FoundAddress[]) => void>();
   const lookup = (name: string) => new Promise<readonly FoundAddress[]>((resolve) => open.set(name, resolve));
@@ -91,7 +91,7 @@ describe("a lookup that fails", () => {
 });
 
 describe("an answer", () => {
-  test("is shared by all who wait for it, and each name is asked for once", async () => {
+  test("is shared by all waiters, and each name is looked up once", async () => {
     const { clock, asked, resolve } = setup(() => found());
     await Promise.all(["a.test", "a.test", "b.test"].map((name) => resolve(name)));
     expect(await resolve("a.test")).toEqual(["192.0.2.1"]);
@@ -139,7 +139,7 @@ describe("an answer", () => {
 });
 
 describe("a lookup that does not return", () => {
-  test("has failed after 10 s, for all who wait", async () => {
+  test("fails after 10 s, for all waiters", async () => {
     const { clock, resolve } = setup(silent);
     const first = failureOf(resolve("a.test"));
     await clock.advance(4000);
@@ -247,7 +247,7 @@ describe("a request that stops", () => {
     expect(asked.length).toBe(1);
   });
 
-  test("leaves the queue and its place if nobody else waits", async () => {
+  test("leaves the queue and its place without another waiter", async () => {
     const { clock, asked, resolve } = setup(silent, 1);
     const stops = [new AbortController(), new AbortController()];
     const ended = stops.map((stop, i) => rejectionOf(resolve(`${i}.test`, stop.signal)));

@@ -43,7 +43,7 @@ describe("a patient lookup", () => {
     server.close();
   });
 
-  /** The first label says which families there are. */
+  /** The first label lists the families with an address. */
   function recordFor(name: string, type: number): Buffer | undefined {
     if (name.startsWith("both") || name.startsWith(type === A ? "four" : "six")) {
       return type === A ? Buffer.from([127, 0, 0, 7]) : Buffer.from(`${"00".repeat(15)}01`, "hex");
@@ -58,7 +58,7 @@ describe("a patient lookup", () => {
     expect(await lookUpPatiently("six.test")).toEqual([{ address: "::1", ttl: 60 }]);
   });
 
-  test("finds nothing where there is no record", async () => {
+  test("finds no address where there is no record", async () => {
     expect(await lookUpPatiently("none.test")).toEqual([]);
   });
 });
@@ -74,7 +74,7 @@ function questionOf(query: Buffer): [name: string, type: number] {
   return [labels.join("."), query.readUInt16BE(at + 1)];
 }
 
-/** An answer with one record, or none. */
+/** An answer with one record, or with no record. */
 function answerTo(query: Buffer, data: Buffer | undefined): Buffer {
   const [name, type] = questionOf(query);
   const question = query.subarray(12, 12 + name.length + 2 + 4);

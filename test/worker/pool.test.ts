@@ -27,7 +27,7 @@ interface Options extends Partial<PoolDeps> {
   readonly capacity?: number;
 }
 
-/** A pool over a channel, and what became of each task. */
+/** A pool over a channel, with the verdict of each task. */
 function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more }: Options = {}) {
   const clock = new FakeClock();
   const settled: Settlement[] = [];
@@ -58,7 +58,7 @@ function setup({ call = () => Promise.resolve(STORED), capacity = 1000, ...more 
   return { pool, channel, clock, settled, errors, throttles, verdicts };
 }
 
-/** A service whose calls are ended by hand, and which stops when it is told to. */
+/** A service whose calls the test ends by hand, and which obeys an abort. */
 function byHand() {
   const running = new Map<number, (outcome: Outcome) => void>();
   const order: number[] = [];
@@ -169,7 +169,7 @@ describe("a stop", () => {
     expect(channel.length).toBe(1);
   });
 
-  test("lets what runs finish within the grace, and starts nothing new", async () => {
+  test("lets running tasks finish within the grace, and starts no task", async () => {
     const hand = byHand();
     const { pool, channel, verdicts } = setup({ call: hand.call });
     for (let id = 1; id <= 3; id++) channel.send(task(id));
@@ -184,7 +184,7 @@ describe("a stop", () => {
     expect(channel.length).toBe(1);
   });
 
-  test("releases what still runs when the grace is over, without an attempt", async () => {
+  test("releases tasks that still run after the grace, without an attempt", async () => {
     const hand = byHand();
     const { pool, channel, verdicts, settled } = setup({ workers: 3, call: hand.call });
     for (let id = 1; id <= 3; id++) channel.send(task(id));
@@ -268,7 +268,7 @@ describe("a service that throws", () => {
     expect(first?.verdict).toMatchObject({ attempt: { code: "DOWNLOAD_PROTOCOL_ERROR", message: "unexpected: boom" } });
   });
 
-  test("throws what it likes", async () => {
+  test("throws any value", async () => {
     const { pool, channel, verdicts } = setup({
       // oxlint-disable-next-line prefer-promise-reject-errors
       call: ({ claimed: { id } }) => Promise.reject([undefined, null, "text", { code: 7 }][id]),
@@ -280,7 +280,7 @@ describe("a service that throws", () => {
     expect(verdicts().every((line) => line.endsWith("retry"))).toBe(true);
   });
 
-  test("may do so before it returns", async () => {
+  test("throws before it returns a promise", async () => {
     const { pool, channel, verdicts } = setup({
       call: () => {
         throw new Error("boom");
@@ -309,7 +309,7 @@ describe("a settlement", () => {
     for (let id = 1; id <= most + 300; id++) channel.send(task(id));
     pool.start();
     for (let i = 0; i < 100; i++) await turn();
-    // With the last of these under way no worker begins another task.
+    // With the last of these under way no worker starts another task.
     expect(settlements.length).toBe(most);
     for (let settled = 1; settled <= 300; settled++) {
       settlements[settled - 1]?.resolve();
@@ -324,7 +324,7 @@ describe("a settlement", () => {
     await pool.stop(Promise.resolve());
   });
 
-  test("that fails in the end is told, and its worker goes on", async () => {
+  test("that fails in the end is reported, and its worker continues", async () => {
     let settlements = 0;
     const { pool, channel, errors } = setup({
       workers: 1,

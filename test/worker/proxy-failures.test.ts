@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ProxyFailures } from "../../src/worker/download/proxy-failures.ts";
 
 describe("PROXY_EXHAUSTED", () => {
-  test("says why each endpoint failed, in their order", () => {
+  test("has the reason of each endpoint, in their order", () => {
     const failures = new ProxyFailures("main");
     failures.add({ url: "http://a:8080" }, "407 Proxy Authentication Required");
     failures.add({ url: "socks5://b" }, "connection refused");
@@ -14,7 +14,7 @@ describe("PROXY_EXHAUSTED", () => {
     );
   });
 
-  test("without an endpoint says that", () => {
+  test("has a message of its own without any endpoint", () => {
     expect(new ProxyFailures("gone").toFailure().message).toBe("the proxy pool gone has no endpoint");
   });
 

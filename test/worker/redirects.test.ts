@@ -125,7 +125,7 @@ test.each([
   expect(await rig.files()).toEqual([]);
 });
 
-describe("what is told to the next origin", () => {
+describe("the headers for the next origin", () => {
   const headers = {
     Authorization: "Bearer token",
     Cookie: "a=b",
@@ -196,7 +196,7 @@ describe("what is told to the next origin", () => {
   });
 });
 
-test("an attempt that fails behind a redirect tells of the last hop alone", async () => {
+test("the record of an attempt that fails behind a redirect shows the last hop alone", async () => {
   await using rig = await startRig({ names: { "gone.test": [] } });
   const { failure, attempt } = await rig.failed(to("http://gone.test/"));
   expect(failure.code).toBe("DOWNLOAD_DNS_NOT_FOUND");

@@ -81,7 +81,7 @@ describe("an answer is the rest", () => {
     expect(judge(first, rest)).toEqual({ kind: "rest", total: 300 });
   });
 
-  test("and says how large the whole is, if the first did not", () => {
+  test("and gives the size of the whole if the first answer did not", () => {
     expect(judge(TAGGED, TAGGED, { total: undefined })).toEqual({ kind: "rest", total: 300 });
   });
 });
@@ -103,7 +103,7 @@ describe("an answer is not the rest", () => {
     expect(judge(TAGGED, { ...TAGGED, ...rest })).toMatchObject({ reason: "not the requested range" });
   });
 
-  test("that begins where the body ends", () => {
+  test("that starts where the body ends", () => {
     const rest = { ...TAGGED, "content-range": "bytes 100-99/100" };
     expect(judge(TAGGED, rest, { total: undefined }).kind).toBe("unusable");
   });
@@ -154,7 +154,7 @@ describe("an answer is not the rest", () => {
 });
 
 /** Files that change while they are fetched, on servers that answer `Range` without knowing `If-Range`. */
-describe("nothing is mixed where the second answer has", () => {
+describe("two answers are never mixed if the second one has", () => {
   test.each([
     ["another date", DATED, { ...DATED, "last-modified": TUESDAY }],
     ["another date and a tag", DATED, { ...DATED, "last-modified": TUESDAY, etag: '"new"' }],

@@ -25,7 +25,7 @@ describe("a large download that is cut", () => {
       });
       expect(result).toMatchObject({ bytes, sha256, httpStatus: 200, integrity: "verified" });
       expect(digest(await rig.storage.readBack("r"))).toBe(`${bytes} ${sha256}`);
-      // What was on its way at a cut may not have come through.
+      // Bytes that were on their way at a cut may be lost.
       const [first, ...offsets] = ranges(rig).map((range) => range?.match(/^bytes=(\d+)-$/)?.[1]);
       expect(first).toBeUndefined();
       expect(offsets.length).toBeGreaterThan(1);
@@ -45,7 +45,7 @@ describe("a large download that is cut", () => {
     ["that is another version by now", "changed", 2],
     ["whose server knows no ranges", "unranged", 2],
     ["whose server sends another range", "wrong", 2],
-  ])("%s has failed, and nothing of it stays", async (_, kind, requests) => {
+  ])("%s fails, and no part of it stays", async (_, kind, requests) => {
     await using rig = await startRig();
     const { failure, attempt } = await rig.failed(`/resumable/${kind}/${5 * MIB}/${2 * MIB}`);
     expect([failure.code, failure.class]).toEqual(["DOWNLOAD_TRUNCATED", "transient"]);
@@ -56,7 +56,7 @@ describe("a large download that is cut", () => {
     expect(rig.clock.pending).toBe(0);
   });
 
-  test("by connections that bring hardly anything is given up", async () => {
+  test("by connections with hardly any progress ends in a failure", async () => {
     await using rig = await startRig();
     const { failure } = await rig.failed(`/resumable/slow/${5 * MIB}/${2 * MIB}`);
     expect(failure.code).toBe("DOWNLOAD_TRUNCATED");
@@ -83,7 +83,7 @@ describe("a host that does not want to be asked for the rest", () => {
     expect(rig.clock.pending).toBe(0);
   });
 
-  test.each([403, 404, 416, 500, 502])("by %d says nothing new: the body was cut", async (status) => {
+  test.each([403, 404, 416, 500, 502])("by %d keeps the first failure: the body was cut", async (status) => {
     await using rig = await startRig();
     const { failure, attempt } = await rig.failed(`/rest-refused/${status}/${3 * MIB}/${2 * MIB}`);
     expect([failure.code, failure.class]).toEqual(["DOWNLOAD_TRUNCATED", "transient"]);
@@ -93,7 +93,7 @@ describe("a host that does not want to be asked for the rest", () => {
   });
 });
 
-/** Many servers answer Range without knowing If-Range: what they send may be the rest of another version. */
+/** Many servers answer Range without knowing If-Range: their bytes may be the rest of another version. */
 describe("a file that changes while it is fetched", () => {
   const BYTES = 3 * MIB;
   const COME = 2 * MIB;

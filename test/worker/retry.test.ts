@@ -24,7 +24,7 @@ const attemptWith = (code: FailureCode): AttemptRecord => ({
 const failed = (failure: Failure): Outcome => ({ kind: "failed", failure, attempt: attemptWith(failure.code) });
 const after = (...codes: FailureCode[]): Partial<ClaimedTask> => ({ history: codes.map(attemptWith) });
 
-/** What is decided, in one line: the kind, and how long from now or how many attempts. */
+/** The decision in one line: its kind, with the wait from now or the number of attempts. */
 function shown(verdict: Verdict): string {
   switch (verdict.kind) {
     case "retry":
@@ -101,7 +101,7 @@ const UNAVAILABLE: readonly FailureCode[] = [
   "UPLOAD_DISK_FULL",
 ];
 
-describe("what ended without a failure", () => {
+describe("an attempt without a failure", () => {
   test("a stored task is complete, with its result", () => {
     const result: TaskResult = {
       finalUrl: "http://a/",
@@ -134,7 +134,7 @@ describe("a transient failure", () => {
   check(TRANSIENT.map((code) => ({ fact: `${code} is retried`, failure: fail(code), decided: "retry in 500" })));
   check(
     TRANSIENT.map((code) => ({
-      fact: `${code} is given up when the retries are used up`,
+      fact: `${code} is discarded when the retries are used up`,
       failure: fail(code),
       claimed: { attempts: 3 },
       decided: `discard ${code} after 4`,
@@ -371,7 +371,7 @@ describe("backoff", () => {
     expect(backoff(exponent, 1000, 60_000, random)).toBe(ms);
   });
 
-  test("of nothing stays nothing", () => {
+  test("of 0 stays 0", () => {
     expect(backoff(2000, 0, 60_000, 0.5)).toBe(0);
   });
 

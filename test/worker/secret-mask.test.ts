@@ -39,7 +39,7 @@ test("bytes above ASCII are found as Latin-1, as UTF-8 and percent-encoded", () 
   }
 });
 
-test("a failure keeps all but the secret in its message, in how the body began and in its cause", () => {
+test("a failure loses only the secret, in its message, in the body's start and in its cause", () => {
   const hex = (text: string) => Buffer.from(text, "latin1").toString("hex");
   const failure = new Failure("DOWNLOAD_HTTP_503", `it said ${SECRET}`, {
     retryAfterMs: 5,
@@ -57,7 +57,7 @@ test("a failure keeps all but the secret in its message, in how the body began a
   expect(shown.failure.cause).toBeUndefined();
 });
 
-test("an outcome that tells no secret stays the same object", () => {
+test("an outcome without a secret stays the same object", () => {
   const failure = new Failure("DOWNLOAD_RESET", "the peer reset the connection", { cause: new Error("reset") });
   const attempt = { startedAt: 1, durationMs: 2, code: failure.code, message: failure.message, bytes: 0 };
   const failed: Outcome = { kind: "failed", failure, attempt };

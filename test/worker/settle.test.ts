@@ -20,7 +20,7 @@ const discard = (code: FailureCode): Verdict => ({
 });
 
 interface Options {
-  /** What the storage has under the task's key. */
+  /** The object under the task's key. */
   readonly object?: Partial<ObjectInfo>;
   readonly isStale?: boolean;
   readonly storageFailure?: Failure;
@@ -82,7 +82,7 @@ test("a queue that cannot be written is tried each second, until the process end
   expect(clock.pending).toBe(0);
 });
 
-describe("what an earlier attempt may have stored", () => {
+describe("the object of an earlier attempt", () => {
   const own = { key: `resources/default/${JOB}/r` };
   const shared = { key: "shared/r" };
   const crashed = { mayHaveStored: true };
@@ -139,7 +139,7 @@ describe("what an earlier attempt may have stored", () => {
     }
   });
 
-  test("is removed from a key that others may write only where the object says that it is this task's", async () => {
+  test("is removed from a key that others may write only if its labels name this task", async () => {
     const cases: [Partial<ObjectInfo> | undefined, boolean][] = [
       [undefined, false],
       [{ labels: {} }, false],

@@ -12,7 +12,7 @@ import { rejectionOf } from "../support/rejection.ts";
 
 const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "the storage does not answer"));
 
-/** A gate before a service whose calls are answered by hand. */
+/** A gate before a service whose calls the test answers by hand. */
 function setup() {
   const clock = new FakeClock();
   const gate = bucketHealth(clock);
@@ -25,7 +25,7 @@ function setup() {
     }),
   );
   const call = (bucket = "artifacts") => service.call(new Attempt(claimedTask({ bucket })));
-  /** One call that is let in and ends so. */
+  /** One admitted call, with this outcome. */
   const end = async (outcome: Outcome, bucket?: string) => {
     const before = calls.length;
     const called = call(bucket);
@@ -33,7 +33,7 @@ function setup() {
     calls[before]?.resolve(outcome);
     await called;
   };
-  /** One call that is not let in, and is put back; how long the bucket stays closed then, but for a probe. */
+  /** One call that is not admitted and is put back. Returns the time until the next probe. */
   const turnedAway = async (bucket?: string) => {
     const before = calls.length;
     expect(await call(bucket)).toEqual({ kind: "interrupted", by: "closed bucket" });
@@ -43,7 +43,7 @@ function setup() {
   return { clock, gate, calls, call, end, turnedAway };
 }
 
-test("an unavailable bucket is closed, and says why and for how long", async () => {
+test("an unavailable bucket is closed, with the reason and the wait", async () => {
   const { gate, end, turnedAway } = setup();
   await end(away);
   expect(await turnedAway()).toBe(1000);
@@ -86,7 +86,7 @@ test("the wait doubles to 30 s", async () => {
   expect(waits).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 });
 
-test("a probe that is stored opens the bucket, and the wait begins with 1 s again", async () => {
+test("a stored probe opens the bucket, and the next wait is 1 s again", async () => {
   const { clock, gate, end, turnedAway } = setup();
   for (const wait of [1000, 2000]) {
     await end(away);
@@ -98,7 +98,7 @@ test("a probe that is stored opens the bucket, and the wait begins with 1 s agai
   expect(await turnedAway()).toBe(1000);
 });
 
-describe("a probe that says nothing of the bucket lets the next one try at once", () => {
+describe("after a probe without news of the bucket the next one may try at once", () => {
   test.each<[string, (call: PromiseWithResolvers<Outcome> | undefined) => void]>([
     ["the origin answered 404", (call) => call?.resolve(failedWith(httpFailure(404)))],
     ["it was interrupted", (call) => call?.resolve({ kind: "interrupted", by: "shutdown" })],
@@ -151,7 +151,7 @@ describe("a refusal that names neither the object nor the bucket", () => {
     expect(gate.problems().size).toBe(0);
   });
 
-  test("closes a bucket that has stored nothing since it opened", async () => {
+  test("closes a bucket that has stored no object since it opened", async () => {
     const { clock, gate, end } = setup();
     await end(denied);
     expect(gate.problems().get("artifacts")?.code).toBe("UPLOAD_ACCESS_DENIED");
@@ -165,7 +165,7 @@ describe("a refusal that names neither the object nor the bucket", () => {
     expect(gate.problems().get("artifacts")?.code).toBe("UPLOAD_ACCESS_DENIED");
   });
 
-  test("closes the bucket after all when nothing else comes any more: its policy changed", async () => {
+  test("closes the bucket after too many in a row: its policy has changed", async () => {
     const { gate, end } = setup();
     await end(STORED);
     for (let i = 0; i < 99; i++) await end(denied);
@@ -217,7 +217,7 @@ describe("work that was under way when the bucket closed", () => {
   });
 });
 
-test("what the service throws passes through", async () => {
+test("an exception of the service passes through", async () => {
   const { calls, call } = setup();
   const called = rejectionOf(call());
   await turn();
@@ -225,7 +225,7 @@ test("what the service throws passes through", async () => {
   expect(String(await called)).toBe("Error: boom");
 });
 
-test("a bucket that closes again soon after it was opened goes on with its waits", () => {
+test("a bucket that closes again soon after it opened continues its waits", () => {
   const clock = new FakeClock();
   const gate = bucketHealth(clock);
   const away = failedWith(new Failure("UPLOAD_UNAVAILABLE", "no answer"));
@@ -256,14 +256,14 @@ describe("refusals in a row", () => {
     gate.judge("b", "work", STORED);
     for (let i = 0; i < max; i++) expect(judge()).toBe("UPLOAD_REJECTED");
     expect(gate.problems().size).toBe(0);
-    // One that is stored begins anew.
+    // A stored object resets the count.
     gate.judge("b", "work", STORED);
     for (let i = 0; i < max; i++) expect(judge()).toBe("UPLOAD_REJECTED");
     expect(judge()).toBe(code === "UPLOAD_REJECTED" ? "UPLOAD_UNAVAILABLE" : code);
     expect(gate.problems().size).toBe(1);
   });
 
-  test("that are not S3's are the bucket's where it has stored nothing yet", () => {
+  test("that are not S3's concern a bucket that has stored no object yet", () => {
     const gate = bucketHealth();
     expect(codeOf(gate.judge("b", "work", refused("UPLOAD_UNAVAILABLE")))).toBe("UPLOAD_UNAVAILABLE");
     gate.trialWorked("b");

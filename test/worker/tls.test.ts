@@ -7,7 +7,7 @@ import { type Certificate, makeCertificates } from "../support/tls.ts";
 const certificates = makeCertificates("origin.test");
 afterAll(() => certificates?.[Symbol.dispose]());
 
-/** Fetches in a process that trusts the test's authority; what it prints. */
+/** The output of a process that fetches and trusts the test's authority. */
 async function fetchTrusting(authorityFile: string, url: string): Promise<string> {
   const run = Bun.spawn([process.execPath, `${import.meta.dir}/fetch-once.ts`, url, "127.0.0.1"], {
     env: { NODE_EXTRA_CA_CERTS: authorityFile },
@@ -37,7 +37,7 @@ if (certificates !== undefined) {
       expect(origin.requests.length).toBe(0);
     });
 
-    test("signed by nobody we know ends the task for good", async () => {
+    test("signed by an unknown authority ends the task for good", async () => {
       using origin = startFaultOrigin(MISBEHAVIOURS, { tls: good });
       await using rig = await startRig();
       const { failure, attempt } = await rig.failed(`https://origin.test:${origin.port}/ok`);

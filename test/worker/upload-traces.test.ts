@@ -18,7 +18,7 @@ import { rejectionOf } from "../support/rejection.ts";
 const CLAIMED = claimedTask();
 const POLICY = { maxRetries: 0, backoffMs: 1, backoffMaxMs: 1, maxThrottleMs: 1, maxUnavailableMs: 1 };
 
-/** Executes one task; it is settled when `settled` says so. */
+/** Executes one attempt; the settlement ends when the test resolves `settling`. */
 function executed(service: Service, attempt = new Attempt(CLAIMED), clock = new FakeClock()) {
   const keys = new KeyGuard();
   const settlements: Settlement[] = [];
@@ -33,14 +33,14 @@ function executed(service: Service, attempt = new Attempt(CLAIMED), clock = new 
   return { execution: execute(attempt, deps), settlements, settling, isFree };
 }
 
-/** An attempt whose upload begins, and which then ends in its own way. */
+/** An attempt whose upload starts, and which then ends as given. */
 const beginning = (end: (attempt: Attempt) => ReturnType<Service["call"]>) =>
   serviceOf((attempt) => {
     attempt.track("token").onBegin?.(true);
     return end(attempt);
   });
 
-describe("that an upload began goes with the settlement", () => {
+describe("the settlement records the start of an upload", () => {
   test.each<[string, (attempt: Attempt) => ReturnType<Service["call"]>]>([
     ["of an attempt that fails, whatever its code", async () => failedWith(new Failure("DOWNLOAD_TIMEOUT", ""))],
     ["of an attempt that is cancelled", async () => ({ kind: "interrupted", by: "cancel" })],
@@ -52,7 +52,7 @@ describe("that an upload began goes with the settlement", () => {
     expect(settlements[0]?.upload).toMatchObject({ uploadBegan: true, token: "token" });
   });
 
-  test("of an attempt that nobody waits for any more", async () => {
+  test("of an abandoned attempt", async () => {
     const clock = new FakeClock();
     const attempt = new Attempt(CLAIMED);
     const hanging = timeout(600_000, clock, new OverdueAttempts())(beginning(() => new Promise(() => {})));
@@ -64,7 +64,7 @@ describe("that an upload began goes with the settlement", () => {
     expect(settlements[0]).toMatchObject({ verdict: { kind: "cancel" }, upload: { uploadBegan: true } });
   });
 
-  test("but not where it was refused, and not of an attempt before its upload", async () => {
+  test("but not of a refused upload, and not of an attempt before its upload", async () => {
     for (const call of [
       (attempt: Attempt) => {
         const { onBegin } = attempt.track("token");
@@ -112,7 +112,7 @@ describe("a download", () => {
     return { kind, opened: opened.map(({ uploadId }) => uploadId), upload: attempt.upload };
   }
 
-  test("that is stored in one go has begun its upload, with the token of its claim", async () => {
+  test("that is stored by one request has started its upload, with the token of its claim", async () => {
     expect(await traces("/ok")).toMatchObject({
       kind: "stored",
       opened: [],
@@ -120,13 +120,13 @@ describe("a download", () => {
     });
   });
 
-  test("that is streamed closes what it recorded", async () => {
+  test("that is streamed closes the upload that it recorded", async () => {
     const { kind, opened, upload } = await traces("/large/3000000");
     expect([kind, opened.length, upload.uploadBegan]).toEqual(["stored", 1, true]);
     expect([...upload.closed]).toEqual(opened);
   });
 
-  test("that is cut closes what it recorded, and has begun nothing that could be seen", async () => {
+  test("that is cut closes the upload that it recorded, and leaves no visible object", async () => {
     const { kind, opened, upload } = await traces("/cut-large/3000000/2000000");
     expect([kind, opened.length, upload.uploadBegan]).toEqual(["failed", 1, false]);
     expect([...upload.closed]).toEqual(opened);
