@@ -45,16 +45,16 @@ describe("the rate limit", () => {
   /** Calls as often as it may within a time. */
   async function callsIn(ms: number, perSecond: number, clock: FakeClock, service: Service): Promise<number> {
     let calls = 0;
-    const stop = new Attempt(CLAIMED);
+    const attempt = new Attempt(CLAIMED);
     const worker = (async () => {
       for (;;) {
-        await service.ready(stop.signal);
-        await service.call(stop);
+        await service.ready(attempt.signal);
+        await service.call(attempt);
         if (++calls > perSecond * 1000) throw new Error("there is no limit");
       }
     })();
     await clock.advance(ms);
-    stop.abort(new Error("enough"));
+    attempt.abort(new Error("enough"));
     expect(String(await rejectionOf(worker))).toBe("Error: enough");
     return calls;
   }
@@ -95,9 +95,9 @@ describe("the rate limit", () => {
     await ready;
     expect(waits.workers).toBe(0);
     await callsIn(0, 1, clock, service);
-    const stop = new AbortController();
-    const given = service.ready(stop.signal).catch(() => "stopped");
-    stop.abort(new Error("stop"));
+    const stopping = new AbortController();
+    const given = service.ready(stopping.signal).catch(() => "stopped");
+    stopping.abort(new Error("stop"));
     expect(await given).toBe("stopped");
     expect(waits.workers).toBe(0);
   });
@@ -181,12 +181,12 @@ describe("the timeout", () => {
       new FakeClock(),
       new OverdueAttempts(),
     )(serviceOf(({ signal }) => untilAborted(signal)));
-    const stop = new Attempt(CLAIMED);
-    const ended = rejectionOf(service.call(stop));
+    const attempt = new Attempt(CLAIMED);
+    const ended = rejectionOf(service.call(attempt));
     const reason = new InterruptedError("cancel");
-    stop.abort(reason);
+    attempt.abort(reason);
     expect(await ended).toBe(reason);
-    expect(await rejectionOf(service.call(stop))).toBe(reason);
+    expect(await rejectionOf(service.call(attempt))).toBe(reason);
   });
 
   describe("leaves a call behind that does not end", () => {
@@ -194,9 +194,9 @@ describe("the timeout", () => {
       const clock = new FakeClock();
       const overdue = new OverdueAttempts();
       const work = Promise.withResolvers<Outcome>();
-      const stop = new Attempt(CLAIMED);
-      const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(stop);
-      return { clock, overdue, work, stop, outcome };
+      const attempt = new Attempt(CLAIMED);
+      const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(attempt);
+      return { clock, overdue, work, attempt, outcome };
     }
 
     test("after its limit", async () => {
@@ -211,8 +211,8 @@ describe("the timeout", () => {
     });
 
     test.each(["cancel", "shutdown"] as const)("after a %s", async (by) => {
-      const { clock, overdue, work, stop, outcome } = hangingCall();
-      stop.abort(new InterruptedError(by));
+      const { clock, overdue, work, attempt, outcome } = hangingCall();
+      attempt.abort(new InterruptedError(by));
       await clock.advance(CLEAN_UP_MS);
       expect(await outcome).toEqual({ kind: "interrupted", by });
       work.reject(new Error("too late"));
@@ -221,8 +221,8 @@ describe("the timeout", () => {
     });
 
     test("and not while it may still clean up", async () => {
-      const { clock, work, stop, outcome } = hangingCall();
-      stop.abort(new InterruptedError("shutdown"));
+      const { clock, work, attempt, outcome } = hangingCall();
+      attempt.abort(new InterruptedError("shutdown"));
       await clock.advance(CLEAN_UP_MS - 1);
       work.resolve(STORED);
       expect(await outcome).toBe(STORED);
