@@ -32,7 +32,7 @@ export class StorageCheck {
     return this.#found.problem;
   }
 
-  /** Why the last check cannot tell whether the storage can be used. */
+  /** Why the last check left it open whether the storage can be used. */
   get doubt(): string | undefined {
     return this.#found.doubt;
   }

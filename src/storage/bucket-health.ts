@@ -7,7 +7,7 @@ const MAX_WAIT_MS = 30_000;
 
 /**
  * Refusals in a row that may each concern their object. One more of them concerns the bucket: its policy has changed,
- * or a proxy before the storage has lost the storage. A small upload then tells which within a second.
+ * or a proxy before the storage has lost the storage. A small upload then decides within a second.
  */
 const IN_A_ROW_MAX = { denied: 100, rejected: 200, other: 10 } as const;
 
@@ -166,7 +166,7 @@ export class BucketHealth {
     if (bucket?.state === "probing" && admission === "probe") bucket.state = "closed";
   }
 
-  /** Closes an open bucket: a write other than a task's found that it takes nothing. */
+  /** Closes an open bucket: a write other than a task's found that it takes no object. */
   close(name: string, failure: Failure): void {
     if (!this.#closed.has(name)) this.#close(this.#bucket(name), failure);
   }

@@ -20,8 +20,8 @@ export interface ExecuteDeps {
 }
 
 /**
- * Runs one attempt, decides what becomes of its task, and starts the settlement. Resolves with the settlement still
- * under way: it shares a commit with others, and the worker need not wait for that.
+ * Runs one attempt, decides on its task, and starts the settlement. Resolves with the settlement still under way: it
+ * shares a commit with others, and the worker need not wait for that.
  */
 export async function execute(attempt: Attempt, deps: ExecuteDeps): Promise<{ settled: Promise<void> }> {
   const { claimed } = attempt;

@@ -26,7 +26,7 @@ interface Circumstances {
   readonly random: number;
 }
 
-/** Decides what becomes of a task after an attempt. Pure. */
+/** The verdict on a task after an attempt. Pure. */
 export function decide(outcome: Outcome, claimed: ClaimedTask, at: Circumstances, policy: RetryPolicy): Verdict {
   switch (outcome.kind) {
     case "stored":

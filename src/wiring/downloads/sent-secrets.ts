@@ -3,7 +3,7 @@ import { Secret } from "../../config/values/secret.ts";
 
 /** A shorter part may be a common word, so it is not masked on its own. */
 const PART_LENGTH_MIN = 8;
-/** A shorter value protects no one, and a mask of it would match everywhere. */
+/** A shorter value is too weak to be a secret, and its mask would match everywhere. */
 const VALUE_LENGTH_MIN = 4;
 
 /** The secrets in the handlers' headers: a peer may repeat them in its answer. */

@@ -33,7 +33,7 @@ function report(governor: HostGovernor, host: string, outcome: Outcome): void {
   if (failureClass === "throttled") {
     return governor.throttled(host, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS), code);
   }
-  if (code === "PROXY_EXHAUSTED") return; // our proxies' failures say nothing about the host
+  if (code === "PROXY_EXHAUSTED") return; // our proxies' failures are no news of the host
   if (code === "DOWNLOAD_HTTP_503") governor.complained(host, code);
   if (failureClass === "transient") governor.failed(host, code);
   else if (outcome.attempt.httpStatus !== undefined) governor.answered(host);
