@@ -53,6 +53,18 @@ test("every problem of every layer is found in one go, each with its source and 
   );
 });
 
+test("a problem in a list of several lines names the entry's own line", () => {
+  expect(onlyProblem('[egress]\nallow_private = [\n  "10.0.0.0/8",\n  "nonsense",\n]')).toStartWith(
+    "config/fetchbox.toml:4: egress.allow_private[1]: ",
+  );
+});
+
+test("a date that does not exist is refused with its place, beside any other problem", () => {
+  expect(onlyProblem("[queue]\nworkers = 0\n[handlers.default.options]\nday = 2026-02-30")).toBe(
+    "config/fetchbox.toml:4:16: is not valid TOML: check dates, and marks at the start",
+  );
+});
+
 test("a problem is printed as file, line, key and what would be right", () => {
   expect(onlyProblem("[queue]\nworkers = 0")).toBe(
     "config/fetchbox.toml:2: queue.workers: must be a whole number between 1 and 1024, got 0",

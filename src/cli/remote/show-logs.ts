@@ -59,19 +59,10 @@ async function follow(
   }
 }
 
-async function* eventsOf(response: Response): AsyncGenerator<{ event: string | undefined; data: string }> {
-  if (response.body === null) return;
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of response.body) {
-    text += decoder.decode(chunk, { stream: true });
-    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-      const block = text.slice(0, end);
-      text = text.slice(end + 2);
-      const data = /^data: (.*)$/m.exec(block)?.[1];
-      if (data !== undefined) yield { event: /^event: (.*)$/m.exec(block)?.[1], data };
-    }
-  }
+async function* eventsOf({ body }: Response): AsyncGenerator<{ event?: string | undefined; data: string }> {
+  if (body === null) return;
+  const { EventSourceParserStream } = await import("eventsource-parser/stream");
+  yield* body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
 }
 
 function rowText({ timestamp, level, message, resource_id, fields }: LogRow): string {

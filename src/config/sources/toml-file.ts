@@ -51,16 +51,34 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
 }
 
 function parseTomlFile(text: string, name: string): TomlFile {
+  const tree = parseToml(text, name);
+  let lines: ReadonlyMap<string, number> | undefined;
+  return {
+    tree,
+    sourceOf(path) {
+      lines ??= linesOf(text, name);
+      const line = nearest(lines, path);
+      return line === undefined ? undefined : `${name}:${line}`;
+    },
+  };
+}
+
+/** @throws ConfigError where the parser that knows the lines refuses a document that the other one takes */
+function linesOf(text: string, name: string): ReadonlyMap<string, number> {
   try {
-    const tree = parse(text);
-    const lines = tomlLines(text);
-    return {
-      tree,
-      sourceOf(path) {
-        const line = nearest(lines, path);
-        return line === undefined ? undefined : `${name}:${line}`;
-      },
-    };
+    return tomlLines(text);
+  } catch (error) {
+    const { lineNumber, column } = error as { lineNumber?: unknown; column?: unknown };
+    if (typeof lineNumber !== "number" || typeof column !== "number") throw error;
+    // Without the parser's message and error, which may show the file's text.
+    const source = `${name}:${lineNumber}:${column + 1}`;
+    throw new ConfigError([{ source, key: "", message: "is not valid TOML: check dates, and marks at the start" }]);
+  }
+}
+
+function parseToml(text: string, name: string): Tree {
+  try {
+    return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const reason = (error.message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
