@@ -1,12 +1,10 @@
+import { inspect } from "node:util";
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { suggest } from "../std/suggest.ts";
-import { expectation } from "./expectation.ts";
 import { mayHoldSecret, nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
-import { maskTable, unwrapTable } from "./masked-table.ts";
-import { FileText, isReference } from "./sources/file-text.ts";
 import { type KeyPath, shownKey } from "./sources/key-path.ts";
-import { emptyTree, isTree } from "./sources/tree.ts";
+import { emptyTree, FileText, isReference, isTree } from "./sources/tree.ts";
 import { Secret } from "./values/secret.ts";
 
 const NO_SECRET = "must not hold a secret itself: write ${NAME} in its place and set NAME in the environment";
@@ -165,4 +163,60 @@ function looksSecret(raw: unknown): boolean {
     typeof text === "string" &&
     /^(?:(?:operator|submit|read)(?:\/[^:]*)?:|\w+:\S{16})|^(?:bearer|basic)\s|:\/\/[^/]*@/i.test(text)
   );
+}
+
+/** What a schema wants, to follow "must be". */
+export function expectation(schema: TSchema): string {
+  if (KindGuard.IsUnion(schema)) return choices(schema.anyOf);
+  if (KindGuard.IsInteger(schema)) return `a whole number${range(schema.minimum, schema.maximum)}`;
+  if (KindGuard.IsNumber(schema)) return `a number${range(schema.minimum, schema.maximum)}`;
+  if (KindGuard.IsBoolean(schema)) return "true or false";
+  if (KindGuard.IsArray(schema)) return `a list${range(schema.minItems, schema.maxItems, " entries")}`;
+  if (KindGuard.IsString(schema))
+    return schema.pattern === undefined
+      ? `a string${range(schema.minLength, schema.maxLength, " characters")}`
+      : `a string that matches ${schema.pattern}`;
+  return "a table";
+}
+
+function choices(options: readonly TSchema[]): string {
+  if (options.every(KindGuard.IsLiteral)) return options.map((option) => JSON.stringify(option.const)).join(" or ");
+  return 'a size like "5MiB", "512KB" or a number of bytes';
+}
+
+function range(minimum: number | undefined, maximum: number | undefined, unit = ""): string {
+  if (minimum === undefined && maximum === undefined) return "";
+  if (maximum === undefined) return ` of at least ${minimum}${unit}`;
+  return unit === "" ? ` between ${minimum} and ${maximum}` : ` of ${minimum ?? 0} to ${maximum}${unit}`;
+}
+
+/**
+ * The plain values of a free table, and the same with every value that came from a reference as `***`.
+ * References that could not be filled in are told to `report`.
+ */
+export function unwrapTable(
+  raw: unknown,
+  path: KeyPath,
+  report: (path: KeyPath, message: string) => void,
+): { value: unknown; shown: unknown } {
+  if (raw instanceof FileText) {
+    if (raw.problem !== undefined) report(path, raw.problem);
+    return { value: raw.text, shown: raw.hasReference ? "***" : raw.text };
+  }
+  if (Array.isArray(raw)) {
+    const items = raw.map((item, index) => unwrapTable(item, [...path, index], report));
+    return { value: items.map((item) => item.value), shown: items.map((item) => item.shown) };
+  }
+  if (!isTree(raw)) return { value: raw, shown: raw };
+  const entries = Object.entries(raw).map(([key, inner]) => ({ key, ...unwrapTable(inner, [...path, key], report) }));
+  return {
+    value: Object.fromEntries(entries.map(({ key, value }) => [key, value])),
+    shown: Object.fromEntries(entries.map(({ key, shown }) => [key, shown])),
+  };
+}
+
+/** Makes JSON.stringify and console.log show `shown` in the table's place; its keys and values stay as they are. */
+export function maskTable<T extends object>(table: T, shown: unknown): T {
+  const show = { value: () => shown, enumerable: false };
+  return Object.defineProperties(table, { toJSON: show, [inspect.custom]: show });
 }

@@ -1,18 +1,13 @@
 import { dirname, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
-import { certificateCheckProblem } from "./checks/certificate-check.ts";
-import { crossCheck } from "./checks/cross-checks.ts";
-import { ConfigError, type Problem } from "./config-error.ts";
+import { ConfigError, certificateCheckProblem, type Problem } from "./config-error.ts";
+import { crossCheck } from "./cross-checks.ts";
 import { decode } from "./decode.ts";
 import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
-import { addCredentials, addRegion } from "./sources/credentials.ts";
-import { readEnvLayer } from "./sources/env-layer.ts";
-import { expandTree } from "./sources/expand-tree.ts";
-import { FileText } from "./sources/file-text.ts";
+import { addCredentials, addRegion, readEnvLayer, strayVariables } from "./sources/env-layer.ts";
 import { type KeyPath, keyText, nearest, shownKey } from "./sources/key-path.ts";
-import { strayVariables } from "./sources/stray-variables.ts";
 import { readTomlFile, type TomlFile } from "./sources/toml-file.ts";
-import { emptyTree, getFromTree, leavesOf, mergeTrees, type Tree } from "./sources/tree.ts";
+import { emptyTree, expandTree, FileText, getFromTree, leavesOf, mergeTrees, type Tree } from "./sources/tree.ts";
 import { type EnvFile, readVariables } from "./sources/variables.ts";
 
 export interface LoadOptions {
@@ -185,4 +180,14 @@ function readToml({ env, cwd, configPath }: LoadOptions): { file: TomlFile; name
 function envFileOf({ cwd, envFile }: LoadOptions, tomlName: string | undefined): EnvFile {
   const name = envFile ?? (tomlName === undefined ? ".env" : join(dirname(tomlName), ".env"));
   return { file: resolve(cwd, name), name, named: envFile !== undefined };
+}
+
+/** A part of the service that takes a new configuration while it works. */
+export interface Reloadable {
+  /** For the log. */
+  readonly name: string;
+  /** The keys that it takes, with all below them: `download.host`. */
+  readonly keys: readonly string[];
+  /** Says what the log says of it, without a secret. If it throws or rejects, the part works on with what it had. */
+  readonly reload: (config: Config) => string | Promise<string>;
 }

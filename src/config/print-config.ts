@@ -4,7 +4,7 @@ import { sealOf } from "./field.ts";
 import type { LoadedConfig, ValueLayer } from "./load-config.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { type KeyPath, keyText } from "./sources/key-path.ts";
-import { tomlLines } from "./sources/toml-lines.ts";
+import { tomlLines } from "./sources/toml-file.ts";
 import { isTree } from "./sources/tree.ts";
 
 /** Where the values of a configuration come from. */

@@ -4,13 +4,17 @@ import { CHECKSUM_SETTINGS } from "../storage/checksum-setting.ts";
 import { choice, decimal, headerTable, integer, named, parsed, ruled, sealed, size } from "./field.ts";
 import { accessTokenOwner, accessTokenSecret, parseAccessToken } from "./values/access-token.ts";
 import { formatBindAddress, parseBindAddress } from "./values/bind-address.ts";
-import { widerBucketNameProblem } from "./values/bucket-name.ts";
-import { HOST_PATTERN, HOST_RULE, hostNameProblem, hostPatternProblem, networkProblem } from "./values/host-name.ts";
-import { parseOtlpEndpoint } from "./values/otlp-endpoint.ts";
+import {
+  HOST_PATTERN,
+  HOST_RULE,
+  hostNameProblem,
+  hostPatternProblem,
+  networkProblem,
+  widerBucketNameProblem,
+} from "./values/name-rules.ts";
 import { formatProxyEndpoint, parseProxyEndpoint, proxyEndpointSecret } from "./values/proxy-endpoint.ts";
-import { parsePublicAddress } from "./values/public-address.ts";
-import { parseS3Endpoint } from "./values/s3-endpoint.ts";
 import { Secret } from "./values/secret.ts";
+import { parseOtlpEndpoint, parsePublicAddress, parseS3Endpoint } from "./values/service-url.ts";
 
 /**
  * The whole configuration: every key with its meaning, default and bounds, and nowhere else.

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Problem } from "../../src/config/config-error.ts";
-import { parseEnvFile } from "../../src/config/sources/env-file.ts";
+import { parseEnvFile } from "../../src/config/sources/variables.ts";
 
 function parse(text: string): { values: Record<string, string>; problems: Problem[] } {
   const problems: Problem[] = [];

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
+import { formatSize, parseSize } from "../../src/config/field.ts";
 import { formatBindAddress, parseBindAddress } from "../../src/config/values/bind-address.ts";
-import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/values/bucket-name.ts";
+import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/values/name-rules.ts";
 import { formatProxyEndpoint, parseProxyEndpoint } from "../../src/config/values/proxy-endpoint.ts";
-import { parseS3Endpoint } from "../../src/config/values/s3-endpoint.ts";
-import { formatSize, parseSize } from "../../src/config/values/size.ts";
+import { parseS3Endpoint } from "../../src/config/values/service-url.ts";
 import { suggest } from "../../src/std/suggest.ts";
 import { createProject, onlyProblem } from "./project.ts";
 

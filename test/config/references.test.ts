@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { expandReferences, isReference } from "../../src/config/sources/file-text.ts";
+import { expandReferences, isReference } from "../../src/config/sources/tree.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
 function expand(template: string, variables: Record<string, string> = {}) {

@@ -1,5 +1,5 @@
 import { KindGuard, type TSchema } from "@sinclair/typebox";
-import { formatSize } from "../../src/config/values/size.ts";
+import { formatSize } from "../../src/config/field.ts";
 
 export interface SchemaKey {
   /** Steps from the top; `*` stands for the name of a handler or a pool. */

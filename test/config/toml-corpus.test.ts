@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parse } from "smol-toml";
 import { keyText, shownKey } from "../../src/config/sources/key-path.ts";
-import { tomlLines } from "../../src/config/sources/toml-lines.ts";
+import { tomlLines } from "../../src/config/sources/toml-file.ts";
 import { createProject } from "./project.ts";
 
 const CORPUS = resolve(import.meta.dir, "../../../shared/corpora/toml-test/tests");

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { nearest } from "../../src/config/sources/key-path.ts";
-import { tomlLines } from "../../src/config/sources/toml-lines.ts";
+import { tomlLines } from "../../src/config/sources/toml-file.ts";
 
 const DOCUMENT = `# comment with [brackets] and "quotes
 top = 1

@@ -1,7 +1,8 @@
-import { changedKeys } from "../../config/changed-keys.ts";
 import { ConfigError, renderProblems } from "../../config/config-error.ts";
-import type { Reloadable } from "../../config/reloadable.ts";
+import type { Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
+import { keyText } from "../../config/sources/key-path.ts";
+import { Secret } from "../../config/values/secret.ts";
 import type { Log } from "../../telemetry/log.ts";
 
 export interface ReloadDeps {
@@ -50,4 +51,28 @@ function problemsOf(error: unknown): string[] {
 
 function isBelow(key: string, other: string): boolean {
   return key === other || key.startsWith(`${other}.`);
+}
+
+/** The keys whose values differ between two configurations, as one writes them in TOML; a list is one value. */
+export function changedKeys(before: Config, after: Config): string[] {
+  return differences(before, after, []);
+}
+
+function differences(before: unknown, after: unknown, path: readonly string[]): string[] {
+  if (!isTable(before) || !isTable(after)) return isSame(before, after) ? [] : [keyText(path)];
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
+}
+
+function isSame(before: unknown, after: unknown): boolean {
+  if (before instanceof Secret && after instanceof Secret) return before.reveal() === after.reveal();
+  if (Array.isArray(before) && Array.isArray(after)) {
+    return before.length === after.length && before.every((item, at) => isSame(item, after[at]));
+  }
+  if (isTable(before) && isTable(after)) return differences(before, after, []).length === 0;
+  return Object.is(before, after);
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Secret);
 }

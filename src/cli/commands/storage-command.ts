@@ -1,6 +1,6 @@
-import { bucketProblem } from "../../config/checks/storage-checks.ts";
+import { bucketProblem } from "../../config/cross-checks.ts";
 import type { Config } from "../../config/schema.ts";
-import { widerBucketNameProblem } from "../../config/values/bucket-name.ts";
+import { widerBucketNameProblem } from "../../config/values/name-rules.ts";
 import { systemClock } from "../../std/clock.ts";
 import type { CheckStep } from "../../storage/check-step.ts";
 import { createLog } from "../../telemetry/log.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { warningLine } from "../../config/config-error.ts";
-import { isStray } from "../../config/sources/own-variables.ts";
+import { isStray } from "../../config/sources/variables.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
 import type { CliContext } from "../context.ts";
 import { type ExitCode, UsageError } from "../exit-code.ts";

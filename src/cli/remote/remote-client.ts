@@ -1,5 +1,4 @@
-import { certificateCheckProblem } from "../../config/checks/certificate-check.ts";
-import { ConfigError } from "../../config/config-error.ts";
+import { ConfigError, certificateCheckProblem } from "../../config/config-error.ts";
 import { retryAfterMs } from "../../net/retry-after.ts";
 import { systemClock } from "../../std/clock.ts";
 import { roughDuration } from "../../std/duration-text.ts";

@@ -3,8 +3,8 @@ import { suggest } from "../../std/suggest.ts";
 import type { Problem } from "../config-error.ts";
 import { sealOf } from "../field.ts";
 import { keyText } from "./key-path.ts";
-import { emptyTree, getFromTree, isTree, setInTree, type Tree } from "./tree.ts";
-import type { Variable } from "./variables.ts";
+import { emptyTree, FileText, getFromTree, isTree, setInTree, type Tree } from "./tree.ts";
+import { isStray, OWN_VARIABLES, type Variable } from "./variables.ts";
 
 const PREFIX = /^FETCHBOX__/i;
 
@@ -99,4 +99,85 @@ export function readEnvLayer(
     }
   }
   return layer;
+}
+
+/** Variables that are named like ours and mean nothing, each with the name that was probably meant. */
+export function strayVariables(schema: TSchema, tree: Tree, variables: ReadonlyMap<string, Variable>): Problem[] {
+  const known = [...OWN_VARIABLES, ...variablesOf(schema, tree, "FETCHBOX")];
+  return [...variables].flatMap(([name, { source }]) => {
+    if (!isStray(name)) return [];
+    // One underscore in place of two is the common mistake: there the words are right.
+    const meant = known.find((each) => withoutRuns(each) === withoutRuns(name)) ?? suggest(name, known);
+    const hint = meant === undefined ? "; keys of the configuration are like FETCHBOX__QUEUE__WORKERS" : "";
+    const message = `means nothing${meant === undefined ? hint : `; did you mean ${meant}?`}`;
+    return [{ source, key: source.endsWith(name) ? "" : name, message }];
+  });
+}
+
+function withoutRuns(name: string): string {
+  return name.toUpperCase().replaceAll(/_+/g, "_");
+}
+
+/** The variables of all keys of a schema, those of the tables that the file names included. */
+function variablesOf(schema: TSchema, tree: unknown, prefix: string): string[] {
+  const below = (name: string) => (isTree(tree) ? tree[name] : undefined);
+  if (KindGuard.IsTransform(schema)) return [prefix];
+  if (KindGuard.IsObject(schema)) {
+    return Object.entries(schema.properties).flatMap(([name, inner]) =>
+      variablesOf(inner, below(name), `${prefix}__${name.toUpperCase()}`),
+    );
+  }
+  if (!KindGuard.IsRecord(schema)) return [prefix];
+  const [inner] = Object.values(schema.patternProperties);
+  if (inner === undefined || !isTree(tree)) return [];
+  return Object.keys(tree).flatMap((name) =>
+    variablesOf(inner, below(name), `${prefix}__${name.toUpperCase().replaceAll(/[-.]/g, "_")}`),
+  );
+}
+
+const REGIONS = ["AWS_REGION", "AWS_DEFAULT_REGION"] as const;
+const PARTS = ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"] as const;
+
+/**
+ * Takes the credentials of an S3 backend from S3_* or AWS_* variables where the configuration has none of its own. The
+ * parts are never mixed: an S3_* key with the session token of an ambient AWS_* one would be refused by the service.
+ */
+export function addCredentials(
+  tree: Tree,
+  variables: ReadonlyMap<string, Variable>,
+  setSource: (path: readonly string[], source: string) => void,
+): void {
+  if (!isS3(tree)) return;
+  if (getFromTree(tree, ["storage", "credentials"]) !== undefined) return;
+  const valueOf = (family: string, part: string) => variables.get(`${family}_${part}`)?.value.trim() ?? "";
+  const family = ["S3", "AWS"].find((name) => valueOf(name, PARTS[0]) !== "" || valueOf(name, PARTS[1]) !== "");
+  if (family === undefined) return;
+  for (const part of PARTS) {
+    const value = valueOf(family, part);
+    if (value === "") continue;
+    const path = ["storage", "credentials", part.toLowerCase()];
+    setInTree(tree, path, value);
+    setSource(path, variables.get(`${family}_${part}`)?.source ?? "");
+  }
+}
+
+/**
+ * Takes the region of an S3 backend from AWS_REGION or AWS_DEFAULT_REGION where the configuration has none of its own.
+ */
+export function addRegion(
+  tree: Tree,
+  variables: ReadonlyMap<string, Variable>,
+  setSource: (path: readonly string[], source: string) => void,
+): void {
+  const path = ["storage", "region"];
+  if (!isS3(tree) || getFromTree(tree, path) !== undefined) return;
+  const [found] = REGIONS.flatMap((name) => variables.get(name) ?? []).filter(({ value }) => value.trim() !== "");
+  if (found === undefined) return;
+  setInTree(tree, path, found.value.trim());
+  setSource(path, found.source);
+}
+
+function isS3(tree: Tree): boolean {
+  const backend = getFromTree(tree, ["storage", "backend"]);
+  return (backend instanceof FileText ? backend.text : backend) === "s3";
 }

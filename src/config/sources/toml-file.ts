@@ -1,13 +1,12 @@
-import { readFileSync } from "node:fs";
 import { KindGuard, type TSchema } from "@sinclair/typebox";
 import { parse, TomlError } from "smol-toml";
+import type * as parser from "toml-eslint-parser";
 import { ConfigError } from "../config-error.ts";
 import { ConfigSchema } from "../schema.ts";
-import { type KeyPath, nearest } from "./key-path.ts";
-import { tomlLines } from "./toml-lines.ts";
+import { type KeyPath, keyText, nearest } from "./key-path.ts";
+import { decodeUtf8, readBounded } from "./text-file.ts";
 import type { Tree } from "./tree.ts";
 
-const FILE_BYTES_MAX = 2 ** 20;
 const FRAME_COLUMNS_MAX = 160;
 
 export interface TomlFile {
@@ -23,31 +22,6 @@ export interface TomlFile {
 export function readTomlFile(file: string, name: string): TomlFile | undefined {
   const bytes = readBounded(file, name);
   return bytes === undefined ? undefined : parseTomlFile(decodeUtf8(bytes, name), name);
-}
-
-/** The bytes of a small file, or undefined where there is none. Throws `ConfigError` for what cannot be read. */
-export function readBounded(file: string, name: string): Uint8Array | undefined {
-  try {
-    const bytes = readFileSync(file);
-    if (bytes.length <= FILE_BYTES_MAX) return bytes;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new ConfigError([{ source: name, key: "", message: `cannot be read (${code})` }], { cause: error });
-  }
-  throw new ConfigError([{ source: name, key: "", message: `is larger than ${FILE_BYTES_MAX} bytes` }]);
-}
-
-/** The text of a file. Throws `ConfigError` that names the line of the first byte that is not UTF-8. */
-export function decodeUtf8(bytes: Uint8Array, name: string): string {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  try {
-    return decoder.decode(bytes);
-  } catch (error) {
-    throw new ConfigError([{ source: `${name}:${badLine(bytes)}`, key: "", message: "is not valid UTF-8" }], {
-      cause: error,
-    });
-  }
 }
 
 function parseTomlFile(text: string, name: string): TomlFile {
@@ -128,17 +102,48 @@ function keysOf(schema: TSchema): string[] {
   return [...own, ...Object.values(inner).flatMap(keysOf)];
 }
 
-/** 0x0a is no part of a longer UTF-8 sequence, so each line can be tried alone. */
-function badLine(bytes: Uint8Array): number {
-  let line = 1;
-  for (let start = 0; start < bytes.length; line++) {
-    const end = bytes.indexOf(0x0a, start) < 0 ? bytes.length : bytes.indexOf(0x0a, start) + 1;
-    try {
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(start, end));
-    } catch {
-      return line;
+/** Longer paths name no key of the configuration; their first parts are enough to find them. */
+const PATH_MAX = 32;
+
+/**
+ * The line of every key, table header and list entry of a TOML document, by `keyText`. For anything else, ask for the
+ * `nearest`. @throws the parser's ParseError
+ */
+export function tomlLines(toml: string): ReadonlyMap<string, number> {
+  // Loaded here: a start without a problem needs no line.
+  const { parseTOML } = require("toml-eslint-parser") as typeof parser;
+  const lines = new Map<string, number>();
+  for (const node of parseTOML(toml, { tomlVersion: "1.1" }).body[0].body) {
+    if (node.type === "TOMLKeyValue") {
+      noteEntry(lines, [], node);
+      continue;
     }
-    start = end;
+    note(lines, node.resolvedKey, node);
+    for (const entry of node.body) noteEntry(lines, node.resolvedKey, entry);
   }
-  return line;
+  return lines;
+}
+
+function noteEntry(lines: Map<string, number>, table: KeyPath, { key, value }: parser.AST.TOMLKeyValue): void {
+  const path = [...table, ...key.keys.map((part) => (part.type === "TOMLBare" ? part.name : part.value))];
+  note(lines, path, key);
+  noteValue(lines, path, value);
+}
+
+function noteValue(lines: Map<string, number>, path: KeyPath, value: parser.AST.TOMLContentNode): void {
+  if (path.length >= PATH_MAX) return;
+  if (value.type === "TOMLInlineTable") for (const entry of value.body) noteEntry(lines, path, entry);
+  if (value.type !== "TOMLArray") return;
+  for (const [at, element] of value.elements.entries()) {
+    note(lines, [...path, at], element);
+    noteValue(lines, [...path, at], element);
+  }
+}
+
+/** The first mention of each step counts: `[a.b]` gives `a` a line too. */
+function note(lines: Map<string, number>, path: KeyPath, { loc }: parser.AST.TOMLNode): void {
+  for (let length = 1; length <= Math.min(path.length, PATH_MAX); length++) {
+    const key = keyText(path.slice(0, length));
+    if (!lines.has(key)) lines.set(key, loc.start.line);
+  }
 }

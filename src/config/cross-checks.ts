@@ -1,14 +1,24 @@
 import { statSync } from "node:fs";
+import { isIP } from "node:net";
 import { relative, sep } from "node:path";
-import { headerNameProblem, headerValueProblem, REQUEST_HEADERS_MAX } from "../../net/request-header.ts";
-import type { HandlerConfig } from "../schema.ts";
-import type { KeyPath } from "../sources/key-path.ts";
-import { formatBindAddress, isLoopback } from "../values/bind-address.ts";
-import { readCaFile } from "../values/ca-file.ts";
-import { Secret } from "../values/secret.ts";
-import type { CrossCheck } from "./check-context.ts";
-import { proxyCycles } from "./proxy-cycles.ts";
-import { checkStorage } from "./storage-checks.ts";
+import { CONFIG_METADATA_BYTES_MAX, METADATA_HEADER } from "../jobs/object-attributes.ts";
+import { headerNameProblem, headerValueProblem, REQUEST_HEADERS_MAX } from "../net/request-header.ts";
+import { goesWithEveryRequest, lowerCaseNames, storageHeaderProblem } from "../storage/storage-header.ts";
+import type { Config, HandlerConfig, StorageConfig } from "./schema.ts";
+import type { KeyPath } from "./sources/key-path.ts";
+import { formatBindAddress, isLoopback } from "./values/bind-address.ts";
+import { readCaFile } from "./values/ca-file.ts";
+import { bucketNameProblem } from "./values/name-rules.ts";
+import { Secret } from "./values/secret.ts";
+import { isAwsEndpoint } from "./values/service-url.ts";
+
+/** What the rules between keys look at, and where they report. */
+export interface CrossCheck {
+  readonly config: Config;
+  /** False where a value at or below one of the keys was refused already: it is not there. */
+  readonly usable: (...paths: readonly KeyPath[]) => boolean;
+  readonly report: (path: KeyPath, message: string) => void;
+}
 
 /** What a single key's schema cannot say: rules between keys, and files that must exist. */
 export function crossCheck(check: CrossCheck): void {
@@ -139,4 +149,108 @@ function caFileProblem(file: string): string | undefined {
 
 function noPool(name: string): string {
   return `names the proxy pool ${JSON.stringify(name)}, and there is no [proxies.${name}]`;
+}
+
+/** Each circle of pools that fall back on one another, once, as `[a, b, a]`; unknown names lead nowhere. */
+export function proxyCycles(pools: Readonly<Record<string, { readonly fallbacks: readonly string[] }>>): string[][] {
+  const cycles: string[][] = [];
+  const done = new Set<string>();
+  const visit = (name: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(name);
+    if (start >= 0) cycles.push([...trail.slice(start), name]);
+    if (start >= 0 || done.has(name) || !Object.hasOwn(pools, name)) return;
+    for (const fallback of pools[name]?.fallbacks ?? []) visit(fallback, [...trail, name]);
+    done.add(name);
+  };
+  for (const name of Object.keys(pools)) visit(name, []);
+  return cycles;
+}
+
+/** What the storage's keys must be together: buckets and addressing by the endpoint, and the headers of objects. */
+export function checkStorage(check: CrossCheck): void {
+  if (check.usable(["storage", "backend"], ["storage", "endpoint"], ["storage", "addressing"])) {
+    checkAddressing(check);
+    checkBuckets(check);
+  }
+  checkStorageHeaders(check);
+}
+
+function checkAddressing({ config: { storage }, report }: CrossCheck): void {
+  if (storage.backend !== "s3" || storage.addressing !== "virtual" || storage.endpoint === "") return;
+  const { hostname, pathname } = new URL(storage.endpoint);
+  const path = ["storage", "addressing"];
+  if (isIP(hostname.replace(/^\[|\]$/g, "")) !== 0) {
+    report(path, '"virtual" puts the bucket before a name, and storage.endpoint is an IP address: set it to "path"');
+  }
+  if (pathname !== "/") report(path, '"virtual" cannot go with a storage.endpoint that has a path: set it to "path"');
+}
+
+function checkBuckets({ config, usable, report }: CrossCheck): void {
+  for (const [path, name] of bucketsOf(config)) {
+    const problem = usable(path) && name !== undefined ? bucketProblem(name, config.storage) : undefined;
+    if (problem !== undefined) report(path, problem);
+  }
+}
+
+function* bucketsOf({ storage, handlers }: Config): Generator<[path: KeyPath, name: string | undefined]> {
+  yield [["storage", "bucket"], storage.bucket];
+  for (const [index, name] of (storage.allowed_buckets ?? []).entries()) {
+    yield [["storage", "allowed_buckets", index], name];
+  }
+  for (const [type, handler] of Object.entries(handlers)) {
+    yield [["handlers", type, "storage", "bucket"], handler.storage.bucket];
+  }
+}
+
+/** AWS and files are strict about names, and so is a host's name that begins with one. */
+export function bucketProblem(name: string, { backend, endpoint, addressing }: StorageConfig): string | undefined {
+  const isVirtual = backend === "s3" && addressing === "virtual";
+  const problem = bucketNameProblem(name);
+  if (problem !== undefined) {
+    if (backend === "local" || isAwsEndpoint(endpoint)) return problem;
+    return isVirtual ? `${problem}; or set storage.addressing to "path"` : undefined;
+  }
+  if (!isVirtual || !name.includes(".") || endpoint.startsWith("http:")) return undefined;
+  return (
+    'must have no dots with storage.addressing = "virtual" over https, since a certificate covers one label before ' +
+    'the endpoint: set storage.addressing to "path"'
+  );
+}
+
+function checkStorageHeaders({ config, usable, report }: CrossCheck): void {
+  const shared = usable(["storage", "headers"]) ? config.storage.headers : {};
+  checkEachHeader(shared, ["storage", "headers"], report);
+  checkMetadata(shared, ["storage", "headers"], report);
+  for (const [type, handler] of Object.entries(config.handlers)) {
+    const path = ["handlers", type, "storage", "headers"];
+    if (!usable(path)) continue;
+    const { headers } = handler.storage;
+    checkEachHeader(headers, path, report);
+    for (const name of Object.keys(headers).filter(goesWithEveryRequest)) {
+      report([...path, name], "goes with every request, so it must stand in storage.headers");
+    }
+    if (Object.keys(headers).length > 0)
+      checkMetadata({ ...lowerCaseNames(shared), ...lowerCaseNames(headers) }, path, report);
+  }
+}
+
+type ObjectHeaders = Readonly<Record<string, string>>;
+
+function checkEachHeader(headers: ObjectHeaders, path: KeyPath, report: CrossCheck["report"]): void {
+  const names = new Set<string>();
+  for (const [name, value] of Object.entries(headers)) {
+    const isTwice = names.has(name.toLowerCase());
+    names.add(name.toLowerCase());
+    const twice = isTwice ? "is there twice; letter case does not matter" : undefined;
+    const problem = storageHeaderProblem(name, value) ?? twice;
+    if (problem !== undefined) report([...path, name], problem);
+  }
+}
+
+/** A manifest's metadata comes on top, and S3 has a limit for all of it. */
+function checkMetadata(headers: ObjectHeaders, path: KeyPath, report: CrossCheck["report"]): void {
+  const metadata = Object.entries(headers).filter(([name]) => name.toLowerCase().startsWith(METADATA_HEADER));
+  const bytes = metadata.reduce((sum, [name, value]) => sum + name.length - METADATA_HEADER.length + value.length, 0);
+  if (bytes <= CONFIG_METADATA_BYTES_MAX) return;
+  report(path, `must have at most ${CONFIG_METADATA_BYTES_MAX} bytes of ${METADATA_HEADER}* names and values`);
 }
