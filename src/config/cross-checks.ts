@@ -12,15 +12,15 @@ import { bucketNameProblem } from "./values/name-rules.ts";
 import { Secret } from "./values/secret.ts";
 import { isAwsEndpoint } from "./values/service-url.ts";
 
-/** What the rules between keys look at, and where they report. */
-export interface CrossCheck {
+/** The input of the rules between keys, and the place for their findings. */
+interface CrossCheck {
   readonly config: Config;
-  /** False where a value at or below one of the keys was refused already: it is not there. */
+  /** False if a value at or below one of the keys was refused already: the configuration then lacks it. */
   readonly usable: (...paths: readonly KeyPath[]) => boolean;
   readonly report: (path: KeyPath, message: string) => void;
 }
 
-/** What a single key's schema cannot say: rules between keys, and files that must exist. */
+/** Checks the rules that no single key's schema can hold: rules between keys, and files that must exist. */
 export function crossCheck(check: CrossCheck): void {
   checkAccess(check);
   checkFolders(check);
@@ -35,12 +35,12 @@ export function crossCheck(check: CrossCheck): void {
 function checkAccess({ config: { server }, usable, report }: CrossCheck): void {
   if (!usable(["server", "bind_addr"], ["server", "auth"])) return;
   if (new Set(server.auth.tokens.map(({ token }) => token.reveal())).size < server.auth.tokens.length) {
-    report(["server", "auth", "tokens"], "must not hold a token twice: its role would be unclear");
+    report(["server", "auth", "tokens"], "must not hold the same token twice: its role would be unclear");
   }
   if (server.auth.mode === "none" || isLoopback(server.bind_addr) || server.auth.tokens.length > 0) return;
   report(
     ["server", "bind_addr"],
-    `${formatBindAddress(server.bind_addr)} can be reached from other machines and there are no tokens: ` +
+    `other machines can reach ${formatBindAddress(server.bind_addr)}, and there are no tokens: ` +
       "set FETCHBOX__SERVER__AUTH__TOKENS=operator:SECRET, with a SECRET of at least 16 characters, " +
       'or listen on "127.0.0.1:8080", ' +
       'or allow everyone with server.auth.mode = "none"',
@@ -54,8 +54,8 @@ function checkFolders({ config, usable, report }: CrossCheck): void {
     if (!usable([section, "path"])) continue;
     const inner = isWithin(config.storage.path, config[section].path);
     if (!inner && !isWithin(config[section].path, config.storage.path)) continue;
-    const message = "must not be, hold or lie in the folder of the objects";
-    report([section, "path"], `${message}, storage.path = ${JSON.stringify(config.storage.path)}`);
+    const objects = JSON.stringify(config.storage.path);
+    report([section, "path"], `must not be, contain or lie in the folder of the objects, storage.path = ${objects}`);
   }
 }
 
@@ -86,9 +86,9 @@ function checkHandler({ config, usable, report }: CrossCheck, name: string, hand
   }
 }
 
-/** Anybody who may submit names the hosts of a job: one of them would get the secret. */
+/** Each client chooses the hosts of its job: without this rule a client could have the secret sent to its own host. */
 const NO_HOSTS =
-  "refers to ${NAME}, so the handler must name the hosts that may get it: " +
+  "refers to ${NAME}, so the handler must name the hosts that may receive it: " +
   'write default_headers_for = ["api.example.com"] beside default_headers';
 
 function checkHosts({ config: { download }, usable, report }: CrossCheck): void {
@@ -129,7 +129,7 @@ function checkProxies({ config: { proxies }, usable, report }: CrossCheck): void
   }
 }
 
-/** Files of authorities are read here first, so that the start does not stumble over them. */
+/** The check reads these files, so that a start with a good configuration does not fail on them. */
 function checkAuthorities({ config, usable, report }: CrossCheck): void {
   for (const section of ["tls", "storage"] as const) {
     if (!usable([section, "ca_file"])) continue;
@@ -143,16 +143,16 @@ function caFileProblem(file: string): string | undefined {
     readCaFile(file);
     return undefined;
   } catch (error) {
-    return `names the file ${file}, which cannot be used: ${(error as Error).message}`;
+    return `names the file ${file}, which FetchBox cannot use: ${(error as Error).message}`;
   }
 }
 
 function noPool(name: string): string {
-  return `names the proxy pool ${JSON.stringify(name)}, and there is no [proxies.${name}]`;
+  return `names the proxy pool ${JSON.stringify(name)}, but there is no [proxies.${name}]`;
 }
 
-/** Each circle of pools that fall back on one another, once, as `[a, b, a]`; unknown names lead nowhere. */
-export function proxyCycles(pools: Readonly<Record<string, { readonly fallbacks: readonly string[] }>>): string[][] {
+/** Each circle of pools that fall back on one another, once, as `[a, b, a]`. Unknown names are ignored. */
+function proxyCycles(pools: Readonly<Record<string, { readonly fallbacks: readonly string[] }>>): string[][] {
   const cycles: string[][] = [];
   const done = new Set<string>();
   const visit = (name: string, trail: readonly string[]): void => {
@@ -166,7 +166,7 @@ export function proxyCycles(pools: Readonly<Record<string, { readonly fallbacks:
   return cycles;
 }
 
-/** What the storage's keys must be together: buckets and addressing by the endpoint, and the headers of objects. */
+/** Checks the storage's keys against one another: buckets and addressing by the endpoint, and the objects' headers. */
 export function checkStorage(check: CrossCheck): void {
   if (check.usable(["storage", "backend"], ["storage", "endpoint"], ["storage", "addressing"])) {
     checkAddressing(check);
@@ -180,9 +180,9 @@ function checkAddressing({ config: { storage }, report }: CrossCheck): void {
   const { hostname, pathname } = new URL(storage.endpoint);
   const path = ["storage", "addressing"];
   if (isIP(hostname.replace(/^\[|\]$/g, "")) !== 0) {
-    report(path, '"virtual" puts the bucket before a name, and storage.endpoint is an IP address: set it to "path"');
+    report(path, 'cannot be "virtual" with an IP address as storage.endpoint: set it to "path"');
   }
-  if (pathname !== "/") report(path, '"virtual" cannot go with a storage.endpoint that has a path: set it to "path"');
+  if (pathname !== "/") report(path, 'cannot be "virtual" with a path in storage.endpoint: set it to "path"');
 }
 
 function checkBuckets({ config, usable, report }: CrossCheck): void {
@@ -202,7 +202,7 @@ function* bucketsOf({ storage, handlers }: Config): Generator<[path: KeyPath, na
   }
 }
 
-/** AWS and files are strict about names, and so is a host's name that begins with one. */
+/** The problem of a bucket's name, or `undefined`. AWS, local files and virtual addressing have the strictest rules. */
 export function bucketProblem(name: string, { backend, endpoint, addressing }: StorageConfig): string | undefined {
   const isVirtual = backend === "s3" && addressing === "virtual";
   const problem = bucketNameProblem(name);
@@ -212,8 +212,8 @@ export function bucketProblem(name: string, { backend, endpoint, addressing }: S
   }
   if (!isVirtual || !name.includes(".") || endpoint.startsWith("http:")) return undefined;
   return (
-    'must have no dots with storage.addressing = "virtual" over https, since a certificate covers one label before ' +
-    'the endpoint: set storage.addressing to "path"'
+    'must have no dots with storage.addressing = "virtual" over https, because a certificate covers only one label ' +
+    'before the endpoint: set storage.addressing to "path"'
   );
 }
 
@@ -227,7 +227,7 @@ function checkStorageHeaders({ config, usable, report }: CrossCheck): void {
     const { headers } = handler.storage;
     checkEachHeader(headers, path, report);
     for (const name of Object.keys(headers).filter(goesWithEveryRequest)) {
-      report([...path, name], "goes with every request, so it must stand in storage.headers");
+      report([...path, name], "belongs to every request: move it to storage.headers");
     }
     if (Object.keys(headers).length > 0)
       checkMetadata({ ...lowerCaseNames(shared), ...lowerCaseNames(headers) }, path, report);
@@ -241,13 +241,13 @@ function checkEachHeader(headers: ObjectHeaders, path: KeyPath, report: CrossChe
   for (const [name, value] of Object.entries(headers)) {
     const isTwice = names.has(name.toLowerCase());
     names.add(name.toLowerCase());
-    const twice = isTwice ? "is there twice; letter case does not matter" : undefined;
+    const twice = isTwice ? "is set twice; letter case does not matter" : undefined;
     const problem = storageHeaderProblem(name, value) ?? twice;
     if (problem !== undefined) report([...path, name], problem);
   }
 }
 
-/** A manifest's metadata comes on top, and S3 has a limit for all of it. */
+/** S3 limits the sum, and a manifest's metadata is added to it. */
 function checkMetadata(headers: ObjectHeaders, path: KeyPath, report: CrossCheck["report"]): void {
   const metadata = Object.entries(headers).filter(([name]) => name.toLowerCase().startsWith(METADATA_HEADER));
   const bytes = metadata.reduce((sum, [name, value]) => sum + name.length - METADATA_HEADER.length + value.length, 0);

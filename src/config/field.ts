@@ -2,14 +2,14 @@ import { KindGuard, type SchemaOptions, type TSchema, type TUnsafe, Type } from 
 import { mayBeSecret } from "../net/request-header.ts";
 import type { Secret } from "./values/secret.ts";
 
-/** What a field may say beside TypeBox's own options. */
-export interface FieldOptions extends SchemaOptions {
+/** A field's options beside TypeBox's own. */
+interface FieldOptions extends SchemaOptions {
   readonly description: string;
-  /** Gives the part of a file's text that must be a `${NAME}` reference; messages never repeat such a field. */
+  /** The part of a file's text that must be a `${NAME}` reference; messages never repeat such a field. */
   readonly secretPart?: (text: string) => string;
 }
 
-/** A list of words to choose from. */
+/** One of a list of words. */
 export function choice<const T extends string>(
   words: readonly T[],
   options: FieldOptions & { default: T },
@@ -27,7 +27,7 @@ export function integer(minimum: number, maximum: number, fallback: number, desc
   return Type.Integer({ minimum, maximum, default: fallback, description });
 }
 
-/** A number, fractions allowed. */
+/** A number; fractions are allowed. */
 export function decimal(minimum: number, maximum: number, fallback: number, description: string) {
   return Type.Number({ minimum, maximum, default: fallback, description });
 }
@@ -44,7 +44,7 @@ export function size(minimum: number, maximum: number, fallback: string, descrip
     .Encode(formatSize);
 }
 
-/** Tables by names of the operator's choice; `rule` says what the pattern does, as in "must be …". */
+/** Tables by names that the operator chooses; `rule` is the pattern in words, as in "must be …". */
 export function named<T extends TSchema>(pattern: string, rule: string, inner: T, description: string) {
   return Type.Record(Type.String({ pattern }), inner, { description, nameRule: rule });
 }
@@ -53,7 +53,7 @@ export function nameRuleOf(schema: TSchema): string {
   return (schema as { nameRule?: string }).nameRule ?? "must have another name";
 }
 
-/** A string that obeys a rule; the rule says what is wrong with it, or nothing. */
+/** A string that obeys a rule; the rule returns the problem or `undefined`. */
 export function ruled(rule: (text: string) => string | undefined, options: FieldOptions) {
   return parsed(
     (text) => {
@@ -66,7 +66,7 @@ export function ruled(rule: (text: string) => string | undefined, options: Field
   );
 }
 
-/** A string that becomes something else. `parse` throws what is wrong; `format` gives the text back, masked. */
+/** A string that decodes to another value. `parse` throws the problem; `format` returns the text, masked. */
 export function parsed<T>(parse: (text: string) => T, format: (value: T) => string, options: FieldOptions) {
   return Type.Transform(Type.String({ maxLength: 4096, ...options }))
     .Decode(parse)
@@ -74,41 +74,41 @@ export function parsed<T>(parse: (text: string) => T, format: (value: T) => stri
 }
 
 /**
- * A free table whose `${NAME}` values read `***` when it is printed; see sealed-table.ts. In a file the values of
- * those names that `mustRefer` picks must hold a reference.
+ * A free table that prints its `${NAME}` values as `***`. In a file, the values of the names that `mustRefer` picks
+ * must hold a reference.
  */
-export function sealed<T extends TSchema>(schema: T, mustRefer: (name: string) => boolean = () => false): T {
-  return { ...schema, sealed: mustRefer };
+export function masked<T extends TSchema>(schema: T, mustRefer: (name: string) => boolean = () => false): T {
+  return { ...schema, masked: mustRefer };
 }
 
 /**
- * Headers: a free table in which every value that came from a reference is a `Secret`, so that nobody takes it for
- * plain text. Those whose names have to do with secrets must refer.
+ * A free table of headers, in which every value that came from a reference is a `Secret`. A header whose name suggests
+ * a secret must refer to a variable.
  */
 export function headerTable(description: string) {
   const schema = Type.Record(Type.String(), Type.String(), { default: {}, description });
-  return { ...sealed(Type.Unsafe<Record<string, string | Secret>>(schema), mayBeSecret), wrapsSecrets: true };
+  return { ...masked(Type.Unsafe<Record<string, string | Secret>>(schema), mayBeSecret), wrapsSecrets: true };
 }
 
-/** Whether the values of a free table that came from references are to be `Secret`s. */
+/** Whether the values of a free table that came from references become `Secret`s. */
 export function wrapsSecrets(schema: TSchema): boolean {
   return schema["wrapsSecrets"] === true;
 }
 
 /** The names picked by `mustRefer` of a free table; undefined for any other schema. */
-export function sealOf(schema: TSchema): ((name: string) => boolean) | undefined {
-  return schema["sealed"] as ReturnType<typeof sealOf>;
+export function maskedNamesOf(schema: TSchema): ((name: string) => boolean) | undefined {
+  return schema["masked"] as ReturnType<typeof maskedNamesOf>;
 }
 
-/** Whether a secret has its place at the schema or somewhere below it. */
+/** Whether the schema, or a schema below it, has a place for a secret. */
 export function mayHoldSecret(schema: TSchema): boolean {
-  if (secretPartOf(schema) !== undefined || sealOf(schema) !== undefined) return true;
+  if (secretPartOf(schema) !== undefined || maskedNamesOf(schema) !== undefined) return true;
   if (KindGuard.IsArray(schema)) return mayHoldSecret(schema.items);
   if (KindGuard.IsObject(schema)) return Object.values(schema.properties).some(mayHoldSecret);
   return KindGuard.IsRecord(schema) && Object.values(schema.patternProperties).some(mayHoldSecret);
 }
 
-/** What `FieldOptions.secretPart` says of a schema. */
+/** The schema's `FieldOptions.secretPart`. */
 export function secretPartOf(schema: TSchema): FieldOptions["secretPart"] {
   return schema["secretPart"] as FieldOptions["secretPart"];
 }
@@ -126,7 +126,7 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ["tib", 2 ** 40],
 ]);
 
-/** Bytes of a size: `5MiB` (powers of 1024), `512KB` (powers of 1000) or a number of bytes. Throws on anything else. */
+/** The bytes of a size: `5MiB` (powers of 1024), `512KB` (powers of 1000) or a number. Throws on any other text. */
 export function parseSize(size: string | number): number {
   const match = /^(\d{1,16}) ?([a-z]{0,3})$/i.exec(String(size));
   const unit = UNITS.get(match?.[2]?.toLowerCase() ?? "none");
@@ -135,7 +135,7 @@ export function parseSize(size: string | number): number {
   return bytes;
 }
 
-/** The shortest way to write a number of bytes that `parseSize` reads back as the same number. */
+/** The shortest text that `parseSize` reads back as the same number of bytes. */
 export function formatSize(bytes: number): string {
   for (const [unit, name] of [
     [2 ** 40, "TiB"],

@@ -8,7 +8,7 @@ export interface EgressPolicy {
   readonly deniesLiteral: (url: URL) => string | undefined;
 }
 
-export interface EgressPolicyOptions {
+interface EgressPolicyOptions {
   /** CIDRs that are open although they are not global. */
   readonly allowPrivate: readonly string[];
   /** Whether the service itself listens there; stays closed whatever is allowed. See `listensOn`. */

@@ -36,8 +36,3 @@ export function isHtml(contentType: string | undefined): boolean {
   const essence = essenceOf(contentType ?? "");
   return essence === "text/html" || essence === "application/xhtml+xml";
 }
-
-/** Whether a request says that its body is JSON: `application/json`, any case, parameters allowed. */
-export function isJson(contentType: string | null): boolean {
-  return contentType !== null && /^\s*application\/json\s*(?:;.*)?$/i.test(contentType);
-}

@@ -9,7 +9,7 @@ import type { HealthReport } from "./health.ts";
 /** As the queue sorts them: open uploads, and what may yet come. */
 export type OrphanSort = "upload" | "late_upload" | "late_object";
 
-export interface MetricsDeps {
+interface MetricsDeps {
   readonly version: string;
   /** Read at each scrape, as are the others: cheap, and must not throw. */
   readonly queueDepth: () => Readonly<Record<"pending" | "running" | "retrying", number>>;
@@ -21,7 +21,7 @@ export interface MetricsDeps {
 }
 
 /** What was wrong with the token of a request: there was none, or nobody has it. */
-export const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
+const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
 export type SignInFailure = (typeof SIGN_IN_FAILURES)[number];
 
 /** What the stages tell. All durations are seconds, all sizes bytes. */

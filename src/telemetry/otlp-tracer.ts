@@ -19,7 +19,7 @@ import {
 import type { TraceContext } from "../net/trace-context.ts";
 import type { Tracer } from "../net/tracer.ts";
 
-export interface OtlpOptions {
+interface OtlpOptions {
   /** Where spans are sent, as JSON over HTTP. */
   readonly url: string;
   /** Sent with every request of ours to it; they may be secrets. */

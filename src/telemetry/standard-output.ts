@@ -149,7 +149,7 @@ function sinkWriter(): LineWriter {
 }
 
 /** Lines that wait, up to a bound; what comes after that is dropped and counted. */
-export class BoundedLines {
+class BoundedLines {
   readonly #charactersMax: number;
   #lines = "";
   #dropped = 0;

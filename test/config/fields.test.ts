@@ -183,7 +183,7 @@ test.each([
 });
 
 test.each(["socks5h://p:1", "socks4://p:1", "socks4a://p:1", "SOCKS://p:1"])("%s is refused for socks5://", (text) => {
-  expect(() => parseProxyEndpoint(text)).toThrow("must be written socks5://");
+  expect(() => parseProxyEndpoint(text)).toThrow("must begin with socks5://");
 });
 
 test("an S3 endpoint is an origin, one with a path, or empty", () => {

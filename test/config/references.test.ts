@@ -26,7 +26,7 @@ test("values are percent-encoded in the userinfo of a URL and nowhere else", () 
 });
 
 test.each(["${", "${}", "${a b}", "${1X}", "${X", "a ${X"])("what is no reference is a problem: %s", (template) => {
-  expect(expand(template, { X: "x" }).problem).toContain("a literal ${ is written $${");
+  expect(expand(template, { X: "x" }).problem).toContain("write $${ for a literal ${");
 });
 
 test("only one whole reference counts as one", () => {

@@ -9,7 +9,7 @@ export interface SchemaKey {
 
 /** Every key of the schema that takes a value. */
 export function schemaKeys(schema: TSchema, path: readonly string[] = []): SchemaKey[] {
-  if (schema["sealed"] !== undefined) return [{ path, schema }];
+  if (schema["masked"] !== undefined) return [{ path, schema }];
   if (KindGuard.IsObject(schema)) {
     return Object.entries(schema.properties).flatMap(([key, inner]) => schemaKeys(inner, [...path, key]));
   }

@@ -329,7 +329,7 @@ endpoints = ["http://me:\${S_PASSWORD}@\${S_PROXY}:8080"]
     await at.write("own.toml", '[tls]\nca_file = "${S_FOLDER}/ca.pem"\n[handlers.x]\nhandler = "${S_FOLDER}/h.ts"\n');
     const { code, stderr } = await at.run(args, env);
     expect([code, stderr]).toEqual([2, expect.stringContaining("names the file ${S_FOLDER}/h.ts, which does not")]);
-    expect(stderr).toContain("names the file ${S_FOLDER}/ca.pem, which cannot be used");
+    expect(stderr).toContain("names the file ${S_FOLDER}/ca.pem, which FetchBox cannot use");
     expect(stderr).not.toContain("s3cret");
   });
 });

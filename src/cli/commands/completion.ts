@@ -3,7 +3,7 @@ import { JOB_STATUSES } from "../../jobs/job.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
-export type Shell = (typeof SHELLS)[number];
+type Shell = (typeof SHELLS)[number];
 
 /** Words that an option takes, by its command. What is not here is free text, or a file. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {

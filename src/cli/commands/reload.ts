@@ -5,7 +5,7 @@ import { keyText } from "../../config/sources/key-path.ts";
 import { Secret } from "../../config/values/secret.ts";
 import type { Log } from "../../telemetry/log.ts";
 
-export interface ReloadDeps {
+interface ReloadDeps {
   /** The configuration that the process was started with. */
   readonly started: Config;
   /** Reads it anew. @throws ConfigError */

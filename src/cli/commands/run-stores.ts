@@ -11,7 +11,7 @@ const SETTLED_MS = 60_000;
 const OTHERS = 0o077;
 
 /** A folder for the stores of one run, which goes with it. */
-export interface RunStores extends Disposable {
+interface RunStores extends Disposable {
   readonly folder: string;
 }
 

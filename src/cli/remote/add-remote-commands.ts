@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { warningLine } from "../../config/config-error.ts";
-import { isStray } from "../../config/sources/variables.ts";
+import { isUnknownVariable } from "../../config/sources/variables.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
 import type { CliContext } from "../context.ts";
 import { type ExitCode, UsageError } from "../exit-code.ts";
@@ -132,7 +132,7 @@ function remoteWith(context: CliContext) {
       .option("--json", "as JSON, as the service says it")
       .hook("preAction", (command) => {
         refuseEmpty(command);
-        return warnOfStray(context);
+        return warnOfUnknown(context);
       });
 }
 
@@ -144,10 +144,10 @@ function refuseEmpty({ args, registeredArguments: known }: Command): void {
 }
 
 /** The configuration's names take long to load: only where there is something to say. */
-async function warnOfStray({ env, err }: CliContext): Promise<void> {
-  if (!Object.keys(env).some(isStray)) return;
-  const { strayInEnvironment } = await import("../../config/load-config.ts");
-  for (const problem of strayInEnvironment(env)) err(warningLine(problem));
+async function warnOfUnknown({ env, err }: CliContext): Promise<void> {
+  if (!Object.keys(env).some(isUnknownVariable)) return;
+  const { unknownInEnvironment } = await import("../../config/load-config.ts");
+  for (const problem of unknownInEnvironment(env)) err(warningLine(problem));
 }
 
 function filtered(command: Command): Command {

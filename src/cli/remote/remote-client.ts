@@ -5,7 +5,7 @@ import { roughDuration } from "../../std/duration-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { printable } from "../terminal/terminal-text.ts";
 
-export interface RemoteOptions {
+interface RemoteOptions {
   /** URL of the service. */
   readonly server: string;
   readonly token: string | undefined;
@@ -14,7 +14,7 @@ export interface RemoteOptions {
 }
 
 /** How long a request may take, in milliseconds. */
-export interface RequestLimits {
+interface RequestLimits {
   /** To the end of the answer; of one that is followed, to its head. */
   readonly anyMs: number;
   /** The same of a submission, whose body may be large and the line slow. */

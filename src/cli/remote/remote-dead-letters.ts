@@ -11,7 +11,7 @@ import { NotThereError } from "./remote-client.ts";
 import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
 
 /** What dead letters are looked for by, as options of the command line. */
-export interface FilterFlags extends RemoteFlags {
+interface FilterFlags extends RemoteFlags {
   readonly code?: string;
   readonly host?: string;
   readonly jobId?: string;

@@ -2,13 +2,13 @@ import { urlProblem } from "../../intake/manifest/field-rules.ts";
 import { UsageError } from "../exit-code.ts";
 
 /** A URL and its place in the text, from 1. */
-export interface ListedUrl {
+interface ListedUrl {
   readonly url: string;
   readonly line: number;
 }
 
 /** One job's part of a list. */
-export interface ListPart {
+interface ListPart {
   readonly resources: readonly { readonly id: string; readonly url: string }[];
   /** Where each of them stands. */
   readonly lines: readonly number[];

@@ -17,7 +17,7 @@ const POLL_MS = 500;
 /** Of many jobs so many are looked at at a time, in turn. */
 const POLL_JOBS = 20;
 
-export interface WaitDeps {
+interface WaitDeps {
   readonly remote: Remote;
   readonly patience: Patience;
   /** Shows how far the jobs are together. */
@@ -50,7 +50,7 @@ export async function waitForAll(jobs: readonly Accepted[], deps: WaitDeps): Pro
 }
 
 /** Of several jobs together. */
-export interface Totals {
+interface Totals {
   readonly jobs: number;
   readonly ended: number;
   readonly resources: number;

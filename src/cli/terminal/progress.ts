@@ -12,7 +12,7 @@ const OTHER_LINES = 2;
 const GAP = "  ";
 
 /** What a run is at, at one moment. */
-export interface RunState {
+interface RunState {
   readonly job: JobRecord;
   readonly active: readonly ActiveDownload[];
   /** Of all attempts so far. */

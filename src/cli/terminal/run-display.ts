@@ -9,7 +9,7 @@ import { printable } from "./terminal-text.ts";
 type LogLines = readonly LogRecord[];
 
 /** What somebody sees of a run while it goes on. */
-export interface Display {
+interface Display {
   tell(lines: LogLines): void;
   show(job: JobRecord, app: App): void;
   /** `isDone`: the progress stays as it was at the end; else it goes. */

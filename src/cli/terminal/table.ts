@@ -1,6 +1,6 @@
 import { clipEnd, clipMiddle, printable } from "./terminal-text.ts";
 
-export interface Column {
+interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
   readonly isNumber?: true;

@@ -3,7 +3,7 @@ import { ConfigError } from "../config-error.ts";
 
 const FILE_BYTES_MAX = 2 ** 20;
 
-/** The bytes of a small file, or undefined where there is none. Throws `ConfigError` for what cannot be read. */
+/** The bytes of a small file, or `undefined` without such a file. @throws ConfigError if it cannot be read */
 export function readBounded(file: string, name: string): Uint8Array | undefined {
   try {
     const bytes = readFileSync(file);
@@ -16,7 +16,7 @@ export function readBounded(file: string, name: string): Uint8Array | undefined 
   throw new ConfigError([{ source: name, key: "", message: `is larger than ${FILE_BYTES_MAX} bytes` }]);
 }
 
-/** The text of a file. Throws `ConfigError` that names the line of the first byte that is not UTF-8. */
+/** The text of a file. @throws ConfigError with the line of the first byte that is not UTF-8 */
 export function decodeUtf8(bytes: Uint8Array, name: string): string {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   try {
@@ -28,7 +28,7 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
   }
 }
 
-/** 0x0a is no part of a longer UTF-8 sequence, so each line can be tried alone. */
+/** The first line that is not UTF-8. A longer UTF-8 sequence never contains 0x0a, so each line is decoded alone. */
 function badLine(bytes: Uint8Array): number {
   let line = 1;
   for (let start = 0; start < bytes.length; line++) {

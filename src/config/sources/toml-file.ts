@@ -11,13 +11,13 @@ const FRAME_COLUMNS_MAX = 160;
 
 export interface TomlFile {
   readonly tree: Tree;
-  /** `name:line` of a key, or of what is around it. */
+  /** `name:line` of a key, or of the nearest key around it. */
   sourceOf(path: KeyPath): string | undefined;
 }
 
 /**
- * Reads a TOML file of at most 1 MiB. `name` is how messages call it. Undefined where there is none.
- * Throws `ConfigError` with line and column for what is no TOML.
+ * A TOML file of at most 1 MiB, or `undefined` without such a file. `name` is its name in messages.
+ * @throws ConfigError with the line and column of invalid TOML
  */
 export function readTomlFile(file: string, name: string): TomlFile | undefined {
   const bytes = readBounded(file, name);
@@ -37,16 +37,16 @@ function parseTomlFile(text: string, name: string): TomlFile {
   };
 }
 
-/** @throws ConfigError where the parser that knows the lines refuses a document that the other one takes */
+/** @throws ConfigError if the parser that knows the lines refuses a document that the other one accepts */
 function linesOf(text: string, name: string): ReadonlyMap<string, number> {
   try {
     return tomlLines(text);
   } catch (error) {
     const { lineNumber, column } = error as { lineNumber?: unknown; column?: unknown };
     if (typeof lineNumber !== "number" || typeof column !== "number") throw error;
-    // Without the parser's message and error, which may show the file's text.
+    // The parser's error may show the file's text, so it is neither quoted nor the cause.
     const source = `${name}:${lineNumber}:${column + 1}`;
-    throw new ConfigError([{ source, key: "", message: "is not valid TOML: check dates, and marks at the start" }]);
+    throw new ConfigError([{ source, key: "", message: "is not valid TOML: check the date or the start of the file" }]);
   }
 }
 
@@ -57,14 +57,14 @@ function parseToml(text: string, name: string): Tree {
     if (!(error instanceof TomlError)) throw error;
     const reason = (error.message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
     const message = `${reason}\n${maskFrame(error.codeblock)}`;
-    // Without the parser's error as its cause: that one shows the file's text as it is.
+    // The parser's error shows the file's text, so it is not the cause.
     throw new ConfigError([{ source: `${name}:${error.line}:${error.column}`, key: "", message }]);
   }
 }
 
 /**
- * A file that cannot be parsed may hold a secret anywhere, so the frame shows its shape only: keys of the configuration
- * before a `=` or in a table's header, quotes and brackets. Columns stay where they are.
+ * The frame of a syntax error with `*` for all but the configuration's own keys, quotes and brackets. An invalid file
+ * may hold a secret anywhere. Columns stay the same.
  */
 function maskFrame(frame: string): string {
   return frame
@@ -91,7 +91,7 @@ function stars(text: string): string {
 
 const KEYS: ReadonlySet<string> = new Set(keysOf(ConfigSchema));
 
-/** The names of the schema's own keys, at any depth. */
+/** The names of the schema's keys, at any depth. */
 function keysOf(schema: TSchema): string[] {
   const inner = KindGuard.IsObject(schema)
     ? schema.properties

@@ -10,9 +10,9 @@ export interface Variable {
 export interface EnvFile {
   /** Absolute. */
   readonly file: string;
-  /** How messages call it. */
+  /** The file's name in messages. */
   readonly name: string;
-  /** Whether it is an error if there is none. */
+  /** Whether a missing file is an error. */
   readonly named: boolean;
 }
 
@@ -24,7 +24,7 @@ export function readVariables(
 ): ReadonlyMap<string, Variable> {
   const fromFile = readEnvFile(file, name, problems);
   if (fromFile === undefined && named) {
-    throw new ConfigError([{ source: name, key: "", message: "does not exist, and --env-file names it" }]);
+    throw new ConfigError([{ source: name, key: "", message: "does not exist, but --env-file names it" }]);
   }
   const variables = new Map<string, Variable>();
   for (const [key, { value, line }] of fromFile ?? []) variables.set(key, { value, source: `${name}:${line}` });
@@ -34,7 +34,7 @@ export function readVariables(
   return variables;
 }
 
-export interface EnvVariable {
+interface EnvVariable {
   readonly value: string;
   readonly line: number;
 }
@@ -42,19 +42,15 @@ export interface EnvVariable {
 const LINE = /^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*(.*)$/;
 
 /**
- * Reads a .env file: `NAME=value`, `NAME="value"` with \n, \" and \\, `NAME='value'` as it stands, `#` comments,
- * an optional `export`. One line each, nothing is substituted. Undefined where there is no such file.
+ * The variables of a .env file, or `undefined` without such a file. It has `NAME=value`, `NAME="value"` with \n, \" and
+ * \\, `NAME='value'` unchanged, `#` comments and an optional `export`. Each takes one line; nothing is substituted.
  */
-export function readEnvFile(
-  file: string,
-  name: string,
-  problems: Problem[],
-): ReadonlyMap<string, EnvVariable> | undefined {
+function readEnvFile(file: string, name: string, problems: Problem[]): ReadonlyMap<string, EnvVariable> | undefined {
   const bytes = readBounded(file, name);
   return bytes === undefined ? undefined : parseEnvFile(decodeUtf8(bytes, name), name, problems);
 }
 
-/** The variables of a .env file's text; what is no variable is told to `problems`, without its text. */
+/** The variables of a .env file's text. `problems` receives each other line, without its text. */
 export function parseEnvFile(text: string, name: string, problems: Problem[]): ReadonlyMap<string, EnvVariable> {
   const variables = new Map<string, EnvVariable>();
   for (const [index, raw] of text.split(/\r?\n/).entries()) {
@@ -68,9 +64,9 @@ export function parseEnvFile(text: string, name: string, problems: Problem[]): R
     }
     const value = parseValue(rest);
     if (value === undefined)
-      problems.push({ source, key, message: "must have one closing quote, and nothing but a comment behind it" });
+      problems.push({ source, key, message: "must have a closing quote, followed by at most a comment" });
     else if (variables.has(key))
-      problems.push({ source, key, message: `is set already in line ${variables.get(key)?.line}` });
+      problems.push({ source, key, message: `is already set in line ${variables.get(key)?.line}` });
     else variables.set(key, { value, line: index + 1 });
   }
   return variables;
@@ -80,13 +76,13 @@ function parseValue(text: string): string | undefined {
   if (text.startsWith("'")) return /^'([^']*)'[ \t]*(?:#.*)?$/.exec(text)?.[1];
   if (text.startsWith('"')) {
     const quoted = /^"((?:[^"\\]|\\.)*)"[ \t]*(?:#.*)?$/.exec(text)?.[1];
-    return quoted?.replace(/\\(.)/g, (_, letter: string) => (letter === "n" ? "\n" : letter));
+    return quoted?.replace(/\\(.)/g, (_, character: string) => (character === "n" ? "\n" : character));
   }
-  // A # starts a comment only behind white space: values like `a#b` are common in secrets.
+  // A # starts a comment only after white space, because secrets often contain values like `a#b`.
   return text.replace(/(^|[ \t])#.*$/, "").trim();
 }
 
-/** Variables of ours that are no keys of the configuration. */
+/** The FETCHBOX_ variables that set no key of the configuration. */
 export const OWN_VARIABLES = [
   "FETCHBOX_CONFIG",
   "FETCHBOX_SERVER",
@@ -95,7 +91,7 @@ export const OWN_VARIABLES = [
   "FETCHBOX_UNSAFE_SYNCHRONOUS",
 ];
 
-/** Whether a variable is named like ours, and means nothing. */
-export function isStray(name: string): boolean {
+/** Whether a variable begins like one of FetchBox's and is not one of them. */
+export function isUnknownVariable(name: string): boolean {
   return /^FETCHBOX_/i.test(name) && !/^FETCHBOX__/i.test(name) && !OWN_VARIABLES.includes(name);
 }
