@@ -1,6 +1,6 @@
-import { KindGuard, type SchemaOptions, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { KindGuard, type SchemaOptions, type TProperties, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
 import { mayBeSecret } from "../net/request-header.ts";
-import type { Secret } from "./values/secret.ts";
+import { Secret } from "./values/secret.ts";
 
 /** A field's options beside TypeBox's own. */
 interface FieldOptions extends SchemaOptions {
@@ -146,4 +146,26 @@ export function formatSize(bytes: number): string {
     if (bytes >= unit && bytes % unit === 0) return `${bytes / unit}${name}`;
   }
   return `${bytes}B`;
+}
+
+export function table<T extends TProperties>(properties: T) {
+  return Type.Object(properties, { additionalProperties: false });
+}
+
+export function path(fallback: string, description: string) {
+  const rule = (text: string) => (text === "" || text.includes("\0") ? "must be a path" : undefined);
+  return ruled(rule, { default: fallback, description });
+}
+
+export function optionalPath(description: string) {
+  const rule = (text: string) => (text.includes("\0") ? "must be a path" : undefined);
+  return ruled(rule, { default: "", description });
+}
+
+export function secret(description: string) {
+  const parse = (text: string) => {
+    if (!/^[!-~]{1,4096}$/.test(text)) throw new Error("must be visible ASCII characters");
+    return new Secret(text);
+  };
+  return parsed(parse, String, { description, secretPart: (text) => text });
 }

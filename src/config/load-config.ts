@@ -3,12 +3,13 @@ import { Value } from "@sinclair/typebox/value";
 import { ConfigError, certificateCheckProblem, type Problem } from "./config-error.ts";
 import { crossCheck } from "./cross-checks.ts";
 import { decode } from "./decode.ts";
-import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
+import { type Config, ConfigSchema } from "./schema.ts";
 import { addCredentials, addRegion, readEnvLayer, unknownVariables } from "./sources/env-layer.ts";
 import { type KeyPath, keyText, nearest, shownKey } from "./sources/key-path.ts";
 import { readTomlFile, type TomlFile } from "./sources/toml-file.ts";
 import { emptyTree, expandTree, FileText, getFromTree, leavesOf, mergeTrees, type Tree } from "./sources/tree.ts";
 import { type EnvFile, readVariables } from "./sources/variables.ts";
+import { HandlerSchema } from "./transfer-schema.ts";
 
 export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -117,7 +118,7 @@ export function unknownInEnvironment(env: LoadOptions["env"]): Problem[] {
   return unknownVariables(emptyTree(), new Map(variables));
 }
 
-/** The AWS_* variables that .env adds to the environment, because the AWS SDK does not read .env. @throws ConfigError */
+/** The AWS_* variables that only .env sets: the AWS SDK does not read .env. @throws ConfigError */
 export function loadAwsVariables(options: LoadOptions): Record<string, string> {
   const variables = readVariables(options.env, envFileOf(options, readToml(options)?.name), []);
   const added = [...variables].filter(([name]) => name.startsWith("AWS_") && options.env[name] === undefined);

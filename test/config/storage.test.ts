@@ -64,8 +64,8 @@ describe("a bucket's name", () => {
 test.each(["http://127.0.0.1:9000", "https://[::1]:9000"])("virtual addressing needs a name, not %s", (endpoint) => {
   const toml = `${S3}storage.endpoint = "${endpoint}"\nstorage.addressing = "virtual"`;
   expect(onlyProblem(toml, ENV)).toBe(
-    'config/fetchbox.toml:3: storage.addressing: "virtual" puts the bucket before a name, and storage.endpoint is an ' +
-      'IP address: set it to "path"',
+    'config/fetchbox.toml:3: storage.addressing: cannot be "virtual" with an IP address as storage.endpoint: ' +
+      'set it to "path"',
   );
 });
 

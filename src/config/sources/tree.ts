@@ -70,7 +70,7 @@ export function isTree(value: unknown): value is Tree {
   return !(value instanceof FileText) && !(value instanceof Date);
 }
 
-/** The values of both trees; `over` wins. A value that is no table where `over` has one stays, for the check to refuse. */
+/** The values of both trees; `over` wins. A value that is no table where `over` has one stays: the check refuses it. */
 export function mergeTrees(under: Tree, over: Tree): Tree {
   const merged = emptyTree();
   for (const [key, value] of Object.entries(under)) merged[key] = value;

@@ -49,3 +49,8 @@ export function networkProblem(text: string): string | undefined {
     return 'must be a network like "10.0.0.0/8" or "fd00::/8"; a single address is "10.1.2.3/32"';
   }
 }
+
+/** The pattern of job types, which are folders in storage keys, and of proxy pools. */
+export const NAME_PATTERN = "^(?!\\.{1,2}$)[a-z0-9._-]{1,64}$";
+
+export const NAME_RULE = "must be named by 1 to 64 of a-z, 0-9, '-', '_' and '.', and not '.' or '..'";
