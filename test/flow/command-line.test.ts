@@ -169,7 +169,7 @@ describe("where a configuration comes from", () => {
     const defaults = "configuration: built-in defaults · data: ./data · storage: local ./data/objects\n";
     expect(await at.run(["config", "check"])).toEqual({
       code: 0,
-      stdout: `the configuration is good\n${defaults}`,
+      stdout: `the configuration is valid\n${defaults}`,
       stderr: "",
     });
     await at.write("own.toml", `${TOML}[storage]\nbackend = "s3"\nbucket = "pictures"\n[ledger]\npath = "/srv/l"\n`);
@@ -196,7 +196,7 @@ describe("where a configuration comes from", () => {
     ["FETCHBOX_QUEUE_WORKERS", "; did you mean FETCHBOX__QUEUE__WORKERS?"],
     ["FETCHBOX_PROXIES_P_ENDPOINTS", "; did you mean FETCHBOX__PROXIES__P__ENDPOINTS?"],
     ["FETCHBOX_SEVER", "; did you mean FETCHBOX_SERVER?"],
-    ["FETCHBOX_SOMETHING_ELSE", "; keys of the configuration are like FETCHBOX__QUEUE__WORKERS"],
+    ["FETCHBOX_SOMETHING_ELSE", "; a key is set as in FETCHBOX__QUEUE__WORKERS"],
   ])("a variable %s means nothing, and what was meant is named", async (name, hint) => {
     await using at = await desk();
     await at.write("own.toml", TOML);
@@ -416,7 +416,7 @@ describe("run", () => {
     const [stdout, stderr] = await Promise.all([told.stdout.text(), told.stderr.text(), told.exited]);
     expect({ code: told.exitCode, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout).toMatch(/^interrupted by Ctrl-C after \ds: \d of 3 stored, [1-3] not done, /m);
-    expect(stdout).toContain("the same command begins anew; a service goes on after a stop: ");
+    expect(stdout).toContain("the same command starts from the beginning; a service continues after a stop: ");
     expect(at.temporaries()).toEqual([]);
     expect(halfStored(join(at.cwd, "out"))).toEqual([]);
   });
@@ -468,7 +468,7 @@ describe("run", () => {
     const { code, stderr } = await at.run(["run", "manifest.json"], { TMPDIR: "/nowhere" });
     expect([code, stderr]).toEqual([
       2,
-      expect.stringMatching(/^fetchbox: the folder for temporary files cannot be used: ENOENT.*; set TMPDIR\n$/),
+      expect.stringMatching(/^fetchbox: cannot make a folder for temporary files: ENOENT.*; set TMPDIR\n$/),
     ]);
   });
 

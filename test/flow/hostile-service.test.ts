@@ -123,7 +123,7 @@ test("cancel by a filter passes over a job that has ended meanwhile", async () =
   origin.answer(`/operators/jobs/${JOB}/cancel`, answering(409, "application/json", JSON.stringify(finished)));
   const { code, stdout, stderr } = await ask(origin, ["cancel", "--all", "--yes"]);
   expect([code, stderr]).toEqual([0, ""]);
-  expect(stdout).toEndWith("0 jobs cancelled; 1 had ended before\n");
+  expect(stdout).toEndWith("0 jobs cancelled; 1 job had already ended\n");
 });
 
 test("a password in the service's URL is refused, and repeated nowhere", async () => {

@@ -93,7 +93,7 @@ gone.txt  failed            – DOWNLOAD_HTTP_404
   }
   expect((await at.out("resources", job, "--limit", "1")).split("\n").slice(2)).toEqual([
     expect.stringContaining("a.txt"),
-    "there are more: --limit says how many",
+    "more resources follow: set a higher --limit",
     "",
   ]);
   for (const args of [
@@ -143,7 +143,7 @@ test("jobs are cancelled by a filter: their number comes first, and nothing happ
   expect(await at.run(...filter)).toEqual({
     code: 2,
     stdout: "",
-    stderr: `fetchbox: ${found} would be cancelled; --yes does it, --dry-run only tells\n`,
+    stderr: `fetchbox: the filter matches ${found}; add --yes to cancel, or --dry-run to only count\n`,
   });
   for (const args of [[], [other, "--all"], [other, "--dry-run"], ["--status", "completed"]]) {
     expect([args, (await at.run("cancel", ...args)).code]).toEqual([args, 2]);
@@ -301,7 +301,7 @@ test("tables of jobs, operations and attempts fit a terminal, however narrow; a 
   await at.service.finished(job);
   await at.service.finished(await at.submit([`${at.origin.url}/gone-2`], { "x-fetchbox-tenant": "other" }));
   await eventually("both are dead", async () => (await at.out("dlq", "list")).includes("gone-2") || undefined);
-  expect(await at.out("dlq", "rm", "--tenant", "other")).toBe("1 of 1 given up\n");
+  expect(await at.out("dlq", "rm", "--tenant", "other")).toBe("1 of 1 discarded\n");
   for (const cols of [100, 80, 60, 40]) {
     for (const [args, head] of [
       [["jobs"], /^JOB/],
