@@ -95,7 +95,7 @@ function addStoreCommands(program: Command, context: CliContext, done: (code: Ex
     });
   withConfig(program.command("verify").description("compare the stores with one another and with the storage"))
     .option("--deep", "read every object and compare its SHA-256")
-    .option("--repair", "repair everything that needs no lost data; the service must not run")
+    .option("--repair", "repair the inconsistencies, unless data is lost; the service must not run")
     .option("--json", "print one line of JSON")
     .addHelpText("after", "\nExit code: 0 no inconsistencies, 1 inconsistencies, 3 a store is damaged or missing.")
     .action(async (options: VerifyOptions) => {

@@ -197,22 +197,22 @@ describe("where a configuration comes from", () => {
     ["FETCHBOX_PROXIES_P_ENDPOINTS", "; did you mean FETCHBOX__PROXIES__P__ENDPOINTS?"],
     ["FETCHBOX_SEVER", "; did you mean FETCHBOX_SERVER?"],
     ["FETCHBOX_SOMETHING_ELSE", "; a key is set as in FETCHBOX__QUEUE__WORKERS"],
-  ])("a variable %s means nothing, and what was meant is named", async (name, hint) => {
+  ])("a warning names the unknown variable %s and the variable that was meant", async (name, hint) => {
     await using at = await desk();
     await at.write("own.toml", TOML);
     const args = ["--config", "own.toml"];
     const known = { FETCHBOX_SERVER: "http://a.test", FETCHBOX_TOKEN: "t", FETCHBOX_CONFIG: "own.toml" };
     for (const command of ["check", "print"]) {
       const { code, stderr } = await at.run(["config", command, ...args], { ...known, [name]: "hidden-value" });
-      expect([code, stderr]).toEqual([0, `fetchbox: warning: environment ${name}: means nothing${hint}\n`]);
+      expect([code, stderr]).toEqual([0, `fetchbox: warning: environment ${name}: unknown variable${hint}\n`]);
     }
     await at.write(".env", `${name}=hidden-value\n`);
     expect((await at.run(["config", "check", ...args], known)).stderr).toBe(
-      `fetchbox: warning: .env:1: ${name}: means nothing${hint}\n`,
+      `fetchbox: warning: .env:1: ${name}: unknown variable${hint}\n`,
     );
   });
 
-  test("a variable that means nothing is warned of by commands for a running service, too", async () => {
+  test("commands for a running service warn of an unknown variable too", async () => {
     await using at = await desk();
     const server = ["--server", "http://127.0.0.1:9"];
     for (const command of [["pause"], ["queue"], ["dlq", "list"]]) {
@@ -220,13 +220,13 @@ describe("where a configuration comes from", () => {
       expect([code, stderr]).toEqual([
         1,
         expect.stringMatching(
-          /^fetchbox: warning: environment FETCHBOX_SERVR: means nothing; did you mean FETCHBOX_SERVER\?\nfetchbox: no FetchBox/,
+          /^fetchbox: warning: environment FETCHBOX_SERVR: unknown variable; did you mean FETCHBOX_SERVER\?\nfetchbox: no FetchBox/,
         ),
       ]);
     }
   });
 
-  test("is told by the start, with the address; a variable that means nothing is in the log", async () => {
+  test("is told by the start, with the address; an unknown variable is in the log", async () => {
     const config = { files: { "own.toml": TOML }, env: { FETCHBOX_CONFIG: "own.toml", FETCHBOX_QUEUE_WORKERS: "1" } };
     await using service = await startService({ ...config, settings: { "storage.path": "files" } });
     const lines = service.log.split("\n").filter((line) => line !== "");
@@ -235,7 +235,7 @@ describe("where a configuration comes from", () => {
     expect(messages).toContainEqual(
       expect.stringMatching(new RegExp(`^FetchBox \\d+\\.\\d+\\.\\d+ · ${service.url} · ${places}$`)),
     );
-    expect(messages[0]).toStartWith("environment FETCHBOX_QUEUE_WORKERS: means nothing; did you mean");
+    expect(messages[0]).toStartWith("environment FETCHBOX_QUEUE_WORKERS: unknown variable; did you mean");
   });
 
   test("is told of each value by print, for people and for programs", async () => {
@@ -434,7 +434,7 @@ describe("run", () => {
     expect(existsSync(join(at.cwd, `out/fetchbox-artifacts/resources/default/${jobId}/0012-photo-4.jpg`))).toBe(true);
     await at.write("bad.txt", `${urls[0]}\nftp://example.com/\n`);
     const bad = await at.run(["run", "bad.txt", "--out", "out"], env);
-    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("nothing was begun\n  line 2: must be")]);
+    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("no download was started\n  line 2: must be")]);
     await at.write("closed.txt", `# first\n${urls[0]}\nhttp://10.0.0.1/\n`);
     const closed = await at.run(["run", "closed.txt", "--out", "out"], env);
     expect([closed.code, closed.stderr]).toEqual([

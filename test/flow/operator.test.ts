@@ -136,7 +136,7 @@ test("jobs are cancelled by a filter: their number comes first, and nothing happ
   const jobs = [await at.submit([url, `${url}?b`], press), await at.submit([url], press)];
   const other = await at.submit([url]);
   const filter = ["cancel", "--tenant", "press"];
-  const found = "2 jobs with 3 resources left";
+  const found = "2 jobs with 3 unfinished resources";
   expect(await at.out(...filter, "--dry-run")).toBe(`${found}: nothing was cancelled\n`);
   expect(await at.out(...filter, "--dry-run", "--json")).toBe('{"matched":2,"cancelled":0}\n');
   expect(await at.out(...filter, "--status", "in_progress", "--yes")).toStartWith("0 jobs ");
@@ -173,7 +173,7 @@ test("on a terminal the command asks before it cancels many jobs, and takes a no
       env: { PATH: process.env["PATH"] ?? "", FETCHBOX_SERVER: at.service.url },
       terminal: { cols: 80, rows: 50, data: (_, data) => void (output += new TextDecoder().decode(data)) },
     });
-    await eventually("it asks", () => output.includes("cancel 1 job with 1 resource left? [y/N]") || undefined);
+    await eventually("it asks", () => output.includes("cancel 1 job with 1 unfinished resource? [y/N]") || undefined);
     child.terminal?.write(answer);
     const end = status === "queued" ? "nothing was cancelled" : "1 job cancelled";
     await eventually(end, () => output.includes(end) || undefined);
@@ -250,7 +250,9 @@ test("one of a thing is one, and numbers of many have commas", async () => {
   await at.service.finished(job);
   expect(await at.out("dlq", "analyze")).toEndWith("\n1 dead letter\n");
   expect(((await at.run("status", job)).stdout.match(/^log +(\d+ rows?)$/m) ?? [])[1]).toMatch(/^\d+ rows$/);
-  expect(await at.out("cancel", "--all", "--dry-run")).toBe("0 jobs with 0 resources left: nothing was cancelled\n");
+  expect(await at.out("cancel", "--all", "--dry-run")).toBe(
+    "0 jobs with 0 unfinished resources: nothing was cancelled\n",
+  );
   const backup = await runBinary(["backup", "copy"], { cwd: at.service.folder, env: at.service.env });
   expect(backup.stdout).toEndWith("/copy: 1 job, 1 task\n");
   const json = await runBinary(["backup", "copy2", "--json"], { cwd: at.service.folder, env: at.service.env });

@@ -82,6 +82,6 @@ test("a backup that is to stand where a file is, or below one, ends with 2", asy
   await using service = await startService();
   writeFileSync(join(service.folder, "file"), "mine");
   expectMessage(await command(service, "backup", "file"), 2, "file already exists and is not a directory");
-  expectMessage(await command(service, "backup", "file/copy"), 2, "lies below a file");
+  expectMessage(await command(service, "backup", "file/copy"), 2, "/file/copy is a file; name another directory");
   expectMessage(await command(service, "backup", "/proc/copy"), 1, "/proc takes no backup");
 });

@@ -96,7 +96,7 @@ test("a list of URLs is split into jobs, and none is submitted twice when that i
   expect(first.stdout).toMatch(/\n3 jobs in \ds: 0 of 25 stored, 25 failed, 0 B\n$/);
   const second = await at.out("submit", file, "--batch", "10", "--tenant", "pictures");
   expect(second.match(/ was submitted before: /g)?.length).toBe(3);
-  expect(second).toEndWith("\n3 jobs, 25 resources in all\n");
+  expect(second).toEndWith("\n3 jobs, 25 resources in total\n");
   const { jobs } = JSON.parse(await at.out("jobs", "--tenant", "pictures", "--json")) as { jobs: JobSnapshot[] };
   expect(jobs.map(({ resource_total }) => resource_total)).toEqual([5, 10, 10]);
   const rows = await at.service.resources(jobs.at(-1)?.job_id ?? "");
@@ -230,7 +230,7 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   const many = await at.run("dlq", "replay", ...Array.from({ length: 12 }, (_, i) => String(i + 100)));
   expect([many.stdout, many.stderr]).toEqual([
     "0 of 12 replayed\n",
-    "fetchbox: no dead letters: 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 2 more\n",
+    "fetchbox: no dead letter has the id 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 2 more\n",
   ]);
   expect((await at.run("dlq", "replay", "--all", "--rate", "fast")).stderr).toContain("--rate must be a number");
   expect(await at.out("dlq", "operations")).toMatch(
@@ -248,9 +248,9 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   const host = new URL(at.origin.url).host;
   expect(await at.out("dlq", "rm", "--host", host, "--dry-run")).toBe("2 would be discarded\n");
   const hint = "; a host includes its port, as in 127.0.0.1:8080, unless it is the default port\n";
-  expect(await at.out("dlq", "rm", "--host", "127.0.0.1")).toBe(`0 of 0 given up${hint}`);
+  expect(await at.out("dlq", "rm", "--host", "127.0.0.1")).toBe(`0 of 0 discarded${hint}`);
   expect(await at.out("dlq", "list", "--host", "127.0.0.1")).toBe(`no dead letters${hint}`);
-  expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 given up\n");
+  expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 discarded\n");
   expect(await at.out("dlq", "list")).toBe("no dead letters\n");
 });
 
@@ -285,7 +285,7 @@ test("a proxy before the service that says when to come again is asked again the
   const file = await at.file("list.txt", at.origin.serve("/a", "a"));
   const ended = await at.run("submit", file, "--server", at.origin.url);
   expect([ended.code, ended.stdout]).toEqual([0, "job j queued: 1 resource\n"]);
-  expect(ended.stderr).toBe("the server answered 503: <html>; again in 1 s\n");
+  expect(ended.stderr).toBe("the server answered 503: <html>; next try in 1 s\n");
 });
 
 test("the queue is shown, paused and resumed", async () => {
@@ -323,7 +323,7 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
   }
   for (const command of ["status", "logs", "resources", "cancel"])
     await failed(2, "<job-id> must not be empty", command, "");
-  await failed(2, "<task-id> is empty", "dlq", "show", "");
+  await failed(2, "<task-id> must not be empty", "dlq", "show", "");
   await failed(2, "unknown command 'frob'", "help", "frob");
   await failed(2, "nothing.json cannot be read", "submit", "nothing.json");
   await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));

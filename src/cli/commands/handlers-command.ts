@@ -8,6 +8,7 @@ import { systemClock } from "../../std/clock.ts";
 import { checkHandler } from "../../wiring/handler-check.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { UsageError } from "../exit-code.ts";
+import { detailLines } from "../input.ts";
 import { table } from "../terminal/table.ts";
 import { jsonLine } from "../terminal/terminal-text.ts";
 import { counted } from "../terminal/units.ts";
@@ -57,11 +58,11 @@ function read(path: string): Uint8Array {
   }
 }
 
-function problemText({ code, message, details = [], cause }: IntakeError): string {
-  const where = details.map((detail) => `\n  ${detail.path}: ${detail.message}`).join("");
+function problemText(error: IntakeError): string {
+  const { code, message, cause } = error;
   // The author of a handler needs the line that threw.
   const thrown = code === "HANDLER_ERROR" && cause instanceof Error ? `\n${cause.stack ?? cause.message}` : "";
-  return `${code}: ${message}${where}${thrown}`;
+  return `${code}: ${message}${detailLines(error)}${thrown}`;
 }
 
 function tasksText(tasks: readonly Task[], jobType: string): string {

@@ -9,7 +9,7 @@ import { createLog } from "../../telemetry/log.ts";
 import { VERSION } from "../../version.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "../exit-code.ts";
-import { isManifest, readInput } from "../input.ts";
+import { detailLines, isManifest, readInput } from "../input.ts";
 import { listManifest, parseUrlList, splitUrlList } from "../remote/url-list.ts";
 import { type StopSignal, stopSignal } from "../stop-signal.ts";
 import { openDisplay } from "../terminal/run-display.ts";
@@ -116,10 +116,7 @@ async function submit(app: App, { body, lines }: Input, jobType: string): Promis
     return (await app.submit({ jobType, tenant: "default", trace: span.context, body })).body;
   } catch (error) {
     if (!(error instanceof IntakeError)) throw error;
-    const details = (error.details ?? [])
-      .map(({ path, message }) => `\n  ${placeText(path, lines)}: ${message}`)
-      .join("");
-    const text = `${error.code}: ${error.message}${details}`;
+    const text = `${error.code}: ${error.message}${detailLines(error, (path) => placeText(path, lines))}`;
     if (error.code === "INVALID_PAYLOAD" || error.code === "UNSUPPORTED_JOB_TYPE") {
       throw new UsageError(text, { cause: error });
     }
@@ -133,8 +130,7 @@ async function submit(app: App, { body, lines }: Input, jobType: string): Promis
 /** The place in the user's own file. */
 function placeText(path: string, lines: readonly number[] | undefined): string {
   const line = lines?.[Number(/^\/resources\/(\d+)\//.exec(path)?.[1])];
-  if (line !== undefined) return `line ${line}`;
-  return path === "" ? "the manifest" : path;
+  return line === undefined ? path : `line ${line}`;
 }
 
 function findJob(app: App, jobId: string): JobRecord {

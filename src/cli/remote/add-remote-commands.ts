@@ -97,12 +97,12 @@ function addDeadLetterCommands(dlq: Command, context: CliContext): void {
     showDeadLetter(id, flags, remoteOf(flags, context)),
   );
   filtered(remote(dlq, "analyze", "count dead letters by group"))
-    .option("--by <group>", "code, host, job_type or day", "code")
+    .option("--by <group>", "the group: code, host, job_type or day", "code")
     .action((flags: AnalyzeFlags) => analyzeDeadLetters(flags, remoteOf(flags, context)));
   filtered(remote(dlq, "replay [task-ids...]", "replay dead letters by ids or by a filter"))
     .option("--all", "all dead letters")
     .option("--dry-run", "only print the number of dead letters")
-    .option("--rate <per-second>", "tasks to replay per second")
+    .option("--rate <per-second>", "tasks per second")
     .option("--header <line>", 'a header for the replay, "Name: value"; repeatable', collect)
     .option("--proxy-pool <name>", "the proxy pool for the replay")
     .action((ids: string[], flags: ReplayFlags) => replayDeadLetters(ids, flags, remoteOf(flags, context)));
@@ -130,7 +130,7 @@ function remoteWith(context: CliContext) {
       .description(description)
       .option(
         "--server <url>",
-        `the service; default: FETCHBOX_SERVER, else ${DEFAULT_SERVER}. FETCHBOX_TOKEN is its token`,
+        `URL of the service; default: FETCHBOX_SERVER, else ${DEFAULT_SERVER}; FETCHBOX_TOKEN sets the token`,
       )
       .option("--json", "print the service's JSON")
       .hook("preAction", (command) => {
