@@ -21,7 +21,7 @@ interface MetricsDeps {
 }
 
 /** The fault of a request's token: it is missing or unknown. */
-const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
+export const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
 export type SignInFailure = (typeof SIGN_IN_FAILURES)[number];
 
 /** The metrics that the stages report to. All durations are seconds, all sizes bytes. */

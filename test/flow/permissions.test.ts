@@ -66,7 +66,7 @@ describe.if(isBound)("what the user may not use is told in a line", () => {
     chmodSync(join(dlq, "dlq.db"), 0o600);
   });
 
-  test("a folder that takes no backup: exit 1, and nothing is left", async () => {
+  test("a folder in which no directory can be made: exit 2, and no file is left", async () => {
     await using service = await startService();
     const folder = join(service.folder, "closed");
     mkdirSync(folder);
@@ -83,5 +83,5 @@ test("a backup that is to stand where a file is, or below one, ends with 2", asy
   writeFileSync(join(service.folder, "file"), "mine");
   expectMessage(await command(service, "backup", "file"), 2, "file already exists and is not a directory");
   expectMessage(await command(service, "backup", "file/copy"), 2, "/file/copy is a file; name another directory");
-  expectMessage(await command(service, "backup", "/proc/copy"), 1, "/proc takes no backup");
+  expectMessage(await command(service, "backup", "/proc/copy"), 1, "cannot make a directory in /proc");
 });
