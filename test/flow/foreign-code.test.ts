@@ -44,6 +44,6 @@ test("config check says whose code it runs", async () => {
     ["handlers", "check", "--help"],
   ]) {
     const help = await runBinary(command, { cwd: plain.folder });
-    expect(help.stdout.replaceAll(/\s+/g, " ")).toMatch(/runs the (?:code of handlers' files|handler's code)/);
+    expect(help.stdout.replaceAll(/\s+/g, " ")).toMatch(/runs? (?:the code of their files|a handler's code)/);
   }
 });

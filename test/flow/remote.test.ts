@@ -234,7 +234,7 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   ]);
   expect((await at.run("dlq", "replay", "--all", "--rate", "fast")).stderr).toContain("--rate must be a number");
   expect(await at.out("dlq", "operations")).toMatch(
-    /^OPERATION +WHAT +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
+    /^OPERATION +KIND +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
   );
   expect(JSON.parse(await at.out("dlq", "stop", "1", "--json"))).toMatchObject({
     operation_id: 1,
@@ -325,7 +325,7 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
     await failed(2, "<job-id> must not be empty", command, "");
   await failed(2, "<task-id> must not be empty", "dlq", "show", "");
   await failed(2, "unknown command 'frob'", "help", "frob");
-  await failed(2, "nothing.json cannot be read", "submit", "nothing.json");
+  await failed(2, "cannot read nothing.json", "submit", "nothing.json");
   await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));
   await failed(1, "no FetchBox answers at http://127.0.0.1:9 (ECONNREFUSED)", "jobs", "--server", "http://127.0.0.1:9");
   await failed(2, "--server nowhere is no URL", "jobs", "--server", "nowhere");
