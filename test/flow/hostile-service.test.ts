@@ -98,7 +98,7 @@ for (const [args, path, body] of ANSWERS) {
       origin.answer(path, answering(status, "text/plain", "", { location }));
       const { code, stdout, stderr } = await ask(origin, args);
       expect([status, code, stdout]).toEqual([status, 1, ""]);
-      expect(stderr).toContain(`${origin.url} redirects to ${other.url}: commands follow no redirect`);
+      expect(stderr).toContain(`${origin.url} redirects to ${other.url}: commands do not follow redirects`);
       expect(stderr).not.toContain("canary");
     }
     expect(other.hits()).toBe(0);

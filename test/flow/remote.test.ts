@@ -328,7 +328,7 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
   await failed(2, "cannot read nothing.json", "submit", "nothing.json");
   await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));
   await failed(1, "no FetchBox answers at http://127.0.0.1:9 (ECONNREFUSED)", "jobs", "--server", "http://127.0.0.1:9");
-  await failed(2, "--server nowhere is no URL", "jobs", "--server", "nowhere");
+  await failed(2, "--server must be a URL like http://127.0.0.1:8080, got nowhere", "jobs", "--server", "nowhere");
   at.origin.serve("/operators/jobs", "hello");
   at.origin.serve("/operators/jobs/x", "hello");
   at.origin.serve("/operators/jobs/x/logs", "hello");

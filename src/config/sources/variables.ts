@@ -16,7 +16,7 @@ export interface EnvFile {
   readonly named: boolean;
 }
 
-/** The variables of .env and, above them, of the environment. Throws `ConfigError` where a named file is missing. */
+/** The variables of .env and, above them, of the environment. Throws `ConfigError` if a named file is missing. */
 export function readVariables(
   env: Readonly<Record<string, string | undefined>>,
   { file, name, named }: EnvFile,
