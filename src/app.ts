@@ -1,6 +1,6 @@
 import type { StartPhase } from "./api/http/request-handler.ts";
 import type { RunningServer } from "./api/http/server.ts";
-import type { Reloadable } from "./config/reloadable.ts";
+import type { Reloadable } from "./config/load-config.ts";
 import type { Config } from "./config/schema.ts";
 import { formatBindAddress } from "./config/values/bind-address.ts";
 import type { Submit } from "./intake/submission.ts";

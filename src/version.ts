@@ -1,4 +1,4 @@
 import manifest from "../package.json" with { type: "json" };
 
-/** This program's version, as package.json has it; embedded by the bundler. */
+/** The program's version from package.json, which the bundler embeds. */
 export const VERSION: string = manifest.version;

@@ -1,8 +1,8 @@
-/** What a handler of one's own is written against: copy this file beside it. `docs/guide/handlers.md` explains it. */
+/** The types for handlers: copy this file beside your handler. `docs/guide/handlers.md` explains them. */
 
 export type Priority = "low" | "normal" | "high";
 
-/** A resource of a manifest, checked. */
+/** A checked resource of a manifest. */
 export interface Resource {
   id: string;
   url: string;
@@ -15,7 +15,7 @@ export interface Resource {
   proxy_pool?: string;
 }
 
-/** A manifest as `POST /jobs` takes it, checked. */
+/** A checked manifest of `POST /jobs`. */
 export interface Manifest {
   manifest_version: "v1";
   storage?: {
@@ -38,12 +38,12 @@ export interface JobContext {
   /** 32 hex digits (W3C trace context). */
   readonly traceId: string;
   readonly priority: Priority;
-  /** Where tasks go that name no bucket or key of their own: `{resourceKeyPrefix}{resourceId}`. */
+  /** The bucket and key prefix of tasks that name none: their key is `{resourceKeyPrefix}{resourceId}`. */
   readonly storage: {
     readonly bucket: string;
     readonly resourceKeyPrefix: string;
     readonly manifest: { readonly bucket: string; readonly key: string };
-    /** What S3 keeps with the objects of its resources, as the manifest says. */
+    /** The manifest's attributes, which S3 keeps with the objects of its resources. */
     readonly attributes?: {
       readonly metadata?: Readonly<Record<string, string>>;
       readonly tags?: Readonly<Record<string, string>>;
@@ -54,7 +54,7 @@ export interface JobContext {
   readonly handler: {
     readonly bucket?: string;
     readonly proxyPool?: string;
-    /** Those that hold no secret. The others are added to requests for the hosts of `default_headers_for`. */
+    /** The headers without a secret. FetchBox adds the others to requests to the hosts of `default_headers_for`. */
     readonly defaultHeaders: Readonly<Record<string, string>>;
     readonly rejectHtml?: boolean;
     readonly options: Readonly<Record<string, unknown>>;
@@ -77,12 +77,12 @@ export interface TaskSpec {
   readonly rejectHtml?: boolean;
   /** A pool of `[proxies]`. */
   readonly proxyPool?: string;
-  /** Where the object goes; unique in the job. */
+  /** The bucket and key of the object; unique in the job. */
   readonly bucket?: string;
   readonly key?: string;
 }
 
-/** How a job ended. */
+/** The result of a job. */
 export interface JobReport {
   readonly job: { readonly jobId: string; readonly jobType: string; readonly tenant: string };
   readonly status: "queued" | "in_progress" | "completed" | "partial" | "failed" | "cancelled";
@@ -105,15 +105,15 @@ export interface JobReport {
 }
 
 export interface JobHandler {
-  /** Checks and changes the manifest. An Error named "ManifestError", with `details`, refuses it (400). */
+  /** Checks and changes the manifest. An Error named "ManifestError" with `details` rejects it (400). */
   prepare(manifest: Manifest, context: JobContext): Manifest | Promise<Manifest>;
-  /** Makes the downloads; may be lazy. */
+  /** Makes the downloads, perhaps lazily. */
   buildTasks(manifest: Manifest, context: JobContext): Iterable<TaskSpec> | AsyncIterable<TaskSpec>;
-  /** Told once when the job has ended. */
+  /** Called once at the end of the job. */
   finalize?(report: JobReport): void | Promise<void>;
 }
 
-/** What a handler's file exports as its default: a handler, or what makes one of the options of `[handlers.NAME]`. */
+/** The default export of a handler's file: a handler, or a function that makes one of the options of `[handlers.NAME]`. */
 export type HandlerExport =
   | JobHandler
   | ((options: Readonly<Record<string, unknown>>) => JobHandler | Promise<JobHandler>);

@@ -5,9 +5,9 @@
  *   handler = "./config/handlers/gallery.ts"
  *   options = { image_pool = "residential-us" }
  *
- * The manifest says which gallery it is: `"metadata": { "gallery": "autumn-2026", "page": "https://example.com/g/17" }`.
- * Objects lie by the kind of media, `galleries/autumn-2026/images/cover.jpg`; hosts are told the page that shows the
- * media, as a browser does; and a page in place of a picture is refused.
+ * The manifest names the gallery: `"metadata": { "gallery": "autumn-2026", "page": "https://example.com/g/17" }`. A key
+ * contains the kind of media: `galleries/autumn-2026/images/cover.jpg`. Each request has the gallery's page as its
+ * Referer, as in a browser. The handler rejects HTML in place of a picture.
  */
 import type { JobContext, JobHandler, Manifest, Resource, TaskSpec } from "./fetchbox.d.ts";
 
@@ -52,7 +52,7 @@ function task(resource: Resource, manifest: Manifest, context: JobContext, image
   };
 }
 
-/** By what the manifest says it is, else by how its URL ends. */
+/** The kind by the manifest's content type, or else by the ending of the URL. */
 function kindOf({ content_type: type, url }: Resource): string {
   const byType = Object.entries(MEDIA_TYPES).find(([, media]) => type?.startsWith(media.slice(0, -1)) === true)?.[0];
   const ending = /\.([a-z0-9]+)$/i.exec(new URL(url).pathname)?.[1]?.toLowerCase() ?? "";
@@ -65,7 +65,7 @@ function refererOf({ metadata }: Manifest): Readonly<Record<string, string>> {
   return typeof page === "string" ? { Referer: page } : {};
 }
 
-/** The name is what counts: it makes a 400 of it, with the place. */
+/** An error that rejects the manifest with 400 and the place: FetchBox recognizes it by its name. */
 function manifestError(path: string, message: string): Error {
   return Object.assign(new Error("the gallery's manifest breaks a rule"), {
     name: "ManifestError",

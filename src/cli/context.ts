@@ -1,12 +1,12 @@
 import type { Hangups } from "./service-signals.ts";
 
-/** What every command works with; the environment, the process's own, is read by the configuration and the AWS SDK. */
+/** The surroundings of a command. `env` is the process's own environment, which the AWS SDK reads too. */
 export interface CliContext {
   readonly env: Record<string, string | undefined>;
   readonly cwd: string;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
-  /** Heard since the process began, where it is a service. */
+  /** The SIGHUPs since the start of the process, if it is a service. */
   readonly hangups?: Hangups | undefined;
 }
 

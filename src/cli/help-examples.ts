@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 
-/** What one types, by command; every command of the program has some. */
+/** Examples for each command of the program. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   serve: ["fetchbox serve --config /etc/fetchbox/fetchbox.toml", "FETCHBOX__QUEUE__WORKERS=16 fetchbox serve"],
   run: ["fetchbox run manifest.json --out ./files", "cat manifest.json | fetchbox run - --out ./files"],
@@ -48,7 +48,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   version: ["fetchbox version --json"],
 };
 
-/** Adds to the help of each command what one types. */
+/** Adds examples to the help of each command. */
 export function addExamples(command: Command, path = ""): void {
   const lines = EXAMPLES[path];
   if (lines !== undefined) command.addHelpText("after", `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`);

@@ -8,7 +8,7 @@ import { printableLines } from "./terminal/terminal-text.ts";
 const UNFORESEEN = 1;
 const AGAIN_MS = 5;
 
-/** Runs one command line, and returns what the process is to end with. */
+/** Runs one command line and returns the exit code of the process. */
 export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv, hangups?: Hangups): Promise<number> {
   try {
     return await runProgram(args, {
@@ -20,23 +20,23 @@ export async function runToExit(args: readonly string[], env: NodeJS.ProcessEnv,
     });
   } catch (error) {
     const { code: errno } = error as { code?: unknown };
-    // Who reads no further (`fetchbox jobs | head`) has what it wanted.
+    // A reader that stops early (`fetchbox jobs | head`) has read enough.
     if (errno === "EPIPE") return EXIT.done;
     const code = exitCodeOf(error);
-    // What a server or a file said may be in it.
+    // The message may quote a server or a file.
     write(2, `fetchbox: ${printableLines(code === undefined ? inspected(error) : (error as Error).message)}\n`);
     return code ?? UNFORESEEN;
   }
 }
 
-/** An error that nobody foresaw, with its stack, and without a second name before it. */
+/** An unexpected error with its stack, without the leading `error: `. */
 function inspected(error: unknown): string {
   return Bun.inspect(error).replace(/^error: /, "");
 }
 
 /**
- * All of it, before the call returns: a full disk is told, and nothing is lost at the end. Whatever command it comes
- * from, and whoever's words are in it, no terminal is moved or painted by it.
+ * Writes the whole text before the call returns, so that a full disk is an error and no text is lost at the end. The
+ * text contains no control characters that a terminal would obey.
  */
 function write(fd: number, text: string): void {
   for (let rest = Buffer.from(visibleText(text)); rest.length > 0; ) {
@@ -45,8 +45,8 @@ function write(fd: number, text: string): void {
     } catch (error) {
       const { code, message } = error as Error & { code?: unknown };
       if (code === "EPIPE") throw error;
-      // A pipe that somebody else has made non-blocking, and that is full.
-      if (code !== "EAGAIN") throw new WorkFailedError(`the output cannot be written: ${message}`, { cause: error });
+      // EAGAIN: another process made the pipe non-blocking, and the pipe is full.
+      if (code !== "EAGAIN") throw new WorkFailedError(`cannot write the output: ${message}`, { cause: error });
       Bun.sleepSync(AGAIN_MS);
     }
   }

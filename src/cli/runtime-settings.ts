@@ -2,21 +2,19 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const FTL_CORES_MIN = 4;
 
-/** What Bun reads from the environment as it starts, and what we want there. What is set already stays. */
+/** The settings that Bun reads from the environment at its start. A variable that is already set stays. */
 const SETTINGS: Environment = {
-  // The optimizer for hot functions. Once it is through it saves an eighth of the main thread's CPU. Before, for some
-  // 20,000 items, its compiling takes 2 s of CPU on another thread, which on two cores are missed there.
+  // The optimizer for hot functions saves an eighth of the main thread's CPU once it has compiled them. Before that,
+  // for some 20,000 items, it takes 2 s of CPU on another thread, which is too much on two cores.
   BUN_JSC_useFTLJIT: navigator.hardwareConcurrency >= FTL_CORES_MIN ? "1" : "0",
-  // The allocator (mimalloc) gives memory back to the system 10 ms after it was freed, and holes in its pages as well;
-  // the next bodies, at once, take it anew, page fault by page fault: a fifth of the rate at 10 KiB. After a second is
-  // soon enough.
+  // By default the allocator (mimalloc) returns freed memory, and holes in its pages, to the system after 10 ms. The
+  // next bodies take it back with one page fault after another, which costs a fifth of the rate at 10 KiB.
   MIMALLOC_PURGE_DELAY: "1000",
   MIMALLOC_PURGE_HOLES: "0",
 };
 /**
- * By these Bun runs other code than the program's, or opens a debugger to everyone who can connect. The process that
- * works has none of them; what they did before it began, only the unit that starts it can prevent
- * (docs/operate/security.md).
+ * Variables by which Bun runs foreign code, or opens a debugger to everyone who can connect. The working process has
+ * none of them. Only the unit that starts it can prevent their effect before that (docs/operate/security.md).
  */
 const FOREIGN_CODE = [
   "BUN_BE_BUN",
@@ -26,7 +24,7 @@ const FOREIGN_CODE = [
   "BUN_INSPECT_NOTIFY",
   "BUN_INSPECT_PRELOAD",
 ];
-/** Flags that stand for a command of their own; before any other `serve` is left out. */
+/** The flags that act as a command. Before any other flag the command is `serve`. */
 const ANSWERS: ReadonlySet<string> = new Set(["-h", "--help", "-V", "--version"]);
 
 /** Whether a command line runs the service. */
@@ -35,8 +33,8 @@ export function isService([command = "serve"]: readonly string[]): boolean {
 }
 
 /**
- * Starts the program anew, under the same process id, with the settings that can only be made before; then this does
- * not return. For the commands that move bytes; the others go on as they are.
+ * Restarts a command that moves bytes, under the same process id, with the settings that Bun reads only at its start.
+ * It then does not return. Other commands continue without a restart.
  */
 export function applyRuntimeSettings(args: readonly string[], env: Environment): void {
   const isAtWork = isService(args) || args[0] === "run";
@@ -48,6 +46,6 @@ export function applyRuntimeSettings(args: readonly string[], env: Environment):
   try {
     process.execve?.(process.execPath, [process.execPath, ...own], { ...SETTINGS, ...kept } as NodeJS.ProcessEnv);
   } catch {
-    // A system that cannot do that (Windows): the program goes on as it is, only slower.
+    // Windows has no execve: the program continues without the settings, only slower.
   }
 }

@@ -1,26 +1,26 @@
 import { isatty } from "node:tty";
 import type { Log } from "../telemetry/log.ts";
 
-/** Signals that other programs reload or rotate logs by, and that would end the process. */
-const MEANINGLESS = ["SIGUSR1", "SIGUSR2"] as const;
+/** Signals by which other programs reload or rotate logs. Without a listener they end the process. */
+const IGNORED = ["SIGUSR1", "SIGUSR2"] as const;
 const STDIN = 0;
 const STDOUT = 1;
 
-/** What `serve` is told by signals from its first moment on. */
+/** The SIGHUPs of a service since the start of its process. */
 export interface Hangups {
-  /** Leads each SIGHUP to a call of `act`, those that came before to one in all. */
+  /** Calls `act` for each SIGHUP, and once for all that came earlier. */
   readonly begin: (act: () => Promise<void>) => void;
   readonly isTerminalGone: () => boolean;
 }
 
-/** To be called before anything is loaded: the program that starts a service may tell it to reload soon after. */
+/** Listens to SIGHUP. Call it before any other module loads: a SIGHUP may follow soon after the start. */
 export function hearEarly(): Hangups {
   return { begin: hearHangups(), isTerminalGone: watchTerminal() };
 }
 
 /**
- * Hears SIGHUP from now on, which ends the process no more. Once the result is called, each one leads to a call of
- * `act`, those that came before to one in all. Those that come during a call lead to one more.
+ * Listens to SIGHUP, which then no longer ends the process. The result takes `act`, and calls it for each SIGHUP: once
+ * for all that came before, and once more for all that come during a call.
  */
 function hearHangups(): (act: () => Promise<void>) => void {
   let act: (() => Promise<void>) | undefined;
@@ -41,23 +41,21 @@ function hearHangups(): (act: () => Promise<void>) => void {
     isDue = true;
     void actWhileDue();
   });
-  return (begun) => {
-    act = begun;
+  return (given) => {
+    act = given;
     void actWhileDue();
   };
 }
 
-/**
- * Says whether a terminal that standard input or output is now is closed later: nobody sees or stops the process then.
- */
+/** The result is true once the terminal of standard input or output is closed: no person sees the process then. */
 function watchTerminal(): () => boolean {
   const terminals = [STDIN, STDOUT].filter((fd) => isatty(fd));
   return () => terminals.some((fd) => !isatty(fd));
 }
 
-/** Signals that mean nothing to the service do not end it. */
+/** Logs the signals that the service ignores, which would otherwise end it. */
 export function ignoreOtherSignals(log: Log): void {
-  for (const signal of MEANINGLESS) {
-    process.on(signal, () => log.info({ signal }, "a signal that means nothing here; SIGHUP reloads, SIGTERM stops"));
+  for (const signal of IGNORED) {
+    process.on(signal, () => log.info({ signal }, "signal ignored; SIGHUP reloads, SIGTERM stops"));
   }
 }

@@ -1,20 +1,19 @@
 export type StopSignal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
 /**
- * The first SIGTERM or SIGINT. A second one calls `onSecond` and ends the process at once, in the way that the signal
- * ends one that does not listen. `closed` stops like a first signal; it comes with others, and never counts as a
- * second.
+ * Resolves with the first SIGTERM or SIGINT. A second one calls `onSecond` and ends the process at once, like a process
+ * without a listener. `closed` resolves it too, and never counts as a second signal.
  */
 export function stopSignal(onSecond: () => void, closed?: Promise<void>): Promise<StopSignal> {
   return new Promise((resolve) => {
-    let told = false;
+    let isStopping = false;
     const hear = (signal: "SIGTERM" | "SIGINT") => {
-      if (told) {
+      if (isStopping) {
         process.removeAllListeners(signal);
         onSecond();
         process.kill(process.pid, signal);
       }
-      told = true;
+      isStopping = true;
       resolve(signal);
     };
     process.on("SIGTERM", () => hear("SIGTERM"));

@@ -1,13 +1,13 @@
 export interface Problem {
   /** `config/fetchbox.toml:12`, `.env:3`, `environment NAME`, `command line` or `defaults`. */
   readonly source: string;
-  /** As one writes it in TOML: `queue.workers`; empty where there is none to name. */
+  /** As written in TOML: `queue.workers`; empty where the problem belongs to no key. */
   readonly key: string;
-  /** What is wrong and what would be right; never a secret. */
+  /** The fault and its remedy; never a secret. */
   readonly message: string;
 }
 
-/** Everything that is wrong with a configuration, found in one go. */
+/** All problems of a configuration together. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly Problem[];
@@ -18,7 +18,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** What a command says of what is no mistake, but surely not meant. */
+/** The line that warns of a value that is allowed but most likely not meant. */
 export function warningLine(problem: Problem): string {
   return `fetchbox: warning: ${renderProblems([problem])}\n`;
 }
@@ -28,4 +28,16 @@ export function renderProblems(problems: readonly Problem[]): string {
   return problems
     .map(({ source, key, message }) => (key === "" ? `${source}: ${message}` : `${source}: ${key}: ${message}`))
     .join("\n");
+}
+
+const NAME = "NODE_TLS_REJECT_UNAUTHORIZED";
+
+/** The problem of an environment that turns the check of certificates off, or `undefined`. */
+export function certificateCheckProblem(env: Readonly<Record<string, string | undefined>>): Problem | undefined {
+  if (env[NAME] !== "0") return undefined;
+  return {
+    source: `environment ${NAME}`,
+    key: "",
+    message: "must not be 0, which turns off every check of certificates; unset it",
+  };
 }

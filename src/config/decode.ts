@@ -1,25 +1,23 @@
+import { inspect } from "node:util";
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { suggest } from "../std/suggest.ts";
-import { expectation } from "./expectation.ts";
-import { mayHoldSecret, nameRuleOf, sealOf, secretPartOf, wrapsSecrets } from "./field.ts";
-import { maskTable, unwrapTable } from "./masked-table.ts";
-import { FileText, isReference } from "./sources/file-text.ts";
+import { maskedNamesOf, mayHoldSecret, nameRuleOf, secretPartOf, wrapsSecrets } from "./field.ts";
 import { type KeyPath, shownKey } from "./sources/key-path.ts";
-import { emptyTree, isTree } from "./sources/tree.ts";
+import { emptyTree, FileText, isReference, isTree } from "./sources/tree.ts";
 import { Secret } from "./values/secret.ts";
 
 const NO_SECRET = "must not hold a secret itself: write ${NAME} in its place and set NAME in the environment";
 
-/** Takes every breach of the schema. `unusable` says that the value at the path is not there in the result. */
-export type Report = (path: KeyPath, message: string, unusable: boolean) => void;
+/** Receives every problem. `unusable` means that the result has no value at the path. */
+type Report = (path: KeyPath, message: string, unusable: boolean) => void;
 
 /**
- * What a raw tree decodes to, defaults filled in. Tells every breach to `report`. What is unusable is a gap in the
- * result, a value that is undefined; tables are always there.
+ * The decoded values of a raw tree, with defaults filled in. `report` receives every problem. An unusable value is
+ * `undefined` in the result; every table is there.
  */
 export function decode(schema: TSchema, raw: unknown, path: KeyPath, report: Report): unknown {
-  if (sealOf(schema) !== undefined) return decodeSealed(schema, raw, path, report);
+  if (maskedNamesOf(schema) !== undefined) return decodeMasked(schema, raw, path, report);
   if (KindGuard.IsObject(schema) && !KindGuard.IsTransform(schema)) return decodeObject(schema, raw, path, report);
   if (KindGuard.IsRecord(schema)) return decodeRecord(schema, raw, path, report);
   const present = raw === undefined ? schema.default : raw;
@@ -58,8 +56,8 @@ function unknownKey(key: string, known: readonly string[], path: KeyPath): strin
   const meant = suggest(key, known);
   const table = path.length === 0 ? "the configuration" : `[${shownKey(path)}]`;
   return meant === undefined
-    ? `is no key of ${table}; it knows ${known.join(", ")}`
-    : `is no key; did you mean ${shownKey([...path, meant])}?`;
+    ? `unknown key; ${table} has ${known.join(", ")}`
+    : `unknown key; did you mean ${shownKey([...path, meant])}?`;
 }
 
 function decodeRecord(schema: TRecord, raw: unknown, path: KeyPath, report: Report): unknown {
@@ -67,7 +65,7 @@ function decodeRecord(schema: TRecord, raw: unknown, path: KeyPath, report: Repo
     report(path, `must be a table${got(schema, raw)}`, true);
     return emptyTree();
   }
-  // Looked up by names that clients choose: no prototype.
+  // Clients choose the names that are looked up here, so the table has no prototype.
   const decoded = emptyTree();
   for (const [pattern, value] of Object.entries(schema.patternProperties)) {
     for (const [name, inner] of Object.entries(raw ?? {})) {
@@ -78,10 +76,10 @@ function decodeRecord(schema: TRecord, raw: unknown, path: KeyPath, report: Repo
   return decoded;
 }
 
-function decodeSealed(schema: TSchema, raw: unknown, path: KeyPath, report: Report): unknown {
+function decodeMasked(schema: TSchema, raw: unknown, path: KeyPath, report: Report): unknown {
   for (const [name, inner] of isTree(raw) ? Object.entries(raw) : []) {
     const isLiteral = inner instanceof FileText && !inner.hasReference;
-    if (isLiteral && sealOf(schema)?.(name) === true) report([...path, name], NO_SECRET, false);
+    if (isLiteral && maskedNamesOf(schema)?.(name) === true) report([...path, name], NO_SECRET, false);
   }
   const { value, shown: masked } = unwrapTable(raw ?? schema.default, path, (at, message) =>
     report(at, message, false),
@@ -95,7 +93,7 @@ function decodeSealed(schema: TSchema, raw: unknown, path: KeyPath, report: Repo
   return undefined;
 }
 
-/** The values, those that came from references as a `Secret`. */
+/** The values; those that came from references are a `Secret`. */
 function withSecrets(values: object, raw: unknown): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
@@ -140,13 +138,13 @@ function decodeLeaf(schema: TSchema, raw: unknown, path: KeyPath, report: Report
   }
 }
 
-/** What only the text in the file can show: a literal secret, a reference that leads nowhere. */
+/** The problem that only the file's own text shows: a literal secret, or a reference to an unset variable. */
 function fileTextProblem(schema: TSchema, { template, problem }: FileText): string | undefined {
   const secret = secretPartOf(schema)?.(template) ?? "";
   return secret === "" || isReference(secret) ? problem : NO_SECRET;
 }
 
-/** How a refused value is repeated: shortened, before references are filled in, and never where it may be a secret. */
+/** The refused value for a message: shortened, with its references unfilled, and left out where it may be a secret. */
 function got(schema: TSchema, raw: unknown): string {
   if (secretPartOf(schema) !== undefined) return "";
   if (isTree(raw)) return ", got a table";
@@ -158,11 +156,67 @@ function got(schema: TSchema, raw: unknown): string {
   return `, got ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
 }
 
-/** An access token, an Authorization header or a URL with a password that stands at another key than its own. */
+/** Whether a value looks like a token, an Authorization header or a URL with a password, at a key for other values. */
 function looksSecret(raw: unknown): boolean {
   const text = raw instanceof FileText ? raw.template : raw;
   return (
     typeof text === "string" &&
     /^(?:(?:operator|submit|read)(?:\/[^:]*)?:|\w+:\S{16})|^(?:bearer|basic)\s|:\/\/[^/]*@/i.test(text)
   );
+}
+
+/** The values that a schema accepts, as words that follow "must be". */
+function expectation(schema: TSchema): string {
+  if (KindGuard.IsUnion(schema)) return choices(schema.anyOf);
+  if (KindGuard.IsInteger(schema)) return `a whole number${range(schema.minimum, schema.maximum)}`;
+  if (KindGuard.IsNumber(schema)) return `a number${range(schema.minimum, schema.maximum)}`;
+  if (KindGuard.IsBoolean(schema)) return "true or false";
+  if (KindGuard.IsArray(schema)) return `a list${range(schema.minItems, schema.maxItems, " entries")}`;
+  if (KindGuard.IsString(schema))
+    return schema.pattern === undefined
+      ? `a string${range(schema.minLength, schema.maxLength, " characters")}`
+      : `a string that matches ${schema.pattern}`;
+  return "a table";
+}
+
+function choices(options: readonly TSchema[]): string {
+  if (options.every(KindGuard.IsLiteral)) return options.map((option) => JSON.stringify(option.const)).join(" or ");
+  return 'a size like "5MiB", "512KB" or a number of bytes';
+}
+
+function range(minimum: number | undefined, maximum: number | undefined, unit = ""): string {
+  if (minimum === undefined && maximum === undefined) return "";
+  if (maximum === undefined) return ` of at least ${minimum}${unit}`;
+  return unit === "" ? ` between ${minimum} and ${maximum}` : ` of ${minimum ?? 0} to ${maximum}${unit}`;
+}
+
+/**
+ * The plain values of a free table, and a copy with `***` for every value that came from a reference.
+ * `report` receives the references that could not be filled in.
+ */
+function unwrapTable(
+  raw: unknown,
+  path: KeyPath,
+  report: (path: KeyPath, message: string) => void,
+): { value: unknown; shown: unknown } {
+  if (raw instanceof FileText) {
+    if (raw.problem !== undefined) report(path, raw.problem);
+    return { value: raw.text, shown: raw.hasReference ? "***" : raw.text };
+  }
+  if (Array.isArray(raw)) {
+    const items = raw.map((item, index) => unwrapTable(item, [...path, index], report));
+    return { value: items.map((item) => item.value), shown: items.map((item) => item.shown) };
+  }
+  if (!isTree(raw)) return { value: raw, shown: raw };
+  const entries = Object.entries(raw).map(([key, inner]) => ({ key, ...unwrapTable(inner, [...path, key], report) }));
+  return {
+    value: Object.fromEntries(entries.map(({ key, value }) => [key, value])),
+    shown: Object.fromEntries(entries.map(({ key, shown }) => [key, shown])),
+  };
+}
+
+/** The same table, which JSON.stringify and console.log print as `shown`. */
+function maskTable<T extends object>(table: T, shown: unknown): T {
+  const show = { value: () => shown, enumerable: false };
+  return Object.defineProperties(table, { toJSON: show, [inspect.custom]: show });
 }

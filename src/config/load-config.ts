@@ -1,42 +1,38 @@
 import { dirname, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
-import { certificateCheckProblem } from "./checks/certificate-check.ts";
-import { crossCheck } from "./checks/cross-checks.ts";
-import { ConfigError, type Problem } from "./config-error.ts";
+import { ConfigError, certificateCheckProblem, type Problem } from "./config-error.ts";
+import { crossCheck } from "./cross-checks.ts";
 import { decode } from "./decode.ts";
-import { type Config, ConfigSchema, HandlerSchema } from "./schema.ts";
-import { addCredentials, addRegion } from "./sources/credentials.ts";
-import { readEnvLayer } from "./sources/env-layer.ts";
-import { expandTree } from "./sources/expand-tree.ts";
-import { FileText } from "./sources/file-text.ts";
+import { type Config, ConfigSchema } from "./schema.ts";
+import { addCredentials, addRegion, readEnvLayer, unknownVariables } from "./sources/env-layer.ts";
 import { type KeyPath, keyText, nearest, shownKey } from "./sources/key-path.ts";
-import { strayVariables } from "./sources/stray-variables.ts";
 import { readTomlFile, type TomlFile } from "./sources/toml-file.ts";
-import { emptyTree, getFromTree, leavesOf, mergeTrees, type Tree } from "./sources/tree.ts";
+import { emptyTree, expandTree, FileText, getFromTree, leavesOf, mergeTrees, type Tree } from "./sources/tree.ts";
 import { type EnvFile, readVariables } from "./sources/variables.ts";
+import { HandlerSchema } from "./transfer-schema.ts";
 
 export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Absolute. What relative paths start from. */
+  /** The absolute folder that relative paths start from. */
   readonly cwd: string;
-  /** `--config`; before FETCHBOX_CONFIG, before config/fetchbox.toml where that exists. */
+  /** `--config`; else FETCHBOX_CONFIG, else config/fetchbox.toml if it exists. */
   readonly configPath?: string | undefined;
-  /** `--env-file`; else .env beside the TOML file, or in `cwd` where there is none. */
+  /** `--env-file`; else .env beside the TOML file, or in `cwd` without a TOML file. */
   readonly envFile?: string | undefined;
-  /** The topmost layer, shaped like the file: what the command line sets. */
+  /** The values of the command line, shaped like the file; they override every other layer. */
   readonly overrides?: Tree | undefined;
 }
 
-/** A configuration, and where it comes from. */
+/** A configuration with its origins. */
 export interface LoadedConfig {
   readonly config: Config;
-  /** The TOML file as messages call it; `undefined` where there is none. */
+  /** The TOML file's name for messages, or `undefined` without a file. */
   readonly file: string | undefined;
-  /** What is no mistake, but surely not meant. */
+  /** Findings that are allowed, but most likely not meant. */
   readonly warnings: readonly Problem[];
-  /** The layer that a value comes from. */
+  /** The layer that sets a value. */
   readonly layerOf: (path: KeyPath) => ValueLayer;
-  /** The text of the file that a path's value was made from by its references: what they stand for may be secret. */
+  /** The file's text of a value with references, or `undefined` for a value without any. The values may be secret. */
   readonly writtenAt: (path: KeyPath) => string | undefined;
 }
 
@@ -46,20 +42,15 @@ export interface ValueLayer {
   readonly source: string;
 }
 
-/** Shorter values may be any word or number of a message. */
+/** A shorter value may equal a harmless word or number in a message. */
 const SECRET_LENGTH_MIN = 8;
 const COMMAND_LINE = "command line";
 const DEFAULT_FILE = "config/fetchbox.toml";
 const DEFAULT_HANDLERS = ["default", "fetchbox::handlers::DefaultHandler"];
 
-/** The configuration of all layers alone. @throws ConfigError */
-export function loadConfig(options: LoadOptions): Config {
-  return loadLayers(options).config;
-}
-
 /**
- * What defaults, TOML file, .env, environment and overrides add up to, checked; its paths are absolute. Reads those
- * two files and looks whether handler files exist, nothing else. Throws `ConfigError` with every problem found.
+ * The effective configuration, checked, with absolute paths: defaults, TOML file, .env, environment, overrides. Reads
+ * only these two files, and checks that handler files exist. @throws ConfigError with every problem found
  */
 export function loadLayers(options: LoadOptions): LoadedConfig {
   const uncheckedTls = certificateCheckProblem(options.env);
@@ -81,7 +72,7 @@ export function loadLayers(options: LoadOptions): LoadedConfig {
     return value;
   };
   const fromFile = expandTree(toml?.file.tree ?? {}, lookup, report);
-  const fromEnv = readEnvLayer(ConfigSchema, fromFile, variables, problems, setSource);
+  const fromEnv = readEnvLayer(fromFile, variables, problems, setSource);
   const overrides = mergeTrees(emptyTree(), options.overrides ?? {});
   for (const [path] of leavesOf(overrides)) setSource(path, COMMAND_LINE);
   const tree = mergeTrees(mergeTrees(fromFile, fromEnv), overrides);
@@ -93,7 +84,7 @@ export function loadLayers(options: LoadOptions): LoadedConfig {
   return {
     config,
     file: toml?.name,
-    warnings: strayVariables(ConfigSchema, fromFile, variables),
+    warnings: unknownVariables(fromFile, variables),
     layerOf: (path) => {
       if (getFromTree(tree, path) === undefined) return { layer: "default", source: "default" };
       const source = nearest(sources, path);
@@ -107,7 +98,7 @@ export function loadLayers(options: LoadOptions): LoadedConfig {
   };
 }
 
-/** The message with `${NAME}` in place of what the file got by it. */
+/** The message with `${NAME}` in place of each value that the file refers to. */
 function withoutValues(message: string, referred: ReadonlyMap<string, string>): string {
   const values = [...referred].filter(([, value]) => value.length >= SECRET_LENGTH_MIN);
   return values.reduce((text, [name, value]) => text.replaceAll(value, () => `\${${name}}`), message);
@@ -119,18 +110,15 @@ function layerOfSource(source: string): ValueLayer["layer"] {
   return source.startsWith("environment ") ? "environment" : ".env";
 }
 
-/**
- * Variables of the environment alone that are named like ours and mean nothing: for commands that read no
- * configuration.
- */
-export function strayInEnvironment(env: LoadOptions["env"]): Problem[] {
+/** Unknown FETCHBOX_ variables of the environment alone, for commands that read no configuration. */
+export function unknownInEnvironment(env: LoadOptions["env"]): Problem[] {
   const variables = Object.entries(env).map(
     ([name, value = ""]) => [name, { value, source: `environment ${name}` }] as const,
   );
-  return strayVariables(ConfigSchema, emptyTree(), new Map(variables));
+  return unknownVariables(emptyTree(), new Map(variables));
 }
 
-/** The AWS_* variables that .env adds to the environment: the AWS SDK knows nothing of .env. @throws ConfigError */
+/** The AWS_* variables that only .env sets: the AWS SDK does not read .env. @throws ConfigError */
 export function loadAwsVariables(options: LoadOptions): Record<string, string> {
   const variables = readVariables(options.env, envFileOf(options, readToml(options)?.name), []);
   const added = [...variables].filter(([name]) => name.startsWith("AWS_") && options.env[name] === undefined);
@@ -139,7 +127,7 @@ export function loadAwsVariables(options: LoadOptions): Record<string, string> {
 
 function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message: string) => void): Config {
   const unusable: string[] = [];
-  // Where something is unusable, problems have been reported and this result goes no further than the checks.
+  // With an unusable value, problems were reported, and the result is used by the checks only.
   const config = decode(ConfigSchema, tree, [], (path, message, isUnusable) => {
     report(path, message);
     if (isUnusable) unusable.push(keyText(path));
@@ -167,7 +155,7 @@ function defaultHandler(): Config["handlers"][string] {
   return Value.Decode(HandlerSchema, Value.Default(HandlerSchema, { handler: "default", proxy: {}, storage: {} }));
 }
 
-/** Whether the key is the other one or something below it. */
+/** Whether the key is the other one or lies below it. */
 function isBelow(key: string, other: string): boolean {
   return key === other || key.startsWith(`${other}.`) || key.startsWith(`${other}[`);
 }
@@ -179,10 +167,20 @@ function readToml({ env, cwd, configPath }: LoadOptions): { file: TomlFile; name
   if (file !== undefined) return { file, name };
   if (named === undefined) return undefined;
   const by = configPath === undefined ? "FETCHBOX_CONFIG" : "--config";
-  throw new ConfigError([{ source: name, key: "", message: `does not exist, and ${by} names it` }]);
+  throw new ConfigError([{ source: name, key: "", message: `does not exist, but ${by} names it` }]);
 }
 
 function envFileOf({ cwd, envFile }: LoadOptions, tomlName: string | undefined): EnvFile {
   const name = envFile ?? (tomlName === undefined ? ".env" : join(dirname(tomlName), ".env"));
   return { file: resolve(cwd, name), name, named: envFile !== undefined };
+}
+
+/** A part of the service that accepts a new configuration while it runs. */
+export interface Reloadable {
+  /** The part's name in the log. */
+  readonly name: string;
+  /** The keys that it reloads, with all keys below them: `download.host`. */
+  readonly keys: readonly string[];
+  /** Returns the result for the log, without a secret. If it fails, the part keeps its old configuration. */
+  readonly reload: (config: Config) => string | Promise<string>;
 }

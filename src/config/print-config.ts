@@ -1,18 +1,18 @@
 import { KindGuard, TransformKind, type TSchema } from "@sinclair/typebox";
 import { stringify } from "smol-toml";
-import { sealOf } from "./field.ts";
+import { maskedNamesOf } from "./field.ts";
 import type { LoadedConfig, ValueLayer } from "./load-config.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { type KeyPath, keyText } from "./sources/key-path.ts";
-import { tomlLines } from "./sources/toml-lines.ts";
+import { tomlLines } from "./sources/toml-file.ts";
 import { isTree } from "./sources/tree.ts";
 
-/** Where the values of a configuration come from. */
+/** The origins of a configuration's values. */
 type Origins = Pick<LoadedConfig, "layerOf" | "writtenAt">;
 
 /**
- * The configuration as TOML, as one would write it, every secret as `***`. With `origins` what refers to variables is
- * shown as it is written, and behind each value stands the layer that it comes from.
+ * The configuration as TOML, with every secret as `***`. With `origins`, references stay as they are written, and a
+ * comment behind each value names its layer.
  */
 export function printConfig(config: Config, origins?: Origins): string {
   const encoded = encode(ConfigSchema, config, [], origins?.writtenAt);
@@ -27,13 +27,13 @@ export function printConfig(config: Config, origins?: Origins): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** A value of the configuration as it is printed, with the layer that it comes from. */
-export interface PrintedValue extends ValueLayer {
+/** A value of the configuration as it is printed, with its layer. */
+interface PrintedValue extends ValueLayer {
   readonly key: string;
   readonly value: unknown;
 }
 
-/** The same for programs: one row a value. */
+/** The configuration for programs: one row for each value. */
 export function listConfig({ config, layerOf, writtenAt }: Pick<LoadedConfig, "config"> & Origins): PrintedValue[] {
   return valuesOf(encode(ConfigSchema, config, [], writtenAt)).map(([path, value]) => ({
     key: keyText(path),
@@ -42,7 +42,7 @@ export function listConfig({ config, layerOf, writtenAt }: Pick<LoadedConfig, "c
   }));
 }
 
-/** Every value that is no table, with its path. */
+/** Every value but the tables, with its path. */
 function valuesOf(value: unknown, path: readonly string[] = []): [path: readonly string[], value: unknown][] {
   if (!isTree(value)) return [[path, value]];
   return Object.entries(value).flatMap(([key, inner]) => valuesOf(inner, [...path, key]));
@@ -53,8 +53,8 @@ function encode(schema: TSchema, value: unknown, path: KeyPath, writtenAt?: Orig
   if (written !== undefined) return written;
   if (KindGuard.IsTransform(schema)) return schema[TransformKind].Encode(value);
   if (typeof value !== "object" || value === null) return value;
-  // Free tables know themselves what may be shown.
-  if (sealOf(schema) !== undefined)
+  // A free table masks its own values.
+  if (maskedNamesOf(schema) !== undefined)
     return "toJSON" in value && typeof value.toJSON === "function" ? value.toJSON() : value;
   if (KindGuard.IsArray(schema))
     return Array.isArray(value) ? value.map((item, at) => encode(schema.items, item, [...path, at], writtenAt)) : value;

@@ -30,7 +30,7 @@ const TAG_ALPHABET = /^[\p{L}\p{N}\p{Z}_.:/=+@-]*$/u;
 /** Says what is wrong with the name of an object's metadata, or nothing. */
 export function metadataNameProblem(name: string): string | undefined {
   if (!/^[a-z0-9-]{1,128}$/.test(name)) return "must be named by 1 to 128 of a-z, 0-9 and '-'";
-  if (name.startsWith(LABEL_PREFIX) || name === UPLOAD_TOKEN) return "must not be set, FetchBox sets it itself";
+  if (name.startsWith(LABEL_PREFIX) || name === UPLOAD_TOKEN) return "must not be set: FetchBox sets it itself";
   return undefined;
 }
 

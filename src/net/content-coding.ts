@@ -1,11 +1,11 @@
-/** Content codings (RFC 9110, 8.4) of a body that is stored as an origin served it. */
+/** Longest list of content codings (RFC 9110, 8.4). An object is stored in the coding in which its origin served it. */
 const CODINGS_LENGTH_MAX = 100;
 
 const LIST_ELEMENT = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]*)[ \t]*$/;
 
 /**
- * The codings that a `Content-Encoding` names, in lower case, in their order: `gzip` or `gzip, br`. `undefined` where
- * there is none but `identity`, and where the value is too long or no list of names.
+ * The codings of a `Content-Encoding`, in lower case and in their order: `gzip` or `gzip, br`. `undefined` for
+ * `identity` alone, and for a value that is too long or not a list of names.
  */
 export function contentCodings(header: string | undefined): string | undefined {
   if (header === undefined || header.length > CODINGS_LENGTH_MAX) return undefined;

@@ -1,17 +1,17 @@
 import { embeddedIpv4, type IpAddress, isIn, type Network, parseIpAddress, parseNetwork } from "./ip-address.ts";
 
-/** Which addresses a download may connect to. Pure: names are resolved elsewhere, and each answer is asked about. */
+/** Decides which addresses a download may connect to. It resolves no names: the caller asks about each address. */
 export interface EgressPolicy {
-  /** Why no connection may be made to an address (and port), or nothing. Text that is no address is denied. */
+  /** The reason against a connection to an address (and port), or `undefined`. Text that is no address is denied. */
   readonly denies: (ip: string, port?: number) => string | undefined;
-  /** The same for a URL whose host is written as an address; nothing for a URL with a name. */
+  /** The same for a URL whose host is an address; `undefined` for a URL with a name. */
   readonly deniesLiteral: (url: URL) => string | undefined;
 }
 
-export interface EgressPolicyOptions {
-  /** CIDRs that are open although they are not global. */
+interface EgressPolicyOptions {
+  /** CIDRs that are allowed although they are not global. */
   readonly allowPrivate: readonly string[];
-  /** Whether the service itself listens there; stays closed whatever is allowed. See `listensOn`. */
+  /** Whether the service itself listens there. Such an address is always denied. See `listensOn`. */
   readonly isOwn?: ((ip: IpAddress, port: number) => boolean) | undefined;
 }
 
@@ -20,8 +20,8 @@ interface Block {
   readonly reason: string;
 }
 
-// What the IANA registries of special-purpose addresses (RFC 6890) do not call globally reachable, multicast
-// (RFC 5771), and the one global address that a cloud keeps for its own machines. The first that matches is named.
+// The addresses that the IANA registries (RFC 6890) do not list as globally reachable, multicast (RFC 5771), and a
+// cloud's metadata address. The first match gives the reason.
 const IPV4_BLOCKS = blocks([
   ["0.0.0.0/8", "this network"],
   ["10.0.0.0/8", "private use"],
@@ -42,8 +42,8 @@ const IPV4_BLOCKS = blocks([
   ["168.63.129.16/32", "instance metadata"],
 ]);
 
-// IPv6 is the other way round: all is closed but global unicast, 2000::/3 (RFC 4291, 2.4), less what is special
-// in it. 6to4 and Teredo carry an IPv4 address, but no use of them is left, so they are closed whatever it is.
+// For IPv6, only global unicast, 2000::/3 (RFC 4291, 2.4), is open, apart from the special networks in it. 6to4 and
+// Teredo contain an IPv4 address. They are no longer in use, so they are closed for any address.
 const IPV6_GLOBAL = parseNetwork("2000::/3");
 const IPV6_BLOCKS = blocks([
   ["2001::/23", "IETF protocol assignments, Teredo among them"],
@@ -59,21 +59,21 @@ const IPV6_BLOCKS = blocks([
   ["ff00::/8", "multicast"],
 ]);
 
-/** A translator (NAT64, RFC 6052) connects to the IPv4 address in the last 32 bits: that is the one to judge. */
+/** A translator (NAT64, RFC 6052) connects to the IPv4 address in the last 32 bits, so the policy judges that one. */
 const NAT64 = parseNetwork("64:ff9b::/96");
 
-/** What is always true of an address. */
+/** The judgement of an address that never changes. */
 interface Judgement {
   readonly address: IpAddress | undefined;
   readonly denial: string | undefined;
 }
 
-const WAY_OUT = "which egress.allow_private can open";
+const REMEDY = "which egress.allow_private can open";
 
-/** Addresses whose judgement is remembered; then all are forgotten. */
+/** Most remembered judgements; the next one clears them all. */
 const JUDGED_MAX = 10_000;
 
-/** Throws a TypeError if `allowPrivate` has something that is no CIDR. */
+/** The policy of the configuration. Throws a TypeError if `allowPrivate` has an entry that is no CIDR. */
 export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions): EgressPolicy {
   const allowed = allowPrivate.map(parseNetwork);
   const judged = new Map<string, Judgement>();
@@ -86,7 +86,7 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
     const address = isIn(parsed, NAT64) ? embeddedIpv4(parsed, 0n) : parsed;
     const isAllowed = allowed.some((network) => isIn(address, network) || isIn(parsed, network));
     const reason = isAllowed ? undefined : reasonAgainst(address);
-    const judgement = { address, denial: reason === undefined ? undefined : `${reason}, ${WAY_OUT}` };
+    const judgement = { address, denial: reason === undefined ? undefined : `${reason}, ${REMEDY}` };
     if (judged.size >= JUDGED_MAX) judged.clear();
     judged.set(ip, judgement);
     return judgement;
@@ -94,7 +94,7 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
 
   function denies(ip: string, port?: number): string | undefined {
     const { address, denial } = judge(ip);
-    // Asked each time: it depends on the port, and on what interfaces there are now.
+    // This check is not remembered, because it depends on the port and the current interfaces.
     if (address !== undefined && port !== undefined && isOwn?.(address, port) === true) {
       return "FetchBox itself listens there";
     }
@@ -104,7 +104,7 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
   return {
     denies,
     deniesLiteral(url) {
-      // The URL parser has made dotted IPv4 of hex, octal, short and full-width forms; brackets mean IPv6.
+      // The URL parser has converted hex, octal, short and full-width forms to dotted IPv4; brackets mean IPv6.
       const { hostname } = url;
       const isIpv6 = hostname.startsWith("[");
       if (!isIpv6 && !/^[\d.]+$/.test(hostname)) return undefined;
@@ -115,8 +115,8 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
 }
 
 /**
- * Tells the addresses on which a server listens, for `isOwn`: the one it is bound to, the unspecified ones, which the
- * system takes for this machine, and where it is bound to all interfaces, each of theirs.
+ * A function that recognizes a server's own addresses, for `isOwn`: its bound address, the unspecified addresses, which
+ * the system treats as this machine, and, for a server on all interfaces, each interface's address.
  */
 export function listensOn(
   bound: { host: string; port: number },

@@ -1,7 +1,7 @@
 /**
  * Values for hosts by pattern. A pattern is a name (`cdn.example.com`), a name with a port (`cdn.example.com:8443`), or
- * either behind `*.`, which stands for one label or more. The one that says most wins: a port before none, a whole name
- * before a wildcard, a long one before a short one.
+ * either after `*.`, which stands for one or more labels. The most specific pattern wins: a port before no port, a
+ * whole name before a wildcard, a long wildcard before a short one.
  */
 export class HostPatterns<T> {
   readonly #byPattern: ReadonlyMap<string, T>;
@@ -10,7 +10,7 @@ export class HostPatterns<T> {
     this.#byPattern = new Map([...patterns].map(([pattern, value]) => [pattern.toLowerCase(), value]));
   }
 
-  /** `host` is lower case, as in a URL, with a port or without. */
+  /** The value for a host, or `undefined`. `host` is lower case, as in a URL, with an optional port. */
   find(host: string): T | undefined {
     if (this.#byPattern.size === 0) return undefined;
     const [, name = host, port = ""] = /^(.*?)(:\d+)?$/.exec(host) ?? [];

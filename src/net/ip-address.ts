@@ -15,8 +15,8 @@ export interface Network extends IpAddress {
 const MAPPED: Network = { family: 6, bits: 0xffff_0000_0000n, prefixLength: 96 };
 
 /**
- * Reads `192.0.2.1` or `2001:db8::1`; an IPv4-mapped address (RFC 4291, 2.5.5.2) becomes the IPv4 address that a
- * socket would connect to. `undefined` for anything else: names, zones, hex or short forms of IPv4.
+ * The address of `192.0.2.1` or `2001:db8::1`. An IPv4-mapped address (RFC 4291, 2.5.5.2) becomes the IPv4 address that
+ * a socket would connect to. `undefined` for any other text: names, zones, hex or short forms of IPv4.
  */
 export function parseIpAddress(text: string): IpAddress | undefined {
   const family = isIP(text);
@@ -26,7 +26,7 @@ export function parseIpAddress(text: string): IpAddress | undefined {
   return isIn(address, MAPPED) ? embeddedIpv4(address, 0n) : address;
 }
 
-/** Reads `10.0.0.0/8` or `fd00::/8`; bits behind the prefix are ignored. Throws a TypeError on anything else. */
+/** The network of `10.0.0.0/8` or `fd00::/8`, without the bits after the prefix. Throws a TypeError on other text. */
 export function parseNetwork(text: string): Network {
   const [start = "", length = "", ...rest] = text.split("/");
   const address = parseIpAddress(start);
@@ -45,7 +45,7 @@ export function isIn(address: IpAddress, network: Network): boolean {
   return address.bits >> hostBits === network.bits >> hostBits;
 }
 
-/** The IPv4 address in 32 bits of an IPv6 address, which begin `shift` bits from its end. */
+/** The IPv4 address in 32 bits of an IPv6 address, `shift` bits before its end. */
 export function embeddedIpv4(address: IpAddress, shift: bigint): IpAddress {
   return { family: 4, bits: (address.bits >> shift) & 0xffff_ffffn };
 }
@@ -60,7 +60,7 @@ function ipv6Bits(text: string): bigint {
   return [...head, ...zeros, ...tail].reduce((bits, group) => (bits << 16n) | group, 0n);
 }
 
-/** The 16-bit groups of one side of the `::`; a dotted IPv4 address at the end makes two. */
+/** The 16-bit groups of one side of the `::`; a dotted IPv4 address at the end gives two. */
 function groupsOf(side: string): bigint[] {
   if (side === "") return [];
   return side.split(":").flatMap((group) => {

@@ -1,4 +1,4 @@
-/** Media types (RFC 9110, 8.3.1) as they are expected of a resource, served by an origin, or sent by a client. */
+/** Longest expected media type (RFC 9110, 8.3.1). */
 export const MEDIA_TYPE_LENGTH_MAX = 255;
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
@@ -6,14 +6,14 @@ const MEDIA_TYPE = new RegExp(`^\\s*(${TOKEN}/${TOKEN})\\s*(?:[;,]|$)`);
 const PATTERN = new RegExp(`^${TOKEN}/${TOKEN}(?:[ \\t]*;[\\x20-\\x7e\\t]*)?$`);
 
 /**
- * Type and subtype in lower case, without parameters; of several in one field, the first. `undefined` where there is
- * none that can be read. Takes what origins really send: any case, parameters broken or not.
+ * Type and subtype in lower case, without parameters; the first of several in one field. `undefined` for an unreadable
+ * value. It accepts the forms that real origins send: any case, and broken parameters.
  */
 export function essenceOf(contentType: string): string | undefined {
   return MEDIA_TYPE.exec(contentType)?.[1]?.toLowerCase();
 }
 
-/** Says what is wrong with an expected media type, or nothing. `*` stands for a whole half; parameters are ignored. */
+/** The problem of an expected media type, or `undefined`. `*` stands for a whole half; parameters are ignored. */
 export function mediaTypePatternProblem(pattern: string): string | undefined {
   if (pattern.length > MEDIA_TYPE_LENGTH_MAX) return `must be at most ${MEDIA_TYPE_LENGTH_MAX} characters`;
   const halves = essenceOf(pattern)?.split("/");
@@ -22,7 +22,7 @@ export function mediaTypePatternProblem(pattern: string): string | undefined {
   return undefined;
 }
 
-/** Whether what was served is what was expected. A missing or unreadable type is anything only to `*` alone. */
+/** Whether the served type matches the pattern. Only a double wildcard matches a missing or unreadable type. */
 export function matchesMediaType(pattern: string, contentType: string | undefined): boolean {
   const [wantedType, wantedSubtype] = essenceOf(pattern)?.split("/") ?? [];
   if (wantedType === "*" && wantedSubtype === "*") return true;
@@ -31,13 +31,8 @@ export function matchesMediaType(pattern: string, contentType: string | undefine
   return (wantedType === "*" || wantedType === type) && (wantedSubtype === "*" || wantedSubtype === subtype);
 }
 
-/** Whether what was served says that it is a page. */
+/** Whether the served type is HTML. */
 export function isHtml(contentType: string | undefined): boolean {
   const essence = essenceOf(contentType ?? "");
   return essence === "text/html" || essence === "application/xhtml+xml";
-}
-
-/** Whether a request says that its body is JSON: `application/json`, any case, parameters allowed. */
-export function isJson(contentType: string | null): boolean {
-  return contentType !== null && /^\s*application\/json\s*(?:;.*)?$/i.test(contentType);
 }

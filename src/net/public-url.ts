@@ -1,6 +1,6 @@
-/** A URL as it is served: without userinfo. What is no URL comes back as it is, if it can hide none. */
+/** A URL for answers, without userinfo. Text that is no URL stays as it is, unless it contains an `@`. */
 export function publicUrl(url: string): string {
-  // Nearly every URL has none, and parsing each row's would cost more than all else of the row.
+  // Nearly every URL has no userinfo, and parsing it would cost more than the rest of the row.
   if (!url.includes("@")) return url;
   const parsed = URL.parse(url);
   if (parsed === null) return "";

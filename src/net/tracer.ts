@@ -3,28 +3,28 @@ import { type FillRandom, newSpanId, newTraceId, type TraceContext } from "./tra
 export type SpanAttributes = Readonly<Record<string, string | number>>;
 
 export interface SpanEnd {
-  /** Names by OpenTelemetry's semantic conventions where they have one, else `fetchbox.…`. */
+  /** The names follow OpenTelemetry's semantic conventions, or begin with `fetchbox.`. */
   readonly attributes: SpanAttributes;
-  /** A failure code, where it failed. */
+  /** The failure code of failed work. */
   readonly failure?: string | undefined;
 }
 
-/** A piece of work that is under way, as a trace shows it. */
+/** A running piece of work in a trace. */
 export interface Span {
-  /** What goes out with requests that belong to it. */
+  /** The context that the span's requests send. */
   readonly context: TraceContext;
-  /** To be called once. `describe` is called only where somebody takes the span. */
+  /** Ends the span; call it once. It calls `describe` only for an exported span. */
   end(describe: () => SpanEnd): void;
 }
 
 export interface Tracer {
-  /** Begins a span of ours: one that answers a request, or one that sends one. Without a parent a trace begins. */
+  /** Starts a span that answers or sends a request. Without a parent it starts a trace. */
   start(name: string, kind: "server" | "client", parent: TraceContext | undefined): Span;
-  /** Sends what has ended, for a few seconds at most. */
+  /** Exports the ended spans, in a few seconds at most. */
   stop(): Promise<void>;
 }
 
-/** Spans that nobody takes: they pass the trace on, as it came, under ids of their own. */
+/** A tracer without an export: its spans pass the client's trace on, each under its own id. */
 export function createPassingTracer(fillRandom: FillRandom): Tracer {
   return {
     start: (_name, _kind, parent) => ({

@@ -4,7 +4,7 @@ import { formatTraceparent } from "../net/trace-context.ts";
 import type { SpanAttributes, SpanEnd, Tracer } from "../net/tracer.ts";
 import { urlForLog } from "./url-for-log.ts";
 
-/** Begins the span of an attempt, below its job's. */
+/** A function that starts the span of an attempt, as a child of its job's span. */
 export function attemptSpans(tracer: Pick<Tracer, "start">) {
   return (claimed: ClaimedTask) => {
     const span = tracer.start("GET", "client", claimed.job);

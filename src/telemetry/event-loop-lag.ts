@@ -1,18 +1,18 @@
 import type { Clock } from "../std/clock.ts";
 
 const EVERY_MS = 500;
-/** Later than that nobody calls the service responsive. */
+/** From this lateness on, the event loop counts as stuck. */
 const STUCK_MS = 2000;
-/** A loop that has been stuck is looked at for so long before it is trusted again. */
+/** The time that a stuck loop stays reported after it has recovered. */
 const REMEMBERED_MS = 10_000;
 
 export interface EventLoopWatch {
-  /** How long the loop was stuck, milliseconds, where that is so or was so a moment ago. */
+  /** The milliseconds that the loop is or recently was stuck, or `undefined`. */
   stuckMs(): number | undefined;
   stop(): void;
 }
 
-/** Tells again and again how late a timer came, in seconds: how long something else kept the event loop. */
+/** Measures regularly how late a timer fires. `observe` receives the seconds that other work held the event loop. */
 export function watchEventLoop(clock: Clock, observe: (seconds: number) => void): EventLoopWatch {
   let timer: { cancel(): void };
   let due = 0;
@@ -31,7 +31,7 @@ export function watchEventLoop(clock: Clock, observe: (seconds: number) => void)
   next();
   return {
     stuckMs() {
-      // Who asks may have come before the timer.
+      // The call may come before the late timer.
       if (lateness() >= STUCK_MS) return lateness();
       return stuck !== undefined && clock.monotonic() - stuck.at < REMEMBERED_MS ? stuck.ms : undefined;
     },

@@ -6,21 +6,21 @@ export type HealthComponent = (typeof HEALTH_COMPONENTS)[number];
 
 export interface ComponentHealth {
   readonly status: HealthStatus;
-  /** Why it is not healthy, for operators: no secrets. */
+  /** The reason why it is not healthy, for operators and without secrets. */
   readonly reason?: string;
 }
 
 export interface HealthReport {
   readonly components: Readonly<Record<HealthComponent, ComponentHealth>>;
-  /** Takes jobs: not draining, stores and storage at work. */
+  /** Whether the service accepts jobs: it is not draining, and stores and storage work. */
   readonly ready: boolean;
   readonly draining: boolean;
 }
 
-/** Without one of the others no job is taken or no work is done; without dead letters both go on. */
+/** The components that acceptance or downloads need. Both continue without dead letters. */
 const CRITICAL: ReadonlySet<HealthComponent> = new Set(["api", "queue", "ledger", "broker", "workers", "storage"]);
 
-/** The service as a whole: unhealthy if a critical component is, degraded if anything else is wrong. */
+/** The status of the service: unhealthy if a critical component is; degraded if any component is not healthy. */
 export function overallHealth(components: HealthReport["components"]): HealthStatus {
   let overall: HealthStatus = "healthy";
   for (const name of HEALTH_COMPONENTS) {

@@ -7,15 +7,15 @@ export type Log = Logger;
 
 export interface LogOptions {
   readonly level: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
-  /** "auto": readable on a terminal, JSON lines elsewhere. */
+  /** "auto" is readable on a terminal, and JSON lines elsewhere. */
   readonly format: "auto" | "json" | "pretty";
-  /** On a terminal that shows colours; everywhere by default. */
+  /** Whether the terminal shows colours; true by default. */
   readonly hasColours?: boolean;
-  /** Where the lines go; standard output by default. */
+  /** The destination of the lines; standard output by default. */
   readonly destination?: LogDestination;
 }
 
-/** In the two spellings that headers have. */
+/** The names of secret headers, in both usual spellings. */
 const SECRET_NAMES = new Set(
   ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "token"].flatMap((name) => [
     name,
@@ -24,10 +24,10 @@ const SECRET_NAMES = new Set(
 );
 
 /**
- * The service's log: one JSON line per event, with an ISO time and the level's name. Fields go by `job_id`,
- * `resource_id`, `task_id`, `trace_id` and `request_id`; an error by `err`; a URL only as `urlForLog` gives it. Values
- * of secret headers are masked in a field of that name and one level below. Whatever words from outside are in a line,
- * it holds no control character and no mark of bidirectional text.
+ * The service's log: one JSON line per event, with an ISO time and the level's name. Field names are `job_id`,
+ * `resource_id`, `task_id`, `trace_id`, `request_id`, and `err` for an error; a URL comes from `urlForLog`. Secret
+ * headers are masked in a field of their name and one level below. A line never contains control characters or marks of
+ * bidirectional text, whatever foreign text is in it.
  */
 export function createLog({ level, format, destination = standardOutput(), hasColours = true }: LogOptions): Log {
   const readable = format === "pretty" || (format === "auto" && destination.isTerminal);
@@ -45,7 +45,7 @@ export function createLog({ level, format, destination = standardOutput(), hasCo
   );
 }
 
-/** Not pino's own `redact`: it takes its paths apart for every line, and cost more than all the rest of the line. */
+/** Masks secret fields. Pino's own `redact` parses its paths for each line and costs more than the rest of the line. */
 function masked(fields: Record<string, unknown>): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
   for (const [name, value] of Object.entries(fields)) {
@@ -57,7 +57,7 @@ function masked(fields: Record<string, unknown>): Record<string, unknown> {
   return copy ?? fields;
 }
 
-/** The value itself, unless a member of it is secret. */
+/** The value itself, or a copy with its secret members masked. */
 function maskedBelow(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !Object.keys(value).some(isSecret)) return value;
   const members = value instanceof Error ? pino.stdSerializers.err(value) : value;

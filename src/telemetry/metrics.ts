@@ -1,4 +1,4 @@
-// Not the package as a whole, which loads an HTTP client to push with: that takes a tenth of the start.
+// The whole package loads an HTTP client for pushing, which takes a tenth of the start.
 import Counter from "prom-client/lib/counter.js";
 import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
@@ -6,25 +6,25 @@ import Registry from "prom-client/lib/registry.js";
 import type { FailureCode } from "../jobs/failure.ts";
 import type { HealthReport } from "./health.ts";
 
-/** As the queue sorts them: open uploads, and what may yet come. */
+/** The kinds of orphans in the queue: open uploads, and late uploads and objects. */
 export type OrphanSort = "upload" | "late_upload" | "late_object";
 
-export interface MetricsDeps {
+interface MetricsDeps {
   readonly version: string;
-  /** Read at each scrape, as are the others: cheap, and must not throw. */
+  /** Like the other functions, it is called at each scrape, must be cheap and must not throw. */
   readonly queueDepth: () => Readonly<Record<"pending" | "running" | "retrying", number>>;
-  /** Absent: `fetchbox_dlq_size` is not served. */
+  /** Without it the metrics lack `fetchbox_dlq_size`. */
   readonly dlqSize?: () => number;
   readonly workersBusy: () => number;
-  /** What the storage may hold that nobody owns. */
+  /** Uploads and objects in the storage that may belong to no job. */
   readonly orphans: () => Readonly<Record<OrphanSort, number>>;
 }
 
-/** What was wrong with the token of a request: there was none, or nobody has it. */
+/** The fault of a request's token: it is missing or unknown. */
 export const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
 export type SignInFailure = (typeof SIGN_IN_FAILURES)[number];
 
-/** What the stages tell. All durations are seconds, all sizes bytes. */
+/** The metrics that the stages report to. All durations are seconds, all sizes bytes. */
 export interface Metrics {
   jobAccepted(jobType: string): void;
   taskCompleted(jobType: string): void;
@@ -32,26 +32,26 @@ export interface Metrics {
   taskRetried(code: FailureCode): void;
   downloaded(bytes: number, seconds: number): void;
   uploaded(seconds: number): void;
-  /** From the job's acceptance until a worker began with the task. */
+  /** The time from the job's acceptance to the start of the task's first attempt. */
   waited(seconds: number): void;
   proxyFailed(pool: string): void;
-  /** Rows past their retention; `what` is one of a few names. */
+  /** Deleted rows past their retention; `what` is one of a few names. */
   pruned(what: string, count: number): void;
-  /** An upload that was left open is aborted, or an object that came late removed. */
+  /** An open upload was aborted, or a late object was removed. */
   orphanRemoved(kind: OrphanSort): void;
-  /** A try to do so failed. */
+  /** An attempt to remove an orphan failed. */
   orphanFailed(kind: OrphanSort): void;
-  /** A counter of a store was wrong and has been counted anew; its name is one of a few. */
+  /** A wrong counter of a store was rebuilt; its name is one of a few. */
   counterRebuilt(counter: string): void;
-  /** A request that needs a token came without a good one. */
+  /** A request that needs a token had no valid one. */
   signInFailed(reason: SignInFailure): void;
-  /** `route` is a pattern of ours, never a path of a client's. */
+  /** `route` is the pattern of a route, never a client's path. */
   request(route: string, method: string, status: number, seconds: number): void;
   commit(seconds: number): void;
   eventLoopLag(seconds: number): void;
-  /** Says how to find out, at each scrape, how the components are. */
+  /** Registers the function that reads the components' health at each scrape. */
   serveHealth(read: () => Pick<HealthReport, "components">): void;
-  /** Everything in the Prometheus text format. */
+  /** All metrics in the Prometheus text format. */
   scrape(): Promise<string>;
   readonly contentType: string;
 }
@@ -61,50 +61,33 @@ const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 const TRANSFER_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600];
 const WAIT_SECONDS = [0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400];
 
-/** The service's metrics, in a registry of their own. Observing costs about a microsecond. */
+/** The service's metrics in their own registry. An observation costs about a microsecond. */
 export function createMetrics(deps: MetricsDeps): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const histogram = (name: string, help: string, buckets: number[]) =>
-    new Histogram({ name, help, buckets, registers });
   const counter = <T extends string>(name: string, help: string, labelNames: T[]) =>
     labelled(new Counter({ name, help, labelNames, registers }), labelNames);
 
-  const accepted = counter("fetchbox_jobs_accepted_total", "Jobs that were accepted.", ["job_type"]);
-  const completed = counter("fetchbox_tasks_completed_total", "Tasks whose object is stored.", ["job_type"]);
-  const failed = counter("fetchbox_tasks_failed_total", "Tasks that failed for good.", ["job_type", "code"]);
-  const retries = counter("fetchbox_task_retries_total", "Attempts that are followed by another.", ["code"]);
-  const proxyFailures = counter("fetchbox_proxy_failures_total", "Failures of proxies themselves.", ["pool"]);
-  const orphansRemoved = counter("fetchbox_orphans_removed_total", "Orphans that were removed from the storage.", [
-    "kind",
+  const accepted = counter("fetchbox_jobs_accepted_total", "Accepted jobs.", ["job_type"]);
+  const completed = counter("fetchbox_tasks_completed_total", "Tasks with a stored object.", ["job_type"]);
+  const failed = counter("fetchbox_tasks_failed_total", "Tasks that became dead letters.", ["job_type", "code"]);
+  const retries = counter("fetchbox_task_retries_total", "Failed attempts that are followed by another attempt.", [
+    "code",
   ]);
-  const orphanFailures = counter("fetchbox_orphan_failures_total", "Tries to remove an orphan that failed.", ["kind"]);
-  const rebuilt = counter("fetchbox_counters_rebuilt_total", "Counters that were wrong and were counted anew.", [
-    "counter",
-  ]);
+  const proxyFailures = counter("fetchbox_proxy_failures_total", "Failures of the proxies themselves.", ["pool"]);
+  const orphansRemoved = counter("fetchbox_orphans_removed_total", "Orphans removed from the storage.", ["kind"]);
+  const orphanFailures = counter("fetchbox_orphan_failures_total", "Failed attempts to remove an orphan.", ["kind"]);
+  const rebuilt = counter("fetchbox_counters_rebuilt_total", "Wrong counters that were rebuilt.", ["counter"]);
   const signIns = signInCounter(registry);
-  const requests = counter("fetchbox_http_requests_total", "Requests that were answered.", [
-    "route",
-    "method",
-    "status",
-  ]);
+  const requests = counter("fetchbox_http_requests_total", "Answered requests.", ["route", "method", "status"]);
   const prunedRows = new Counter({
     name: "fetchbox_retention_pruned_total",
-    help: "What was taken away by age or size.",
+    help: "Rows deleted by age or size.",
     labelNames: ["what"],
     registers,
   });
   const bytes = new Counter({ name: "fetchbox_download_bytes_total", help: "Bytes downloaded.", registers });
-  const download = histogram("fetchbox_download_duration_seconds", "Time of one download.", TRANSFER_SECONDS);
-  const upload = histogram("fetchbox_upload_duration_seconds", "Time of one upload.", TRANSFER_SECONDS);
-  const wait = histogram(
-    "fetchbox_task_wait_seconds",
-    "Time from a job's acceptance to the start of a task's first attempt.",
-    WAIT_SECONDS,
-  );
-  const request = histogram("fetchbox_http_request_duration_seconds", "Time to answer a request.", REQUEST_SECONDS);
-  const commit = histogram("fetchbox_commit_duration_seconds", "Time of one commit of queue.db.", SHORT_SECONDS);
-  const lag = histogram("fetchbox_event_loop_lag_seconds", "How late a timer came.", SHORT_SECONDS);
+  const { download, upload, wait, request, commit, lag } = createHistograms(registers);
   addGauges(registry, deps);
 
   return {
@@ -136,19 +119,36 @@ export function createMetrics(deps: MetricsDeps): Metrics {
   };
 }
 
+function createHistograms(registers: Registry[]) {
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name, help, buckets, registers });
+  return {
+    download: histogram("fetchbox_download_duration_seconds", "Time of one download.", TRANSFER_SECONDS),
+    upload: histogram("fetchbox_upload_duration_seconds", "Time of one upload.", TRANSFER_SECONDS),
+    wait: histogram(
+      "fetchbox_task_wait_seconds",
+      "Time from a job's acceptance to the start of a task's first attempt.",
+      WAIT_SECONDS,
+    ),
+    request: histogram("fetchbox_http_request_duration_seconds", "Time from a request to its answer.", REQUEST_SECONDS),
+    commit: histogram("fetchbox_commit_duration_seconds", "Time of one commit of queue.db.", SHORT_SECONDS),
+    lag: histogram("fetchbox_event_loop_lag_seconds", "Lateness of a timer.", SHORT_SECONDS),
+  };
+}
+
 function signInCounter(registry: Registry): Counter<"reason"> {
   const failures = new Counter({
     name: "fetchbox_auth_failures_total",
-    help: "Requests without a token that is known, where one is needed.",
+    help: "Requests without a valid token where one is needed.",
     labelNames: ["reason"],
     registers: [registry],
   });
-  // `increase()` misses the first sample of a series that was not there.
+  // `increase()` misses the first sample of a new series.
   for (const reason of SIGN_IN_FAILURES) failures.inc({ reason }, 0);
   return failures;
 }
 
-/** Counts by label values; the label object of each combination is made once. */
+/** A function that counts by label values; each combination makes its label object once. */
 function labelled<T extends string>(counter: Counter<T>, names: readonly T[]): (...values: string[]) => void {
   const known = new Map<string, ReturnType<Counter<T>["labels"]>>();
   return (...values) => {
@@ -165,7 +165,7 @@ function labelled<T extends string>(counter: Counter<T>, names: readonly T[]): (
 function addHealth(registry: Registry, read: () => Pick<HealthReport, "components">): void {
   new Gauge({
     name: "fetchbox_component_up",
-    help: "0 where a component is unhealthy, as /operators/health tells with the reason; else 1.",
+    help: "0 if a component is unhealthy, else 1; /operators/health has the reason.",
     labelNames: ["component"],
     registers: [registry],
     collect() {
@@ -199,7 +199,7 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
   }
   new Gauge({
     name: "fetchbox_orphans",
-    help: "Uploads left open, and objects that may still come, which the service looks for in the storage.",
+    help: "Open uploads and late objects that the service looks for in the storage.",
     labelNames: ["kind"],
     registers,
     collect() {
@@ -208,7 +208,7 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
   });
   new Gauge({
     name: "fetchbox_worker_busy_count",
-    help: "Workers with a task.",
+    help: "Workers that run a task.",
     registers,
     collect() {
       this.set(workersBusy());
@@ -216,7 +216,7 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
   });
   new Gauge({
     name: "fetchbox_build_info",
-    help: "1, with the version as a label.",
+    help: "Always 1, with the version as a label.",
     labelNames: ["version"],
     registers,
   }).set({ version }, 1);

@@ -19,26 +19,26 @@ import {
 import type { TraceContext } from "../net/trace-context.ts";
 import type { Tracer } from "../net/tracer.ts";
 
-export interface OtlpOptions {
-  /** Where spans are sent, as JSON over HTTP. */
+interface OtlpOptions {
+  /** The URL that receives spans, as JSON over HTTP. */
   readonly url: string;
-  /** Sent with every request of ours to it; they may be secrets. */
+  /** The headers of every request to it, which may be secret. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Share of the traces that begin here, 0 to 1; what others began is taken or not as they say. */
+  /** The share of the traces that start here, 0 to 1. For a client's trace the client decides. */
   readonly sampleRatio: number;
   readonly version: string;
-  /** Told what goes wrong with the export; spans are lost then, nothing else is. */
-  readonly onTrouble: (message: string) => void;
+  /** Receives the problems of the export, which lose spans only. */
+  readonly onProblem: (message: string) => void;
 }
 
 const SEND_TIMEOUT_MS = 5000;
-/** What waits to be sent is bounded; more is lost. */
+/** Most spans that wait for the export; further spans are lost. */
 const WAITING_MAX = 8192;
 
 /** Sends spans to an OpenTelemetry collector: https://opentelemetry.io/docs/specs/otlp/#otlphttp */
-export function createOtlpTracer({ url, headers, sampleRatio, version, onTrouble }: OtlpOptions): Tracer {
+export function createOtlpTracer({ url, headers, sampleRatio, version, onProblem }: OtlpOptions): Tracer {
   diag.setLogger(
-    { error: onTrouble, warn: onTrouble, info: () => {}, debug: () => {}, verbose: () => {} },
+    { error: onProblem, warn: onProblem, info: () => {}, debug: () => {}, verbose: () => {} },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
   const exporter = new OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: SEND_TIMEOUT_MS });
@@ -68,7 +68,7 @@ export function createOtlpTracer({ url, headers, sampleRatio, version, onTrouble
         },
       };
     },
-    stop: () => provider.shutdown().catch((error: unknown) => onTrouble(String(error))),
+    stop: () => provider.shutdown().catch((error: unknown) => onProblem(String(error))),
   };
 }
 

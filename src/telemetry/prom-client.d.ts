@@ -1,4 +1,4 @@
-/** Parts of the package, which declares types for the whole only. */
+/** Types for parts of the package, which declares types only for the whole. */
 declare module "prom-client/lib/counter.js" {
   export { Counter as default } from "prom-client";
 }

@@ -6,8 +6,8 @@ const LEVEL_COLOURS: Readonly<Record<string, string>> = { warn: "33", error: "31
 const LEVEL_WIDTH = 5;
 
 /**
- * A line of the log for eyes: local time, level, message, then `key=value`. It stays one line, whatever the values
- * hold, and nothing of them moves a cursor. An error is its message and the place where it was thrown.
+ * A line of the log for people: local time, level, message, then `key=value`. It stays one line without control
+ * characters, whatever the values contain. An error becomes its message and the place where it was thrown.
  */
 export function readableLine(json: string, isColoured: boolean): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Fields;
@@ -21,7 +21,7 @@ export function readableLine(json: string, isColoured: boolean): string {
   return `${[localTime(textOf(time)), paint(name, LEVEL_COLOURS[textOf(level)]), message, ...pairs].join(" ")}\n`;
 }
 
-/** What is nested gets the names above it: `failed.tokens=…`. */
+/** The pairs of a value; a nested member is named by its path: `failed.tokens=…`. */
 function pairsOf(key: string, value: unknown): (readonly [string, string])[] {
   if (value === undefined) return [];
   if (typeof value !== "object" || value === null) return [[key, textOf(value)]];
@@ -40,7 +40,7 @@ function pairsOf(key: string, value: unknown): (readonly [string, string])[] {
   ];
 }
 
-/** Where it began: where the last of its causes was thrown. */
+/** The place where the innermost cause was thrown. */
 function placeOf(stack: string): string | undefined {
   const first = stack.slice(Math.max(0, stack.lastIndexOf("\ncaused by:")));
   return /^\s*at (?:.*\()?([^()\n]+:\d+:\d+)\)?$/m.exec(first)?.[1];
@@ -59,7 +59,7 @@ function quoted(text: string): string {
   return /^[^\s"=]+$/.test(shown) ? shown : `"${shown.replaceAll('"', '\\"')}"`;
 }
 
-/** In one line, and without what a terminal would obey. */
+/** The text in one line, without control characters. */
 function safe(text: string): string {
   return visibleText(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
 }

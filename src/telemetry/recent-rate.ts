@@ -1,12 +1,12 @@
 import type { Clock } from "../std/clock.ts";
 
-/** From so many events in so many milliseconds on, older ones say nothing more. */
+/** With this many events over this time, older events add no information. */
 const ENOUGH_EVENTS = 10;
 const ENOUGH_MS = 5000;
-/** After so long without any, what came before says nothing of the pace that began since. */
+/** A pause of this length separates two rates: the events before it do not count for the rate after it. */
 const STALL_MS = 2000;
-/** Before a pace has lasted for so long it may be no more than a burst. */
-const PACE_MS = 1000;
+/** A rate that has lasted for less time may be a burst. */
+const SETTLED_MS = 1000;
 
 /** The events of one second. */
 interface Second {
@@ -14,7 +14,7 @@ interface Second {
   readonly firstAt: number;
 }
 
-/** How often something happened of late, per second. Holds one count for each second of its window. */
+/** The recent rate of an event, per second. It keeps one count for each second of its window. */
 export class RecentRate {
   readonly #clock: Pick<Clock, "monotonic">;
   /** Events by second of the monotonic clock; the oldest first. */
@@ -39,30 +39,30 @@ export class RecentRate {
     else known.count++;
   }
 
-  /** For how long there has been none; infinite where there never was one. */
+  /** Milliseconds since the last event; infinite before the first. */
   get sinceLastMs(): number {
     return this.#clock.monotonic() - this.#lastAt;
   }
 
   /**
-   * Over as few seconds as tell enough, so that a change shows soon; at most since the first event, or over the window.
-   * No stall counts that is over. What is younger than a second counts as a second old.
+   * The rate over the fewest seconds that contain enough events, so that a change shows soon; at most since the first
+   * event or over the window. A finished stall does not count. The shortest time is one second.
    */
   perSecond(): number {
     const now = this.#clock.monotonic();
     this.#dropOld(now);
     let events = 0;
     let from = now;
-    let begunAt = now;
+    let startedAt = now;
     for (const [second, { count, firstAt }] of [...this.#seconds].reverse()) {
       if (events >= ENOUGH_EVENTS) {
         if (now - from >= ENOUGH_MS) return events / ((now - from) / 1000);
-        const wasStalled = begunAt - (second + 1) * 1000 >= STALL_MS;
-        if (wasStalled && this.#lastAt - begunAt >= PACE_MS) return events / ((now - begunAt) / 1000);
+        const wasStalled = startedAt - (second + 1) * 1000 >= STALL_MS;
+        if (wasStalled && this.#lastAt - startedAt >= SETTLED_MS) return events / ((now - startedAt) / 1000);
       }
       events += count;
       from = Math.max(this.#firstAt, second * 1000);
-      begunAt = firstAt;
+      startedAt = firstAt;
     }
     const oldest = Math.max(this.#firstAt, (this.#oldest(now) + 1) * 1000);
     return events / Math.max(1, (now - oldest) / 1000);
@@ -75,7 +75,7 @@ export class RecentRate {
     }
   }
 
-  /** The latest second that is out of the window. */
+  /** The latest second outside the window. */
   #oldest(now: number): number {
     return Math.floor(now / 1000) - this.#windowSeconds;
   }

@@ -1,25 +1,25 @@
 import { constants, fstatSync, openSync, type Stats, writeSync } from "node:fs";
 
-/** Where lines go. */
+/** The destination of log lines. */
 export interface LogDestination {
   /** Takes one line of JSON with its line break; must not throw. */
   write(line: string): void;
   readonly isTerminal: boolean;
 }
 
-/** Characters that wait, at most, for a reader that takes nothing. */
+/** Most characters that wait for a reader that has stopped reading. */
 const WAITING_MAX = 1024 * 1024;
-/** Characters that are written at once. */
+/** Most characters of one write. */
 const GATHERED_MAX = 16 * 1024;
-/** How a line begins that can wait until the event loop turns. */
+/** The beginning of a line that can wait until the next turn of the event loop. */
 const INFO = '{"level":"info"';
 const STDOUT = 1;
 
 /**
- * Standard output for the log. Lines are with the system before the event loop turns, so that a killed process has lost
- * none that anybody could know of. It never waits: where the reader stands still (a stopped journald, a pipe to
- * `less`), up to 1 MiB of lines wait in memory, further ones are dropped, and a line tells how many once somebody reads
- * again. A reader that went away, or a full disk, does not end the process.
+ * Standard output for the log. The system has each line before the next turn of the event loop, so a killed process
+ * loses no line about a visible effect. It never waits: for a stopped reader (a stopped journald, a pipe to `less`), up
+ * to 1 MiB of lines wait in memory. Further lines are dropped, and a line counts them once the reader continues. A
+ * closed reader or a full disk does not end the process.
  */
 export function standardOutput(): LogDestination {
   const writer = writerFor(STDOUT);
@@ -32,7 +32,7 @@ export function standardOutput(): LogDestination {
   process.on("exit", flush);
   return {
     write(line) {
-      // Many tasks end with one commit: their lines are one write. A problem is told before anybody has its answer.
+      // Many tasks end with one commit, so their lines are one write. A problem is written before any answer to it.
       if (gathered === "") setImmediate(flush);
       gathered += line;
       if (gathered.length > GATHERED_MAX || !line.startsWith(INFO)) flush();
@@ -60,8 +60,8 @@ function statOf(fd: number): Stats | undefined {
 }
 
 /**
- * A descriptor of our own for the same pipe or terminal, whose writes never wait: the flag on the shared one would be
- * everybody's. Only Linux has that; `undefined` elsewhere.
+ * A new descriptor for the same pipe or terminal, whose writes never wait. The flag on the shared descriptor would
+ * affect other processes. Only Linux can reopen it; `undefined` elsewhere.
  */
 function reopened(fd: number): number | undefined {
   try {
@@ -71,32 +71,32 @@ function reopened(fd: number): number | undefined {
   }
 }
 
-/** A file takes what it is given, or fails at once. */
+/** A writer for a file, which accepts each line or fails at once. */
 function fileWriter(): LineWriter {
   return (lines) => {
     try {
       writeSync(STDOUT, lines);
     } catch {
-      // The disk is full; there is nowhere to say so.
+      // The disk is full, and there is no other place for the line.
     }
   };
 }
 
-/** After a write that would have waited, the next one is tried after so many milliseconds. */
-const TRY_AGAIN_MS = 20;
+/** The time between a write that would have waited and the next try. */
+const RETRY_MS = 20;
 
-/** Pipes and terminals: takes up what the reader left after a moment. */
+/** A writer for pipes and terminals, which retries a refused write after a moment. */
 function unblockedWriter(fd: number): LineWriter {
   const waiting = new BoundedLines(WAITING_MAX);
   let rest: Uint8Array = new Uint8Array(0);
 
-  /** True once all is written, or can never be. */
+  /** Returns true once everything is written or can never be. */
   function write(): boolean {
     try {
       while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       if ((error as { code?: unknown }).code === "EAGAIN") return false;
-      rest = new Uint8Array(0); // a reader that went away (EPIPE)
+      rest = new Uint8Array(0); // the reader is closed (EPIPE)
     }
     return true;
   }
@@ -107,19 +107,17 @@ function unblockedWriter(fd: number): LineWriter {
       if (lines === "") return;
       rest = Buffer.from(lines);
     }
-    setTimeout(tryAgain, TRY_AGAIN_MS).unref();
+    setTimeout(tryAgain, RETRY_MS).unref();
   }
 
   return (lines) => {
     if (rest.length > 0) return waiting.add(lines);
     rest = Buffer.from(lines);
-    if (!write()) setTimeout(tryAgain, TRY_AGAIN_MS).unref();
+    if (!write()) setTimeout(tryAgain, RETRY_MS).unref();
   };
 }
 
-/**
- * Sockets, and whatever cannot be opened anew. Bun's sink writes what they take at once, and hears when they take more.
- */
+/** A writer for sockets and other outputs that cannot be reopened. Bun's sink waits until they accept more. */
 function sinkWriter(): LineWriter {
   const sink = Bun.stdout.writer({ highWaterMark: GATHERED_MAX });
   const waiting = new BoundedLines(WAITING_MAX);
@@ -132,7 +130,7 @@ function sinkWriter(): LineWriter {
       isBusy = true;
       void Promise.allSettled(results).then(sendWaiting);
     } catch {
-      // A reader that went away (EPIPE).
+      // The reader is closed (EPIPE).
     }
   }
 
@@ -148,8 +146,8 @@ function sinkWriter(): LineWriter {
   };
 }
 
-/** Lines that wait, up to a bound; what comes after that is dropped and counted. */
-export class BoundedLines {
+/** Waiting lines up to a bound; further lines are dropped and counted. */
+class BoundedLines {
   readonly #charactersMax: number;
   #lines = "";
   #dropped = 0;
@@ -158,13 +156,13 @@ export class BoundedLines {
     this.#charactersMax = charactersMax;
   }
 
-  /** Takes whole lines. Once one was dropped, all are until `take`, so that the gap is in one place. */
+  /** Adds whole lines. After a dropped line, all lines are dropped until `take`, so that the gap is in one place. */
   add(lines: string): void {
     if (this.#dropped === 0 && this.#lines.length + lines.length <= this.#charactersMax) this.#lines += lines;
     else this.#dropped += lines.split("\n").length - 1;
   }
 
-  /** What waits, and how many lines are missing behind it. */
+  /** The waiting lines, and a line with the number of dropped lines. */
   take(): string {
     const lines = this.#dropped === 0 ? this.#lines : this.#lines + droppedLine(this.#dropped);
     this.#lines = "";
@@ -174,6 +172,6 @@ export class BoundedLines {
 }
 
 function droppedLine(count: number): string {
-  const msg = "log lines were dropped here, because nobody read the output";
+  const msg = "log lines were dropped here because the reader of the output had stopped";
   return `${JSON.stringify({ level: "warn", time: new Date().toISOString(), dropped_lines: count, msg })}\n`;
 }

@@ -6,7 +6,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { urlForLog } from "./url-for-log.ts";
 
-/** Logs and counts what became of each attempt: the one place that does. */
+/** A function that logs and counts the result of each attempt. No other place does. */
 export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (settlement: Settlement) => void {
   return ({ claimed, verdict }) => {
     const { task, job } = claimed;
@@ -14,7 +14,7 @@ export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (set
     switch (verdict.kind) {
       case "complete": {
         const { bytes, startedAt, httpStatus } = verdict.result;
-        const durationMs = Math.max(0, clock.now() - startedAt); // the wall clock may have been set
+        const durationMs = Math.max(0, clock.now() - startedAt); // the wall clock may have changed
         metrics.taskCompleted(job.jobType);
         metrics.downloaded(bytes, durationMs / 1000);
         log.info(
@@ -35,14 +35,14 @@ export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (set
         metrics.taskFailed(job.jobType, verdict.code);
         log.error(
           { ...line, ...attemptFields(claimed, verdict), attempts: verdict.attempts },
-          "resource failed for good",
+          "resource failed; it is a dead letter now",
         );
         break;
       case "cancel":
         log.info(line, "task cancelled");
         break;
       case "release":
-        log.info(line, "task put back");
+        log.info(line, "task returned to the queue");
         break;
     }
   };

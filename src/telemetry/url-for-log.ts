@@ -1,6 +1,6 @@
-/** A URL as it is logged: without userinfo and fragment, the values of its query masked (`?token=***`). */
+/** A URL for the log: without userinfo and fragment, and with masked values in its query (`?token=***`). */
 export function urlForLog(url: string): string {
-  // Nearly every URL has nothing to hide, and to parse it would cost as much as its line.
+  // Nearly every URL contains no secret, and parsing would cost as much as the log line.
   if (/^https?:\/\/[^\s\\@?#]+$/i.test(url)) return url;
   const parsed = URL.parse(url);
   if (parsed === null) return "";

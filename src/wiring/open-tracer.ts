@@ -10,10 +10,10 @@ export async function openTracer(
   if (url === "") return createPassingTracer((bytes) => crypto.getRandomValues(bytes));
   const { createOtlpTracer } = await import("../telemetry/otlp-tracer.ts");
   let told = "";
-  const onTrouble = (reason: string) => {
+  const onProblem = (reason: string) => {
     if (reason === told) return; // it is tried again and again
     told = reason;
     log.warn({ reason }, "spans could not be sent, and are lost; nothing else is");
   };
-  return createOtlpTracer({ url, headers, sampleRatio, version, onTrouble });
+  return createOtlpTracer({ url, headers, sampleRatio, version, onProblem });
 }

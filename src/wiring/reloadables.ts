@@ -1,4 +1,4 @@
-import type { Reloadable } from "../config/reloadable.ts";
+import type { Reloadable } from "../config/load-config.ts";
 import type { Config } from "../config/schema.ts";
 import { type AccessToken, accessTokenOwner } from "../config/values/access-token.ts";
 import { counted } from "../std/counted.ts";

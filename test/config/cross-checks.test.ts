@@ -52,7 +52,7 @@ test.each([
   for (const section of ["queue", "ledger", "dlq"]) {
     const text = onlyProblem(`storage.path = "${objects}"\n${section}.path = "${store}"`);
     expect(text).toStartWith(
-      `config/fetchbox.toml:2: ${section}.path: must not be, hold or lie in the folder of the objects`,
+      `config/fetchbox.toml:2: ${section}.path: must not be, contain or lie in the folder of the objects`,
     );
     expect(text).not.toContain("\n");
   }
@@ -96,7 +96,7 @@ test("a handler's file must be a .ts or .js file that exists", () => {
 test("a handler's proxy pool must exist, inherited names do not count", () => {
   for (const pool of ["nowhere", "constructor"]) {
     expect(onlyProblem(`[handlers.x]\nhandler = "default"\nproxy.primary = "${pool}"`)).toBe(
-      `config/fetchbox.toml:3: handlers.x.proxy.primary: names the proxy pool "${pool}", and there is no [proxies.${pool}]`,
+      `config/fetchbox.toml:3: handlers.x.proxy.primary: names the proxy pool "${pool}", but there is no [proxies.${pool}]`,
     );
   }
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Problem } from "../../src/config/config-error.ts";
-import { parseEnvFile } from "../../src/config/sources/env-file.ts";
+import { parseEnvFile } from "../../src/config/sources/variables.ts";
 
 function parse(text: string): { values: Record<string, string>; problems: Problem[] } {
   const problems: Problem[] = [];
@@ -56,7 +56,7 @@ test.each([
 
 test("a variable that is set twice is a problem", () => {
   expect(parse("A=1\nB=2\nA=3").problems).toEqual([
-    { source: ".env:3", key: "A", message: "is set already in line 1" },
+    { source: ".env:3", key: "A", message: "is already set in line 1" },
   ]);
 });
 

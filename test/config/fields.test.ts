@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
+import { formatSize, parseSize } from "../../src/config/field.ts";
 import { formatBindAddress, parseBindAddress } from "../../src/config/values/bind-address.ts";
-import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/values/bucket-name.ts";
+import { bucketNameProblem, widerBucketNameProblem } from "../../src/config/values/name-rules.ts";
 import { formatProxyEndpoint, parseProxyEndpoint } from "../../src/config/values/proxy-endpoint.ts";
-import { parseS3Endpoint } from "../../src/config/values/s3-endpoint.ts";
-import { formatSize, parseSize } from "../../src/config/values/size.ts";
+import { parseS3Endpoint } from "../../src/config/values/service-url.ts";
 import { suggest } from "../../src/std/suggest.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
@@ -183,7 +183,7 @@ test.each([
 });
 
 test.each(["socks5h://p:1", "socks4://p:1", "socks4a://p:1", "SOCKS://p:1"])("%s is refused for socks5://", (text) => {
-  expect(() => parseProxyEndpoint(text)).toThrow("must be written socks5://");
+  expect(() => parseProxyEndpoint(text)).toThrow("must begin with socks5://");
 });
 
 test("an S3 endpoint is an origin, one with a path, or empty", () => {

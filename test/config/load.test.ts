@@ -120,11 +120,11 @@ test("--config stands above FETCHBOX_CONFIG, and that above config/fetchbox.toml
 test("a configuration file that is named and missing is a problem that says who names it", () => {
   using project = createProject();
   expect(project.problems({ configPath: "no.toml" })).toEqual([
-    { source: "no.toml", key: "", message: "does not exist, and --config names it" },
+    { source: "no.toml", key: "", message: "does not exist, but --config names it" },
   ]);
   expect(project.problems({ env: { FETCHBOX_CONFIG: "no.toml" } })[0]?.message).toContain("FETCHBOX_CONFIG names it");
   expect(project.problems({ envFile: "no.env" })).toEqual([
-    { source: "no.env", key: "", message: "does not exist, and --env-file names it" },
+    { source: "no.env", key: "", message: "does not exist, but --env-file names it" },
   ]);
 });
 

@@ -53,6 +53,18 @@ test("every problem of every layer is found in one go, each with its source and 
   );
 });
 
+test("a problem in a list of several lines names the entry's own line", () => {
+  expect(onlyProblem('[egress]\nallow_private = [\n  "10.0.0.0/8",\n  "nonsense",\n]')).toStartWith(
+    "config/fetchbox.toml:4: egress.allow_private[1]: ",
+  );
+});
+
+test("a date that does not exist is refused with its place, beside any other problem", () => {
+  expect(onlyProblem("[queue]\nworkers = 0\n[handlers.default.options]\nday = 2026-02-30")).toBe(
+    "config/fetchbox.toml:4:16: is not valid TOML: check the date or the start of the file",
+  );
+});
+
 test("a problem is printed as file, line, key and what would be right", () => {
   expect(onlyProblem("[queue]\nworkers = 0")).toBe(
     "config/fetchbox.toml:2: queue.workers: must be a whole number between 1 and 1024, got 0",
@@ -103,12 +115,12 @@ test.each([
     "handlers.x.default_headers.a: must be a string",
   ],
   [`handlers."..".handler = "default"`, `handlers."..": must be named by 1 to 64 of a-z`],
-  ["querue.workers = 1", "querue: is no key; did you mean queue?"],
+  ["querue.workers = 1", "querue: unknown key; did you mean queue?"],
   [
     "queue.retention.completed_day = 1",
-    "queue.retention.completed_day: is no key; did you mean queue.retention.completed_days?",
+    "queue.retention.completed_day: unknown key; did you mean queue.retention.completed_days?",
   ],
-  ["log.verbosity = 1", "log.verbosity: is no key of [log]; it knows level, format"],
+  ["log.verbosity = 1", "log.verbosity: unknown key; [log] has level, format"],
 ])("one mistake is one problem: %s", (toml, message) => {
   const text = onlyProblem(toml);
   expect(text).toStartWith("config/fetchbox.toml:1: ");
@@ -121,13 +133,13 @@ test.each([
   ["FETCHBOX__QUEUE__WORKERS", "", `queue.workers: must be a whole number between 1 and 1024, got ""`],
   ["FETCHBOX__QUEUE__WORKERS", "1e1", `queue.workers: must be a whole number between 1 and 1024, got "1e1"`],
   ["FETCHBOX__DLQ__ENABLE_METRICS", "1", `dlq.enable_metrics: must be true or false, got "1"`],
-  ["FETCHBOX__QUEUE__WORKERZ", "1", "names no key of the configuration; did you mean FETCHBOX__QUEUE__WORKERS?"],
-  ["FETCHBOX__QUEUE", "1", "names a table; name one of its keys"],
-  ["FETCHBOX__HANDLERS__X", "1", "names a table; name one of its keys"],
-  ["FETCHBOX__", "1", "names no key of the configuration"],
-  ["FETCHBOX__QUEUE__WORKERS__X", "1", "names no key of the configuration"],
-  ["FETCHBOX____PROTO____X", "1", "names no key of the configuration"],
-  ["FETCHBOX__HANDLERS__X__OPTIONS__KEY", "1", "cannot be set by the environment: write ${NAME} in the file"],
+  ["FETCHBOX__QUEUE__WORKERZ", "1", "unknown key of the configuration; did you mean FETCHBOX__QUEUE__WORKERS?"],
+  ["FETCHBOX__QUEUE", "1", "names a table: name one of its keys"],
+  ["FETCHBOX__HANDLERS__X", "1", "names a table: name one of its keys"],
+  ["FETCHBOX__", "1", "unknown key of the configuration"],
+  ["FETCHBOX__QUEUE__WORKERS__X", "1", "unknown key of the configuration"],
+  ["FETCHBOX____PROTO____X", "1", "unknown key of the configuration"],
+  ["FETCHBOX__HANDLERS__X__OPTIONS__KEY", "1", "cannot be set in the environment: write ${NAME} in the file"],
   ["FETCHBOX__STORAGE__BUCKET", "Bad", `storage.bucket: must be a bucket name`],
 ])("a variable that is wrong is a problem: %s=%s", (name, value, message) => {
   using project = createProject();

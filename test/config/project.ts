@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ConfigError, type Problem } from "../../src/config/config-error.ts";
-import { type LoadOptions, loadConfig } from "../../src/config/load-config.ts";
+import { type LoadOptions, loadLayers } from "../../src/config/load-config.ts";
 import type { Config } from "../../src/config/schema.ts";
 
 type Options = Partial<Omit<LoadOptions, "cwd">>;
@@ -27,7 +27,7 @@ export function createProject(toml?: string): Project {
       writeFileSync(file, content);
       return file;
     },
-    load: (options = {}) => loadConfig({ env: {}, cwd, ...options }),
+    load: (options = {}) => loadLayers({ env: {}, cwd, ...options }).config,
     problems(options) {
       try {
         project.load(options);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { expandReferences, isReference } from "../../src/config/sources/file-text.ts";
+import { expandReferences, isReference } from "../../src/config/sources/tree.ts";
 import { createProject, onlyProblem } from "./project.ts";
 
 function expand(template: string, variables: Record<string, string> = {}) {
@@ -26,7 +26,7 @@ test("values are percent-encoded in the userinfo of a URL and nowhere else", () 
 });
 
 test.each(["${", "${}", "${a b}", "${1X}", "${X", "a ${X"])("what is no reference is a problem: %s", (template) => {
-  expect(expand(template, { X: "x" }).problem).toContain("a literal ${ is written $${");
+  expect(expand(template, { X: "x" }).problem).toContain("write $${ for a literal ${");
 });
 
 test("only one whole reference counts as one", () => {

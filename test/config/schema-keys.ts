@@ -1,5 +1,5 @@
 import { KindGuard, type TSchema } from "@sinclair/typebox";
-import { formatSize } from "../../src/config/values/size.ts";
+import { formatSize } from "../../src/config/field.ts";
 
 export interface SchemaKey {
   /** Steps from the top; `*` stands for the name of a handler or a pool. */
@@ -9,7 +9,7 @@ export interface SchemaKey {
 
 /** Every key of the schema that takes a value. */
 export function schemaKeys(schema: TSchema, path: readonly string[] = []): SchemaKey[] {
-  if (schema["sealed"] !== undefined) return [{ path, schema }];
+  if (schema["masked"] !== undefined) return [{ path, schema }];
   if (KindGuard.IsObject(schema)) {
     return Object.entries(schema.properties).flatMap(([key, inner]) => schemaKeys(inner, [...path, key]));
   }

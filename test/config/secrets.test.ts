@@ -118,7 +118,7 @@ test.each(["", "Alice", "a b", "a/b", "ä", "a".repeat(65)])("%j names no token"
 test("two names for one secret are refused", () => {
   using project = createProject();
   const env = { FETCHBOX__SERVER__AUTH__TOKENS: "read/a:hidden-16--chars,read/b:hidden-16--chars" };
-  expect(new ConfigError(project.problems({ env })).message).toContain("must not hold a token twice");
+  expect(new ConfigError(project.problems({ env })).message).toContain("must not hold the same token twice");
 });
 
 test.each([

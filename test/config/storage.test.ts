@@ -64,8 +64,8 @@ describe("a bucket's name", () => {
 test.each(["http://127.0.0.1:9000", "https://[::1]:9000"])("virtual addressing needs a name, not %s", (endpoint) => {
   const toml = `${S3}storage.endpoint = "${endpoint}"\nstorage.addressing = "virtual"`;
   expect(onlyProblem(toml, ENV)).toBe(
-    'config/fetchbox.toml:3: storage.addressing: "virtual" puts the bucket before a name, and storage.endpoint is an ' +
-      'IP address: set it to "path"',
+    'config/fetchbox.toml:3: storage.addressing: cannot be "virtual" with an IP address as storage.endpoint: ' +
+      'set it to "path"',
   );
 });
 
@@ -73,7 +73,7 @@ test("virtual addressing takes no endpoint with a path, addressing by path does"
   const toml = (addressing: string) =>
     `${S3}storage.endpoint = "https://host/s3"\nstorage.addressing = "${addressing}"`;
   expect(onlyProblem(toml("virtual"), ENV)).toBe(
-    'config/fetchbox.toml:3: storage.addressing: "virtual" cannot go with a storage.endpoint that has a path: ' +
+    'config/fetchbox.toml:3: storage.addressing: cannot be "virtual" with a path in storage.endpoint: ' +
       'set it to "path"',
   );
   expect(storageOf(toml("path")).endpoint).toBe("https://host/s3");
@@ -109,8 +109,8 @@ describe("headers of objects", () => {
     ["x-amz-copy-source", "/a/b", "is no header that can be set"],
     ["x-amz-meta-", "x", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
     ["x-amz-meta-a_b", "x", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
-    ["x-amz-meta-fetchbox-job", "x", "must not be set, FetchBox sets it itself"],
-    ["X-Amz-Meta-Upload-Token", "x", "must not be set, FetchBox sets it itself"],
+    ["x-amz-meta-fetchbox-job", "x", "must not be set: FetchBox sets it itself"],
+    ["X-Amz-Meta-Upload-Token", "x", "must not be set: FetchBox sets it itself"],
     ["x-amz-server-side-encryption-customer-key", "a", "must not be set: keys of one's own (SSE-C)"],
     ["x-amz-acl", "", "must be visible ASCII characters"],
     ["x-amz-acl", "private ", "must be visible ASCII characters"],
@@ -134,7 +134,7 @@ describe("headers of objects", () => {
 
   test("are refused twice, and where they are no text", () => {
     expect(onlyProblem('[storage.headers]\nexpires = "x"\nExpires = "y"')).toBe(
-      "config/fetchbox.toml:3: storage.headers.Expires: is there twice; letter case does not matter",
+      "config/fetchbox.toml:3: storage.headers.Expires: is set twice; letter case does not matter",
     );
     expect(onlyProblem("[storage.headers]\nexpires = 1")).toStartWith(
       "config/fetchbox.toml:2: storage.headers.expires: must be a string",
@@ -147,8 +147,8 @@ describe("headers of objects", () => {
       "config/fetchbox.toml:3: handlers.x.storage.headers.x-amz-copy-source: is no header",
     );
     expect(onlyProblem(`${handler}storage.headers = { "X-Amz-Request-Payer" = "requester" }`)).toBe(
-      "config/fetchbox.toml:3: handlers.x.storage.headers.X-Amz-Request-Payer: goes with every request, so it must " +
-        "stand in storage.headers",
+      "config/fetchbox.toml:3: handlers.x.storage.headers.X-Amz-Request-Payer: belongs to every request: move it to " +
+        "storage.headers",
     );
   });
 
@@ -181,5 +181,5 @@ test("a file of authorities for S3 must hold one", () => {
   project.write("ca.pem", "nothing of the kind");
   const [problem] = project.problems();
   expect(problem).toMatchObject({ source: "config/fetchbox.toml:2", key: "storage.ca_file" });
-  expect(problem?.message).toEndWith("which cannot be used: it holds no certificate in PEM");
+  expect(problem?.message).toEndWith("which FetchBox cannot use: it contains no PEM certificate");
 });

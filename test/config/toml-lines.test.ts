@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { nearest } from "../../src/config/sources/key-path.ts";
-import { tomlLines } from "../../src/config/sources/toml-lines.ts";
+import { tomlLines } from "../../src/config/sources/toml-file.ts";
 
 const DOCUMENT = `# comment with [brackets] and "quotes
 top = 1
@@ -46,13 +46,18 @@ test.each([
   [["table", "key"], 8],
   [["table", "after"], 12],
   [["table", "list"], 15],
+  [["table", "list", 0], 16],
+  [["table", "list", 1, "inner"], 17],
+  [["table", "list", 2], 18],
   [["table", "inline"], 22],
   [["table", "empty"], 23],
   [["table", "quotes"], 24],
   [["a.b"], 26],
   [["a.b", "c", "late"], 27],
   [["many"], 28],
-  [["many", "x"], 29],
+  [["many", 0, "x"], 29],
+  [["many", 1], 30],
+  [["many", 1, "x"], 31],
   [["table", "sub"], 32],
   [["table", "sub", "end"], 33],
 ])("%p stands in line %d", (path, line) => {
@@ -62,7 +67,7 @@ test.each([
 test("what has no line of its own has the line of what is around it", () => {
   const lines = tomlLines(DOCUMENT);
   expect(nearest(lines, ["table", "inline", "b", "c"])).toBe(22);
-  expect(nearest(lines, ["table", "list", 1, "inner"])).toBe(15);
+  expect(nearest(lines, ["table", "list", 7])).toBe(15);
   expect(nearest(lines, ["table", "missing"])).toBe(7);
 });
 

@@ -62,7 +62,7 @@ describe("a backup", () => {
       for (const { job_id } of listed) await restored.finished(job_id);
       await expectIdle(restored);
       const checked = await command(restored, "verify", "--deep");
-      expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining("no breach")]);
+      expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining("no inconsistencies")]);
       expect(await restored.stop()).toBe(0);
     }
   });
@@ -85,7 +85,7 @@ describe("a backup", () => {
       tasks: 0,
     });
     const again = await command(service, "backup", "copy");
-    expect([again.code, again.stderr]).toEqual([2, expect.stringContaining("is there already and not empty")]);
+    expect([again.code, again.stderr]).toEqual([2, expect.stringContaining("already exists and is not empty")]);
     mkdirSync(join(service.folder, "empty"));
     expect((await command(service, "backup", "empty")).code).toBe(0);
     expect(readdirSync(service.folder).filter((name) => name.includes("partial"))).toEqual([]);
@@ -145,7 +145,7 @@ test("stores of the version before are checked and backed up as they are, and th
   const note = noteOf(queue, MIGRATIONS.queue.length) + noteOf(ledger, MIGRATIONS.ledger.length);
   const before = await command(service, "verify", "--deep");
   expect([before.code, before.stdout]).toEqual([0, expect.stringContaining(note)]);
-  expect(before.stdout).toContain(": no breach\n");
+  expect(before.stdout).toContain(": no inconsistencies\n");
   expect((await command(service, "backup", "old")).code).toBe(0);
   expect((await command(service, "verify")).stdout).toContain(note);
 
@@ -157,7 +157,7 @@ test("stores of the version before are checked and backed up as they are, and th
       { resource_id: "a", state: "completed", content_encoding: null },
     ]);
     const running = await command(upgraded, "verify", "--deep");
-    expect([running.code, running.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
+    expect([running.code, running.stdout]).toEqual([0, expect.stringContaining(": no inconsistencies\n")]);
     expect(running.stdout).not.toContain("note");
     expect((await command(upgraded, "backup", "new")).code).toBe(0);
     expect(await upgraded.stop()).toBe(0);

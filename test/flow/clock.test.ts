@@ -68,7 +68,7 @@ describe.if("library" in faketime)("the clock is set", () => {
     await held.reached;
     set(5 * DAY_S);
     const { code, stdout, stderr } = await runBinary(["verify"], { cwd: service.folder, env: service.env });
-    expect([code, stdout, stderr]).toEqual([0, expect.stringContaining(": no breach\n"), ""]);
+    expect([code, stdout, stderr]).toEqual([0, expect.stringContaining(": no inconsistencies\n"), ""]);
     held.release();
     expect((await service.finished(job)).status).toBe("completed");
   });

@@ -169,7 +169,7 @@ describe("where a configuration comes from", () => {
     const defaults = "configuration: built-in defaults · data: ./data · storage: local ./data/objects\n";
     expect(await at.run(["config", "check"])).toEqual({
       code: 0,
-      stdout: `the configuration is good\n${defaults}`,
+      stdout: `the configuration is valid\n${defaults}`,
       stderr: "",
     });
     await at.write("own.toml", `${TOML}[storage]\nbackend = "s3"\nbucket = "pictures"\n[ledger]\npath = "/srv/l"\n`);
@@ -196,23 +196,23 @@ describe("where a configuration comes from", () => {
     ["FETCHBOX_QUEUE_WORKERS", "; did you mean FETCHBOX__QUEUE__WORKERS?"],
     ["FETCHBOX_PROXIES_P_ENDPOINTS", "; did you mean FETCHBOX__PROXIES__P__ENDPOINTS?"],
     ["FETCHBOX_SEVER", "; did you mean FETCHBOX_SERVER?"],
-    ["FETCHBOX_SOMETHING_ELSE", "; keys of the configuration are like FETCHBOX__QUEUE__WORKERS"],
-  ])("a variable %s means nothing, and what was meant is named", async (name, hint) => {
+    ["FETCHBOX_SOMETHING_ELSE", "; a key is set as in FETCHBOX__QUEUE__WORKERS"],
+  ])("a warning names the unknown variable %s and the variable that was meant", async (name, hint) => {
     await using at = await desk();
     await at.write("own.toml", TOML);
     const args = ["--config", "own.toml"];
     const known = { FETCHBOX_SERVER: "http://a.test", FETCHBOX_TOKEN: "t", FETCHBOX_CONFIG: "own.toml" };
     for (const command of ["check", "print"]) {
       const { code, stderr } = await at.run(["config", command, ...args], { ...known, [name]: "hidden-value" });
-      expect([code, stderr]).toEqual([0, `fetchbox: warning: environment ${name}: means nothing${hint}\n`]);
+      expect([code, stderr]).toEqual([0, `fetchbox: warning: environment ${name}: unknown variable${hint}\n`]);
     }
     await at.write(".env", `${name}=hidden-value\n`);
     expect((await at.run(["config", "check", ...args], known)).stderr).toBe(
-      `fetchbox: warning: .env:1: ${name}: means nothing${hint}\n`,
+      `fetchbox: warning: .env:1: ${name}: unknown variable${hint}\n`,
     );
   });
 
-  test("a variable that means nothing is warned of by commands for a running service, too", async () => {
+  test("commands for a running service warn of an unknown variable too", async () => {
     await using at = await desk();
     const server = ["--server", "http://127.0.0.1:9"];
     for (const command of [["pause"], ["queue"], ["dlq", "list"]]) {
@@ -220,13 +220,13 @@ describe("where a configuration comes from", () => {
       expect([code, stderr]).toEqual([
         1,
         expect.stringMatching(
-          /^fetchbox: warning: environment FETCHBOX_SERVR: means nothing; did you mean FETCHBOX_SERVER\?\nfetchbox: no FetchBox/,
+          /^fetchbox: warning: environment FETCHBOX_SERVR: unknown variable; did you mean FETCHBOX_SERVER\?\nfetchbox: no FetchBox/,
         ),
       ]);
     }
   });
 
-  test("is told by the start, with the address; a variable that means nothing is in the log", async () => {
+  test("is told by the start, with the address; an unknown variable is in the log", async () => {
     const config = { files: { "own.toml": TOML }, env: { FETCHBOX_CONFIG: "own.toml", FETCHBOX_QUEUE_WORKERS: "1" } };
     await using service = await startService({ ...config, settings: { "storage.path": "files" } });
     const lines = service.log.split("\n").filter((line) => line !== "");
@@ -235,7 +235,7 @@ describe("where a configuration comes from", () => {
     expect(messages).toContainEqual(
       expect.stringMatching(new RegExp(`^FetchBox \\d+\\.\\d+\\.\\d+ · ${service.url} · ${places}$`)),
     );
-    expect(messages[0]).toStartWith("environment FETCHBOX_QUEUE_WORKERS: means nothing; did you mean");
+    expect(messages[0]).toStartWith("environment FETCHBOX_QUEUE_WORKERS: unknown variable; did you mean");
   });
 
   test("is told of each value by print, for people and for programs", async () => {
@@ -329,7 +329,7 @@ endpoints = ["http://me:\${S_PASSWORD}@\${S_PROXY}:8080"]
     await at.write("own.toml", '[tls]\nca_file = "${S_FOLDER}/ca.pem"\n[handlers.x]\nhandler = "${S_FOLDER}/h.ts"\n');
     const { code, stderr } = await at.run(args, env);
     expect([code, stderr]).toEqual([2, expect.stringContaining("names the file ${S_FOLDER}/h.ts, which does not")]);
-    expect(stderr).toContain("names the file ${S_FOLDER}/ca.pem, which cannot be used");
+    expect(stderr).toContain("names the file ${S_FOLDER}/ca.pem, which FetchBox cannot use");
     expect(stderr).not.toContain("s3cret");
   });
 });
@@ -416,7 +416,7 @@ describe("run", () => {
     const [stdout, stderr] = await Promise.all([told.stdout.text(), told.stderr.text(), told.exited]);
     expect({ code: told.exitCode, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout).toMatch(/^interrupted by Ctrl-C after \ds: \d of 3 stored, [1-3] not done, /m);
-    expect(stdout).toContain("the same command begins anew; a service goes on after a stop: ");
+    expect(stdout).toContain("the same command starts from the beginning; a service continues after a stop: ");
     expect(at.temporaries()).toEqual([]);
     expect(halfStored(join(at.cwd, "out"))).toEqual([]);
   });
@@ -434,7 +434,7 @@ describe("run", () => {
     expect(existsSync(join(at.cwd, `out/fetchbox-artifacts/resources/default/${jobId}/0012-photo-4.jpg`))).toBe(true);
     await at.write("bad.txt", `${urls[0]}\nftp://example.com/\n`);
     const bad = await at.run(["run", "bad.txt", "--out", "out"], env);
-    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("nothing was begun\n  line 2: must be")]);
+    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("no download was started\n  line 2: must be")]);
     await at.write("closed.txt", `# first\n${urls[0]}\nhttp://10.0.0.1/\n`);
     const closed = await at.run(["run", "closed.txt", "--out", "out"], env);
     expect([closed.code, closed.stderr]).toEqual([
@@ -468,7 +468,7 @@ describe("run", () => {
     const { code, stderr } = await at.run(["run", "manifest.json"], { TMPDIR: "/nowhere" });
     expect([code, stderr]).toEqual([
       2,
-      expect.stringMatching(/^fetchbox: the folder for temporary files cannot be used: ENOENT.*; set TMPDIR\n$/),
+      expect.stringMatching(/^fetchbox: cannot make a folder for temporary files: ENOENT.*; set TMPDIR\n$/),
     ]);
   });
 

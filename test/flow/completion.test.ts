@@ -111,6 +111,6 @@ test("a mistake has one name before it, and the command that was meant", async (
     expect([args, code, stderr]).toEqual([args, 2, expect.stringMatching(/^fetchbox: (?!error)/)]);
     expect(stderr).not.toMatch(/error:/i);
   }
-  expect((await run("sevre")).stderr).toContain("there is no command sevre; did you mean serve?");
+  expect((await run("sevre")).stderr).toContain("unknown command 'sevre'; did you mean 'serve'?");
   expect((await run("version", "--json")).stdout).toMatch(/^\{"version":"\d+\.\d+\.\d+"\}\n$/);
 });

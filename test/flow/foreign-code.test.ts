@@ -34,16 +34,16 @@ test("config check says whose code it runs", async () => {
   const { code, stdout, stderr } = await runBinary(["config", "check"], { cwd: service.folder, env: service.env });
   expect(code).toBe(0);
   const note = `note: [handlers.own] runs the code of ${service.folder}/own.ts, as a start does\n`;
-  expect(stdout).toStartWith(`${note}the configuration is good\n`);
+  expect(stdout).toStartWith(`${note}the configuration is valid\n`);
   expect(stderr).toContain("it runs");
   await using plain = await prepareService();
   const quiet = await runBinary(["config", "check"], { cwd: plain.folder, env: plain.env });
-  expect(quiet.stdout).toStartWith("the configuration is good\n");
+  expect(quiet.stdout).toStartWith("the configuration is valid\n");
   for (const command of [
     ["config", "check", "--help"],
     ["handlers", "check", "--help"],
   ]) {
     const help = await runBinary(command, { cwd: plain.folder });
-    expect(help.stdout.replaceAll(/\s+/g, " ")).toMatch(/runs the (?:code of handlers' files|handler's code)/);
+    expect(help.stdout.replaceAll(/\s+/g, " ")).toMatch(/runs? (?:the code of their files|a handler's code)/);
   }
 });

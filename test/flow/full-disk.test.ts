@@ -209,7 +209,7 @@ describe("a full disk", () => {
       expect((await service.finished(await service.submit(manifest))).status).toBe("completed");
       expect(await service.stop()).toBe(0);
       const checked = await runBinary(["verify", "--deep"], { cwd: service.folder, env: service.env });
-      expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
+      expect([checked.code, checked.stdout]).toEqual([0, expect.stringContaining(": no inconsistencies\n")]);
     },
   );
 
@@ -258,7 +258,7 @@ describe("a full disk", () => {
     fill(disk.path);
     const run = (...args: string[]) => runBinary(["verify", ...args], { cwd: service.folder, env: service.env });
     const read = await run();
-    expect([read.code, read.stdout]).toEqual([1, expect.stringContaining("breach: the depth is a recount")]);
+    expect([read.code, read.stdout]).toEqual([1, expect.stringContaining("inconsistency: the depth is a recount")]);
     const repaired = await run("--repair");
     expect([repaired.code, repaired.stderr]).toEqual([1, expect.stringMatching(/^fetchbox: [^\n]*full[^\n]*\n$/)]);
     rmSync(join(disk.path, "ballast"));

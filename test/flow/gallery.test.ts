@@ -88,7 +88,7 @@ test("handlers check shows what a handler makes, and where it throws, and touche
   expect(shown.stdout).toMatch(
     /^a\.png +http:\/\/\S+\/a\.png +fetchbox-artifacts\/galleries\/g\/images\/a\.png +X-Client +pictures$/m,
   );
-  expect(shown.stdout).toEndWith("1 task, as [handlers.gallery] would have it; nothing was fetched\n");
+  expect(shown.stdout).toEndWith("1 task with the settings of [handlers.gallery]; nothing was downloaded\n");
   expect(JSON.parse((await check(FILE, "manifest.json", "--json")).stdout)).toMatchObject({
     contentType: "image/*",
     rejectHtml: true,

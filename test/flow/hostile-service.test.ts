@@ -98,7 +98,7 @@ for (const [args, path, body] of ANSWERS) {
       origin.answer(path, answering(status, "text/plain", "", { location }));
       const { code, stdout, stderr } = await ask(origin, args);
       expect([status, code, stdout]).toEqual([status, 1, ""]);
-      expect(stderr).toContain(`${origin.url} redirects to ${other.url}: commands follow no redirect`);
+      expect(stderr).toContain(`${origin.url} redirects to ${other.url}: commands do not follow redirects`);
       expect(stderr).not.toContain("canary");
     }
     expect(other.hits()).toBe(0);
@@ -108,7 +108,9 @@ for (const [args, path, body] of ANSWERS) {
     await using origin = await startOrigin();
     const { code, stdout, stderr } = await ask(origin, args, { NODE_TLS_REJECT_UNAUTHORIZED: "0" });
     expect([code, stdout]).toEqual([2, ""]);
-    expect(stderr).toContain("NODE_TLS_REJECT_UNAUTHORIZED: must not be 0: no certificate would be checked");
+    expect(stderr).toContain(
+      "NODE_TLS_REJECT_UNAUTHORIZED: must not be 0, which turns off every check of certificates",
+    );
     expect(origin.hits()).toBe(0);
   });
 }
@@ -121,7 +123,7 @@ test("cancel by a filter passes over a job that has ended meanwhile", async () =
   origin.answer(`/operators/jobs/${JOB}/cancel`, answering(409, "application/json", JSON.stringify(finished)));
   const { code, stdout, stderr } = await ask(origin, ["cancel", "--all", "--yes"]);
   expect([code, stderr]).toEqual([0, ""]);
-  expect(stdout).toEndWith("0 jobs cancelled; 1 had ended before\n");
+  expect(stdout).toEndWith("0 jobs cancelled; 1 job had already ended\n");
 });
 
 test("a password in the service's URL is refused, and repeated nowhere", async () => {

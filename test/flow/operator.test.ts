@@ -93,7 +93,7 @@ gone.txt  failed            – DOWNLOAD_HTTP_404
   }
   expect((await at.out("resources", job, "--limit", "1")).split("\n").slice(2)).toEqual([
     expect.stringContaining("a.txt"),
-    "there are more: --limit says how many",
+    "more resources follow: set a higher --limit",
     "",
   ]);
   for (const args of [
@@ -136,14 +136,14 @@ test("jobs are cancelled by a filter: their number comes first, and nothing happ
   const jobs = [await at.submit([url, `${url}?b`], press), await at.submit([url], press)];
   const other = await at.submit([url]);
   const filter = ["cancel", "--tenant", "press"];
-  const found = "2 jobs with 3 resources left";
+  const found = "2 jobs with 3 unfinished resources";
   expect(await at.out(...filter, "--dry-run")).toBe(`${found}: nothing was cancelled\n`);
   expect(await at.out(...filter, "--dry-run", "--json")).toBe('{"matched":2,"cancelled":0}\n');
   expect(await at.out(...filter, "--status", "in_progress", "--yes")).toStartWith("0 jobs ");
   expect(await at.run(...filter)).toEqual({
     code: 2,
     stdout: "",
-    stderr: `fetchbox: ${found} would be cancelled; --yes does it, --dry-run only tells\n`,
+    stderr: `fetchbox: the filter matches ${found}; add --yes to cancel, or --dry-run to only count\n`,
   });
   for (const args of [[], [other, "--all"], [other, "--dry-run"], ["--status", "completed"]]) {
     expect([args, (await at.run("cancel", ...args)).code]).toEqual([args, 2]);
@@ -173,7 +173,7 @@ test("on a terminal the command asks before it cancels many jobs, and takes a no
       env: { PATH: process.env["PATH"] ?? "", FETCHBOX_SERVER: at.service.url },
       terminal: { cols: 80, rows: 50, data: (_, data) => void (output += new TextDecoder().decode(data)) },
     });
-    await eventually("it asks", () => output.includes("cancel 1 job with 1 resource left? [y/N]") || undefined);
+    await eventually("it asks", () => output.includes("cancel 1 job with 1 unfinished resource? [y/N]") || undefined);
     child.terminal?.write(answer);
     const end = status === "queued" ? "nothing was cancelled" : "1 job cancelled";
     await eventually(end, () => output.includes(end) || undefined);
@@ -250,7 +250,9 @@ test("one of a thing is one, and numbers of many have commas", async () => {
   await at.service.finished(job);
   expect(await at.out("dlq", "analyze")).toEndWith("\n1 dead letter\n");
   expect(((await at.run("status", job)).stdout.match(/^log +(\d+ rows?)$/m) ?? [])[1]).toMatch(/^\d+ rows$/);
-  expect(await at.out("cancel", "--all", "--dry-run")).toBe("0 jobs with 0 resources left: nothing was cancelled\n");
+  expect(await at.out("cancel", "--all", "--dry-run")).toBe(
+    "0 jobs with 0 unfinished resources: nothing was cancelled\n",
+  );
   const backup = await runBinary(["backup", "copy"], { cwd: at.service.folder, env: at.service.env });
   expect(backup.stdout).toEndWith("/copy: 1 job, 1 task\n");
   const json = await runBinary(["backup", "copy2", "--json"], { cwd: at.service.folder, env: at.service.env });
@@ -301,7 +303,7 @@ test("tables of jobs, operations and attempts fit a terminal, however narrow; a 
   await at.service.finished(job);
   await at.service.finished(await at.submit([`${at.origin.url}/gone-2`], { "x-fetchbox-tenant": "other" }));
   await eventually("both are dead", async () => (await at.out("dlq", "list")).includes("gone-2") || undefined);
-  expect(await at.out("dlq", "rm", "--tenant", "other")).toBe("1 of 1 given up\n");
+  expect(await at.out("dlq", "rm", "--tenant", "other")).toBe("1 of 1 discarded\n");
   for (const cols of [100, 80, 60, 40]) {
     for (const [args, head] of [
       [["jobs"], /^JOB/],

@@ -92,7 +92,7 @@ describe("a small object that S3 stores only after its task has ended is removed
     await removed(s3);
     await sampled(service, 'fetchbox_orphans_removed_total{kind="late_object"} 1');
     expect(service.log).toContain("removed an object that a request stored after its attempt had ended");
-    expect((await verify(service)).stdout).toContain(": no breach\n");
+    expect((await verify(service)).stdout).toContain(": no inconsistencies\n");
   });
 
   test("where its job was cancelled", async () => {
@@ -143,7 +143,7 @@ describe("the object of another attempt", () => {
     expect(await samples(service, "fetchbox_orphans{")).toContain('fetchbox_orphans{kind="late_object"} 0');
     await late.store();
     expect(digest(objectOf(s3))).toBe(digest(Buffer.from("small")));
-    expect((await verify(service)).stdout).toContain(": no breach\n");
+    expect((await verify(service)).stdout).toContain(": no inconsistencies\n");
     expect(s3.calls.filter(({ method }) => method === "DELETE")).toEqual([]);
   });
 
@@ -179,7 +179,7 @@ describe("the object of another attempt", () => {
     expect((await verify(service)).code).toBe(0);
     await late.store();
     const found = await verify(service);
-    expect(found.stdout).toMatch(/breach: an object has its contents: task 1 of job .*\/late has SHA-256/);
+    expect(found.stdout).toMatch(/inconsistency: an object has its contents: task 1 of job .*\/late has SHA-256/);
   });
 });
 
@@ -251,7 +251,7 @@ describe("the checker", () => {
     await service.finished(job);
     for (const key of ["2026/stored", "2026/failed", "2026/others", "else/stored"]) await open(s3, key);
     const found = await verify(service);
-    const named = [...found.stdout.matchAll(/breach: no upload is left open: upload \S+ of (\S+) is/g)];
+    const named = [...found.stdout.matchAll(/inconsistency: no upload is left open: upload \S+ of (\S+) is/g)];
     expect(named.map(([, key]) => key)).toEqual([`${BUCKET}/2026/stored`, `${BUCKET}/2026/failed`]);
     await service.stop();
     const repaired = await runBinary(["verify", "--repair"], { cwd: service.folder, env: service.env });
@@ -275,8 +275,10 @@ describe("the checker", () => {
         : undefined;
     const { code, stdout } = await verify(service);
     expect(code).toBe(1);
-    expect(stdout.match(/^breach: the storage can be read: bucket another: .*AccessDenied/gm)?.length).toBe(1);
-    expect(stdout).toContain(`breach: no upload is left open: upload upload-1 of ${BUCKET}/resources/default/${job}/a`);
-    expect(stdout).toContain("1 job, 1 task, 0 dead letters, 2 objects: 2 breaches");
+    expect(stdout.match(/^inconsistency: the storage can be read: bucket another: .*AccessDenied/gm)?.length).toBe(1);
+    expect(stdout).toContain(
+      `inconsistency: no upload is left open: upload upload-1 of ${BUCKET}/resources/default/${job}/a`,
+    );
+    expect(stdout).toContain("1 job, 1 task, 0 dead letters, 2 objects: 2 inconsistencies");
   });
 });

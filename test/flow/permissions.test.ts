@@ -66,13 +66,13 @@ describe.if(isBound)("what the user may not use is told in a line", () => {
     chmodSync(join(dlq, "dlq.db"), 0o600);
   });
 
-  test("a folder that takes no backup: exit 1, and nothing is left", async () => {
+  test("a folder in which no directory can be made: exit 2, and no file is left", async () => {
     await using service = await startService();
     const folder = join(service.folder, "closed");
     mkdirSync(folder);
     close(folder, 0o555);
-    expectMessage(await command(service, "backup", "closed/copy"), 2, `${folder} takes no backup`, "EACCES");
-    expectMessage(await command(service, "backup", "closed/new/copy"), 2, "takes no backup");
+    expectMessage(await command(service, "backup", "closed/copy"), 2, `cannot make a directory in ${folder}`, "EACCES");
+    expectMessage(await command(service, "backup", "closed/new/copy"), 2, "cannot make a directory in");
     chmodSync(folder, 0o755);
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe.if(isBound)("what the user may not use is told in a line", () => {
 test("a backup that is to stand where a file is, or below one, ends with 2", async () => {
   await using service = await startService();
   writeFileSync(join(service.folder, "file"), "mine");
-  expectMessage(await command(service, "backup", "file"), 2, "file is there already and is no folder");
-  expectMessage(await command(service, "backup", "file/copy"), 2, "lies below a file");
-  expectMessage(await command(service, "backup", "/proc/copy"), 1, "/proc takes no backup");
+  expectMessage(await command(service, "backup", "file"), 2, "file already exists and is not a directory");
+  expectMessage(await command(service, "backup", "file/copy"), 2, "/file/copy is a file; name another directory");
+  expectMessage(await command(service, "backup", "/proc/copy"), 1, "cannot make a directory in /proc");
 });

@@ -235,7 +235,11 @@ describe("a backup", () => {
     mkdirSync(join(shared, "others"));
     if (isRoot) chownSync(join(shared, "others"), NOBODY, NOBODY);
     const others = isRoot ? [["others", "belongs to another user"] as const] : [];
-    for (const [name, why] of [["link", "is no folder"], ["dangling", "is no folder"], ...others] as const) {
+    for (const [name, why] of [
+      ["link", "is not a directory"],
+      ["dangling", "is not a directory"],
+      ...others,
+    ] as const) {
       const before = readdirSync(shared).toSorted();
       const { code, stderr } = await runBinary(["backup", join(shared, name)], {
         cwd: service.folder,
@@ -244,7 +248,7 @@ describe("a backup", () => {
       expect([name, code, stderr]).toEqual([
         name,
         2,
-        `fetchbox: ${join(shared, name)} is there already and ${why}; name another directory\n`,
+        `fetchbox: ${join(shared, name)} already exists and ${why}; name another directory\n`,
       ]);
       expect(readdirSync(shared).toSorted()).toEqual(before);
     }

@@ -12,9 +12,9 @@ const FIRST = "canary-first-token-4711";
 const SECOND = "canary-second-token-4712";
 const TOKENS = '[server.auth]\ntokens = ["operator:${TOKEN}"]\n';
 const RELOADED = "reloaded";
-const FAILED = "reload failed; what failed stays as it was";
-const UNUSABLE = "reload failed: the configuration cannot be used; all stays as it was";
-const RESTART = "reloaded; needs_restart names what stays as it was until a restart";
+const FAILED = "reload failed for some parts; they keep their old configuration";
+const UNUSABLE = "reload failed: the configuration is invalid; the old one stays in use";
+const RESTART = "reloaded; the keys in needs_restart keep their old values until a restart";
 
 const toml = (service: Service, text: string) => writeFileSync(join(service.folder, "config/fetchbox.toml"), text);
 const token = (service: Service, text: string) => writeFileSync(join(service.folder, "config/.env"), `TOKEN=${text}\n`);
@@ -194,7 +194,10 @@ describe("SIGHUP", () => {
     await child.exited;
     expect([child.exitCode, child.signalCode]).toEqual([0, null]);
     const verified = await runBinary(["verify"], { cwd: service.folder, env: service.env });
-    expect([verified.code, verified.stdout]).toEqual([0, "1 job, 1 task, 0 dead letters, 2 objects: no breach\n"]);
+    expect([verified.code, verified.stdout]).toEqual([
+      0,
+      "1 job, 1 task, 0 dead letters, 2 objects: no inconsistencies\n",
+    ]);
     await service.start();
     expect(await service.job(job)).toMatchObject({ status: "completed" });
     expect((await service.resources(job))[0]).toMatchObject({ attempts: 1 });
@@ -205,7 +208,7 @@ test.each(["SIGUSR1", "SIGUSR2"] as const)("%s does not end the service", async 
   await using service = await startService();
   service.signal(signal);
   const [line] = await eventually("it is logged", () => {
-    const found = lines(service, "a signal that means nothing here; SIGHUP reloads, SIGTERM stops");
+    const found = lines(service, "signal ignored; SIGHUP reloads, SIGTERM stops");
     return found.length > 0 ? found : undefined;
   });
   expect(line).toMatchObject({ signal });

@@ -83,7 +83,7 @@ test("a manifest is submitted, waited for, shown and listed", async () => {
   expect(listed.split("\n").slice(1, -1)).toEqual([
     expect.stringMatching(new RegExp(`^${job} +partial +default +press +1/2 +1 +4 B`)),
   ]);
-  expect(await at.out("jobs", "--limit", "1")).toContain("there are more: --cursor ");
+  expect(await at.out("jobs", "--limit", "1")).toContain("more jobs follow: --cursor ");
   expect((JSON.parse(await at.out("jobs", "--json")) as { jobs: unknown[] }).jobs.length).toBe(2);
 });
 
@@ -96,7 +96,7 @@ test("a list of URLs is split into jobs, and none is submitted twice when that i
   expect(first.stdout).toMatch(/\n3 jobs in \ds: 0 of 25 stored, 25 failed, 0 B\n$/);
   const second = await at.out("submit", file, "--batch", "10", "--tenant", "pictures");
   expect(second.match(/ was submitted before: /g)?.length).toBe(3);
-  expect(second).toEndWith("\n3 jobs, 25 resources in all\n");
+  expect(second).toEndWith("\n3 jobs, 25 resources in total\n");
   const { jobs } = JSON.parse(await at.out("jobs", "--tenant", "pictures", "--json")) as { jobs: JobSnapshot[] };
   expect(jobs.map(({ resource_total }) => resource_total)).toEqual([5, 10, 10]);
   const rows = await at.service.resources(jobs.at(-1)?.job_id ?? "");
@@ -104,7 +104,7 @@ test("a list of URLs is split into jobs, and none is submitted twice when that i
   const bad = await at.run("submit", await at.file("bad.txt", `${at.origin.url}/a\nftp://example.com/\n`));
   expect([bad.code, bad.stderr]).toEqual([
     2,
-    "fetchbox: not every line is a URL; nothing was begun\n  line 2: must be an absolute http: or https: URL\n",
+    "fetchbox: not every line is a URL; no download was started\n  line 2: must be an absolute http: or https: URL\n",
   ]);
 });
 
@@ -115,12 +115,12 @@ test("of a list that the service refuses in a part, the line is named, and what 
   const ended = await at.run("submit", await at.file("list.txt", list), "--batch", "4");
   expect([ended.code, ended.stdout.match(/ queued: 4 resources/g)?.length]).toEqual([2, 1]);
   expect(ended.stderr).toMatch(
-    /^fetchbox: INVALID_PAYLOAD: .* \(request \S+\); 1 of 2 jobs were submitted before; they go on\n {2}line 8: must not/,
+    /^fetchbox: INVALID_PAYLOAD: .* \(request \S+\); 1 of 2 jobs were submitted before and continue\n {2}line 8: must not/,
   );
   const nobodys = await at.run("submit", await at.file("short.txt", `${urls[0]}\n`), "--job-type", "nobodys");
   expect([nobodys.code, nobodys.stderr]).toEqual([
     2,
-    expect.stringMatching(/^fetchbox: UNSUPPORTED_JOB_TYPE: .*; nothing was submitted\n$/),
+    expect.stringMatching(/^fetchbox: UNSUPPORTED_JOB_TYPE: .*; no job was submitted\n$/),
   ]);
   const long = `http://a.example/${"x".repeat(2048)}`;
   const local = await at.run("submit", await at.file("long.txt", `http://a.example/a b\n${long}\n`));
@@ -156,16 +156,16 @@ test("--timeout ends a wait, for the end of a job and for a busy service, and sa
   const job = jobIn(waited.stdout);
   expect([waited.code, waited.stdout]).toEqual([1, `job ${job} queued: 1 resource\n`]);
   expect(waited.stderr).toBe(
-    `fetchbox: --timeout: 0.5 s are over; what was submitted goes on: fetchbox status ${job} shows it\n`,
+    `fetchbox: --timeout of 0.5 s has passed; the submitted job continues, see fetchbox status ${job}\n`,
   );
   await at.out("submit", manifest);
   const list = await at.file("list.txt", `${at.origin.url}/a\n`);
   const refused = await at.run("submit", list, "--timeout", "0.5");
   expect([refused.code, refused.stdout]).toEqual([1, ""]);
-  expect(refused.stderr).toMatch(/^QUEUE_FULL: .*; again in 10 s\nfetchbox: --timeout: 0.5 s are over\n$/);
+  expect(refused.stderr).toMatch(/^QUEUE_FULL: .*; next try in 10 s\nfetchbox: --timeout of 0.5 s has passed\n$/);
   for (const timeout of ["0", "-1", "soon"]) {
     const bad = await at.run("submit", manifest, "--timeout", timeout);
-    expect([bad.code, bad.stderr]).toEqual([2, "fetchbox: --timeout must be a number of seconds, above 0\n"]);
+    expect([bad.code, bad.stderr]).toEqual([2, "fetchbox: --timeout must be a number of seconds above 0\n"]);
   }
   held.release();
   await at.service.finished(job);
@@ -182,7 +182,7 @@ test("a log is printed and followed, and a job is cancelled", async () => {
   await held.reached;
   const following = at.out("logs", job, "--follow", "--json");
   await eventually("three are stored", async () => (await at.service.job(job)).resource_completed === 3 || undefined);
-  expect(await at.out("cancel", job)).toBe(`job ${job} is being cancelled; it was in_progress\n`);
+  expect(await at.out("cancel", job)).toBe(`cancelling job ${job}; its status was in_progress\n`);
   const rows = (await following)
     .trimEnd()
     .split("\n")
@@ -216,7 +216,7 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   expect(await at.out("dlq", "replay", "1", "--header", "X-Note: again")).toBe("1 of 1 replayed\n");
   await at.service.finished(job);
   expect(at.origin.headers("/later/1")).toContain("X-Note");
-  expect(await at.out("dlq", "rm", "2")).toBe("1 of 1 given up\n");
+  expect(await at.out("dlq", "rm", "2")).toBe("1 of 1 discarded\n");
   expect(JSON.parse(await at.out("dlq", "replay", "--all", "--rate", "100", "--json"))).toEqual({
     matched: 1,
     replayed: 1,
@@ -225,16 +225,16 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   for (const verb of ["rm", "replay"]) {
     const none = await at.run("dlq", verb, "2");
     expect([none.code, none.stdout]).toEqual([1, expect.stringMatching(/^0 of 1 /)]);
-    expect(none.stderr).toBe("fetchbox: no dead letters: 2\n");
+    expect(none.stderr).toBe("fetchbox: no dead letter has the id 2\n");
   }
   const many = await at.run("dlq", "replay", ...Array.from({ length: 12 }, (_, i) => String(i + 100)));
   expect([many.stdout, many.stderr]).toEqual([
     "0 of 12 replayed\n",
-    "fetchbox: no dead letters: 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 2 more\n",
+    "fetchbox: no dead letter has the id 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 2 more\n",
   ]);
   expect((await at.run("dlq", "replay", "--all", "--rate", "fast")).stderr).toContain("--rate must be a number");
   expect(await at.out("dlq", "operations")).toMatch(
-    /^OPERATION +WHAT +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
+    /^OPERATION +KIND +STATUS +DONE +OF +AGE +FILTER\n +1 +replay +completed +1 +1 +.* +all\n$/,
   );
   expect(JSON.parse(await at.out("dlq", "stop", "1", "--json"))).toMatchObject({
     operation_id: 1,
@@ -246,11 +246,11 @@ test("dead letters are listed, counted, tried again and given up", async () => {
   };
   await at.service.finished(await at.service.submit(gone));
   const host = new URL(at.origin.url).host;
-  expect(await at.out("dlq", "rm", "--host", host, "--dry-run")).toBe("2 would be given up\n");
-  const hint = "; a host includes its port, like 127.0.0.1:8080, unless that is the usual one\n";
-  expect(await at.out("dlq", "rm", "--host", "127.0.0.1")).toBe(`0 of 0 given up${hint}`);
+  expect(await at.out("dlq", "rm", "--host", host, "--dry-run")).toBe("2 would be discarded\n");
+  const hint = "; a host includes its port, as in 127.0.0.1:8080, unless it is the default port\n";
+  expect(await at.out("dlq", "rm", "--host", "127.0.0.1")).toBe(`0 of 0 discarded${hint}`);
   expect(await at.out("dlq", "list", "--host", "127.0.0.1")).toBe(`no dead letters${hint}`);
-  expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 given up\n");
+  expect(await at.out("dlq", "rm", "--host", host)).toBe("2 of 2 discarded\n");
   expect(await at.out("dlq", "list")).toBe("no dead letters\n");
 });
 
@@ -285,12 +285,12 @@ test("a proxy before the service that says when to come again is asked again the
   const file = await at.file("list.txt", at.origin.serve("/a", "a"));
   const ended = await at.run("submit", file, "--server", at.origin.url);
   expect([ended.code, ended.stdout]).toEqual([0, "job j queued: 1 resource\n"]);
-  expect(ended.stderr).toBe("the server answered 503: <html>; again in 1 s\n");
+  expect(ended.stderr).toBe("the server answered 503: <html>; next try in 1 s\n");
 });
 
 test("the queue is shown, paused and resumed", async () => {
   await using at = await desk();
-  expect(await at.out("pause")).toBe(`paused: no download begins at ${at.service.url}\n`);
+  expect(await at.out("pause")).toBe(`downloads paused at ${at.service.url}\n`);
   const url = at.origin.serve("/a", "a");
   const job = await at.service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
   const shown = await at.out("queue");
@@ -299,7 +299,7 @@ test("the queue is shown, paused and resumed", async () => {
       `HOST${" ".repeat(new URL(url).host.length - 4)}  WAITING  RUNNING  LIMIT  STATE\n` +
       `${new URL(url).host}        1        0     64  open\n`,
   );
-  expect(await at.out("resume")).toBe(`downloads begin again at ${at.service.url}\n`);
+  expect(await at.out("resume")).toBe(`downloads resumed at ${at.service.url}\n`);
   expect((await at.service.finished(job)).status).toBe("completed");
   expect((JSON.parse(await at.out("queue", "--json")) as { paused: boolean }).paused).toBe(false);
 });
@@ -321,13 +321,14 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
   for (const option of ["--limit", "--status"]) {
     expect((await at.run("jobs", option, "x")).stderr).toMatch(new RegExp(`\\n {2}${option}: must be`));
   }
-  for (const command of ["status", "logs", "resources", "cancel"]) await failed(2, "<job-id> is empty", command, "");
-  await failed(2, "<task-id> is empty", "dlq", "show", "");
-  await failed(2, "there is no command frob", "help", "frob");
-  await failed(2, "nothing.json cannot be read", "submit", "nothing.json");
+  for (const command of ["status", "logs", "resources", "cancel"])
+    await failed(2, "<job-id> must not be empty", command, "");
+  await failed(2, "<task-id> must not be empty", "dlq", "show", "");
+  await failed(2, "unknown command 'frob'", "help", "frob");
+  await failed(2, "cannot read nothing.json", "submit", "nothing.json");
   await failed(2, "INVALID_PAYLOAD: ", "submit", await at.file("bad.json", "{}"));
   await failed(1, "no FetchBox answers at http://127.0.0.1:9 (ECONNREFUSED)", "jobs", "--server", "http://127.0.0.1:9");
-  await failed(2, "--server nowhere is no URL", "jobs", "--server", "nowhere");
+  await failed(2, "--server must be a URL like http://127.0.0.1:8080, got nowhere", "jobs", "--server", "nowhere");
   at.origin.serve("/operators/jobs", "hello");
   at.origin.serve("/operators/jobs/x", "hello");
   at.origin.serve("/operators/jobs/x/logs", "hello");
@@ -336,9 +337,9 @@ test("what goes wrong is said in a line, with the exit code that scripts need", 
     ["status", "x"],
     ["logs", "x", "--follow"],
   ]) {
-    await failed(1, `${at.origin.url} answers, but is no FetchBox`, ...command, "--server", at.origin.url);
+    await failed(1, `${at.origin.url} answers, but is not FetchBox`, ...command, "--server", at.origin.url);
   }
-  await failed(2, "there is no command frob", "frob");
+  await failed(2, "unknown command 'frob'", "frob");
   const broken = await runBinary(["jobs"], {
     cwd: at.service.folder,
     env: { FETCHBOX_SERVER: at.service.url, FETCHBOX_TOKEN: "two\nlines" },

@@ -146,7 +146,7 @@ describe("a service does not start where", () => {
     const { code, stderr } = await runBinary(["serve"], { cwd: second.folder, env: second.env });
     expect(code).toBe(2);
     expect(stderr).toBe(
-      `fetchbox: server.bind_addr = "${new URL(first.url).host}" cannot be used: another process listens there; ` +
+      `fetchbox: cannot listen on server.bind_addr = "${new URL(first.url).host}": another process listens there; ` +
         "stop it (ss -ltnp names it), or set another address or port (EADDRINUSE)\n",
     );
     const away = await runBinary(["serve"], {

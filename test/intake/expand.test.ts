@@ -89,7 +89,7 @@ describe("nonsense is the handler's error, which names the resource and what is 
     [{ ...SPEC, headers: { A: 1 } }, `${of('the task of resource "a.jpg"')}/headers/A must be a string, is a number`],
     [
       { ...SPEC, headers: { Host: "x" } },
-      `${of('the task of resource "a.jpg"')}/headers/Host name 1: must not be set, FetchBox sets it itself`,
+      `${of('the task of resource "a.jpg"')}/headers/Host name 1: must not be set: FetchBox sets it itself`,
     ],
     [
       { ...SPEC, resourceId: "../a" },

@@ -286,8 +286,8 @@ describe("headers", () => {
     [{ "X-Long": "é".repeat(1024) }],
   ])("%j are accepted", (headers) => expectAccepted(manifestWith({ headers })));
 
-  const OURS = "name 1: must not be set, FetchBox sets it itself";
-  const WHOLE = "name 1: must not be set, resources are stored whole and as they are served";
+  const OURS = "name 1: must not be set: FetchBox sets it itself";
+  const WHOLE = "name 1: must not be set: FetchBox stores resources whole and as they are served";
   const CONTROL = "must not contain CR, LF, NUL or other control characters";
   test.each<[Record<string, string>, string, string]>([
     [many(11), "", "must be at most 10 headers, are 11"],
@@ -300,7 +300,7 @@ describe("headers", () => {
     [{ "": "x" }, "", "name 1: is not a header name (a token of RFC 9110)"],
     [{ "X:": "x" }, "", "name 1: is not a header name (a token of RFC 9110)"],
     [{ é: "x" }, "", "name 1: is not a header name (a token of RFC 9110)"],
-    [{ ["a".repeat(129)]: "x" }, `/${"a".repeat(99)}…`, "name 1: must be named with at most 128 characters"],
+    [{ ["a".repeat(129)]: "x" }, `/${"a".repeat(99)}…`, "name 1: must have a name of at most 128 characters"],
     [{ "X-A": "1", "x-a": "1" }, "/x-a", "is there twice; letter case does not matter"],
     [{ "x-a": "1", "X-A": "1" }, "/X-A", "is there twice; letter case does not matter"],
     [{ A: "a\r\nB: c" }, "/A", CONTROL],
@@ -446,8 +446,8 @@ describe("what is kept with the objects", () => {
     [{ metadata: { A: "x" } }, "/metadata/A", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
     [{ metadata: { "": "x" } }, "/metadata/", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
     [{ metadata: { "a\r\nb": "x" } }, "/metadata/a\r\nb", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
-    [{ metadata: { "fetchbox-job": "x" } }, "/metadata/fetchbox-job", "must not be set, FetchBox sets it itself"],
-    [{ metadata: { "upload-token": "x" } }, "/metadata/upload-token", "must not be set, FetchBox sets it itself"],
+    [{ metadata: { "fetchbox-job": "x" } }, "/metadata/fetchbox-job", "must not be set: FetchBox sets it itself"],
+    [{ metadata: { "upload-token": "x" } }, "/metadata/upload-token", "must not be set: FetchBox sets it itself"],
     [
       { metadata: { a: "v".repeat(1536) } },
       "/metadata",

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { essenceOf, isHtml, isJson, matchesMediaType } from "../../src/net/media-type.ts";
+import { essenceOf, isHtml, matchesMediaType } from "../../src/net/media-type.ts";
 
 test.each<[string, string | undefined]>([
   ["image/png", "image/png"],
@@ -47,18 +47,4 @@ test.each<[string | undefined, boolean]>([
   [undefined, false],
 ])("%p is HTML: %p", (served, expected) => {
   expect(isHtml(served)).toBe(expected);
-});
-
-test.each<[string | null, boolean]>([
-  ["application/json", true],
-  ["Application/JSON; charset=utf-8", true],
-  ["application/json ; x", true],
-  ["application/json, text/plain", false],
-  ["application/jsonp", false],
-  ["application/vnd.api+json", false],
-  ["text/json", false],
-  ["", false],
-  [null, false],
-])("a body of type %p is JSON: %p", (contentType, expected) => {
-  expect(isJson(contentType)).toBe(expected);
 });

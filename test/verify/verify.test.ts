@@ -51,7 +51,9 @@ for (const storage of storagesFor("the checker")) {
     const idle = await verify(service, "--deep");
     expect([idle.code, idle.stdout, idle.stderr]).toEqual([
       0,
-      expect.stringMatching(/^(note: .*\n)?1 job, 12 tasks, 2 dead letters, 10 objects, 9\.\d kB read: no breach\n$/),
+      expect.stringMatching(
+        /^(note: .*\n)?1 job, 12 tasks, 2 dead letters, 10 objects, 9\.\d kB read: no inconsistencies\n$/,
+      ),
       "",
     ]);
     const held = origin.hold("/held", pattern(9 * MIB, 3), { bytes: 5 * MIB, chunked: true });
@@ -63,7 +65,7 @@ for (const storage of storagesFor("the checker")) {
       ],
     });
     await held.reached;
-    for (let i = 0; i < 3; i++) expect((await verify(service)).stdout).toContain(": no breach\n");
+    for (let i = 0; i < 3; i++) expect((await verify(service)).stdout).toContain(": no inconsistencies\n");
     await service.kill();
     const killed = await verify(service);
     expect([killed.code, killed.stdout]).toEqual([0, expect.stringContaining("unfinished: ")]);
@@ -73,7 +75,7 @@ for (const storage of storagesFor("the checker")) {
     expect((await service.job(job)).resource_completed).toBe(9);
     expect(await service.stop()).toBe(0);
     const stopped = await verify(service, "--deep");
-    expect([stopped.code, stopped.stdout]).toEqual([0, expect.stringContaining(": no breach\n")]);
+    expect([stopped.code, stopped.stdout]).toEqual([0, expect.stringContaining(": no inconsistencies\n")]);
     expect(stopped.stdout).not.toContain("unfinished");
   });
 }
@@ -91,7 +93,7 @@ test("what fetchbox run stored beside a service is told from strays and other in
   expect([clean.code, clean.stdout]).toEqual([
     0,
     expect.stringMatching(
-      /^note: 2 objects are of fetchbox run, which keeps no records of its jobs\n1 job, .*no breach\n$/,
+      /^note: 2 objects are of fetchbox run, which keeps no records of its jobs\n1 job, .*no inconsistencies\n$/,
     ),
   ]);
 
@@ -113,7 +115,9 @@ test("what fetchbox run stored beside a service is told from strays and other in
   }
   const found = await verify(service);
   expect(found.code).toBe(1);
-  expect(found.stdout).toContain(`breach: a task that did not complete has no object: ${LOCAL.bucket}/resources/`);
+  expect(found.stdout).toContain(
+    `inconsistency: a task that did not complete has no object: ${LOCAL.bucket}/resources/`,
+  );
   expect(found.stdout).toContain("note: 2 objects are of fetchbox run,");
   expect(found.stdout).toContain("note: 2 objects are of jobs that are not known here");
 });
@@ -127,12 +131,12 @@ if (s3 !== undefined) {
     const variables = ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].map((name) => [name, proxy.endpoint] as const);
     const env = { ...service.env, ...Object.fromEntries(variables) };
     const found = await runBinary(["verify", "--deep"], { cwd: service.folder, env });
-    expect([found.code, found.stdout, found.stderr]).toEqual([0, expect.stringContaining("no breach"), ""]);
+    expect([found.code, found.stdout, found.stderr]).toEqual([0, expect.stringContaining("no inconsistencies"), ""]);
     expect(proxy.calls).toEqual([]);
   });
 }
 
-describe("a breach is found and named", () => {
+describe("an inconsistency is found and named", () => {
   let service: Service;
   let job: string;
   let copy: string;
@@ -227,7 +231,7 @@ describe("a breach is found and named", () => {
     ["an object is in this storage", "ledger", "UPDATE results SET storage_url = 'file:///x/y' WHERE task = 2", false],
   ])("%s (%s: %s)", async (rule, store, sql, isRepairable) => {
     const found = await changed(tamper(store, sql));
-    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`breach: ${rule}: `)]);
+    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`inconsistency: ${rule}: `)]);
     if (!isRepairable) return;
     const repaired = await changed(tamper(store, sql), "--repair");
     expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringMatching(/^repaired: .*: 1 row\n/)]);
@@ -247,18 +251,18 @@ describe("a breach is found and named", () => {
     ["a job has its manifest: ", () => rmSync(object(`manifests/default/${job}/metadata.json`)), []],
   ])("%s", async (rule, change, args) => {
     const found = await changed(change, ...args);
-    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`breach: ${rule}`)]);
-    expect(found.stdout).toEndWith(": 1 breach\n");
+    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining(`inconsistency: ${rule}`)]);
+    expect(found.stdout).toEndWith(": 1 inconsistency\n");
   });
 
-  test("what is not ours, and manifests of jobs that were never accepted, are no breach", async () => {
+  test("what is not ours, and manifests of jobs that were never accepted, are no inconsistencies", async () => {
     const found = await changed(() => {
       put(object(`resources/default/${Bun.randomUUIDv7().slice(0, -2)}01/a`), "another instance's");
       put(object(`resources/default/018bcfe5-6800-7000-8000-000000000000/a`), "of a job that is past its retention");
       put(object(`manifests/default/${Bun.randomUUIDv7()}/metadata.json`), "{}");
       put(object("elsewhere/a"), "somebody else's");
     });
-    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no breach")]);
+    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no inconsistencies")]);
     expect(found.stdout).toContain("note: 2 objects are of jobs that are not known here");
   });
 
@@ -287,7 +291,9 @@ describe("a breach is found and named", () => {
     };
     const found = await runBinary(["verify"], { cwd: service.folder, env });
     expect(found.code).toBe(1);
-    expect(found.stdout).toMatch(/^breach: the storage can be read: bucket \S+: S3 at 127.0.0.1:9 gave no answer/m);
+    expect(found.stdout).toMatch(
+      /^inconsistency: the storage can be read: bucket \S+: S3 at 127.0.0.1:9 gave no answer/m,
+    );
     expect(found.stdout).toContain("1 job, 12 tasks, 2 dead letters");
     expect(found.stdout + found.stderr).not.toContain("SECRET");
   });
@@ -308,22 +314,22 @@ describe("a breach is found and named", () => {
   test("where a row is lost no counter is made to fit what is left", async () => {
     const repaired = await changed(tamper("queue", "DELETE FROM tasks WHERE id = 2"), "--repair");
     expect(repaired.code).toBe(1);
-    expect(repaired.stdout).toContain("breach: a job has all its tasks: ");
-    expect(repaired.stdout).toContain("breach: job counters are recounts: ");
+    expect(repaired.stdout).toContain("inconsistency: a job has all its tasks: ");
+    expect(repaired.stdout).toContain("inconsistency: job counters are recounts: ");
     expect(repaired.stdout).toContain("note: rows are lost (a job has all its tasks, ");
     expect(repaired.stdout).not.toContain("repaired: ");
   });
 
-  test("a job of which retention has taken a part is no breach", async () => {
+  test("a job of which retention has taken a part is no inconsistencies", async () => {
     const found = await changed(() => {
       tamper("queue", "DELETE FROM tasks; DELETE FROM jobs")();
       tamper("dlq", "DELETE FROM dead_letters; DELETE FROM groups; UPDATE size SET letters = 0")();
       tamper("ledger", "UPDATE jobs SET pruning = 1; DELETE FROM results WHERE task < 6")();
     });
-    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no breach")]);
+    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no inconsistencies")]);
   });
 
-  test("objects of which the ledger has yet to hear are no breach", async () => {
+  test("objects of which the ledger has yet to hear are no inconsistencies", async () => {
     const found = await changed(() => {
       // As if the ledger had missed the last batches of a service that was killed.
       tamper(
@@ -333,7 +339,7 @@ describe("a breach is found and named", () => {
       )();
       tamper("ledger", "DELETE FROM results WHERE task > 9; UPDATE jobs SET completed = completed - 2")();
     });
-    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no breach")]);
+    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no inconsistencies")]);
     expect(found.stdout).toContain("unfinished: 3 batches that ledger.db or dlq.db have yet to take");
   });
 

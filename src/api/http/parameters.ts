@@ -1,4 +1,4 @@
-import { NAME_PATTERN } from "../../config/schema.ts";
+import { NAME_PATTERN } from "../../config/values/name-rules.ts";
 import { VIOLATIONS_MAX, type Violation } from "../../intake/intake-error.ts";
 import { pointerStep } from "../../std/quote.ts";
 import { ApiError } from "./errors.ts";

@@ -18,8 +18,8 @@ export interface BackupOptions extends ConfigOptions {
 }
 
 /**
- * Copies the three stores, as of one moment, of a service that runs or does not. The copy appears under its name when
- * it is whole and on the disk.
+ * Copies the three stores as of one moment, also while the service runs. The copy gets its name once it is complete and
+ * on the disk.
  */
 export function backup(directory: string, options: BackupOptions, context: CliContext): void {
   const { queue, ledger, dlq } = configOf(options, context);
@@ -42,7 +42,7 @@ export function backup(directory: string, options: BackupOptions, context: CliCo
   }
 }
 
-/** A folder of our own alone, whose name nobody can guess: in a shared folder others may have put something there. */
+/** Makes a private folder with an unguessable name: in a shared folder another user may have made a known name. */
 function makePartial(target: string): string {
   try {
     mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
@@ -51,18 +51,18 @@ function makePartial(target: string): string {
     if (isDiskFull(error)) throw diskFull(target, error);
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOTDIR" || code === "EEXIST") throw belowFile(target, error);
-    const text = `${dirname(target)} takes no backup: ${message}; name a directory that can be made`;
+    const text = `cannot make a directory in ${dirname(target)}: ${message}; name another directory`;
     throw isForbidden(error) ? new UsageError(text, { cause: error }) : new WorkFailedError(text, { cause: error });
   }
 }
 
-/** @throws UsageError if something stands there, but for an empty folder of our own */
+/** @throws UsageError if the path exists, unless it is an empty folder of this user */
 function requireFree(target: string): void {
   const found = foundAt(target);
   if (found === undefined) return;
-  if (!found.isDirectory()) throw taken(target, "is no folder");
+  if (!found.isDirectory()) throw taken(target, "is not a directory");
   if (!isOwnFolder(found)) throw taken(target, "belongs to another user");
-  if (readdirSync(target).length > 0) throw taken(target, "not empty");
+  if (readdirSync(target).length > 0) throw taken(target, "is not empty");
 }
 
 function foundAt(target: string): Stats | undefined {
@@ -71,32 +71,32 @@ function foundAt(target: string): Stats | undefined {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOTDIR") throw belowFile(target, error);
-    throw new WorkFailedError(`${target} cannot be looked at: ${message}`, { cause: error });
+    throw new WorkFailedError(`cannot access ${target}: ${message}`, { cause: error });
   }
 }
 
 function belowFile(target: string, cause: unknown): UsageError {
-  return new UsageError(`${target} lies below a file; name another directory`, { cause });
+  return new UsageError(`a part of ${target} is a file; name another directory`, { cause });
 }
 
-/** The rename takes the place of an empty folder, and of nothing else: so nothing that came meanwhile is lost. */
+/** The rename replaces an empty folder only, so it never overwrites files that appeared in the meantime. */
 function moveInto(target: string, partial: string): void {
   try {
     renameSync(partial, target);
   } catch (error) {
     const { code } = error as { code?: unknown };
-    if (code === "ENOTEMPTY" || code === "EEXIST") throw taken(target, "not empty");
-    if (code === "ENOTDIR") throw taken(target, "is no folder");
+    if (code === "ENOTEMPTY" || code === "EEXIST") throw taken(target, "is not empty");
+    if (code === "ENOTDIR") throw taken(target, "is not a directory");
     throw error;
   }
 }
 
 function taken(target: string, how: string): UsageError {
-  return new UsageError(`${target} is there already and ${how}; name another directory`);
+  return new UsageError(`${target} already exists and ${how}; name another directory`);
 }
 
 function diskFull(target: string, cause: unknown): WorkFailedError {
-  return new WorkFailedError(`the disk of ${target} is full; nothing was kept`, { cause });
+  return new WorkFailedError(`the disk of ${target} is full; the backup was removed`, { cause });
 }
 
 function failure(error: unknown, target: string, stores: readonly string[]): unknown {
@@ -104,7 +104,7 @@ function failure(error: unknown, target: string, stores: readonly string[]): unk
   if (isDiskFull(error)) return diskFull(target, error);
   const named = namedDamage(error, stores);
   if (named instanceof StoreError) return named;
-  return new WorkFailedError(`the backup could not be made, nothing was kept: ${(error as Error).message}`, {
+  return new WorkFailedError(`the backup failed and was removed: ${(error as Error).message}`, {
     cause: error,
   });
 }

@@ -3,9 +3,9 @@ import { JOB_STATUSES } from "../../jobs/job.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
-export type Shell = (typeof SHELLS)[number];
+type Shell = (typeof SHELLS)[number];
 
-/** Words that an option takes, by its command. What is not here is free text, or a file. */
+/** The values of options with a fixed choice. Any other option takes free text or a file. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
   "jobs --status": JOB_STATUSES,
   "cancel --status": ["queued", "in_progress"],
@@ -19,11 +19,11 @@ const FILE_ARGUMENTS = ["file", "manifest", "dir"];
 interface Flag {
   readonly name: string;
   readonly about: string;
-  /** What comes behind it: nothing, a file, one of some words, or something free. */
+  /** The kind of the option's value; a list holds the possible words. */
   readonly value: "none" | "file" | "free" | readonly string[];
 }
 
-/** A command, or a group of them, with what may follow it. */
+/** A command or a group of commands, with its subcommands and flags. */
 interface Place {
   /** `dlq list`; empty for the program itself. */
   readonly path: string;
@@ -32,7 +32,7 @@ interface Place {
   readonly takesFile: boolean;
 }
 
-/** A script that completes the program's commands and options in a shell: all of it comes from the command tree. */
+/** A script that completes the program's commands and options in a shell, made from the command tree. */
 export function completionScript(shell: Shell, program: Command): string {
   const places = placesOf(program, "");
   return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](places);
@@ -44,7 +44,7 @@ function placesOf(command: Command, path: string): Place[] {
     ...children.map((child) => ({ name: child.name(), about: child.description() })),
     ...(path === "completion" ? SHELLS.map((name) => ({ name, about: `a script for ${name}` })) : []),
   ];
-  // Without a command it is `serve`, whose options stand there, too.
+  // The default command is `serve`, so its options are allowed without a command too.
   const options = path === "" ? children.find((child) => child.name() === "serve")?.options : undefined;
   const flags = [...command.options, ...(options ?? [])].map((option) => flagOf(option, path));
   const help: Flag = { name: "--help", about: "show the help", value: "none" };
@@ -63,14 +63,14 @@ function names(list: readonly { readonly name: string }[]): string {
   return list.map(({ name }) => name).join(" ");
 }
 
-/** What a shell does behind an option, as cases of `place option`. */
+/** The shell's cases of `place option`, which complete an option's value. */
 function valueCases(places: readonly Place[], make: (flag: Flag) => string): string[] {
   return places.flatMap(({ path, flags }) =>
     flags.filter(({ value }) => value !== "none").map((flag) => `    "${path} ${flag.name}") ${make(flag)} ;;`),
   );
 }
 
-/** Cases that walk from a command to one of its own. */
+/** The shell's cases that step from a command to its subcommand. */
 function stepCases(places: readonly Place[]): string[] {
   return places.filter(({ path }) => path !== "").map(({ path }) => `      "${path}") place="${path}" ;;`);
 }

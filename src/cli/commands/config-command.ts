@@ -16,10 +16,10 @@ export interface ConfigCommandOptions extends ConfigOptions {
 }
 
 const CHAIN_NOTE =
-  "note: no S3 keys are set here; the start asks the AWS chain for them (shared files, web identity, container, " +
-  "instance metadata), this check does not\n";
+  "note: no S3 keys are set; a start asks the AWS chain for keys (shared files, web identity, container, " +
+  "instance metadata), but this check does not\n";
 
-/** The configuration that the command's options and the environment add up to, with its origins. @throws ConfigError */
+/** The effective configuration of the command's options and the environment, with origins. @throws ConfigError */
 export function loadedOf(
   options: ConfigOptions,
   { env, cwd }: CliContext,
@@ -28,7 +28,7 @@ export function loadedOf(
   return loadLayers({ env, cwd, configPath: options.config, envFile: options.envFile, overrides });
 }
 
-/** The configuration alone; standard error is told of variables that mean nothing. @throws ConfigError */
+/** The effective configuration; prints its warnings to standard error. @throws ConfigError */
 export function configOf(
   options: ConfigOptions,
   context: CliContext,
@@ -43,14 +43,14 @@ function warn({ warnings }: LoadedConfig, { err }: CliContext): void {
   for (const warning of warnings) err(warningLine(warning));
 }
 
-/** Loads the handlers, too, as a start would. @throws ConfigError, HandlerLoadError; with `--json` it prints them */
+/** Checks the configuration and loads the handlers. @throws ConfigError, HandlerLoadError; `--json` prints them */
 export async function configCheck(options: ConfigCommandOptions, context: CliContext): Promise<ExitCode> {
   if (options.json !== true) {
     const loaded = loadedOf(options, context);
     warn(loaded, context);
     nameHandlers(loaded.config, context.out);
     await tryHandlers(loaded.config, context);
-    context.out(`the configuration is good\n${placesText(loaded, context.cwd)}\n`);
+    context.out(`the configuration is valid\n${placesText(loaded, context.cwd)}\n`);
     if (needsChain(loaded.config)) context.out(CHAIN_NOTE);
     return EXIT.done;
   }
@@ -66,15 +66,15 @@ export async function configCheck(options: ConfigCommandOptions, context: CliCon
   }
 }
 
-/** Before it runs: whoever checks somebody else's configuration may not want that. */
-function nameHandlers({ handlers }: Config, say: (text: string) => void): void {
+/** Names each file before its code runs, for a person who checks a foreign configuration. */
+function nameHandlers({ handlers }: Config, print: (text: string) => void): void {
   for (const [jobType, { handler: file }] of Object.entries(handlers)) {
-    if (file !== "default") say(`note: [handlers.${jobType}] runs the code of ${file}, as a start does\n`);
+    if (file !== "default") print(`note: [handlers.${jobType}] runs the code of ${file}, as a start does\n`);
   }
 }
 
 async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<void> {
-  const onSaid = (jobType: string, { level, text }: Message) => err(`[handlers.${jobType}] says: ${level}: ${text}\n`);
+  const onSaid = (jobType: string, { level, text }: Message) => err(`[handlers.${jobType}] ${level}: ${text}\n`);
   closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
 }
 
@@ -92,7 +92,7 @@ function needsChain({ storage }: Config): boolean {
   return storage.backend === "s3" && storage.credentials === undefined;
 }
 
-/** The configuration as TOML with the layer of each value; with `--json` as a document with a row a value. */
+/** Prints the configuration as TOML with the layer of each value; with `--json` as JSON with a row for each value. */
 export function configPrint(options: ConfigCommandOptions, context: CliContext): void {
   const loaded = loadedOf(options, context);
   warn(loaded, context);

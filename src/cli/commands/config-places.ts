@@ -4,14 +4,14 @@ import type { Config } from "../../config/schema.ts";
 
 type Loaded = Pick<LoadedConfig, "config" | "file" | "writtenAt">;
 
-/** Where a configuration comes from, and where its data and its objects lie, in one line for people. */
+/** The places of the configuration file, the data and the objects, in one line for people. */
 export function placesText(loaded: Loaded, cwd: string): string {
   return Object.entries(placeTexts(loaded, cwd))
     .map(([name, place]) => `${name}: ${place}`)
     .join(" · ");
 }
 
-/** The same, each for itself. */
+/** The places of the configuration file, the data and the objects, one by one. */
 export function placeTexts(loaded: Loaded, cwd: string) {
   const [queue, ledger, dlq] = [asWritten("queue", loaded), asWritten("ledger", loaded), asWritten("dlq", loaded)];
   return {
@@ -21,7 +21,7 @@ export function placeTexts(loaded: Loaded, cwd: string) {
   };
 }
 
-/** A table of the configuration, with every text that refers to variables as the file has it. */
+/** A table of the configuration, in which a text with references is as the file has it. */
 function asWritten<T extends "queue" | "ledger" | "dlq" | "storage">(
   table: T,
   { config, writtenAt }: Loaded,
@@ -34,7 +34,7 @@ export function configurationText(file: string | undefined): string {
   return file ?? "built-in defaults";
 }
 
-/** The folder of the three stores, or each one's where they have none together. */
+/** The common folder of the three stores, or the folder of each. */
 function dataText({ queue, ledger, dlq }: Pick<Config, "queue" | "ledger" | "dlq">, cwd: string): string {
   const parents = new Set([queue, ledger, dlq].map(({ path }) => (path.includes("/") ? dirname(path) : path)));
   const [parent = ""] = parents;
@@ -50,7 +50,7 @@ function storageText({ backend, path, endpoint, region, bucket }: Config["storag
   return `s3 ${endpoint === "" ? `AWS ${region}` : endpoint} bucket ${bucket}`;
 }
 
-/** `./data` for what is below the working directory; else the whole path, or what is written in its place. */
+/** `./data` for a path below the working directory; else the whole path, or the file's text with references. */
 function pathText(path: string, cwd: string): string {
   if (!isAbsolute(path)) return path;
   const below = relative(cwd, path);

@@ -8,6 +8,7 @@ import { systemClock } from "../../std/clock.ts";
 import { checkHandler } from "../../wiring/handler-check.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { UsageError } from "../exit-code.ts";
+import { detailLines } from "../input.ts";
 import { table } from "../terminal/table.ts";
 import { jsonLine } from "../terminal/terminal-text.ts";
 import { counted } from "../terminal/units.ts";
@@ -18,7 +19,7 @@ export interface HandlersCheckOptions extends ConfigOptions {
   readonly json?: true;
 }
 
-/** Shows what a handler makes of a manifest. @throws HandlerLoadError, UsageError with what is wrong with either */
+/** Prints the tasks that a handler makes of a manifest. @throws HandlerLoadError, UsageError */
 export async function handlersCheck(
   file: string,
   manifest: string,
@@ -53,15 +54,15 @@ function read(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new UsageError(`the manifest cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new UsageError(`cannot read the manifest: ${(error as Error).message}`, { cause: error });
   }
 }
 
-function problemText({ code, message, details = [], cause }: IntakeError): string {
-  const where = details.map((detail) => `\n  ${detail.path}: ${detail.message}`).join("");
-  // Whoever writes a handler wants to see where it threw.
+function problemText(error: IntakeError): string {
+  const { code, message, cause } = error;
+  // The author of a handler needs the line that threw.
   const thrown = code === "HANDLER_ERROR" && cause instanceof Error ? `\n${cause.stack ?? cause.message}` : "";
-  return `${code}: ${message}${where}${thrown}`;
+  return `${code}: ${message}${detailLines(error)}${thrown}`;
 }
 
 function tasksText(tasks: readonly Task[], jobType: string): string {
@@ -80,7 +81,6 @@ function tasksText(tasks: readonly Task[], jobType: string): string {
     proxyPool,
   ]);
   const width = process.stdout.isTTY ? process.stdout.columns : undefined;
-  const pronoun = tasks.length === 1 ? "it" : "them";
-  const end = `${counted(tasks.length, "task")}, as [handlers.${jobType}] would have ${pronoun}; nothing was fetched`;
+  const end = `${counted(tasks.length, "task")} with the settings of [handlers.${jobType}]; nothing was downloaded`;
   return `${table(columns, rows, width)}${end}\n`;
 }

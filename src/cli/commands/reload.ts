@@ -1,28 +1,29 @@
-import { changedKeys } from "../../config/changed-keys.ts";
 import { ConfigError, renderProblems } from "../../config/config-error.ts";
-import type { Reloadable } from "../../config/reloadable.ts";
+import type { Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
+import { keyText } from "../../config/sources/key-path.ts";
+import { Secret } from "../../config/values/secret.ts";
 import type { Log } from "../../telemetry/log.ts";
 
-export interface ReloadDeps {
-  /** The configuration that the process was started with. */
+interface ReloadDeps {
+  /** The configuration at the start of the process. */
   readonly started: Config;
-  /** Reads it anew. @throws ConfigError */
+  /** Reads the configuration again. @throws ConfigError */
   readonly read: () => Config;
   readonly reloadables: readonly Reloadable[];
   readonly log: Log;
 }
 
 /**
- * Reads the configuration anew, hands it to everything that can take it, and logs one line. One that cannot be used
- * changes nothing. What changed and needs a restart stays as it was, and the line names it.
+ * Reads the configuration again, passes it to every reloadable part, and logs one line. An invalid configuration
+ * changes nothing. The line names the changed keys that need a restart.
  */
 export async function reload({ started, read, reloadables, log }: ReloadDeps): Promise<void> {
   let config: Config;
   try {
     config = read();
   } catch (error) {
-    log.error({ problems: problemsOf(error) }, "reload failed: the configuration cannot be used; all stays as it was");
+    log.error({ problems: problemsOf(error) }, "reload failed: the configuration is invalid; the old one stays in use");
     return;
   }
   const reloaded: Record<string, string> = {};
@@ -37,12 +38,14 @@ export async function reload({ started, read, reloadables, log }: ReloadDeps): P
   const taken = reloadables.flatMap(({ keys }) => keys);
   const restart = changedKeys(started, config).filter((key) => !taken.some((other) => isBelow(key, other)));
   const fields = { reloaded, ...(restart.length > 0 && { needs_restart: restart }) };
-  if (Object.keys(failed).length > 0) log.error({ ...fields, failed }, "reload failed; what failed stays as it was");
-  else if (restart.length > 0) log.warn(fields, "reloaded; needs_restart names what stays as it was until a restart");
+  if (Object.keys(failed).length > 0)
+    log.error({ ...fields, failed }, "reload failed for some parts; they keep their old configuration");
+  else if (restart.length > 0)
+    log.warn(fields, "reloaded; the keys in needs_restart keep their old values until a restart");
   else log.info(fields, "reloaded");
 }
 
-/** Each with file, line and key. Only the first line: behind a mistake in TOML follows the text itself. */
+/** The problems with file, line and key. A TOML error's further lines show the file's text and are left out. */
 function problemsOf(error: unknown): string[] {
   const problems = error instanceof ConfigError ? error.problems.map((problem) => renderProblems([problem])) : [error];
   return problems.map((problem) => String(problem).split("\n", 1)[0] ?? "");
@@ -50,4 +53,28 @@ function problemsOf(error: unknown): string[] {
 
 function isBelow(key: string, other: string): boolean {
   return key === other || key.startsWith(`${other}.`);
+}
+
+/** The keys with different values in two configurations, as written in TOML; a list is one value. */
+export function changedKeys(before: Config, after: Config): string[] {
+  return differences(before, after, []);
+}
+
+function differences(before: unknown, after: unknown, path: readonly string[]): string[] {
+  if (!isTable(before) || !isTable(after)) return isSame(before, after) ? [] : [keyText(path)];
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key) => differences(before[key], after[key], [...path, key]));
+}
+
+function isSame(before: unknown, after: unknown): boolean {
+  if (before instanceof Secret && after instanceof Secret) return before.reveal() === after.reveal();
+  if (Array.isArray(before) && Array.isArray(after)) {
+    return before.length === after.length && before.every((item, at) => isSame(item, after[at]));
+  }
+  if (isTable(before) && isTable(after)) return differences(before, after, []).length === 0;
+  return Object.is(before, after);
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Secret);
 }

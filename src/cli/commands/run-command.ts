@@ -9,7 +9,7 @@ import { createLog } from "../../telemetry/log.ts";
 import { VERSION } from "../../version.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "../exit-code.ts";
-import { isManifest, readInput } from "../input.ts";
+import { detailLines, isManifest, readInput } from "../input.ts";
 import { listManifest, parseUrlList, splitUrlList } from "../remote/url-list.ts";
 import { type StopSignal, stopSignal } from "../stop-signal.ts";
 import { openDisplay } from "../terminal/run-display.ts";
@@ -23,34 +23,34 @@ export interface RunOptions extends ConfigOptions {
   readonly jobType: string;
 }
 
-/** A job, and where its list is, if it came as one. */
+/** A manifest, and the lines of its resources if it was a list of URLs. */
 interface Input {
   readonly body: Uint8Array;
-  /** Lines of the resources. */
+  /** The line of each resource in the list. */
   readonly lines?: readonly number[];
 }
 
 const REFRESH_MS = 100;
 const LINES_PER_LOOK = 1000;
-/** A list becomes one job, however long it is. */
+/** A list of any length becomes one job. */
 const LIST_LIMITS = { api: { max_resources_per_manifest: 1_000_000, max_payload_bytes: "1GiB" } };
 
 /**
- * Runs one manifest, or a list of URLs, to its end in this process: the same line as the service, with books of its own
- * that go when it ends. Nothing is answered, so nothing is kept: whoever stops it starts it again.
+ * Runs one manifest or list of URLs in this process, with the service's code and temporary stores. A stopped run starts
+ * again from the beginning.
  */
 export async function run(file: string, options: RunOptions, context: CliContext): Promise<ExitCode> {
   const input = readJob(file);
-  using books = openRunStores();
-  // From now on: a signal that ended the process would leave the books.
+  using stores = openRunStores();
+  // The listener comes first: a signal that ends the process would leave the stores behind.
   const stop = new AbortController();
-  void stopSignal(() => books[Symbol.dispose](), hangup()).then((signal) => stop.abort(signal));
-  const at = { path: books.folder };
+  void stopSignal(() => stores[Symbol.dispose](), hangup()).then((signal) => stop.abort(signal));
+  const at = { path: stores.folder };
   const config = configOf(options, context, {
     queue: at,
     ledger: at,
     dlq: at,
-    // Who stops a run does not want to wait for downloads that nobody keeps account of.
+    // No account of the running downloads survives, so a stop need not wait for them.
     server: { shutdown_grace_ms: 0 },
     ...(options.out !== undefined && { storage: { backend: "local", path: options.out } }),
     ...(input.lines !== undefined && LIST_LIMITS),
@@ -68,7 +68,7 @@ export async function run(file: string, options: RunOptions, context: CliContext
       await app.stop();
     }
   };
-  // Nothing would come to its end without its books.
+  // With a broken store the job would never end.
   return await Promise.race([broken, work()]);
 }
 
@@ -80,10 +80,7 @@ function readJob(file: string): Input {
   return { body: listManifest(part, {}), lines: part.lines };
 }
 
-/**
- * Resolves when the terminal goes away. It goes on listening: what hides the cursor ends the process where nobody else
- * listens any more.
- */
+/** Resolves once the terminal is closed. The listener stays: log-update ends the process if its own is the last. */
 function hangup(): Promise<void> {
   return new Promise((resolve) => process.on("SIGHUP", () => resolve()));
 }
@@ -97,7 +94,7 @@ async function runJob(app: App, jobId: string, context: CliContext, stop: AbortS
   for (;;) {
     const { rows, next } = app.stores.ledger.logs(job, offset, LINES_PER_LOOK, ["info", "warn", "error"]);
     offset = next;
-    display.tell(rows);
+    display.print(rows);
     job = findJob(app, jobId);
     display.show(job, app);
     if (isFinished(job.status) && offset === job.logCount) break;
@@ -119,10 +116,7 @@ async function submit(app: App, { body, lines }: Input, jobType: string): Promis
     return (await app.submit({ jobType, tenant: "default", trace: span.context, body })).body;
   } catch (error) {
     if (!(error instanceof IntakeError)) throw error;
-    const details = (error.details ?? [])
-      .map(({ path, message }) => `\n  ${placeText(path, lines)}: ${message}`)
-      .join("");
-    const text = `${error.code}: ${error.message}${details}`;
+    const text = `${error.code}: ${error.message}${detailLines(error, (path) => placeText(path, lines))}`;
     if (error.code === "INVALID_PAYLOAD" || error.code === "UNSUPPORTED_JOB_TYPE") {
       throw new UsageError(text, { cause: error });
     }
@@ -133,11 +127,10 @@ async function submit(app: App, { body, lines }: Input, jobType: string): Promis
   }
 }
 
-/** Where it is in the file that the user wrote. */
+/** The place in the user's own file. */
 function placeText(path: string, lines: readonly number[] | undefined): string {
   const line = lines?.[Number(/^\/resources\/(\d+)\//.exec(path)?.[1])];
-  if (line !== undefined) return `line ${line}`;
-  return path === "" ? "the file" : path;
+  return line === undefined ? path : `line ${line}`;
 }
 
 function findJob(app: App, jobId: string): JobRecord {
@@ -158,12 +151,13 @@ function countsText(job: JobRecord): string {
   return `${counts.join(", ")}, ${bytesText(job.bytes)}`;
 }
 
-/** What is done, and how to go on. */
+/** The state of an interrupted job, and the next commands. */
 function interrupted(job: JobRecord, signal: StopSignal, seconds: number): string {
   const how = signal === "SIGINT" ? "by Ctrl-C" : `by ${signal}`;
   return (
     `interrupted ${how} after ${durationText(seconds)}: ${countsText(job)}\n` +
-    `what is stored stays; manifest: ${job.manifestUrl}\n` +
-    "the same command begins anew; a service goes on after a stop: fetchbox serve, then fetchbox submit FILE --wait\n"
+    `stored objects stay; manifest: ${job.manifestUrl}\n` +
+    "the same command starts from the beginning; a service continues after a stop: fetchbox serve, then " +
+    "fetchbox submit FILE --wait\n"
   );
 }

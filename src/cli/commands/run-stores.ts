@@ -5,44 +5,44 @@ import { lockDirectory } from "../../sqlite/file/directory-lock.ts";
 import { isOwnFolder } from "../../std/own-folder.ts";
 import { UsageError } from "../exit-code.ts";
 
-const BOOKS = "fetchbox-run-";
+const PREFIX = "fetchbox-run-";
 const SETTLED_MS = 60_000;
-/** What `mkdtemp` does not give: anybody else's right to read or write. */
+/** The permissions of other users, which `mkdtemp` never sets. */
 const OTHERS = 0o077;
 
-/** A folder for the stores of one run, which goes with it. */
-export interface RunStores extends Disposable {
+/** A folder for the stores of one run; `dispose` removes it. */
+interface RunStores extends Disposable {
   readonly folder: string;
 }
 
-/** Makes the folder, and removes those of runs that were killed. @throws UsageError where there is no room for it */
+/** Makes the folder, and removes the folders of killed runs. @throws UsageError if TMPDIR is not writable */
 export function openRunStores(): RunStores {
   sweepDeadRuns();
   let folder: string;
   try {
-    folder = mkdtempSync(join(tmpdir(), BOOKS));
+    folder = mkdtempSync(join(tmpdir(), PREFIX));
   } catch (error) {
     const { message } = error as Error;
-    throw new UsageError(`the folder for temporary files cannot be used: ${message}; set TMPDIR`, { cause: error });
+    throw new UsageError(`cannot make a folder for temporary files: ${message}; set TMPDIR`, { cause: error });
   }
   return { folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** They hold their tasks' headers. */
+/** Removes the folders of killed runs, because they contain the headers of tasks. */
 function sweepDeadRuns(): void {
   for (const name of namesOf(tmpdir())) {
-    if (!name.startsWith(BOOKS)) continue;
+    if (!name.startsWith(PREFIX)) continue;
     const folder = join(tmpdir(), name);
     try {
       const found = lstatSync(folder);
       if (!isOwnFolder(found) || (found.mode & OTHERS) !== 0) continue;
-      // Younger ones may be about to be locked.
+      // The run of a younger folder may not have locked it yet.
       if (Date.now() - found.mtimeMs < SETTLED_MS) continue;
       const release = lockDirectory(folder);
       rmSync(folder, { recursive: true, force: true });
       release();
     } catch {
-      // Somebody else's, or at work.
+      // The folder belongs to another user or to a live run.
     }
   }
 }
@@ -51,6 +51,6 @@ function namesOf(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
-    return []; // said where the folder is made
+    return []; // openRunStores reports it
   }
 }

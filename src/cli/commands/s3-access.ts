@@ -5,7 +5,7 @@ import type { Log } from "../../telemetry/log.ts";
 import { openS3Access, type S3Access } from "../../wiring/storage/s3-credentials.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 
-/** The keys of S3 storage; none where storage is local. @throws ConfigError where no source has any */
+/** The keys of S3 storage, or `undefined` for local storage. @throws ConfigError if no source has keys */
 export async function s3Access(
   storage: StorageConfig,
   options: ConfigOptions,
@@ -13,7 +13,7 @@ export async function s3Access(
   log: Log,
 ): Promise<S3Access | undefined> {
   if (storage.backend === "local") return undefined;
-  // As the process found it: what is set for the SDK must not hide what .env says next.
+  // A copy from before the SDK's variables are set, so that they do not hide a later change of .env.
   const env = { ...context.env };
   return openS3Access({
     storage,

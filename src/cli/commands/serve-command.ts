@@ -20,14 +20,14 @@ import { s3Access } from "./s3-access.ts";
 
 const LISTEN_PROBLEMS: Readonly<Record<string, string>> = {
   EADDRINUSE: "another process listens there; stop it (ss -ltnp names it), or set another address or port",
-  EACCES: "this user may not; ports below 1024 need root or CAP_NET_BIND_SERVICE",
-  EADDRNOTAVAIL: "this machine has no such address; ip address lists those that it has",
+  EACCES: "this user has no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+  EADDRNOTAVAIL: "this machine has no such address; ip address lists its addresses",
 };
 
-/** Runs the service until it is told to stop. */
+/** Runs the service until a signal stops it. */
 export async function serve(options: ConfigOptions, context: CliContext): Promise<ExitCode> {
   const hangups = context.hangups ?? hearEarly();
-  // As the process found it: what is set for the SDK must not hide what .env says next.
+  // A copy from before the SDK's variables are set, so that they do not hide a later change of .env.
   const env = { ...context.env };
   const loaded = loadedOf(options, context);
   const { config } = loaded;
@@ -46,7 +46,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   });
   const closed = Promise.withResolvers<void>();
   const stop = stopSignal(() => {
-    log.warn("told again to stop; what is under way is put back by the next start");
+    log.warn("second stop signal; the next start returns unfinished tasks to the queue");
     app.abandon();
   }, closed.promise);
   const reloadDeps = {
@@ -57,9 +57,9 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   };
   hangups.begin(async () => (hangups.isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
   const url = await start(app, config);
-  tellStart(url, loaded, log, context);
+  announceStart(url, loaded, log, context);
   const stopped = stop.then((signal) => {
-    log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal ends at once");
+    log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal stops at once");
     return app.stop();
   });
   const broken = await Promise.race([app.broken, stopped]);
@@ -67,20 +67,20 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     log.info("stopped");
     return EXIT.done;
   }
-  log.fatal({ store: broken.path, reason: broken.message }, "a store is broken; the process ends");
+  log.fatal({ store: broken.path, reason: broken.message }, "a store is damaged or missing; the process ends");
   await app.answerAll();
   throw broken;
 }
 
-/** Tells where it answers and what it works with: a line of the log, or on a terminal just that line. */
-function tellStart(url: string, loaded: LoadedConfig, log: Log, { out, cwd }: CliContext): void {
+/** Announces the URL and the places of the service: as a line of the log, or on a terminal as plain text. */
+function announceStart(url: string, loaded: LoadedConfig, log: Log, { out, cwd }: CliContext): void {
   const line = printable(`FetchBox ${VERSION} · ${url} · ${placesText(loaded, cwd)}`);
   const isForEyes = process.stdout.isTTY && loaded.config.log.format !== "json";
   if (isForEyes && log.isLevelEnabled("info")) out(`${line}\n`);
   else log.info({ url, version: VERSION, pid: process.pid }, line);
 }
 
-/** Listens first, so that an address that is taken stops the start before any work begins; not ready until it has. */
+/** Listens first, so that a taken address fails the start before any work. The service is ready after the start. */
 async function start(app: App, config: Config): Promise<string> {
   try {
     const url = app.listen();
@@ -92,33 +92,33 @@ async function start(app: App, config: Config): Promise<string> {
   }
 }
 
-/** For crash tests alone: the process kills itself where it is told to. */
+/** The failpoint at which the process kills itself, for crash tests only. */
 function armedFailpoint(text: string | undefined, log: Log): Reach | undefined {
   if (text === undefined || text === "") return undefined;
   const failpoint = parseFailpoint(text);
   if (failpoint === undefined) {
     throw new UsageError(
-      `FETCHBOX_FAILPOINT must be one of these, with :n for the n-th time:\n  ${FAILPOINTS.join("\n  ")}`,
+      `FETCHBOX_FAILPOINT must be one of the following, with :n for the n-th time:\n  ${FAILPOINTS.join("\n  ")}`,
     );
   }
-  log.warn({ failpoint: text }, "a failpoint is armed: this process is going to kill itself");
+  log.warn({ failpoint: text }, "a failpoint is armed: this process will kill itself");
   return armFailpoint(failpoint, () => process.kill(process.pid, "SIGKILL"));
 }
 
-/** For crash tests alone: what is not synced can be lost with the power, and then the test shows something. */
+/** Whether the stores run without fsync, for crash tests only. A loss of power can then lose accepted jobs. */
 function isUnsafe(text: string | undefined, log: Log): boolean {
   if (text !== "OFF") return false;
-  log.warn("FETCHBOX_UNSAFE_SYNCHRONOUS=OFF: what is accepted can be lost with the power");
+  log.warn("FETCHBOX_UNSAFE_SYNCHRONOUS=OFF: a loss of power can lose accepted jobs");
   return true;
 }
 
-/** Why the address cannot be listened on, and what to do; any other error as it is. */
+/** An error with the reason why the service cannot listen, and the remedy; any other error unchanged. */
 function listenError(error: unknown, { server }: Config): unknown {
   const { code } = error as { code?: unknown };
   const reason = typeof code === "string" ? LISTEN_PROBLEMS[code] : undefined;
   if (reason === undefined) return error;
   const address = formatBindAddress(server.bind_addr);
-  return new UsageError(`server.bind_addr = "${address}" cannot be used: ${reason} (${String(code)})`, {
+  return new UsageError(`cannot listen on server.bind_addr = "${address}": ${reason} (${String(code)})`, {
     cause: error,
   });
 }

@@ -1,6 +1,6 @@
-import { bucketProblem } from "../../config/checks/storage-checks.ts";
+import { bucketProblem } from "../../config/cross-checks.ts";
 import type { Config } from "../../config/schema.ts";
-import { widerBucketNameProblem } from "../../config/values/bucket-name.ts";
+import { widerBucketNameProblem } from "../../config/values/name-rules.ts";
 import { systemClock } from "../../std/clock.ts";
 import type { CheckStep } from "../../storage/check-step.ts";
 import { createLog } from "../../telemetry/log.ts";
@@ -27,7 +27,7 @@ const RESULTS: Readonly<Record<CheckStep["result"], string>> = {
   skipped: "skipped",
 };
 
-/** Tries what FetchBox asks of the configured storage, and tells each step as it is done. */
+/** Tries every operation that FetchBox needs of the configured storage, and prints each step. */
 export async function storageCheck(options: StorageCheckOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
   const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
@@ -62,7 +62,7 @@ function bucketsOf({ bucket: named = [], allBuckets }: StorageCheckOptions, conf
   return named.length === 0 ? [config.storage.bucket] : [...new Set(named)];
 }
 
-/** A step that is skipped needs one that failed, or was interrupted: neither is a good end. */
+/** A step is skipped only after a failure or an interruption, so a skipped step is no success. */
 function isGood(steps: readonly CheckStep[]): boolean {
   return steps.every(({ result }) => result === "ok" || result === "note");
 }
@@ -70,6 +70,6 @@ function isGood(steps: readonly CheckStep[]): boolean {
 function summary(steps: readonly CheckStep[]): string {
   const count = (result: CheckStep["result"]) => steps.filter((step) => step.result === result).length;
   if (isGood(steps))
-    return count("note") === 0 ? "all is well\n" : `all is well, with ${counted(count("note"), "note")}\n`;
+    return count("note") === 0 ? "every step succeeded\n" : `every step succeeded, ${counted(count("note"), "note")}\n`;
   return `${counted(steps.length, "step")}: ${count("failed")} failed, ${count("skipped")} skipped\n`;
 }

@@ -15,7 +15,7 @@ export interface VerifyOptions extends ConfigOptions {
   readonly json?: boolean;
 }
 
-/** Checks the stores against each other and against the storage. */
+/** Compares the stores with one another and with the storage, and prints the inconsistencies. */
 export async function verify(options: VerifyOptions, context: CliContext): Promise<ExitCode> {
   const config = configOf(options, context);
   const deep = options.deep === true;
@@ -30,7 +30,7 @@ export async function verify(options: VerifyOptions, context: CliContext): Promi
     found = await verifyAll(run);
     const { losses, notes } = found.findings;
     if (losses.size > 0) {
-      notes.push(`rows are lost (${[...losses].join(", ")}): the stores were not repaired; restore them from a backup`);
+      notes.push(`rows are lost (${[...losses].join(", ")}): the repair left the stores unchanged; restore a backup`);
     }
   }
   const { findings } = found;
@@ -42,16 +42,18 @@ function textReport(findings: Findings, repairs: readonly string[], deep: boolea
   const { counts, breaches, breachCount, unfinished, notes } = findings;
   const lines = [
     ...repairs.map((what) => `repaired: ${what}`),
-    ...breaches.map(({ rule, message }) => `breach: ${rule}: ${message}`),
+    ...breaches.map(({ rule, message }) => `inconsistency: ${rule}: ${message}`),
   ];
-  if (breachCount > breaches.length) lines.push(`breach: and ${breachCount - breaches.length} more`);
-  lines.push(...unfinished.map((what) => `unfinished: ${what}; the next start puts that right`));
+  if (breachCount > breaches.length) lines.push(`inconsistency: and ${breachCount - breaches.length} more`);
+  lines.push(...unfinished.map((what) => `unfinished: ${what}; the next start completes it`));
   lines.push(...notes.map((what) => `note: ${what}`));
   const read = deep ? `, ${bytesText(counts.bytesRead)} read` : "";
   lines.push(
     `${counted(counts.jobs, "job")}, ${counted(counts.tasks, "task")}, ${counted(counts.deadLetters, "dead letter")}, ` +
       `${counted(counts.objects, "object")}${read}: ` +
-      (breachCount === 0 ? "no breach" : `${breachCount} ${breachCount === 1 ? "breach" : "breaches"}`),
+      (breachCount === 0
+        ? "no inconsistencies"
+        : `${breachCount} ${breachCount === 1 ? "inconsistency" : "inconsistencies"}`),
   );
   return printableLines(`${lines.join("\n")}\n`);
 }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { warningLine } from "../../config/config-error.ts";
-import { isStray } from "../../config/sources/own-variables.ts";
+import { isUnknownVariable } from "../../config/sources/variables.ts";
 import { TASK_STATES } from "../../jobs/task.ts";
 import type { CliContext } from "../context.ts";
 import { type ExitCode, UsageError } from "../exit-code.ts";
@@ -25,63 +25,63 @@ import { showQueue, switchQueue } from "./show-queue.ts";
 import { type ResourcesFlags, showResources } from "./show-resources.ts";
 import { type SubmitFlags, submitFile } from "./submit-file.ts";
 
-/** The commands that talk to a running service. `setCode` takes what the process is to end with. */
+/** Adds the commands for a running service. `setCode` receives the exit code. */
 export function addRemoteCommands(program: Command, context: CliContext, setCode: (code: ExitCode) => void): void {
   const remote = remoteWith(context);
-  remote(program, "submit <file>", "submit a manifest, or a list of URLs, one a line; - reads standard input")
-    .option("--wait", "wait for the end; ends with 1 unless everything is stored")
-    .option("--timeout <seconds>", "wait no longer than that, for a busy service or for the end")
-    .option("--job-type <name>", "the job type, which names its handler")
-    .option("--tenant <name>", "a label to list the jobs by")
-    .option("--idempotency-key <key>", "submitted again under this key, it is the same job")
-    .option("--batch <count>", "URLs of a list per job", "1000")
+  remote(program, "submit <file>", "submit a manifest, or a list with one URL per line; - is standard input")
+    .option("--wait", "wait until the jobs end; exit code 1 unless everything is stored")
+    .option("--timeout <seconds>", "longest time to wait, for a busy service or for the end of the jobs")
+    .option("--job-type <name>", "the job type, which selects the handler")
+    .option("--tenant <name>", "the tenant, a label for filters")
+    .option("--idempotency-key <key>", "a second submission under the same key returns the same job")
+    .option("--batch <count>", "URLs per job, for a list", "1000")
     .action(async (file: string, flags: SubmitFlags) =>
       setCode(await submitFile(file, flags, remoteOf(flags, context))),
     );
 
   remote(program, "jobs", "list jobs, newest first")
-    .option("--status <status>", "only these: queued, in_progress, completed, partial, failed, cancelled")
-    .option("--job-type <name>", "only this type")
+    .option("--status <status>", "only this status: queued, in_progress, completed, partial, failed, cancelled")
+    .option("--job-type <name>", "only this job type")
     .option("--tenant <name>", "only this tenant")
-    .option("--idempotency-key <key>", "only what was submitted under this key")
-    .option("--limit <count>", "how many", "20")
-    .option("--cursor <cursor>", "where to go on")
+    .option("--idempotency-key <key>", "only the job of this key")
+    .option("--limit <count>", "most jobs to list", "20")
+    .option("--cursor <cursor>", "continue a list at this cursor")
     .action((flags: JobsFlags) => listJobs(flags, remoteOf(flags, context)));
 
-  remote(program, "status <job-id>", "show one job; ends with 1 if it has failures").action(
+  remote(program, "status <job-id>", "show one job; exit code 1 if it has failures").action(
     async (jobId: string, flags: RemoteFlags) => setCode(await showJob(jobId, flags, remoteOf(flags, context))),
   );
 
   remote(program, "logs <job-id>", "print a job's log")
-    .option("--follow", "go on until the job has ended")
-    .option("--level <level>", "only this level and worse: debug, info, warn, error")
+    .option("--follow", "print new rows until the job ends")
+    .option("--level <level>", "only this level and higher: debug, info, warn, error")
     .action((jobId: string, flags: LogsFlags) => showLogs(jobId, flags, remoteOf(flags, context)));
 
-  remote(program, "resources <job-id>", "show where the files of a job are; with --json one a line")
-    .option("--state <state>", `only these: ${TASK_STATES.join(", ")}`)
-    .option("--limit <count>", "how many; else all")
+  remote(program, "resources <job-id>", "list the resources of a job and their objects; --json prints one per line")
+    .option("--state <state>", `only this state: ${TASK_STATES.join(", ")}`)
+    .option("--limit <count>", "most resources to list; default: all")
     .action((jobId: string, flags: ResourcesFlags) => showResources(jobId, flags, remoteOf(flags, context)));
 
-  remote(program, "cancel [job-id]", "cancel a job, or all jobs of a filter that have not ended")
-    .option("--job-type <name>", "only this type")
+  remote(program, "cancel [job-id]", "cancel one job, or all unfinished jobs that match a filter")
+    .option("--job-type <name>", "only this job type")
     .option("--tenant <name>", "only this tenant")
-    .option("--status <status>", "only these: queued, in_progress")
-    .option("--all", "all of them")
-    .option("--dry-run", "only say how many")
-    .option("--yes", "do not ask")
+    .option("--status <status>", "only this status: queued, in_progress")
+    .option("--all", "all unfinished jobs")
+    .option("--dry-run", "only print the number of jobs")
+    .option("--yes", "cancel without a question")
     .action((jobId: string | undefined, flags: CancelFlags) => cancelJobs(jobId, flags, remoteOf(flags, context)));
 
-  addDeadLetterCommands(program.command("dlq").description("look at dead letters, and try them again"), context);
+  addDeadLetterCommands(program.command("dlq").description("list, replay or discard dead letters"), context);
 
-  remote(program, "health", "show how the service is; ends with 1 if it is unhealthy").action(
+  remote(program, "health", "show the health of the service; exit code 1 if it is unhealthy").action(
     async (flags: RemoteFlags) => setCode(await showHealth(flags, remoteOf(flags, context))),
   );
-  remote(program, "queue", "show what waits, what limits it, and for which hosts").action((flags: RemoteFlags) =>
-    showQueue(flags, remoteOf(flags, context)),
+  remote(program, "queue", "show pending and running tasks, their limits and the busiest hosts").action(
+    (flags: RemoteFlags) => showQueue(flags, remoteOf(flags, context)),
   );
   for (const [to, description] of [
-    ["pause", "let no more downloads begin; what runs goes on"],
-    ["resume", "let downloads begin again"],
+    ["pause", "stop starting downloads; running ones finish"],
+    ["resume", "start downloads again"],
   ] as const) {
     remote(program, to, description).action((flags: RemoteFlags) => switchQueue(to, flags, remoteOf(flags, context)));
   }
@@ -90,30 +90,30 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
 function addDeadLetterCommands(dlq: Command, context: CliContext): void {
   const remote = remoteWith(context);
   filtered(remote(dlq, "list", "list dead letters, newest first"))
-    .option("--limit <count>", "how many", "20")
-    .option("--cursor <cursor>", "where to go on")
+    .option("--limit <count>", "most dead letters to list", "20")
+    .option("--cursor <cursor>", "continue a list at this cursor")
     .action((flags: ListFlags) => listDeadLetters(flags, remoteOf(flags, context)));
   remote(dlq, "show <task-id>", "show one dead letter with its attempts").action((id: string, flags: RemoteFlags) =>
     showDeadLetter(id, flags, remoteOf(flags, context)),
   );
-  filtered(remote(dlq, "analyze", "count dead letters by what they have in common"))
-    .option("--by <what>", "code, host, job_type or day", "code")
+  filtered(remote(dlq, "analyze", "count dead letters by group"))
+    .option("--by <group>", "the group: code, host, job_type or day", "code")
     .action((flags: AnalyzeFlags) => analyzeDeadLetters(flags, remoteOf(flags, context)));
-  filtered(remote(dlq, "replay [task-ids...]", "try dead letters again, by ids or by a filter"))
-    .option("--all", "all of them")
-    .option("--dry-run", "only say how many")
-    .option("--rate <per-second>", "so many per second")
-    .option("--header <line>", 'another header, "Name: value"; may be given more than once', collect)
-    .option("--proxy-pool <name>", "another proxy pool")
+  filtered(remote(dlq, "replay [task-ids...]", "replay dead letters by ids or by a filter"))
+    .option("--all", "all dead letters")
+    .option("--dry-run", "only print the number of dead letters")
+    .option("--rate <per-second>", "tasks per second")
+    .option("--header <line>", 'a header for the replay, "Name: value"; repeatable', collect)
+    .option("--proxy-pool <name>", "the proxy pool for the replay")
     .action((ids: string[], flags: ReplayFlags) => replayDeadLetters(ids, flags, remoteOf(flags, context)));
-  filtered(remote(dlq, "rm [task-ids...]", "give dead letters up, by ids or by a filter"))
-    .option("--all", "all of them")
-    .option("--dry-run", "only say how many")
+  filtered(remote(dlq, "rm [task-ids...]", "discard dead letters by ids or by a filter"))
+    .option("--all", "all dead letters")
+    .option("--dry-run", "only print the number of dead letters")
     .action((ids: string[], flags: SelectFlags) => removeDeadLetters(ids, flags, remoteOf(flags, context)));
-  remote(dlq, "operations", "list replays and give-ups by a filter, the latest first").action((flags: RemoteFlags) =>
-    listOperations(flags, remoteOf(flags, context)),
+  remote(dlq, "operations", "list the bulk operations (replays and discards), newest first").action(
+    (flags: RemoteFlags) => listOperations(flags, remoteOf(flags, context)),
   );
-  remote(dlq, "stop <operation>", "stop a replay or a give-up where it is").action((id: string, flags: RemoteFlags) =>
+  remote(dlq, "stop <operation>", "stop a bulk operation").action((id: string, flags: RemoteFlags) =>
     stopOperation(id, flags, remoteOf(flags, context)),
   );
 }
@@ -122,32 +122,35 @@ function collect(line: string, before: readonly string[] = []): readonly string[
   return [...before, line];
 }
 
-/** Makes commands that talk to a running service. */
+/** Makes the commands for a running service. */
 function remoteWith(context: CliContext) {
   return (parent: Command, name: string, description: string): Command =>
     parent
       .command(name)
       .description(description)
-      .option("--server <url>", `the service; else FETCHBOX_SERVER, else ${DEFAULT_SERVER}. A token: FETCHBOX_TOKEN`)
-      .option("--json", "as JSON, as the service says it")
+      .option(
+        "--server <url>",
+        `URL of the service; default: FETCHBOX_SERVER, else ${DEFAULT_SERVER}; FETCHBOX_TOKEN sets the token`,
+      )
+      .option("--json", "print the service's JSON")
       .hook("preAction", (command) => {
         refuseEmpty(command);
-        return warnOfStray(context);
+        return warnOfUnknown(context);
       });
 }
 
-/** A shell's variable that is not set, most likely. @throws UsageError */
+/** Refuses an empty argument, most likely an unset variable of a shell script. @throws UsageError */
 function refuseEmpty({ args, registeredArguments: known }: Command): void {
   const at = args.indexOf("");
   if (at < 0) return;
-  throw new UsageError(`<${known[Math.min(at, known.length - 1)]?.name()}> is empty`);
+  throw new UsageError(`<${known[Math.min(at, known.length - 1)]?.name()}> must not be empty`);
 }
 
-/** The configuration's names take long to load: only where there is something to say. */
-async function warnOfStray({ env, err }: CliContext): Promise<void> {
-  if (!Object.keys(env).some(isStray)) return;
-  const { strayInEnvironment } = await import("../../config/load-config.ts");
-  for (const problem of strayInEnvironment(env)) err(warningLine(problem));
+/** Warns of unknown variables. The configuration's names take long to load, so this loads them only for a warning. */
+async function warnOfUnknown({ env, err }: CliContext): Promise<void> {
+  if (!Object.keys(env).some(isUnknownVariable)) return;
+  const { unknownInEnvironment } = await import("../../config/load-config.ts");
+  for (const problem of unknownInEnvironment(env)) err(warningLine(problem));
 }
 
 function filtered(command: Command): Command {
@@ -155,8 +158,8 @@ function filtered(command: Command): Command {
     .option("--code <code>", "only this failure code")
     .option("--host <host>", "only this host")
     .option("--job-id <id>", "only this job")
-    .option("--job-type <name>", "only this type")
+    .option("--job-type <name>", "only this job type")
     .option("--tenant <name>", "only this tenant")
-    .option("--since <time>", "failed at this time or later: RFC 3339, or a local day")
-    .option("--until <time>", "failed before this time");
+    .option("--since <time>", "only failures at or after this time: RFC 3339, or a local day like 2026-11-28")
+    .option("--until <time>", "only failures before this time");
 }

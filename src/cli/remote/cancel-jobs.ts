@@ -19,32 +19,32 @@ interface JobList {
   readonly next_cursor: string | null;
 }
 
-/** What a job can be cancelled in. */
-const LIVE = ["queued", "in_progress"] as const;
+/** The statuses in which a job can be cancelled. */
+const UNFINISHED = ["queued", "in_progress"] as const;
 const PAGE = 1000;
 
-/** One job by its id, or every job of a filter that has not ended. */
+/** Cancels one job by its id, or every unfinished job that matches a filter. */
 export async function cancelJobs(jobId: string | undefined, flags: CancelFlags, remote: Remote): Promise<void> {
   const { jobType, tenant, status, all } = flags;
   const hasFilter = [jobType, tenant, status].some((value) => value !== undefined);
   if ([jobId !== undefined, hasFilter, all === true].filter(Boolean).length !== 1) {
-    throw new UsageError("say which: a job id, or options like --job-type, or --all");
+    throw new UsageError("name the jobs by one of: a job id, filters like --job-type, or --all");
   }
   if (jobId === undefined) return await cancelByFilter(flags, remote);
-  if (flags.dryRun === true) throw new UsageError("--dry-run goes with a filter: a job by its id is one job");
+  if (flags.dryRun === true) throw new UsageError("--dry-run needs a filter or --all, not a job id");
   const job = await cancel(jobId, remote);
-  answer(remote, flags, job, () => `job ${job.job_id} is being cancelled; it was ${job.status}\n`);
+  answer(remote, flags, job, () => `cancelling job ${job.job_id}; its status was ${job.status}\n`);
 }
 
 async function cancelByFilter(flags: CancelFlags, remote: Remote): Promise<void> {
-  const jobs = await liveJobs(flags, remote);
+  const jobs = await unfinishedJobs(flags, remote);
   const left = jobs.reduce((sum, job) => sum + leftOf(job), 0);
-  const found = `${counted(jobs.length, "job")} with ${counted(left, "resource")} left`;
+  const found = `${counted(jobs.length, "job")} with ${counted(left, "unfinished resource")}`;
   if (flags.dryRun === true || jobs.length === 0) {
     return report({ matched: jobs.length, cancelled: 0 }, `${found}: nothing was cancelled\n`, flags, remote);
   }
   if (flags.yes !== true) {
-    if (!canAsk()) throw new UsageError(`${found} would be cancelled; --yes does it, --dry-run only tells`);
+    if (!canAsk()) throw new UsageError(`the filter matches ${found}; add --yes to cancel, or --dry-run to only count`);
     if (!isConfirmed(`cancel ${found}?`)) {
       return report({ matched: jobs.length, cancelled: 0 }, "nothing was cancelled\n", flags, remote);
     }
@@ -53,7 +53,7 @@ async function cancelByFilter(flags: CancelFlags, remote: Remote): Promise<void>
   let cancelled = 0;
   for (const { job_id } of jobs) if (await cancelUnlessEnded(job_id, remote)) cancelled++;
   const ended = jobs.length - cancelled;
-  const others = ended === 0 ? "" : `; ${ended} had ended before`;
+  const others = ended === 0 ? "" : `; ${counted(ended, "job")} had already ended`;
   report({ matched: jobs.length, cancelled }, `${counted(cancelled, "job")} cancelled${others}\n`, flags, remote);
 }
 
@@ -61,8 +61,8 @@ function report(result: { matched: number; cancelled: number }, text: string, { 
   out(json === true ? jsonLine(result) : text);
 }
 
-/** All of them, found before the first is cancelled: pages of a list that changes could leave some out. */
-async function liveJobs({ jobType, tenant, status }: CancelFlags, { client }: Remote): Promise<JobSnapshot[]> {
+/** All matching jobs, listed before the first is cancelled: a list that changes between its pages can miss jobs. */
+async function unfinishedJobs({ jobType, tenant, status }: CancelFlags, { client }: Remote): Promise<JobSnapshot[]> {
   const jobs: JobSnapshot[] = [];
   for (const each of statusesOf(status)) {
     for (let cursor: string | null | undefined; cursor !== null; ) {
@@ -72,21 +72,21 @@ async function liveJobs({ jobType, tenant, status }: CancelFlags, { client }: Re
       cursor = list.next_cursor;
     }
   }
-  // A job may have begun between the two lists.
+  // A job that starts between the two lists is in both.
   return [...new Map(jobs.map((job) => [job.job_id, job])).values()];
 }
 
 function statusesOf(status: string | undefined): readonly string[] {
-  if (status === undefined) return LIVE;
-  if (LIVE.some((each) => each === status)) return [status];
-  throw new UsageError(`--status must be ${LIVE.join(" or ")}: other jobs have ended`);
+  if (status === undefined) return UNFINISHED;
+  if (UNFINISHED.some((each) => each === status)) return [status];
+  throw new UsageError(`--status must be ${UNFINISHED.join(" or ")}: other jobs have ended`);
 }
 
 function leftOf(job: JobSnapshot): number {
   return job.resource_total - job.resource_completed - job.resource_failed - job.resource_cancelled;
 }
 
-/** Whether somebody is there to answer. */
+/** Whether a person can answer a question. */
 function canAsk(): boolean {
   return process.stdin.isTTY && process.stdout.isTTY;
 }

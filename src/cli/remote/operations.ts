@@ -10,7 +10,7 @@ const POLL_MS = 500;
 
 const COLUMNS = [
   { title: "OPERATION", isNumber: true },
-  { title: "WHAT", expendable: 1 },
+  { title: "KIND", expendable: 1 },
   { title: "STATUS" },
   { title: "DONE", isNumber: true },
   { title: "OF", isNumber: true },
@@ -28,14 +28,14 @@ export async function stopOperation(id: string, flags: RemoteFlags, remote: Remo
   answer(remote, flags, await remote.client.post<OperationRow>(path), (operation) => `${textOf(operation)}\n`);
 }
 
-/** Waits for the end of what goes on in the background, and shows on a terminal how far it is. */
-export async function followOperation(begun: OperationRow, { client, env }: Remote): Promise<OperationRow> {
+/** Waits until a background operation ends, and shows its progress on a terminal. */
+export async function followOperation(started: OperationRow, { client, env }: Remote): Promise<OperationRow> {
   const screen = await terminalLine(env);
-  let operation = begun;
+  let operation = started;
   while (operation.status === "running") {
-    screen?.(`${textOf(operation)}; Ctrl-C leaves it at work`);
+    screen?.(`${textOf(operation)}; it continues after Ctrl-C`);
     await delay(systemClock, POLL_MS, new AbortController().signal);
-    operation = await client.get<OperationRow>(`/operators/dlq/operations/${begun.operation_id}`);
+    operation = await client.get<OperationRow>(`/operators/dlq/operations/${started.operation_id}`);
   }
   screen?.clear();
   if (operation.status === "failed") throw new WorkFailedError(`${textOf(operation)}: ${operation.error}`);
@@ -43,7 +43,7 @@ export async function followOperation(begun: OperationRow, { client, env }: Remo
 }
 
 function textOf({ operation_id: id, kind, status, changed, matched }: OperationRow): string {
-  const verb = kind === "replay" ? "replayed" : "given up";
+  const verb = kind === "replay" ? "replayed" : "discarded";
   return `operation ${id} ${status}: ${changed} of ${matched} ${verb}`;
 }
 

@@ -3,37 +3,35 @@ import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { type StopSignal, stopSignal } from "../stop-signal.ts";
 import { BusyError, UnreachableError } from "./remote-client.ts";
 
-/** A service that starts anew is away for so long at most. */
+/** Longest time without an answer: a restart of the service takes less. */
 const AWAY_MS = 120_000;
 const AGAIN_MS = 500;
 
 /**
- * The one rule for waiting: a service that is busy is asked again when it says, one that does not answer any more for
- * two minutes. `--timeout` ends all of it, and so does Ctrl-C.
+ * The one rule for waiting. A busy service gets the request again after its `Retry-After`. A service that stopped
+ * answering gets it again for two minutes. `--timeout` and Ctrl-C end the wait.
  */
 export class Patience {
   readonly #stop = new AbortController();
-  readonly #tell: (text: string) => void;
-  /** When the service answered last; nothing before it ever did. */
+  readonly #notify: (text: string) => void;
+  /** The time of the last answer, or `undefined` before the first. */
   #heardAt: number | undefined;
   #isAway = false;
 
-  /** `tell` hears why somebody has to wait. @throws UsageError for a timeout that is none */
-  constructor(timeout: string | undefined, tell: (text: string) => void) {
-    this.#tell = tell;
+  /** `notify` receives the reasons for waiting. @throws UsageError for an invalid timeout */
+  constructor(timeout: string | undefined, notify: (text: string) => void) {
+    this.#notify = notify;
     if (timeout !== undefined) {
       const seconds = Number(timeout);
-      if (!(seconds > 0)) throw new UsageError("--timeout must be a number of seconds, above 0");
+      if (!(seconds > 0)) throw new UsageError("--timeout must be a number of seconds above 0");
       systemClock.after(seconds * 1000, () =>
-        this.#stop.abort(new WorkFailedError(`--timeout: ${timeout} s are over`)),
+        this.#stop.abort(new WorkFailedError(`--timeout of ${timeout} s has passed`)),
       );
     }
     void stopSignal(() => {}).then((signal) => this.#stop.abort(interruptedBy(signal)));
   }
 
-  /**
-   * The answer to a request, asked again as long as that has a point. @throws its error, or why it is not waited for
-   */
+  /** The answer to a request, which is repeated while that can help. @throws its error, or the end of the wait */
   async ask<T>(request: () => Promise<T>): Promise<T> {
     for (;;) {
       this.#stop.signal.throwIfAborted();
@@ -48,22 +46,22 @@ export class Patience {
     }
   }
 
-  /** @throws why nobody waits any longer */
+  /** Resolves after a time. @throws the end of the wait */
   wait(ms: number): Promise<void> {
     return delay(systemClock, ms, this.#stop.signal);
   }
 
-  /** How long to wait before the same is asked again. @throws the error where that has no point */
+  /** The time until the request is repeated. @throws the error if a repetition cannot help */
   #waitMs(error: unknown): number {
     const now = systemClock.monotonic();
     if (error instanceof BusyError) {
       this.#heardAt = now;
-      this.#tell(`${error.message}; again in ${Math.round(error.retryAfterMs / 1000)} s`);
+      this.#notify(`${error.message}; next try in ${Math.round(error.retryAfterMs / 1000)} s`);
       return error.retryAfterMs;
     }
     const isAway = error instanceof UnreachableError && this.#heardAt !== undefined && now - this.#heardAt < AWAY_MS;
     if (!isAway) throw error;
-    if (!this.#isAway) this.#tell("the service does not answer; waiting for it");
+    if (!this.#isAway) this.#notify("the service does not answer; waiting for it");
     this.#isAway = true;
     return AGAIN_MS;
   }

@@ -1,37 +1,36 @@
-import { certificateCheckProblem } from "../../config/checks/certificate-check.ts";
-import { ConfigError } from "../../config/config-error.ts";
+import { ConfigError, certificateCheckProblem } from "../../config/config-error.ts";
 import { retryAfterMs } from "../../net/retry-after.ts";
 import { systemClock } from "../../std/clock.ts";
 import { roughDuration } from "../../std/duration-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { printable } from "../terminal/terminal-text.ts";
 
-export interface RemoteOptions {
-  /** URL of the service. */
+interface RemoteOptions {
+  /** The URL of the service. */
   readonly server: string;
   readonly token: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly limits?: RequestLimits;
 }
 
-/** How long a request may take, in milliseconds. */
-export interface RequestLimits {
-  /** To the end of the answer; of one that is followed, to its head. */
+/** The longest time of a request, in milliseconds. */
+interface RequestLimits {
+  /** To the end of the answer; of a followed answer, to its headers. */
   readonly anyMs: number;
-  /** The same of a submission, whose body may be large and the line slow. */
+  /** The same for a submission, whose body may be large on a slow connection. */
   readonly submitMs: number;
 }
 
 const LIMITS: RequestLimits = { anyMs: 30_000, submitMs: 600_000 };
 
-/** An answer, read to its end. */
+/** A complete answer. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
 }
 
-/** The service said no, for now: it says when to come again. */
+/** The service is busy; its `Retry-After` names the time for the next try. */
 export class BusyError extends WorkFailedError {
   override readonly name = "BusyError";
   readonly retryAfterMs: number;
@@ -42,12 +41,12 @@ export class BusyError extends WorkFailedError {
   }
 }
 
-/** Nobody answers, or not in time: the service may be starting anew. */
+/** The service does not answer, or not in time; it may be restarting. */
 export class UnreachableError extends WorkFailedError {
   override readonly name = "UnreachableError";
 }
 
-/** What the service says is wrong with what it was asked. */
+/** The service refuses the request as invalid. */
 export class RefusedError extends UsageError {
   override readonly name = "RefusedError";
   /** The message without its details. */
@@ -61,17 +60,17 @@ export class RefusedError extends UsageError {
   }
 }
 
-/** What was asked for is not there. */
+/** The service does not have the requested thing. */
 export class NotThereError extends WorkFailedError {
   override readonly name = "NotThereError";
 }
 
-/** It cannot be done any more, or not now: a job that has ended cannot be cancelled. */
+/** The state of the thing forbids the request: a job that has ended cannot be cancelled. */
 export class ConflictError extends WorkFailedError {
   override readonly name = "ConflictError";
 }
 
-/** What a request sends. */
+/** The content of a request. */
 interface Sent {
   readonly method?: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -91,14 +90,14 @@ interface ErrorBody {
 const USAGE_STATUSES = [400, 413, 415, 422];
 const BUSY_STATUSES = [429, 503];
 
-/** Talks to a running service. What goes wrong is thrown as an error of the command line, with the service's words. */
+/** The client of a running service. Its errors are those of the command line, with the service's message. */
 export class RemoteClient {
-  /** URL of the service, without a slash at its end. */
+  /** The URL of the service, without a trailing slash. */
   readonly server: string;
   readonly #token: string | undefined;
   readonly #limits: RequestLimits;
 
-  /** @throws UsageError if `server` is no URL of a service; ConfigError where no certificate would be checked */
+  /** @throws UsageError if `server` is no URL of a service; ConfigError if the environment turns off TLS checks */
   constructor({ server, token, env, limits = LIMITS }: RemoteOptions) {
     const unchecked = certificateCheckProblem(env);
     if (unchecked !== undefined) throw new ConfigError([unchecked]);
@@ -107,10 +106,10 @@ export class RemoteClient {
     }
     const url = URL.parse(server);
     if (url === null || !/^https?:$/.test(url.protocol)) {
-      throw new UsageError(`--server ${withoutUserinfo(server)} is no URL like http://127.0.0.1:8080`);
+      throw new UsageError(`--server must be a URL like http://127.0.0.1:8080, got ${withoutUserinfo(server)}`);
     }
     if (url.username !== "" || url.password !== "") {
-      throw new UsageError("--server must be a URL without user and password; the token is FETCHBOX_TOKEN");
+      throw new UsageError("--server must be a URL without user and password; set the token as FETCHBOX_TOKEN");
     }
     this.server = url.href.replace(/\/+$/, "");
     this.#token = token;
@@ -121,7 +120,7 @@ export class RemoteClient {
     return this.#read(await this.#ask("GET", path + queryText(query)));
   }
 
-  /** The same, where an answer with this status is no error but has a document, too. */
+  /** The document of an answer that is 2xx or has this status. */
   async getEvenIf<T>(status: number, path: string): Promise<T> {
     const answer = await this.#send(this.#limits.anyMs, "GET", path);
     if (answer.status !== status) this.#check(answer);
@@ -136,14 +135,14 @@ export class RemoteClient {
     await this.#ask("DELETE", path);
   }
 
-  /** The document of an answer that is 2xx, and its headers. `body` is a manifest. @throws as `get` */
+  /** Submits a manifest; returns the document and headers of the answer. @throws as `get` */
   async submit<T>(body: Uint8Array, given: Readonly<Record<string, string>>): Promise<{ value: T; headers: Headers }> {
     const answer = await this.#send(this.#limits.submitMs, "POST", "/jobs", { body, headers: given });
     this.#check(answer);
     return { value: this.#read(answer), headers: answer.headers };
   }
 
-  /** An answer that goes on for as long as it likes. @throws as `get` */
+  /** An answer whose body may take any time. @throws as `get` */
   async follow(path: string, query: Query, accept: string): Promise<Response> {
     return await this.#within(this.#limits.anyMs, async (signal) => {
       const response = await this.#fetch(path + queryText(query), { headers: { accept }, signal });
@@ -153,12 +152,12 @@ export class RemoteClient {
     });
   }
 
-  /** Who answers is no FetchBox. */
+  /** The error for an answer that does not come from FetchBox. */
   stranger(cause?: unknown): WorkFailedError {
-    return new WorkFailedError(`${this.server} answers, but is no FetchBox`, { cause });
+    return new WorkFailedError(`${this.server} answers, but is not FetchBox`, { cause });
   }
 
-  /** An answer that is 2xx. `body` is JSON. @throws UsageError, BusyError, UnreachableError, WorkFailedError */
+  /** An answer that is 2xx. `body` is sent as JSON. @throws UsageError, BusyError, UnreachableError, WorkFailedError */
   async #ask(
     method: string,
     path: string,
@@ -171,7 +170,7 @@ export class RemoteClient {
     return answer;
   }
 
-  /** The JSON of an answer. @throws WorkFailedError if it is none of a FetchBox */
+  /** The JSON of an answer. @throws WorkFailedError if it is not JSON */
   #read<T>({ text }: Answer): T {
     try {
       return JSON.parse(text) as T;
@@ -204,15 +203,15 @@ export class RemoteClient {
     );
   }
 
-  /** A redirect leads to another service than the one that was named, and perhaps to plain http: none is followed. */
+  /** The error for a redirect. None is followed: it leads to an unnamed service, and perhaps to plain http. */
   #redirection({ status, headers }: Answer): WorkFailedError | undefined {
     const to = URL.parse(headers.get("location") ?? "", this.server);
     if (status < 300 || status > 399 || to === null) return undefined;
-    const hint = "commands follow no redirect; name the service itself with --server or FETCHBOX_SERVER";
+    const hint = "commands do not follow redirects; name the service itself with --server or FETCHBOX_SERVER";
     return new WorkFailedError(`${this.server} redirects to ${to.protocol}//${to.host}: ${hint}`);
   }
 
-  /** @throws UnreachableError where nobody answers, or nobody within the limit */
+  /** @throws UnreachableError if the service does not answer within the limit */
   async #within<T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const limit = new AbortController();
     const timer = systemClock.after(limitMs, () => limit.abort());
@@ -220,7 +219,7 @@ export class RemoteClient {
       return await work(limit.signal);
     } catch (error) {
       if (limit.signal.aborted) {
-        const hint = "look after it, or name another with --server or FETCHBOX_SERVER";
+        const hint = "check the service, or name another one with --server or FETCHBOX_SERVER";
         throw new UnreachableError(`${this.server} did not answer within ${roughDuration(limitMs)}; ${hint}`, {
           cause: error,
         });
@@ -228,7 +227,7 @@ export class RemoteClient {
       if (error instanceof WorkFailedError || error instanceof UsageError) throw error;
       const { code } = error as { code?: unknown };
       const reason = typeof code === "string" ? code : String(error);
-      const hint = "start one, or name it with --server or FETCHBOX_SERVER";
+      const hint = "start it with fetchbox serve, or name another one with --server or FETCHBOX_SERVER";
       throw new UnreachableError(`no FetchBox answers at ${this.server} (${reason}); ${hint}`, { cause: error });
     } finally {
       timer.cancel();
@@ -246,7 +245,7 @@ async function wholeOf(response: Response): Promise<Answer> {
   return { status, headers, text: await response.text() };
 }
 
-/** The query of what is defined. */
+/** The query of the defined parameters. */
 function queryText(query: Query): string {
   const given = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, String(value));
@@ -258,7 +257,7 @@ function errorOf({ status, headers, text }: Answer): Error {
   const waitMs = retryAfterMs(headers.get("retry-after"), systemClock.now()) ?? 0;
   if (body === undefined) {
     const message = `the server answered ${status}: ${printable(text.slice(0, 200))}`;
-    // Of a proxy before the service, too.
+    // A proxy in front of the service may have answered.
     return waitMs > 0 && BUSY_STATUSES.includes(status) ? new BusyError(message, waitMs) : new WorkFailedError(message);
   }
   const hint = status === 401 ? "; set FETCHBOX_TOKEN" : "";
@@ -275,17 +274,13 @@ function detailsText(details: ErrorBody["details"]): string {
   return details.map(({ path, message }) => `\n  ${path === "" ? "" : `${placeOf(path)}: `}${message}`).join("");
 }
 
-/**
- * Where something is wrong, as it was given on the command line: a filter's and a query's names are those of options.
- */
+/** The place of a problem; a parameter of a filter or query is named as the option of the command line. */
 function placeOf(path: string): string {
   const name = /^\/(?:query|filter)\/(\w+)$/.exec(path)?.[1];
   return name === undefined ? path : `--${name.replaceAll("_", "-")}`;
 }
 
-/**
- * The body of an error, or `undefined` for any other text. Its words are made printable: who answers may be anybody.
- */
+/** The printable body of an error, or `undefined` for any other text. Any server may have sent it. */
 function parse(text: string): ErrorBody | undefined {
   try {
     const body = JSON.parse(text) as Partial<ErrorBody> | null;

@@ -2,7 +2,7 @@ import type { CliContext } from "../context.ts";
 import { jsonLine, printableLines } from "../terminal/terminal-text.ts";
 import { RemoteClient } from "./remote-client.ts";
 
-/** What every command for a running service takes. */
+/** The options of every command for a running service. */
 export interface RemoteFlags {
   readonly server?: string;
   readonly json?: true;
@@ -10,12 +10,12 @@ export interface RemoteFlags {
 
 export const DEFAULT_SERVER = "http://127.0.0.1:8080";
 
-/** A command for a running service at work: whom it asks, and how it answers. */
+/** The surroundings of a command for a running service. */
 export interface Remote {
   readonly client: RemoteClient;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
-  /** Columns of the terminal, if it is one. */
+  /** The columns of the terminal, or `undefined` without a terminal. */
   readonly width: number | undefined;
   readonly env: CliContext["env"];
 }
@@ -35,7 +35,7 @@ export function remoteOf({ server }: RemoteFlags, { env, out, err }: CliContext)
   };
 }
 
-/** As JSON in one line, or as `text` makes it. */
+/** Prints the value as JSON in one line, or as `text` renders it. */
 export function answer<T>(remote: Remote, { json }: RemoteFlags, value: T, text: (value: T) => string): void {
   remote.out(json === true ? jsonLine(value) : printableLines(text(value)));
 }

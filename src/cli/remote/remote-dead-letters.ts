@@ -10,8 +10,8 @@ import { followOperation } from "./operations.ts";
 import { NotThereError } from "./remote-client.ts";
 import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
 
-/** What dead letters are looked for by, as options of the command line. */
-export interface FilterFlags extends RemoteFlags {
+/** The filter of dead letters, as options of the command line. */
+interface FilterFlags extends RemoteFlags {
   readonly code?: string;
   readonly host?: string;
   readonly jobId?: string;
@@ -30,7 +30,7 @@ export interface AnalyzeFlags extends FilterFlags {
   readonly by: string;
 }
 
-/** Which dead letters something is done to. */
+/** The selection of dead letters for a replay or discard. */
 export interface SelectFlags extends FilterFlags {
   readonly all?: true;
   readonly dryRun?: true;
@@ -66,7 +66,7 @@ export async function listDeadLetters(flags: ListFlags, remote: Remote): Promise
       String(entry.attempts),
       entry.url,
     ]);
-    return table(columns, rows, remote.width) + (next === null ? "" : `there are more: --cursor ${next}\n`);
+    return table(columns, rows, remote.width) + (next === null ? "" : `more dead letters follow: --cursor ${next}\n`);
   });
 }
 
@@ -79,29 +79,29 @@ const ATTEMPT_COLUMNS = [
   { title: "ADDRESS", isElastic: true, expendable: 3 },
   { title: "PROXY", isElastic: true, expendable: 4 },
 ] as const;
-/** So many ids are named in an error. */
+/** Most ids that an error names. */
 const NAMED_MAX = 10;
-/** In place of a value that an attempt has not. */
+/** The cell for a value that an attempt does not have. */
 const NONE = "–";
-/** A URL stands as it is, to be copied, where the terminal is as wide as this. */
+/** A narrower terminal shows a shortened URL; a wider one shows the whole URL, for copying. */
 const NARROW = 80;
 
-/** One dead letter with its attempts, and the commands that end it. */
+/** Prints one dead letter with its attempts, and the commands that resolve it. */
 export async function showDeadLetter(id: string, flags: RemoteFlags, remote: Remote): Promise<void> {
-  const letter = await remote.client.get<DeadLetterDetail>(`/operators/dlq/${idOf(id)}`);
-  answer(remote, flags, letter, (shown) => letterText(shown, remote.width));
+  const deadLetter = await remote.client.get<DeadLetterDetail>(`/operators/dlq/${idOf(id)}`);
+  answer(remote, flags, deadLetter, (shown) => deadLetterText(shown, remote.width));
 }
 
-function letterText(letter: DeadLetterDetail, width: number | undefined): string {
-  const { task_id: id, job_id, resource_id, failure_code, failure_message, history } = letter;
+function deadLetterText(deadLetter: DeadLetterDetail, width: number | undefined): string {
+  const { task_id: id, job_id, resource_id, failure_code, failure_message, history } = deadLetter;
   const failure = `${failure_code} ${printable(failure_message)}`;
   const head = [`task ${id}`, `job ${job_id}`, printable(resource_id), failure].join(" · ");
   const isNarrow = width !== undefined && width < NARROW;
-  const url = isNarrow ? clipMiddle(printable(letter.url), width) : printable(letter.url);
+  const url = isNarrow ? clipMiddle(printable(deadLetter.url), width) : printable(deadLetter.url);
   const rows = history.map((attempt, at) => attemptCells(attempt, at + 1));
-  const attempts = rows.length === 0 ? "no attempt was made\n" : table(ATTEMPT_COLUMNS, rows, width);
+  const attempts = rows.length === 0 ? "no attempts\n" : table(ATTEMPT_COLUMNS, rows, width);
   const gap =
-    rows.length < ATTEMPTS_KEPT_MAX ? "" : `the first attempt and the latest ${ATTEMPTS_KEPT_MAX - 1} are kept\n`;
+    rows.length < ATTEMPTS_KEPT_MAX ? "" : `the list has the first attempt and the last ${ATTEMPTS_KEPT_MAX - 1}\n`;
   return `${head}\n${url}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
 }
 
@@ -140,7 +140,7 @@ export async function analyzeDeadLetters(flags: AnalyzeFlags, remote: Remote): P
   });
 }
 
-/** By ids or by a filter; all of them only where that is said. */
+/** Replays dead letters by ids or by a filter; all of them only with `--all`. */
 export async function replayDeadLetters(ids: readonly string[], flags: ReplayFlags, remote: Remote): Promise<void> {
   const headers = headersOf(flags.header ?? []);
   const body = {
@@ -151,9 +151,9 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
     }),
   };
   const missing = ids.length === 0 ? [] : await missingOf(ids, body, remote);
-  const { operation, ...begun } = await change<{ matched: number; replayed: number }>("replay", body, remote);
+  const { operation, ...first } = await change<{ matched: number; replayed: number }>("replay", body, remote);
   const replayed =
-    operation === undefined ? begun : { ...begun, replayed: (await followOperation(operation, remote)).changed };
+    operation === undefined ? first : { ...first, replayed: (await followOperation(operation, remote)).changed };
   answer(remote, flags, replayed, ({ matched, replayed: count }) =>
     flags.dryRun === true
       ? `${countText(matched)} would be replayed${matched === 0 ? portHint(flags) : ""}\n`
@@ -162,7 +162,7 @@ export async function replayDeadLetters(ids: readonly string[], flags: ReplayFla
   refuseMissing(missing);
 }
 
-/** Ids that are no dead letter's: asked for before they are replayed, when none of them is one any more. */
+/** The ids without a dead letter. They are found before the replay, which removes the dead letters. */
 async function missingOf(ids: readonly string[], body: object, remote: Remote): Promise<number[]> {
   const asked = new Set(ids.map(idOf));
   const { matched } = await change<{ matched: number }>("replay", { ...body, dry_run: true }, remote);
@@ -179,30 +179,30 @@ async function missingOf(ids: readonly string[], body: object, remote: Remote): 
   return missing;
 }
 
-/** @throws WorkFailedError, which names the first of them */
+/** @throws WorkFailedError with the first missing ids */
 function refuseMissing(missing: readonly number[]): void {
   if (missing.length === 0) return;
   const more = missing.length > NAMED_MAX ? ` and ${countText(missing.length - NAMED_MAX)} more` : "";
-  throw new WorkFailedError(`no dead letters: ${missing.slice(0, NAMED_MAX).join(", ")}${more}`);
+  throw new WorkFailedError(`no dead letter has the id ${missing.slice(0, NAMED_MAX).join(", ")}${more}`);
 }
 
-/** Nothing was found: a host without its port may be why. */
+/** A hint for an empty result: the filter's host may lack its port. */
 function portHint({ host }: FilterFlags): string {
   if (host === undefined || /:\d+$/.test(host)) return "";
-  return `; a host includes its port, like ${host}:8080, unless that is the usual one`;
+  return `; a host includes its port, as in ${host}:8080, unless it is the default port`;
 }
 
-/** The same; ids that are no dead letters are told at the end. */
+/** Discards dead letters by ids or by a filter. @throws WorkFailedError after it, with the ids without a dead letter */
 export async function removeDeadLetters(ids: readonly string[], flags: SelectFlags, remote: Remote): Promise<void> {
   const selection = selectionOf(ids, flags);
   if (ids.length > 0 && flags.dryRun === undefined) return await removeByIds(ids.map(idOf), flags, remote);
-  const { operation, ...begun } = await change<{ matched: number; given_up: number }>("give-up", selection, remote);
-  const givenUp =
-    operation === undefined ? begun : { ...begun, given_up: (await followOperation(operation, remote)).changed };
-  answer(remote, flags, givenUp, ({ matched, given_up: count }) =>
+  const { operation, ...first } = await change<{ matched: number; given_up: number }>("give-up", selection, remote);
+  const discarded =
+    operation === undefined ? first : { ...first, given_up: (await followOperation(operation, remote)).changed };
+  answer(remote, flags, discarded, ({ matched, given_up: count }) =>
     flags.dryRun === true
-      ? `${countText(matched)} would be given up${matched === 0 ? portHint(flags) : ""}\n`
-      : `${countText(count)} of ${countText(matched)} given up${matched === 0 ? portHint(flags) : ""}\n`,
+      ? `${countText(matched)} would be discarded${matched === 0 ? portHint(flags) : ""}\n`
+      : `${countText(count)} of ${countText(matched)} discarded${matched === 0 ? portHint(flags) : ""}\n`,
   );
 }
 
@@ -217,11 +217,11 @@ async function removeByIds(tasks: readonly number[], flags: RemoteFlags, remote:
     }
   }
   const matched = tasks.length - missing.length;
-  answer(remote, flags, { matched, given_up: matched }, () => `${matched} of ${tasks.length} given up\n`);
+  answer(remote, flags, { matched, given_up: matched }, () => `${matched} of ${tasks.length} discarded\n`);
   refuseMissing(missing);
 }
 
-/** What goes on in the background is told of soon, so that its progress can be shown. */
+/** Asks for an answer within a second; a longer operation then runs in the background, with progress. */
 function change<T>(
   verb: "replay" | "give-up",
   body: object,
@@ -234,7 +234,7 @@ function selectionOf(ids: readonly string[], flags: SelectFlags) {
   const filter = filterOf(flags);
   const hasFilter = Object.values(filter).some((value) => value !== undefined);
   if ([ids.length > 0, hasFilter, flags.all === true].filter(Boolean).length !== 1) {
-    throw new UsageError("say which: task ids, or options like --code, or --all");
+    throw new UsageError("name the dead letters by one of: task ids, filters like --code, or --all");
   }
   return {
     ...(ids.length > 0 ? { task_ids: ids.map(idOf) } : { filter }),
@@ -246,7 +246,7 @@ function filterOf({ code, host, jobId, jobType, tenant, since, until }: FilterFl
   return { code, host, job_id: jobId, job_type: jobType, tenant, since: timeOf(since), until: timeOf(until) };
 }
 
-/** A plain day begins at midnight, as the local clocks show it; anything else is as it is. */
+/** A day becomes its local midnight; any other text stays as it is. */
 function timeOf(text: string | undefined): string | undefined {
   if (text === undefined || !/^\d{4}-\d\d-\d\d$/.test(text)) return text;
   const midnight = new Date(`${text}T00:00:00`);
@@ -254,13 +254,13 @@ function timeOf(text: string | undefined): string | undefined {
 }
 
 function idOf(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new UsageError(`${text} is no task id; fetchbox dlq list shows them`);
+  if (!/^\d{1,15}$/.test(text)) throw new UsageError(`${text} is not a task id; fetchbox dlq list shows the ids`);
   return Number(text);
 }
 
 function rateOf(text: string): number {
   const rate = Number(text);
-  if (!(rate > 0)) throw new UsageError("--rate must be a number of tasks per second, above 0");
+  if (!(rate > 0)) throw new UsageError("--rate must be a number of tasks per second above 0");
   return rate;
 }
 

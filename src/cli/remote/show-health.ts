@@ -8,9 +8,9 @@ const UNHEALTHY_STATUS = 503;
 
 const COLUMNS = [{ title: "COMPONENT" }, { title: "STATUS" }, { title: "REASON" }] as const;
 
-/** How the service and its parts are. Ends with 1 unless all is well, or work goes on all the same. */
+/** Prints the health of the service and its components. Returns 1 if the service is unhealthy. */
 export async function showHealth(flags: RemoteFlags, remote: Remote): Promise<ExitCode> {
-  // An unhealthy service answers with 503, and with the same document.
+  // An unhealthy service answers 503 with the same document.
   const health = await remote.client.getEvenIf<HealthAnswer>(UNHEALTHY_STATUS, "/operators/health");
   if (!("components" in health)) throw remote.client.stranger();
   answer(remote, flags, health, (shown) => healthText(shown, remote.width));

@@ -37,12 +37,12 @@ export async function listJobs(flags: JobsFlags, remote: Remote): Promise<void> 
   const list = await remote.client.get<JobList>("/operators/jobs", query);
   answer(remote, flags, list, ({ jobs, next_cursor: next }) => {
     if (jobs.length === 0) return "no jobs\n";
-    const more = next === null ? "" : `there are more: --cursor ${next}\n`;
+    const more = next === null ? "" : `more jobs follow: --cursor ${next}\n`;
     return table(COLUMNS, jobs.map(rowOf), remote.width) + more;
   });
 }
 
-/** Ends with 1 for a job that has failures. */
+/** Prints one job. Returns 1 for a job with failures. */
 export async function showJob(jobId: string, flags: RemoteFlags, remote: Remote): Promise<ExitCode> {
   const job = await readJob(jobId, remote);
   answer(remote, flags, job, (shown) => jobText(shown, remote.width));
@@ -57,7 +57,7 @@ export function hasFailed({ status }: JobSnapshot): boolean {
   return status === "failed" || status === "partial" || status === "cancelled";
 }
 
-/** One line on how far a job is. */
+/** The progress of a job in one line. */
 export function progressText(job: JobSnapshot): string {
   const parts = [`${job.resource_completed} of ${job.resource_total} stored`];
   if (job.resource_failed > 0) parts.push(`${job.resource_failed} failed`);
@@ -101,6 +101,6 @@ function jobText(job: JobSnapshot, width: number | undefined): string {
     String(attempts),
     message,
   ]);
-  const more = job.errors_truncated ? `and more: fetchbox dlq list --job-id ${job.job_id}\n` : "";
+  const more = job.errors_truncated ? `more failures: fetchbox dlq list --job-id ${job.job_id}\n` : "";
   return `${lines.join("\n")}\n\n${table(columns, rows, width)}${more}`;
 }

@@ -15,27 +15,27 @@ type LogRow = LogPage["logs"][number];
 
 const PAGE = 1000;
 const AGAIN_MS = 1000;
-/** So often a stream that broke is opened again without having brought anything. */
+/** Most attempts in a row to reopen a broken stream without a new row. */
 const TRIES = 5;
 
-/** A job's log, to where it is now or to the job's end. */
+/** Prints a job's log up to its latest row, or with `--follow` up to the job's end. */
 export async function showLogs(jobId: string, flags: LogsFlags, remote: Remote): Promise<void> {
   const path = `/operators/jobs/${encodeURIComponent(jobId)}/logs`;
-  const tell = (row: LogRow) => remote.out(flags.json === true ? jsonLine(row) : rowText(row));
-  if (flags.follow === true) return await follow(path, flags.level, tell, remote);
+  const print = (row: LogRow) => remote.out(flags.json === true ? jsonLine(row) : rowText(row));
+  if (flags.follow === true) return await follow(path, flags.level, print, remote);
   for (let offset = 0; ; ) {
     const page = await remote.client.get<LogPage>(path, { offset, limit: PAGE, level: flags.level });
-    for (const row of page.logs) tell(row);
+    for (const row of page.logs) print(row);
     if (page.logs.length < PAGE) return;
     offset = page.next_offset;
   }
 }
 
-/** Goes on where it was when the connection breaks: a restart of the service is no end of the log. */
+/** Continues at the next row after a broken connection, because a restart of the service does not end the log. */
 async function follow(
   path: string,
   level: string | undefined,
-  tell: (row: LogRow) => void,
+  print: (row: LogRow) => void,
   { client }: Remote,
 ): Promise<void> {
   let next = 0;
@@ -47,7 +47,7 @@ async function follow(
       for await (const { event, data } of eventsOf(response)) {
         if (event === "end") return;
         const row = JSON.parse(data) as LogRow;
-        tell(row);
+        print(row);
         next = row.offset + 1;
         tries = 0;
       }
@@ -59,19 +59,10 @@ async function follow(
   }
 }
 
-async function* eventsOf(response: Response): AsyncGenerator<{ event: string | undefined; data: string }> {
-  if (response.body === null) return;
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of response.body) {
-    text += decoder.decode(chunk, { stream: true });
-    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-      const block = text.slice(0, end);
-      text = text.slice(end + 2);
-      const data = /^data: (.*)$/m.exec(block)?.[1];
-      if (data !== undefined) yield { event: /^event: (.*)$/m.exec(block)?.[1], data };
-    }
-  }
+async function* eventsOf({ body }: Response): AsyncGenerator<{ event?: string | undefined; data: string }> {
+  if (body === null) return;
+  const { EventSourceParserStream } = await import("eventsource-parser/stream");
+  yield* body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
 }
 
 function rowText({ timestamp, level, message, resource_id, fields }: LogRow): string {

@@ -7,7 +7,7 @@ import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
 
 type HostRow = QueueReport["hosts"][number];
 
-/** A task that has been due for longer than this is worth a line. */
+/** A task that is due for longer than this gets a line. */
 const OLD_MS = 3_600_000;
 const GAP = " ".repeat(8);
 
@@ -19,7 +19,7 @@ const COLUMNS = [
   { title: "STATE", isText: true, isElastic: true, expendable: 1 },
 ] as const;
 
-/** What waits and runs, what keeps more from running, and how every busy host is treated. */
+/** Prints the pending and running tasks, the reason why no more run, and the state of each busy host. */
 export async function showQueue(flags: RemoteFlags, remote: Remote): Promise<void> {
   answer(remote, flags, await remote.client.get<QueueReport>("/operators/queue"), (report) =>
     queueText(report, remote.width),
@@ -29,28 +29,26 @@ export async function showQueue(flags: RemoteFlags, remote: Remote): Promise<voi
 export async function switchQueue(to: "pause" | "resume", flags: RemoteFlags, remote: Remote): Promise<void> {
   const report = await remote.client.post<QueueReport>(`/operators/queue/${to}`);
   const where = `at ${remote.client.server}\n`;
-  answer(remote, flags, report, () =>
-    report.paused ? `paused: no download begins ${where}` : `downloads begin again ${where}`,
-  );
+  answer(remote, flags, report, () => (report.paused ? `downloads paused ${where}` : `downloads resumed ${where}`));
 }
 
 function queueText(report: QueueReport, width: number | undefined): string {
   const { pending, running, retrying, oldest_pending_age_ms: age, hosts } = report;
   const depth = `${countText(pending)} pending · ${countText(running)} running · ${countText(retrying)} retrying`;
-  const lines = [withPace(depth, paceText(report), width), ...limitLines(report)];
+  const lines = [withRates(depth, ratesText(report), width), ...limitLines(report)];
   if (age > OLD_MS) lines.push(`the oldest task has been due for ${roughDuration(age)}`);
   if (hosts.length === 0) return `${lines.join("\n")}\n`;
   return `${lines.join("\n")}\n${table(COLUMNS, hosts.map(rowOf), width)}`;
 }
 
-/** On one line, where that is wide enough. */
-function withPace(depth: string, pace: string, width = Number.POSITIVE_INFINITY): string {
-  if (pace === "") return depth;
-  const line = depth + GAP + pace;
-  return Bun.stringWidth(line) <= width ? line : `${depth}\n${pace}`;
+/** Depth and rates on one line, or on two lines of a narrow terminal. */
+function withRates(depth: string, rates: string, width = Number.POSITIVE_INFINITY): string {
+  if (rates === "") return depth;
+  const line = depth + GAP + rates;
+  return Bun.stringWidth(line) <= width ? line : `${depth}\n${rates}`;
 }
 
-function paceText({ stored_per_second: stored, failed_per_second: failed, seconds_left: left }: QueueReport): string {
+function ratesText({ stored_per_second: stored, failed_per_second: failed, seconds_left: left }: QueueReport): string {
   const parts = stored > 0 || failed > 0 ? [`stored ${rateText(stored)}/s`] : [];
   if (failed > 0) parts.push(`failed ${rateText(failed)}/s`);
   if (left !== null && left > 0) parts.push(`${roughDuration(left * 1000)} left`);
@@ -63,7 +61,7 @@ function rateText(perSecond: number): string {
 
 function limitLines({ limited_by: limit, closed_buckets: closed }: QueueReport): string[] {
   const lines = limit === null ? [] : [`${limit.standstill ? "nothing runs:" : "limited by"} ${limit.reason}`];
-  // Work for other buckets goes on: what limits that is another line.
+  // Work for other buckets continues; another line names its limit.
   if (limit?.cause === "storage" || limit?.cause === "disk_full") return lines;
   return [...lines, ...closed.map(({ bucket, code, message }) => `bucket ${bucket} is closed: ${code} ${message}`)];
 }

@@ -24,7 +24,7 @@ const COLUMNS = [
   { title: "OBJECT", isElastic: true },
 ] as const;
 
-/** Where the files of a job are: page by page, all of them unless `--limit` says how many. As JSON one a line. */
+/** Prints the resources of a job and their objects, page by page, all or `--limit` of them. As JSON one per line. */
 export async function showResources(jobId: string, flags: ResourcesFlags, remote: Remote): Promise<void> {
   const path = `/operators/jobs/${encodeURIComponent(jobId)}/resources`;
   let left = limitOf(flags.limit);
@@ -38,16 +38,16 @@ export async function showResources(jobId: string, flags: ResourcesFlags, remote
     left -= list.resources.length;
     cursor = list.next_cursor ?? undefined;
   } while (cursor !== undefined && left > 0);
-  if (cursor !== undefined && flags.json !== true) remote.out("there are more: --limit says how many\n");
+  if (cursor !== undefined && flags.json !== true) remote.out("more resources follow: set a higher --limit\n");
 }
 
 function limitOf(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY;
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new UsageError("--limit must be a whole number from 1 on");
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new UsageError("--limit must be a whole number of at least 1");
   return Number(text);
 }
 
-/** Writes a page, under the folder that its objects share where that is another one, and returns that. */
+/** Prints a page, and before it the common folder of its objects unless it is `before`. Returns that folder. */
 function writePage(rows: readonly ResourceRow[], before: string, { out, width }: Remote): string {
   if (rows.length === 0) {
     if (before === "") out("no resources\n");
@@ -70,7 +70,7 @@ function cellsOf({ resource_id, state, bytes, storage_key: key, error }: Resourc
   return [resource_id, state, bytes === null ? "" : bytesText(bytes), object];
 }
 
-/** The longest beginning up to a slash that all URLs have in common. */
+/** The longest common beginning of the URLs that ends in a slash. */
 function commonFolder(urls: readonly string[]): string {
   let [folder = ""] = urls;
   for (const url of ["", ...urls].slice(1)) {

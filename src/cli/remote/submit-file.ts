@@ -21,71 +21,68 @@ export interface SubmitFlags extends RemoteFlags {
   readonly batch: string;
 }
 
-/** One command at work. */
+/** One running command. */
 interface Submitting {
   readonly flags: SubmitFlags;
-  /** Prints a line, with its line break. */
-  readonly say: (line: string) => void;
+  /** Prints a line, which includes its line break. */
+  readonly print: (line: string) => void;
   readonly remote: Remote;
   readonly patience: Patience;
 }
 
-/**
- * Submits a manifest, or a list of URLs in as many jobs as it takes. With `--wait`, ends with 1 unless all is stored.
- */
+/** Submits a manifest, or a list of URLs as one or more jobs. With `--wait`, returns 1 unless everything is stored. */
 export async function submitFile(path: string, flags: SubmitFlags, remote: Remote): Promise<ExitCode> {
   const bytes = readInput(path);
   const startedAt = systemClock.monotonic();
   const screen = await terminalLine(remote.env);
-  const say = (line: string) => {
+  const print = (line: string) => {
     screen?.clear();
     remote.out(line);
   };
   const patience = new Patience(flags.timeout, screen ?? ((text) => remote.err(`${text}\n`)));
-  const submitting = { flags, say, remote, patience };
+  const submitting = { flags, print, remote, patience };
   const jobs = isManifest(bytes) ? await submitOne(bytes, submitting) : await submitList(bytes, submitting);
-  const isTold = flags.json !== true && jobs.length > 1;
+  const hasTotals = flags.json !== true && jobs.length > 1;
   if (flags.wait !== true) {
     const { resources } = totalsOf(jobs, []);
-    if (isTold) say(`${counted(jobs.length, "job")}, ${counted(resources, "resource")} in all\n`);
+    if (hasTotals) print(`${counted(jobs.length, "job")}, ${counted(resources, "resource")} in total\n`);
     return EXIT.done;
   }
   const onEnded = (job: JobSnapshot) => {
     const text = printable(`job ${job.job_id} ${job.status}: ${progressText(job)}`);
-    say(flags.json === true ? jsonLine(job) : `${text}\n`);
+    print(flags.json === true ? jsonLine(job) : `${text}\n`);
   };
   try {
     const ended = await waitForAll(jobs, { remote, patience, screen, onEnded });
     const took = durationText((systemClock.monotonic() - startedAt) / 1000);
-    if (isTold) say(`${counted(jobs.length, "job")} in ${took}: ${countsText(totalsOf(jobs, ended))}\n`);
+    if (hasTotals) print(`${counted(jobs.length, "job")} in ${took}: ${countsText(totalsOf(jobs, ended))}\n`);
     return ended.some(hasFailed) ? EXIT.failed : EXIT.done;
   } catch (error) {
     screen?.clear();
-    throw leftAtWork(error, jobs);
+    throw withJobsHint(error, jobs);
   }
 }
 
-/** Nobody waits any longer, and the service goes on: says how to look after the jobs. */
-function leftAtWork(error: unknown, jobs: readonly Accepted[]): unknown {
+/** The error for the end of a wait, with the command that shows the jobs, which the service continues. */
+function withJobsHint(error: unknown, jobs: readonly Accepted[]): unknown {
   if (!(error instanceof WorkFailedError)) return error;
   const [first] = jobs;
   const look = jobs.length === 1 ? `fetchbox status ${first?.job_id}` : "fetchbox jobs";
-  return new WorkFailedError(`${error.message}; what was submitted goes on: ${look} shows it`, { cause: error });
+  const subject = jobs.length === 1 ? "the submitted job continues" : "the submitted jobs continue";
+  return new WorkFailedError(`${error.message}; ${subject}, see ${look}`, { cause: error });
 }
 
-/** Under a key, its own if it has none: asked again after a connection broke, it is not accepted twice. */
+/** Submits under the given or a new key, so that a repetition after a broken connection makes no second job. */
 async function submitOne(bytes: Uint8Array, submitting: Submitting): Promise<Accepted[]> {
   const key = submitting.flags.idempotencyKey ?? `submit-${Bun.randomUUIDv7()}`;
   return [await post(bytes, key, submitting)];
 }
 
-/**
- * Under one key for the whole list, so that the same command again, after whatever broke it off, submits no URL twice.
- */
+/** Submits under one key for the whole list, so that a repetition of an interrupted command submits no URL twice. */
 async function submitList(bytes: Uint8Array, submitting: Submitting): Promise<Accepted[]> {
   const { flags } = submitting;
   const size = Number(flags.batch);
-  if (!Number.isInteger(size) || size < 1) throw new UsageError("--batch must be a whole number from 1 on");
+  if (!Number.isInteger(size) || size < 1) throw new UsageError("--batch must be a whole number of at least 1");
   const parts = splitUrlList(parseUrlList(new TextDecoder().decode(bytes)), size);
   const name = flags.idempotencyKey ?? new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
   const jobs: Accepted[] = [];
@@ -100,21 +97,22 @@ async function submitList(bytes: Uint8Array, submitting: Submitting): Promise<Ac
   return jobs;
 }
 
-/** Says of a list what became of it, and names lines instead of places in a manifest that nobody has seen. */
+/** The error for a list, with the number of submitted jobs, and with lines in place of places in the manifest. */
 function cutShort(error: unknown, lines: readonly number[], done: number, parts: number): unknown {
-  const before = done === 0 ? "nothing was submitted" : `${done} of ${parts} jobs were submitted before; they go on`;
+  const before =
+    done === 0 ? "no job was submitted" : `${done} of ${counted(parts, "job")} were submitted before and continue`;
   if (error instanceof RefusedError) {
-    const told = error.details.map(({ path, message }) => {
+    const lineProblems = error.details.map(({ path, message }) => {
       const at = /^\/resources\/(\d+)\//.exec(path)?.[1];
       return `\n  ${at === undefined ? path : `line ${lines[Number(at)]}`}: ${message}`;
     });
-    return new UsageError(`${error.summary}; ${before}${told.join("")}`, { cause: error });
+    return new UsageError(`${error.summary}; ${before}${lineProblems.join("")}`, { cause: error });
   }
   if (!(error instanceof WorkFailedError) || done === 0) return error;
-  return new WorkFailedError(`${error.message}; ${before}, and the same command submits the rest`, { cause: error });
+  return new WorkFailedError(`${error.message}; ${before}; the same command submits the rest`, { cause: error });
 }
 
-async function post(body: Uint8Array, key: string, { flags, say, remote, patience }: Submitting): Promise<Accepted> {
+async function post(body: Uint8Array, key: string, { flags, print, remote, patience }: Submitting): Promise<Accepted> {
   const { jobType, tenant, json } = flags;
   const headers = {
     "idempotency-key": key,
@@ -126,10 +124,10 @@ async function post(body: Uint8Array, key: string, { flags, say, remote, patienc
     return { accepted: answer.value, isOld: answer.headers.has("idempotent-replayed") };
   });
   if (json === true) {
-    if (flags.wait !== true) say(jsonLine(accepted));
+    if (flags.wait !== true) print(jsonLine(accepted));
   } else {
     const how = isOld ? "was submitted before" : "queued";
-    say(`${printable(`job ${accepted.job_id} ${how}: ${counted(accepted.resource_count, "resource")}`)}\n`);
+    print(`${printable(`job ${accepted.job_id} ${how}: ${counted(accepted.resource_count, "resource")}`)}\n`);
   }
   return accepted;
 }

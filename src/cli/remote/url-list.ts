@@ -2,15 +2,15 @@ import { urlProblem } from "../../intake/manifest/field-rules.ts";
 import { UsageError } from "../exit-code.ts";
 
 /** A URL and its place in the text, from 1. */
-export interface ListedUrl {
+interface ListedUrl {
   readonly url: string;
   readonly line: number;
 }
 
 /** One job's part of a list. */
-export interface ListPart {
+interface ListPart {
   readonly resources: readonly { readonly id: string; readonly url: string }[];
-  /** Where each of them stands. */
+  /** The line of each resource. */
   readonly lines: readonly number[];
 }
 
@@ -18,8 +18,8 @@ const NAME_LENGTH_MAX = 80;
 const PROBLEMS_MAX = 10;
 
 /**
- * The URLs of a text, one a line; empty lines and those that begin with `#` say nothing.
- * @throws UsageError, with every line that a service would refuse for how it is written
+ * The URLs of a text with one URL per line. Empty lines and lines that begin with `#` are skipped.
+ * @throws UsageError with the lines that a service would refuse for their syntax
  */
 export function parseUrlList(text: string): ListedUrl[] {
   const urls: ListedUrl[] = [];
@@ -37,14 +37,14 @@ export function parseUrlList(text: string): ListedUrl[] {
   if (problems.length > 0) {
     const more = problems.length > PROBLEMS_MAX ? `\n  and ${problems.length - PROBLEMS_MAX} more` : "";
     throw new UsageError(
-      `not every line is a URL; nothing was begun${problems.slice(0, PROBLEMS_MAX).join("")}${more}`,
+      `not every line is a URL; no download was started${problems.slice(0, PROBLEMS_MAX).join("")}${more}`,
     );
   }
-  if (urls.length === 0) throw new UsageError("the list has no URL in it");
+  if (urls.length === 0) throw new UsageError("the list contains no URL");
   return urls;
 }
 
-/** Parts of at most `size` URLs. Each resource is named by its place in the list and by the end of its URL. */
+/** Parts of at most `size` URLs. A resource's id is its position in the list and the end of its URL. */
 export function splitUrlList(urls: readonly ListedUrl[], size: number): ListPart[] {
   const digits = String(urls.length).length;
   return Array.from({ length: Math.ceil(urls.length / size) }, (_, part) => {
@@ -59,12 +59,12 @@ export function splitUrlList(urls: readonly ListedUrl[], size: number): ListPart
   });
 }
 
-/** A manifest of a part, as it is sent. */
+/** The manifest of a part as JSON bytes. */
 export function listManifest({ resources }: ListPart, metadata: Readonly<Record<string, unknown>>): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ manifest_version: "v1", metadata, resources }));
 }
 
-/** The last part of a URL's path, of letters that every file system takes. */
+/** The last part of a URL's path, in characters that every file system allows. */
 function nameOf(url: string): string {
   const { pathname, hostname } = new URL(url);
   const last = pathname.split("/").findLast((part) => part !== "") ?? hostname;

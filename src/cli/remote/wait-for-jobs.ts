@@ -7,28 +7,26 @@ import type { Patience } from "./patience.ts";
 import type { Remote } from "./remote-context.ts";
 import { readJob } from "./show-jobs.ts";
 
-/** A job that was submitted. */
+/** A submitted job. */
 export interface Accepted {
   readonly job_id: string;
   readonly resource_count: number;
 }
 
 const POLL_MS = 500;
-/** Of many jobs so many are looked at at a time, in turn. */
+/** Most jobs that one poll asks for; many jobs take turns. */
 const POLL_JOBS = 20;
 
-export interface WaitDeps {
+interface WaitDeps {
   readonly remote: Remote;
   readonly patience: Patience;
-  /** Shows how far the jobs are together. */
+  /** The terminal line for the jobs' common progress. */
   readonly screen: TerminalLine | undefined;
-  /** Told of each job as it ends. */
+  /** Called for each job as it ends. */
   readonly onEnded: (job: JobSnapshot) => void;
 }
 
-/**
- * Waits until all jobs have ended, over restarts of the service. @throws why nobody waits any longer; the jobs go on
- */
+/** Waits until all jobs have ended, also across restarts of the service. @throws the end of the wait */
 export async function waitForAll(jobs: readonly Accepted[], deps: WaitDeps): Promise<JobSnapshot[]> {
   const { remote, patience, screen, onEnded } = deps;
   const known = new Map<string, JobSnapshot>();
@@ -39,9 +37,9 @@ export async function waitForAll(jobs: readonly Accepted[], deps: WaitDeps): Pro
       known.set(jobId, job);
       pending.delete(jobId);
       if (isFinished(job.status)) onEnded(job);
-      else pending.add(jobId); // at the end of the line
+      else pending.add(jobId); // back to the end of the queue
     }
-    const progress = `${countsText(totalsOf(jobs, [...known.values()]))}; Ctrl-C leaves them at work`;
+    const progress = `${countsText(totalsOf(jobs, [...known.values()]))}; they continue after Ctrl-C`;
     screen?.(clipEnd(progress, remote.width ?? progress.length));
     if (pending.size > 0) await patience.wait(POLL_MS);
   }
@@ -49,8 +47,8 @@ export async function waitForAll(jobs: readonly Accepted[], deps: WaitDeps): Pro
   return jobs.flatMap(({ job_id }) => known.get(job_id) ?? []);
 }
 
-/** Of several jobs together. */
-export interface Totals {
+/** The sums over several jobs. */
+interface Totals {
   readonly jobs: number;
   readonly ended: number;
   readonly resources: number;
@@ -61,7 +59,7 @@ export interface Totals {
 }
 
 export function totalsOf(jobs: readonly Accepted[], known: readonly JobSnapshot[]): Totals {
-  const sum = (what: (job: JobSnapshot) => number) => known.reduce((total, job) => total + what(job), 0);
+  const sum = (count: (job: JobSnapshot) => number) => known.reduce((total, job) => total + count(job), 0);
   return {
     jobs: jobs.length,
     ended: sum(({ status }) => (isFinished(status) ? 1 : 0)),

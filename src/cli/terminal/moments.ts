@@ -1,35 +1,35 @@
-/** Locales that know a short name for the local zone; others say `GMT+1`. */
+/** Locales that have short names for zones; other locales use `GMT+1`. */
 const LOCALES = ["en-GB", "en-US", "en-CA", "en-AU", "en-NZ", "en-IN", "en-ZA"];
 
-/** A time for people, local, to the minute: `2026-11-28 09:14 CET`. */
+/** A local time to the minute: `2026-11-28 09:14 CET`. */
 export function minuteText(time: string | number): string {
   return `${local(time).slice(0, 16)} ${zoneName(time)}`;
 }
 
-/** The same to the second: `2026-11-28 09:14:33 CET`. */
+/** A local time to the second: `2026-11-28 09:14:33 CET`. */
 export function secondText(time: string | number): string {
   return `${local(time)} ${zoneName(time)}`;
 }
 
-/** The day, local: `2026-11-28`. */
+/** A local day: `2026-11-28`. */
 export function dayText(time: string | number): string {
   return local(time).slice(0, 10);
 }
 
-/** The time of day, local: `09:14:33 CET`. */
+/** A local time of day: `09:14:33 CET`. */
 export function clockText(time: string | number): string {
   return `${local(time).slice(11)} ${zoneName(time)}`;
 }
 
-/** `2026-11-28 09:14:33`, as the local clocks show it. */
+/** `2026-11-28 09:14:33` in the local zone. */
 function local(time: string | number): string {
   const date = new Date(time);
-  // Whatever answered may be no FetchBox: what is no time is shown as it came.
+  // The server may not be FetchBox, so an invalid time is shown unchanged.
   if (Number.isNaN(date.getTime())) return String(time);
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().replace("T", " ").slice(0, 19);
 }
 
-/** The zone's short name at that time; its offset where it has none. */
+/** The zone's short name at that time, or its offset. */
 function zoneName(time: string | number): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return "";

@@ -5,35 +5,35 @@ import { clipEnd, clipMiddle, printable } from "./terminal-text.ts";
 import { bytesText, countText, durationText } from "./units.ts";
 
 const BAR_WIDTH = 20;
-/** Less than this of a name tells nobody which it is. */
+/** A shorter piece of a name does not identify the resource. */
 const NAME_LEAST = 12;
-/** Lines beside the downloads: the job's own, and one for those that have no room. */
+/** Lines beside the downloads: the job's line, and the number of hidden downloads. */
 const OTHER_LINES = 2;
 const GAP = "  ";
 
-/** What a run is at, at one moment. */
-export interface RunState {
+/** The state of a run at one moment. */
+interface RunState {
   readonly job: JobRecord;
   readonly active: readonly ActiveDownload[];
-  /** Of all attempts so far. */
+  /** The bytes of all attempts so far. */
   readonly bytesReceived: number;
-  /** By the monotonic clock. */
+  /** Milliseconds of the monotonic clock. */
   readonly now: number;
 }
 
 /** A part of a line. */
 interface Part {
   readonly text: string;
-  /** Parts with the highest number go first where the line is too long; those without one stay. */
+  /** A line that is too long loses the part with the highest number first. A part without a number stays. */
   readonly expendable?: number;
 }
 
-/** What a run looks like now, in lines for a terminal: the job first, then each download under way. */
+/** The progress of a run in lines for a terminal: first the job, then each running download. */
 export class Progress {
   readonly #all = new Speedometer();
   readonly #downloads = new Map<number, Speedometer>();
 
-  /** `rows` and `columns` are the terminal's. */
+  /** The lines for a terminal of `rows` and `columns`. */
   render(state: RunState, rows: number, columns: number): string[] {
     const { active, bytesReceived, now } = state;
     this.#all.note(bytesReceived, now);
@@ -69,7 +69,7 @@ export class Progress {
     const { claimed, trace, bytesTotal } = download;
     const speed = this.#speedOf(claimed.id);
     const left = bytesTotal === 0 ? undefined : speed.secondsFor(bytesTotal - trace.bytes);
-    // Each as wide on every line, so that they stand below each other.
+    // The parts have fixed widths and so form columns.
     const parts: Part[] = [
       { text: bytesTotal === 0 ? " ".repeat(4) : percentText(shareOf(download)), expendable: 1 },
       { text: bytesText(trace.bytes).padStart(8), expendable: 3 },
@@ -94,7 +94,7 @@ export class Progress {
   }
 }
 
-/** The parts in a line that is no longer than `columns`, as far as they can be left out. */
+/** The parts in one line, without as many expendable parts as `columns` requires. */
 function fitted(parts: readonly Part[], columns: number): string {
   let shown = parts;
   const lineOf = (line: readonly Part[]) => line.map(({ text }) => text).join(GAP);
@@ -108,14 +108,14 @@ function fitted(parts: readonly Part[], columns: number): string {
   return lineOf(shown);
 }
 
-/** How far a download is, from 0 to 1; 0 while its size is unknown. */
+/** The progress of a download from 0 to 1; 0 while its size is unknown. */
 function shareOf({ trace, bytesTotal }: ActiveDownload): number {
   return bytesTotal === 0 ? 0 : Math.min(1, trace.bytes / bytesTotal);
 }
 
 /**
- * What a job still has to fetch, as far as one can tell: what is under way says it itself, and for what has not begun
- * the mean of what is done stands. Nothing while a size under way is unknown.
+ * An estimate of a job's remaining bytes: the rest of the running downloads, and the mean size of the completed ones
+ * for each pending one. `undefined` while the size of a running download is unknown.
  */
 function bytesLeft(job: JobRecord, active: readonly ActiveDownload[]): number | undefined {
   let bytes = 0;

@@ -8,34 +8,34 @@ import { printable } from "./terminal-text.ts";
 
 type LogLines = readonly LogRecord[];
 
-/** What somebody sees of a run while it goes on. */
-export interface Display {
-  tell(lines: LogLines): void;
+/** The output of a running `fetchbox run`. */
+interface Display {
+  print(lines: LogLines): void;
   show(job: JobRecord, app: App): void;
-  /** `isDone`: the progress stays as it was at the end; else it goes. */
+  /** Keeps the last progress on the screen if the job is done, and removes it otherwise. */
   end(isDone: boolean): void;
 }
 
-/** On a terminal that can move its cursor the progress, elsewhere a line per event. */
+/** The progress on a terminal that can move its cursor; elsewhere a line per event. */
 export async function openDisplay(context: CliContext): Promise<Display> {
   const screen = await terminalLine(context.env);
   return screen === undefined ? plainDisplay(context) : terminalDisplay(screen);
 }
 
-/** For logs, pipes and terminals that only print. */
+/** The display for logs, pipes and terminals that cannot move the cursor. */
 function plainDisplay({ out }: CliContext): Display {
-  return { tell: (lines) => lines.forEach((line) => out(`${eventText(line)}\n`)), show: () => {}, end: () => {} };
+  return { print: (lines) => lines.forEach((line) => out(`${eventText(line)}\n`)), show: () => {}, end: () => {} };
 }
 
-/** What goes wrong scrolls by; the job and its downloads stay at the bottom. */
+/** Failures scroll by; the job and its downloads stay at the bottom. */
 function terminalDisplay(screen: TerminalLine): Display {
   const progress = new Progress();
   return {
-    tell(lines) {
-      const troubles = lines.filter(({ level }) => level !== "info");
-      if (troubles.length === 0) return;
+    print(lines) {
+      const problems = lines.filter(({ level }) => level !== "info");
+      if (problems.length === 0) return;
       screen.clear();
-      for (const line of troubles) process.stdout.write(`${eventText(line)}\n`);
+      for (const line of problems) process.stdout.write(`${eventText(line)}\n`);
     },
     show(job, { active }) {
       const { rows = 24, columns = 80 } = process.stdout;

@@ -1,23 +1,23 @@
 import { clipEnd, clipMiddle, printable } from "./terminal-text.ts";
 
-export interface Column {
+interface Column {
   readonly title: string;
-  /** Numbers stand to the right. */
+  /** Numbers are aligned to the right. */
   readonly isNumber?: true;
-  /** A sentence, whose beginning matters most. Of a name the end does, too. */
+  /** A sentence, of which a narrow cell shows the beginning. Of a name it shows the end too. */
   readonly isText?: true;
-  /** Gives way where the terminal is too narrow. */
+  /** The column shrinks on a narrow terminal. */
   readonly isElastic?: true;
-  /** Gives way only when all else has given way or is gone. */
+  /** The column shrinks only after all elastic and expendable columns. */
   readonly isElasticAtLast?: true;
-  /** Goes where that does not suffice: the highest number first. */
+  /** The column disappears if shrinking does not suffice: the highest number first. */
   readonly expendable?: number;
 }
 
 const GAP = "  ";
 const NARROWEST = 8;
 
-/** Rows under their titles, as wide as the terminal at most; as wide as they are where there is none. */
+/** Rows under their titles, at most as wide as the terminal; `undefined` as the width means no limit. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[], width?: number): string {
   const texts = [columns.map(({ title }) => title), ...rows.map((row) => row.map(printable))];
   const fitted = fit(columns, texts, width);
@@ -35,7 +35,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
   return `${lines.join("\n")}\n`;
 }
 
-/** A column that is shown, and how many characters it has. */
+/** A visible column and its width in characters. */
 interface Fitted {
   readonly at: number;
   readonly column: Column;
@@ -55,20 +55,20 @@ function fit(columns: readonly Column[], texts: readonly (readonly string[])[], 
     fitted = fitted.filter((each) => each !== first);
   }
   for (let over = widthOf(fitted) - width; over > 0; over--) {
-    const willing = fitted.filter(canGive);
-    const asked = willing.length > 0 ? willing : fitted.filter(canGiveAtLast);
-    const [widest] = asked.toSorted((a, b) => b.chars - a.chars);
+    const elastic = fitted.filter(canShrink);
+    const candidates = elastic.length > 0 ? elastic : fitted.filter(canShrinkAtLast);
+    const [widest] = candidates.toSorted((a, b) => b.chars - a.chars);
     if (widest === undefined) break;
     widest.chars--;
   }
   return fitted;
 }
 
-function canGive({ column, chars }: Fitted): boolean {
+function canShrink({ column, chars }: Fitted): boolean {
   return column.isElastic === true && chars > NARROWEST;
 }
 
-function canGiveAtLast({ column, chars }: Fitted): boolean {
+function canShrinkAtLast({ column, chars }: Fitted): boolean {
   return column.isElasticAtLast === true && chars > NARROWEST;
 }
 
@@ -76,7 +76,7 @@ function widthOf(fitted: readonly Fitted[]): number {
   return fitted.reduce((sum, { chars }) => sum + chars, GAP.length * (fitted.length - 1));
 }
 
-/** When all that can give has given. */
+/** The width once every elastic column has shrunk. */
 function leastOf(fitted: readonly Fitted[]): number {
-  return widthOf(fitted.map((each) => (canGive(each) ? { ...each, chars: NARROWEST } : each)));
+  return widthOf(fitted.map((each) => (canShrink(each) ? { ...each, chars: NARROWEST } : each)));
 }

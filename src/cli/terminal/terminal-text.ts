@@ -1,19 +1,19 @@
 import { stripVTControlCharacters } from "node:util";
 
 /**
- * Text from outside in one line, without what could move a cursor, paint a screen or turn the direction of writing
- * (control, format and unassigned characters, line separators).
+ * Foreign text in one line, without characters that could move a cursor, paint a screen or change the direction of
+ * writing (control, format and unassigned characters, line separators).
  */
 export function printable(text: string): string {
   return stripVTControlCharacters(text).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
 }
 
-/** The same of a text of several lines, whose line breaks stay. */
+/** Foreign text of several lines, made printable line by line. */
 export function printableLines(text: string): string {
   return text.split("\n").map(printable).join("\n");
 }
 
-/** A value as JSON in one line. What a terminal could obey or misread is escaped, which means the same. */
+/** A value as JSON in one line. Characters that a terminal could obey or misread are escaped. */
 export function jsonLine(value: unknown): string {
   const escape = (character: string) =>
     Array.from({ length: character.length }, (_, at) => unicodeEscape(character.charCodeAt(at))).join("");
@@ -24,12 +24,12 @@ function unicodeEscape(codeUnit: number): string {
   return `\\u${codeUnit.toString(16).padStart(4, "0")}`;
 }
 
-/** How much of a name that is too long is its end. */
+/** The share of a shortened name that its end has. */
 const TAIL_SHARE = 0.6;
 
 const characters = new Intl.Segmenter();
 
-/** As much of a text as has room in a line, its beginning and its end: names differ at their ends. */
+/** The beginning and the end of a text, in at most `width` columns: names differ at their ends. */
 export function clipMiddle(text: string, width: number): string {
   if (Bun.stringWidth(text) <= width) return text;
   const parts = [...characters.segment(text)].map(({ segment }) => segment);
@@ -40,14 +40,14 @@ export function clipMiddle(text: string, width: number): string {
   return `${fitting(parts, room - Bun.stringWidth(end)).join("")}…${end}`;
 }
 
-/** As much of a text as has room in a line, from its beginning. */
+/** The beginning of a text, in at most `width` columns. */
 export function clipEnd(text: string, width: number): string {
   if (Bun.stringWidth(text) <= width) return text;
   const parts = [...characters.segment(text)].map(({ segment }) => segment);
   return `${fitting(parts, Math.max(0, width - 1)).join("")}…`;
 }
 
-/** The first of the parts that have room together: a wide character is never cut in two. */
+/** The first parts that fit together. A wide character is never cut in two. */
 function fitting(parts: readonly string[], room: number): string[] {
   let left = room;
   const over = parts.findIndex((part) => (left -= Bun.stringWidth(part)) < 0);

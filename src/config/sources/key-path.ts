@@ -1,7 +1,7 @@
-/** The way to a value: table keys and list positions. */
+/** The path to a value: table keys and list positions. */
 export type KeyPath = readonly (string | number)[];
 
-/** The key as one writes it in TOML, with list positions in brackets. */
+/** The key as it is written in TOML, with list positions in brackets. */
 export function keyText(path: KeyPath): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
@@ -10,7 +10,7 @@ export function keyText(path: KeyPath): string {
   }, "");
 }
 
-/** The key for a message. A part in which a token, a URL or a header line may stand instead of a name reads `***`. */
+/** The key for a message. A part that may be a token, a URL or a header line instead of a name is `***`. */
 export function shownKey(path: KeyPath): string {
   return keyText(path.map((part) => (typeof part === "string" && mayBeSecret(part) ? "***" : part)));
 }
@@ -22,7 +22,7 @@ function mayBeSecret(part: string): boolean {
   return part.length > NAME_LENGTH_MAX || (/[:@]/.test(part) && !HOST_WITH_PORT.test(part));
 }
 
-/** What is noted by `keyText` for a path, or else for the nearest thing around it. */
+/** The note under a path's `keyText`, or under the nearest path around it. */
 export function nearest<T>(notes: ReadonlyMap<string, T>, path: KeyPath): T | undefined {
   for (let length = path.length; length > 0; length--) {
     const note = notes.get(keyText(path.slice(0, length)));

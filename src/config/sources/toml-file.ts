@@ -1,78 +1,70 @@
-import { readFileSync } from "node:fs";
 import { KindGuard, type TSchema } from "@sinclair/typebox";
 import { parse, TomlError } from "smol-toml";
+import type * as parser from "toml-eslint-parser";
 import { ConfigError } from "../config-error.ts";
 import { ConfigSchema } from "../schema.ts";
-import { type KeyPath, nearest } from "./key-path.ts";
-import { tomlLines } from "./toml-lines.ts";
+import { type KeyPath, keyText, nearest } from "./key-path.ts";
+import { decodeUtf8, readBounded } from "./text-file.ts";
 import type { Tree } from "./tree.ts";
 
-const FILE_BYTES_MAX = 2 ** 20;
 const FRAME_COLUMNS_MAX = 160;
 
 export interface TomlFile {
   readonly tree: Tree;
-  /** `name:line` of a key, or of what is around it. */
+  /** `name:line` of a key, or of the nearest key around it. */
   sourceOf(path: KeyPath): string | undefined;
 }
 
 /**
- * Reads a TOML file of at most 1 MiB. `name` is how messages call it. Undefined where there is none.
- * Throws `ConfigError` with line and column for what is no TOML.
+ * A TOML file of at most 1 MiB, or `undefined` without such a file. `name` is its name in messages.
+ * @throws ConfigError with the line and column of invalid TOML
  */
 export function readTomlFile(file: string, name: string): TomlFile | undefined {
   const bytes = readBounded(file, name);
   return bytes === undefined ? undefined : parseTomlFile(decodeUtf8(bytes, name), name);
 }
 
-/** The bytes of a small file, or undefined where there is none. Throws `ConfigError` for what cannot be read. */
-export function readBounded(file: string, name: string): Uint8Array | undefined {
-  try {
-    const bytes = readFileSync(file);
-    if (bytes.length <= FILE_BYTES_MAX) return bytes;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new ConfigError([{ source: name, key: "", message: `cannot be read (${code})` }], { cause: error });
-  }
-  throw new ConfigError([{ source: name, key: "", message: `is larger than ${FILE_BYTES_MAX} bytes` }]);
-}
-
-/** The text of a file. Throws `ConfigError` that names the line of the first byte that is not UTF-8. */
-export function decodeUtf8(bytes: Uint8Array, name: string): string {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  try {
-    return decoder.decode(bytes);
-  } catch (error) {
-    throw new ConfigError([{ source: `${name}:${badLine(bytes)}`, key: "", message: "is not valid UTF-8" }], {
-      cause: error,
-    });
-  }
-}
-
 function parseTomlFile(text: string, name: string): TomlFile {
+  const tree = parseToml(text, name);
+  let lines: ReadonlyMap<string, number> | undefined;
+  return {
+    tree,
+    sourceOf(path) {
+      lines ??= linesOf(text, name);
+      const line = nearest(lines, path);
+      return line === undefined ? undefined : `${name}:${line}`;
+    },
+  };
+}
+
+/** @throws ConfigError if the parser that knows the lines refuses a document that the other one accepts */
+function linesOf(text: string, name: string): ReadonlyMap<string, number> {
   try {
-    const tree = parse(text);
-    const lines = tomlLines(text);
-    return {
-      tree,
-      sourceOf(path) {
-        const line = nearest(lines, path);
-        return line === undefined ? undefined : `${name}:${line}`;
-      },
-    };
+    return tomlLines(text);
+  } catch (error) {
+    const { lineNumber, column } = error as { lineNumber?: unknown; column?: unknown };
+    if (typeof lineNumber !== "number" || typeof column !== "number") throw error;
+    // The parser's error may show the file's text, so it is neither quoted nor the cause.
+    const source = `${name}:${lineNumber}:${column + 1}`;
+    throw new ConfigError([{ source, key: "", message: "is not valid TOML: check the date or the start of the file" }]);
+  }
+}
+
+function parseToml(text: string, name: string): Tree {
+  try {
+    return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const reason = (error.message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
     const message = `${reason}\n${maskFrame(error.codeblock)}`;
-    // Without the parser's error as its cause: that one shows the file's text as it is.
+    // The parser's error shows the file's text, so it is not the cause.
     throw new ConfigError([{ source: `${name}:${error.line}:${error.column}`, key: "", message }]);
   }
 }
 
 /**
- * A file that cannot be parsed may hold a secret anywhere, so the frame shows its shape only: keys of the configuration
- * before a `=` or in a table's header, quotes and brackets. Columns stay where they are.
+ * The frame of a syntax error with `*` for all but the configuration's own keys, quotes and brackets. An invalid file
+ * may hold a secret anywhere. Columns stay the same.
  */
 function maskFrame(frame: string): string {
   return frame
@@ -99,7 +91,7 @@ function stars(text: string): string {
 
 const KEYS: ReadonlySet<string> = new Set(keysOf(ConfigSchema));
 
-/** The names of the schema's own keys, at any depth. */
+/** The names of the schema's keys, at any depth. */
 function keysOf(schema: TSchema): string[] {
   const inner = KindGuard.IsObject(schema)
     ? schema.properties
@@ -110,17 +102,48 @@ function keysOf(schema: TSchema): string[] {
   return [...own, ...Object.values(inner).flatMap(keysOf)];
 }
 
-/** 0x0a is no part of a longer UTF-8 sequence, so each line can be tried alone. */
-function badLine(bytes: Uint8Array): number {
-  let line = 1;
-  for (let start = 0; start < bytes.length; line++) {
-    const end = bytes.indexOf(0x0a, start) < 0 ? bytes.length : bytes.indexOf(0x0a, start) + 1;
-    try {
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(start, end));
-    } catch {
-      return line;
+/** Longer paths name no key of the configuration; their first parts are enough to find them. */
+const PATH_MAX = 32;
+
+/**
+ * The line of every key, table header and list entry of a TOML document, by `keyText`. For anything else, ask for the
+ * `nearest`. @throws the parser's ParseError
+ */
+export function tomlLines(toml: string): ReadonlyMap<string, number> {
+  // Loaded here: a start without a problem needs no line.
+  const { parseTOML } = require("toml-eslint-parser") as typeof parser;
+  const lines = new Map<string, number>();
+  for (const node of parseTOML(toml, { tomlVersion: "1.1" }).body[0].body) {
+    if (node.type === "TOMLKeyValue") {
+      noteEntry(lines, [], node);
+      continue;
     }
-    start = end;
+    note(lines, node.resolvedKey, node);
+    for (const entry of node.body) noteEntry(lines, node.resolvedKey, entry);
   }
-  return line;
+  return lines;
+}
+
+function noteEntry(lines: Map<string, number>, table: KeyPath, { key, value }: parser.AST.TOMLKeyValue): void {
+  const path = [...table, ...key.keys.map((part) => (part.type === "TOMLBare" ? part.name : part.value))];
+  note(lines, path, key);
+  noteValue(lines, path, value);
+}
+
+function noteValue(lines: Map<string, number>, path: KeyPath, value: parser.AST.TOMLContentNode): void {
+  if (path.length >= PATH_MAX) return;
+  if (value.type === "TOMLInlineTable") for (const entry of value.body) noteEntry(lines, path, entry);
+  if (value.type !== "TOMLArray") return;
+  for (const [at, element] of value.elements.entries()) {
+    note(lines, [...path, at], element);
+    noteValue(lines, [...path, at], element);
+  }
+}
+
+/** The first mention of each step counts: `[a.b]` gives `a` a line too. */
+function note(lines: Map<string, number>, path: KeyPath, { loc }: parser.AST.TOMLNode): void {
+  for (let length = 1; length <= Math.min(path.length, PATH_MAX); length++) {
+    const key = keyText(path.slice(0, length));
+    if (!lines.has(key)) lines.set(key, loc.start.line);
+  }
 }

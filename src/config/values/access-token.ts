@@ -6,12 +6,12 @@ export type Role = (typeof ROLES)[number];
 export interface AccessToken {
   /** `submit`: POST /jobs and reading jobs; `read`: reading everything; `operator`: everything. */
   readonly role: Role;
-  /** Whose it is, for the log. */
+  /** The owner's name in the log. */
   readonly name: string | undefined;
   readonly token: Secret;
 }
 
-/** Splits `operator:SECRET` or `operator/alice:SECRET`. Throws, without the text in the message, on anything else. */
+/** The parts of `operator:SECRET` or `operator/alice:SECRET`. Throws on any other text, without quoting it. */
 export function parseAccessToken(text: string): AccessToken {
   const colon = text.indexOf(":");
   const [word, name, ...rest] = text.slice(0, Math.max(0, colon)).split("/");
@@ -25,7 +25,7 @@ export function parseAccessToken(text: string): AccessToken {
     throw new Error("must have 1 to 64 of a-z, 0-9, '-', '_' and '.' as the name between \"/\" and \":\"");
   }
   const token = text.slice(colon + 1);
-  // What fits into `Authorization: Bearer` and into a list that is separated by commas.
+  // The characters fit into `Authorization: Bearer` and into a list by commas.
   if (!/^[!-+\--~]{16,1024}$/.test(token)) {
     throw new Error(
       "must have a token of 16 to 1024 visible ASCII characters, without a comma; `openssl rand -hex 24` makes one",
@@ -34,12 +34,12 @@ export function parseAccessToken(text: string): AccessToken {
   return { role, name, token: new Secret(token) };
 }
 
-/** Without the secret, as far as the colon: `operator` or `operator/alice`. */
+/** The part before the secret: `operator` or `operator/alice`. */
 export function accessTokenOwner({ role, name }: AccessToken): string {
   return name === undefined ? role : `${role}/${name}`;
 }
 
-/** The part that must not stand in a file. */
+/** The part that a file must not contain. */
 export function accessTokenSecret(text: string): string {
   return text.slice(text.indexOf(":") + 1);
 }

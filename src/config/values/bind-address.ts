@@ -1,13 +1,13 @@
 import { BlockList, isIP } from "node:net";
 
-export interface BindAddress {
+interface BindAddress {
   /** An IP address without brackets, or `localhost`. */
   readonly host: string;
   /** 0 lets the system choose one. */
   readonly port: number;
 }
 
-/** Splits `127.0.0.1:8080`, `localhost:8080` or `[::1]:8080`. Throws on anything else. */
+/** The parts of `127.0.0.1:8080`, `localhost:8080` or `[::1]:8080`. Throws on any other text. */
 export function parseBindAddress(text: string): BindAddress {
   const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text);
   if (match === null) throw new Error('must be "host:port", for example "127.0.0.1:8080" or "[::1]:8080"');
@@ -19,7 +19,7 @@ export function parseBindAddress(text: string): BindAddress {
   return { host: bracketed ?? plain, port: Number(port) };
 }
 
-/** The address as `parseBindAddress` reads it and as it stands in a URL. */
+/** The address as `parseBindAddress` reads it and as a URL contains it. */
 export function formatBindAddress(address: BindAddress): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

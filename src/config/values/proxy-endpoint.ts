@@ -1,13 +1,13 @@
 import { SOCKS_CREDENTIAL_BYTES_MAX } from "../../net/socks-limits.ts";
 import { Secret } from "./secret.ts";
 
-export type ProxyKind = "http" | "https" | "socks5";
+type ProxyKind = "http" | "https" | "socks5";
 
 export interface ProxyEndpoint {
   readonly kind: ProxyKind;
-  /** `scheme://host:port`, without userinfo and without the scheme's own port: safe to log. */
+  /** `scheme://host:port`, without userinfo and without the scheme's default port: safe to log. */
   readonly url: string;
-  /** A name in ASCII or an address, the latter without brackets. */
+  /** A name in ASCII, or an address without brackets. */
   readonly host: string;
   readonly port: number;
   /** Percent-decoded. */
@@ -19,17 +19,17 @@ const FORM =
   'must be a proxy\'s address like "http://proxy.example.com:8080" or "socks5://proxy.example.com:1080", ' +
   "without path or query";
 const OTHER_SOCKS =
-  "must be written socks5://: FetchBox resolves names itself and sends the address that it has checked, " +
-  "so there is no socks5h://, and SOCKS 4 is not supported";
+  "must begin with socks5://: FetchBox resolves names itself and sends the address that it has checked; " +
+  "socks5h:// and SOCKS 4 are not supported";
 
-/** Splits a proxy's URL. Throws, without the URL in the message, if it is no http, https or socks5 proxy. */
+/** The parts of an http, https or socks5 proxy's URL. Throws on any other text, without quoting it. */
 export function parseProxyEndpoint(text: string): ProxyEndpoint {
   if (/^socks(?!5:)/i.test(text)) throw new Error(OTHER_SOCKS);
-  // URL.parse forgives missing and extra slashes, backslashes and white space; userinfo could hide behind them.
+  // URL.parse accepts missing and extra slashes, backslashes and white space, which could hide userinfo.
   const [, scheme, authority] = /^(https?|socks5):\/\/([^/\\\s]+)\/?$/i.exec(text) ?? [];
   if (scheme === undefined || authority === undefined) throw new Error(FORM);
   const kind = kindOf(scheme);
-  // As http:, because the parser leaves the hosts of schemes that it does not know as they are written.
+  // The parser normalizes the hosts of known schemes only, so the scheme is http: here.
   const url = URL.parse(`http://${authority}`);
   const port = Number(/:(\d+)$/.exec(authority)?.[1] ?? DEFAULT_PORTS[kind]);
   if (url === null || url.search !== "" || url.hash !== "" || port === 0) throw new Error(FORM);
@@ -42,12 +42,12 @@ export function parseProxyEndpoint(text: string): ProxyEndpoint {
   };
 }
 
-/** The endpoint with its credentials masked. */
+/** The endpoint with masked credentials. */
 export function formatProxyEndpoint({ url, credentials }: ProxyEndpoint): string {
   return credentials === undefined ? url : url.replace("://", `://${credentials.password.toString()}@`);
 }
 
-/** The part of an endpoint that must not stand in a file: the password, or a user without one. */
+/** The part of an endpoint that a file must not contain: the password, or a user without a password. */
 export function proxyEndpointSecret(text: string): string {
   const userinfo = /^(?:https?|socks[a-z0-9]*):\/\/([^/\\?#]*)@/i.exec(text)?.[1];
   if (userinfo === undefined) return text.includes("@") ? text : "";
@@ -67,7 +67,8 @@ function credentialsOf(url: URL, kind: ProxyKind): ProxyEndpoint["credentials"] 
   }
   if (kind === "socks5" && (username === "" || [username, password].some(isTooLongForSocks))) {
     throw new Error(
-      `must have a user of 1 to ${SOCKS_CREDENTIAL_BYTES_MAX} bytes and a password of at most as many, for SOCKS`,
+      `must have a user of 1 to ${SOCKS_CREDENTIAL_BYTES_MAX} bytes and a password of at most ` +
+        `${SOCKS_CREDENTIAL_BYTES_MAX} bytes, because it is a SOCKS proxy`,
     );
   }
   return { username: new Secret(username), password: new Secret(password) };

@@ -2,23 +2,23 @@ import { inspect } from "node:util";
 
 const MASK = "***";
 
-/** A value that must not be seen: however it is printed it reads `***`. Only `reveal` gives it away. */
+/** A secret value: however it is printed, it is `***`. Only `reveal` returns it. */
 export class Secret {
   readonly #value: string;
   readonly #parts: readonly string[];
 
-  /** `parts` of the value that are secret each for itself: what it is put together from. */
+  /** `parts` are the secrets that the value was made from. */
   constructor(value: string, parts: readonly string[] = []) {
     this.#value = value;
     this.#parts = parts;
   }
 
-  /** The secret itself; call it only where it goes out on the wire or into a comparison. */
+  /** The secret itself; call it only to send it or to compare it. */
   reveal(): string {
     return this.#value;
   }
 
-  /** Its secret parts; call it only to keep them out of what is shown. */
+  /** The secret parts; call it only to keep them out of a text. */
   revealParts(): readonly string[] {
     return this.#parts;
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { changedKeys } from "../../src/config/changed-keys.ts";
-import { createProject } from "./project.ts";
+import { changedKeys } from "../../src/cli/commands/reload.ts";
+import { createProject } from "../config/project.ts";
 
 const BEFORE = `
 [queue]
