@@ -27,7 +27,7 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
-export interface ConnectorOptions {
+interface ConnectorOptions {
   readonly clock: Clock;
   /**
    * Connects of Bun's that may be pending or abandoned at a time; more are made by node. Each that is abandoned keeps a

@@ -32,7 +32,7 @@ export interface HttpResponse {
   readonly address: string;
 }
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly clock: Pick<Clock, "after" | "monotonic">;
   readonly limits: ResponseLimits;
   /** The answer is complete and the next request may come; or the connection is over. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../std/clock.ts";
 
-export interface Deadline {
+interface Deadline {
   readonly clock: Clock;
   readonly limitMs: number;
   readonly signal: AbortSignal;

@@ -31,7 +31,7 @@ export interface HttpRequest {
   readonly onConnection?: (address: string) => void;
 }
 
-export interface HttpClientOptions {
+interface HttpClientOptions {
   readonly clock: Clock;
   readonly limits: ResponseLimits;
 }

@@ -25,7 +25,7 @@ export type HttpErrorKind =
   | "proxy";
 
 /** The part of an exchange that a limit belongs to. */
-export type Phase = "connect" | "tls" | "tunnel" | "head";
+type Phase = "connect" | "tls" | "tunnel" | "head";
 
 export class HttpError extends Error {
   override readonly name = "HttpError";

@@ -7,7 +7,7 @@ import { systemCode } from "./transport/tls.ts";
 /** RFC 8305, 8: Connection Attempt Delay. */
 const NEXT_ATTEMPT_MS = 250;
 
-export interface RaceOptions {
+interface RaceOptions {
   readonly clock: Clock;
   /** In the resolver's order. */
   readonly addresses: readonly string[];

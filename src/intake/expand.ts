@@ -40,7 +40,7 @@ const TaskSpecSchema = Type.Object(
 const SHAPE = TypeCompiler.Compile(TaskSpecSchema);
 
 /** Turns what one job's handler yields into tasks. */
-export interface Expansion {
+interface Expansion {
   /**
    * The task of a spec, with its bucket and key. Handlers are written by users and may yield anything: throws an
    * IntakeError with HANDLER_ERROR that names the resource and what is wrong with it, also where two tasks of the job
@@ -80,7 +80,7 @@ export function createExpansion(
   };
 }
 
-export type TaskLimits = Omit<ManifestLimits, "maxResources">;
+type TaskLimits = Omit<ManifestLimits, "maxResources">;
 
 /** Own members that are there, each read once, so that what is checked is what is used. */
 function plainCopy(yielded: unknown): unknown {

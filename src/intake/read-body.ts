@@ -5,7 +5,7 @@ import { IntakeError } from "./intake-error.ts";
 
 const gunzip = promisify(zlib.gunzip);
 
-export interface ReadBodyOptions {
+interface ReadBodyOptions {
   /** The request's Content-Encoding, `null` if it has none. */
   readonly contentEncoding: string | null;
   /** Holds for the decompressed bytes. */

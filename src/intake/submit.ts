@@ -15,7 +15,7 @@ import type { ParsedManifest } from "./manifest/manifest.ts";
 import { type Command, encodeStoredManifest } from "./manifest/stored-manifest.ts";
 import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 
-export interface SubmitDeps extends PlanDeps {
+interface SubmitDeps extends PlanDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
   readonly queue: Pick<QueueParts, "acceptor" | "control">;
   readonly store: Pick<ObjectStore, "put" | "remove" | "urlOf">;

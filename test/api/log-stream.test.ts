@@ -43,7 +43,7 @@ function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed 
   const drop = (id: string) => dropped.push(id);
   const deps = { ledger, pages, turns, clock: stores.clock, stopping: signal, drop };
   const request = new Request("http://localhost/", { signal });
-  const reader = followLog(job, 0, levels, format, request, deps).getReader();
+  const reader = followLog({ job, offset: 0, levels, format, request }, deps).getReader();
   const decoder = new TextDecoder();
   let text = "";
   let isReading = true;

@@ -88,7 +88,7 @@ export const GivenUpSchema = Type.Object(
 const REPLAY = TypeCompiler.Compile(ReplayRequestSchema);
 const GIVE_UP = TypeCompiler.Compile(GiveUpRequestSchema);
 
-export interface DeadLetterChangeEndpointsDeps {
+interface DeadLetterChangeEndpointsDeps {
   readonly operations: Pick<BulkOperationRunner, "tryOut" | "changeSome" | "begin" | "ended">;
   readonly deadLetters: Pick<DeadLetterReads, "find" | "count">;
   /** Names of the configured proxy pools. */

@@ -6,7 +6,7 @@ import { OPERATION_EXAMPLE } from "../openapi/schema-examples.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { operationRow } from "./operation-row.ts";
 
-export interface OperationEndpointsDeps {
+interface OperationEndpointsDeps {
   readonly desk: Pick<DeadLetterChanges, "operation" | "operations">;
   readonly operations: Pick<BulkOperationRunner, "stop">;
 }

@@ -44,20 +44,25 @@ export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueContro
     },
     answer: ({ params }, { state, limit, cursor }) => {
       const job = jobOf(ledger, params);
-      const rows = readRows(ledger, control, job, state, cursor ?? 0, limit + 1);
+      const rows = readRows(ledger, control, { job, state, afterTask: cursor ?? 0, limit: limit + 1 });
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("resources", task));
       return json({ resources: page.flatMap(({ row }) => row ?? []), next_cursor });
     },
   });
 }
 
+interface WantedRows {
+  readonly job: JobRecord;
+  /** `undefined`: rows of every state. */
+  readonly state: TaskState | undefined;
+  readonly afterTask: number;
+  readonly limit: number;
+}
+
 function readRows(
   ledger: LedgerReads,
   control: Pick<QueueControl, "tasksOfJob">,
-  job: JobRecord,
-  state: TaskState | undefined,
-  afterTask: number,
-  limit: number,
+  { job, state, afterTask, limit }: WantedRows,
 ): Row[] {
   if (state === "completed" || state === "failed" || state === "cancelled") {
     return ledger.results(job, afterTask, limit, state).map(endedRow);

@@ -5,7 +5,7 @@ import { json } from "../http/json-response.ts";
 import { HEALTH_EXAMPLE } from "../openapi/schema-examples.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-export interface ServiceEndpointsDeps {
+interface ServiceEndpointsDeps {
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType">;
   readonly version: string;

@@ -9,7 +9,7 @@ import { ACCEPTED_EXAMPLE, MANIFEST_EXAMPLE } from "../openapi/schema-examples.t
 import type { Call, Endpoint } from "./endpoint.ts";
 import { readSubmissionHeaders, SUBMISSION_HEADERS } from "./submission-headers.ts";
 
-export interface SubmitEndpointDeps {
+interface SubmitEndpointDeps {
   readonly submit: Submit;
   /** Holds for the decompressed body. */
   readonly bodyBytesMax: number;

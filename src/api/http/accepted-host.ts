@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 
-export interface OwnNames {
+interface OwnNames {
   /** Where people find the service; empty: nobody said it. */
   readonly publicUrl: string;
   /** Further names, in lower case. */

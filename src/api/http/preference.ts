@@ -1,7 +1,7 @@
 import type { Parameters } from "./parameters.ts";
 
 /** How a client wants to wait for an answer: https://www.rfc-editor.org/rfc/rfc7240 */
-export interface Preference {
+interface Preference {
   /** It wants to hear at once, and to ask again. */
   readonly isAsync: boolean;
   /** Seconds that it would wait. */

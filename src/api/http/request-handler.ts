@@ -9,7 +9,7 @@ import type { LimitRequests } from "./request-limit.ts";
 /** What a service that is not running yet is at: `without room` it waits for the disk, and tries again. */
 export type StartPhase = "recovering" | "without room";
 
-export interface ServeDeps {
+interface ServeDeps {
   readonly authorize: Authorize;
   readonly limit: LimitRequests;
   /** Where a request came from. */
@@ -30,11 +30,7 @@ export interface ServeDeps {
 }
 
 /** Answers one request by one endpoint. Never rejects. */
-export type Serve = (
-  endpoint: Endpoint,
-  request: Request,
-  params: Readonly<Record<string, string>>,
-) => Promise<Response>;
+type Serve = (endpoint: Endpoint, request: Request, params: Readonly<Record<string, string>>) => Promise<Response>;
 
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]);
 const REQUEST_ID = /^[!-~]{1,128}$/;
@@ -71,10 +67,9 @@ export function createServe(deps: ServeDeps): Serve {
     }
     for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value);
     response.headers.set("x-request-id", requestId);
-    record(deps, endpoint, request, response.status, performance.now() - startedAt, {
-      request_id: requestId,
-      ...noted,
-    });
+    const durationMs = performance.now() - startedAt;
+    const fields = { request_id: requestId, ...noted };
+    record(deps, { endpoint, request, status: response.status, durationMs, fields });
     return response;
   };
 }
@@ -181,14 +176,18 @@ function methodOf({ method }: Request): string {
   return METHODS.has(method) ? method : "OTHER";
 }
 
-function record(
-  { log, metrics }: ServeDeps,
-  endpoint: Endpoint,
-  request: Request,
-  status: number,
-  durationMs: number,
-  fields: Readonly<Record<string, string>>,
-): void {
+interface AnsweredRequest {
+  readonly endpoint: Endpoint;
+  readonly request: Request;
+  readonly status: number;
+  readonly durationMs: number;
+  /** Further fields of the log line. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/** Counts an answered request in the metrics and writes its log line. */
+function record({ log, metrics }: ServeDeps, answered: AnsweredRequest): void {
+  const { endpoint, request, status, durationMs, fields } = answered;
   const method = methodOf(request);
   metrics.request(endpoint.path, method, status, durationMs / 1000);
   const line = { ...fields, method, route: endpoint.path, status, duration_ms: Math.round(durationMs * 100) / 100 };

@@ -79,7 +79,7 @@ function addressOf(request: Request): string {
   return connections.get(request)?.address ?? "";
 }
 
-export type Api = ReturnType<typeof createApi>;
+type Api = ReturnType<typeof createApi>;
 
 /** The HTTP API. It takes requests by `fetch`, without a socket of its own. */
 export function createApi(deps: ApiDeps) {
@@ -193,7 +193,7 @@ function pathOf(url: string): string {
   return url.slice(url.indexOf("/", "https://".length)).replace(/[?#].*$/s, "");
 }
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly hostname: string;
   /** 0 lets the system choose one. */
   readonly port: number;

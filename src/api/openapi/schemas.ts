@@ -123,7 +123,7 @@ export const JobSchema = closed(
 
 export const JobListSchema = closed({ jobs: Type.Array(JobSchema), next_cursor: nextCursor }, "Jobs, newest first.");
 
-export const ResourceSchema = closed(
+const ResourceSchema = closed(
   {
     resource_id: Type.String(),
     url: Type.String({ description: "Without userinfo." }),
@@ -197,7 +197,7 @@ const DEAD_LETTER = {
   failed_at: time("When it failed for good."),
 };
 
-export const DeadLetterSchema = closed(DEAD_LETTER, "A task that failed for good.");
+const DeadLetterSchema = closed(DEAD_LETTER, "A task that failed for good.");
 
 export const DeadLetterListSchema = closed(
   { entries: Type.Array(DeadLetterSchema), next_cursor: nextCursor },

@@ -1,7 +1,7 @@
 import { HttpError } from "../http-error.ts";
 
 /** How a body ended: as its framing says, or with the connection, so that nothing tells whether it is whole. */
-export type BodyEnd = "complete" | "closed";
+type BodyEnd = "complete" | "closed";
 
 /** What a body needs of its connection. */
 export interface BodyConnection {

@@ -7,7 +7,7 @@ const STATUS_LINE = /^HTTP\/1\.\d ([1-9]\d\d)(?: ([^\r\n]*))?\r?\n/;
 /** A reason phrase is the proxy's text: the part of it that fits into a log line. */
 const PHRASE_LENGTH_MAX = 60;
 
-export interface HttpTunnelTarget {
+interface HttpTunnelTarget {
   /** The vetted address: the proxy resolves no name. */
   readonly address: string;
   readonly port: number;

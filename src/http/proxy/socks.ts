@@ -10,7 +10,7 @@ export interface SocksCredentials {
   readonly password: string;
 }
 
-export interface SocksTarget {
+interface SocksTarget {
   /** The vetted address: the proxy resolves no name. */
   readonly address: string;
   readonly port: number;

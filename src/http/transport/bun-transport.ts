@@ -5,7 +5,7 @@ import { ALPN_HTTP_1_1, brokenStream, handshakeCut, handshakeError, type TlsOpti
 import type { TlsSessions } from "./tls-sessions.ts";
 
 /** A stream over `Bun.connect`: half the CPU of a TLS connection by node:tls, but a pending connect cannot be ended. */
-export class BunTransport extends SocketTransport {
+class BunTransport extends SocketTransport {
   readonly #socket: Socket<undefined>;
   readonly #isEncrypted: boolean;
   readonly #onFirstData: (() => void) | undefined;

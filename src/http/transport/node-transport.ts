@@ -100,7 +100,7 @@ interface HandshakeOptions {
 }
 
 /** One TLS handshake over a socket of node that stands. */
-export class NodeHandshake {
+class NodeHandshake {
   readonly #options: HandshakeOptions;
   readonly #socket: tls.TLSSocket;
   readonly #result = Promise.withResolvers<NodeTransport>();

@@ -16,7 +16,7 @@ const VALUE_COMPARISONS_MAX = 4e6;
 const BEYOND_ASCII = /[^\0-\x7f]/;
 
 /** What the strings of a JSON text are like, as far as it matters before the text is parsed. */
-export interface StringSurvey {
+interface StringSurvey {
   /** Members of all objects. */
   readonly members: number;
   /** The text to parse: the same, or one whose short strings `strip` brings back. */

@@ -87,7 +87,7 @@ export function checkHeaders(headers: object, report: Report, max = REQUEST_HEAD
 }
 
 /** The step to a header in a JSON pointer; none if the name is none, because it may be secret. */
-export function headerStep(name: string): string {
+function headerStep(name: string): string {
   return isHeaderName(name) ? pointerStep(name) : "";
 }
 

@@ -28,7 +28,7 @@ export const SizeSchema = Type.Integer({
   examples: [48213],
 });
 
-export const ResourceSchema = closed({
+const ResourceSchema = closed({
   id: Type.String({
     description:
       `1 to ${ID_CHARACTERS_MAX} characters and at most ${SEGMENT_BYTES_MAX} bytes of UTF-8, unique in the manifest. ` +
@@ -69,7 +69,7 @@ export const ResourceSchema = closed({
   proxy_pool: Type.Optional(Type.String({ description: "A configured proxy pool.", examples: ["residential-us"] })),
 });
 
-export const StorageSchema = closed({
+const StorageSchema = closed({
   bucket: Type.Optional(Type.String({ description: "One of the allowed buckets.", examples: ["fetchbox-artifacts"] })),
   resource_key_prefix: Type.Optional(
     Type.String({ description: `At most ${PREFIX_BYTES_MAX} bytes, ends in '/'.`, examples: ["2026/11/23/"] }),

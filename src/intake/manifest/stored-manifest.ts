@@ -5,7 +5,7 @@ import type { Resource } from "./manifest-schema.ts";
 const MASK = "***";
 
 /** The job that a manifest became. */
-export interface StoredManifestJob {
+interface StoredManifestJob {
   readonly jobId: string;
   readonly jobType: string;
   readonly tenant: string;

@@ -2,7 +2,7 @@ import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/
 import type { Clock } from "../../../std/clock.ts";
 
 /** Some rows of a job's log as a follower gets them. */
-export interface LogPageText {
+interface LogPageText {
   readonly bytes: Uint8Array;
   /** The offset to go on with: less than the job's `logCount` while there is more to read. */
   readonly next: number;

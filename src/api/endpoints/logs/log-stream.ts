@@ -54,20 +54,24 @@ const STUCK_MS = 60_000;
 /** For what is on its way to be read still, and what is said last. */
 const DROP_SECONDS = 10;
 
+/** The stream that one request asks for. */
+export interface WantedStream {
+  readonly job: JobRecord;
+  /** Offset of the first row. */
+  readonly offset: number;
+  readonly levels: readonly LogLevel[];
+  readonly format: LogFormat;
+  readonly request: Request;
+}
+
 /**
  * What is in a job's log from `offset` on, then what comes, until the job has ended. Reads a page when the reader has
  * taken the one before: what is not read is in the ledger, and nowhere else.
  */
-export function followLog(
-  job: JobRecord,
-  offset: number,
-  levels: readonly LogLevel[],
-  format: LogFormat,
-  request: Request,
-  deps: LogStreamDeps,
-): ReadableStream<Uint8Array> {
+export function followLog(wanted: WantedStream, deps: LogStreamDeps): ReadableStream<Uint8Array> {
+  const { job, format, request } = wanted;
   const over = AbortSignal.any([request.signal, deps.stopping]);
-  const pages = follow(job, offset, levels, format, over, deps);
+  const pages = follow(wanted, over, deps);
   let stuck: { cancel(): void } | undefined;
   let isCut = false;
   return new ReadableStream<Uint8Array>(
@@ -97,10 +101,7 @@ export function followLog(
 }
 
 async function* follow(
-  { jobId, seq }: JobRecord,
-  offset: number,
-  levels: readonly LogLevel[],
-  format: LogFormat,
+  { job: { jobId, seq }, offset, levels, format }: WantedStream,
   over: AbortSignal,
   { ledger, pages, clock, turns }: LogStreamDeps,
 ): AsyncGenerator<Uint8Array, void> {

@@ -11,7 +11,14 @@ import { type Call, type Endpoint, withQuery } from "../endpoint.ts";
 import { jobOf, LIST_LIMIT } from "../job-endpoints.ts";
 import { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
-import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat, type LogStreamDeps } from "./log-stream.ts";
+import {
+  EVENT_STREAM,
+  followLog,
+  JSON_LINES,
+  type LogFormat,
+  type LogStreamDeps,
+  type WantedStream,
+} from "./log-stream.ts";
 
 const ROW = JSON.stringify(LOGS_EXAMPLE.logs[0]);
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
@@ -64,7 +71,10 @@ export function logsEndpoint(
       const job = jobOf(ledger, call.params);
       const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
       const format = formatOf(call.request);
-      if (format !== undefined) return streamed(job, Math.max(offset, resumeOffset(call)), levels, format, call, deps);
+      if (format !== undefined) {
+        const { request } = call;
+        return streamed({ job, offset: Math.max(offset, resumeOffset(call)), levels, format, request }, deps);
+      }
       const wanted = { job, offset, limit, levels };
       return json(await pageOfLog(ledger, turns, wanted, call.request.signal));
     },
@@ -78,17 +88,11 @@ export function formatOf(request: Request): LogFormat | undefined {
   return [EVENT_STREAM, JSON_LINES].find(({ contentType }) => contentType === type);
 }
 
-function streamed(
-  job: JobRecord,
-  offset: number,
-  levels: readonly LogLevel[],
-  format: LogFormat,
-  { request }: Call,
-  deps: LogStreamDeps,
-): Response {
+function streamed(wanted: WantedStream, deps: LogStreamDeps): Response {
+  const { format, request } = wanted;
   const headers = { "content-type": format.contentType, "x-accel-buffering": "no" };
   if (request.method === "HEAD") return new Response(null, { headers });
-  return new Response(followLog(job, offset, levels, format, request, deps), { headers });
+  return new Response(followLog(wanted, deps), { headers });
 }
 
 /** After the last event that a client has seen; 0 for one that has seen none. @throws ApiError INVALID_PAYLOAD */
