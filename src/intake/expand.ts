@@ -73,8 +73,8 @@ export function createExpansion(
     resolve(yielded) {
       const spec = plainCopy(yielded);
       const isShaped = SHAPE.Check(spec);
-      const breaches = isShaped ? ruleBreaches(spec, limits) : shapeViolations(SHAPE, spec);
-      if (!isShaped || breaches.length > 0) throw handlerError(yielded, breaches);
+      const violations = isShaped ? ruleViolations(spec, limits) : shapeViolations(SHAPE, spec);
+      if (!isShaped || violations.length > 0) throw handlerError(yielded, violations);
       return place(spec);
     },
   };
@@ -101,10 +101,10 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   return prototype === Object.prototype || prototype === null;
 }
 
-function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Violation[] {
-  const breaches: Violation[] = [];
+function ruleViolations(spec: TaskSpec, limits: TaskLimits): Violation[] {
+  const violations: Violation[] = [];
   const say = (path: string, message: string | undefined): void => {
-    if (message !== undefined) breaches.push({ path, message });
+    if (message !== undefined) violations.push({ path, message });
   };
   const { resourceId, url, headers, tags, checksum, contentType, proxyPool, bucket } = spec;
   say("/resourceId", idProblem(resourceId));
@@ -117,7 +117,7 @@ function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Violation[] {
   if (contentType !== undefined) say("/contentType", mediaTypePatternProblem(contentType));
   if (proxyPool !== undefined && !limits.pools.has(proxyPool)) say("/proxyPool", "is not a configured proxy pool");
   if (bucket !== undefined && !limits.buckets.has(bucket)) say("/bucket", "is not an allowed bucket");
-  return breaches;
+  return violations;
 }
 
 function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobStorage): Task {
@@ -180,10 +180,10 @@ function parentOf(place: string): string {
   return place.slice(0, Math.max(0, place.lastIndexOf("/")));
 }
 
-function handlerError(yielded: unknown, breaches: readonly Violation[]): IntakeError {
+function handlerError(yielded: unknown, violations: readonly Violation[]): IntakeError {
   const id = isObject(yielded) && typeof yielded["resourceId"] === "string" ? yielded["resourceId"] : undefined;
   const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quoteForMessage(id)}`;
-  const problems = breaches.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
+  const problems = violations.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
   return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that cannot be taken: ${problems}`);
 }
 

@@ -22,7 +22,7 @@ export interface Violation {
   readonly message: string;
 }
 
-/** At most so many breaches are named in one answer. */
+/** At most so many violations are named in one answer. */
 export const VIOLATIONS_MAX = 20;
 
 /** Why a submission is turned away. Message and details are served as they are: no secrets in them. */

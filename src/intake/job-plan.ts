@@ -91,6 +91,6 @@ function isManifestError(error: unknown): error is ManifestError {
   const { details = [] } = error as { details?: unknown };
   return (
     Array.isArray(details) &&
-    details.every((breach) => typeof breach?.path === "string" && typeof breach.message === "string")
+    details.every((violation) => typeof violation?.path === "string" && typeof violation.message === "string")
   );
 }

@@ -135,7 +135,7 @@ test.each([
   await using api = await startTestApi();
   const { code, details } = await api.error(`/operators/jobs?${query}`, 400);
   expect(code).toBe("INVALID_PAYLOAD");
-  expect(details.map((breach) => breach.path)).toEqual([path]);
+  expect(details.map((violation) => violation.path)).toEqual([path]);
 });
 
 test("a cursor of one list is refused by another", async () => {

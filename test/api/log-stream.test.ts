@@ -86,9 +86,9 @@ test("says every 15 seconds that it is there, where nothing happens", async () =
   await stores.clock.advance(14_999);
   expect(followed.text()).toBe("");
   await stores.clock.advance(1);
-  expect(followed.text()).toBe(": still there\n\n");
+  expect(followed.text()).toBe(": keep-alive\n\n");
   await stores.clock.advance(45_000);
-  expect(followed.text()).toBe(": still there\n\n".repeat(3));
+  expect(followed.text()).toBe(": keep-alive\n\n".repeat(3));
 });
 
 test("reads a busy job a few times a second, however many follow it, and loses nothing by it", async () => {
@@ -143,7 +143,7 @@ test("of events a reader that is let go is told so, of lines nothing that looks 
   await using stores = openTestStores();
   const job = await jobAtWork(stores, 2);
   for (const [format, last] of [
-    [EVENT_STREAM, ": dropped, because nothing was read for a while\n\n"],
+    [EVENT_STREAM, ": disconnected, because the client read nothing for a minute\n\n"],
     [JSON_LINES, undefined],
   ] as const) {
     const followed = start(stores, job, { format });

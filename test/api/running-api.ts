@@ -214,8 +214,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
 }
 
 function conforming<T extends TSchema>(schema: T, body: unknown): Static<T> {
-  const breach = Value.Errors(schema, body).First();
-  if (breach !== undefined) throw new Error(`${breach.path}: ${breach.message} in ${JSON.stringify(body)}`);
+  const violation = Value.Errors(schema, body).First();
+  if (violation !== undefined) throw new Error(`${violation.path}: ${violation.message} in ${JSON.stringify(body)}`);
   Value.Assert(schema, body);
   return body;
 }

@@ -75,7 +75,7 @@ describe("nonsense is the handler's error, which names the resource and what is 
     [{ url: SPEC.url }, `${of("a task without resourceId")}/resourceId is required`],
     [{ resourceId: "a" }, `${of('the task of resource "a"')}/url is required`],
     [{ ...SPEC, url: new URL(SPEC.url) }, `${of('the task of resource "a.jpg"')}/url must be a string, is an object`],
-    [{ ...SPEC, content_type: "x" }, `${of('the task of resource "a.jpg"')}/content_type is not a known field`],
+    [{ ...SPEC, content_type: "x" }, `${of('the task of resource "a.jpg"')}/content_type is an unknown field`],
     [
       { ...SPEC, size: Number.NaN },
       `${of('the task of resource "a.jpg"')}/size must be a whole number from 0 to ${2 ** 53 - 1}`,
@@ -103,7 +103,7 @@ describe("nonsense is the handler's error, which names the resource and what is 
     [
       { ...SPEC, url: "file:///etc/passwd", checksum: "x", contentType: "x" },
       `${of('the task of resource "a.jpg"')}/url must be an absolute http: or https: URL; ` +
-        "/checksum must be sha256: and 64, sha1: and 40, or md5: and 32 hexadecimal digits; " +
+        "/checksum must be sha256: with 64, sha1: with 40, or md5: with 32 hexadecimal digits; " +
         "/contentType must be a media type, like image/png or image/*",
     ],
   ];

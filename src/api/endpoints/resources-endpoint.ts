@@ -15,11 +15,11 @@ import { jobOf, LIST_LIMIT } from "./job-endpoints.ts";
 
 interface Row {
   readonly task: number;
-  /** Absent while the ledger lags behind the queue: what it has not heard of yet cannot be told. */
+  /** Absent while the ledger lags behind the queue and does not have the result yet. */
   readonly row: ResourceRow | undefined;
 }
 
-/** The resources of a job, in the order of their tasks: what ended is in the ledger, the rest in the queue. */
+/** `GET /operators/jobs/{job_id}/resources`. Finished tasks are read from the ledger, the others from the queue. */
 export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueControl, "tasksOfJob">): Endpoint {
   return withQuery({
     method: "GET",
@@ -28,6 +28,7 @@ export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueContro
     doc: {
       tag: "Jobs",
       summary: "List the resources of a job",
+      description: "Lists one row per resource, in the order of their tasks, waiting and running ones included.",
       answers: {
         200: {
           description: "A page of resources.",
@@ -39,7 +40,7 @@ export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueContro
     },
     query: {
       state: choice(TASK_STATES, "Only resources in this state."),
-      limit: integer(LIST_LIMIT, "Most resources on the page."),
+      limit: integer(LIST_LIMIT, "Maximum number of resources on the page."),
       cursor: cursorParameter("resources"),
     },
     answer: ({ params }, { state, limit, cursor }) => {
@@ -91,7 +92,7 @@ function endedRow(result: ResultRecord): Row {
       bytes: result.bytes,
       integrity: result.integrity,
       sha256: result.sha256,
-      // The local storage has none.
+      // Local storage has no ETag.
       etag: result.etag === "" ? null : result.etag,
       content_type: result.contentType,
       content_encoding: result.contentEncoding,

@@ -32,7 +32,7 @@ export class JsonScanner {
   }
 
   /**
-   * Throws StrictJsonError at the first breach. Returns the text of the named member of the top-level object, if it
+   * Throws StrictJsonError at the first violation. Returns the text of the named member of the top-level object, if it
    * has one, without going further than that.
    */
   scan(name?: string): string | undefined {

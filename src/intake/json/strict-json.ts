@@ -12,7 +12,7 @@ export interface StrictJson {
 /**
  * Parses JSON in which nothing is lost on the way to a value (I-JSON, RFC 7493): UTF-8 without a mark, no member twice
  * in one object (also where one is written with escapes), no lone surrogate, no number out of range, at most
- * JSON_DEPTH_MAX deep, at most `namesMax` different member names. Throws StrictJsonError for the first breach. Takes
+ * JSON_DEPTH_MAX deep, at most `namesMax` different member names. Throws StrictJsonError for the first violation. Takes
  * linear time and bounded stack.
  */
 export function parseStrictJson(bytes: Uint8Array, namesMax = NAMES_MAX): StrictJson {
@@ -25,7 +25,7 @@ export function parseStrictJson(bytes: Uint8Array, namesMax = NAMES_MAX): Strict
     // The engine's message may quote the text, and does not say where.
     throw new StrictJsonError(`is not valid JSON: ${syntaxErrorOf(text)}`);
   }
-  // Comparing two counts is three times as fast as looking for a breach; that is left to the bodies that have one.
+  // Comparing two counts is three times as fast as looking for a violation; that is left to the bodies that have one.
   if (MAY_BE_SURROGATE.test(text) || countMembers(value, 0) !== survey.members) new JsonScanner(text).scan();
   return { value: survey.strip(value), textOf: (name) => new JsonScanner(text).scan(name) };
 }
