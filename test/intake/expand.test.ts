@@ -66,7 +66,7 @@ test("what was checked is what is used, whatever the handler does to its spec af
 });
 
 describe("nonsense is the handler's error, which names the resource and what is wrong", () => {
-  const of = (what: string) => `the handler yielded ${what} that cannot be taken: `;
+  const of = (what: string) => `the handler yielded ${what} that is invalid: `;
   const cases: [unknown, string][] = [
     [undefined, `${of("a task without resourceId")}must be an object, is undefined`],
     [null, `${of("a task without resourceId")}must be an object, is null`],
@@ -120,15 +120,15 @@ describe("two tasks of a job do not get in each other's way", () => {
   const second = (first: object, then: object): string => {
     const expansion = start();
     expansion.resolve({ ...SPEC, resourceId: "1", ...first });
-    return refusalOf({ ...SPEC, resourceId: "2", ...then }, expansion).replace(/^.*taken: /, "");
+    return refusalOf({ ...SPEC, resourceId: "2", ...then }, expansion).replace(/^.*invalid: /, "");
   };
 
   test.each<[object, object, string]>([
-    [{ resourceId: "2" }, {}, "has the id of an earlier one"],
-    [{ key: "k" }, { key: "k" }, "has the key of an earlier one, or of the manifest object"],
-    [{ key: "k" }, { key: "k/l" }, "has a key that lies under an earlier one's"],
-    [{ key: "k/l/m" }, { key: "k" }, "has a key that is a folder of an earlier one's"],
-    [{ key: "resources/default/j1/2" }, {}, "has the key of an earlier one, or of the manifest object"],
+    [{ resourceId: "2" }, {}, "has the id of an earlier task"],
+    [{ key: "k" }, { key: "k" }, "has the key of an earlier task, or of the manifest object"],
+    [{ key: "k" }, { key: "k/l" }, "has a key that lies under an earlier task's key"],
+    [{ key: "k/l/m" }, { key: "k" }, "has a key that is a folder of an earlier task's key"],
+    [{ key: "resources/default/j1/2" }, {}, "has the key of an earlier task, or of the manifest object"],
     [
       {},
       { key: STORAGE.manifest.key },

@@ -27,7 +27,7 @@ describe("what JSON.parse lets pass is refused with its place", () => {
     ['{ "a" : 1 ,\n"a"\t: 2 }', "/a"],
     [`{"${"k".repeat(500)}":1,"${"k".repeat(500)}":2}`, `/${"k".repeat(99)}…`],
   ])("a name that is there twice: %s", (text, path) => {
-    expect(refusal(text)).toEqual({ path, message: "is there twice; names must be unique within an object" });
+    expect(refusal(text)).toEqual({ path, message: "is a duplicate; names must be unique within an object" });
   });
 
   test.each([
