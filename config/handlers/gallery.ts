@@ -67,7 +67,7 @@ function refererOf({ metadata }: Manifest): Readonly<Record<string, string>> {
 
 /** The name is what counts: it makes a 400 of it, with the place. */
 function manifestError(path: string, message: string): Error {
-  return Object.assign(new Error("the gallery's manifest breaks a rule"), {
+  return Object.assign(new Error("the gallery's manifest is invalid"), {
     name: "ManifestError",
     details: [{ path, message }],
   });

@@ -36,7 +36,7 @@ export const SizeSchema = Type.Integer({
   examples: [48213],
 });
 
-const ResourceSchema = closed({
+export const ResourceSchema = closed({
   id: Type.String({
     description:
       `Id of the resource: 1 to ${ID_CHARACTERS_MAX} characters and at most ${SEGMENT_BYTES_MAX} bytes of UTF-8, unique ` +
@@ -96,7 +96,7 @@ const ResourceSchema = closed({
   ),
 });
 
-const StorageSchema = closed({
+export const StorageSchema = closed({
   bucket: Type.Optional(
     Type.String({
       description:
