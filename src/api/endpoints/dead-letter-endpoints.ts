@@ -91,6 +91,8 @@ function readDeadLetter(deadLetters: DeadLetterReads): Endpoint {
     doc: {
       tag: "Dead letters",
       summary: "Read a dead letter with its attempts",
+      description:
+        "The field `history` shows the failed attempts: time, failure code, HTTP status, proxy and duration.",
       answers: {
         200: {
           description: "The dead letter.",

@@ -44,6 +44,7 @@ function readOperation({ desk }: OperationEndpointsDeps): Endpoint {
     doc: {
       tag: "Dead letters",
       summary: "Read an operation on dead letters",
+      description: "Poll this endpoint to follow a replay or a discard by filter.",
       answers: { 200: { description: "The progress.", schema: "Operation", example: OPERATION_EXAMPLE } },
       errors: ["NOT_FOUND"],
     },

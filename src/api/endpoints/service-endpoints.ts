@@ -27,6 +27,7 @@ function readHealth({ health, version, monotonic, startedAt }: ServiceEndpointsD
     doc: {
       tag: "Service",
       summary: "Read the health of the service",
+      description: "Shows the health of each component, with the reason if it is not healthy.",
       answers: {
         200: { description: "The service is healthy or degraded.", schema: "Health", example: HEALTH_EXAMPLE },
         503: { description: "The service is unhealthy: a critical component is.", schema: "Health" },
@@ -91,6 +92,7 @@ function metrics({ metrics: { scrape, contentType } }: ServiceEndpointsDeps): En
     doc: {
       tag: "Service",
       summary: "Read the metrics",
+      description: "An endpoint for Prometheus to scrape.",
       answers: {
         200: {
           description: "The metrics in the Prometheus text format.",

@@ -43,7 +43,7 @@ export function createAuthorize(settings: AuthSettings): Authorize {
     const found = tokenOf(knownTokens(), sent);
     if (found === undefined) throw unauthorized("the bearer token is unknown", ', error="invalid_token"');
     if (!MAY[found.role].includes(access)) {
-      const roles = ROLES.filter((role) => MAY[role].includes(access)).join(" or ");
+      const roles = rolesFor(access).join(" or ");
       throw new ApiError("FORBIDDEN", {
         message: `a token of the role ${found.role} does not allow this; use one of the role ${roles}`,
       });
@@ -57,6 +57,11 @@ const MAY: Readonly<Record<Role, readonly Access[]>> = {
   submit: ["nothing", "submit", "jobs"],
   read: ["nothing", "jobs", "read"],
 };
+
+/** The roles whose tokens allow an access. */
+export function rolesFor(access: Access): Role[] {
+  return ROLES.filter((role) => MAY[role].includes(access));
+}
 
 interface KnownToken extends Caller {
   readonly role: Role;

@@ -13,9 +13,9 @@ interface ErrorEntry {
 export const ERRORS = {
   INVALID_PAYLOAD: { status: 400, message: "the request is invalid; details lists the violations" },
   UNAUTHORIZED: { status: 401, message: "the request needs a bearer token" },
-  FORBIDDEN: { status: 403, message: "the token's role does not allow this" },
+  FORBIDDEN: { status: 403, message: "the token's role, the name in Host or the page's origin does not allow this" },
   UNSUPPORTED_JOB_TYPE: { status: 403, message: "no handler is configured for this job type" },
-  NOT_FOUND: { status: 404, message: "the path does not exist; /swagger lists the endpoints" },
+  NOT_FOUND: { status: 404, message: "no endpoint or operation has this path; /swagger lists the endpoints" },
   JOB_NOT_FOUND: { status: 404, message: "the job does not exist, or its retention has passed" },
   DLQ_ENTRY_NOT_FOUND: { status: 404, message: "the dead letter does not exist" },
   METHOD_NOT_ALLOWED: { status: 405, message: "the path does not support this method; Allow lists the supported ones" },

@@ -8,8 +8,9 @@ import {
   ReplayRequestSchema,
 } from "../endpoints/dead-letter-change-endpoints.ts";
 import type { AnswerDoc, Endpoint, EndpointDoc } from "../endpoints/endpoint.ts";
+import { rolesFor } from "../http/access.ts";
 import { ERRORS, type ErrorCode } from "../http/errors.ts";
-import type { Parameters } from "../http/parameters.ts";
+import type { Parameter, Parameters } from "../http/parameters.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service-schemas.ts";
 
@@ -101,7 +102,7 @@ function operation(endpoint: Endpoint, doc: EndpointDoc) {
     tags: [doc.tag],
     operationId: operationId(endpoint),
     summary: doc.summary,
-    ...(doc.description !== undefined && { description: doc.description }),
+    description: [...(doc.description === undefined ? [] : [doc.description]), accessText(endpoint)].join("\n\n"),
     parameters: [
       ...pathParameters(endpoint.path),
       ...describe("query", endpoint.query ?? {}),
@@ -117,6 +118,13 @@ function operation(endpoint: Endpoint, doc: EndpointDoc) {
     // The empty requirement: a service without tokens is open to everyone.
     security: endpoint.access === "open" ? [] : [{ token: [] }, {}],
   };
+}
+
+function accessText({ access }: Endpoint): string {
+  if (access === "open") return "Access: open to everyone, without a token.";
+  return `Access: a token of the role ${rolesFor(access)
+    .map((role) => `\`${role}\``)
+    .join(" or ")}.`;
 }
 
 function operationId({ method, path }: Endpoint): string {
@@ -143,13 +151,18 @@ function pathParameters(path: string) {
 
 /** Examples are part of the description, because Swagger UI would send an `example` as a value. */
 function describe(place: "query" | "header", parameters: Parameters) {
-  return Object.entries(parameters).map(([name, { schema, description, example }]) => ({
+  return Object.entries(parameters).map(([name, parameter]) => ({
     name,
     in: place,
     required: false,
-    description: example === undefined || "default" in schema ? description : `${description} Example: \`${example}\`.`,
-    schema,
+    description: [parameter.description, ...exampleText(parameter)].join(" "),
+    schema: parameter.schema,
   }));
+}
+
+function exampleText({ schema, description, example }: Parameter<unknown>): string[] {
+  const isKnown = example === undefined || "default" in schema || description.includes(`\`${example}\``);
+  return isKnown ? [] : [`Example: \`${example}\`.`];
 }
 
 function goodAnswers({ answers }: EndpointDoc) {
@@ -185,10 +198,9 @@ function headersOf(headers: Readonly<Record<string, string>>) {
 
 /** One answer per status, with all its error codes. */
 function errorAnswers({ access, method, query }: Endpoint, { errors = [] }: EndpointDoc) {
-  // A service without tokens refuses requests with another name in `Host`.
-  const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR", "FORBIDDEN"];
+  const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR"];
   if (query !== undefined) codes.push("INVALID_PAYLOAD");
-  if (access !== "open") codes.push("UNAUTHORIZED", "RATE_LIMITED");
+  if (access !== "open") codes.push("UNAUTHORIZED", "FORBIDDEN", "RATE_LIMITED");
   // During the start.
   if (method !== "GET" && !codes.includes("STORAGE_UNAVAILABLE")) codes.push("STORAGE_UNAVAILABLE");
   const answers: Record<string, object> = {};
