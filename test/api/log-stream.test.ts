@@ -78,7 +78,7 @@ async function finishOne(stores: TestStores): Promise<void> {
   if (claimed !== undefined) await stores.now(stores.queue.settlements.settle({ claimed, verdict: complete }));
 }
 
-test("says every 15 seconds that it is there, where nothing happens", async () => {
+test("a stream without new rows sends a comment every 15 seconds", async () => {
   await using stores = openTestStores();
   const followed = start(stores, await jobAtWork(stores, 1));
   await stores.clock.advance(0);
@@ -91,7 +91,7 @@ test("says every 15 seconds that it is there, where nothing happens", async () =
   expect(followed.text()).toBe(": keep-alive\n\n".repeat(3));
 });
 
-test("reads a busy job a few times a second, however many follow it, and loses nothing by it", async () => {
+test("a busy job is read a few times a second, however many clients follow it, and no row is lost", async () => {
   await using stores = openTestStores();
   const { ledger } = stores.stores;
   let reads = 0;
@@ -124,7 +124,7 @@ test("reads a busy job a few times a second, however many follow it, and loses n
   expect(stores.clock.pending).toBe(0);
 });
 
-test("lets a reader go that takes nothing for a minute", async () => {
+test("a client that reads nothing for a minute is disconnected", async () => {
   await using stores = openTestStores();
   const job = await jobAtWork(stores, 2);
   const followed = start(stores, job);
@@ -139,7 +139,7 @@ test("lets a reader go that takes nothing for a minute", async () => {
   expect(followed.text()).toContain("id: 0\n");
 });
 
-test("of events a reader that is let go is told so, of lines nothing that looks like their end", async () => {
+test("a disconnected client of events gets a comment, one of lines gets a body without an end", async () => {
   await using stores = openTestStores();
   const job = await jobAtWork(stores, 2);
   for (const [format, last] of [

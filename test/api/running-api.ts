@@ -103,7 +103,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       return accept(stores, submission, now);
     },
     cancel: async (jobId) => (await stores.queue.cancellations.request(jobId)) !== undefined,
-    giveUp: async ({ task, resourceId }) =>
+    discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
     operations: new BulkOperationRunner({
       desk: stores.queue.deadLetters,

@@ -32,7 +32,7 @@ const STREAMS = [
 
 describe.each(STREAMS)("over a stream by %s", (_, by) => {
   describe("a connection that is used again", () => {
-    test("carries one request after the other, and tells each time that it is free", async () => {
+    test("carries one request after the other, and calls onFree each time", async () => {
       await using origin = await startOrigin();
       const { connection, freed } = await openLine(origin.port, rigClock(), by);
       for (const method of ["GET", "PUT", "DELETE"]) {
@@ -67,7 +67,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       connection.destroy();
     });
 
-    test("after HEAD, whose answer has no body, whatever it says", async () => {
+    test("after HEAD, whose answer has no body, whatever its fields", async () => {
       const heads = ["Content-Length: 1000000", "Transfer-Encoding: chunked", "X: y"];
       await using origin = await startOrigin(({ socket, index }) => {
         socket.write(`HTTP/1.1 200 OK\r\n${heads[index]}\r\n\r\n`);
@@ -97,7 +97,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       connection.destroy();
     });
 
-    test("with a body that nobody reads, if it is small", async () => {
+    test("with an unread body, if it is small", async () => {
       await using origin = await startOrigin();
       const { connection } = await openLine(origin.port, rigClock(), by);
       const first = await connection.exchange(outgoing());
@@ -266,7 +266,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       }
     });
 
-    test("begins anew with each byte that comes, until the answer is complete", async () => {
+    test("starts anew with each byte that arrives, until the answer is complete", async () => {
       const clock = rigClock();
       await using origin = await startOrigin(() => {});
       const { connection } = await openLine(origin.port, clock, by);
@@ -288,7 +288,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       connection.destroy();
     });
 
-    test("begins anew with what the peer takes of a large body", async () => {
+    test("starts anew with each part of a large body that the peer takes", async () => {
       const clock = rigClock();
       let received = 0;
       await using origin = await startServer((socket) => {
@@ -318,7 +318,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       connection.destroy();
     });
 
-    test("begins anew with each piece that the kernel takes at once", async () => {
+    test("starts anew with each piece that the kernel takes at once", async () => {
       const clock = rigClock();
       await using origin = await startOrigin();
       const { connection, freed } = await openLine(origin.port, clock, by);
@@ -393,7 +393,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       await eventually("its close", () => origin.sockets[0]?.destroyed || undefined);
     });
 
-    test("within the body drops what was not read", async () => {
+    test("within the body drops the unread chunks", async () => {
       await using origin = await startOrigin(({ socket }) => void socket.write(OK.slice(0, -1)));
       const { connection, freed } = await openLine(origin.port, rigClock(), by);
       const abort = new AbortController();
@@ -703,7 +703,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       },
     );
 
-    test("what waited is given before the error, if the origin resets while it is held back", async () => {
+    test("waiting chunks are read before the error, if the origin resets while it is held back", async () => {
       await using origin = await startOrigin(({ socket }) => {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${64 * MIB}\r\n\r\n`);
         new Flood(64 * MIB).into(socket);
@@ -726,7 +726,7 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
   });
 });
 
-test("a limit to the time without progress begins anew with a part of a piece that the peer takes", async () => {
+test("a limit to the time without progress starts anew with a part of a piece that the peer takes", async () => {
   const clock = rigClock();
   const transport = new SlowTransport();
   const freed: boolean[] = [];

@@ -31,14 +31,14 @@ test("a task may choose its own bucket and key", () => {
   expect(task).toEqual({ ...SPEC, bucket: "other", key: "x/y" });
 });
 
-test("a task carries what its job wants kept with its object, wherever it goes", () => {
+test("a task has the object attributes of its job, whatever its key", () => {
   const attributes = { metadata: { album: "2026" }, tags: { a: "b" }, class: "STANDARD_IA" };
   const expansion = start({ ...STORAGE, attributes });
   expect(expansion.resolve({ ...SPEC, key: "x/y" }).attributes).toEqual(attributes);
   expect(expansion.place({ ...SPEC, resourceId: "b" }).attributes).toEqual(attributes);
 });
 
-test("a full spec is taken over, with its digest in lower case and without what is undefined", () => {
+test("a full spec becomes a task, with its digest in lower case and without undefined members", () => {
   const full = {
     ...SPEC,
     headers: { A: "b" },
@@ -58,14 +58,14 @@ test("a full spec is taken over, with its digest in lower case and without what 
   });
 });
 
-test("what was checked is what is used, whatever the handler does to its spec afterwards", () => {
+test("a task keeps the checked values, whatever the handler does to its spec afterwards", () => {
   const spec = { ...SPEC, headers: { A: "b" } };
   const task = start().resolve(spec);
   spec.headers.A = "c\r\n";
   expect(task.headers).toEqual({ A: "b" });
 });
 
-describe("nonsense is the handler's error, which names the resource and what is wrong", () => {
+describe("an invalid spec is the handler's error, which names the resource and the violations", () => {
   const of = (what: string) => `the handler yielded ${what} that is invalid: `;
   const cases: [unknown, string][] = [
     [undefined, `${of("a task without resourceId")}must be an object, is undefined`],
@@ -116,7 +116,7 @@ describe("nonsense is the handler's error, which names the resource and what is 
   });
 });
 
-describe("two tasks of a job do not get in each other's way", () => {
+describe("two tasks of a job must not conflict", () => {
   const second = (first: object, then: object): string => {
     const expansion = start();
     expansion.resolve({ ...SPEC, resourceId: "1", ...first });
@@ -163,7 +163,7 @@ describe("two tasks of a job do not get in each other's way", () => {
   });
 });
 
-test("what the object store cannot hold is the handler's error", () => {
+test("a key that the object store cannot hold is the handler's error", () => {
   const expansion = createExpansion(
     { storage: STORAGE },
     { limits: { ...LIMITS, refusesKey: () => "must be shorter" } },

@@ -136,7 +136,7 @@ describe("ids", () => {
     ["a\u0085b", "must not contain control characters or backslashes"],
   ])("%j is refused", (id, message) => expectViolation(withIds(id), "/resources/0/id", message));
 
-  test("no id comes twice", () => {
+  test("no id is a duplicate", () => {
     expectViolation(withIds("a", "b", "a"), "/resources/2/id", "is also the id of /resources/0");
   });
 
@@ -147,7 +147,7 @@ describe("ids", () => {
     expectAccepted(withIds("a", "a.b", "ab/c", "ab/d", "A/a"));
   });
 
-  test("what the object store cannot hold is refused", () => {
+  test("an id that the object store cannot hold is refused", () => {
     expectViolation(withIds("a:b"), "/resources/0/id", "must not contain ':'", {
       refusesKey: (key) => (key.includes(":") ? "must not contain ':'" : undefined),
     });
@@ -371,7 +371,7 @@ describe("checksum, content type and proxy pool", () => {
   });
 });
 
-test("every violation is told of, of shape and of rules, up to twenty", () => {
+test("every violation is listed, of shape and of rules, up to twenty", () => {
   const violations = violationsOf(() =>
     parse({
       manifest_version: "v1",
@@ -424,7 +424,7 @@ test("no answer repeats a secret, or more than 100 characters of a value", () =>
   expect(told).not.toContain(long.slice(0, 101));
 });
 
-describe("what is kept with the objects", () => {
+describe("attributes of the objects", () => {
   const withStorage = (storage: object) => manifestWith({}, { storage });
   const tagsOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`t${i}`, "v"]));
 
@@ -483,7 +483,7 @@ describe("what is kept with the objects", () => {
     ]);
   });
 
-  test("several violations are told at once", () => {
+  test("several violations are listed at once", () => {
     const storage = { metadata: { A: "x", B: "y" }, tags: { "?": "x" }, class: "?" };
     expect(violationsOf(() => parse(withStorage(storage))).map(({ path }) => path)).toEqual([
       "/storage/metadata/A",

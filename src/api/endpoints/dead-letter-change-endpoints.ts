@@ -121,7 +121,7 @@ interface DeadLetterChangeEndpointsDeps {
 
 /** `POST /operators/dlq/replay` and `/give-up` */
 export function deadLetterChangeEndpoints(deps: DeadLetterChangeEndpointsDeps): Endpoint[] {
-  return [replayEndpoint(deps), giveUpEndpoint(deps)];
+  return [replayEndpoint(deps), discardEndpoint(deps)];
 }
 
 const IN_BACKGROUND =
@@ -170,7 +170,7 @@ function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   };
 }
 
-function giveUpEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
+function discardEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   return {
     method: "POST",
     path: "/operators/dlq/give-up",

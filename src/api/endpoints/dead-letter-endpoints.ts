@@ -48,9 +48,9 @@ export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterF
 
 export function deadLetterEndpoints(
   deadLetters: DeadLetterReads,
-  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+  discard: (deadLetter: FullDeadLetter) => Promise<boolean>,
 ): Endpoint[] {
-  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), giveUpDeadLetter(deadLetters, giveUp)];
+  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), discardDeadLetter(deadLetters, discard)];
 }
 
 function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
@@ -103,16 +103,16 @@ function readDeadLetter(deadLetters: DeadLetterReads): Endpoint {
       errors: ["DLQ_ENTRY_NOT_FOUND"],
     },
     answer: ({ params }) => {
-      const letter = letterOf(deadLetters, params);
+      const letter = deadLetterOf(deadLetters, params);
       const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptRow) };
       return json(body);
     },
   };
 }
 
-function giveUpDeadLetter(
+function discardDeadLetter(
   deadLetters: DeadLetterReads,
-  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+  discard: (deadLetter: FullDeadLetter) => Promise<boolean>,
 ): Endpoint {
   return {
     method: "DELETE",
@@ -126,14 +126,14 @@ function giveUpDeadLetter(
       errors: ["DLQ_ENTRY_NOT_FOUND", "DISK_FULL"],
     },
     answer: async ({ params }) => {
-      if (!(await giveUp(letterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      if (!(await discard(deadLetterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
       return new Response(null, { status: 204 });
     },
   };
 }
 
 /** The dead letter of a path. @throws ApiError DLQ_ENTRY_NOT_FOUND */
-function letterOf(deadLetters: DeadLetterReads, params: Readonly<Record<string, string>>): FullDeadLetter {
+function deadLetterOf(deadLetters: DeadLetterReads, params: Readonly<Record<string, string>>): FullDeadLetter {
   const id = params.task_id ?? "";
   const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
   if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");

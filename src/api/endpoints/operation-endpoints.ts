@@ -7,7 +7,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { operationRow } from "./operation-row.ts";
 
 interface OperationEndpointsDeps {
-  readonly desk: Pick<DeadLetterChanges, "operation" | "operations">;
+  readonly changes: Pick<DeadLetterChanges, "operation" | "operations">;
   readonly operations: Pick<BulkOperationRunner, "stop">;
 }
 
@@ -18,7 +18,7 @@ export function operationEndpoints(deps: OperationEndpointsDeps): Endpoint[] {
 
 const ENDED = { ...OPERATION_EXAMPLE, status: "stopped", finished_at: "2026-11-23T12:02:00.000Z" };
 
-function listOperations({ desk }: OperationEndpointsDeps): Endpoint {
+function listOperations({ changes }: OperationEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: "/operators/dlq/operations",
@@ -32,11 +32,11 @@ function listOperations({ desk }: OperationEndpointsDeps): Endpoint {
         200: { description: "The operations.", schema: "OperationList", example: { operations: [OPERATION_EXAMPLE] } },
       },
     },
-    answer: async () => json({ operations: (await desk.operations()).map(operationRow) }),
+    answer: async () => json({ operations: (await changes.operations()).map(operationRow) }),
   };
 }
 
-function readOperation({ desk }: OperationEndpointsDeps): Endpoint {
+function readOperation({ changes }: OperationEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: "/operators/dlq/operations/:operation_id",
@@ -48,7 +48,7 @@ function readOperation({ desk }: OperationEndpointsDeps): Endpoint {
       answers: { 200: { description: "The progress.", schema: "Operation", example: OPERATION_EXAMPLE } },
       errors: ["NOT_FOUND"],
     },
-    answer: async ({ params }) => json(operationRow(found(await desk.operation(idOf(params))))),
+    answer: async ({ params }) => json(operationRow(found(await changes.operation(idOf(params))))),
   };
 }
 

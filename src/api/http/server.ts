@@ -32,7 +32,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   /** Cancels a job; false if it has ended. */
   readonly cancel: (jobId: string) => Promise<boolean>;
   /** Discards a dead letter; false if it no longer exists. */
-  readonly giveUp: (letter: FullDeadLetter) => Promise<boolean>;
+  readonly discard: (deadLetter: FullDeadLetter) => Promise<boolean>;
   readonly operations: BulkOperationRunner;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
@@ -132,10 +132,10 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
       },
     }),
     resourcesEndpoint(deps.ledger, deps.queue.control),
-    ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
+    ...deadLetterEndpoints(deps.deadLetters, deps.discard),
     analysisEndpoint(deps.deadLetters),
     ...deadLetterChangeEndpoints(deps),
-    ...operationEndpoints({ ...deps, desk: deps.queue.deadLetters }),
+    ...operationEndpoints({ ...deps, changes: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];
