@@ -6,7 +6,7 @@ import { GROUPINGS } from "../../jobs/stores/dead-letter-reads.ts";
 import { LOG_LEVELS } from "../../jobs/stores/ledger-reads.ts";
 import { INTEGRITIES, TASK_STATES } from "../../jobs/task.ts";
 import {
-  AttemptSchema,
+  type AttemptSchema,
   attempts,
   closed,
   count,
