@@ -52,7 +52,7 @@ const BROKEN_GRACE_MS = 1000;
  */
 export async function createApp(config: Config, deps: Omit<FoundationDeps, "tracer">): Promise<App> {
   const handlers = await loadHandlers(config.handlers, {
-    onSaid: (handler, { level, text }) => deps.log[level]({ handler }, text),
+    onMessage: (handler, { level, text }) => deps.log[level]({ handler }, text),
     clock: deps.clock,
   });
   let foundation: Foundation;

@@ -67,7 +67,7 @@ function refererOf({ metadata }: Manifest): Readonly<Record<string, string>> {
 
 /** An error that rejects the manifest with 400 and the place: FetchBox recognizes it by its name. */
 function manifestError(path: string, message: string): Error {
-  return Object.assign(new Error("the gallery's manifest breaks a rule"), {
+  return Object.assign(new Error("the gallery's manifest is invalid"), {
     name: "ManifestError",
     details: [{ path, message }],
   });

@@ -10,48 +10,49 @@ import type { SocketTransport } from "./transport/socket-transport.ts";
 import type { TlsOptions } from "./transport/tls.ts";
 import { TlsSessions } from "./transport/tls-sessions.ts";
 
-/** An address that left a connect of Bun's without an answer is connected by node for so long. */
+/** For this time node connects to an address that left one of Bun's connects without an answer. */
 const SILENT_FOR_MS = 5 * 60_000;
 const SILENT_MAX = 1024;
 
 export interface ConnectOptions {
-  /** IPv4 and IPv6 addresses of one host, vetted, in the resolver's order; never names. */
+  /** Vetted IPv4 and IPv6 addresses of one host, in the resolver's order; never names. */
   readonly addresses: readonly string[];
   readonly port: number;
   /** Undefined: the stream is not encrypted. */
   readonly tls?: TlsOptions | undefined;
-  /** Bounds the TCP connects to all addresses together. */
+  /** Limit for the TCP connects to all addresses together. */
   readonly connectTimeoutMs: number;
-  /** Bounds the TLS handshake, which comes after the connect. */
+  /** Limit for the TLS handshake, which follows the connect. */
   readonly tlsTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-export interface ConnectorOptions {
+interface ConnectorOptions {
   readonly clock: Clock;
   /**
-   * Connects of Bun's that may be pending or abandoned at a time; more are made by node. Each that is abandoned keeps a
-   * descriptor for about two minutes.
+   * Connects by Bun that may be pending or abandoned at a time, 128 by default; node makes further ones. An abandoned
+   * connect keeps its descriptor for about two minutes.
    */
   readonly bunConnectsMax?: number;
 }
 
 export interface Connector {
   readonly clock: Clock;
-  /** Connects that were given up while the system goes on with them, each with a descriptor. */
+  /** Connects that were abandoned while the system continues them, each with a descriptor. */
   readonly abandoned: number;
   /**
    * Connects to the first address that answers (RFC 8305), then makes the TLS handshake (1.2 or 1.3, ALPN `http/1.1`).
-   * Nothing is written before the certificate was approved. The stream belongs to the caller and waits for a handler.
+   * Writes no application data before the certificate was approved. The stream belongs to the caller and waits for a
+   * handler.
    *
    * Rejects with an HttpError: `connect` (each address with its code in the message), `timeout` (phase `connect` or
-   * `tls`), `tls`, and `closed` or `reset` if the connection ends within the handshake; with the signal's reason as
-   * soon as it aborts. Then the socket is closed.
+   * `tls`), `tls`, and `closed` or `reset` if the connection ends within the handshake. Rejects with the signal's
+   * reason as soon as it aborts. Then the socket is closed.
    */
   connect(options: ConnectOptions): Promise<SocketTransport>;
   /** The same by sockets of node, which can carry TLS within TLS. Never leaves an abandoned connect. */
   connectByNode(options: ConnectOptions): Promise<NodeTransport>;
-  /** The options with the default roots beside their own authorities, as sockets want them. */
+  /** The options with the default roots beside their own authorities, in the form that sockets take. */
   withRoots(tls: TlsOptions): Promise<TlsOptions>;
 }
 
@@ -64,7 +65,7 @@ type DialBy<T extends SocketTransport> = (options: DialOptions, handler: DialHan
 class SocketConnector implements Connector {
   readonly clock: Clock;
   readonly #bunConnectsMax: number;
-  /** Addresses that have lately left a connect without an answer. */
+  /** Addresses that left a connect without an answer a short time ago. */
   readonly #silent: ExpiringMap<true>;
   readonly #sessions: TlsSessions;
   readonly #roots = new WeakMap<readonly string[], readonly string[]>();
@@ -124,9 +125,9 @@ class SocketConnector implements Connector {
     const onTlsLimit = () =>
       new HttpError("timeout", `no TLS handshake with ${winner.address} within ${tlsTimeoutMs} ms`, { phase: "tls" });
     const tlsDeadline = { clock, signal, limitMs: tlsTimeoutMs, onLimit: onTlsLimit };
-    const giveUp = () => winner.destroy();
+    const release = () => winner.destroy();
     const isPlain = options.tls === undefined;
-    const transport = isPlain ? await winner.secure() : await withDeadline(tlsDeadline, () => winner.secure(), giveUp);
+    const transport = isPlain ? await winner.secure() : await withDeadline(tlsDeadline, () => winner.secure(), release);
     if (!signal.aborted) return transport;
     transport.destroy();
     throw signal.reason;

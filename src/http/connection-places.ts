@@ -1,12 +1,15 @@
 import type { Route, Target } from "./route.ts";
 import type { TlsOptions } from "./transport/tls.ts";
 
-/** Names what a connection leads to: requests with the same key may share one. */
+/** Keys of the places that connections lead to: requests with the same key may share a connection. */
 export class Places {
   readonly #listNumbers = new WeakMap<readonly string[], number>();
   #lists = 0;
 
-  /** One to an HTTP proxy serves plain requests to all hosts, any other one a single host, at `address`. */
+  /**
+   * The key of the connection that a request needs. A connection to an HTTP proxy serves plain requests to all hosts;
+   * any other connection serves a single host, at `address`.
+   */
   keyOf({ route, target }: { readonly route: Route; readonly target: Target }, address: string): string {
     const isAtProxy = route.kind === "http-proxy" && target.tls === undefined;
     const host = isAtProxy ? "" : `${address} ${target.port} ${this.#tlsKey(target.tls)}`;
@@ -15,7 +18,7 @@ export class Places {
     return `${host} ${route.kind} ${route.addresses[0]} ${route.port} ${tls} ${credentialsOf(route) ?? ""}`;
   }
 
-  /** Tells a plain connection from one with TLS, with a name or without, and by whom it is vouched for. */
+  /** Differs between plain and TLS connections, between server names, and between lists of authorities. */
   #tlsKey(tls: TlsOptions | undefined): string {
     return tls === undefined ? "-" : `tls:${tls.serverName ?? ""}:${this.#listNumber(tls.ca)}`;
   }
@@ -29,7 +32,7 @@ export class Places {
   }
 }
 
-/** Proxies tell sessions and countries from user and password, so both count. */
+/** User and password of a proxy. Proxies choose sessions and countries by them, so both are part of the key. */
 function credentialsOf(route: Exclude<Route, { readonly kind: "direct" }>): string | undefined {
   if (route.kind === "http-proxy") return route.authorization;
   return route.credentials && JSON.stringify([route.credentials.username, route.credentials.password]);

@@ -9,13 +9,13 @@ import type { ResponseHead } from "./message/response-head.ts";
 import { ResponseParser, type ResponseSink } from "./message/response-parser.ts";
 import type { Transport, TransportHandler } from "./transport/transport.ts";
 
-/** A request as a connection takes it. */
+/** A request in the form that a connection sends. */
 export interface OutgoingRequest {
   readonly method: string;
-  /** All before the body, as Latin-1 text. */
+  /** Request line and fields up to the body, as Latin-1 text. */
   readonly head: string;
   readonly body: RequestBody;
-  /** Longest time from here to the end of the answer's head; `undefined`: no limit. */
+  /** Longest time from the request's first byte to the end of the answer's head; `undefined`: no limit. */
   readonly headTimeoutMs?: number | undefined;
   /** Longest time without a byte in either direction, until the answer is complete; `undefined`: no limit. */
   readonly idleTimeoutMs?: number | undefined;
@@ -25,30 +25,37 @@ export interface OutgoingRequest {
 export interface HttpResponse {
   readonly status: number;
   readonly headers: HeaderFields;
-  /** How the head says where the body ends. */
+  /** How the head announces the end of the body. */
   readonly framing: Framing;
   readonly body: IncomingBody;
-  /** Of the peer: the host's, or the proxy's. */
+  /** The peer's IP address: the host's, or the proxy's. */
   readonly address: string;
 }
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly clock: Pick<Clock, "after" | "monotonic">;
   readonly limits: ResponseLimits;
-  /** The answer is complete and the next request may come; or the connection is over. */
+  /** Called when the answer is complete and the connection takes the next request, and when the connection is over. */
   readonly onFree: (connection: HttpConnection) => void;
 }
 
 /** A body up to this size goes out in one piece with its head. */
 const ONE_PIECE_BYTES_MAX = 64 * 1024;
-/** A larger one goes out in pieces, so that progress shows. */
+/** A larger body goes out in pieces of this size, so that the idle limit sees progress. */
 const PIECE_BYTES = 256 * 1024;
 
 /**
- * One connection that speaks HTTP/1.1: a request, its answer, then perhaps the next request.
+ * One connection that speaks HTTP/1.1 (RFC 9112): a request, its answer, then perhaps the next request.
  *
  *     idle ──exchange──▶ head ──▶ body ──complete──▶ idle
  *     any ──end, error, abort, abandon──▶ over
+ *
+ * The request has a state of its own beside that of its answer:
+ *
+ *     sent ──exchange──▶ sending ──the transport has all bytes──▶ sent
+ *
+ * An answer may be complete while its request is `sending`. Then the connection is over, because the rest of the
+ * request would stand before the next one (RFC 9112, section 9.5).
  */
 export class HttpConnection implements TransportHandler, ResponseSink, BodyConnection {
   readonly #transport: Transport;
@@ -59,11 +66,10 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
   #answer: PromiseWithResolvers<HttpResponse> | undefined;
   #body: IncomingBody | undefined;
   #timer: { cancel(): void } | undefined;
-  /** When the last byte went or came, by the monotonic clock; kept only where an idle limit holds. */
+  /** Time of the last byte in either direction, by the monotonic clock; kept only if there is an idle limit. */
   #progressAt = 0;
   #idleTimeoutMs: number | undefined;
-  /** Whether all of the request is with the transport. */
-  #isSent = true;
+  #request: "sending" | "sent" = "sent";
   #keepAlive: string | undefined;
   #drained: (() => void) | undefined;
   readonly #onAbort = () => this.#fail(this.#signal?.reason, true);
@@ -84,20 +90,20 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     return this.#state === "idle";
   }
 
-  /** The Keep-Alive field of the last answer. */
+  /** The Keep-Alive field of the last answer (RFC 2068, section 19.7.1.1). */
   get keepAlive(): string | undefined {
     return this.#keepAlive;
   }
 
-  /** True if a byte of the last answer came. */
+  /** True if at least one byte of the last answer arrived. */
   get hasAnswered(): boolean {
     return this.#parser.hasBegun;
   }
 
   /**
    * Sends a request and resolves with the head of its answer. Rejects with an `HttpError`: `timeout` (phase `head`),
-   * `reset` or `closed` before the head, `tls`, `protocol`, `head-too-large`; with what the body's source throws; or at
-   * once with the signal's reason. Then the connection is over.
+   * `reset` or `closed` before the head, `tls`, `protocol`, `head-too-large`. Rejects also with an error of the body's
+   * source, or at once with the signal's reason. Then the connection is over.
    */
   exchange(request: OutgoingRequest): Promise<HttpResponse> {
     const { signal, headTimeoutMs, idleTimeoutMs } = request;
@@ -119,9 +125,9 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     return answer.promise;
   }
 
-  /** Closes the connection. Nobody hears of it. */
+  /** Closes the connection without a call of `onFree`. */
   destroy(): void {
-    this.#end();
+    this.#leaveExchange("over");
     this.#transport.destroy();
   }
 
@@ -146,7 +152,7 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
       this.#fail(error);
       return;
     }
-    // A byte that nobody asked for: whose would the next one be?
+    // After a byte without a request, no later answer could be attributed to its request (RFC 9112, section 9.2).
     if (this.#state === "idle" && !this.#parser.isClean) this.abandon();
   }
 
@@ -164,7 +170,7 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
       this.#body?.finish("closed");
       this.#over();
     } else if (closing === "truncated") {
-      this.#fail(new HttpError("truncated", "the connection was closed before the body was whole"));
+      this.#fail(new HttpError("truncated", "the connection was closed before the body was complete"));
     } else {
       this.#fail(new HttpError("closed", "the connection was closed before there was an answer"));
     }
@@ -187,9 +193,8 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
 
   complete(): void {
     this.#body?.finish("complete");
-    if (!this.#isSent || !this.#parser.isClean) return this.#over();
-    this.#end();
-    this.#state = "idle";
+    if (this.#request === "sending" || !this.#parser.isClean) return this.#over();
+    this.#leaveExchange("idle");
     this.#transport.resume();
     this.#transport.setKeepsAlive(false);
     this.#options.onFree(this);
@@ -199,10 +204,10 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     if (body === undefined || (body instanceof Uint8Array && body.length <= ONE_PIECE_BYTES_MAX)) {
       this.#sendWhole(inOnePiece(head, body));
     } else {
-      this.#isSent = false;
+      this.#request = "sending";
       const source = body instanceof Uint8Array ? sourceOf(body) : body;
       this.#sendAll(Buffer.from(head, "latin1"), source).catch((error: unknown) => {
-        // Where there is an answer already, it stands: the peer did not want the rest.
+        // An answer that has started is kept: the peer answered without the rest of the request.
         if (this.#state === "head") this.#fail(error, true);
       });
     }
@@ -210,13 +215,13 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
 
   #sendWhole(bytes: Uint8Array): void {
     if (this.#transport.write(bytes)) return;
-    this.#isSent = false;
+    this.#request = "sending";
     this.#drained = () => {
-      this.#isSent = true;
+      this.#request = "sent";
     };
   }
 
-  /** What a source gives is cut, so that progress shows. */
+  /** Sends the head and the source's bytes in pieces, so that the idle limit sees progress. */
   async #sendAll(head: Uint8Array, source: BodySource): Promise<void> {
     for (let bytes: Uint8Array | undefined = head; bytes !== undefined; bytes = await source.next()) {
       for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
@@ -226,7 +231,7 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
       }
       if (this.#isOver()) return;
     }
-    this.#isSent = true;
+    this.#request = "sent";
   }
 
   #isOver(): boolean {
@@ -249,19 +254,19 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     });
   }
 
-  /** One timer for all of the exchange: it looks when it goes off, and sets itself anew. */
+  /** Starts the idle limit: one timer for the whole exchange, which checks when it fires and starts again. */
   #watchProgress(ms: number): void {
     const { clock } = this.#options;
     this.#progressAt = clock.monotonic();
-    const look = (): void => {
+    const check = (): void => {
       const leftMs = this.#progressAt + ms - clock.monotonic();
-      if (leftMs > 0) this.#timer = clock.after(leftMs, look);
+      if (leftMs > 0) this.#timer = clock.after(leftMs, check);
       else {
         const phase = this.#state === "head" ? ({ phase: "head" } as const) : {};
         this.#fail(new HttpError("timeout", `no progress for ${ms} ms`, phase));
       }
     };
-    this.#timer = clock.after(ms, look);
+    this.#timer = clock.after(ms, check);
   }
 
   #endTimer(): void {
@@ -269,7 +274,7 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     this.#timer = undefined;
   }
 
-  /** Ends what is under way with an error, and the connection with it. */
+  /** Ends the exchange with an error, and the connection with it. */
   #fail(error: unknown, isAborted = false): void {
     const [answer, body] = [this.#answer, this.#body];
     this.#over();
@@ -283,23 +288,24 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     this.#options.onFree(this);
   }
 
-  /** Lets go of all that belongs to the exchange. */
-  #end(): void {
+  /** Releases everything that belongs to the exchange, and enters the next state. */
+  #leaveExchange(next: "idle" | "over"): void {
     this.#endTimer();
     this.#idleTimeoutMs = undefined;
     this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#signal = undefined;
     this.#answer = undefined;
     this.#body = undefined;
-    this.#state = "over";
+    // Before `drained`, which may continue a request that is being sent.
+    this.#state = next;
     this.drained();
   }
 }
 
-/** Where requests are put together, one after the other: an array for each would cost more than its two copies. */
+/** Requests are put together here, one after the other: an array for each would cost more than its two copies. */
 const scratch = Buffer.allocUnsafe(ONE_PIECE_BYTES_MAX + 16 * 1024);
 
-/** Head and body, good until the next call. */
+/** Head and body in one array, which is valid until the next call. */
 function inOnePiece(head: string, body: Uint8Array | undefined): Uint8Array {
   const length = head.length + (body?.length ?? 0);
   const bytes = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
@@ -319,7 +325,7 @@ function sourceOf(bytes: Uint8Array): BodySource {
   };
 }
 
-/** A connection that broke; what is an `HttpError` already (an alert of TLS) stays. */
+/** The error of a broken connection. An `HttpError`, such as an alert of TLS, stays as it is. */
 function brokenBy(error: Error, state: string): HttpError {
   if (error instanceof HttpError) return error;
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;

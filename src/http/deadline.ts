@@ -1,22 +1,22 @@
 import type { Clock } from "../std/clock.ts";
 
-export interface Deadline {
+interface Deadline {
   readonly clock: Clock;
   readonly limitMs: number;
   readonly signal: AbortSignal;
-  /** The error once the limit has passed. */
+  /** Makes the error for a limit that passed. */
   readonly onLimit: () => Error;
 }
 
 /**
- * Gives what `work` gives. If the signal aborts or the limit passes first, it calls `giveUp`, which frees what `work`
- * holds, and rejects at once, whatever `work` does then.
+ * The outcome of `work`. If the signal aborts or the limit passes first, it calls `release`, which frees the resources
+ * of `work`, and rejects at once. The outcome of `work` is then ignored.
  */
-export function withDeadline<T>(deadline: Deadline, work: () => Promise<T>, giveUp: () => void): Promise<T> {
+export function withDeadline<T>(deadline: Deadline, work: () => Promise<T>, release: () => void): Promise<T> {
   const { clock, limitMs, signal } = deadline;
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   if (signal.aborted) {
-    giveUp();
+    release();
     return Promise.reject(signal.reason);
   }
   let isOver = false;
@@ -29,7 +29,7 @@ export function withDeadline<T>(deadline: Deadline, work: () => Promise<T>, give
   };
   const stop = (reason: unknown) =>
     finish(() => {
-      giveUp();
+      release();
       reject(reason);
     });
   const onAbort = () => stop(signal.reason);

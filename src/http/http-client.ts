@@ -21,50 +21,53 @@ export interface HttpRequest {
   readonly fields: RequestFields;
   readonly body?: RequestBody;
   readonly limits: RouteLimits & {
-    /** From the request's first byte to the end of the answer's head; absent: no limit. */
+    /** Longest time from the request's first byte to the end of the answer's head; absent: no limit. */
     readonly headTimeoutMs?: number;
-    /** In its place: longest time without a byte in either direction, until the answer is complete. */
+    /**
+     * Longest time without a byte in either direction, until the answer is complete; absent: no limit. It applies only
+     * without `headTimeoutMs`.
+     */
     readonly idleTimeoutMs?: number;
   };
   readonly signal: AbortSignal;
-  /** Hears the address that the request goes to, as soon as there is a connection. */
+  /** Called with the address that the request goes to, as soon as there is a connection. */
   readonly onConnection?: (address: string) => void;
 }
 
-export interface HttpClientOptions {
+interface HttpClientOptions {
   readonly clock: Clock;
   readonly limits: ResponseLimits;
 }
 
 export interface HttpClient {
   /**
-   * Sends one request and resolves with the head of its answer; the body is to be read to its end, or discarded. A
-   * request that dies on a kept connection before a byte of its answer goes out once more on a new one, if its method
-   * is idempotent and its body can be sent twice.
+   * Sends one request and resolves with the head of its answer. The caller must read the body to its end or discard it.
+   * A request that fails on a kept connection before a byte of its answer is sent once more on a new one. This holds if
+   * its method is idempotent and its body can be sent twice (RFC 9110, section 9.2.2).
    *
-   * Rejects with an `HttpError`, with what the body's source throws, or with the signal's reason as soon as it aborts;
-   * then its connection is closed.
+   * Rejects with an `HttpError`, with an error of the body's source, or with the signal's reason as soon as it aborts.
+   * Then its connection is closed.
    */
   send(request: HttpRequest): Promise<HttpResponse>;
-  /** Closes kept connections that were idle for too long. To be called now and then. */
+  /** Closes kept connections that were idle for too long. The caller must call it from time to time. */
   dropExpired(): void;
-  /** Closes kept connections that no request has now. */
+  /** Closes kept connections that serve no request now. */
   dropIdle(): void;
-  /** Connects that were given up and keep a descriptor until the system gives them up, too. */
+  /** Connects that were abandoned and keep a descriptor until the system ends them. */
   readonly abandonedConnects: number;
   /** Closes all kept connections. */
   close(): void;
 }
 
-/** Shorter than what common servers keep a connection (node and Apache: 5 s). */
+/** Shorter than the time for which common servers keep a connection (node and Apache: 5 s). */
 const IDLE_MS = 4000;
-/** Where a server says how long it keeps one, a second less, and at most so long. */
+/** Upper limit for the time that a server announces; a second is taken off that time. */
 const IDLE_MAX_MS = 60_000;
 
-/** May be sent twice (RFC 9110, 9.2.2). */
+/** Methods whose requests may be sent twice (RFC 9110, section 9.2.2). */
 const IDEMPOTENT = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
 
-/** An HTTP/1.1 client over sockets (RFC 9110, RFC 9112), to addresses that the caller names. Holds no global state. */
+/** An HTTP/1.1 client over sockets (RFC 9110, RFC 9112), to addresses that the caller names. It has no global state. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   return new SocketClient(options);
 }
@@ -88,16 +91,16 @@ class SocketClient implements HttpClient {
 
   async send(request: HttpRequest): Promise<HttpResponse> {
     request.signal.throwIfAborted();
-    // Before there is a connection that would have to be closed if it throws.
+    // It may throw, and there is no connection yet that would have to be closed.
     const head = headOf(request);
-    // What is read from a source cannot be sent a second time.
+    // Bytes that were read from a source cannot be sent a second time.
     const kept = isSource(request.body) ? undefined : this.#takeIdle(request);
     if (kept === undefined) return this.#sendOnNew(request, head);
     try {
       return await this.#exchange(kept.connection, request, head);
     } catch (error) {
       if (!isStale(error, kept.connection)) throw error;
-      // What happened to this one has happened to the others of its age.
+      // The server has probably closed the other connections of that age, too.
       this.#idle.dropAll(kept.key);
       if (error.kind === "timeout" || !IDEMPOTENT.includes(request.method)) throw error;
       return this.#sendOnNew(request, head);
@@ -158,6 +161,7 @@ class SocketClient implements HttpClient {
   }
 }
 
+/** For a plain target at an HTTP proxy in the absolute form, else in the origin form (RFC 9112, section 3.2). */
 function headOf({ method, path, host, route, target, fields }: HttpRequest): string {
   const isAbsolute = route.kind === "http-proxy" && target.tls === undefined;
   const form = isAbsolute ? `http://${authorityOf(target)}${path}` : path;
@@ -169,7 +173,7 @@ function isSource(body: RequestBody): body is BodySource {
   return body !== undefined && !(body instanceof Uint8Array);
 }
 
-/** Whether a kept connection led nowhere: it ended, or was silent, before a byte of the answer. */
+/** True if a kept connection was dead: it ended, or was silent, before a byte of the answer. */
 function isStale(error: unknown, connection: HttpConnection): error is HttpError {
   if (!(error instanceof HttpError) || connection.hasAnswered) return false;
   return error.kind === "reset" || error.kind === "closed" || error.kind === "timeout";
@@ -183,7 +187,7 @@ function withProxy(fields: RequestFields, authorization: string): RequestFields 
   return { ...fields, "Proxy-Authorization": authorization };
 }
 
-/** How long a connection is kept, by what the server said of it (`Keep-Alive: timeout=5`). */
+/** The time for which a connection is kept, by the server's announcement (`Keep-Alive: timeout=5`). */
 function idleMsOf(keepAlive: string | undefined): number {
   const seconds = /(?:^|[ ,;])timeout=(\d{1,6})/i.exec(keepAlive ?? "")?.[1];
   return seconds === undefined ? IDLE_MS : Math.min(IDLE_MAX_MS, Math.max(0, Number(seconds) - 1) * 1000);

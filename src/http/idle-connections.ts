@@ -1,9 +1,9 @@
 import type { Clock } from "../std/clock.ts";
 import type { HttpConnection } from "./connection.ts";
 
-/** Of all hosts together; the one that is idle longest goes first. */
+/** Limit for all hosts together; the connection that is idle longest is closed first. */
 const CONNECTIONS_MAX = 1024;
-/** To one place. */
+/** Limit for one place. */
 export const CONNECTIONS_PER_KEY_MAX = 256;
 
 const SWEEP_EVERY_MS = 1000;
@@ -11,13 +11,13 @@ const SWEEP_EVERY_MS = 1000;
 interface Idle {
   readonly key: string;
   readonly connection: HttpConnection;
-  /** By the monotonic clock. */
+  /** End of its idle time, by the monotonic clock. */
   readonly until: number;
 }
 
 /**
- * Connections that wait for their next request. They are dropped before the server is likely to drop them, so that a
- * request seldom meets the end of its connection. The latest is used first.
+ * Connections that wait for their next request. They are closed before the server is likely to close them, so that a
+ * request rarely fails on a closed connection. The latest is used first.
  */
 export class IdleConnections {
   readonly #clock: Pick<Clock, "monotonic">;
@@ -34,7 +34,7 @@ export class IdleConnections {
     return this.#all.size;
   }
 
-  /** A connection to that place, which is the caller's from now on. */
+  /** A connection to that place, which then belongs to the caller; `undefined` if there is none. */
   take(key: string): HttpConnection | undefined {
     const connections = this.#byKey.get(key);
     const now = this.#clock.monotonic();
@@ -47,7 +47,7 @@ export class IdleConnections {
     return undefined;
   }
 
-  /** Keeps a connection for so long; closes it if that is no time at all. */
+  /** Keeps a connection for `idleMs`; closes it at once if that is 0 or less. */
   add(key: string, connection: HttpConnection, idleMs: number): void {
     this.dropExpired();
     if (idleMs <= 0) return connection.destroy();
@@ -59,7 +59,7 @@ export class IdleConnections {
     if (this.#all.size > CONNECTIONS_MAX) this.#dropFirst(this.#all.keys());
   }
 
-  /** Forgets one that is over, or taken; nothing if it is not here. */
+  /** Forgets a connection that is over or taken; does nothing for an unknown one. */
   remove(connection: HttpConnection): void {
     const idle = this.#all.get(connection);
     if (idle === undefined) return;
@@ -71,13 +71,13 @@ export class IdleConnections {
     if (connections.length === 0) this.#byKey.delete(idle.key);
   }
 
-  /** Closes all to a place: one of them turned out to lead nowhere. */
+  /** Closes all connections to a place, because one of them turned out to be dead. */
   dropAll(key: string): void {
     const connections = this.#byKey.get(key) ?? [];
     for (let last = connections.at(-1); last !== undefined; last = connections.at(-1)) this.#drop(last);
   }
 
-  /** Closes those whose time is over; looks no more often than each second. */
+  /** Closes the connections whose idle time has passed; checks at most once per second. */
   dropExpired(): void {
     const now = this.#clock.monotonic();
     if (now - this.#sweptAt < SWEEP_EVERY_MS) return;
@@ -87,7 +87,7 @@ export class IdleConnections {
     }
   }
 
-  /** Closes all. */
+  /** Closes all connections. */
   close(): void {
     for (const connection of this.#all.keys()) this.#drop(connection);
   }

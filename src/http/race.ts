@@ -4,10 +4,10 @@ import { HttpError } from "./http-error.ts";
 import type { Dial, DialHandler } from "./transport/dial.ts";
 import { systemCode } from "./transport/tls.ts";
 
-/** RFC 8305, 8: Connection Attempt Delay. */
+/** The Connection Attempt Delay of RFC 8305, section 8. */
 const NEXT_ATTEMPT_MS = 250;
 
-export interface RaceOptions {
+interface RaceOptions {
   readonly clock: Clock;
   /** In the resolver's order. */
   readonly addresses: readonly string[];
@@ -17,18 +17,22 @@ export interface RaceOptions {
 type DialOne<D> = (address: string, handler: DialHandler) => D;
 
 /**
- * TCP connects to the addresses of one host (RFC 8305, "Happy Eyeballs"): the next one begins 250 ms after the last, or
- * at once when one fails. The first that stands wins, and the others are destroyed.
+ * Connects to the addresses of one host by TCP (RFC 8305, section 5, "Happy Eyeballs"). The next connect starts 250 ms
+ * after the last, or at once when one fails. The first connection that is established wins; the others are destroyed.
+ *
+ *     ready ──run──▶ racing ──a dial connects──▶ won
+ *     racing ──the last dial fails──▶ lost
+ *     any ──stop──▶ stopped
  */
 export class Race<D extends Dial> {
   readonly #options: RaceOptions;
   readonly #waiting: string[];
   readonly #dials = new Set<D>();
-  /** What became of each address: `192.0.2.1 ECONNREFUSED`. */
+  /** The outcome of each address that failed: `192.0.2.1 ECONNREFUSED`. */
   readonly #failures: string[] = [];
   readonly #winner = Promise.withResolvers<D>();
+  #state: "ready" | "racing" | "won" | "lost" | "stopped" = "ready";
   #timer: { cancel(): void } | undefined;
-  #isStopped = false;
 
   constructor(options: RaceOptions) {
     this.#options = options;
@@ -37,20 +41,23 @@ export class Race<D extends Dial> {
 
   /** Gives the winner. Rejects with an HttpError `connect` if every address failed; never settles after `stop`. */
   run(dialOne: DialOne<D>): Promise<D> {
-    if (this.#waiting.length === 0)
+    if (this.#waiting.length === 0) {
+      this.#state = "lost";
       return Promise.reject(new HttpError("connect", "there is no address to connect to"));
+    }
+    this.#state = "racing";
     this.#startNext(dialOne);
     return this.#winner.promise;
   }
 
   /** Destroys every dial, the winner too. */
   stop(): void {
-    this.#isStopped = true;
+    this.#state = "stopped";
     this.#timer?.cancel();
     for (const dial of this.#dials) dial.destroy();
   }
 
-  /** Addresses with what became of them, for the message of a limit that passed. */
+  /** The addresses and their outcomes, for the message of a limit that passed. */
   describe(): string {
     const silent = [...this.#dials].map((dial) => `${dial.address} silent`);
     return [...this.#failures, ...silent, ...this.#waiting.map((address) => `${address} not tried`)].join(", ");
@@ -58,8 +65,9 @@ export class Race<D extends Dial> {
 
   #startNext(dialOne: DialOne<D>): void {
     this.#timer?.cancel();
+    if (this.#state !== "racing") return;
     const address = this.#waiting.shift();
-    if (address === undefined || this.#isStopped) return;
+    if (address === undefined) return;
     const dial: D = dialOne(address, {
       connected: () => this.#onConnected(dial),
       failed: (error) => this.#onFailed(dial, error, dialOne),
@@ -70,6 +78,7 @@ export class Race<D extends Dial> {
   }
 
   #onConnected(winner: D): void {
+    this.#state = "won";
     this.#timer?.cancel();
     this.#waiting.length = 0;
     for (const dial of this.#dials) if (dial !== winner) dial.destroy();
@@ -82,12 +91,16 @@ export class Race<D extends Dial> {
     this.#failures.push(`${dial.address} ${code ?? error.message}`);
     if (this.#waiting.length > 0) return this.#startNext(dialOne);
     if (this.#dials.size > 0) return;
+    this.#state = "lost";
     const words = `no connection to port ${this.#options.port}: ${this.#failures.join(", ")}`;
     this.#winner.reject(new HttpError("connect", words, { code, phase: "connect", cause: error }));
   }
 }
 
-/** RFC 8305, 4, with a First Address Family Count of 1: the families by turns, each in the resolver's order. */
+/**
+ * The addresses with their families alternating, each family in the resolver's order (RFC 8305, section 4, with a First
+ * Address Family Count of 1).
+ */
 export function interleaveFamilies(addresses: readonly string[]): string[] {
   const [first] = addresses;
   if (first === undefined) return [];

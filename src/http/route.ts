@@ -10,16 +10,16 @@ import type { SocketTransport } from "./transport/socket-transport.ts";
 import type { TlsOptions } from "./transport/tls.ts";
 import type { Transport } from "./transport/transport.ts";
 
-/** How the target is reached. The addresses of a proxy are vetted, in the resolver's order. */
+/** The way to the target. The addresses of a proxy are vetted, in the resolver's order. */
 export type Route =
   | { readonly kind: "direct" }
   | {
       readonly kind: "http-proxy";
       readonly addresses: readonly string[];
       readonly port: number;
-      /** For an `https://` proxy. */
+      /** Set for an `https://` proxy. */
       readonly tls?: TlsOptions | undefined;
-      /** The whole value of Proxy-Authorization for CONNECT. Plain targets get it from the caller, in the request. */
+      /** The whole value of Proxy-Authorization, for CONNECT and for requests in the absolute form. */
       readonly authorization?: string | undefined;
     }
   | {
@@ -33,8 +33,8 @@ type ProxyRoute = Exclude<Route, { readonly kind: "direct" }>;
 
 export interface Target {
   /**
-   * Vetted, in the resolver's order. A direct route tries all of them; a proxy is asked for the first one only, and a
-   * caller with more asks again.
+   * Vetted addresses in the resolver's order. A direct route tries all; a proxy is asked for the first one only. A
+   * caller that has more addresses asks again.
    */
   readonly addresses: readonly string[];
   readonly port: number;
@@ -43,11 +43,11 @@ export interface Target {
 }
 
 export interface RouteLimits {
-  /** TCP connects: to the target, or to the proxy. */
+  /** Limit for the TCP connects to the target, or to the proxy. */
   readonly connectTimeoutMs: number;
-  /** Each TLS handshake. */
+  /** Limit for each TLS handshake. */
   readonly tlsTimeoutMs: number;
-  /** CONNECT or SOCKS, from the request to the answer, once the proxy is connected. */
+  /** Limit for CONNECT or SOCKS, from the request to the answer, once the proxy is connected. */
   readonly tunnelTimeoutMs: number;
 }
 
@@ -60,11 +60,11 @@ export interface OpenRouteOptions {
 
 /**
  * Opens a stream to the target. With an HTTP proxy and a plain target the stream ends at the proxy, and requests need
- * the absolute form (RFC 9112, 3.2.2).
+ * the absolute form (RFC 9112, section 3.2.2).
  *
- * Rejects as `Connector.connect` does for whatever is about the target. Whatever is about the proxy, its own connect,
- * TLS and limits too, is a ProxyError, with the first error as its cause. A proxy that does not answer in time is an
- * HttpError `timeout` with phase `tunnel`. Rejects with the signal's reason as soon as it aborts.
+ * An error of the target rejects as in `Connector.connect`. An error of the proxy, of its connect, TLS and limits too,
+ * is a ProxyError with the first error as its cause. If the proxy does not answer in time, it rejects with an HttpError
+ * `timeout` of phase `tunnel`. It rejects with the signal's reason as soon as that aborts.
  */
 export async function openRoute(connector: Connector, options: OpenRouteOptions): Promise<Transport> {
   const { route, target, limits, signal } = options;
@@ -75,7 +75,7 @@ export async function openRoute(connector: Connector, options: OpenRouteOptions)
   return transport;
 }
 
-/** TLS within a tunnel: by node alone, which can also do so within the TLS of an `https://` proxy. */
+/** Opens TLS within a tunnel. Only node can also do so within the TLS of an `https://` proxy. */
 async function openEncrypted(
   connector: Connector,
   route: ProxyRoute,
@@ -122,7 +122,7 @@ async function toProxy<T>(
   }
 }
 
-/** Leaves the transport without a handler, at the first byte of the tunnel; destroys it if there is no tunnel. */
+/** Opens the tunnel. Leaves the transport without a handler at the tunnel's first byte; destroys it on failure. */
 async function askForTunnel(
   connector: Connector,
   transport: SocketTransport,

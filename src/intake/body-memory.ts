@@ -1,15 +1,13 @@
 import { IntakeError } from "./intake-error.ts";
 
-/** What one request holds of the memory for bodies. */
+/** The memory for bodies that one request holds. */
 export interface HeldBytes {
-  /** @throws IntakeError RATE_LIMITED where all bodies together would take more than they may; then nothing is added */
+  /** @throws IntakeError RATE_LIMITED if all bodies together would exceed the limit; then it adds no bytes */
   add(bytes: number): void;
   release(): void;
 }
 
-/**
- * Memory for the bodies of requests, bounded over all of them: a client that comes too early is asked to come again.
- */
+/** The memory for the bodies of all requests, with one limit. A request over the limit is refused with 429. */
 export class BodyMemory {
   readonly #bytesMax: number;
   #held = 0;
@@ -22,9 +20,9 @@ export class BodyMemory {
     let own = 0;
     return {
       add: (bytes) => {
-        // One body alone is bounded by its own limit.
+        // A single body has its own limit.
         if (this.#held > own && this.#held + bytes > this.#bytesMax) {
-          throw new IntakeError("RATE_LIMITED", "too many bodies are being read at the moment; send this one again");
+          throw new IntakeError("RATE_LIMITED", "too many request bodies are being read; send the request again");
         }
         own += bytes;
         this.#held += bytes;

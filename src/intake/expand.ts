@@ -39,19 +39,18 @@ const TaskSpecSchema = Type.Object(
 );
 const SHAPE = TypeCompiler.Compile(TaskSpecSchema);
 
-/** Turns what one job's handler yields into tasks. */
-export interface Expansion {
+/** Converts the task specs of one job's handler to tasks. */
+interface Expansion {
   /**
-   * The task of a spec, with its bucket and key. Handlers are written by users and may yield anything: throws an
-   * IntakeError with HANDLER_ERROR that names the resource and what is wrong with it, also where two tasks of the job
-   * would get in each other's way.
+   * The task of a spec, with its bucket and key. A user's handler may yield any value, so every field is checked.
+   * @throws IntakeError HANDLER_ERROR that names the resource and its violations, also for two tasks that conflict
    */
   resolve(spec: unknown): Task;
-  /** The same of a spec whose fields were checked with the manifest they come from. */
+  /** The same for a spec whose fields were already checked with the manifest. */
   place(spec: TaskSpec): Task;
 }
 
-/** Keeps the ids and keys of the job's tasks, about 400 bytes for each. */
+/** Creates the expansion of one job. It keeps the ids and keys of the job's tasks, about 400 bytes for each. */
 export function createExpansion(
   { storage }: Pick<JobContext, "storage">,
   { limits }: { limits: TaskLimits },
@@ -61,7 +60,7 @@ export function createExpansion(
   function place(spec: TaskSpec): Task {
     const task = placed(spec, storage);
     const problem = ids.has(task.resourceId)
-      ? "has the id of an earlier one"
+      ? "has the id of an earlier task"
       : (limits.refusesKey(task.key) ?? foreignKeyProblem(task.key, storage) ?? places.take(task));
     if (problem !== undefined) throw handlerError(spec, [{ path: "", message: problem }]);
     ids.add(task.resourceId);
@@ -73,16 +72,16 @@ export function createExpansion(
     resolve(yielded) {
       const spec = plainCopy(yielded);
       const isShaped = SHAPE.Check(spec);
-      const breaches = isShaped ? ruleBreaches(spec, limits) : shapeViolations(SHAPE, spec);
-      if (!isShaped || breaches.length > 0) throw handlerError(yielded, breaches);
+      const violations = isShaped ? ruleViolations(spec, limits) : shapeViolations(SHAPE, spec);
+      if (!isShaped || violations.length > 0) throw handlerError(yielded, violations);
       return place(spec);
     },
   };
 }
 
-export type TaskLimits = Omit<ManifestLimits, "maxResources">;
+type TaskLimits = Omit<ManifestLimits, "maxResources">;
 
-/** Own members that are there, each read once, so that what is checked is what is used. */
+/** A copy of the defined own members. Each is read once, so that a getter cannot change a value after its check. */
 function plainCopy(yielded: unknown): unknown {
   if (!isObject(yielded)) return yielded;
   const copy: Record<string, unknown> = { ...yielded };
@@ -94,30 +93,30 @@ function plainCopy(yielded: unknown): unknown {
   return copy;
 }
 
-/** No Headers or Map, whose content is not in members. */
+/** True for a plain object; false for Headers or Map, whose contents are not members. */
 function isPlain(value: unknown): value is Record<string, unknown> {
   if (!isObject(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }
 
-function ruleBreaches(spec: TaskSpec, limits: TaskLimits): Violation[] {
-  const breaches: Violation[] = [];
-  const say = (path: string, message: string | undefined): void => {
-    if (message !== undefined) breaches.push({ path, message });
+function ruleViolations(spec: TaskSpec, limits: TaskLimits): Violation[] {
+  const violations: Violation[] = [];
+  const check = (path: string, message: string | undefined): void => {
+    if (message !== undefined) violations.push({ path, message });
   };
   const { resourceId, url, headers, tags, checksum, contentType, proxyPool, bucket } = spec;
-  say("/resourceId", idProblem(resourceId));
-  say("/url", urlProblem(url, limits.deniesLiteral));
-  if (headers && !isPlain(headers)) say("/headers", "must be a plain object");
-  if (tags && !isPlain(tags)) say("/tags", "must be a plain object");
-  if (headers) checkHeaders(headers, (below, message) => say(`/headers${below}`, message), TASK_HEADERS_MAX);
-  if (tags) checkTags(tags, (below, message) => say(`/tags${below}`, message));
-  if (checksum !== undefined) say("/checksum", checksumProblem(checksum));
-  if (contentType !== undefined) say("/contentType", mediaTypePatternProblem(contentType));
-  if (proxyPool !== undefined && !limits.pools.has(proxyPool)) say("/proxyPool", "is not a configured proxy pool");
-  if (bucket !== undefined && !limits.buckets.has(bucket)) say("/bucket", "is not an allowed bucket");
-  return breaches;
+  check("/resourceId", idProblem(resourceId));
+  check("/url", urlProblem(url, limits.deniesLiteral));
+  if (headers && !isPlain(headers)) check("/headers", "must be a plain object");
+  if (tags && !isPlain(tags)) check("/tags", "must be a plain object");
+  if (headers) checkHeaders(headers, (below, message) => check(`/headers${below}`, message), TASK_HEADERS_MAX);
+  if (tags) checkTags(tags, (below, message) => check(`/tags${below}`, message));
+  if (checksum !== undefined) check("/checksum", checksumProblem(checksum));
+  if (contentType !== undefined) check("/contentType", mediaTypePatternProblem(contentType));
+  if (proxyPool !== undefined && !limits.pools.has(proxyPool)) check("/proxyPool", "is not a configured proxy pool");
+  if (bucket !== undefined && !limits.buckets.has(bucket)) check("/bucket", "is not an allowed bucket");
+  return violations;
 }
 
 function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobStorage): Task {
@@ -130,29 +129,29 @@ function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobSt
   };
 }
 
-/** Below the job's own prefix, which may be the default one, every key is its own. */
+/** The problem of a key outside the job's own prefix, which may be the default one and thus reserved. */
 function foreignKeyProblem(key: string, { resourceKeyPrefix }: JobStorage): string | undefined {
   const problem = key.startsWith(resourceKeyPrefix) ? undefined : reservedProblem(key);
   return problem === undefined ? undefined : `its key ${problem}`;
 }
 
-/** What a job writes to: no place twice, and none that is a folder of another. */
+/** The places that a job writes to. It refuses a duplicate, and a place that is a folder of another. */
 function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | undefined } {
   const files = new Set<string>();
   const folders = new Set<string>();
-  /** The folder of the place that was taken last: it and those above it are known, and no files. */
+  /** The folder of the latest place: it and the folders above it are known. */
   let lastFolder = "";
 
   function take({ bucket, key }: ObjectRef): string | undefined {
     const problem = keyProblem(key);
     if (problem !== undefined) return `its key ${problem}`;
     const place = `${bucket}/${key}`;
-    if (files.has(place)) return "has the key of an earlier one, or of the manifest object";
-    if (folders.has(place)) return "has a key that is a folder of an earlier one's";
+    if (files.has(place)) return "has the key of an earlier task, or of the manifest object";
+    if (folders.has(place)) return "has a key that is a folder of an earlier task's key";
     const folder = parentOf(place);
     if (folder !== lastFolder) {
       const added = newFolders(folder);
-      if (added === undefined) return "has a key that lies under an earlier one's";
+      if (added === undefined) return "has a key that lies under an earlier task's key";
       for (const each of added) folders.add(each);
       lastFolder = folder;
     }
@@ -160,10 +159,10 @@ function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | u
     return undefined;
   }
 
-  /** The folder and those above it that are not known yet; nothing if one of them is a file. */
+  /** The unknown ones of a folder and the folders above it; `undefined` if one of them is a file. */
   function newFolders(lowest: string): string[] | undefined {
     const added: string[] = [];
-    // What lies above a known folder are known folders.
+    // All folders above a known folder are known, too.
     for (let folder = lowest; folder !== "" && !folders.has(folder); folder = parentOf(folder)) {
       if (files.has(folder)) return undefined;
       added.push(folder);
@@ -175,16 +174,16 @@ function createPlaces(manifest: ObjectRef): { take(place: ObjectRef): string | u
   return { take };
 }
 
-/** What stands before the last `/`. */
+/** The part before the last `/`. */
 function parentOf(place: string): string {
   return place.slice(0, Math.max(0, place.lastIndexOf("/")));
 }
 
-function handlerError(yielded: unknown, breaches: readonly Violation[]): IntakeError {
+function handlerError(yielded: unknown, violations: readonly Violation[]): IntakeError {
   const id = isObject(yielded) && typeof yielded["resourceId"] === "string" ? yielded["resourceId"] : undefined;
   const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quoteForMessage(id)}`;
-  const problems = breaches.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
-  return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that cannot be taken: ${problems}`);
+  const problems = violations.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
+  return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that is invalid: ${problems}`);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

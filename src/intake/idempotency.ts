@@ -5,12 +5,12 @@ import type { Submission, SubmissionAnswer } from "./submission.ts";
 type Body = SubmissionAnswer["body"];
 
 /**
- * Lets a submission under a key be accepted once per tenant: the accepted ones are remembered in the queue, those
- * under way here. A submission that is not accepted frees its key.
+ * Accepts a submission with an idempotency key once per tenant. The queue stores the accepted ones, and this object
+ * keeps those in progress. A submission that is not accepted frees its key.
  */
 export class IdempotencyKeys {
   readonly #acceptor: Pick<Acceptor, "findIdempotent">;
-  /** Fingerprints of submissions under way, by tenant and key. */
+  /** Fingerprints of the submissions in progress, by tenant and key. */
   readonly #underWay = new Map<string, Uint8Array>();
 
   constructor(acceptor: Pick<Acceptor, "findIdempotent">) {
@@ -18,7 +18,7 @@ export class IdempotencyKeys {
   }
 
   /**
-   * Runs `accept`, or gives the first answer again.
+   * Runs `accept`, or returns the answer to the first submission.
    * @throws IntakeError IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED
    */
   async once(
@@ -44,7 +44,7 @@ export class IdempotencyKeys {
   }
 }
 
-/** Same job type and same decoded body make the same submission. */
+/** A digest of job type and decoded body: submissions with the same digest are the same. */
 function fingerprintOf({ jobType, body }: Submission): Uint8Array {
   return new Bun.CryptoHasher("sha256").update(jobType).update("\0").update(body).digest();
 }
@@ -54,9 +54,12 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 function inProgress(): IntakeError {
-  return new IntakeError("IDEMPOTENCY_IN_PROGRESS", "a submission with this idempotency key is still being processed");
+  return new IntakeError(
+    "IDEMPOTENCY_IN_PROGRESS",
+    "an earlier submission with this idempotency key is still being processed",
+  );
 }
 
 function reused(): IntakeError {
-  return new IntakeError("IDEMPOTENCY_KEY_REUSED", "this idempotency key was used for another payload");
+  return new IntakeError("IDEMPOTENCY_KEY_REUSED", "this idempotency key was already used with another payload");
 }

@@ -1,4 +1,4 @@
-/** Every way in which a submission can be turned away (contract, section 1: "Answers"). The API gives them a status. */
+/** The error codes of a submission. The API maps each to a status. */
 export type IntakeErrorCode =
   | "INVALID_PAYLOAD"
   | "UNAUTHORIZED"
@@ -16,16 +16,16 @@ export type IntakeErrorCode =
   | "SHUTTING_DOWN"
   | "DISK_FULL";
 
-/** One broken rule: where, as a JSON pointer (RFC 6901), and what. */
+/** One violation of a rule: its place as a JSON pointer (RFC 6901), and the rule. */
 export interface Violation {
   readonly path: string;
   readonly message: string;
 }
 
-/** At most so many breaches are named in one answer. */
+/** Most violations in one answer. */
 export const VIOLATIONS_MAX = 20;
 
-/** Why a submission is turned away. Message and details are served as they are: no secrets in them. */
+/** A refused submission. Message and details are served as they are, so they must not contain secrets. */
 export class IntakeError extends Error {
   override readonly name = "IntakeError";
   readonly code: IntakeErrorCode;

@@ -25,7 +25,7 @@ export interface PlanDeps {
   readonly clock: Clock;
 }
 
-/** What a submission is to become, before anything of it is stored. */
+/** The job that a submission becomes, before any part is stored. */
 export interface JobPlan {
   readonly job: NewJob;
   readonly parsed: ParsedManifest;
@@ -33,7 +33,7 @@ export interface JobPlan {
   readonly context: JobContext;
 }
 
-/** Checks the manifest and places the job. @throws IntakeError */
+/** Checks the manifest, and chooses the id and the keys of the job. @throws IntakeError */
 export function planJob(submission: Submission, settings: HandlerSettings, deps: PlanDeps): JobPlan {
   const parsed = parseManifest(submission.body, deps.limits);
   const jobId = deps.newJobId();
@@ -54,7 +54,7 @@ export function planJob(submission: Submission, settings: HandlerSettings, deps:
   return { job, parsed, storage, context: { ...job, storage, handler: settings } };
 }
 
-/** The tasks that the handler makes of it, in batches as they are asked for; at least one. @throws IntakeError */
+/** The tasks that the handler makes of the manifest, in lazy batches; at least one task. @throws IntakeError */
 export async function* tasksOf(
   { parsed, context }: JobPlan,
   handler: HandlerRunner,
@@ -71,7 +71,7 @@ export async function* tasksOf(
   } catch (error) {
     throw handlerError(error);
   }
-  if (count === 0) throw new IntakeError("HANDLER_ERROR", "the handler made no task of this manifest");
+  if (count === 0) throw new IntakeError("HANDLER_ERROR", "the handler made no tasks of this manifest");
 }
 
 function handlerError(error: unknown): unknown {
@@ -79,18 +79,18 @@ function handlerError(error: unknown): unknown {
     return new IntakeError("INVALID_PAYLOAD", error.message, { details: error.details, cause: error });
   }
   if (error instanceof IntakeError) return error;
-  // Nobody has looked at the job yet.
+  // The handler has not seen the job yet, so the client may repeat the request.
   if (error instanceof HandlerBusyError) return new IntakeError("QUEUE_FULL", error.message, { cause: error });
   return new IntakeError("HANDLER_ERROR", "the job's handler failed", { cause: error });
 }
 
-/** By name: a handler in a file of its own has no way to import our class, and throws one alike. */
+/** Checks the name, because a handler file cannot import our class and throws an error of its own. */
 function isManifestError(error: unknown): error is ManifestError {
   if (error instanceof ManifestError) return true;
   if (!(error instanceof Error) || error.name !== "ManifestError") return false;
   const { details = [] } = error as { details?: unknown };
   return (
     Array.isArray(details) &&
-    details.every((breach) => typeof breach?.path === "string" && typeof breach.message === "string")
+    details.every((violation) => typeof violation?.path === "string" && typeof violation.message === "string")
   );
 }

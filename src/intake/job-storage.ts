@@ -2,20 +2,20 @@ import type { ObjectAttributes } from "../jobs/object-attributes.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
 import type { Manifest, ManifestStorage } from "./manifest/manifest-schema.ts";
 
-/** What the manifest object is called where the manifest does not say. */
+/** Default name of the manifest object. */
 export const MANIFEST_FILE = "metadata.json";
 
-/** Where a job's objects go. */
+/** The places of a job's objects. */
 export interface JobStorage {
   readonly bucket: string;
-  /** Empty or ends in `/`; a resource's key is this and its id. */
+  /** Empty, or ends in `/`. A resource's key is the prefix followed by its id. */
   readonly resourceKeyPrefix: string;
   readonly manifest: ObjectRef;
-  /** What is kept with the objects of its resources, if the manifest says so; the manifest object has none of it. */
+  /** Attributes of the resources' objects, if the manifest has some; the manifest object never has them. */
   readonly attributes?: ObjectAttributes;
 }
 
-/** Places a job's objects by its manifest, and where that is silent by `bucket` and the job's name. */
+/** The places of a job's objects, from its manifest, with defaults from the bucket, the job type and the job id. */
 export function jobStorage(manifest: Manifest, job: { jobId: string; jobType: string; bucket: string }): JobStorage {
   const { storage } = manifest;
   const bucket = storage?.bucket ?? job.bucket;
@@ -30,7 +30,7 @@ export function jobStorage(manifest: Manifest, job: { jobId: string; jobType: st
   };
 }
 
-/** An empty map says nothing. */
+/** The attributes of the manifest; an empty map counts as absent. */
 function attributesOf({ metadata = {}, tags = {}, class: storageClass }: ManifestStorage = {}) {
   const attributes: ObjectAttributes = {
     ...(Object.keys(metadata).length > 0 && { metadata }),

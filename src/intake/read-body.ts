@@ -5,20 +5,20 @@ import { IntakeError } from "./intake-error.ts";
 
 const gunzip = promisify(zlib.gunzip);
 
-export interface ReadBodyOptions {
+interface ReadBodyOptions {
   /** The request's Content-Encoding, `null` if it has none. */
   readonly contentEncoding: string | null;
-  /** Holds for the decompressed bytes. */
+  /** Limit for the decompressed bytes. */
   readonly limitBytes: number;
   readonly signal: AbortSignal;
-  /** Told of all bytes that are held, compressed ones too; what it throws ends the reading. */
+  /** Counts all bytes in memory, compressed ones too. An error of `add` ends the reading. */
   readonly held?: HeldBytes | undefined;
 }
 
 /**
- * The decoded bytes of a request's body. Holds at most the limit of them, and of compressed ones hardly more, whatever
- * they unpack to. Throws an IntakeError: UNSUPPORTED_MEDIA_TYPE for another coding than gzip, PAYLOAD_TOO_LARGE over
- * the limit, INVALID_PAYLOAD for broken gzip or a body that ends early. Throws the signal's reason if that aborts.
+ * The decoded bytes of a request's body. It never holds more than the limit of them, nor many more compressed bytes.
+ * @throws IntakeError UNSUPPORTED_MEDIA_TYPE for a coding other than gzip, PAYLOAD_TOO_LARGE over the limit,
+ *   INVALID_PAYLOAD for invalid gzip or a body that ends early; the signal's reason if that aborts
  */
 export async function readBody(body: ReadableStream<Uint8Array> | null, options: ReadBodyOptions): Promise<Uint8Array> {
   const { contentEncoding, limitBytes, signal } = options;
@@ -30,7 +30,7 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, options:
   if (body === null) return new Uint8Array(0);
   if (coding === "identity") return await readAll(body, limitBytes, options);
 
-  // What cannot be compressed grows a little: 5 bytes per block and 18 in all (RFC 1951, RFC 1952).
+  // Incompressible data grows: 5 bytes per block (RFC 1951, section 3.2.4) and 18 per file (RFC 1952, section 2.3).
   const compressedMax = limitBytes + Math.ceil(limitBytes / 100) + 1024;
   const compressed = await readAll(body, compressedMax, options);
   const unpacked = await unpack(compressed, limitBytes);
@@ -41,7 +41,7 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, options:
 
 async function unpack(compressed: Uint8Array, limitBytes: number): Promise<Uint8Array> {
   try {
-    // zlib takes 0 for no limit at all.
+    // zlib reads 0 as no limit.
     return await gunzip(compressed, { maxOutputLength: Math.max(1, limitBytes) });
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(limitBytes);
@@ -57,7 +57,7 @@ async function readAll(
   const reader = body.getReader();
   const onAbort = (): void => void reader.cancel(signal.reason).catch(() => undefined);
   signal.addEventListener("abort", onAbort, { once: true });
-  // One growing buffer: a list of chunks could be far larger than its bytes, if each has only one.
+  // One growing buffer, because a list of one-byte chunks would be far larger than its bytes.
   let bytes = new Uint8Array(Math.min(64 * 1024, maxBytes));
   let length = 0;
   try {

@@ -1,6 +1,6 @@
 import type { TraceContext } from "../net/trace-context.ts";
 
-/** One `POST /jobs` as the API hands it on: headers checked, body decompressed and not yet parsed. */
+/** One `POST /jobs` with checked headers, and a body that is decompressed but not parsed. */
 export interface Submission {
   readonly jobType: string;
   readonly tenant: string;
@@ -19,9 +19,9 @@ export interface SubmissionAnswer {
     /** Tasks after the handler's expansion. */
     readonly resource_count: number;
   };
-  /** It is the answer to an earlier submission under the same idempotency key. */
+  /** True for the answer to an earlier submission with the same idempotency key. */
   readonly replayed: boolean;
 }
 
-/** Turns a submission into a durable job. @throws IntakeError with the contract's codes; nothing of the job remains. */
+/** Accepts a submission as a durable job. @throws IntakeError; then no part of the job remains */
 export type Submit = (submission: Submission) => Promise<SubmissionAnswer>;

@@ -15,30 +15,30 @@ import type { ParsedManifest } from "./manifest/manifest.ts";
 import { type Command, encodeStoredManifest } from "./manifest/stored-manifest.ts";
 import type { Submission, SubmissionAnswer, Submit } from "./submission.ts";
 
-export interface SubmitDeps extends PlanDeps {
+interface SubmitDeps extends PlanDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
   readonly queue: Pick<QueueParts, "acceptor" | "control">;
   readonly store: Pick<ObjectStore, "put" | "remove" | "urlOf">;
   /** `queue.max_pending_tasks`. */
   readonly pendingMax: number;
   readonly isDraining: () => boolean;
-  /** Why no job can be taken now, other than that; nothing while one can. */
+  /** The reason to refuse jobs now, beside draining; `undefined` while the service accepts jobs. */
   readonly refusal: () => IntakeError | undefined;
   readonly onAccepted: (job: NewJob, tasks: number) => void;
-  /** The command that takes jobs, where it is no service. */
+  /** The command that accepts the job; absent in the service. */
   readonly command?: Command | undefined;
-  /** Ends waits for the storage when the process must end. */
+  /** Ends the waiting for the storage when the process must end. */
   readonly signal: AbortSignal;
 }
 
-/** Tasks that one commit takes; a job with more is staged in several. */
+/** Most tasks in one commit; a job with more tasks is staged in several commits. */
 const TASKS_PER_COMMIT = 1000;
 const STORE_TRIES = 3;
 const STORE_RETRY_MS = 200;
-/** All tries together: a client waits for that. */
+/** Limit for all tries together, because a client waits for them. */
 const STORE_DEADLINE_MS = 10_000;
 
-/** Accepts jobs: validate, expand, store the manifest, queue the tasks durably. */
+/** Creates the function that accepts jobs: it validates, expands, stores the manifest and queues the tasks durably. */
 export function createSubmit(deps: SubmitDeps): Submit {
   const keys = new IdempotencyKeys(deps.queue.acceptor);
   return async (submission) => {
@@ -77,7 +77,7 @@ async function accept(
         fingerprint !== undefined && { idempotency: { key, fingerprint, answer: JSON.stringify(answer) } }),
     });
   } catch (error) {
-    // Where nobody knows what is on the disk the job may be there at the next start, and then needs its manifest.
+    // After a failed fsync the job may exist at the next start, and then needs its manifest.
     if (!isBroken(error)) await takeBack(job, staged, storage, deps);
     throw intakeErrorOf(error);
   }
@@ -85,7 +85,7 @@ async function accept(
   return answer;
 }
 
-/** Leaves nothing of a job that was not accepted. What cannot be removed now is swept at start, or harms nobody. */
+/** Removes a job that was not accepted. The next start removes parts that remain, or they are harmless. */
 async function takeBack(
   job: NewJob,
   staged: StagedJob | undefined,
@@ -93,7 +93,7 @@ async function takeBack(
   deps: SubmitDeps,
 ): Promise<void> {
   if (staged !== undefined) await deps.queue.acceptor.unstage(staged).catch(() => {});
-  // Under a shared prefix it may by now be another job's.
+  // With a shared prefix the key may belong to another job by now.
   if (storage.manifest.key.includes(job.jobId)) await deps.store.remove(storage.manifest, deps.signal).catch(() => {});
 }
 
@@ -102,7 +102,7 @@ function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
   if (pending + running + retrying >= pendingMax) throw queueFull();
 }
 
-/** The handler's tasks; what is more than one commit takes is staged. */
+/** The handler's tasks. Those that exceed one commit are staged. */
 async function stageTasks(
   plan: JobPlan,
   handler: HandlerRunner,
@@ -120,7 +120,7 @@ async function stageTasks(
     }
     return { tasks, staged };
   } catch (error) {
-    if (staged !== undefined) await deps.queue.acceptor.unstage(staged).catch(() => {}); // start-up sweeps what stays
+    if (staged !== undefined) await deps.queue.acceptor.unstage(staged).catch(() => {}); // the next start removes staged tasks
     throw intakeErrorOf(error);
   }
 }
@@ -156,26 +156,31 @@ async function storeManifest(
   }
 }
 
-/** The storage does not take the manifest; nothing about it is the client's to change. */
+/** True if the storage refuses the manifest for a reason that the client cannot change. */
 function isRefusedByStorage(failure: Failure): boolean {
   return failure.class === "unavailable" || failure.class === "rejected";
 }
 
-/** What the client hears of trouble on our side. */
+/** The client's error for a failure on our side. */
 function intakeErrorOf(error: unknown): unknown {
   if (error instanceof QueueFullError) return queueFull(error);
   if (error instanceof IdempotencyTakenError) {
-    return new IntakeError("IDEMPOTENCY_IN_PROGRESS", "a submission with this key has just been accepted", {
-      cause: error,
-    });
+    return new IntakeError(
+      "IDEMPOTENCY_IN_PROGRESS",
+      "another submission with this idempotency key was just accepted",
+      {
+        cause: error,
+      },
+    );
   }
   if (isDiskFull(error)) return diskFull(error);
   if (error instanceof Failure) {
     if (error.code === "UPLOAD_DISK_FULL") return diskFull(error);
     if (isRefusedByStorage(error)) {
-      return new IntakeError("STORAGE_UNAVAILABLE", "the manifest could not be stored", { cause: error });
+      const message = "the storage did not accept the manifest; try again later";
+      return new IntakeError("STORAGE_UNAVAILABLE", message, { cause: error });
     }
-    // The key cannot be used, whatever is tried: a folder of another object is in the way, say.
+    // No retry can succeed with this key: for example, it is a folder of another object.
     return new IntakeError("INVALID_PAYLOAD", "the manifest cannot be stored under its key", {
       details: [{ path: "/storage", message: error.message }],
       cause: error,
@@ -185,9 +190,9 @@ function intakeErrorOf(error: unknown): unknown {
 }
 
 function queueFull(cause?: unknown): IntakeError {
-  return new IntakeError("QUEUE_FULL", "too many tasks are under way; try again later", { cause });
+  return new IntakeError("QUEUE_FULL", "the queue is full; try again later", { cause });
 }
 
 function diskFull(cause: unknown): IntakeError {
-  return new IntakeError("DISK_FULL", "the disk is full; nothing of the job remains", { cause });
+  return new IntakeError("DISK_FULL", "the disk is full; the job was not accepted", { cause });
 }

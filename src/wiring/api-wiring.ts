@@ -31,7 +31,7 @@ export function openHttp(
       isStarting: () => service.starting() !== undefined,
     }),
     cancel: (jobId) => work.cancellation.cancel(jobId),
-    giveUp: async ({ task, resourceId }) =>
+    discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
     operations: work.bulkOperations,
     pools: new Set(Object.keys(config.proxies)),

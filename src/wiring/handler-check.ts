@@ -33,7 +33,7 @@ export interface HandlerCheck {
 export async function* checkHandler(
   { jobType, settings, isConfigured, manifest }: HandlerCheck,
   config: Config,
-  deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
+  deps: Pick<FileHandlerDeps, "onMessage" | "clock">,
 ): AsyncGenerator<Task[], void> {
   const handler = await loadHandler(isConfigured ? jobType : undefined, settings, deps);
   try {

@@ -10,17 +10,17 @@ import type { EgressPolicy } from "../net/egress-policy.ts";
 import type { Clock } from "../std/clock.ts";
 import { plainHeaders } from "./downloads/header-tables.ts";
 
-/** The configured handlers by job type; `onSaid` is told what they print. @throws HandlerLoadError */
+/** The configured handlers by job type; `onMessage` is told what they print. @throws HandlerLoadError */
 export async function loadHandlers(
   handlers: Config["handlers"],
-  { onSaid, clock }: { readonly onSaid: (jobType: string, said: Message) => void; readonly clock: Clock },
+  { onMessage, clock }: { readonly onMessage: (jobType: string, said: Message) => void; readonly clock: Clock },
 ): Promise<ReadonlyMap<string, RegisteredHandler>> {
   const registered = new Map<string, RegisteredHandler>();
   try {
     for (const [jobType, config] of Object.entries(handlers)) {
       registered.set(jobType, {
         handler: await loadHandler(jobType, config, {
-          onSaid: (said) => onSaid(jobType, said),
+          onMessage: (said) => onMessage(jobType, said),
           clock,
         }),
         settings: handlerSettings(config),
@@ -38,11 +38,11 @@ export function closeHandlers(handlers: ReadonlyMap<string, RegisteredHandler>):
   for (const { handler } of handlers.values()) handler.close();
 }
 
-/** One handler by its settings; `onSaid` is told what it prints. @throws HandlerLoadError */
+/** One handler by its settings; `onMessage` is told what it prints. @throws HandlerLoadError */
 export async function loadHandler(
   name: string | undefined,
   { handler: file, options, deadline_ms: deadlineMs, max_tasks: maxTasks }: HandlerConfig,
-  deps: Pick<FileHandlerDeps, "onSaid" | "clock">,
+  deps: Pick<FileHandlerDeps, "onMessage" | "clock">,
 ): Promise<HandlerRunner> {
   if (file === "default") return createDefaultHandler();
   return loadFileHandler({ name, file, options, deadlineMs, maxTasks, ...deps });

@@ -1,5 +1,5 @@
 import type { QueueEndpointsDeps } from "../api/endpoints/queue-endpoints.ts";
-import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/openapi/schemas.ts";
+import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/openapi/service-schemas.ts";
 import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../dispatch/limiting-reason.ts";
 import type { QueueControl } from "../jobs/stores/queue-control.ts";
 import type { HealthReport } from "../telemetry/health.ts";

@@ -91,13 +91,13 @@ test("the scheme may be written in any case", async () => {
   ).toBe(200);
 });
 
-test("nothing is read of a body before its sender is known", async () => {
+test("a body is not read before its sender is authenticated", async () => {
   await using api = await startTestApi({ auth });
   await api.error("/jobs", 401, { method: "POST", headers: { "content-type": "application/json" }, body: "{" });
   expect(api.submissions).toHaveLength(0);
 });
 
-test("without tokens, or where the mode says so, everything is open", async () => {
+test("without tokens, or with the mode none, everything is open", async () => {
   for (const open of [
     { mode: "token", tokens: [] },
     { ...auth, mode: "none" },

@@ -63,7 +63,7 @@ test("dead letters are filtered by each of their properties", async () => {
   expect(await listed(api, "limit=1&code=DOWNLOAD_HTTP_404")).toEqual([[A1], [A0]]);
 });
 
-test("a dead letter tells its cause and every attempt, with time, duration and proxy", async () => {
+test("a dead letter has its cause and every attempt, with time, duration and proxy", async () => {
   await using api = await startTestApi();
   const id = await api.submit(1);
   const [claimed] = await api.claim(1);
@@ -102,7 +102,7 @@ test("a dead letter tells its cause and every attempt, with time, duration and p
   });
 });
 
-test("what is no dead letter is not found", async () => {
+test("a task that is not a dead letter is not found", async () => {
   await using api = await startTestApi();
   for (const id of ["1", "0", "-1", "1.5", "x", "99999999999999999999", "0x1"]) {
     expect((await api.error(`/operators/dlq/${id}`, 404)).code).toBe("DLQ_ENTRY_NOT_FOUND");

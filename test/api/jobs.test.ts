@@ -15,14 +15,14 @@ async function jobIdsByPages(api: TestApi, query: string): Promise<string[][]> {
   return pages;
 }
 
-test("a job that nobody knows is not found", async () => {
+test("an unknown job is not found", async () => {
   await using api = await startTestApi();
   for (const id of ["019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00", "x", "%zz", "%00"]) {
     expect((await api.error(`/operators/jobs/${id}`, 404)).code).toBe("JOB_NOT_FOUND");
   }
 });
 
-test("a new job is queued with nothing done", async () => {
+test("a new job is queued, and its counters are 0", async () => {
   await using api = await startTestApi();
   const id = await api.submit(3, { jobType: "gallery", tenant: "t1" });
   expect(await api.get("Job", `/operators/jobs/${id}`)).toEqual({
@@ -45,7 +45,7 @@ test("a new job is queued with nothing done", async () => {
   });
 });
 
-test("a finished job tells its counters, its errors and its end", async () => {
+test("a finished job has its counters, its errors and its end", async () => {
   await using api = await startTestApi();
   const id = await api.submit(2);
   const [first, second] = await api.claim(10);
@@ -135,7 +135,7 @@ test.each([
   await using api = await startTestApi();
   const { code, details } = await api.error(`/operators/jobs?${query}`, 400);
   expect(code).toBe("INVALID_PAYLOAD");
-  expect(details.map((breach) => breach.path)).toEqual([path]);
+  expect(details.map((violation) => violation.path)).toEqual([path]);
 });
 
 test("a cursor of one list is refused by another", async () => {
@@ -147,7 +147,7 @@ test("a cursor of one list is refused by another", async () => {
   await api.error(`/operators/dlq?cursor=${next_cursor}`, 400);
 });
 
-test("the log of a job is read page by page, and goes on where it ended", async () => {
+test("the log of a job is read page by page, and later rows follow from the last offset", async () => {
   await using api = await startTestApi();
   const id = await api.submit(2);
   const path = `/operators/jobs/${id}/logs`;

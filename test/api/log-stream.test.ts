@@ -43,7 +43,7 @@ function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed 
   const drop = (id: string) => dropped.push(id);
   const deps = { ledger, pages, turns, clock: stores.clock, stopping: signal, drop };
   const request = new Request("http://localhost/", { signal });
-  const reader = followLog(job, 0, levels, format, request, deps).getReader();
+  const reader = followLog({ job, offset: 0, levels, format, request }, deps).getReader();
   const decoder = new TextDecoder();
   let text = "";
   let isReading = true;
@@ -78,7 +78,7 @@ async function finishOne(stores: TestStores): Promise<void> {
   if (claimed !== undefined) await stores.now(stores.queue.settlements.settle({ claimed, verdict: complete }));
 }
 
-test("says every 15 seconds that it is there, where nothing happens", async () => {
+test("a stream without new rows sends a comment every 15 seconds", async () => {
   await using stores = openTestStores();
   const followed = start(stores, await jobAtWork(stores, 1));
   await stores.clock.advance(0);
@@ -86,12 +86,12 @@ test("says every 15 seconds that it is there, where nothing happens", async () =
   await stores.clock.advance(14_999);
   expect(followed.text()).toBe("");
   await stores.clock.advance(1);
-  expect(followed.text()).toBe(": still there\n\n");
+  expect(followed.text()).toBe(": keep-alive\n\n");
   await stores.clock.advance(45_000);
-  expect(followed.text()).toBe(": still there\n\n".repeat(3));
+  expect(followed.text()).toBe(": keep-alive\n\n".repeat(3));
 });
 
-test("reads a busy job a few times a second, however many follow it, and loses nothing by it", async () => {
+test("a busy job is read a few times a second, however many clients follow it, and no row is lost", async () => {
   await using stores = openTestStores();
   const { ledger } = stores.stores;
   let reads = 0;
@@ -124,7 +124,7 @@ test("reads a busy job a few times a second, however many follow it, and loses n
   expect(stores.clock.pending).toBe(0);
 });
 
-test("lets a reader go that takes nothing for a minute", async () => {
+test("a client that reads nothing for a minute is disconnected", async () => {
   await using stores = openTestStores();
   const job = await jobAtWork(stores, 2);
   const followed = start(stores, job);
@@ -139,11 +139,11 @@ test("lets a reader go that takes nothing for a minute", async () => {
   expect(followed.text()).toContain("id: 0\n");
 });
 
-test("of events a reader that is let go is told so, of lines nothing that looks like their end", async () => {
+test("a disconnected client of events gets a comment, one of lines gets a body without an end", async () => {
   await using stores = openTestStores();
   const job = await jobAtWork(stores, 2);
   for (const [format, last] of [
-    [EVENT_STREAM, ": dropped, because nothing was read for a while\n\n"],
+    [EVENT_STREAM, ": disconnected, because the client read nothing for a minute\n\n"],
     [JSON_LINES, undefined],
   ] as const) {
     const followed = start(stores, job, { format });

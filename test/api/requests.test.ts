@@ -90,7 +90,7 @@ test("a host that is not accepted is refused on every path", async () => {
   expect(await raw(api.port, "GET /health/live HTTP/1.0")).toStartWith("HTTP/1.1 200 ");
 });
 
-test("an answer repeats at most 100 characters of what was sent", async () => {
+test("an answer repeats at most 100 characters of a value", async () => {
   await using api = await startTestApi();
   const long = "z".repeat(5000);
   for (const path of [`/operators/jobs?${long}=1`, `/operators/jobs?status=${long}`, `/operators/jobs/${long}`]) {
@@ -163,7 +163,7 @@ test("a page of the public URL is the service's own, whatever name a proxy befor
   }
 });
 
-test("with tokens a page is as good as anybody who has one", async () => {
+test("with tokens a page of another origin may send requests with a token", async () => {
   const tokens = [{ role: "operator", name: undefined, token: new Secret("T") } as const];
   await using api = await startTestApi({ auth: { mode: "token", tokens } });
   const headers = { origin: "http://console.example", authorization: "Bearer T" };

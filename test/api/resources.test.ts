@@ -55,7 +55,7 @@ test("the resources of a live job can be listed by state", async () => {
   expect(await resources(api, id, "state=cancelled")).toEqual([]);
 });
 
-test("a stored resource tells what was stored, a failed one why", async () => {
+test("a stored resource describes its object, a failed one its failure", async () => {
   await using api = await startTestApi();
   const [done, failed] = await resources(api, await mixedJob(api));
   expect(done).toEqual({
@@ -90,7 +90,7 @@ test("a stored resource tells what was stored, a failed one why", async () => {
   });
 });
 
-test("a resource that waits for its retry tells what went wrong last", async () => {
+test("a resource that waits for its retry shows its latest failure", async () => {
   await using api = await startTestApi();
   const rows = await resources(api, await mixedJob(api));
   expect(rows[2]).toMatchObject({

@@ -103,7 +103,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       return accept(stores, submission, now);
     },
     cancel: async (jobId) => (await stores.queue.cancellations.request(jobId)) !== undefined,
-    giveUp: async ({ task, resourceId }) =>
+    discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
     operations: new BulkOperationRunner({
       desk: stores.queue.deadLetters,
@@ -214,8 +214,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
 }
 
 function conforming<T extends TSchema>(schema: T, body: unknown): Static<T> {
-  const breach = Value.Errors(schema, body).First();
-  if (breach !== undefined) throw new Error(`${breach.path}: ${breach.message} in ${JSON.stringify(body)}`);
+  const violation = Value.Errors(schema, body).First();
+  if (violation !== undefined) throw new Error(`${violation.path}: ${violation.message} in ${JSON.stringify(body)}`);
   Value.Assert(schema, body);
   return body;
 }

@@ -22,7 +22,7 @@ async function startSlowApi() {
   return { api, entered: entered.promise, release: () => release.resolve(ANSWER) };
 }
 
-test("a server that stops answers what it has begun, and takes nothing new", async () => {
+test("a server that stops answers the requests in progress, and accepts no new ones", async () => {
   const { api, entered, release } = await startSlowApi();
   await using _ = api;
   const answer = api.fetch("/jobs", POST);
@@ -34,7 +34,7 @@ test("a server that stops answers what it has begun, and takes nothing new", asy
   await stopped;
 });
 
-test("a server that must stop cuts off what it has begun", async () => {
+test("a server that must stop ends the requests in progress", async () => {
   const { api, entered, release } = await startSlowApi();
   await using _ = api;
   const answer = api.fetch("/jobs", POST).then(

@@ -6,7 +6,7 @@ function ailing(part: Partial<HealthReport["components"]>, ready: boolean, drain
   return () => ({ components: { ...HEALTHY.components, ...part }, ready, draining });
 }
 
-test("a healthy service says so, with version and uptime", async () => {
+test("the health of a healthy service has its version and uptime", async () => {
   await using api = await startTestApi();
   api.now += 90_500;
   expect(await api.get("Health", "/operators/health")).toEqual({
@@ -26,7 +26,7 @@ test("a degraded service is answered with 200 and the reason", async () => {
   expect([health.status, health.components.dlq]).toEqual(["degraded", dlq]);
 });
 
-test("an unhealthy service is answered with 503, and tells everybody which part but operators only why", async () => {
+test("the health of an unhealthy service is 503: everyone sees the component, operators also the reason", async () => {
   const storage = { status: "unhealthy", reason: "bucket x is gone" } as const;
   await using api = await startTestApi({ health: ailing({ storage }, false) });
   const health = await api.fetch("/operators/health");

@@ -37,7 +37,7 @@ test("a job can be read as soon as it is accepted", async () => {
   expect((await api.get("Job", `/operators/jobs/${job_id}`)).status).toBe("queued");
 });
 
-test("the answer to an earlier submission says so", async () => {
+test("the answer to an earlier submission is marked as replayed", async () => {
   await using api = await startTestApi({ submit: answered });
   const response = await api.fetch("/jobs", post(BODY));
   expect([response.status, response.headers.get("idempotent-replayed")]).toEqual([202, "true"]);
@@ -75,7 +75,7 @@ test.each(Object.entries(STATUSES) as [IntakeErrorCode, number][])("%s is answer
   if (status === 429 || status === 503) expect(response.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
 });
 
-test("a fault of ours tells the client nothing, and the log once what it was", async () => {
+test("an internal error reveals no detail to the client, and is logged once with its cause", async () => {
   const fault = new Error("SECRET", { cause: new Error("disk on fire") });
   await using api = await startTestApi({ submit: () => Promise.reject(fault) });
   const error = await api.error("/jobs", 500, post(BODY));
@@ -214,7 +214,7 @@ test("two different idempotency keys are refused", async () => {
   expect(details[0]?.path).toBe("/headers/Idempotency-Key");
 });
 
-test("a trace goes on; a malformed one is replaced", async () => {
+test("a trace continues; a malformed one is replaced", async () => {
   await using api = await startTestApi();
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   await api.fetch("/jobs", post(BODY, { traceparent: `00-${trace}-00f067aa0ba902b7-01` }));

@@ -104,7 +104,10 @@ describe("a handler of one's own", () => {
     // Four at a time are tried; who waits for those longer than they may take is told to come again.
     expect(answers.filter(({ status }) => status === 500).length).toBeGreaterThanOrEqual(4);
     expect(answers.filter(({ status }) => status !== 500 && status !== 429)).toEqual([]);
-    await eventually("the line of the log", () => service.log.includes("the handler hangs") || undefined);
+    await eventually(
+      "the line of the log",
+      () => service.log.includes("the handler did not answer within") || undefined,
+    );
     const job = await service.submit(good, ofType);
     expect(await service.finished(job)).toMatchObject({ status: "completed", resource_completed: 1 });
   });

@@ -69,7 +69,7 @@ describe("a client", () => {
     expect(origin.requests[0]?.head).toBe("GET //a?b? HTTP/1.1\r\nHost: h.test:1\r\nX-A: é\r\nAccept: */*\r\n\r\n");
   });
 
-  test("keeps the connection for the next request, and tells each one the address", async () => {
+  test("keeps the connection for the next request, and passes the address to each", async () => {
     using rig = startRig();
     await using origin = await startOrigin();
     const told: string[] = [];
@@ -154,7 +154,7 @@ describe("a client", () => {
     expect(failure).toMatchObject({ kind: "connect", code: "ECONNREFUSED" });
   });
 
-  test("leaves nothing of a discarded body, and opens a new connection for the next request", async () => {
+  test("closes the connection of a discarded body, and opens a new one for the next request", async () => {
     using rig = startRig();
     await using origin = await startOrigin(({ socket, index }) => {
       socket.write(index === 0 ? "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc" : OK);
@@ -185,7 +185,7 @@ describe("a request that cannot be sent", () => {
     path: { path: "/ HTTP/1.1\r\nX-B: b" },
   };
 
-  test.each(Object.entries(bad))("for its %s is refused, and nothing goes out", async (_, more) => {
+  test.each(Object.entries(bad))("for its %s is refused, and no byte is sent", async (_, more) => {
     using rig = startRig();
     await using origin = await startOrigin();
     const error = await rejectionOf(rig.client.send(requestTo(origin.port, more)));
@@ -728,7 +728,7 @@ describe("a plain request through an HTTP proxy", () => {
     );
   });
 
-  test("says nothing of credentials where there are none", async () => {
+  test("sends no credentials if there are none", async () => {
     using rig = startRig();
     await using proxy = await startOrigin();
     const route: Route = { kind: "http-proxy", addresses: LOOPBACK, port: proxy.port };
@@ -755,7 +755,7 @@ describe("a plain request through an HTTP proxy", () => {
     ]);
   });
 
-  test.skipIf(!hasOpenssl)("keeps the proxy's credentials out of what goes to the host through a tunnel", async () => {
+  test.skipIf(!hasOpenssl)("does not send the proxy's credentials to the host through a tunnel", async () => {
     using rig = startRig();
     await using origin = await startOrigin(undefined, { certificate: certificate ?? { cert: "", key: "" } });
     await using proxy = await startForwardProxy({ credentials: "a:b" });

@@ -68,7 +68,7 @@ describe.each(WAYS)("%s", (by) => {
     expect(clock.pending).toBe(0);
   });
 
-  test("goes on at once where an address refuses", async () => {
+  test("starts the next connect at once when an address refuses", async () => {
     const { clock, connector, options } = makeRig();
     await using server = await startServer(() => {}, "127.0.0.3");
     const addresses = ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.3"];
@@ -195,7 +195,7 @@ describe.skipIf(!canBeSilent)("an address that is silent", () => {
     expect(connector.abandoned).toBe(2);
   });
 
-  test("beyond so many pending connects of Bun's all are by node", async () => {
+  test("beyond the limit of pending connects by Bun all others are by node", async () => {
     const { abort, connector, options } = makeRig(3);
     using hole = await startBlackHole("127.0.0.1");
     const before = pendingConnects(hole.port);

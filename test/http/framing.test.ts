@@ -113,7 +113,7 @@ describe("the connection", () => {
     expect(old).toEqual({ kind: "chunked", keepsConnection: false });
   });
 
-  test("is a tunnel after a successful CONNECT, whatever the proxy says of keeping it", () => {
+  test("is a tunnel after a successful CONNECT, whatever the proxy's Connection field", () => {
     expect(framing(["Connection: close"], "CONNECT", "HTTP/1.0 200 OK")).toEqual({
       kind: "none",
       keepsConnection: true,

@@ -75,7 +75,7 @@ describe("a body", () => {
     }
   });
 
-  test("that was aborted gives nothing that waited", async () => {
+  test("that was aborted drops its waiting chunks", async () => {
     const { body } = loneBody();
     body.push(Buffer.from("a"));
     body.fail(BROKEN, true);
@@ -121,7 +121,7 @@ describe("a body that waits for its reader", () => {
     expect(told).toEqual(["pause", "resume", "pause"]);
   });
 
-  test("does not count what went to a read at once", () => {
+  test("does not count chunks that a pending read takes", () => {
     const { body, told } = loneBody();
     for (let i = 0; i < 10; i++) {
       void body.read();
@@ -174,7 +174,7 @@ describe("a body that is discarded", () => {
     expect([body.end, body.readReady()]).toEqual([undefined, undefined]);
   });
 
-  test("drops what waited", () => {
+  test("drops the waiting chunks", () => {
     const { body, told } = loneBody();
     body.push(numbered(300 * KIB));
     body.discard();

@@ -20,7 +20,7 @@ describe("odd answers", () => {
     expect(verdictOn(answer)).toBe(answer.ours);
   });
 
-  test("a row says why where we differ from curl, and only there", () => {
+  test("only a row that differs from curl has a reason", () => {
     const unexplained = answers.filter((answer) => !agrees(answer) && answer.why === "");
     const needless = answers.filter((answer) => agrees(answer) && answer.why !== "");
     expect([...unexplained, ...needless].map(({ name }) => name)).toEqual([]);

@@ -71,7 +71,7 @@ describe("the head of a request", () => {
     expect(() => requestHead(`GET${text}`, "/", "h", {})).toThrow("cannot be sent");
   });
 
-  test("does not repeat what it refuses", () => {
+  test("does not repeat a refused value", () => {
     for (const fields of [{ "X-A": "secret\n" }, { "secret\n": "a" }]) {
       expect(() => requestHead("GET", "/", "h", fields)).not.toThrow("secret");
       expect(() => requestHead("GET", "/", "h", fields)).toThrow();

@@ -179,7 +179,7 @@ describe("the parser", () => {
     expect(parser.isClean).toBe(true);
   });
 
-  test("refuses what is not HTTP at its first byte", () => {
+  test("refuses bytes that are not HTTP at the first one", () => {
     for (const [start, next] of [
       ["", "<"],
       ["\r\n", " "],
@@ -195,7 +195,7 @@ describe("the parser", () => {
     }
   });
 
-  test("is dead after a breach, and throws the same again", () => {
+  test("is failed after an error, and throws the same error again", () => {
     const parser = newParser();
     parser.begin("GET");
     const errors = [bytesOf("x"), bytesOf(`${LENGTH_2}ok`)].map((bytes) => {
@@ -229,7 +229,7 @@ describe("the parser", () => {
     expect(() => parser.begin("GET")).toThrow("cannot take one");
   });
 
-  test("knows whether an answer has begun", () => {
+  test("knows whether an answer has started", () => {
     const parser = newParser();
     parser.begin("GET");
     expect(parser.hasBegun).toBe(false);
@@ -241,7 +241,7 @@ describe("the parser", () => {
     expect(parser.end()).toBe("closed");
   });
 
-  test("can begin the next request when it says that an answer is complete", () => {
+  test("takes the next request from its event of a complete answer", () => {
     let answers = 0;
     const parser = newParser({
       complete: () => {

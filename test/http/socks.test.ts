@@ -47,7 +47,7 @@ describe("a tunnel by SOCKS5", () => {
     expect(got.text).toBe("first words");
   });
 
-  test("loses nothing that comes in one packet with the reply", async () => {
+  test("keeps bytes that arrive in one packet with the reply", async () => {
     await using proxy = await startServer((socket) => {
       socket.once("data", () => {
         socket.write(Buffer.from([5, 0]));
@@ -76,7 +76,7 @@ describe("a tunnel by SOCKS5", () => {
     expect(await rejectionOf(tooLong)).toBeInstanceOf(TypeError);
   });
 
-  test("says so where credentials are demanded and there are none", async () => {
+  test("reports a demand for credentials when there are none", async () => {
     await using proxy = await startSocks({ credentials: "user:secret" });
     const route: Route = { kind: "socks5", addresses: LOOPBACK, port: proxy.port };
     const refusal = await proxyErrorOf(open(route, { addresses: LOOPBACK, port: 80 }));
@@ -101,7 +101,7 @@ describe("a tunnel by SOCKS5", () => {
     expect(error.message).toContain(words);
   });
 
-  test("a proxy that speaks something else is told as such", async () => {
+  test("a proxy of another protocol is reported as such", async () => {
     await using proxy = await startServer(answering("HTTP/1.1 400 Bad Request\r\n\r\n"));
     const route: Route = { kind: "socks5", addresses: LOOPBACK, port: proxy.port };
     const error = await proxyErrorOf(open(route, { addresses: LOOPBACK, port: 80 }));

@@ -96,7 +96,7 @@ describe.skipIf(!hasOpenssl).each(WAYS)("TLS, %s", (by) => {
     await expectRefusal(server.port, "x.test", { kind: "tls", code, words: "authority is unknown" });
   });
 
-  test("nothing is written before the certificate was approved, and the refused socket is closed", async () => {
+  test("no data is written before the certificate was approved, and the refused socket is closed", async () => {
     let received = 0;
     const certificate = authority.sign({ names: "DNS:y.test" });
     await using server = await startTlsServer(certificate, (socket) => {
@@ -136,7 +136,7 @@ describe.skipIf(!hasOpenssl).each(WAYS)("TLS, %s", (by) => {
     await expectRefusal(server.port, "x.test", { kind: "tls", code, words: `with an alert: ${words} (${code})` });
   });
 
-  test("a plain HTTP server on the port is told as such", async () => {
+  test("a plain HTTP server on the port is reported as such", async () => {
     const server = createServer((_, answer) => answer.end("plain"));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
@@ -145,7 +145,7 @@ describe.skipIf(!hasOpenssl).each(WAYS)("TLS, %s", (by) => {
     server.close();
   });
 
-  test("a server that speaks first in another protocol is told as such", async () => {
+  test("a server that speaks first in another protocol is reported as such", async () => {
     await using server = await startServer((socket) => socket.write("SSH-2.0-OpenSSH_9.9\r\n"));
     const words = "the server does not speak TLS on this port";
     await expectRefusal(server.port, "x.test", { kind: "protocol", code: "ERR_SSL_WRONG_VERSION_NUMBER", words });

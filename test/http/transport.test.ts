@@ -69,7 +69,7 @@ describe.each(usable.map((kind) => [kind.name, kind] as const))("%s", (_, kind) 
     expect(got.length).toBe(total);
   });
 
-  test("keeps what a peer that wrote 4 MiB and closed has left, while it is paused", async () => {
+  test("keeps the data of a peer that wrote 4 MiB and closed, while it is paused", async () => {
     await using server = await start(kind, (socket) => socket.end(numbered(4 * MIB)));
     const transport = await open(kind, server.port);
     const got = new Recorder(transport);
@@ -102,7 +102,7 @@ describe.each(usable.map((kind) => [kind.name, kind] as const))("%s", (_, kind) 
     expect(got.bytes.equals(numbered(4 * MIB))).toBe(true);
   });
 
-  test("keeps what came before it had a handler", async () => {
+  test("keeps data that arrived before it had a handler", async () => {
     await using server = await start(kind, (socket) => socket.end("hello"));
     const transport = await open(kind, server.port);
     await eventually("the end", () => transport.heldBytes === 5 || undefined);
@@ -124,7 +124,7 @@ describe.each(usable.map((kind) => [kind.name, kind] as const))("%s", (_, kind) 
     expect(second.text).toBe("tail");
   });
 
-  test("sends the rest that the socket did not take, then says so", async () => {
+  test("sends the rest that the socket did not take, then calls drained", async () => {
     const received = Promise.withResolvers<Buffer>();
     const goOn = Promise.withResolvers<void>();
     const chunks: Buffer[] = [];
@@ -152,7 +152,7 @@ describe.each(usable.map((kind) => [kind.name, kind] as const))("%s", (_, kind) 
     transport.destroy();
   });
 
-  test("tells a reset with its code", async () => {
+  test("reports a reset with its code", async () => {
     await using server = await start(kind, (socket) => socket.write("hello"));
     const got = new Recorder(await open(kind, server.port));
     await got.hasData;
@@ -162,7 +162,7 @@ describe.each(usable.map((kind) => [kind.name, kind] as const))("%s", (_, kind) 
     expect(got.events).toEqual(["data", "closed"]);
   });
 
-  test("is silent after destroy, and the peer hears of it", async () => {
+  test("is silent after destroy, and closes the stream of the peer", async () => {
     await using server = await start(kind, (socket) => {
       const fill = () => {
         while (socket.write(numbered(64 * 1024)));

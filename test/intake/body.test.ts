@@ -48,7 +48,7 @@ test("no body is an empty one", async () => {
   expect(await read(gzipSync(""), "gzip")).toHaveLength(0);
 });
 
-test("the limit holds to the byte, for what was unpacked", async () => {
+test("the limit applies to the decompressed bytes, exactly", async () => {
   const exact = new Uint8Array(LIMIT);
   const over = new Uint8Array(LIMIT + 1);
   expect(await read(exact, null)).toHaveLength(LIMIT);
@@ -79,7 +79,7 @@ test("two gzip members are one body (RFC 1952, 2.2)", async () => {
   expect(await read(Buffer.concat([whole, whole]), "gzip")).toHaveLength(2 * text.length);
 });
 
-test("a gzip bomb is given up at the limit", async () => {
+test("the decompression of a gzip bomb ends at the limit", async () => {
   const bomb = gzipSync(new Uint8Array(512 * 1024 * 1024));
   Bun.gc(true);
   const before = process.memoryUsage.rss();
@@ -87,7 +87,7 @@ test("a gzip bomb is given up at the limit", async () => {
   expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
 });
 
-test("an endless body is given up at the limit, and its source is cancelled", async () => {
+test("the reading of an endless body ends at the limit, and its source is cancelled", async () => {
   for (const coding of [null, "gzip"]) {
     let sent = 0;
     const { promise: cancelled, resolve } = Promise.withResolvers<void>();

@@ -26,7 +26,7 @@ async function tasksOf(manifest: object, settings: Partial<HandlerSettings> = {}
   return batches.flat().map((spec) => expansion.resolve(spec));
 }
 
-test("each resource is one task, in order, with all that the manifest says of it", async () => {
+test("each resource becomes one task, in order, with all its fields", async () => {
   const manifest = {
     manifest_version: "v1",
     resources: [
@@ -75,7 +75,7 @@ test("ten headers of the configuration and ten of the resource can be sent toget
   expect(Object.keys(task?.headers ?? {})).toHaveLength(20);
 });
 
-test("the configuration's pool and refusal of HTML hold where the resource says nothing", async () => {
+test("the configuration's pool and reject_html are the defaults of a resource", async () => {
   const settings = { proxyPool: "residential-us", rejectHtml: true };
   expect((await tasksOf(manifestWith({}), settings))[0]).toMatchObject(settings);
   expect((await tasksOf(manifestWith({ reject_html: false }), settings))[0]).toMatchObject({ rejectHtml: false });

@@ -31,14 +31,14 @@ test("a task may choose its own bucket and key", () => {
   expect(task).toEqual({ ...SPEC, bucket: "other", key: "x/y" });
 });
 
-test("a task carries what its job wants kept with its object, wherever it goes", () => {
+test("a task has the object attributes of its job, whatever its key", () => {
   const attributes = { metadata: { album: "2026" }, tags: { a: "b" }, class: "STANDARD_IA" };
   const expansion = start({ ...STORAGE, attributes });
   expect(expansion.resolve({ ...SPEC, key: "x/y" }).attributes).toEqual(attributes);
   expect(expansion.place({ ...SPEC, resourceId: "b" }).attributes).toEqual(attributes);
 });
 
-test("a full spec is taken over, with its digest in lower case and without what is undefined", () => {
+test("a full spec becomes a task, with its digest in lower case and without undefined members", () => {
   const full = {
     ...SPEC,
     headers: { A: "b" },
@@ -58,15 +58,15 @@ test("a full spec is taken over, with its digest in lower case and without what 
   });
 });
 
-test("what was checked is what is used, whatever the handler does to its spec afterwards", () => {
+test("a task keeps the checked values, whatever the handler does to its spec afterwards", () => {
   const spec = { ...SPEC, headers: { A: "b" } };
   const task = start().resolve(spec);
   spec.headers.A = "c\r\n";
   expect(task.headers).toEqual({ A: "b" });
 });
 
-describe("nonsense is the handler's error, which names the resource and what is wrong", () => {
-  const of = (what: string) => `the handler yielded ${what} that cannot be taken: `;
+describe("an invalid spec is the handler's error, which names the resource and the violations", () => {
+  const of = (what: string) => `the handler yielded ${what} that is invalid: `;
   const cases: [unknown, string][] = [
     [undefined, `${of("a task without resourceId")}must be an object, is undefined`],
     [null, `${of("a task without resourceId")}must be an object, is null`],
@@ -75,7 +75,7 @@ describe("nonsense is the handler's error, which names the resource and what is 
     [{ url: SPEC.url }, `${of("a task without resourceId")}/resourceId is required`],
     [{ resourceId: "a" }, `${of('the task of resource "a"')}/url is required`],
     [{ ...SPEC, url: new URL(SPEC.url) }, `${of('the task of resource "a.jpg"')}/url must be a string, is an object`],
-    [{ ...SPEC, content_type: "x" }, `${of('the task of resource "a.jpg"')}/content_type is not a known field`],
+    [{ ...SPEC, content_type: "x" }, `${of('the task of resource "a.jpg"')}/content_type is an unknown field`],
     [
       { ...SPEC, size: Number.NaN },
       `${of('the task of resource "a.jpg"')}/size must be a whole number from 0 to ${2 ** 53 - 1}`,
@@ -103,7 +103,7 @@ describe("nonsense is the handler's error, which names the resource and what is 
     [
       { ...SPEC, url: "file:///etc/passwd", checksum: "x", contentType: "x" },
       `${of('the task of resource "a.jpg"')}/url must be an absolute http: or https: URL; ` +
-        "/checksum must be sha256: and 64, sha1: and 40, or md5: and 32 hexadecimal digits; " +
+        "/checksum must be sha256: with 64, sha1: with 40, or md5: with 32 hexadecimal digits; " +
         "/contentType must be a media type, like image/png or image/*",
     ],
   ];
@@ -116,19 +116,19 @@ describe("nonsense is the handler's error, which names the resource and what is 
   });
 });
 
-describe("two tasks of a job do not get in each other's way", () => {
+describe("two tasks of a job must not conflict", () => {
   const second = (first: object, then: object): string => {
     const expansion = start();
     expansion.resolve({ ...SPEC, resourceId: "1", ...first });
-    return refusalOf({ ...SPEC, resourceId: "2", ...then }, expansion).replace(/^.*taken: /, "");
+    return refusalOf({ ...SPEC, resourceId: "2", ...then }, expansion).replace(/^.*invalid: /, "");
   };
 
   test.each<[object, object, string]>([
-    [{ resourceId: "2" }, {}, "has the id of an earlier one"],
-    [{ key: "k" }, { key: "k" }, "has the key of an earlier one, or of the manifest object"],
-    [{ key: "k" }, { key: "k/l" }, "has a key that lies under an earlier one's"],
-    [{ key: "k/l/m" }, { key: "k" }, "has a key that is a folder of an earlier one's"],
-    [{ key: "resources/default/j1/2" }, {}, "has the key of an earlier one, or of the manifest object"],
+    [{ resourceId: "2" }, {}, "has the id of an earlier task"],
+    [{ key: "k" }, { key: "k" }, "has the key of an earlier task, or of the manifest object"],
+    [{ key: "k" }, { key: "k/l" }, "has a key that lies under an earlier task's key"],
+    [{ key: "k/l/m" }, { key: "k" }, "has a key that is a folder of an earlier task's key"],
+    [{ key: "resources/default/j1/2" }, {}, "has the key of an earlier task, or of the manifest object"],
     [
       {},
       { key: STORAGE.manifest.key },
@@ -163,7 +163,7 @@ describe("two tasks of a job do not get in each other's way", () => {
   });
 });
 
-test("what the object store cannot hold is the handler's error", () => {
+test("a key that the object store cannot hold is the handler's error", () => {
   const expansion = createExpansion(
     { storage: STORAGE },
     { limits: { ...LIMITS, refusesKey: () => "must be shorter" } },

@@ -7,7 +7,7 @@ import type { TaskSpec } from "../../src/jobs/task.ts";
 /** `true` where the one can stand for the other; the compiler decides. */
 type Fits<From, To> = From extends To ? true : false;
 
-test("the types that handlers are written against are ours: tsc says so", () => {
+test("the published types of handlers are those of the source, by tsc", () => {
   const manifestIsTaken: Fits<Manifest, Published.Manifest> = true;
   const manifestIsGivenBack: Fits<Published.Manifest, Manifest> = true;
   const context: Fits<JobContext, Published.JobContext> = true;

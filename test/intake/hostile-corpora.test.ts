@@ -42,7 +42,7 @@ function concat(...parts: (string | Uint8Array)[]): Uint8Array {
 const RESOURCES = '"resources":[{"id":"a.jpg","url":"https://example.com/a.jpg"}]';
 
 describe("JSONTestSuite", () => {
-  test("no file of it is a manifest, and what is no JSON is refused as such", async () => {
+  test("no file of a corpus is a manifest, and text that is not JSON is refused as such", async () => {
     for (const file of corpusFiles(SUITE)) {
       const bytes = await corpusBytes(`${SUITE}/${file}`);
       let refusal: unknown;
@@ -59,7 +59,7 @@ describe("JSONTestSuite", () => {
     }
   });
 
-  test("as metadata, each valid object is stored as it is written, and nothing else passes", async () => {
+  test("as metadata, each valid object is stored verbatim, and any other text is refused", async () => {
     let passed = 0;
     for (const file of corpusFiles(SUITE)) {
       const bytes = await corpusBytes(`${SUITE}/${file}`);

@@ -1,18 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import type { ManifestLimits } from "../../src/intake/manifest/manifest-rules.ts";
 import { createEgressPolicy } from "../../src/net/egress-policy.ts";
-import { breachesOf, manifestWith, parse, parseText } from "./manifests.ts";
+import { manifestWith, parse, parseText, violationsOf } from "./manifests.ts";
 
 const URL_OK = "https://example.com/a";
 const withIds = (...ids: string[]) => ({ manifest_version: "v1", resources: ids.map((id) => ({ id, url: URL_OK })) });
 
-/** Expects just this breach. */
-function expectBreach(manifest: unknown, path: string, message: string, limits: Partial<ManifestLimits> = {}): void {
-  expect(breachesOf(() => parse(manifest, limits))).toEqual([{ path, message }]);
+/** Expects just this violation. */
+function expectViolation(manifest: unknown, path: string, message: string, limits: Partial<ManifestLimits> = {}): void {
+  expect(violationsOf(() => parse(manifest, limits))).toEqual([{ path, message }]);
 }
 
 function expectAccepted(manifest: unknown): void {
-  expect(breachesOf(() => parse(manifest))).toEqual([]);
+  expect(violationsOf(() => parse(manifest))).toEqual([]);
 }
 
 test("the manifest of the contract is accepted as it is, with its metadata as written", () => {
@@ -64,7 +64,7 @@ describe("a wrong shape is named with its place", () => {
     [{ manifest_version: "v1", resources: {} }, "/resources", "must be an array, is an object"],
     [{ manifest_version: "v1", resources: [null] }, "/resources/0", "must be an object, is null"],
     [manifestWith({}, { storage: null }), "/storage", "must be an object, is null"],
-    [manifestWith({}, { storage: { folder: "x" } }), "/storage/folder", "is not a known field"],
+    [manifestWith({}, { storage: { folder: "x" } }), "/storage/folder", "is an unknown field"],
     [manifestWith({}, { metadata: [] }), "/metadata", "must be an object, is an array"],
     [manifestWith({}, { metadata: "x" }), "/metadata", "must be an object, is a string"],
     [
@@ -72,10 +72,10 @@ describe("a wrong shape is named with its place", () => {
       "/attributes/priority",
       'must be one of "low", "normal", "high"',
     ],
-    [manifestWith({}, { attributes: { prio: 1 } }), "/attributes/prio", "is not a known field"],
-    [manifestWith({}, { extra: 1 }), "/extra", "is not a known field"],
-    [manifestWith({ "a/b~": 1 }), "/resources/0/a~1b~0", "is not a known field"],
-    [manifestWith({ constructor: 1 }), "/resources/0/constructor", "is not a known field"],
+    [manifestWith({}, { attributes: { prio: 1 } }), "/attributes/prio", "is an unknown field"],
+    [manifestWith({}, { extra: 1 }), "/extra", "is an unknown field"],
+    [manifestWith({ "a/b~": 1 }), "/resources/0/a~1b~0", "is an unknown field"],
+    [manifestWith({ constructor: 1 }), "/resources/0/constructor", "is an unknown field"],
     [manifestWith({ id: 1 }), "/resources/0/id", "must be a string, is a number"],
     [manifestWith({ url: undefined }), "/resources/0/url", "is required"],
     [manifestWith({ url: null }), "/resources/0/url", "must be a string, is null"],
@@ -87,11 +87,11 @@ describe("a wrong shape is named with its place", () => {
     [null, "", "must be an object, is null"],
     [[], "", "must be an object, is an array"],
   ])("%j", (manifest, path, message) => {
-    expectBreach(manifest, path, message);
+    expectViolation(manifest, path, message);
   });
 
   test.each([["5"], [1.5], [-1], [2 ** 53], [null]])("a size of %p", (size) => {
-    expectBreach(manifestWith({ size }), "/resources/0/size", "must be a whole number from 0 to 9007199254740991");
+    expectViolation(manifestWith({ size }), "/resources/0/size", "must be a whole number from 0 to 9007199254740991");
   });
 
   test("sizes from 0 to 2^53 - 1 are accepted", () => {
@@ -101,7 +101,7 @@ describe("a wrong shape is named with its place", () => {
 
   test("a member __proto__ is an unknown field", () => {
     const text = `{"manifest_version":"v1","__proto__":{},"resources":[{"id":"a","url":"${URL_OK}"}]}`;
-    expect(breachesOf(() => parseText(text))).toEqual([{ path: "/__proto__", message: "is not a known field" }]);
+    expect(violationsOf(() => parseText(text))).toEqual([{ path: "/__proto__", message: "is an unknown field" }]);
   });
 });
 
@@ -134,29 +134,29 @@ describe("ids", () => {
     ["a\\b", "must not contain control characters or backslashes"],
     ["a\u0000", "must not contain control characters or backslashes"],
     ["a\u0085b", "must not contain control characters or backslashes"],
-  ])("%j is refused", (id, message) => expectBreach(withIds(id), "/resources/0/id", message));
+  ])("%j is refused", (id, message) => expectViolation(withIds(id), "/resources/0/id", message));
 
-  test("no id comes twice", () => {
-    expectBreach(withIds("a", "b", "a"), "/resources/2/id", "is the id of /resources/0 too");
+  test("no id is a duplicate", () => {
+    expectViolation(withIds("a", "b", "a"), "/resources/2/id", "is also the id of /resources/0");
   });
 
   test("no id is a folder of another, in either order and at any depth", () => {
-    expectBreach(withIds("a", "a/b"), "/resources/1/id", "lies under the id of /resources/0");
-    expectBreach(withIds("a/b/c", "a"), "/resources/0/id", "lies under the id of /resources/1");
-    expectBreach(withIds("a/b/c", "a/b"), "/resources/0/id", "lies under the id of /resources/1");
+    expectViolation(withIds("a", "a/b"), "/resources/1/id", "lies under the id of /resources/0");
+    expectViolation(withIds("a/b/c", "a"), "/resources/0/id", "lies under the id of /resources/1");
+    expectViolation(withIds("a/b/c", "a/b"), "/resources/0/id", "lies under the id of /resources/1");
     expectAccepted(withIds("a", "a.b", "ab/c", "ab/d", "A/a"));
   });
 
-  test("what the object store cannot hold is refused", () => {
-    expectBreach(withIds("a:b"), "/resources/0/id", "must not contain ':'", {
+  test("an id that the object store cannot hold is refused", () => {
+    expectViolation(withIds("a:b"), "/resources/0/id", "must not contain ':'", {
       refusesKey: (key) => (key.includes(":") ? "must not contain ':'" : undefined),
     });
   });
 });
 
 test("there are at most as many resources as configured", () => {
-  expect(breachesOf(() => parse(withIds("a", "b"), { maxResources: 2 }))).toEqual([]);
-  expectBreach(withIds("a", "b", "c"), "/resources", "must have at most 2 elements, has 3", { maxResources: 2 });
+  expect(violationsOf(() => parse(withIds("a", "b"), { maxResources: 2 }))).toEqual([]);
+  expectViolation(withIds("a", "b", "c"), "/resources", "must have at most 2 elements, has 3", { maxResources: 2 });
 });
 
 describe("storage", () => {
@@ -192,7 +192,7 @@ describe("storage", () => {
     [{ manifest_file: "a/b" }, "manifest_file", "must be one segment, without '/'"],
     [{ manifest_file: "ä".repeat(128) }, "manifest_file", "must be at most 255 bytes of UTF-8"],
   ])("%j is refused", (storage, field, message) => {
-    expectBreach(withStorage(storage), `/storage/${field}`, message);
+    expectViolation(withStorage(storage), `/storage/${field}`, message);
   });
 
   test("a prefix of 512 bytes is accepted", () => {
@@ -201,12 +201,12 @@ describe("storage", () => {
 
   test("the manifest object is in no resource's way", () => {
     const is = '"m.json", the name of the manifest object';
-    expectBreach(withStorage({ manifest_file: "m.json" }, "m.json"), "/resources/0/id", `is ${is}`);
-    expectBreach(withStorage({ manifest_file: "m.json" }, "m.json/x"), "/resources/0/id", `lies under ${is}`);
+    expectViolation(withStorage({ manifest_file: "m.json" }, "m.json"), "/resources/0/id", `is ${is}`);
+    expectViolation(withStorage({ manifest_file: "m.json" }, "m.json/x"), "/resources/0/id", `lies under ${is}`);
     const byDefault = '"metadata.json", the name of the manifest object';
     const prefix = { resource_key_prefix: "p/" };
-    expectBreach(withStorage(prefix, "metadata.json"), "/resources/0/id", `is ${byDefault}`);
-    expectBreach(withStorage(prefix, "metadata.json/1"), "/resources/0/id", `lies under ${byDefault}`);
+    expectViolation(withStorage(prefix, "metadata.json"), "/resources/0/id", `is ${byDefault}`);
+    expectViolation(withStorage(prefix, "metadata.json/1"), "/resources/0/id", `lies under ${byDefault}`);
     expectAccepted(withStorage({ ...prefix, manifest_file: "m.json" }, "metadata.json"));
     expectAccepted(withStorage({}, "metadata.json"));
   });
@@ -228,7 +228,7 @@ describe("URLs", () => {
   const ABSOLUTE = "must be an absolute http: or https: URL";
   const BLANKS = "must not contain spaces or control characters; percent-encode them";
   const closed = (reason: string) =>
-    `must not point to an address that downloads may not connect to (${reason}, which egress.allow_private can open)`;
+    `must not point to an address that the egress policy denies (${reason}, which egress.allow_private can open)`;
   test.each([
     ["", ABSOLUTE],
     ["/a.jpg", ABSOLUTE],
@@ -267,11 +267,11 @@ describe("URLs", () => {
     ["http://[64:ff9b::a00:1]/", closed("private use")],
     [`${longest}a`, "must be at most 2048 characters"],
     ["x".repeat(1_000_000), "must be at most 2048 characters"],
-  ])("%j is refused", (url, message) => expectBreach(manifestWith({ url }), "/resources/0/url", message));
+  ])("%j is refused", (url, message) => expectViolation(manifestWith({ url }), "/resources/0/url", message));
 
   test("an address that the configuration opens is accepted", () => {
     const { deniesLiteral } = createEgressPolicy({ allowPrivate: ["127.0.0.0/8"] });
-    expect(breachesOf(() => parse(manifestWith({ url: "http://127.0.0.1:9/" }), { deniesLiteral }))).toEqual([]);
+    expect(violationsOf(() => parse(manifestWith({ url: "http://127.0.0.1:9/" }), { deniesLiteral }))).toEqual([]);
   });
 });
 
@@ -290,7 +290,7 @@ describe("headers", () => {
   const WHOLE = "name 1: must not be set: FetchBox stores resources whole and as they are served";
   const CONTROL = "must not contain CR, LF, NUL or other control characters";
   test.each<[Record<string, string>, string, string]>([
-    [many(11), "", "must be at most 10 headers, are 11"],
+    [many(11), "", "must have at most 10 headers, has 11"],
     ...["Host", "CONTENT-LENGTH", "transfer-encoding", "Connection", "Upgrade", "TE", "Trailer", "Proxy-Foo"].map(
       (name): [Record<string, string>, string, string] => [{ [name]: "x" }, `/${name}`, OURS],
     ),
@@ -301,8 +301,8 @@ describe("headers", () => {
     [{ "X:": "x" }, "", "name 1: is not a header name (a token of RFC 9110)"],
     [{ é: "x" }, "", "name 1: is not a header name (a token of RFC 9110)"],
     [{ ["a".repeat(129)]: "x" }, `/${"a".repeat(99)}…`, "name 1: must have a name of at most 128 characters"],
-    [{ "X-A": "1", "x-a": "1" }, "/x-a", "is there twice; letter case does not matter"],
-    [{ "x-a": "1", "X-A": "1" }, "/X-A", "is there twice; letter case does not matter"],
+    [{ "X-A": "1", "x-a": "1" }, "/x-a", "is a duplicate; letter case does not matter"],
+    [{ "x-a": "1", "X-A": "1" }, "/X-A", "is a duplicate; letter case does not matter"],
     [{ A: "a\r\nB: c" }, "/A", CONTROL],
     [{ A: "a\n" }, "/A", CONTROL],
     [{ A: "\u0000" }, "/A", CONTROL],
@@ -311,12 +311,12 @@ describe("headers", () => {
     [{ A: "日本" }, "/A", "must not contain characters beyond Latin-1; encode them"],
     [{ A: "x".repeat(1025) }, "/A", "must be at most 1024 bytes"],
   ])("%j are refused", (headers, below, message) => {
-    expectBreach(manifestWith({ headers }), `/resources/0/headers${below}`, message);
+    expectViolation(manifestWith({ headers }), `/resources/0/headers${below}`, message);
   });
 
   test("a header named __proto__ is refused", () => {
     const text = `{"manifest_version":"v1","resources":[{"id":"a","url":"${URL_OK}","headers":{"__proto__":"x"}}]}`;
-    expect(breachesOf(() => parseText(text)).map(({ path }) => path)).toEqual(["/resources/0/headers/__proto__"]);
+    expect(violationsOf(() => parseText(text)).map(({ path }) => path)).toEqual(["/resources/0/headers/__proto__"]);
   });
 });
 
@@ -329,18 +329,18 @@ describe("tags", () => {
   );
 
   test.each<[object, string, string]>([
-    [many(65), "", "must be at most 64 tags, are 65"],
+    [many(65), "", "must have at most 64 tags, has 65"],
     [{ "": "x" }, "/", "must have a name of 1 to 128 characters"],
     [{ ["a".repeat(129)]: "x" }, `/${"a".repeat(99)}…`, "must have a name of 1 to 128 characters"],
     [{ a: `${"ä".repeat(512)}a` }, "/a", "must be at most 1024 bytes of UTF-8"],
   ])("%j are refused", (tags, below, message) => {
-    expectBreach(manifestWith({ tags }), `/resources/0/tags${below}`, message);
+    expectViolation(manifestWith({ tags }), `/resources/0/tags${below}`, message);
   });
 });
 
 describe("checksum, content type and proxy pool", () => {
   const hex = (digits: number) => "aB09".repeat(digits / 4);
-  const CHECKSUM = "must be sha256: and 64, sha1: and 40, or md5: and 32 hexadecimal digits";
+  const CHECKSUM = "must be sha256: with 64, sha1: with 40, or md5: with 32 hexadecimal digits";
 
   test.each<[object]>([
     [{ checksum: `sha256:${hex(64)}` }],
@@ -367,12 +367,12 @@ describe("checksum, content type and proxy pool", () => {
     [{ content_type: `a/${"b".repeat(254)}` }, "content_type", "must be at most 255 characters"],
     [{ proxy_pool: "none" }, "proxy_pool", '"none" is not a configured proxy pool'],
   ])("%j is refused", (resource, field, message) => {
-    expectBreach(manifestWith(resource), `/resources/0/${field}`, message);
+    expectViolation(manifestWith(resource), `/resources/0/${field}`, message);
   });
 });
 
-test("every breach is told of, of shape and of rules, up to twenty", () => {
-  const breaches = breachesOf(() =>
+test("every violation is listed, of shape and of rules, up to twenty", () => {
+  const violations = violationsOf(() =>
     parse({
       manifest_version: "v1",
       storage: { bucket: "x", unknown: 1 },
@@ -382,7 +382,7 @@ test("every breach is told of, of shape and of rules, up to twenty", () => {
       ],
     }),
   );
-  expect(breaches.map(({ path }) => path).toSorted()).toEqual([
+  expect(violations.map(({ path }) => path).toSorted()).toEqual([
     "/resources/0/id",
     "/resources/0/url",
     "/resources/0/wrong",
@@ -394,15 +394,15 @@ test("every breach is told of, of shape and of rules, up to twenty", () => {
     "/storage/unknown",
   ]);
   const many = withIds(...Array.from({ length: 100 }, (_, at) => `/${at}`));
-  expect(breachesOf(() => parse(many))).toHaveLength(20);
+  expect(violationsOf(() => parse(many))).toHaveLength(20);
   const unshaped = { manifest_version: "v1", resources: Array.from({ length: 100 }, () => 1) };
-  expect(breachesOf(() => parse(unshaped))).toHaveLength(20);
+  expect(violationsOf(() => parse(unshaped))).toHaveLength(20);
 });
 
 test("no answer repeats a secret, or more than 100 characters of a value", () => {
   const secret = "s3cr3t-t0k3n";
   const long = "0123456789".repeat(30);
-  const breaches = breachesOf(() =>
+  const violations = violationsOf(() =>
     parse({
       manifest_version: "v1",
       storage: { bucket: long, [long]: long },
@@ -418,13 +418,13 @@ test("no answer repeats a secret, or more than 100 characters of a value", () =>
       ],
     }),
   );
-  const told = JSON.stringify(breaches);
-  expect(breaches.length).toBeGreaterThan(7);
+  const told = JSON.stringify(violations);
+  expect(violations.length).toBeGreaterThan(7);
   expect(told).not.toContain(secret);
   expect(told).not.toContain(long.slice(0, 101));
 });
 
-describe("what is kept with the objects", () => {
+describe("attributes of the objects", () => {
   const withStorage = (storage: object) => manifestWith({}, { storage });
   const tagsOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`t${i}`, "v"]));
 
@@ -451,14 +451,14 @@ describe("what is kept with the objects", () => {
     [
       { metadata: { a: "v".repeat(1536) } },
       "/metadata",
-      "must be at most 1536 bytes, names and encoded values together, is 1537",
+      "must have at most 1536 bytes of names and encoded values, has 1537",
     ],
     [
       { metadata: { a: "ä".repeat(256) } },
       "/metadata",
-      "must be at most 1536 bytes, names and encoded values together, is 1537",
+      "must have at most 1536 bytes of names and encoded values, has 1537",
     ],
-    [{ tags: tagsOf(11) }, "/tags", "must be at most 10 tags, are 11"],
+    [{ tags: tagsOf(11) }, "/tags", "must have at most 10 tags, has 11"],
     [{ tags: { "": "x" } }, "/tags/", "must have a name of 1 to 128 characters"],
     [{ tags: { "aws:a": "x" } }, "/tags/aws:a", "must have another name"],
     [{ tags: { "a&b": "x" } }, "/tags/a&b", "must be named by letters, digits, spaces and + - = . _ : / @ alone"],
@@ -467,25 +467,25 @@ describe("what is kept with the objects", () => {
     [
       { tags: Object.fromEntries(Object.keys(tagsOf(3)).map((name) => [name, "é".repeat(256)])) },
       "/tags",
-      "must be at most 4096 bytes, percent-encoded",
+      "must have at most 4096 bytes when percent-encoded",
     ],
     [{ tags: { a: null } }, "/tags/a", "must be a string, is null"],
     [{ class: "standard" }, "/class", "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'"],
     [{ class: "" }, "/class", "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'"],
     [{ class: "X".repeat(33) }, "/class", "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'"],
     [{ class: 1 }, "/class", "must be a string, is a number"],
-  ])("%j is refused", (storage, path, message) => expectBreach(withStorage(storage), `/storage${path}`, message));
+  ])("%j is refused", (storage, path, message) => expectViolation(withStorage(storage), `/storage${path}`, message));
 
   test("a tag named __proto__ is refused", () => {
     const text = `{"manifest_version":"v1","storage":{"tags":{"__proto__":"x"}},"resources":[{"id":"a","url":"${URL_OK}"}]}`;
-    expect(breachesOf(() => parseText(text))).toEqual([
+    expect(violationsOf(() => parseText(text))).toEqual([
       { path: "/storage/tags/__proto__", message: "must have another name" },
     ]);
   });
 
-  test("several breaches are told at once", () => {
+  test("several violations are listed at once", () => {
     const storage = { metadata: { A: "x", B: "y" }, tags: { "?": "x" }, class: "?" };
-    expect(breachesOf(() => parse(withStorage(storage))).map(({ path }) => path)).toEqual([
+    expect(violationsOf(() => parse(withStorage(storage))).map(({ path }) => path)).toEqual([
       "/storage/metadata/A",
       "/storage/metadata/B",
       "/storage/tags/?",

@@ -28,14 +28,14 @@ export function parseText(text: string, limits: Partial<ManifestLimits> = {}): P
   return parseManifest(new TextEncoder().encode(text), { ...LIMITS, ...limits });
 }
 
-/** The breaches for which a manifest is refused; none if it is accepted. Any other error is thrown on. */
-export function breachesOf(act: () => unknown): readonly Violation[] {
+/** The violations for which a manifest is refused; none if it is accepted. Any other error is thrown on. */
+export function violationsOf(act: () => unknown): readonly Violation[] {
   try {
     act();
     return [];
   } catch (error) {
     if (!(error instanceof IntakeError) || error.code !== "INVALID_PAYLOAD") throw error;
-    if (error.details === undefined || error.details.length === 0) throw new Error("refused without a breach");
+    if (error.details === undefined || error.details.length === 0) throw new Error("refused without a violation");
     return error.details;
   }
 }

@@ -16,7 +16,7 @@ test("the manifest object is the manifest and names its job", () => {
   });
 });
 
-test("the manifest object of a run says so, in its first bytes, and nothing else does", () => {
+test("only the manifest object of a run is marked as one, in its first bytes", () => {
   const bytes = (job: Parameters<typeof encodeStoredManifest>[1], more = {}) =>
     encodeStoredManifest(parse(manifestWith({}, more)), job);
   const longest = "x".repeat(64);
@@ -36,7 +36,7 @@ test("the manifest object of a run says so, in its first bytes, and nothing else
   }
 });
 
-test("what the manifest does not have is not in its object either", () => {
+test("a member that the manifest does not have is not in its object", () => {
   expect(Object.keys(JSON.parse(store(parse(manifestWith({})))))).toEqual([
     "manifest_version",
     "fetchbox",

@@ -14,7 +14,7 @@ function refusal(input: string | Uint8Array): { path: string; message: string } 
   }
 }
 
-describe("what JSON.parse lets pass is refused with its place", () => {
+describe("a violation that JSON.parse permits is refused with its place", () => {
   test.each([
     ['{"a":1,"a":2}', "/a"],
     ['{"a":1,"\\u0061":2}', "/a"],
@@ -27,7 +27,7 @@ describe("what JSON.parse lets pass is refused with its place", () => {
     ['{ "a" : 1 ,\n"a"\t: 2 }', "/a"],
     [`{"${"k".repeat(500)}":1,"${"k".repeat(500)}":2}`, `/${"k".repeat(99)}…`],
   ])("a name that is there twice: %s", (text, path) => {
-    expect(refusal(text)).toEqual({ path, message: "is there twice; names must be unique within an object" });
+    expect(refusal(text)).toEqual({ path, message: "is a duplicate; names must be unique within an object" });
   });
 
   test.each([
@@ -84,7 +84,7 @@ test.each([
   expect(refusal(Uint8Array.from(bytes))).toEqual({ path: "", message });
 });
 
-describe("what is not JSON is refused with line and column, and not quoted", () => {
+describe("text that is not JSON is refused with line and column, and not quoted", () => {
   test.each([
     ["", "expected a value at line 1, column 1, found the end of the text"],
     ['{"a" 1}', "expected ':' at line 1, column 6"],
@@ -107,13 +107,13 @@ describe("what is not JSON is refused with line and column, and not quoted", () 
   });
 });
 
-test("a hundred thousand brackets are refused and overflow nothing", () => {
+test("a hundred thousand brackets are refused without a stack overflow", () => {
   expect(refusal("[".repeat(100_000))?.message).toStartWith("is not valid JSON");
   expect(refusal('{"a":'.repeat(100_000))?.message).toStartWith("is not valid JSON");
   expect(refusal(`${"[".repeat(100_000)}${"]".repeat(100_000)}`)?.message).toBe("is nested more than 64 deep");
 });
 
-test("the text of a top-level member is what was written", () => {
+test("the text of a top-level member is the original one", () => {
   const { textOf } = parse('{"x":[{"m":3}], "m" : {"n": 1.0, "big":12345678901234567890, "s":"},"}\n, "y":{"m":2}}');
   expect(textOf("m")).toBe('{"n": 1.0, "big":12345678901234567890, "s":"},"}');
   expect(textOf("x")).toBe('[{"m":3}]');

@@ -16,11 +16,13 @@ export function analysisEndpoint(deadLetters: DeadLetterReads): Endpoint {
     access: "read",
     doc: {
       tag: "Dead letters",
-      summary: "Count dead letters by what they have in common",
-      description: "The largest groups first; days are those of UTC, the latest first.",
+      summary: "Count dead letters in groups",
+      description:
+        "Groups the dead letters that match the filter, and counts each group. The largest group comes first. Days are " +
+        `days in UTC and are sorted by date, the latest first. The answer has at most ${ANALYSIS_GROUPS_MAX} groups.`,
       answers: { 200: { description: "The groups.", schema: "Analysis", example: ANALYSIS_EXAMPLE } },
     },
-    query: { by: choice(GROUPINGS, "What to count by; `code` if it is not said."), ...DEAD_LETTER_FILTER },
+    query: { by: choice(GROUPINGS, "Property to group by. Default: `code`."), ...DEAD_LETTER_FILTER },
     answer: (_call, { by = "code", ...filter }) => {
       const wanted = filterOf(filter);
       const total = deadLetters.count(wanted);

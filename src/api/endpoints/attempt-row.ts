@@ -3,7 +3,7 @@ import { publicUrl } from "../../net/public-url.ts";
 import { isoTime } from "../http/iso-time.ts";
 import type { AttemptRow } from "../openapi/schemas.ts";
 
-/** One attempt, as it is served. */
+/** One attempt in the shape of the API. */
 export function attemptRow(attempt: AttemptRecord): AttemptRow {
   return {
     started_at: isoTime(attempt.startedAt),

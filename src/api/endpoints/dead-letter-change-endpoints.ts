@@ -5,11 +5,12 @@ import { checkHeaders } from "../../intake/manifest/field-rules.ts";
 import { mapOf } from "../../intake/manifest/manifest-schema.ts";
 import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
 import type { DeadLetterFilter, DeadLetterReads } from "../../jobs/stores/dead-letter-reads.ts";
+import { HEADER_VALUE_BYTES_MAX, REQUEST_HEADERS_MAX } from "../../net/request-header.ts";
 import { type BulkOperationRunner, isIds } from "../../operations/bulk-operation-runner.ts";
 import { type DeadLetterChange, HeadersError } from "../../operations/dead-letter-change.ts";
 import { json } from "../http/json-response.ts";
 import { readParameters } from "../http/parameters.ts";
-import { PREFER, preferenceOf } from "../http/preference.ts";
+import { PREFER, preferenceOf, WAIT_SECONDS, WAIT_SECONDS_MAX } from "../http/preference.ts";
 import { invalidBody, readRequestJson } from "../http/request-json.ts";
 import { GIVE_UP_EXAMPLE, OPERATION_EXAMPLE, REPLAY_EXAMPLE } from "../openapi/schema-examples.ts";
 import { OperationSchema } from "../openapi/schemas.ts";
@@ -18,9 +19,6 @@ import type { Call, Endpoint } from "./endpoint.ts";
 import { operationRow } from "./operation-row.ts";
 
 const IDS_MAX = 1000;
-/** An answer waits so long for what goes on in the background: most is done by then. */
-const WAIT_SECONDS = 20;
-const WAIT_SECONDS_MAX = 60;
 
 const FILTER = Type.Object(
   Object.fromEntries(
@@ -29,7 +27,10 @@ const FILTER = Type.Object(
       Type.Optional(Type.String({ description, ...("format" in schema && { examples: ["2026-11-23T00:00:00Z"] }) })),
     ]),
   ),
-  { additionalProperties: false, description: "As the list's; {} is all of them." },
+  {
+    additionalProperties: false,
+    description: "Dead letters by filter, as in the list of dead letters; `{}` matches all. Either this or `task_ids`.",
+  },
 );
 
 const SELECTION = {
@@ -37,58 +38,81 @@ const SELECTION = {
     Type.Array(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }), {
       minItems: 1,
       maxItems: IDS_MAX,
-      description: "Dead letters by their task ids. Either this or `filter`.",
+      description: `Dead letters by the ids of their tasks, 1 to ${IDS_MAX}. Either this or \`filter\`.`,
     }),
   ),
   filter: Type.Optional(FILTER),
-  dry_run: Type.Optional(Type.Boolean({ description: "Only say how many match, or what would be refused." })),
+  dry_run: Type.Optional(
+    Type.Boolean({
+      default: false,
+      description: "True: only check the request and count the matches; change nothing.",
+    }),
+  ),
 };
 
 export const ReplayRequestSchema = Type.Object(
   {
     ...SELECTION,
     rate_per_second: Type.Optional(
-      Type.Number({ minimum: 0.001, maximum: 1_000_000, description: "Tasks that become due per second." }),
+      Type.Number({
+        minimum: 0.001,
+        maximum: 1_000_000,
+        description: "Number of tasks that become due per second, 0.001 to 1000000. Default: all become due at once.",
+      }),
     ),
     overrides: Type.Optional(
       Type.Object(
         {
-          headers: Type.Optional(mapOf(Type.String(), { description: "Request headers, added or replaced." })),
-          proxy_pool: Type.Optional(Type.String({ description: "A configured proxy pool." })),
+          headers: Type.Optional(
+            mapOf(Type.String(), {
+              description:
+                "Request headers that are added to those of the task, or replace them: at most " +
+                `${REQUEST_HEADERS_MAX}, with values of at most ${HEADER_VALUE_BYTES_MAX} bytes.`,
+            }),
+          ),
+          proxy_pool: Type.Optional(
+            Type.String({
+              description: "Configured proxy pool to use instead of the task's.",
+              examples: ["residential-us"],
+            }),
+          ),
         },
-        { additionalProperties: false, description: "What is to be otherwise this time." },
+        { additionalProperties: false, description: "Changes to the tasks before they are tried again." },
       ),
     ),
   },
-  { additionalProperties: false, description: "Which dead letters to try again, and how." },
+  {
+    additionalProperties: false,
+    description: "Selects the dead letters to try again. Exactly one of `task_ids` and `filter`.",
+  },
 );
 
 export const GiveUpRequestSchema = Type.Object(SELECTION, {
   additionalProperties: false,
-  description: "Which dead letters to give up.",
+  description: "Selects the dead letters to discard. Exactly one of `task_ids` and `filter`.",
 });
 
-const MATCHED = Type.Integer({ minimum: 0, description: "Dead letters that were asked for and are there." });
-const REPLAYED = Type.Integer({ minimum: 0, description: "Those that were put back to work, so far." });
-const GIVEN_UP = Type.Integer({ minimum: 0, description: "Those that were given up, so far." });
-const UNDER_WAY = "What goes on in the background; absent where all is done.";
+const MATCHED = Type.Integer({ minimum: 0, description: "Number of dead letters that match the request." });
+const REPLAYED = Type.Integer({ minimum: 0, description: "Number of dead letters replayed so far; 0 for a dry run." });
+const GIVEN_UP = Type.Integer({ minimum: 0, description: "Number of dead letters discarded so far; 0 for a dry run." });
+const STILL_RUNNING = "The operation that continues in the background; absent if it is complete.";
 const operation = Type.Optional(
-  Type.Object(OperationSchema.properties, { ...OperationSchema, description: UNDER_WAY }),
+  Type.Object(OperationSchema.properties, { ...OperationSchema, description: STILL_RUNNING }),
 );
 
 export const ReplayedSchema = Type.Object(
   { matched: MATCHED, replayed: REPLAYED, operation },
-  { additionalProperties: false, description: "What a replay came to." },
+  { additionalProperties: false, description: "The result of a replay." },
 );
 export const GivenUpSchema = Type.Object(
   { matched: MATCHED, given_up: GIVEN_UP, operation },
-  { additionalProperties: false, description: "What giving up came to." },
+  { additionalProperties: false, description: "The result of a discard." },
 );
 
 const REPLAY = TypeCompiler.Compile(ReplayRequestSchema);
 const GIVE_UP = TypeCompiler.Compile(GiveUpRequestSchema);
 
-export interface DeadLetterChangeEndpointsDeps {
+interface DeadLetterChangeEndpointsDeps {
   readonly operations: Pick<BulkOperationRunner, "tryOut" | "changeSome" | "begin" | "ended">;
   readonly deadLetters: Pick<DeadLetterReads, "find" | "count">;
   /** Names of the configured proxy pools. */
@@ -97,16 +121,15 @@ export interface DeadLetterChangeEndpointsDeps {
 
 /** `POST /operators/dlq/replay` and `/give-up` */
 export function deadLetterChangeEndpoints(deps: DeadLetterChangeEndpointsDeps): Endpoint[] {
-  return [replayEndpoint(deps), giveUpEndpoint(deps)];
+  return [replayEndpoint(deps), discardEndpoint(deps)];
 }
 
 const IN_BACKGROUND =
-  `A filter's letters are dealt with in the background, also by the next process if this one ends. The answer comes ` +
-  `when all is done, but after ${WAIT_SECONDS} s at the latest: then it is 202, with the operation to follow. ` +
-  "`Prefer: respond-async` asks for that at once, `Prefer: wait=5` after so many seconds (RFC 7240). A request that was " +
-  "cut off can be repeated: nothing is done twice.";
+  "Dead letters by filter are processed in the background, and processing continues after a restart. The answer is 200 " +
+  `if it completes within ${WAIT_SECONDS} seconds, else 202 with the operation to follow. \`Prefer\` changes that time. ` +
+  "An interrupted request can be repeated safely: no dead letter is processed twice.";
 const ERRORS = ["INVALID_PAYLOAD", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "DISK_FULL"] as const;
-const LOCATION = { Location: "Where the operation is followed." };
+const LOCATION = { Location: "Path of the operation." };
 
 function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   return {
@@ -117,14 +140,14 @@ function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
       tag: "Dead letters",
       summary: "Try dead letters again",
       description:
-        "Each leaves the dead letters, and its job goes back to `in_progress`. Attempts count anew; their history " +
-        `stays. ${IN_BACKGROUND}`,
+        "Queues the tasks again. They are no longer dead letters, and their jobs return to `in_progress`. Their attempts " +
+        `start again from 0, and their history stays. ${IN_BACKGROUND}`,
       headers: PREFER,
       body: { schema: "ReplayRequest", example: REPLAY_EXAMPLE },
       answers: {
-        200: { description: "What was done.", schema: "Replayed", example: { matched: 2, replayed: 2 } },
+        200: { description: "The replay is complete.", schema: "Replayed", example: { matched: 2, replayed: 2 } },
         202: {
-          description: "What was done so far; it goes on.",
+          description: "The replay continues in the background.",
           schema: "Replayed",
           headers: LOCATION,
           example: { matched: 2_000_000, replayed: 182_400, operation: OPERATION_EXAMPLE },
@@ -135,7 +158,7 @@ function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
     answer: async (call) => {
       const body = await readRequestJson(call.request, REPLAY);
       const { overrides = {}, rate_per_second: ratePerSecond } = body;
-      const selection = selectionOf(body, overrideBreaches(overrides, deps.pools));
+      const selection = selectionOf(body, overrideViolations(overrides, deps.pools));
       const change = {
         kind: "replay",
         ratePerSecond,
@@ -147,21 +170,21 @@ function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   };
 }
 
-function giveUpEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
+function discardEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
   return {
     method: "POST",
     path: "/operators/dlq/give-up",
     access: "operator",
     doc: {
       tag: "Dead letters",
-      summary: "Give dead letters up",
-      description: `Their tasks stay failed, and can not be replayed any more. ${IN_BACKGROUND}`,
+      summary: "Discard dead letters",
+      description: `Their tasks stay failed and cannot be replayed any more. ${IN_BACKGROUND}`,
       headers: PREFER,
       body: { schema: "GiveUpRequest", example: GIVE_UP_EXAMPLE },
       answers: {
-        200: { description: "What was done.", schema: "GivenUp", example: { matched: 2, given_up: 2 } },
+        200: { description: "The discard is complete.", schema: "GivenUp", example: { matched: 2, given_up: 2 } },
         202: {
-          description: "What was done so far; it goes on.",
+          description: "The discard continues in the background.",
           schema: "GivenUp",
           headers: LOCATION,
           example: {
@@ -190,7 +213,7 @@ interface Selection {
 interface CarriedOut {
   readonly matched: number;
   readonly changed: number;
-  /** What is not done yet. */
+  /** The operation, if it is not complete yet. */
   readonly operation?: BulkOperation | undefined;
 }
 
@@ -229,30 +252,30 @@ function answered(counts: Readonly<Record<string, number>>, operation: BulkOpera
   );
 }
 
-function overrideBreaches(
+function overrideViolations(
   { headers, proxy_pool: pool }: NonNullable<Static<typeof ReplayRequestSchema>["overrides"]>,
   pools: ReadonlySet<string>,
 ): Violation[] {
-  const breaches: Violation[] = [];
-  checkHeaders(headers ?? {}, (below, message) => breaches.push({ path: `/overrides/headers${below}`, message }));
+  const violations: Violation[] = [];
+  checkHeaders(headers ?? {}, (below, message) => violations.push({ path: `/overrides/headers${below}`, message }));
   if (pool !== undefined && !pools.has(pool)) {
-    breaches.push({ path: "/overrides/proxy_pool", message: "is not a configured proxy pool" });
+    violations.push({ path: "/overrides/proxy_pool", message: "is not a configured proxy pool" });
   }
-  return breaches;
+  return violations;
 }
 
 function selectionOf(
   { task_ids: taskIds, filter, dry_run: dryRun = false }: Static<typeof GiveUpRequestSchema>,
-  breaches: Violation[],
+  violations: Violation[],
 ): Selection {
   if ((taskIds === undefined) === (filter === undefined)) {
-    breaches.push({ path: "", message: "must have either task_ids or filter" });
+    violations.push({ path: "", message: "must have either task_ids or filter" });
   }
-  if (breaches.length > 0) throw invalidBody(breaches);
+  if (violations.length > 0) throw invalidBody(violations);
   return { letters: taskIds ?? readFilter(filter ?? {}), dryRun };
 }
 
-/** The same rules as in the list's query, told with the body's paths. */
+/** Applies the rules of the list's query; the paths of violations are those of the body. */
 function readFilter(filter: Readonly<Record<string, unknown>>) {
   const values = Object.entries(filter).map(([name, value]): [string, string] => [name, String(value)]);
   return filterOf(readParameters(DEAD_LETTER_FILTER, new URLSearchParams(values), "/filter"));

@@ -20,15 +20,25 @@ const CODE = /^[A-Z0-9_]{1,64}$/;
 const HOST = /^[!-~]{1,261}$/;
 const JOB_ID = /^[0-9a-fA-F-]{36}$/;
 
-/** What dead letters are looked for by, in a query and in a replay. */
+/** The filter of dead letters, in a query and in the body of a replay. */
 export const DEAD_LETTER_FILTER = {
-  code: text(CODE, "must be a failure code", "Only this failure code.", "DOWNLOAD_HTTP_404"),
-  host: text(HOST, "must be a host, with its port unless it is the usual one", "Only this host.", "cdn.example.com"),
-  job_id: text(JOB_ID, "must be a job id", "Only this job.", DEAD_LETTER_EXAMPLE.job_id),
-  job_type: nameParameter("Only jobs of this type.", "default"),
-  tenant: nameParameter("Only jobs of this tenant.", "default"),
-  since: time("Failed at this time or later."),
-  until: time("Failed before this time."),
+  code: text(
+    CODE,
+    "must be a failure code: 1 to 64 of A-Z, 0-9 and '_'",
+    "Only dead letters with this failure code.",
+    "DOWNLOAD_HTTP_404",
+  ),
+  host: text(
+    HOST,
+    "must be a host, with its port unless it is the default of the scheme",
+    "Only dead letters of this host, with its port unless it is the default of the scheme.",
+    "cdn.example.com",
+  ),
+  job_id: text(JOB_ID, "must be a job id: a UUID", "Only dead letters of this job.", DEAD_LETTER_EXAMPLE.job_id),
+  job_type: nameParameter("Only dead letters of jobs of this type.", "default"),
+  tenant: nameParameter("Only dead letters of jobs of this tenant.", "default"),
+  since: time("Only tasks that failed at this time or later."),
+  until: time("Only tasks that failed before this time."),
 };
 
 export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterFilter {
@@ -38,9 +48,9 @@ export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterF
 
 export function deadLetterEndpoints(
   deadLetters: DeadLetterReads,
-  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+  discard: (deadLetter: FullDeadLetter) => Promise<boolean>,
 ): Endpoint[] {
-  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), giveUpDeadLetter(deadLetters, giveUp)];
+  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), discardDeadLetter(deadLetters, discard)];
 }
 
 function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
@@ -50,7 +60,8 @@ function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
     access: "read",
     doc: {
       tag: "Dead letters",
-      summary: "List dead letters, newest task first",
+      summary: "List dead letters",
+      description: "Lists the tasks that failed permanently, newest task first.",
       answers: {
         200: {
           description: "A page of dead letters.",
@@ -61,7 +72,7 @@ function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
     },
     query: {
       ...DEAD_LETTER_FILTER,
-      limit: integer(LIST_LIMIT, "Most dead letters on the page."),
+      limit: integer(LIST_LIMIT, "Maximum number of dead letters on the page."),
       cursor: cursorParameter("dlq"),
     },
     answer: (_call, { limit, cursor, ...filter }) => {
@@ -79,7 +90,9 @@ function readDeadLetter(deadLetters: DeadLetterReads): Endpoint {
     access: "read",
     doc: {
       tag: "Dead letters",
-      summary: "Read one dead letter with its attempts",
+      summary: "Read a dead letter with its attempts",
+      description:
+        "The field `history` shows the failed attempts: time, failure code, HTTP status, proxy and duration.",
       answers: {
         200: {
           description: "The dead letter.",
@@ -90,16 +103,16 @@ function readDeadLetter(deadLetters: DeadLetterReads): Endpoint {
       errors: ["DLQ_ENTRY_NOT_FOUND"],
     },
     answer: ({ params }) => {
-      const letter = letterOf(deadLetters, params);
+      const letter = deadLetterOf(deadLetters, params);
       const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptRow) };
       return json(body);
     },
   };
 }
 
-function giveUpDeadLetter(
+function discardDeadLetter(
   deadLetters: DeadLetterReads,
-  giveUp: (letter: FullDeadLetter) => Promise<boolean>,
+  discard: (deadLetter: FullDeadLetter) => Promise<boolean>,
 ): Endpoint {
   return {
     method: "DELETE",
@@ -107,20 +120,20 @@ function giveUpDeadLetter(
     access: "operator",
     doc: {
       tag: "Dead letters",
-      summary: "Give one dead letter up",
-      description: "Its task stays failed, and can not be replayed any more.",
-      answers: { 204: { description: "It is gone.", empty: true } },
+      summary: "Discard a dead letter",
+      description: "Its task stays failed and cannot be replayed any more.",
+      answers: { 204: { description: "The dead letter was discarded.", empty: true } },
       errors: ["DLQ_ENTRY_NOT_FOUND", "DISK_FULL"],
     },
     answer: async ({ params }) => {
-      if (!(await giveUp(letterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      if (!(await discard(deadLetterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
       return new Response(null, { status: 204 });
     },
   };
 }
 
 /** The dead letter of a path. @throws ApiError DLQ_ENTRY_NOT_FOUND */
-function letterOf(deadLetters: DeadLetterReads, params: Readonly<Record<string, string>>): FullDeadLetter {
+function deadLetterOf(deadLetters: DeadLetterReads, params: Readonly<Record<string, string>>): FullDeadLetter {
   const id = params.task_id ?? "";
   const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
   if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");

@@ -2,31 +2,40 @@ import type { ErrorCode } from "../http/errors.ts";
 import { type Parameters, readParameters, type Values } from "../http/parameters.ts";
 
 /**
- * What a call does: nothing that needs a token, nothing at all (so it needs none, but one that is unknown is refused),
- * submitting, reading jobs, reading anything, or changing things.
+ * The right that a call needs:
+ *
+ * | access | right |
+ * |---|---|
+ * | `open` | none |
+ * | `nothing` | none, but an unknown token is refused: for paths without an endpoint |
+ * | `submit` | to submit jobs |
+ * | `jobs` | to read jobs |
+ * | `read` | to read everything |
+ * | `operator` | to change things |
  */
 export type Access = "open" | "nothing" | "submit" | "jobs" | "read" | "operator";
 
 /** One request on its way through an endpoint. */
 export interface Call {
   readonly request: Request;
-  /** What stands in the path's places. */
+  /** The values of the path's parameters. */
   readonly params: Readonly<Record<string, string>>;
   readonly requestId: string;
   /** Adds to the request's line in the log. */
   readonly note: (fields: Readonly<Record<string, string>>) => void;
 }
 
-/** What the OpenAPI document says of one answer. */
+/** The documentation of one answer. */
 export interface AnswerDoc {
   readonly description: string;
-  /** Name of a schema in schemas.ts; JSON unless `contentType` says otherwise. */
+  /** Name of a schema in schemas.ts. */
   readonly schema?: string;
+  /** Default: `application/json`. */
   readonly contentType?: string;
-  /** There is no body. */
+  /** True if the answer has no body. */
   readonly empty?: true;
   readonly example?: unknown;
-  /** Examples of what else it may be, by media type. */
+  /** Examples of further representations, by media type. */
   readonly streams?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -36,19 +45,19 @@ export interface EndpointDoc {
   readonly summary: string;
   readonly description?: string;
   readonly answers: Readonly<Record<number, AnswerDoc>>;
-  /** Codes beside those that every endpoint of its kind can answer. */
+  /** Error codes beside those of every endpoint of its kind. */
   readonly errors?: readonly ErrorCode[];
   readonly headers?: Parameters;
   readonly body?: { readonly schema: string; readonly example: unknown };
 }
 
-/** One method on one path: everything that routing, access, the document and the tests need. */
+/** One method on one path: the single source for routing, access, the OpenAPI document and the tests. */
 export interface Endpoint {
   readonly method: "GET" | "POST" | "DELETE";
-  /** As Elysia writes it: `/jobs/:job_id`. */
+  /** In Elysia's syntax: `/jobs/:job_id`. */
   readonly path: string;
   readonly access: Access;
-  /** Absent: not part of the document. */
+  /** Absent: the endpoint is not part of the OpenAPI document. */
   readonly doc?: EndpointDoc;
   readonly query?: Parameters;
   readonly answer: (call: Call) => Response | Promise<Response>;
@@ -59,12 +68,12 @@ interface EndpointSpec<P extends Parameters> extends Omit<Endpoint, "query" | "a
   readonly answer: (call: Call, query: Values<P>) => Response | Promise<Response>;
 }
 
-/** An endpoint with a query: malformed, repeated and unknown parameters are refused. */
+/** An endpoint with a query. It refuses malformed, repeated and unknown parameters. */
 export function withQuery<P extends Parameters>({ answer, ...rest }: EndpointSpec<P>): Endpoint {
   return { ...rest, answer: (call) => answer(call, readParameters(rest.query, queryOf(call.request.url))) };
 }
 
-/** For an endpoint without a query. @throws ApiError INVALID_PAYLOAD where there is one */
+/** For an endpoint without parameters. @throws ApiError INVALID_PAYLOAD if the URL has a query */
 export function refuseQuery(url: string): void {
   readParameters({}, queryOf(url));
 }

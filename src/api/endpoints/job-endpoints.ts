@@ -10,19 +10,19 @@ import { JOB_EXAMPLE } from "../openapi/schema-examples.ts";
 import { type JobSnapshot, SNAPSHOT_ERRORS_MAX } from "../openapi/schemas.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 
-/** On a page of up to a thousand jobs, in all. */
+/** Most failures on a page of up to 1000 jobs. */
 const ERRORS_PER_PAGE_MAX = 1000;
-/** So many snapshots take some milliseconds; then others get their turn. */
+/** This many snapshots take some milliseconds; then the event loop handles other requests. */
 const JOBS_PER_TURN = 100;
 export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
 
-/** The job of a path, as it is. @throws ApiError JOB_NOT_FOUND */
+/** The job of a path in its current state. @throws ApiError JOB_NOT_FOUND */
 export function jobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): JobRecord {
   ledger.bringUpToDate();
   return lastKnownJobOf(ledger, params);
 }
 
-/** As it was a moment ago, while it is at work: for what is asked again and again. */
+/** The job of a path in its state of a moment ago, while it runs: cheap enough for clients that poll. */
 function lastKnownJobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): JobRecord {
   const job = ledger.findJob((params.job_id ?? "").toLowerCase());
   if (job === undefined) throw new ApiError("JOB_NOT_FOUND");
@@ -42,9 +42,9 @@ function cancelJob(ledger: LedgerReads, cancel: (jobId: string) => Promise<boole
       tag: "Jobs",
       summary: "Cancel a job",
       description:
-        "What is stored stays, running downloads are aborted and leave nothing, the rest is not begun. The job is " +
-        "terminal as soon as all of its tasks have ended.",
-      answers: { 202: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
+        "Stored objects stay. Running downloads are aborted and leave no object, and waiting tasks do not start. The " +
+        "job becomes terminal as soon as all its tasks have ended.",
+      answers: { 202: { description: "The current state of the job.", schema: "Job", example: JOB_EXAMPLE } },
       errors: ["JOB_NOT_FOUND", "JOB_FINISHED", "DISK_FULL"],
     },
     answer: async ({ params }) => {
@@ -62,22 +62,23 @@ function listJobs(ledger: LedgerReads): Endpoint {
     access: "jobs",
     doc: {
       tag: "Jobs",
-      summary: "List jobs, newest first",
+      summary: "List jobs",
       description:
-        `A page shows at most ${ERRORS_PER_PAGE_MAX} errors, those of its first jobs; ` +
-        "`errors_truncated` says where some are left out.",
+        `Lists the jobs, newest first. A page has at most ${ERRORS_PER_PAGE_MAX} \`errors\` in total, those of its first ` +
+        "jobs. `errors_truncated` is true for a job whose errors are left out.",
       answers: {
         200: { description: "A page of jobs.", schema: "JobList", example: { jobs: [JOB_EXAMPLE], next_cursor: null } },
       },
     },
     query: {
-      status: choice(JOB_STATUSES, "Only jobs in this status."),
+      status: choice(JOB_STATUSES, "Only jobs with this status."),
       job_type: nameParameter("Only jobs of this type.", "default"),
       tenant: nameParameter("Only jobs of this tenant.", "default"),
       idempotency_key: idempotencyKeyParameter(
-        "Only jobs that were submitted under this key, as long as it is remembered; one of each tenant at most.",
+        "Only jobs that were submitted with this key, at most one per tenant. " +
+          "A key is kept for `ledger.retention_days_idempotency`, 14 days by default.",
       ),
-      limit: integer(LIST_LIMIT, "Most jobs on the page."),
+      limit: integer(LIST_LIMIT, "Maximum number of jobs on the page."),
       cursor: cursorParameter("jobs"),
     },
     answer: async (_call, { status, job_type, tenant, idempotency_key, limit, cursor }) => {
@@ -105,8 +106,9 @@ function readJob(ledger: LedgerReads): Endpoint {
     access: "jobs",
     doc: {
       tag: "Jobs",
-      summary: "Read one job",
-      answers: { 200: { description: "The job as it is now.", schema: "Job", example: JOB_EXAMPLE } },
+      summary: "Read a job",
+      description: "Poll this endpoint to follow a job; it is cheap. `completed_at` is set once the job is terminal.",
+      answers: { 200: { description: "The current state of the job.", schema: "Job", example: JOB_EXAMPLE } },
       errors: ["JOB_NOT_FOUND"],
     },
     answer: ({ params }) => json(snapshotOf(ledger, lastKnownJobOf(ledger, params))),

@@ -6,47 +6,49 @@ import { OPERATION_EXAMPLE } from "../openapi/schema-examples.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { operationRow } from "./operation-row.ts";
 
-export interface OperationEndpointsDeps {
-  readonly desk: Pick<DeadLetterChanges, "operation" | "operations">;
+interface OperationEndpointsDeps {
+  readonly changes: Pick<DeadLetterChanges, "operation" | "operations">;
   readonly operations: Pick<BulkOperationRunner, "stop">;
 }
 
-/** What goes on, or did, with dead letters in the background. */
+/** Endpoints of the operations on dead letters that run in the background. */
 export function operationEndpoints(deps: OperationEndpointsDeps): Endpoint[] {
   return [listOperations(deps), readOperation(deps), stopOperation(deps)];
 }
 
 const ENDED = { ...OPERATION_EXAMPLE, status: "stopped", finished_at: "2026-11-23T12:02:00.000Z" };
 
-function listOperations({ desk }: OperationEndpointsDeps): Endpoint {
+function listOperations({ changes }: OperationEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: "/operators/dlq/operations",
     access: "read",
     doc: {
       tag: "Dead letters",
-      summary: "List replays and give-ups by a filter, the latest first",
-      description: "Those that run, and the last hundred that ended.",
+      summary: "List operations on dead letters",
+      description:
+        "Lists the replays and discards by filter, newest first: those that run, and the latest 100 that ended.",
       answers: {
-        200: { description: "All of them.", schema: "OperationList", example: { operations: [OPERATION_EXAMPLE] } },
+        200: { description: "The operations.", schema: "OperationList", example: { operations: [OPERATION_EXAMPLE] } },
       },
     },
-    answer: async () => json({ operations: (await desk.operations()).map(operationRow) }),
+    answer: async () => json({ operations: (await changes.operations()).map(operationRow) }),
   };
 }
 
-function readOperation({ desk }: OperationEndpointsDeps): Endpoint {
+function readOperation({ changes }: OperationEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: "/operators/dlq/operations/:operation_id",
     access: "read",
     doc: {
       tag: "Dead letters",
-      summary: "Read how far a replay or a give-up has come",
-      answers: { 200: { description: "How far it is.", schema: "Operation", example: OPERATION_EXAMPLE } },
+      summary: "Read an operation on dead letters",
+      description: "Poll this endpoint to follow a replay or a discard by filter.",
+      answers: { 200: { description: "The progress.", schema: "Operation", example: OPERATION_EXAMPLE } },
       errors: ["NOT_FOUND"],
     },
-    answer: async ({ params }) => json(operationRow(found(await desk.operation(idOf(params))))),
+    answer: async ({ params }) => json(operationRow(found(await changes.operation(idOf(params))))),
   };
 }
 
@@ -57,16 +59,17 @@ function stopOperation({ operations }: OperationEndpointsDeps): Endpoint {
     access: "operator",
     doc: {
       tag: "Dead letters",
-      summary: "Stop a replay or a give-up where it is",
-      description: "What it did stays done. Nothing happens where it has ended.",
-      answers: { 200: { description: "How far it came.", schema: "Operation", example: ENDED } },
+      summary: "Stop an operation on dead letters",
+      description:
+        "Dead letters that it processed stay replayed or discarded. An operation that has ended is unchanged.",
+      answers: { 200: { description: "The final progress.", schema: "Operation", example: ENDED } },
       errors: ["NOT_FOUND", "DISK_FULL"],
     },
     answer: async ({ params }) => json(operationRow(found(await operations.stop(idOf(params))))),
   };
 }
 
-/** 0, which is nobody's, where it is no id at all. */
+/** The id in the path; 0, which no operation has, for a malformed one. */
 function idOf({ operation_id: id = "" }: Readonly<Record<string, string>>): number {
   return /^\d{1,15}$/.test(id) ? Number(id) : 0;
 }
@@ -74,6 +77,6 @@ function idOf({ operation_id: id = "" }: Readonly<Record<string, string>>): numb
 /** @throws ApiError NOT_FOUND */
 function found(operation: BulkOperation | undefined): BulkOperation {
   if (operation === undefined)
-    throw new ApiError("NOT_FOUND", { message: "there is no such operation, or it ended long ago" });
+    throw new ApiError("NOT_FOUND", { message: "the operation does not exist, or it ended long ago" });
   return operation;
 }

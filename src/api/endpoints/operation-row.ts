@@ -2,7 +2,7 @@ import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
 import { isoTime } from "../http/iso-time.ts";
 import type { OperationRow } from "../openapi/schemas.ts";
 
-/** An operation as it is served: without the overrides, which may hold secrets. */
+/** An operation in the shape of the API, without the overrides, which may contain secrets. */
 export function operationRow(operation: BulkOperation): OperationRow {
   const { code, host, jobId, jobType, tenant, since, until } = operation.filter;
   return {

@@ -1,19 +1,19 @@
 import { json } from "../http/json-response.ts";
 import { QUEUE_EXAMPLE } from "../openapi/schema-examples.ts";
-import type { QueueReport } from "../openapi/schemas.ts";
+import type { QueueReport } from "../openapi/service-schemas.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 export interface QueueEndpointsDeps {
   readonly queueReport: () => QueueReport;
-  /** Lets no more downloads begin, or lets them again; what runs goes on. Outlives the process. */
+  /** Stops starting downloads, or starts them again; running ones finish. The pause survives a restart. */
   readonly setPaused: (paused: boolean) => Promise<void>;
 }
 
 export function queueEndpoints(deps: QueueEndpointsDeps): Endpoint[] {
   return [
     readQueue(deps),
-    switchQueue(deps, true, "Let no more downloads begin", "What runs goes on; the pause outlives a restart."),
-    switchQueue(deps, false, "Let downloads begin again", "Nothing happens where the queue is not paused."),
+    switchQueue(deps, true, "Pause the queue", "Stops starting downloads; running ones finish. It survives a restart."),
+    switchQueue(deps, false, "Resume the queue", "Starts downloads again. A queue that is not paused is unchanged."),
   ];
 }
 
@@ -24,8 +24,9 @@ function readQueue({ queueReport }: QueueEndpointsDeps): Endpoint {
     access: "read",
     doc: {
       tag: "Queue",
-      summary: "Read how much waits, and for what",
-      answers: { 200: { description: "The queue as it is now.", schema: "Queue", example: QUEUE_EXAMPLE } },
+      summary: "Read the state of the queue",
+      description: "Shows the number of tasks, the busiest hosts, the throughput, and the limit that holds tasks back.",
+      answers: { 200: { description: "The current state of the queue.", schema: "Queue", example: QUEUE_EXAMPLE } },
     },
     answer: () => json(queueReport()),
   };
@@ -47,7 +48,7 @@ function switchQueue(
       description,
       answers: {
         200: {
-          description: "The queue as it is now.",
+          description: "The current state of the queue.",
           schema: "Queue",
           example: { ...QUEUE_EXAMPLE, paused },
         },

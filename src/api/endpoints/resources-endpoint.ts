@@ -15,11 +15,11 @@ import { jobOf, LIST_LIMIT } from "./job-endpoints.ts";
 
 interface Row {
   readonly task: number;
-  /** Absent while the ledger lags behind the queue: what it has not heard of yet cannot be told. */
+  /** Absent while the ledger lags behind the queue and does not have the result yet. */
   readonly row: ResourceRow | undefined;
 }
 
-/** The resources of a job, in the order of their tasks: what ended is in the ledger, the rest in the queue. */
+/** `GET /operators/jobs/{job_id}/resources`. Finished tasks are read from the ledger, the others from the queue. */
 export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueControl, "tasksOfJob">): Endpoint {
   return withQuery({
     method: "GET",
@@ -28,6 +28,7 @@ export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueContro
     doc: {
       tag: "Jobs",
       summary: "List the resources of a job",
+      description: "Lists one row per resource, in the order of their tasks, waiting and running ones included.",
       answers: {
         200: {
           description: "A page of resources.",
@@ -39,25 +40,30 @@ export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueContro
     },
     query: {
       state: choice(TASK_STATES, "Only resources in this state."),
-      limit: integer(LIST_LIMIT, "Most resources on the page."),
+      limit: integer(LIST_LIMIT, "Maximum number of resources on the page."),
       cursor: cursorParameter("resources"),
     },
     answer: ({ params }, { state, limit, cursor }) => {
       const job = jobOf(ledger, params);
-      const rows = readRows(ledger, control, job, state, cursor ?? 0, limit + 1);
+      const rows = readRows(ledger, control, { job, state, afterTask: cursor ?? 0, limit: limit + 1 });
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("resources", task));
       return json({ resources: page.flatMap(({ row }) => row ?? []), next_cursor });
     },
   });
 }
 
+interface WantedRows {
+  readonly job: JobRecord;
+  /** `undefined`: rows of every state. */
+  readonly state: TaskState | undefined;
+  readonly afterTask: number;
+  readonly limit: number;
+}
+
 function readRows(
   ledger: LedgerReads,
   control: Pick<QueueControl, "tasksOfJob">,
-  job: JobRecord,
-  state: TaskState | undefined,
-  afterTask: number,
-  limit: number,
+  { job, state, afterTask, limit }: WantedRows,
 ): Row[] {
   if (state === "completed" || state === "failed" || state === "cancelled") {
     return ledger.results(job, afterTask, limit, state).map(endedRow);
@@ -86,7 +92,7 @@ function endedRow(result: ResultRecord): Row {
       bytes: result.bytes,
       integrity: result.integrity,
       sha256: result.sha256,
-      // The local storage has none.
+      // Local storage has no ETag.
       etag: result.etag === "" ? null : result.etag,
       content_type: result.contentType,
       content_encoding: result.contentEncoding,

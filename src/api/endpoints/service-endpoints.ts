@@ -5,13 +5,13 @@ import { json } from "../http/json-response.ts";
 import { HEALTH_EXAMPLE } from "../openapi/schema-examples.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-export interface ServiceEndpointsDeps {
+interface ServiceEndpointsDeps {
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType">;
   readonly version: string;
-  /** By a clock that only grows, milliseconds. */
+  /** Milliseconds of a monotonic clock. */
   readonly monotonic: () => number;
-  /** By the same clock. */
+  /** Time of the start by the same clock. */
   readonly startedAt: number;
 }
 
@@ -26,10 +26,11 @@ function readHealth({ health, version, monotonic, startedAt }: ServiceEndpointsD
     access: "read",
     doc: {
       tag: "Service",
-      summary: "Read how the service and its parts do",
+      summary: "Read the health of the service",
+      description: "Shows the health of each component, with the reason if it is not healthy.",
       answers: {
-        200: { description: "It works, perhaps degraded.", schema: "Health", example: HEALTH_EXAMPLE },
-        503: { description: "A part that nothing works without is unhealthy.", schema: "Health" },
+        200: { description: "The service is healthy or degraded.", schema: "Health", example: HEALTH_EXAMPLE },
+        503: { description: "The service is unhealthy: a critical component is.", schema: "Health" },
       },
     },
     answer: () => {
@@ -48,8 +49,9 @@ function live(): Endpoint {
     access: "open",
     doc: {
       tag: "Service",
-      summary: "Whether the process runs",
-      answers: { 200: { description: "It does.", schema: "Alive", example: { status: "alive" } } },
+      summary: "Check that the process runs",
+      description: "A liveness probe. It needs no token.",
+      answers: { 200: { description: "The process is running.", schema: "Alive", example: { status: "alive" } } },
     },
     answer: () => json({ status: "alive" }),
   };
@@ -62,15 +64,17 @@ function ready({ health }: ServiceEndpointsDeps): Endpoint {
     access: "open",
     doc: {
       tag: "Service",
-      summary: "Whether the service takes jobs",
-      answers: { 200: { description: "It does.", schema: "Ready", example: { status: "ready" } } },
+      summary: "Check that the service accepts jobs",
+      description:
+        "A readiness probe. It needs no token. `details` of an error names the components that are not healthy.",
+      answers: { 200: { description: "The service accepts jobs.", schema: "Ready", example: { status: "ready" } } },
       errors: ["NOT_READY", "SHUTTING_DOWN"],
     },
     answer: () => {
       const { ready: isReady, draining, components } = health();
       if (isReady) return json({ status: "ready" });
       if (draining) throw new ApiError("SHUTTING_DOWN");
-      // Everybody may ask: so which part, but not why.
+      // The endpoint is open to everyone, so it names the components without the reasons.
       const details = HEALTH_COMPONENTS.filter((name) => components[name].status !== "healthy").map((name) => ({
         path: `/components/${name}`,
         message: components[name].status,
@@ -88,9 +92,10 @@ function metrics({ metrics: { scrape, contentType } }: ServiceEndpointsDeps): En
     doc: {
       tag: "Service",
       summary: "Read the metrics",
+      description: "An endpoint for Prometheus to scrape.",
       answers: {
         200: {
-          description: "Prometheus text format.",
+          description: "The metrics in the Prometheus text format.",
           contentType: "text/plain",
           example: '# TYPE fetchbox_queue_depth gauge\nfetchbox_queue_depth{state="pending"} 0\n',
         },

@@ -5,41 +5,45 @@ import { ApiError } from "../http/errors.ts";
 import { idempotencyKeyParameter, nameParameter, type Parameters } from "../http/parameters.ts";
 
 const HEADERS = {
-  "X-Fetchbox-Job-Type": nameParameter("The handler that takes the job; `default` if absent.", "default"),
-  "X-Fetchbox-Tenant": nameParameter("On whose behalf; `default` if absent.", "default"),
-  "X-Fetchbox-Idempotency-Key": idempotencyKeyParameter(
-    "A submission under a key that its tenant has used gets the answer of the first one.",
+  "X-Fetchbox-Job-Type": nameParameter(
+    "Job type: the name of the configured handler that expands the manifest. Default: `default`.",
+    "default",
   ),
-  "Idempotency-Key": idempotencyKeyParameter("The same as `X-Fetchbox-Idempotency-Key`."),
+  "X-Fetchbox-Tenant": nameParameter("Tenant that the job is submitted for. Default: `default`.", "default"),
+  "X-Fetchbox-Idempotency-Key": idempotencyKeyParameter(
+    "Makes repeats safe: a second submission of the same tenant, job type and body with this key gets the first answer. " +
+      "It must have 1 to 255 visible ASCII characters.",
+  ),
+  "Idempotency-Key": idempotencyKeyParameter("Another name for `X-Fetchbox-Idempotency-Key`."),
 };
 
-/** The headers of `POST /jobs` (contract, section 1), for the document. */
+/** The headers of `POST /jobs`, for the OpenAPI document. */
 export const SUBMISSION_HEADERS: Parameters = {
   ...HEADERS,
   "Content-Encoding": {
     schema: { type: "string", enum: ["identity", "gzip"] },
-    description: "How the body is compressed; `identity` if absent.",
+    description: "Compression of the body. Default: `identity`. The size limit applies to the decompressed body.",
     parse: (text) => text,
   },
   traceparent: {
     schema: { type: "string" },
-    description: "W3C trace context that the job joins; a malformed one is ignored.",
+    description: "W3C trace context that the job joins. A malformed value is ignored, and a new trace starts.",
     example: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     parse: parseTraceparent,
   },
 };
 
 /**
- * What the headers of a submission say.
- * @throws ApiError INVALID_PAYLOAD with every breach.
+ * Reads the headers of a submission.
+ * @throws ApiError INVALID_PAYLOAD with every violation
  */
 export function readSubmissionHeaders(headers: Headers): Omit<Submission, "body" | "trace"> {
-  const breaches: Violation[] = [];
+  const violations: Violation[] = [];
   const read = (name: keyof typeof HEADERS): string | undefined => {
     try {
       return HEADERS[name].parse(headers.get(name) ?? undefined);
     } catch (error) {
-      breaches.push({ path: `/headers/${name}`, message: error instanceof Error ? error.message : "is malformed" });
+      violations.push({ path: `/headers/${name}`, message: error instanceof Error ? error.message : "is malformed" });
       return undefined;
     }
   };
@@ -48,10 +52,10 @@ export function readSubmissionHeaders(headers: Headers): Omit<Submission, "body"
   const ownKey = read("X-Fetchbox-Idempotency-Key");
   const standardKey = read("Idempotency-Key");
   if (ownKey !== undefined && standardKey !== undefined && ownKey !== standardKey) {
-    breaches.push({ path: "/headers/Idempotency-Key", message: "must be the same as X-Fetchbox-Idempotency-Key" });
+    violations.push({ path: "/headers/Idempotency-Key", message: "must be the same as X-Fetchbox-Idempotency-Key" });
   }
-  if (breaches.length > 0) {
-    throw new ApiError("INVALID_PAYLOAD", { message: "the headers break a rule", details: breaches });
+  if (violations.length > 0) {
+    throw new ApiError("INVALID_PAYLOAD", { message: "the headers are invalid", details: violations });
   }
   const idempotencyKey = ownKey ?? standardKey;
   return {

@@ -9,16 +9,16 @@ import { ACCEPTED_EXAMPLE, MANIFEST_EXAMPLE } from "../openapi/schema-examples.t
 import type { Call, Endpoint } from "./endpoint.ts";
 import { readSubmissionHeaders, SUBMISSION_HEADERS } from "./submission-headers.ts";
 
-export interface SubmitEndpointDeps {
+interface SubmitEndpointDeps {
   readonly submit: Submit;
-  /** Holds for the decompressed body. */
+  /** Limit for the decompressed body. */
   readonly bodyBytesMax: number;
-  /** Of all bodies that are being read or expanded. */
+  /** Memory for all bodies that are being read or expanded. */
   readonly memory: BodyMemory;
   readonly tracer: Pick<Tracer, "start">;
 }
 
-/** `POST /jobs`. Reads the body itself, so that none that is too large is ever held. */
+/** `POST /jobs`. It reads the body itself, so that it never holds more than the limit. */
 export function submitEndpoint({ submit, bodyBytesMax, memory, tracer }: SubmitEndpointDeps): Endpoint {
   return {
     method: "POST",
@@ -28,17 +28,21 @@ export function submitEndpoint({ submit, bodyBytesMax, memory, tracer }: SubmitE
       tag: "Jobs",
       summary: "Submit a job",
       description:
-        "Once this is answered with 202, the job and its tasks are durable. The body may be compressed by gzip.",
+        "Accepts a manifest as a new job. After a 202 the job and its tasks are on disk and survive a crash. After " +
+        "409, 429 or 5xx repeat the request with the same idempotency key: that never makes a second job. The " +
+        "decompressed body has at most " +
+        `${bodyBytesMax} bytes (\`api.max_payload_bytes\`). An invalid manifest is rejected as a whole; \`details\` lists ` +
+        "the violations.",
       headers: SUBMISSION_HEADERS,
       body: { schema: "Manifest", example: MANIFEST_EXAMPLE },
       answers: {
         202: {
-          description: "The manifest is stored, the tasks are queued.",
+          description: "The job was accepted: its manifest is stored, and its tasks are queued.",
           schema: "Accepted",
           example: ACCEPTED_EXAMPLE,
           headers: {
-            Location: "Where the job is read.",
-            "Idempotent-Replayed": "`true` if this is the answer to an earlier submission under the same key.",
+            Location: "Path of the job.",
+            "Idempotent-Replayed": "`true` if this is the answer to an earlier submission with the same key.",
           },
         },
       },

@@ -1,15 +1,15 @@
 import { isIP } from "node:net";
 
-export interface OwnNames {
-  /** Where people find the service; empty: nobody said it. */
+interface OwnNames {
+  /** `server.public_url`; empty if it is not configured. */
   readonly publicUrl: string;
-  /** Further names, in lower case. */
+  /** `server.hosts`: further names, in lower case. */
   readonly hosts: readonly string[];
 }
 
 /**
- * Tells whether a `Host` header names this service: an address, `localhost`, the public URL's name or one of `hosts`,
- * with any port. A web page whose own name was made to resolve to the service (DNS rebinding) calls by that name.
+ * Checks whether a `Host` header names this service: an address, `localhost`, the public URL's name or one of `hosts`,
+ * with any port. The check stops DNS rebinding: a web page whose name resolves to the service sends that name.
  */
 export function createAcceptedHost({ publicUrl, hosts }: OwnNames): (host: string) => boolean {
   const publicName = URL.parse(publicUrl)?.hostname;
@@ -17,7 +17,7 @@ export function createAcceptedHost({ publicUrl, hosts }: OwnNames): (host: strin
   return (host) => {
     const name = host.replace(/:\d*$/, "").toLowerCase();
     const bare = name.startsWith("[") && name.endsWith("]") ? name.slice(1, -1) : name.replace(/\.$/, "");
-    // Every name below localhost is this machine's (RFC 6761).
+    // Every name below localhost is this machine's (RFC 6761, section 6.3).
     return isIP(bare) !== 0 || bare === "localhost" || bare.endsWith(".localhost") || names.has(bare);
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Which of some media types a client likes best (RFC 9110, 12.5.1); the first one where it has no preference, and where
- * it takes none of them.
+ * The media type that a client prefers (RFC 9110, section 12.5.1). It is the first one if the client has no preference,
+ * and if it accepts none.
  */
 export function acceptedType<T extends string>(accept: string | null, types: readonly [T, ...T[]]): T {
   if (accept === null) return types[0];
@@ -14,7 +14,7 @@ export function acceptedType<T extends string>(accept: string | null, types: rea
     });
   const weight = (type: string) => {
     const [main] = type.split("/");
-    // The most specific range counts, whatever a wider one says.
+    // The most specific range takes precedence.
     const range = [type, `${main}/*`, "*/*"].map((name) => ranges.find((each) => each.type === name)).find(Boolean);
     return range?.q ?? 0;
   };

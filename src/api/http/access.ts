@@ -4,48 +4,48 @@ import type { Access } from "../endpoints/endpoint.ts";
 import { ApiError } from "./errors.ts";
 
 export interface AuthSettings {
-  /** "none": open to everyone who can connect. */
+  /** "none": the service is open to everyone who can connect. */
   readonly mode: "token" | "none";
   /**
-   * They may be replaced while the service runs. Without any, "token" is open, too; the configuration allows that on
-   * loopback addresses only.
+   * The list may be replaced while the service runs. With an empty list "token" is open, too; the configuration allows
+   * that on loopback addresses only.
    */
   tokens: readonly AccessToken[];
 }
 
-/** Whether everyone who can connect may call. */
+/** True if everyone who can connect may use the API. */
 export function isOpenToAll({ mode, tokens }: AuthSettings): boolean {
   return mode === "none" || tokens.length === 0;
 }
 
-/** Whose request it is, by its token. Nothing of it is secret. */
+/** The caller of a request, identified by its token. It contains no secret. */
 export interface Caller {
-  /** Tells the tokens apart. */
+  /** Differs between tokens. */
   readonly id: string;
-  /** What the configuration calls it, where it has a name there. */
+  /** The token's name in the configuration; `undefined` if it has none. */
   readonly name: string | undefined;
 }
 
 /**
- * Says who calls; `undefined` where no token was needed.
+ * Identifies the caller; `undefined` if the access needs no token.
  * @throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access
  */
 export type Authorize = (access: Access, authorization: string | null) => Caller | undefined;
 
-/** Bearer tokens (RFC 6750), each compared in the same time whatever was sent. */
+/** Checks bearer tokens (RFC 6750, sections 2.1 and 3) in constant time. */
 export function createAuthorize(settings: AuthSettings): Authorize {
   const knownTokens = tokensOf(settings);
   return (access, authorization) => {
     if (isOpenToAll(settings)) return undefined;
     if (access === "open" || (access === "nothing" && authorization === null)) return undefined;
     const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    if (sent === undefined) throw unauthorized("a bearer token is needed: Authorization: Bearer TOKEN", "");
+    if (sent === undefined) throw unauthorized("the request needs a bearer token: Authorization: Bearer TOKEN", "");
     const found = tokenOf(knownTokens(), sent);
-    if (found === undefined) throw unauthorized("the bearer token is not known here", ', error="invalid_token"');
+    if (found === undefined) throw unauthorized("the bearer token is unknown", ', error="invalid_token"');
     if (!MAY[found.role].includes(access)) {
-      const roles = ROLES.filter((role) => MAY[role].includes(access)).join(" or ");
+      const roles = rolesFor(access).join(" or ");
       throw new ApiError("FORBIDDEN", {
-        message: `a token of the role ${found.role} does not allow this: ${roles} does`,
+        message: `a token of the role ${found.role} does not allow this; use one of the role ${roles}`,
       });
     }
     return found;
@@ -58,12 +58,17 @@ const MAY: Readonly<Record<Role, readonly Access[]>> = {
   read: ["nothing", "jobs", "read"],
 };
 
+/** The roles whose tokens allow an access. */
+export function rolesFor(access: Access): Role[] {
+  return ROLES.filter((role) => MAY[role].includes(access));
+}
+
 interface KnownToken extends Caller {
   readonly role: Role;
   readonly digest: Uint8Array;
 }
 
-/** The tokens of the settings, digested once for each list of them. */
+/** The digests of the tokens in the settings, computed once for each list. */
 function tokensOf(settings: AuthSettings): () => readonly KnownToken[] {
   let { tokens } = settings;
   const digested = () =>
@@ -79,12 +84,12 @@ function tokensOf(settings: AuthSettings): () => readonly KnownToken[] {
 
 function tokenOf(known: readonly KnownToken[], sent: string): KnownToken | undefined {
   const digest = digestOf(sent);
-  // All of them, so that the time does not tell which one came close.
+  // It compares all tokens, so that the time does not depend on the matching one.
   const found = known.filter((token) => timingSafeEqual(token.digest, digest));
   return found.toSorted((a, b) => MAY[b.role].length - MAY[a.role].length)[0];
 }
 
-/** Of equal length, whatever the token's. */
+/** A digest, so that all compared values have the same length. */
 function digestOf(token: string): Uint8Array {
   return new Bun.CryptoHasher("sha256").update(token).digest();
 }

@@ -13,17 +13,18 @@ const CursorSchema = Type.Object(
 
 const CURSOR_CHARACTERS_MAX = 200;
 
-/** Where the next page of a list starts. Opaque to clients, so that what it holds may change. */
+/** The cursor of a list's next page. It is opaque to clients, so that its contents may change. */
 export function formatCursor(list: string, at: number): string {
   const cursor: Static<typeof CursorSchema> = { v: 1, list, at };
   return Buffer.from(JSON.stringify(cursor)).toString("base64url");
 }
 
-/** The `cursor` parameter of one list: the cursor of another list is refused. */
+/** The `cursor` parameter of one list. It refuses the cursor of another list. */
 export function cursorParameter(list: string): Parameter<number | undefined> {
   return {
     schema: { type: "string", maxLength: CURSOR_CHARACTERS_MAX },
-    description: "`next_cursor` of the page before; the other parameters must be the same.",
+    description:
+      "`next_cursor` of the previous page; absent: the first page. The filters must be the same as for that page.",
     parse: (text) => (text === undefined ? undefined : parseCursor(list, text)),
   };
 }
@@ -31,7 +32,7 @@ export function cursorParameter(list: string): Parameter<number | undefined> {
 function parseCursor(list: string, text: string): number {
   const cursor = decode(text);
   if (!Value.Check(CursorSchema, cursor) || cursor.list !== list) {
-    throw new Error("must be next_cursor of a page of this list");
+    throw new Error("must be the next_cursor of a page of this list");
   }
   return cursor.at;
 }
@@ -45,7 +46,7 @@ function decode(text: string): unknown {
   }
 }
 
-/** A page of at most `limit` of the rows, of which one more than that was asked for to see whether there are more. */
+/** A page of at most `limit` rows. `rows` has one row more if there is a next page. */
 export function pageOf<T>(rows: readonly T[], limit: number, cursorOf: (last: T) => string) {
   const page = rows.slice(0, limit);
   const last = page.at(-1);

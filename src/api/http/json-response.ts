@@ -1,6 +1,6 @@
 import { visibleText } from "../../std/visible-text.ts";
 
-/** An answer in JSON, status 200 unless said otherwise. */
+/** An answer in JSON, by default with the status 200. */
 export function json(
   body: object,
   options: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {},
@@ -11,7 +11,7 @@ export function json(
   });
 }
 
-/** A value in one line of JSON, which does nothing to a terminal that it is shown on. */
+/** A value as one line of JSON without characters that control a terminal. */
 export function jsonText(value: unknown): string {
   return visibleText(JSON.stringify(value));
 }

@@ -1,8 +1,8 @@
-/** Requests that are being answered. All of them can be answered at once, where the process has to end. */
+/** The requests in progress. All can be answered at once if the process must end. */
 export class RequestsAtWork {
   readonly #enders = new Set<(reason: Error) => void>();
 
-  /** What `work` comes to, or the reason why it is not waited for any more. */
+  /** The result of `work`. Rejects with the reason of `end` if that is called first. */
   run<T>(work: T | Promise<T>): T | Promise<T> {
     if (!(work instanceof Promise)) return work;
     return new Promise<T>((resolve, reject) => {
@@ -11,7 +11,7 @@ export class RequestsAtWork {
     });
   }
 
-  /** Whatever is waited for now is rejected; what it does goes on unheard. */
+  /** Rejects every request in progress. Their work continues, and its result is ignored. */
   end(reason: Error): void {
     for (const end of this.#enders) end(reason);
   }

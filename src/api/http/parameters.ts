@@ -3,20 +3,20 @@ import { VIOLATIONS_MAX, type Violation } from "../../intake/intake-error.ts";
 import { pointerStep } from "../../std/quote.ts";
 import { ApiError } from "./errors.ts";
 
-/** One parameter of a query or one header: how it is read, and what the document says of it. */
+/** One parameter of a query or one header: its parser and its documentation. */
 export interface Parameter<T> {
-  /** JSON Schema, for the document. */
+  /** JSON Schema for the OpenAPI document. */
   readonly schema: Readonly<Record<string, unknown>>;
   readonly description: string;
   readonly example?: string | number;
-  /** The value of a text, or of an absent one. Throws with what is wrong; the message does not repeat the text. */
+  /** The value of a text, or of an absent parameter. Throws an Error with the rule; it does not repeat the text. */
   parse(text: string | undefined): T;
 }
 
 export type Parameters = Readonly<Record<string, Parameter<unknown>>>;
 export type Values<P extends Parameters> = { readonly [K in keyof P]: P[K] extends Parameter<infer T> ? T : never };
 
-/** A whole number in decimal digits. */
+/** A parameter that is a whole number in decimal digits; `fallback` if absent. */
 export function integer(
   { minimum, maximum, fallback }: { minimum: number; maximum: number; fallback: number },
   description: string,
@@ -36,7 +36,7 @@ export function integer(
   };
 }
 
-/** One of a few words. */
+/** A parameter that is one of a few words; `undefined` if absent. */
 export function choice<T extends string>(words: readonly T[], description: string): Parameter<T | undefined> {
   return {
     schema: { type: "string", enum: words },
@@ -49,7 +49,7 @@ export function choice<T extends string>(words: readonly T[], description: strin
   };
 }
 
-/** A text of a pattern; `rule` says in words what the pattern wants. */
+/** A parameter that matches a pattern; `rule` describes the pattern in words. */
 export function text(
   pattern: RegExp,
   rule: string,
@@ -70,7 +70,7 @@ export function text(
 const NAME = new RegExp(NAME_PATTERN);
 const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
 
-/** A name that clients choose: a job type or a tenant. */
+/** A parameter that is a name: a job type or a tenant. */
 export function nameParameter(description: string, example: string): Parameter<string | undefined> {
   return text(NAME, NAME_RULE, description, example);
 }
@@ -84,7 +84,7 @@ export function idempotencyKeyParameter(description: string): Parameter<string |
 
 const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;
 
-/** A time by RFC 3339; its value is milliseconds since the epoch. */
+/** A parameter that is a time (RFC 3339, section 5.6); its value is in milliseconds since the epoch. */
 export function time(description: string): Parameter<number | undefined> {
   return {
     schema: { type: "string", format: "date-time" },
@@ -92,7 +92,7 @@ export function time(description: string): Parameter<number | undefined> {
     example: "2026-11-23T00:00:00Z",
     parse: (value) => {
       if (value === undefined) return undefined;
-      // An offset's plus that was not escaped arrives as a space.
+      // A plus sign that was not percent-encoded arrives as a space.
       const text = value.replace(/ (?=\d\d:\d\d$)/, "+");
       const at = DATE_TIME.test(text) && isDay(text.slice(0, 10)) ? Date.parse(text.toUpperCase()) : Number.NaN;
       if (Number.isNaN(at) || text.slice(11, 13) === "24")
@@ -102,21 +102,24 @@ export function time(description: string): Parameter<number | undefined> {
   };
 }
 
-/** `Date` takes the 30th of February for the 2nd of March. */
+/** True if the day exists: `Date` reads the 30th of February as the 2nd of March. */
 function isDay(text: string): boolean {
   const at = Date.parse(`${text}T00:00:00Z`);
   return !Number.isNaN(at) && new Date(at).toISOString().startsWith(text);
 }
 
-/** Reads a whole query, which breaches name by `at`. @throws ApiError INVALID_PAYLOAD with every breach. */
+/**
+ * Reads a whole query. `at` is the path of the query in violations.
+ * @throws ApiError INVALID_PAYLOAD with every violation
+ */
 export function readParameters<P extends Parameters>(parameters: P, query: URLSearchParams, at = "/query"): Values<P> {
-  const breaches: Violation[] = [];
+  const violations: Violation[] = [];
   for (const name of new Set(query.keys())) {
     if (Object.hasOwn(parameters, name)) continue;
     const known = Object.keys(parameters).join(", ");
-    const message = `is not a parameter here; there are ${known === "" ? "none" : known}`;
-    breaches.push({ path: `${at}${pointerStep(name)}`, message });
-    if (breaches.length === VIOLATIONS_MAX) break;
+    const message = `is an unknown parameter; ${known === "" ? "there are none here" : `known ones: ${known}`}`;
+    violations.push({ path: `${at}${pointerStep(name)}`, message });
+    if (violations.length === VIOLATIONS_MAX) break;
   }
   const values: Record<string, unknown> = {};
   for (const [name, parameter] of Object.entries(parameters)) {
@@ -125,11 +128,11 @@ export function readParameters<P extends Parameters>(parameters: P, query: URLSe
       if (more.length > 0) throw new Error("must not be given more than once");
       values[name] = parameter.parse(first);
     } catch (error) {
-      breaches.push({ path: `${at}/${name}`, message: error instanceof Error ? error.message : "is malformed" });
+      violations.push({ path: `${at}/${name}`, message: error instanceof Error ? error.message : "is malformed" });
     }
   }
-  if (breaches.length > 0) {
-    throw new ApiError("INVALID_PAYLOAD", { message: `the ${at.slice(1)} breaks a rule`, details: breaches });
+  if (violations.length > 0) {
+    throw new ApiError("INVALID_PAYLOAD", { message: `the ${at.slice(1)} is invalid`, details: violations });
   }
   // Each value came from the parameter of its name.
   return values as Values<P>;

@@ -1,24 +1,30 @@
 import type { Parameters } from "./parameters.ts";
 
-/** How a client wants to wait for an answer: https://www.rfc-editor.org/rfc/rfc7240 */
-export interface Preference {
-  /** It wants to hear at once, and to ask again. */
+/** The preference of a client for waiting (RFC 7240, sections 4.1 and 4.3). */
+interface Preference {
+  /** The client wants an answer at once, and asks again. */
   readonly isAsync: boolean;
-  /** Seconds that it would wait. */
+  /** Seconds that the client would wait. */
   readonly wait?: number;
 }
 
-/** The header, for the document. */
+/** The most seconds that an answer waits for the end of an operation, and the default. */
+export const WAIT_SECONDS_MAX = 60;
+export const WAIT_SECONDS = 20;
+
+/** The `Prefer` header, for the OpenAPI document. */
 export const PREFER: Parameters = {
   Prefer: {
     schema: { type: "string" },
-    description: "How long to wait for the end: `respond-async` not at all, `wait=5` so many seconds, 60 at the most.",
+    description:
+      "Time to wait for the end of an operation (RFC 7240): `respond-async`: do not wait. `wait=N`: wait at most N " +
+      `seconds, 0 to ${WAIT_SECONDS_MAX}; a larger N counts as ${WAIT_SECONDS_MAX}. Default: \`wait=${WAIT_SECONDS}\`.`,
     example: "respond-async",
     parse: (text) => text,
   },
 };
 
-/** What `Prefer` says; what it says besides is not ours, and ignored. */
+/** The preference in the headers. Other preferences are ignored (RFC 7240, section 2). */
 export function preferenceOf(headers: Headers): Preference {
   const preferences = (headers.get("prefer") ?? "").toLowerCase().split(/[,;]/);
   const wait = preferences.map((preference) => /^\s*wait\s*=\s*"?(\d{1,6})"?\s*$/.exec(preference)?.[1]).find(Boolean);

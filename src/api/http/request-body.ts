@@ -2,7 +2,7 @@ import type { HeldBytes } from "../../intake/body-memory.ts";
 import { readBody } from "../../intake/read-body.ts";
 import { ApiError } from "./errors.ts";
 
-/** @throws ApiError UNSUPPORTED_MEDIA_TYPE unless the body is said to be JSON */
+/** @throws ApiError UNSUPPORTED_MEDIA_TYPE unless `Content-Type` is JSON */
 export function refuseOtherMediaTypes({ headers }: Request): void {
   const mediaType = (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase();
   if (mediaType === "application/json") return;
@@ -10,14 +10,15 @@ export function refuseOtherMediaTypes({ headers }: Request): void {
 }
 
 /**
- * The decoded bytes of a request's body, of which no more than the limit are ever held.
- * @throws ApiError, IntakeError: too large, too much with the other bodies, another coding than gzip, ends early
+ * The decoded bytes of a request's body. It never holds more than `limitBytes` of them.
+ * @throws ApiError, IntakeError if the body is too large, alone or with the other bodies, has a coding other than gzip,
+ *   or ends early
  */
 export async function readRequestBody(request: Request, limitBytes: number, held?: HeldBytes): Promise<Uint8Array> {
   const contentEncoding = request.headers.get("content-encoding");
   const isPlain = contentEncoding === null || contentEncoding.toLowerCase() === "identity";
   const declared = request.headers.get("content-length");
-  // What says beforehand that it is too large need not be sent. Compressed, a body is hardly larger than plain.
+  // A declared length that is too large is refused at once. Compression hardly ever makes a body larger.
   if (Number(declared ?? 0) > (isPlain ? limitBytes : 2 * limitBytes + 1024)) {
     await drain(request);
     throw new ApiError("PAYLOAD_TOO_LARGE", {
@@ -26,12 +27,12 @@ export async function readRequestBody(request: Request, limitBytes: number, held
     });
   }
   try {
-    // The server takes no more than was declared. Reading in one go costs a third of reading the stream.
+    // The server accepts no more than the declared length. Reading all at once costs a third of reading the stream.
     if (isPlain && declared !== null) return await readDeclared(request, Number(declared), held);
     return await readBody(request.body, { contentEncoding, limitBytes, signal: request.signal, held });
   } catch (error) {
     if (!request.signal.aborted) throw error;
-    // The client is gone: nobody reads this answer, but it is no fault of ours.
+    // The client has disconnected. It does not read this answer, but the error must not count as internal.
     throw new ApiError("INVALID_PAYLOAD", { message: "the body ended early", cause: error });
   }
 }
@@ -46,11 +47,11 @@ async function readDeclared(request: Request, bytes: number, held: HeldBytes | u
   return request.bytes();
 }
 
-/** What of a refused body is read and dropped, so that a client that sends before it listens gets its answer. */
+/** Limits for reading a refused body, so that a client that sends all before it reads gets its answer. */
 const DRAIN_BYTES_MAX = 32 * 1024 * 1024;
 const DRAIN_MS_MAX = 1000;
 
-/** Lets a body that nobody wants run out, within bounds. Never throws. */
+/** Reads a refused body and drops it, within the limits. Never throws. */
 async function drain(request: Request): Promise<void> {
   const reader = request.body?.getReader();
   if (reader === undefined) return;
@@ -62,7 +63,7 @@ async function drain(request: Request): Promise<void> {
       bytes += value.byteLength;
     }
   } catch {
-    // The client has gone.
+    // The client has disconnected.
   } finally {
     clearTimeout(timer);
   }

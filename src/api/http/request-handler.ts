@@ -6,40 +6,36 @@ import { ApiError, errorResponse, storeBroken, toApiError } from "./errors.ts";
 import { RequestsAtWork } from "./open-requests.ts";
 import type { LimitRequests } from "./request-limit.ts";
 
-/** What a service that is not running yet is at: `without room` it waits for the disk, and tries again. */
+/** The phase of a service that has not started yet. `without room`: it waits for space on the disk, and tries again. */
 export type StartPhase = "recovering" | "without room";
 
-export interface ServeDeps {
+interface ServeDeps {
   readonly authorize: Authorize;
   readonly limit: LimitRequests;
-  /** Where a request came from. */
+  /** The IP address that a request came from. */
   readonly addressOf: (request: Request) => string;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "request" | "signInFailed">;
-  /** Whether the service answers to this name where everyone may call; absent: to every name. */
+  /** Checks the name in `Host` while the service is open to everyone; absent: every name is accepted. */
   readonly isAcceptedHost?: ((host: string) => boolean) | undefined;
-  /** Of pages that are the service's own, whatever name a proxy before it calls it by. */
+  /** The origin of the service's own pages, which may differ from `Host` behind a proxy. */
   readonly publicOrigin?: string | undefined;
-  /** Everyone who can connect may call, and so may every page in a browser of theirs. */
+  /** True if everyone who can connect may use the API, and with them every page in their browsers. */
   readonly isOpen: () => boolean;
   readonly newRequestId: () => string;
-  /** Whether the service still recovers what the last process left: it is read, but nothing is changed. */
+  /** The phase of the start; `undefined` once it is over. Until then only reading requests are answered. */
   readonly starting: () => StartPhase | undefined;
-  /** Resolves when nobody knows any more what is in a store: who waits then gets an answer before the process ends. */
+  /** Resolves when the content of a store is unknown: waiting clients then get an answer before the process ends. */
   readonly broken: Promise<Error>;
 }
 
-/** Answers one request by one endpoint. Never rejects. */
-export type Serve = (
-  endpoint: Endpoint,
-  request: Request,
-  params: Readonly<Record<string, string>>,
-) => Promise<Response>;
+/** Answers one request with one endpoint. Never rejects. */
+type Serve = (endpoint: Endpoint, request: Request, params: Readonly<Record<string, string>>) => Promise<Response>;
 
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]);
 const REQUEST_ID = /^[!-~]{1,128}$/;
 
-/** What an answer carries that does not say otherwise. */
+/** Headers of every answer that does not set them itself. */
 const HEADERS: readonly (readonly [string, string])[] = [
   ["cache-control", "no-store"],
   ["x-content-type-options", "nosniff"],
@@ -47,7 +43,7 @@ const HEADERS: readonly (readonly [string, string])[] = [
   ["referrer-policy", "no-referrer"],
 ];
 
-/** All that every request has in common: request id, host, access, errors, headers, metrics, a line in the log. */
+/** The common part of every request: request id, host, access, errors, headers, metrics, a line in the log. */
 export function createServe(deps: ServeDeps): Serve {
   const atWork = new RequestsAtWork();
   void deps.broken.then((error) => atWork.end(storeBroken(error)));
@@ -62,7 +58,7 @@ export function createServe(deps: ServeDeps): Serve {
       const caller = admit(deps, endpoint, request, requestId);
       if (caller?.name !== undefined) noted["token_name"] = caller.name;
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
-      // What has a page or a scraper before it may get more than it wants.
+      // Pages and scrapers may add parameters of their own; endpoints of operators refuse unknown ones.
       if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
       const note = (fields: Readonly<Record<string, string>>) => void Object.assign(noted, fields);
       response = await atWork.run(endpoint.answer({ request, params, requestId, note }));
@@ -71,15 +67,14 @@ export function createServe(deps: ServeDeps): Serve {
     }
     for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value);
     response.headers.set("x-request-id", requestId);
-    record(deps, endpoint, request, response.status, performance.now() - startedAt, {
-      request_id: requestId,
-      ...noted,
-    });
+    const durationMs = performance.now() - startedAt;
+    const fields = { request_id: requestId, ...noted };
+    record(deps, { endpoint, request, status: response.status, durationMs, fields });
     return response;
   };
 }
 
-/** Whoever may, and not too often: each token for itself, and who has none, or a wrong one, by the address. */
+/** Checks access and rate. The limit applies to each token, and to each address without a known token. */
 function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId: string): Caller | undefined {
   const { authorize, limit, addressOf, metrics } = deps;
   const { access } = endpoint;
@@ -89,7 +84,7 @@ function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId:
   } catch (error) {
     const isUnknown = error instanceof ApiError && error.code === "UNAUTHORIZED";
     if (isUnknown) metrics.signInFailed(signInFailure(request));
-    // Who is over the limit fills no log.
+    // Before the log line, so that a client over the limit does not fill the log.
     limit(addressOf(request));
     if (isUnknown) logFailedSignIn(deps, endpoint, request, requestId);
     throw error;
@@ -102,7 +97,7 @@ function signInFailure({ headers }: Request): SignInFailure {
   return headers.has("authorization") ? "unknown" : "missing";
 }
 
-/** Whatever the method: who tries tokens reads first. What was sent is not told. */
+/** Logs a failed sign-in of any method, without the token that was sent. */
 function logFailedSignIn(deps: ServeDeps, { path: route }: Endpoint, request: Request, requestId: string): void {
   const reason = signInFailure(request);
   const fields = { request_id: requestId, address: deps.addressOf(request), method: methodOf(request), route, reason };
@@ -110,17 +105,17 @@ function logFailedSignIn(deps: ServeDeps, { path: route }: Endpoint, request: Re
 }
 
 /**
- * Recovery takes what is half written for what a crash left, and removes it. Its first commit must also be the first of
- * the process. So nothing is changed before it has ended.
+ * Refuses a changing request during the start. Recovery would take its unfinished writes for leftovers of a crash, and
+ * remove them. The first commit of recovery must also be the first of the process.
  */
 function refuseWhileStarting({ starting }: ServeDeps): void {
   const phase = starting();
   if (phase === undefined) return;
   if (phase === "without room") {
-    throw new ApiError("DISK_FULL", { message: "the service's disk is full; it begins to work when there is room" });
+    throw new ApiError("DISK_FULL", { message: "the service's disk is full; it starts when there is free space" });
   }
   throw new ApiError("STORAGE_UNAVAILABLE", {
-    message: "the service is starting: it recovers what the last process left; try again in a moment",
+    message: "the service is starting and recovers its stores; try again in a moment",
     retryAfterSeconds: 1,
   });
 }
@@ -131,20 +126,20 @@ function requestIdOf(request: Request): string | undefined {
 }
 
 /**
- * A page in somebody's browser must not get in by a name that it made point here. With tokens it has none to send. A
- * load balancer may ask for the health by any name.
+ * Refuses requests of web pages whose own name resolves to this service (DNS rebinding). With tokens such a page cannot
+ * sign in. A load balancer may ask for the health by any name.
  */
 function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Request): void {
   const host = request.headers.get("host");
-  // Every browser names one; HTTP/1.0 need not.
+  // Every browser sends `Host`; an HTTP/1.0 client need not.
   if (isAcceptedHost === undefined || !isOpen() || host === null || isAcceptedHost(host)) return;
   throw new ApiError("FORBIDDEN", {
-    message: "the service does not answer to the name in Host; call it by its address, or add the name to server.hosts",
+    message: "the name in Host is not one of this service; use its IP address, or add the name to server.hosts",
   });
 }
 
 /**
- * A browser sends some requests that change things for any page, unasked, and says by these headers whose page it is:
+ * Refuses changing requests of pages of another origin (CSRF). Browsers name the page's origin in these headers:
  * https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/
  */
 function refuseForeignPage({ method, headers }: Request, publicOrigin: string | undefined): void {
@@ -154,10 +149,13 @@ function refuseForeignPage({ method, headers }: Request, publicOrigin: string | 
     origin === null || origin === publicOrigin || URL.parse(origin)?.host === headers.get("host")?.toLowerCase();
   const site = headers.get("sec-fetch-site") ?? "none";
   if (isOwn && (site === "none" || site === "same-origin")) return;
-  throw new ApiError("FORBIDDEN", { message: "a page of another origin may not do this; without tokens none may" });
+  throw new ApiError("FORBIDDEN", {
+    message:
+      "a web page of another origin must not change the service; configure server.auth.tokens, or use its own page",
+  });
 }
 
-/** The one place where what went wrong in a request is logged. */
+/** Logs the error of a request, and answers it. No other place logs it. */
 function answerError(log: Log, thrown: unknown, requestId: string): Response {
   const error = toApiError(thrown);
   if (error.status === 500)
@@ -168,7 +166,7 @@ function answerError(log: Log, thrown: unknown, requestId: string): Response {
   return errorResponse(error, requestId);
 }
 
-/** What is behind an error that is somebody else's: its message says it, a stack of ours would not. */
+/** The message of the error's first cause. For an error of another system a stack trace of ours would not help. */
 function reasonOf(error: ApiError): string {
   for (let cause: unknown = error; ; cause = cause.cause) {
     if (!(cause instanceof Error)) return String(cause);
@@ -176,19 +174,23 @@ function reasonOf(error: ApiError): string {
   }
 }
 
-/** Neither a label nor a field takes what a client makes up. */
+/** The method for labels and log fields, which must not contain words that a client invents. */
 function methodOf({ method }: Request): string {
   return METHODS.has(method) ? method : "OTHER";
 }
 
-function record(
-  { log, metrics }: ServeDeps,
-  endpoint: Endpoint,
-  request: Request,
-  status: number,
-  durationMs: number,
-  fields: Readonly<Record<string, string>>,
-): void {
+interface AnsweredRequest {
+  readonly endpoint: Endpoint;
+  readonly request: Request;
+  readonly status: number;
+  readonly durationMs: number;
+  /** Further fields of the log line. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+/** Counts an answered request in the metrics and writes its log line. */
+function record({ log, metrics }: ServeDeps, answered: AnsweredRequest): void {
+  const { endpoint, request, status, durationMs, fields } = answered;
   const method = methodOf(request);
   metrics.request(endpoint.path, method, status, durationMs / 1000);
   const line = { ...fields, method, route: endpoint.path, status, duration_ms: Math.round(durationMs * 100) / 100 };

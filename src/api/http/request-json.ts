@@ -7,13 +7,13 @@ import { shapeViolations } from "../../intake/manifest/shape-violation.ts";
 import { ApiError } from "./errors.ts";
 import { readRequestBody, refuseOtherMediaTypes } from "./request-body.ts";
 
-/** More than any request of an operator's needs. */
+/** More than any operator's request needs. */
 const BYTES_MAX = 256 * 1024;
 const NAMES_MAX = 1000;
 
 /**
  * The JSON of a small request.
- * @throws ApiError: not JSON, too large, or not of the shape, with every breach
+ * @throws ApiError if it is not JSON, is too large, or does not have the shape; it lists every violation
  */
 export async function readRequestJson<T extends TSchema>(request: Request, shape: TypeCheck<T>): Promise<Static<T>> {
   refuseOtherMediaTypes(request);

@@ -1,7 +1,7 @@
 import type { Clock } from "../../std/clock.ts";
 import { ApiError } from "./errors.ts";
 
-/** Clients remembered at most; the one that is known longest goes first. */
+/** Most clients in memory; the oldest entry is dropped first. */
 const CLIENTS_MAX = 10_000;
 
 interface Bucket {
@@ -9,11 +9,11 @@ interface Bucket {
   filledAt: number;
 }
 
-/** Takes one request of a client. @throws ApiError RATE_LIMITED, with when to come again */
+/** Counts one request of a client. @throws ApiError RATE_LIMITED with `Retry-After` */
 export type LimitRequests = (client: string) => void;
 
 /**
- * At most so many requests per second of each client, after a pause a second's worth at once (a token bucket); 0 = no
+ * Limits the requests of each client to `perSecond` by a token bucket, which holds the tokens of one second; 0 = no
  * limit.
  */
 export function limitRequests(perSecond: number, clock: Pick<Clock, "monotonic">): LimitRequests {

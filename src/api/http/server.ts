@@ -31,8 +31,8 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly submit: Submit;
   /** Cancels a job; false if it has ended. */
   readonly cancel: (jobId: string) => Promise<boolean>;
-  /** Lets a dead letter go; false if it is none any more. */
-  readonly giveUp: (letter: FullDeadLetter) => Promise<boolean>;
+  /** Discards a dead letter; false if it no longer exists. */
+  readonly discard: (deadLetter: FullDeadLetter) => Promise<boolean>;
   readonly operations: BulkOperationRunner;
   /** Names of the configured proxy pools. */
   readonly pools: ReadonlySet<string>;
@@ -48,40 +48,40 @@ export interface ApiDeps extends QueueEndpointsDeps {
     readonly requestsPerSecond: number;
   };
   readonly auth: AuthSettings;
-  /** Whether the service answers to the name in `Host` where everyone may call; absent: to every name. */
+  /** Checks the name in `Host` while the service is open to everyone; absent: every name is accepted. */
   readonly isAcceptedHost?: (host: string) => boolean;
-  /** Of the URL that people find the service by, where that is known. */
+  /** Origin of `server.public_url`, if that is configured. */
   readonly publicOrigin?: string | undefined;
-  /** Whether the service still recovers what the last process left. */
+  /** The phase of the start; `undefined` once it is over. */
   readonly starting: () => StartPhase | undefined;
-  /** Resolves when nobody knows any more what is in a store. */
+  /** Resolves when the content of a store is unknown. */
   readonly broken: Promise<Error>;
   readonly version: string;
   readonly clock: Pick<Clock, "after" | "monotonic">;
-  /** Ends what would go on: the server is about to stop. */
+  /** Ends the streams: the server is about to stop. */
   readonly stopping: AbortSignal;
   readonly newRequestId: () => string;
   readonly tracer: Pick<Tracer, "start">;
 }
 
-/** What is to be known of the connection that a request came by. */
+/** The connection of a request. */
 interface Connection {
-  /** Of the other side. */
+  /** IP address of the client. */
   readonly address: string;
-  /** Closes it after so many seconds. */
+  /** Closes the connection after so many seconds without a byte. */
   readonly closeIn: (seconds: number) => void;
 }
 
-/** The router passes on nothing but the requests themselves. */
+/** The router passes only the requests on, so their connections are kept beside them. */
 const connections = new WeakMap<Request, Connection>();
 
 function addressOf(request: Request): string {
   return connections.get(request)?.address ?? "";
 }
 
-export type Api = ReturnType<typeof createApi>;
+type Api = ReturnType<typeof createApi>;
 
-/** The HTTP API. It takes requests by `fetch`, without a socket of its own. */
+/** The HTTP API as an application with a method `fetch`; it opens no socket. */
 export function createApi(deps: ApiDeps) {
   const endpoints = apiEndpoints(deps);
   const limit = limitRequests(deps.limits.requestsPerSecond, deps.clock);
@@ -95,7 +95,7 @@ export function createApi(deps: ApiDeps) {
   const app = new Elysia({
     aot: true,
     normalize: false,
-    // Also a host shorter than four characters leaves the path where it is.
+    // Without this a host shorter than four characters would be routed to a wrong path.
     handler: { standardHostname: false },
     strictPath: true,
   });
@@ -108,7 +108,7 @@ export function createApi(deps: ApiDeps) {
   for (const { method, path } of shadowed(endpoints)) {
     app.route(method, path, ({ request }) => serve(unmatched, request, {}), { parse: "none" });
   }
-  // Nothing else gets here: `serve` does not throw.
+  // Only unmatched requests reach this handler, because `serve` does not throw.
   return app.onError(({ request }) => serve(unmatched, request, {}));
 }
 
@@ -124,25 +124,28 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     logsEndpoint({
       ...deps,
       drop: (jobId, request, seconds) => {
-        deps.log.info({ job_id: jobId }, "a follower of a job's log reads nothing: dropped");
+        deps.log.info(
+          { job_id: jobId },
+          "a client of a job's log stream read nothing for a minute; it was disconnected",
+        );
         connections.get(request)?.closeIn(seconds);
       },
     }),
     resourcesEndpoint(deps.ledger, deps.queue.control),
-    ...deadLetterEndpoints(deps.deadLetters, deps.giveUp),
+    ...deadLetterEndpoints(deps.deadLetters, deps.discard),
     analysisEndpoint(deps.deadLetters),
     ...deadLetterChangeEndpoints(deps),
-    ...operationEndpoints({ ...deps, desk: deps.queue.deadLetters }),
+    ...operationEndpoints({ ...deps, changes: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];
-  // What makes the document is loaded when somebody asks for it: the start need not wait for that.
+  // The code that makes the document is loaded at its first request, so that it does not delay the start.
   const document = async () => (await import("../openapi/openapi-document.ts")).openApiDocument(all, deps.version);
   const all: Endpoint[] = [...endpoints, ...swaggerEndpoints(document, deps.version)];
   return all;
 }
 
-/** Paths that another endpoint's place would take in: `/dlq/replay` is no `/dlq/:task_id`, whatever the method. */
+/** Paths that a parameter of another endpoint would match: `/dlq/replay` must not match `/dlq/:task_id`. */
 function shadowed(endpoints: readonly Endpoint[]): { method: string; path: string }[] {
   return endpoints
     .filter(({ path }) => !path.includes(":"))
@@ -166,7 +169,7 @@ function patternOf({ path }: Endpoint): RegExp {
   return new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`);
 }
 
-/** Where no endpoint is: 405 if there is one for another method, else 404. */
+/** Answers a request without an endpoint: 405 if the path has another method (RFC 9110, section 15.5.6), else 404. */
 function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
   const patterns = endpoints.map((endpoint) => ({
     path: endpoint.path,
@@ -188,40 +191,40 @@ function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
   };
 }
 
-/** Not by `URL`, which refuses some hosts that come through. */
+/** The path of a URL. `URL` would refuse some hosts that requests may have. */
 function pathOf(url: string): string {
   return url.slice(url.indexOf("/", "https://".length)).replace(/[?#].*$/s, "");
 }
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly hostname: string;
-  /** 0 lets the system choose one. */
+  /** 0: the system chooses a free port. */
   readonly port: number;
-  /** A connection that is silent for so long is closed; at most 255. Longer than a submission takes. */
+  /** A connection without a byte for this time is closed; at most 255. It must be longer than a submission takes. */
   readonly idleTimeoutSeconds: number;
 }
 
 export interface RunningServer {
   readonly port: number;
-  /** Closes connections that no request is under way on. */
+  /** Closes connections without a request in progress. */
   readonly dropIdle: () => void;
-  /** Takes no new connections and waits for the requests at work; an abort of `signal` cuts them off. */
+  /** Accepts no new connections and waits for the requests in progress; an abort of `signal` ends them. */
   stop(signal: AbortSignal): Promise<void>;
 }
 
-/** Listens. Throws if the address is taken or not ours. */
+/** Starts to listen. Throws if the address is in use, or is not one of this machine. */
 export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: ServerOptions): RunningServer {
   const server = Bun.serve({
     hostname,
     port,
-    // Two processes on one port would split the requests between them unnoticed.
+    // Without this, two processes on one port would share its requests without an error.
     reusePort: false,
     idleTimeout: idleTimeoutSeconds,
-    // Each endpoint counts for itself what it reads, and says so in our shape; Bun's own answer has no body.
+    // Each endpoint limits its own body and answers in the common shape of errors; Bun's own answer has no body.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     fetch: (request, self) => {
-      // Writing does not count as life, and a follower may have nothing to read for hours.
+      // Bun does not count written bytes as activity, and a stream may have no rows for hours.
       if (formatOf(request) !== undefined) self.timeout(request, 0);
       const routed = withHost(request);
       connections.set(routed, {
@@ -247,7 +250,7 @@ export function startServer(api: Api, { hostname, port, idleTimeoutSeconds }: Se
   };
 }
 
-/** Without a usable `Host` (HTTP/1.0 has none) a request's URL is a bare path, which the router takes for a host. */
+/** Without a usable `Host` (HTTP/1.0 has none) a request's URL is a bare path, which the router reads as a host. */
 function withHost(request: Request): Request {
   return request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request;
 }

@@ -8,11 +8,13 @@ import {
   ReplayRequestSchema,
 } from "../endpoints/dead-letter-change-endpoints.ts";
 import type { AnswerDoc, Endpoint, EndpointDoc } from "../endpoints/endpoint.ts";
+import { rolesFor } from "../http/access.ts";
 import { ERRORS, type ErrorCode } from "../http/errors.ts";
-import type { Parameters } from "../http/parameters.ts";
+import type { Parameter, Parameters } from "../http/parameters.ts";
 import * as schemas from "./schemas.ts";
+import * as service from "./service-schemas.ts";
 
-/** The schemas that the document names. TypeBox marks them with symbols; JSON drops those. */
+/** The schemas of the document by name. TypeBox marks them with symbols, which JSON drops. */
 export const COMPONENTS = {
   Manifest: ManifestSchema,
   Error: schemas.ErrorSchema,
@@ -30,23 +32,23 @@ export const COMPONENTS = {
   GivenUp: GivenUpSchema,
   Operation: schemas.OperationSchema,
   OperationList: schemas.OperationListSchema,
-  Queue: schemas.QueueSchema,
-  Health: schemas.HealthSchema,
-  Alive: schemas.AliveSchema,
-  Ready: schemas.ReadySchema,
-  OpenApi: schemas.OpenApiSchema,
+  Queue: service.QueueSchema,
+  Health: service.HealthSchema,
+  Alive: service.AliveSchema,
+  Ready: service.ReadySchema,
+  OpenApi: service.OpenApiSchema,
 };
 
 /** The OpenAPI document of the endpoints that have a `doc`. */
 export async function openApiDocument(endpoints: readonly Endpoint[], version: string): Promise<object> {
   const path = "/document";
-  // A throwaway application: of the plugin we want the document, not the page, which loads from elsewhere.
+  // A temporary application: only the plugin's document is used, because its page loads scripts from other hosts.
   const app = new Elysia().use(
     swagger({ path: "/page", specPath: path, excludeStaticFile: false, documentation: documentation(version) }),
   );
   for (const endpoint of endpoints) {
     if (endpoint.doc === undefined) continue;
-    // By way of JSON, because the plugin's types are those of OpenAPI 3.0.
+    // Converted through JSON, because the plugin's types are those of OpenAPI 3.0.
     const detail: DocumentDecoration = JSON.parse(JSON.stringify(operation(endpoint, endpoint.doc)));
     app.route(endpoint.method, endpoint.path, () => "", { detail });
   }
@@ -61,15 +63,15 @@ function documentation(version: string) {
     info: {
       title: "FetchBox",
       version,
-      description: "Takes manifests of URLs, downloads them and stores them as verified objects.",
+      description: INTRODUCTION,
       license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: "/", description: "This service" }],
+    servers: [{ url: "/", description: "This service." }],
     tags: [
-      { name: "Jobs", description: "Submitting jobs and following them." },
-      { name: "Dead letters", description: "Tasks that failed for good." },
-      { name: "Queue", description: "What waits, and holding it up." },
-      { name: "Service", description: "How the service does." },
+      { name: "Jobs", description: "Submit jobs and follow them." },
+      { name: "Dead letters", description: "Inspect tasks that failed permanently; replay or discard them." },
+      { name: "Queue", description: "Inspect, pause and resume the queue." },
+      { name: "Service", description: "Health, metrics and this document." },
     ],
     components: {
       schemas: JSON.parse(JSON.stringify(COMPONENTS)),
@@ -78,19 +80,29 @@ function documentation(version: string) {
           type: "http" as const,
           scheme: "bearer",
           description:
-            "A token of `server.auth.tokens`. The role `submit` may submit and read jobs, `read` read all, `operator` all.",
+            "A token of `server.auth.tokens`. The role `submit` allows to submit jobs and to read them, `read` allows every " +
+            "`GET`, and `operator` allows everything. A service without tokens needs none.",
         },
       },
     },
   };
 }
 
+const INTRODUCTION =
+  "FetchBox downloads the URLs of a manifest and stores each as an object, on local disk or in S3.\n\n" +
+  "`POST /jobs` submits a manifest as a job. The job's handler makes one task of each resource, or several. A task that " +
+  "fails permanently becomes a dead letter, which an operator can replay or discard.\n\n" +
+  "All errors have the shape `Error`: programs decide by its `code`. Times are RFC 3339 in UTC. Lists return pages: pass " +
+  "`next_cursor` as `cursor` for the next one. Bodies refuse unknown fields, and paths below `/operators` refuse " +
+  "unknown parameters. Send `X-Request-Id`, at most 128 visible ASCII characters, to choose the id of a request in its " +
+  "answer and in the log.";
+
 function operation(endpoint: Endpoint, doc: EndpointDoc) {
   return {
     tags: [doc.tag],
     operationId: operationId(endpoint),
     summary: doc.summary,
-    ...(doc.description !== undefined && { description: doc.description }),
+    description: [...(doc.description === undefined ? [] : [doc.description]), accessText(endpoint)].join("\n\n"),
     parameters: [
       ...pathParameters(endpoint.path),
       ...describe("query", endpoint.query ?? {}),
@@ -103,9 +115,16 @@ function operation(endpoint: Endpoint, doc: EndpointDoc) {
       },
     }),
     responses: { ...errorAnswers(endpoint, doc), ...goodAnswers(doc) },
-    // The empty requirement: a service without tokens takes everybody.
+    // The empty requirement: a service without tokens is open to everyone.
     security: endpoint.access === "open" ? [] : [{ token: [] }, {}],
   };
+}
+
+function accessText({ access }: Endpoint): string {
+  if (access === "open") return "Access: open to everyone, without a token.";
+  return `Access: a token of the role ${rolesFor(access)
+    .map((role) => `\`${role}\``)
+    .join(" or ")}.`;
 }
 
 function operationId({ method, path }: Endpoint): string {
@@ -114,9 +133,9 @@ function operationId({ method, path }: Endpoint): string {
 }
 
 const PATH_PARAMETERS: Readonly<Record<string, { description: string; example: string | number }>> = {
-  job_id: { description: "The job.", example: "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00" },
-  task_id: { description: "Sequential id of the task.", example: 1 },
-  operation_id: { description: "Number of the operation.", example: 7 },
+  job_id: { description: "Id of the job, a UUIDv7.", example: "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00" },
+  task_id: { description: "Id of the task, a sequential number.", example: 1 },
+  operation_id: { description: "Id of the operation, a sequential number.", example: 7 },
 };
 
 function pathParameters(path: string) {
@@ -130,15 +149,20 @@ function pathParameters(path: string) {
     });
 }
 
-/** Examples stand in the description: Swagger UI would send them where nobody has asked for that. */
+/** Examples are part of the description, because Swagger UI would send an `example` as a value. */
 function describe(place: "query" | "header", parameters: Parameters) {
-  return Object.entries(parameters).map(([name, { schema, description, example }]) => ({
+  return Object.entries(parameters).map(([name, parameter]) => ({
     name,
     in: place,
     required: false,
-    description: example === undefined || "default" in schema ? description : `${description} Like \`${example}\`.`,
-    schema,
+    description: [parameter.description, ...exampleText(parameter)].join(" "),
+    schema: parameter.schema,
   }));
+}
+
+function exampleText({ schema, description, example }: Parameter<unknown>): string[] {
+  const isKnown = example === undefined || "default" in schema || description.includes(`\`${example}\``);
+  return isKnown ? [] : [`Example: \`${example}\`.`];
 }
 
 function goodAnswers({ answers }: EndpointDoc) {
@@ -164,7 +188,7 @@ function answerOf(answer: AnswerDoc) {
 }
 
 const RETRY_STATUSES: ReadonlySet<number> = new Set([429, 503]);
-const RETRY_AFTER = { "Retry-After": "Seconds after which to come again." };
+const RETRY_AFTER = { "Retry-After": "Seconds to wait before the next try." };
 
 function headersOf(headers: Readonly<Record<string, string>>) {
   return Object.fromEntries(
@@ -172,13 +196,12 @@ function headersOf(headers: Readonly<Record<string, string>>) {
   );
 }
 
-/** One answer per status, with every code that it can have. */
+/** One answer per status, with all its error codes. */
 function errorAnswers({ access, method, query }: Endpoint, { errors = [] }: EndpointDoc) {
-  // A service on loopback without tokens refuses whoever calls it by another name.
-  const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR", "FORBIDDEN"];
+  const codes: ErrorCode[] = [...errors, "INTERNAL_ERROR"];
   if (query !== undefined) codes.push("INVALID_PAYLOAD");
-  if (access !== "open") codes.push("UNAUTHORIZED", "RATE_LIMITED");
-  // While it starts.
+  if (access !== "open") codes.push("UNAUTHORIZED", "FORBIDDEN", "RATE_LIMITED");
+  // During the start.
   if (method !== "GET" && !codes.includes("STORAGE_UNAVAILABLE")) codes.push("STORAGE_UNAVAILABLE");
   const answers: Record<string, object> = {};
   for (const [status, group] of Map.groupBy(new Set(codes), (code) => ERRORS[code].status)) {
@@ -195,7 +218,8 @@ function errorAnswers({ access, method, query }: Endpoint, { errors = [] }: Endp
 }
 
 function errorExample(code: ErrorCode) {
-  const details = code === "INVALID_PAYLOAD" ? [{ path: "/query/limit", message: "must be a whole number" }] : [];
+  const details =
+    code === "INVALID_PAYLOAD" ? [{ path: "/query/limit", message: "must be a whole number between 1 and 1000" }] : [];
   return { code, message: ERRORS[code].message, request_id: "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f01", details };
 }
 

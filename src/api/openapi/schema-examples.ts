@@ -1,6 +1,7 @@
-import type { QueueReport } from "./schemas.ts";
+import type { QueueReport } from "./service-schemas.ts";
 
-/** Examples of the OpenAPI document. */
+// Examples of the OpenAPI document.
+
 const JOB_ID = "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
 const MANIFEST_URL = `s3://fetchbox-artifacts/manifests/default/${JOB_ID}/metadata.json`;
 

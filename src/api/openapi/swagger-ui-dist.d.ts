@@ -1,4 +1,4 @@
-/** Files of the package, embedded with `{ type: "file" }`: each import is a path that `Bun.file` takes. */
+/** Files of the package, embedded with `{ type: "file" }`: each import is a path for `Bun.file`. */
 declare module "swagger-ui-dist/swagger-ui.css" {
   const path: string;
   export default path;

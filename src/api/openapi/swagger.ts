@@ -6,27 +6,31 @@ import { json } from "../http/json-response.ts";
 
 const ACCESS: Access = "read";
 const YEAR_SECONDS = 31_536_000;
-/** The page needs its own files, the document, and the pictures that its style sheet holds. */
+/** The page needs its own files, the document, and the pictures within its style sheet. */
 const PAGE_POLICY =
   "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 const PAGE_DOC: EndpointDoc = {
   tag: "Service",
-  summary: "Look at the API in a browser",
+  summary: "Browse the API",
   answers: {
-    200: { description: "Swagger UI, all of it from here.", contentType: "text/html", example: "<!doctype html>" },
+    200: {
+      description: "Swagger UI, which loads no files from other hosts.",
+      contentType: "text/html",
+      example: "<!doctype html>",
+    },
   },
 };
 const DOCUMENT_DOC: EndpointDoc = {
   tag: "Service",
   summary: "Read this document",
-  answers: { 200: { description: "OpenAPI 3.1.", schema: "OpenApi", example: { openapi: "3.1.0" } } },
+  answers: { 200: { description: "The OpenAPI 3.1 document.", schema: "OpenApi", example: { openapi: "3.1.0" } } },
 };
 
-/** Swagger UI and the document it shows, all from this process. `document` is asked for once, when first needed. */
+/** Endpoints of Swagger UI, its files and its document. `document` is called once, at the first request for it. */
 export function swaggerEndpoints(document: () => Promise<object>, version: string): Endpoint[] {
   let made: Promise<object> | undefined;
-  // The address changes with the version, so that browsers may keep the files.
+  // The path changes with the version, so that browsers may cache the files.
   const asset = (name: string) => `swagger/assets/${version}/${name}`;
   const file = (name: string, path: string, type: string) =>
     page(`/${asset(name)}`, () => new Response(Bun.file(path), { headers: cached(type) }));

@@ -74,8 +74,9 @@ function nameHandlers({ handlers }: Config, print: (text: string) => void): void
 }
 
 async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<void> {
-  const onSaid = (jobType: string, { level, text }: Message) => err(`[handlers.${jobType}] ${level}: ${text}\n`);
-  closeHandlers(await loadHandlers(handlers, { onSaid, clock: systemClock }));
+  const onMessage = (jobType: string, { level, text }: Message) =>
+    err(`[handlers.${jobType}] ${level}: ${text}\n`);
+  closeHandlers(await loadHandlers(handlers, { onMessage, clock: systemClock }));
 }
 
 function problemsOf(error: unknown): readonly Problem[] {

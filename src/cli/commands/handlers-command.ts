@@ -32,7 +32,7 @@ export async function handlersCheck(
   const jobType = options.jobType ?? named ?? "default";
   const settings = config.handlers[jobType];
   if (settings === undefined) throw new UsageError(`there is no [handlers.${jobType}] in the configuration`);
-  const onSaid = ({ level, text }: Message) => context.err(`${level}: ${text}\n`);
+  const onMessage = ({ level, text }: Message) => context.err(`${level}: ${text}\n`);
   const tasks: Task[] = [];
   try {
     const check = {
@@ -41,7 +41,7 @@ export async function handlersCheck(
       isConfigured: settings.handler === path,
       manifest: read(resolve(context.cwd, manifest)),
     };
-    for await (const batch of checkHandler(check, config, { onSaid, clock: systemClock })) tasks.push(...batch);
+    for await (const batch of checkHandler(check, config, { onMessage, clock: systemClock })) tasks.push(...batch);
   } catch (error) {
     if (!(error instanceof IntakeError)) throw error;
     throw new UsageError(problemText(error), { cause: error });

@@ -1,4 +1,4 @@
-import type { HealthAnswer } from "../../api/openapi/schemas.ts";
+import type { HealthAnswer } from "../../api/openapi/service-schemas.ts";
 import { roughDuration } from "../../std/duration-text.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { table } from "../terminal/table.ts";

@@ -1,4 +1,4 @@
-import type { QueueReport } from "../../api/openapi/schemas.ts";
+import type { QueueReport } from "../../api/openapi/service-schemas.ts";
 import { roughDuration } from "../../std/duration-text.ts";
 import { clockText } from "../terminal/moments.ts";
 import { table } from "../terminal/table.ts";

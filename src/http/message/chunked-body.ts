@@ -3,12 +3,12 @@ import type { ResponseLimits } from "./head-reader.ts";
 import { parseFields } from "./response-head.ts";
 import { SectionBuffer } from "./section-buffer.ts";
 
-/** A size, padding that old servers add, an extension. */
+/** A size, the padding that old servers add, and an extension. */
 const SIZE_LINE = /^([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\0]*)?\r?$/;
 const SIZE_LINE_BYTES_MAX = 4096;
 /** Padding and extensions may take up to this many bytes more than the data before them. */
 const OVERHEAD_BYTES_MAX = 65_536;
-/** Smaller data is gathered: a view of its own costs more than a copy, and its way downstream far more. */
+/** Smaller data is gathered: a view and its way downstream cost more than a copy. */
 const VIEW_BYTES_MIN = 512;
 const PLAIN_DIGITS_MAX = 7;
 const NO_DIGIT = 255;
@@ -26,9 +26,9 @@ const CR = 13;
  *     size ──▶ data ──▶ data-end ──▶ size …
  *     size 0 ──▶ trailers ──▶ done
  *
- * A lone LF may end a line, and data if one ended the line of its size: otherwise a size that is too large by one
- * would take the CR after the data for data. Extensions and trailers are dropped; trailers must have the syntax of
- * fields.
+ * A lone LF may end a line. It may end data only if a lone LF ended the line of its size: otherwise a size that is one
+ * too large would count the CR after the data as data. Extensions and trailers are dropped (sections 7.1.1 and 7.1.2);
+ * trailers must have the syntax of fields.
  */
 export class ChunkedBody {
   readonly #limits: ResponseLimits;
@@ -40,7 +40,7 @@ export class ChunkedBody {
   #overheadBytes = 0;
   #isLoneLf = false;
   #isAfterCr = false;
-  /** Data of small chunks that was not given yet. */
+  /** Data of small chunks that `onData` has not received yet. */
   #gathered: Buffer | undefined;
   #gatheredBytes = 0;
 
@@ -53,8 +53,8 @@ export class ChunkedBody {
   }
 
   /**
-   * Takes the bytes from `from` on and gives the data among them to `onData`, never empty: as parts of `bytes`, or what
-   * came in small chunks together. Returns the index after what belongs to the body: the length of `bytes` unless the
+   * Takes the bytes from `from` on and calls `onData` with the data among them, never empty: parts of `bytes`, or the
+   * data of several small chunks together. Returns the index after the body's bytes: the length of `bytes` unless the
    * body ended.
    *
    * Throws an `HttpError`: `protocol` if the coding is malformed or its lines are too long, `head-too-large` if the
@@ -70,7 +70,7 @@ export class ChunkedBody {
         else at = this.#takeTrailers(bytes, at);
       }
     } finally {
-      // What came before an error is data all the same.
+      // Data before an error is still delivered.
       this.#giveGathered(onData);
     }
     return at;
@@ -92,7 +92,7 @@ export class ChunkedBody {
   }
 
   /**
-   * Takes a line of a few digits and its end, as most are, without a string of it; `undefined` if it is another one.
+   * Takes a size line of a few digits, as most are, without making a string; `undefined` for any other line.
    */
   #takePlainSize(bytes: Buffer, from: number): number | undefined {
     let size = 0;

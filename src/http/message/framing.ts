@@ -2,7 +2,7 @@ import { HttpError } from "../http-error.ts";
 import type { HeaderFields } from "./header-fields.ts";
 import { type ResponseHead, trimBlanks } from "./response-head.ts";
 
-/** Where the body of a response ends, and whether the connection can be used again afterwards. */
+/** The end of a response's body, and whether the connection can be used again afterwards. */
 export type Framing = BodyEnd & { readonly keepsConnection: boolean };
 
 type BodyEnd =
@@ -13,25 +13,25 @@ type BodyEnd =
   | { readonly kind: "until-close" };
 
 /**
- * How the body of a response is framed, by RFC 9112, section 6.3.
+ * The framing of a response's body (RFC 9112, section 6.3).
  *
- * A successful answer to CONNECT has no body, its framing fields mean nothing, and its connection always counts as
- * kept: the tunnel goes over it (RFC 9110, section 9.3.6).
+ * A successful answer to CONNECT has no body, and its framing fields are ignored. Its connection always counts as kept,
+ * because the tunnel uses it (RFC 9110, section 9.3.6).
  *
- * Throws an `HttpError` of kind `protocol` if the framing fields leave the end open: Content-Length values that differ
- * or are no length, the chunked coding applied twice or with parameters.
+ * Throws an `HttpError` of kind `protocol` if the framing fields are ambiguous: Content-Length values that differ or
+ * are not a length, the chunked coding applied twice or with parameters.
  */
 export function framingOf(head: ResponseHead, requestMethod: string): Framing {
   const { status, headers } = head;
   if (requestMethod === "CONNECT" && status >= 200 && status < 300) return { kind: "none", keepsConnection: true };
   const isTransferCoded = headers.has("transfer-encoding");
   const body = hasNoBody(status, requestMethod) ? NO_BODY : isTransferCoded ? codedBody(headers) : plainBody(headers);
-  // A Content-Length beside it, or a server of 1.0, may be an attempt to make two readers see two messages.
+  // With a Content-Length beside it, or from HTTP/1.0, it may be an attempt at response splitting (RFC 9112, 6.1, 6.3).
   const isDubious = isTransferCoded && (head.version === "1.0" || headers.has("content-length"));
   return { ...body, keepsConnection: body.kind !== "until-close" && !isDubious && isPersistent(head) };
 }
 
-/** The codings of Transfer-Encoding in lower case, the chunked one included, in their order. */
+/** The codings of Transfer-Encoding in lower case and in their order, the chunked coding included. */
 export function transferCodings(headers: HeaderFields): string[] {
   return elementsOf(headers, "transfer-encoding").filter((coding) => coding !== "");
 }
@@ -61,7 +61,7 @@ function isChunked(coding: string): boolean {
 function plainBody(headers: HeaderFields): BodyEnd {
   const only = headers.get("content-length");
   if (only === undefined) return { kind: "until-close" };
-  // Nearly always there is one value, and it is plain.
+  // Nearly every answer has one plain value.
   if (/^\d{1,15}$/.test(only)) return { kind: "length", bytes: Number(only) };
   const lengths = elementsOf(headers, "content-length").map(toLength);
   const [bytes] = lengths;
@@ -78,13 +78,14 @@ function toLength(digits: string): number {
   return bytes;
 }
 
+/** RFC 9112, section 9.3. */
 function isPersistent({ version, headers }: ResponseHead): boolean {
   const options = elementsOf(headers, "connection");
   if (options.includes("close")) return false;
   return version === "1.1" || options.includes("keep-alive");
 }
 
-/** The elements of a list field in lower case, the empty ones too; quoted strings are not heeded. */
+/** The elements of a list field in lower case, the empty ones too; quoted strings get no special treatment. */
 function elementsOf(headers: HeaderFields, name: string): string[] {
   const list = headers.get(name);
   if (list === undefined) return [];

@@ -3,22 +3,22 @@ import { parseHead, type ResponseHead } from "./response-head.ts";
 import { SectionBuffer } from "./section-buffer.ts";
 
 export interface ResponseLimits {
-  /** The bytes of all interim heads and the final head of an answer together; also the bytes of a trailer section. */
+  /** Most bytes of all interim heads and the final head of an answer together; also those of a trailer section. */
   readonly headBytesMax: number;
-  /** The fields of one head or trailer section. */
+  /** Most fields of one head or trailer section. */
   readonly fieldsMax: number;
 }
 
 interface ReadHead {
   readonly head: ResponseHead;
-  /** The index after the head, in the bytes taken last. */
+  /** The index after the head, within the bytes of the last call. */
   readonly end: number;
 }
 
 const NAME = Buffer.from("HTTP/");
 const LF = 10;
 const CR = 13;
-/** Some servers send an extra line end after a body, which then stands before the next head. */
+/** Some servers send an extra line end after a body, which then precedes the next head. */
 const EMPTY_LINE_BYTES_MAX = 8;
 
 /** Reads the heads of one answer: interim heads, then the final one. */
@@ -35,16 +35,17 @@ export class HeadReader {
   }
 
   /**
-   * Takes the bytes from `from` on. Gives the next head if its end is among them, `undefined` if more bytes are needed.
+   * Takes the bytes from `from` on. Returns the next head if its end is among them, `undefined` if more bytes are
+   * needed.
    *
-   * Throws an `HttpError`: `protocol` as soon as the bytes cannot be a head any more, or if `parseHead` refuses it;
+   * Throws an `HttpError`: `protocol` as soon as the bytes cannot be a head, or if `parseHead` refuses it;
    * `head-too-large` if a limit is passed. The outcome does not depend on how the bytes are split.
    */
   take(bytes: Buffer, from: number): ReadHead | undefined {
     const start = this.#section.length === 0 ? this.#skipEmptyLines(bytes, from) : from;
     this.#checkName(bytes, start);
     const before = this.#section.length;
-    // No head ends within its name. A limit that is reached there waits, so that garbage is refused as such.
+    // No head ends within `HTTP/`. A limit that is reached there waits, so that garbage is refused as garbage.
     const section = this.#section.take(bytes, start, Math.max(this.#bytesLeft, NAME.length));
     if (section === undefined) return undefined;
     this.#bytesLeft -= before + section.end - start;
@@ -65,7 +66,7 @@ export class HeadReader {
     return at;
   }
 
-  /** Refuses garbage at its first byte: its head would never end, and the wait for it would last until a limit. */
+  /** Refuses garbage at its first byte: the wait for the end of its head would last until a limit. */
   #checkName(bytes: Buffer, start: number): void {
     const offset = start - this.#section.length;
     for (let index = this.#section.length; index < NAME.length && offset + index < bytes.length; index++) {
@@ -75,5 +76,5 @@ export class HeadReader {
 }
 
 function notHttp(): HttpError {
-  return new HttpError("protocol", "the answer does not begin with HTTP/");
+  return new HttpError("protocol", "the answer does not start with HTTP/");
 }

@@ -1,10 +1,10 @@
 export type HeaderField = readonly [name: string, value: string];
 
 /**
- * The fields of a head in the order in which they came. Names are ASCII in lower case; values are Latin-1: one
- * character per byte, without white space around it.
+ * The fields of a head in the order of their arrival. Names are ASCII in lower case; values are Latin-1, one character
+ * per byte, without surrounding white space.
  *
- * A list and no map: the peer chooses the names, and a linear search cannot be slowed down by colliding hashes. Every
+ * It is a list, not a map: the peer chooses the names, and colliding hashes cannot slow a linear search down. Every
  * method takes time linear in the number of fields.
  */
 export class HeaderFields {
@@ -19,7 +19,7 @@ export class HeaderFields {
     return this.#fields.length;
   }
 
-  /** All values of a field joined by ", ", as RFC 9110, section 5.3 allows; `undefined` if the field is absent. */
+  /** All values of a field, joined by ", " (RFC 9110, section 5.3); `undefined` if the field is absent. */
   get(name: string): string | undefined {
     let joined: string | undefined;
     for (const [each, value] of this.#fields) {
@@ -28,7 +28,7 @@ export class HeaderFields {
     return joined;
   }
 
-  /** The values of a field, one for each of its lines. */
+  /** The values of a field, one for each of its lines; empty if the field is absent. */
   all(name: string): string[] {
     const values: string[] = [];
     for (const [each, value] of this.#fields) {

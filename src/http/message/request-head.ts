@@ -2,14 +2,14 @@
 export type RequestFields = Readonly<Record<string, string>>;
 
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** What is no byte of a head, or half a line end. */
+/** Characters that a head must not contain, and a CR without its LF. */
 const FORBIDDEN = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)/;
-/** A target holds what a parsed URL can hold: visible ASCII. */
+/** A target is visible ASCII, as a parsed URL is. */
 const TARGET = /^[\x21-\x7e]+$/;
 
 /**
- * The head of a request (RFC 9112, 3) as Latin-1 text: `target` as it is, `Host` first.
- * Throws an `Error` for what cannot be sent, without repeating the value.
+ * The head of a request (RFC 9112, sections 3 and 5) as Latin-1 text: `target` as it is, `Host` first (section 3.2).
+ * Throws an `Error` for a part that cannot be sent; the message does not repeat the value.
  */
 export function requestHead(method: string, target: string, host: string, fields: RequestFields): string {
   if (!TARGET.test(target)) throw new Error("the request target cannot be sent");
@@ -21,7 +21,7 @@ export function requestHead(method: string, target: string, host: string, fields
     lines++;
   }
   text += "\r\n";
-  // One look at the whole costs half of a look at each value: a value with a line end makes one line more.
+  // One check of the whole text costs half as much as a check of each value. A value with a line end adds a line.
   if (FORBIDDEN.test(text) || countLines(text) !== lines) throw new Error("a header's value cannot be sent");
   return text;
 }
@@ -32,7 +32,7 @@ function countLines(text: string): number {
   return lines;
 }
 
-/** Path and query of a URL as it spells them, an empty query included: `URL.search` would drop its `?`. */
+/** Path and query of a URL as written, an empty query included: `URL.search` would drop its `?`. */
 export function originForm(url: URL): string {
   const { href } = url;
   const start = href.indexOf("/", url.protocol.length + 2);

@@ -12,10 +12,10 @@ export interface ResponseHead {
 }
 
 const STATUS_LINE = /^HTTP\/(\d)\.(\d) (\d{3})(?: (.*))?$/s;
-/** By character code: 1 if it may stand in a token (RFC 9110, section 5.6.2). Much faster than a regular expression. */
+/** By character code: 1 if a token may contain it (RFC 9110, section 5.6.2). Much faster than a regular expression. */
 const IS_TOKEN = new Uint8Array(256);
 for (const character of Buffer.from("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")) IS_TOKEN[character] = 1;
-/** Readers disagree whether these end a line or a value. */
+/** Characters that end a line or a value for some readers but not for others. */
 const FORBIDDEN = /\r(?!\n)|\0/;
 const TAB = 9;
 const CR = 13;
@@ -23,8 +23,8 @@ const SPACE = 32;
 const COLON = 58;
 
 /**
- * A response's head from its bytes as Latin-1 text: the status line and the field lines, each with its CRLF or LF,
- * without the empty line at the end (RFC 9112, sections 2 to 5).
+ * Parses a response's head (RFC 9112, sections 2 to 5). `text` is Latin-1: the status line and the field lines, each
+ * with its CRLF or LF, without the empty line at the end.
  *
  * Throws an `HttpError`: `protocol` if a line is malformed or the status is not in 100–599, `head-too-large` if there
  * are more than `fieldsMax` fields. A missing reason and its missing space are tolerated.
@@ -43,15 +43,16 @@ export function parseHead(text: string, fieldsMax: number): ResponseHead {
 }
 
 /**
- * The field lines of a head or of a trailer section (RFC 9112, section 5), as `parseHead` takes them and with its
- * errors. A folded line is joined to the value before it by one space; white space before a colon is dropped.
+ * Parses the field lines of a head or of a trailer section (RFC 9112, section 5). Text and errors are those of
+ * `parseHead`. A folded line (section 5.2) is joined to the value before it by one space; white space before a colon is
+ * dropped (section 5.1).
  */
 export function parseFields(text: string, fieldsMax: number): HeaderFields {
   checkCharacters(text);
   return parseLines(text, 0, fieldsMax);
 }
 
-/** The text without the spaces and tabs around it. `trim` would also take bytes that belong to a value, such as A0. */
+/** The text without surrounding spaces and tabs. `trim` would also remove bytes of a value, such as A0. */
 export function trimBlanks(text: string, from = 0, to = text.length): string {
   let start = from;
   let end = to;
@@ -62,7 +63,7 @@ export function trimBlanks(text: string, from = 0, to = text.length): string {
 
 function parseLines(text: string, from: number, fieldsMax: number): HeaderFields {
   const fields: HeaderField[] = [];
-  // Latin-1 keeps its length in lower case. Doing this once is five times faster than for each name.
+  // Latin-1 keeps its length in lower case. One conversion of the text is five times faster than one for each name.
   const lower = text.toLowerCase();
   let at = from;
   while (at < text.length) {

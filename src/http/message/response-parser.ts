@@ -8,47 +8,53 @@ import type { ResponseHead } from "./response-head.ts";
 export interface ResponseSink {
   /** The final head; interim heads are skipped. */
   head(head: ResponseHead, framing: Framing): void;
-  /** A part of what was fed, never empty; nothing is copied. */
+  /** A part of the bytes given to `feed`, never empty and never a copy. */
   body(chunk: Uint8Array): void;
-  /** The message ended as its framing says. Never called for a body that the close of the connection delimits. */
+  /** The message ended as its framing announced. Never called for a body that the close of the connection delimits. */
   complete(): void;
 }
 
 /**
- * What the proper close of the connection means:
+ * The meaning of a proper close of the connection (RFC 9112, section 8):
  *
  * | outcome | when |
  * |---|---|
  * | `idle` | no answer was outstanding |
  * | `closed` | before the head was complete |
  * | `truncated` | within a body whose end the head announces |
- * | `until-close` | within a body that the close delimits, which is thereby at its end |
+ * | `until-close` | within a body that the close delimits; the body is complete then |
  */
 export type Closing = "idle" | "closed" | "truncated" | "until-close";
 
 const INTERIM_HEADS_MAX = 20;
 
 /**
- * Parses the answers on one connection, one after the other, from pieces of any size (RFC 9112).
+ * Parses the answers on one connection, one after the other, from pieces of any size (RFC 9112, sections 4 to 8).
  *
  *     idle ──begin──▶ head ──▶ length | chunked | until-close
- *     head, length, chunked ──complete──▶ idle
+ *     head, length, chunked ──complete──▶ idle | spent
+ *     idle ──a stray byte──▶ spent
+ *     any but failed ──end──▶ spent
+ *     any ──an error──▶ failed
  *
- * The events do not depend on how the bytes are split, except that `body` may come in more or fewer parts.
+ * `spent`: no answer is outstanding, and the connection cannot take another request. The events do not depend on how
+ * the bytes are split, except that `body` may have more or fewer parts.
  */
 export class ResponseParser {
   readonly #limits: ResponseLimits;
   readonly #sink: ResponseSink;
   readonly #onData: (data: Uint8Array) => void;
-  #state: "idle" | "head" | "length" | "chunked" | "until-close" = "idle";
+  #state: "idle" | "head" | "length" | "chunked" | "until-close" | "spent" | "failed" = "idle";
   #method = "";
   #heads: HeadReader;
   #interimHeads = 0;
   #bytesLeft = 0;
   #chunked: ChunkedBody;
+  /** Whether the server keeps the connection after this answer. */
   #keepsConnection = true;
   #hasBegun = false;
-  #failure: { readonly error: unknown } | undefined;
+  /** Set in the state `failed`. */
+  #error: unknown;
 
   constructor(limits: ResponseLimits, sink: ResponseSink) {
     this.#limits = limits;
@@ -58,19 +64,19 @@ export class ResponseParser {
     this.#chunked = new ChunkedBody(limits);
   }
 
-  /** True if the next request may be sent: no answer is outstanding, the connection is kept, no stray byte came. */
+  /** True if the next request may be sent: no answer is outstanding, the connection is kept, no stray byte arrived. */
   get isClean(): boolean {
-    return this.#state === "idle" && this.#keepsConnection && this.#failure === undefined;
+    return this.#state === "idle";
   }
 
-  /** True if at least one byte came since `begin`. */
+  /** True if at least one byte arrived since `begin`. */
   get hasBegun(): boolean {
     return this.#hasBegun;
   }
 
   /** Expects the answer to a request with this method. Throws an `Error` if the parser is not clean. */
   begin(method: string): void {
-    if (!this.isClean) throw new Error("a request was begun on a connection that cannot take one");
+    if (!this.isClean) throw new Error("a request was started on a connection that cannot take one");
     this.#state = "head";
     this.#method = method;
     this.#heads = new HeadReader(this.#limits);
@@ -79,36 +85,37 @@ export class ResponseParser {
   }
 
   /**
-   * Takes the next bytes, which must not change any more. Bytes after the end of a message only make the parser
+   * Takes the next bytes, which must not change afterwards. Bytes after the end of a message only make the parser
    * unclean.
    *
-   * Throws an `HttpError` of kind `protocol` or `head-too-large`. After a throw, also of the sink, the parser is dead:
-   * every further call throws the same.
+   * Throws an `HttpError` of kind `protocol` or `head-too-large`. After an error, also one of the sink, every further
+   * call throws the same error.
    */
   feed(bytes: Uint8Array): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#state === "failed") throw this.#error;
     if (bytes.length === 0) return;
     try {
       this.#take(bytes);
     } catch (error) {
-      this.#failure = { error };
+      this.#state = "failed";
+      this.#error = error;
       throw error;
     }
   }
 
-  /** The peer closed the connection properly. Calls nothing; throws if `feed` has thrown. */
+  /** The meaning of the peer's proper close of the connection. Calls no event; throws if `feed` has thrown. */
   end(): Closing {
-    if (this.#failure !== undefined) throw this.#failure.error;
     const state = this.#state;
-    this.#state = "idle";
-    this.#keepsConnection = false;
+    if (state === "failed") throw this.#error;
+    this.#state = "spent";
     if (state === "head") return "closed";
-    return state === "length" || state === "chunked" ? "truncated" : state;
+    if (state === "length" || state === "chunked") return "truncated";
+    return state === "spent" ? "idle" : state;
   }
 
   #take(bytes: Uint8Array): void {
-    if (this.#state === "idle") {
-      this.#keepsConnection = false;
+    if (this.#state === "idle" || this.#state === "spent") {
+      this.#state = "spent";
       return;
     }
     this.#hasBegun = true;
@@ -135,7 +142,7 @@ export class ResponseParser {
     if (status === 101) throw new HttpError("protocol", "the peer switched to a protocol that was not asked for");
     this.#interimHeads++;
     if (this.#interimHeads > INTERIM_HEADS_MAX) {
-      throw new HttpError("protocol", `more than ${INTERIM_HEADS_MAX} interim answers came`);
+      throw new HttpError("protocol", `the peer sent more than ${INTERIM_HEADS_MAX} interim answers`);
     }
   }
 
@@ -164,10 +171,9 @@ export class ResponseParser {
     if (this.#chunked.isDone) this.#complete(bytes, end);
   }
 
-  /** The sink may call `begin` from `complete`: everything else is done before. */
+  /** The sink may call `begin` from `complete`: the parser must be ready for that before. */
   #complete(bytes: Uint8Array, end: number): void {
-    this.#state = "idle";
-    if (end < bytes.length) this.#keepsConnection = false;
+    this.#state = this.#keepsConnection && end === bytes.length ? "idle" : "spent";
     this.#sink.complete();
   }
 }
@@ -176,7 +182,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The bytes themselves where a view would show the same: most pieces of a large body lie wholly within it. */
+/** The bytes themselves where a view would show the same, as it does for most pieces of a large body. */
 function part(bytes: Uint8Array, from: number, to: number): Uint8Array {
   return from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
 }

@@ -3,7 +3,7 @@ import { HttpError } from "../http-error.ts";
 interface Section {
   /** The lines as Latin-1 text, each with its line end, without the empty line. */
   readonly text: string;
-  /** The index after the empty line, in the bytes taken last. */
+  /** The index after the empty line, within the bytes of the last call. */
   readonly end: number;
 }
 
@@ -15,8 +15,8 @@ const FIRST_CAPACITY = 512;
 const NO_BYTES = Buffer.alloc(0);
 
 /**
- * Finds the empty line that ends a head or a trailer section. Copies bytes only if the section is split over several
- * pieces; the time is linear in the bytes, however small the pieces are.
+ * Finds the empty line that ends a head or a trailer section (RFC 9112, sections 2.1 and 7.1.2). It copies bytes only
+ * if the section is split over several pieces. Its time is linear in the bytes, however small the pieces are.
  */
 export class SectionBuffer {
   readonly #subject: string;
@@ -28,15 +28,15 @@ export class SectionBuffer {
     this.#subject = subject;
   }
 
-  /** The bytes of an unfinished section gathered so far. */
+  /** The number of bytes gathered of an unfinished section. */
   get length(): number {
     return this.#length;
   }
 
   /**
-   * Takes the bytes from `from` on. Gives the section if its end is among them, and is empty again; `undefined` if more
-   * bytes are needed. Throws an `HttpError` of kind `head-too-large` if the section with its empty line has more than
-   * `bytesMax` bytes.
+   * Takes the bytes from `from` on. Returns the section if its end is among them, and is empty again; `undefined` if
+   * more bytes are needed. Throws an `HttpError` of kind `head-too-large` if the section with its empty line has more
+   * than `bytesMax` bytes.
    */
   take(bytes: Buffer, from: number, bytesMax: number): Section | undefined {
     if (this.#length > 0) return this.#takeMore(bytes, from, bytesMax);
@@ -48,7 +48,7 @@ export class SectionBuffer {
 
   #takeMore(bytes: Buffer, from: number, bytesMax: number): Section | undefined {
     const before = this.#length;
-    // One byte too many is enough to see that the section is too large.
+    // One byte over the limit is enough to detect a section that is too large.
     this.#append(bytes, from, Math.min(bytes.length, from + bytesMax + 1 - before));
     const section = find(this.#gathered.subarray(0, this.#length), 0, Math.max(0, before - 2));
     if ((section?.end ?? this.#length) > bytesMax) throw this.#tooLarge();
@@ -74,7 +74,7 @@ export class SectionBuffer {
   }
 }
 
-/** The section that begins at `start`; its end is not before `searchFrom`. */
+/** The section that starts at `start`, with its end at `searchFrom` or later; `undefined` if there is no end. */
 function find(bytes: Buffer, start: number, searchFrom: number): Section | undefined {
   if (bytes[start] === LF) return { text: "", end: start + 1 };
   if (bytes[start] === CR && bytes[start + 1] === LF) return { text: "", end: start + 2 };
@@ -83,7 +83,7 @@ function find(bytes: Buffer, start: number, searchFrom: number): Section | undef
     const lf = bytes.indexOf(LF_LF, searchFrom);
     return lf === -1 ? undefined : { text: bytes.toString("latin1", start, lf + 1), end: lf + 2 };
   }
-  // A lone LF may end the section earlier. Searching the bytes for it would run through the whole body.
+  // A lone LF may end the section earlier. A search in all bytes for it would run through the whole body.
   const text = bytes.toString("latin1", start, crlf + 1);
   const lf = text.indexOf("\n\n", searchFrom - start);
   return lf === -1 ? { text, end: crlf + 3 } : { text: text.slice(0, lf + 1), end: start + lf + 2 };

@@ -4,11 +4,11 @@ import type { TunnelStream } from "./tunnel-stream.ts";
 
 const HEAD_BYTES_MAX = 16 * 1024;
 const STATUS_LINE = /^HTTP\/1\.\d ([1-9]\d\d)(?: ([^\r\n]*))?\r?\n/;
-/** A reason phrase is the proxy's text: the part of it that fits into a log line. */
+/** Characters of the proxy's reason phrase that an error message repeats. */
 const PHRASE_LENGTH_MAX = 60;
 
-export interface HttpTunnelTarget {
-  /** The vetted address: the proxy resolves no name. */
+interface HttpTunnelTarget {
+  /** A vetted address: the proxy must not resolve a name itself. */
   readonly address: string;
   readonly port: number;
   /** The whole value of Proxy-Authorization. Throws a TypeError if it could end the field. */
@@ -16,15 +16,16 @@ export interface HttpTunnelTarget {
 }
 
 /**
- * Asks for a tunnel with CONNECT (RFC 9110, 9.3.6). What follows the answer's head belongs to the tunnel. Rejects with
- * a ProxyError whose code is the status: about the proxy with 407, about the target with every other one; without a
- * code if the answer is not HTTP/1, or its head has more than 16 KiB.
+ * Asks for a tunnel with CONNECT (RFC 9110, section 9.3.6). The bytes after the answer's head belong to the tunnel.
+ *
+ * Rejects with a ProxyError whose code is the status. 407 concerns the proxy, every other status the target. The error
+ * has no code if the answer is not HTTP/1, or its head has more than 16 KiB.
  */
 export async function connectThroughHttp(stream: TunnelStream, target: HttpTunnelTarget): Promise<void> {
   stream.write(connectRequest(target));
   for (;;) {
     const { status, phrase } = await readHead(stream);
-    // Interim answers may come before the one that counts (RFC 9110, 15.2).
+    // Interim answers may precede the final one (RFC 9110, section 15.2).
     if (status < 200) continue;
     if (status < 300) return;
     const words = `the proxy answered CONNECT with ${status}${phrase === "" ? "" : ` ${phrase}`}`;
@@ -34,7 +35,7 @@ export async function connectThroughHttp(stream: TunnelStream, target: HttpTunne
 
 function connectRequest({ address, port, authorization }: HttpTunnelTarget): Uint8Array {
   if (authorization !== undefined && /[^\t\x20-\x7e]/.test(authorization)) {
-    throw new TypeError("the value of Proxy-Authorization has characters that no header field may have");
+    throw new TypeError("the value of Proxy-Authorization has characters that a header field must not have");
   }
   const authority = `${isIPv6(address) ? `[${address}]` : address}:${port}`;
   const credentials = authorization === undefined ? "" : `Proxy-Authorization: ${authorization}\r\n`;

@@ -1,10 +1,10 @@
 import { HttpError } from "../http-error.ts";
 
-/** An HttpError `proxy`. Its code: the status of the answer to CONNECT, `SOCKS_` with the reply, or the cause's. */
+/** An HttpError `proxy`. Its code is the status of the answer to CONNECT, `SOCKS_` with the reply, or the cause's. */
 export class ProxyError extends HttpError {
   /**
-   * True if the proxy works but could not, or would not, reach this target; false if the proxy itself is at fault:
-   * unreachable, credentials refused, an answer that breaks its protocol.
+   * True if the proxy works but could not, or would not, reach this target. False if the proxy itself is at fault: it
+   * is unreachable, refused the credentials, or broke its protocol.
    */
   readonly isAboutTarget: boolean;
 

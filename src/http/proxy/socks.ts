@@ -10,8 +10,8 @@ export interface SocksCredentials {
   readonly password: string;
 }
 
-export interface SocksTarget {
-  /** The vetted address: the proxy resolves no name. */
+interface SocksTarget {
+  /** A vetted address: the proxy must not resolve a name itself. */
   readonly address: string;
   readonly port: number;
   readonly credentials?: SocksCredentials | undefined;
@@ -23,7 +23,7 @@ const USERNAME_PASSWORD = 2;
 const NO_ACCEPTABLE_METHOD = 0xff;
 const CONNECT = 1;
 
-/** RFC 1928, 6. The reply codes that are about the target, not about the proxy, are named below. */
+/** The meaning of each reply code (RFC 1928, section 6). */
 const REPLIES: readonly string[] = [
   "",
   "general failure",
@@ -35,21 +35,23 @@ const REPLIES: readonly string[] = [
   "the proxy does not know the command",
   "the proxy does not support this kind of address",
 ];
+/** Reply codes that concern the target, not the proxy. */
 const ABOUT_TARGET = [3, 4, 5, 6];
 
-/** Length of the bound address, by its type: the first byte behind the type is the length of a name. */
+/** Length of the bound address by its type (RFC 1928, section 5). A name has its length in its first byte. */
 const ADDRESS_LENGTHS: Readonly<Record<number, number>> = { 1: 4, 4: 16 };
 const NAME = 3;
 
 /**
- * Asks for a connection (RFC 1928), with a name and a password (RFC 1929) if there are credentials. Rejects with a
- * ProxyError: code `SOCKS_1` to `SOCKS_255` for a refusal, about the target with 3 to 6; `SOCKS_AUTH` for refused
- * credentials or methods; without a code if the answer is not SOCKS5.
+ * Asks for a connection (RFC 1928, sections 3 to 6), with a name and a password (RFC 1929) if there are credentials.
+ *
+ * Rejects with a ProxyError: code `SOCKS_1` to `SOCKS_255` for a refusal, which concerns the target with 3 to 6;
+ * `SOCKS_AUTH` for refused credentials or methods; without a code if the answer is not SOCKS5.
  */
 export async function connectThroughSocks(stream: TunnelStream, target: SocksTarget): Promise<void> {
   const request = connectRequest(target);
   const method = target.credentials === undefined ? NO_AUTHENTICATION : USERNAME_PASSWORD;
-  // Proxies that know no credentials may go on without them.
+  // Proxies that support no credentials may continue without them.
   const methods = method === NO_AUTHENTICATION ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, USERNAME_PASSWORD];
   stream.write(Uint8Array.of(VERSION, methods.length, ...methods));
   const [version, chosen = NO_ACCEPTABLE_METHOD] = await stream.take(2);
@@ -84,7 +86,7 @@ async function readReply(stream: TunnelStream): Promise<void> {
 
 function connectRequest({ address, port }: SocksTarget): Uint8Array {
   const parsed = parseIpAddress(address);
-  if (parsed === undefined) throw new TypeError(`${JSON.stringify(address)} is no IP address`);
+  if (parsed === undefined) throw new TypeError(`${JSON.stringify(address)} is not an IP address`);
   const length = parsed.family === 4 ? 4 : 16;
   const bytes = Buffer.from(parsed.bits.toString(16).padStart(length * 2, "0"), "hex");
   return Uint8Array.of(VERSION, CONNECT, 0, parsed.family === 4 ? 1 : 4, ...bytes, port >> 8, port & 0xff);
@@ -98,7 +100,7 @@ function credentialBytes(text: string): Uint8Array {
 
 function methodRefused(hasCredentials: boolean): ProxyError {
   const words = hasCredentials
-    ? "the SOCKS proxy takes neither a password nor nobody's name"
+    ? "the SOCKS proxy accepts neither a password nor a client without credentials"
     : "the SOCKS proxy demands credentials";
   return new ProxyError(words, { code: "SOCKS_AUTH" });
 }

@@ -2,7 +2,10 @@ import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TransportHandler } from "../transport/transport.ts";
 import { ProxyError } from "./proxy-error.ts";
 
-/** The conversation with a proxy before the tunnel stands: as many bytes as asked for, however they arrive. */
+/**
+ * The bytes that a proxy sends before the tunnel is open: as many as a caller asks for, however they arrive. Bytes that
+ * no caller took go back to the transport with `release`.
+ */
 export class TunnelStream implements TransportHandler {
   readonly #transport: SocketTransport;
   #bytes = new Uint8Array();
@@ -14,7 +17,7 @@ export class TunnelStream implements TransportHandler {
     transport.handler = this;
   }
 
-  /** The requests are small: what the socket does not take at once follows by itself. */
+  /** Writes a request, which is small enough that the transport's buffer needs no limit. */
   write(bytes: Uint8Array): void {
     this.#transport.write(bytes);
   }
@@ -25,7 +28,7 @@ export class TunnelStream implements TransportHandler {
     return this.#cut(length);
   }
 
-  /** Everything up to and with `mark`; undefined if the mark does not begin within `lengthMax` bytes. */
+  /** All bytes up to the end of `mark`; `undefined` if the mark does not end within `lengthMax` bytes. */
   async takeThrough(mark: string, lengthMax: number): Promise<Uint8Array | undefined> {
     const find = () => Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length).indexOf(mark);
     await this.#until(() => find() >= 0 || this.#bytes.length >= lengthMax);
@@ -33,7 +36,7 @@ export class TunnelStream implements TransportHandler {
     return at < 0 || at + mark.length > lengthMax ? undefined : this.#cut(at + mark.length);
   }
 
-  /** Gives the transport back; bytes that nobody took reach its next handler. */
+  /** Releases the transport; bytes that no caller took reach its next handler. */
   release(): void {
     this.#transport.detach(this.#bytes);
     this.#bytes = new Uint8Array();
@@ -68,8 +71,8 @@ export class TunnelStream implements TransportHandler {
 }
 
 function endedBefore(error: Error | undefined): ProxyError {
-  if (error === undefined) return new ProxyError("the proxy closed the connection before the tunnel stood");
+  if (error === undefined) return new ProxyError("the proxy closed the connection before the tunnel was open");
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
-  const words = `the connection to the proxy broke before the tunnel stood (${code ?? error.message})`;
+  const words = `the connection to the proxy broke before the tunnel was open (${code ?? error.message})`;
   return new ProxyError(words, { code, cause: error });
 }

@@ -4,15 +4,18 @@ import { SocketTransport } from "./socket-transport.ts";
 import { ALPN_HTTP_1_1, brokenStream, handshakeCut, handshakeError, type TlsOptions } from "./tls.ts";
 import type { TlsSessions } from "./tls-sessions.ts";
 
-/** A stream over `Bun.connect`: half the CPU of a TLS connection by node:tls, but a pending connect cannot be ended. */
-export class BunTransport extends SocketTransport {
+/**
+ * A stream over `Bun.connect`. It takes half the CPU of a TLS connection by node:tls, but a pending connect cannot be
+ * ended.
+ */
+class BunTransport extends SocketTransport {
   readonly #socket: Socket<undefined>;
   readonly #isEncrypted: boolean;
   readonly #onFirstData: (() => void) | undefined;
   #unsent: Uint8Array | undefined;
   #hasReceived = false;
 
-  /** `onFirstData` makes it the end of an encrypted stream, and is called before the first data. */
+  /** `onFirstData` is given for an encrypted stream only, and is called before the first data. */
   constructor(address: string, socket: Socket<undefined>, onFirstData: (() => void) | undefined) {
     super(address);
     this.#socket = socket;
@@ -25,7 +28,7 @@ export class BunTransport extends SocketTransport {
     if (this.#unsent !== undefined) throw new Error("more was written before the transport had drained");
     const taken = this.#send(bytes);
     if (taken === bytes.length) return true;
-    // `slice` of a Buffer would share its memory.
+    // A copy, because the array belongs to the caller again; `slice` of a Buffer would share its memory.
     this.#unsent = new Uint8Array(bytes.subarray(taken));
     return false;
   }
@@ -51,13 +54,13 @@ export class BunTransport extends SocketTransport {
     if (this.#unsent === undefined) this.onDrained();
   }
 
-  /** Of TLS, before a `close` without an error. */
+  /** For an error of TLS, which comes before a `close` without an error. */
   onSocketError(error: Error): void {
     this.onSocketEnd(error);
     this.destroySocket();
   }
 
-  /** `end` and `close`, or `close` alone after a reset. */
+  /** For `end` and `close`, or `close` alone after a reset. */
   onSocketEnd(error: Error | undefined): void {
     this.onEnd(error === undefined ? undefined : brokenStream(error, this.#hasReceived));
   }
@@ -70,7 +73,7 @@ export class BunTransport extends SocketTransport {
     this.#socket.resume();
   }
 
-  /** `end` waits for the peer, which may be silent for ever: with TLS, and where bytes have yet to go out. */
+  /** With TLS, and with unsent bytes, `end` would wait for the peer, which may be silent forever. */
   protected override destroySocket(): void {
     const isClogged = this.#unsent !== undefined;
     this.#unsent = undefined;
@@ -85,8 +88,15 @@ export class BunTransport extends SocketTransport {
 }
 
 /**
- * One connect by Bun, and the TLS handshake that Bun begins at once behind it, with the session of an earlier
- * connection if there is one.
+ * One connect by Bun, and the TLS handshake that Bun starts right after it, with the session of an earlier connection
+ * if there is one.
+ *
+ *     connecting ──open──▶ handshake ──approved, or no TLS──▶ ready
+ *     connecting ──error──▶ over
+ *     handshake ──refused, error──▶ over
+ *     any ──destroy──▶ over
+ *
+ * A connect that is destroyed while `connecting` is abandoned: Bun cannot end it, and `released` follows later.
  */
 export class BunDial implements Dial<BunTransport> {
   readonly address: string;
@@ -106,7 +116,7 @@ export class BunDial implements Dial<BunTransport> {
     this.#tls = options.tls;
     this.#sessions = sessions;
     this.#handler = handler;
-    // It rejects before `secure` is called where a dial is destroyed.
+    // It may reject before `secure` is called; without a handler that would end the process.
     this.#ready.promise.catch(() => {});
     this.#connect(options.port).catch((error: Error) => this.#onConnectError(error));
   }
@@ -195,7 +205,7 @@ export class BunDial implements Dial<BunTransport> {
 
   #keepSession(socket: Socket<undefined>): void {
     if (socket.isSessionReused()) return;
-    // The types of Bun 1.4.5 know no result.
+    // The types of Bun 1.4.5 declare no result.
     const session: unknown = socket.getSession();
     if (session instanceof Uint8Array && session.byteLength > 0) this.#sessions.keep(this.#options, session);
   }
@@ -207,10 +217,10 @@ export class BunDial implements Dial<BunTransport> {
   }
 }
 
-/** `ca` of Bun takes the place of the default roots: the caller puts these into it. */
+/** `ca` of Bun replaces the default roots, so the caller must include them. */
 function bunTlsOptions({ serverName, ca }: TlsOptions): TLSOptions {
   return {
-    // Said aloud, NODE_TLS_REJECT_UNAUTHORIZED=0 cannot weaken it.
+    // Set explicitly, NODE_TLS_REJECT_UNAUTHORIZED=0 cannot weaken it.
     rejectUnauthorized: true,
     ALPNProtocols: ALPN_HTTP_1_1,
     ...(serverName !== undefined && { serverName }),

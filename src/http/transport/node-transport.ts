@@ -4,7 +4,7 @@ import type { Dial, DialHandler, DialOptions } from "./dial.ts";
 import { SocketTransport } from "./socket-transport.ts";
 import { brokenStream, handshakeCut, handshakeError, systemCode, type TlsOptions } from "./tls.ts";
 
-/** What is loaded when the first socket of node is needed: it costs time at the start. */
+/** Modules that are loaded when the first socket of node is needed, because they would delay the start. */
 export interface NodeModules {
   readonly net: typeof net;
   readonly tls: typeof tls;
@@ -14,7 +14,7 @@ export async function loadNodeModules(): Promise<NodeModules> {
   return { net: await import("node:net"), tls: await import("node:tls") };
 }
 
-/** A stream over a socket of node:net or node:tls, which stands. */
+/** A stream over a connected socket of node:net or node:tls. */
 export class NodeTransport extends SocketTransport {
   readonly #modules: NodeModules;
   readonly #socket: net.Socket;
@@ -34,7 +34,7 @@ export class NodeTransport extends SocketTransport {
   }
 
   write(bytes: Uint8Array): boolean {
-    // The socket keeps what it was given.
+    // The socket keeps the array, which the caller may reuse.
     return !this.isOver && this.#socket.write(new Uint8Array(bytes));
   }
 
@@ -47,7 +47,7 @@ export class NodeTransport extends SocketTransport {
   }
 
   /**
-   * Begins a TLS handshake within this stream, which belongs to the handshake from now on. `address` is the peer's at
+   * Starts a TLS handshake within this stream, which then belongs to the handshake. `address` is that of the peer at
    * the other end of the tunnel.
    */
   startTls(options: TlsOptions, address: string): NodeHandshake {
@@ -55,7 +55,7 @@ export class NodeTransport extends SocketTransport {
     this.#socket.off("drain", this.#onSocketDrain);
     this.#socket.off("end", this.#onSocketEnd);
     this.#socket.off("close", this.#onSocketClose);
-    // Stays, so that an error of the outer stream is heard by somebody; the inner one ends with it.
+    // The `error` listener stays: an error of the outer stream without a listener would end the process.
     this.detach(new Uint8Array());
     return new NodeHandshake(this.#modules, { outer: [this.#socket, ...this.#outer], address, tls: options });
   }
@@ -92,31 +92,35 @@ export class NodeTransport extends SocketTransport {
 }
 
 interface HandshakeOptions {
-  /** The socket that carries the handshake, and those that carry this one in turn. */
+  /** The socket that carries the handshake, and the sockets that carry that one in turn. */
   readonly outer: readonly [net.Socket, ...net.Socket[]];
-  /** Of the peer: without a server name the certificate must name it. */
+  /** The peer's address: without a server name the certificate must name it. */
   readonly address: string;
   readonly tls: TlsOptions;
 }
 
-/** One TLS handshake over a socket of node that stands. */
-export class NodeHandshake {
+/**
+ * One TLS handshake over a connected socket of node.
+ *
+ *     open ──the peer ends──▶ half-closed
+ *     open, half-closed ──approved, error, destroy──▶ over
+ */
+class NodeHandshake {
   readonly #options: HandshakeOptions;
   readonly #socket: tls.TLSSocket;
   readonly #result = Promise.withResolvers<NodeTransport>();
-  #isOver = false;
-  #hasEnded = false;
+  #state: "open" | "half-closed" | "over" = "open";
 
   constructor(modules: NodeModules, options: HandshakeOptions) {
     const { outer, address } = options;
     const { serverName, ca } = options.tls;
     this.#options = options;
-    // It rejects before anybody asks for it where the handshake is destroyed at once.
+    // It may reject before a caller asks for it; without a handler that would end the process.
     this.#result.promise.catch(() => {});
     const socket = modules.tls.connect({
       socket: outer[0],
       host: address,
-      // Said aloud, NODE_TLS_REJECT_UNAUTHORIZED=0 cannot weaken it.
+      // Set explicitly, NODE_TLS_REJECT_UNAUTHORIZED=0 cannot weaken it.
       rejectUnauthorized: true,
       minVersion: "TLSv1.2",
       ALPNProtocols: ["http/1.1"],
@@ -124,15 +128,15 @@ export class NodeHandshake {
       ...(ca !== undefined && { ca: [...ca] }),
     });
     this.#socket = socket;
-    // Stays for good: an error after the end must not reach the process.
+    // This listener is never removed: an error after the end must not reach the process.
     socket.on("error", (error: Error) => this.#onError(error));
     socket.once("end", () => {
-      this.#hasEnded = true;
+      if (this.#state === "open") this.#state = "half-closed";
     });
     socket.once("close", () => this.#fail(handshakeCut(undefined)));
     socket.once("secureConnect", () => {
-      if (this.#isOver) return;
-      this.#isOver = true;
+      if (this.#state === "over") return;
+      this.#state = "over";
       this.#result.resolve(new NodeTransport(modules, socket, address, outer));
     });
     if (outer[0].destroyed) this.#fail(handshakeCut(undefined));
@@ -144,30 +148,36 @@ export class NodeHandshake {
   }
 
   destroy(): void {
-    this.#isOver = true;
+    this.#state = "over";
     this.#socket.destroy();
     for (const socket of this.#options.outer) socket.destroy();
   }
 
-  /** A connection that the peer closed in the handshake has the code of a reset, but ended before. */
+  /** A connection that the peer closed during the handshake reports the code of a reset, but after an `end`. */
   #onError(error: Error): void {
     const { tls: wanted, address } = this.#options;
     const code = systemCode(error);
     const isCut = code === "ECONNRESET" || code === "EPIPE";
     const reason = isCut
-      ? handshakeCut(this.#hasEnded ? undefined : error)
+      ? handshakeCut(this.#state === "half-closed" ? undefined : error)
       : handshakeError(error, wanted.serverName ?? address);
     this.#fail(reason);
   }
 
   #fail(error: Error): void {
-    if (this.#isOver) return;
+    if (this.#state === "over") return;
     this.destroy();
     this.#result.reject(error);
   }
 }
 
-/** One connect by node, which can be ended while it is pending. */
+/**
+ * One connect by node, which can be ended while it is pending.
+ *
+ *     connecting ──connect──▶ connected
+ *     connecting ──error──▶ over
+ *     any ──destroy──▶ over
+ */
 export class NodeDial implements Dial<NodeTransport> {
   readonly address: string;
   readonly #tls: TlsOptions | undefined;
@@ -185,12 +195,12 @@ export class NodeDial implements Dial<NodeTransport> {
       handler.failed(error);
     };
     this.#socket = modules.net.connect({ host: options.address, port: options.port, noDelay: true });
-    // Stays for good: an error after `destroy` must not reach the process.
+    // This listener is never removed: an error after `destroy` must not reach the process.
     this.#socket.on("error", onError);
     this.#socket.once("connect", () => {
       if (this.#state !== "connecting") return;
       this.#state = "connected";
-      // It holds what comes before somebody asks for it.
+      // It holds data that arrives before `secure` is called.
       this.#plain = new NodeTransport(modules, this.#socket, this.address);
       handler.connected();
     });

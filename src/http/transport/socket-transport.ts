@@ -1,19 +1,25 @@
 import type { Transport, TransportHandler } from "./transport.ts";
 
 /**
- * The order of events that every transport keeps, whatever its socket does: no data while paused or before there is a
- * handler, all data before the end, one end.
+ * A transport that keeps the order of events, whatever its socket does: no data while paused or without a handler, all
+ * data before the end, one end.
+ *
+ *     open ──the socket ends──▶ ended ──the handler is told──▶ closed
+ *     closed ──detach──▶ ended
+ *     open, ended ──destroy──▶ destroyed
+ *
+ * `ended` lasts while data or the end wait for a handler. Pausing and detaching hold data back in every state.
  */
 export abstract class SocketTransport implements Transport {
   readonly address: string;
   #handler: TransportHandler | undefined;
-  /** Chunks that came while nobody could take them. */
+  /** Chunks that wait for a handler, or for `resume`. */
   readonly #held: Uint8Array[] = [];
-  #end: { readonly error: Error | undefined } | undefined;
+  #state: "open" | "ended" | "closed" | "destroyed" = "open";
+  /** The error that ended the stream; `undefined` for a proper end. */
+  #error: Error | undefined;
   #isPaused = false;
   #isDelivering = false;
-  #isEndHeard = false;
-  #isDestroyed = false;
 
   constructor(address: string) {
     this.address = address;
@@ -24,10 +30,10 @@ export abstract class SocketTransport implements Transport {
     return this.#handler;
   }
 
-  /** What was held until now reaches the new handler in a microtask, not within the assignment. */
+  /** Held data reaches the new handler in a microtask, not within the assignment. */
   set handler(handler: TransportHandler) {
     this.#handler = handler;
-    if (this.#held.length > 0 || this.#end !== undefined) this.#deliverSoon();
+    if (this.#held.length > 0 || this.#state === "ended") this.#deliverSoon();
   }
 
   abstract write(bytes: Uint8Array): boolean;
@@ -36,38 +42,38 @@ export abstract class SocketTransport implements Transport {
   protected abstract resumeSocket(): void;
   protected abstract destroySocket(): void;
 
-  /** True after `destroy`, and once a handler heard of the end: nothing can be written any more. */
+  /** True after `destroy`, and once a handler was told of the end: the transport takes no more bytes. */
   get isOver(): boolean {
-    return this.#isDestroyed || this.#isEndHeard;
+    return this.#state === "closed" || this.#state === "destroyed";
   }
 
   pause(): void {
     if (this.#isPaused || this.isOver) return;
     this.#isPaused = true;
-    if (this.#end === undefined) this.pauseSocket();
+    if (this.#state === "open") this.pauseSocket();
   }
 
   resume(): void {
     if (!this.#isPaused || this.isOver) return;
     this.#isPaused = false;
-    if (this.#held.length > 0 || this.#end !== undefined) this.#deliverSoon();
-    if (this.#end === undefined) this.resumeSocket();
+    if (this.#held.length > 0 || this.#state === "ended") this.#deliverSoon();
+    if (this.#state === "open") this.resumeSocket();
   }
 
   destroy(): void {
     if (this.isOver) return;
-    this.#isDestroyed = true;
+    this.#state = "destroyed";
     this.#held.length = 0;
     this.destroySocket();
   }
 
   /**
-   * Takes the handler away; what comes from now on waits for the next one, behind `unread`, which the last one got but
-   * did not need. An end that the last one heard of reaches the next one too.
+   * Removes the handler. Later data waits for the next one, behind `unread`, the bytes that the last one received but
+   * did not use. The next handler is told of the end, too, if the last one was.
    */
   detach(unread: Uint8Array): void {
     this.#handler = undefined;
-    this.#isEndHeard = false;
+    if (this.#state === "closed") this.#state = "ended";
     if (unread.length > 0) this.#held.unshift(unread);
   }
 
@@ -86,14 +92,15 @@ export abstract class SocketTransport implements Transport {
     if (!this.isOver) this.#handler?.drained();
   }
 
-  /** The socket ended and closes by itself. The first call counts: sockets report an end in several ways. */
+  /** For a socket that ended and closes by itself. The first call counts: sockets report an end in several ways. */
   protected onEnd(error: Error | undefined): void {
-    if (this.isOver || this.#end !== undefined) return;
-    this.#end = { error };
+    if (this.#state !== "open") return;
+    this.#state = "ended";
+    this.#error = error;
     this.#deliver();
   }
 
-  /** An exception of the handler ends the stream: Bun would lose it, and the exchange would wait for ever. */
+  /** An exception of the handler ends the stream: Bun would lose it, and the exchange would wait forever. */
   #give(handler: TransportHandler, chunk: Uint8Array): void {
     try {
       handler.data(chunk);
@@ -113,16 +120,15 @@ export abstract class SocketTransport implements Transport {
     });
   }
 
-  /** The handler may pause, destroy or hand on the transport within each call. */
+  /** The handler may pause, destroy or detach the transport within each call. */
   #deliver(): void {
     while (this.#handler !== undefined && !this.#isPaused && !this.isOver) {
       const chunk = this.#held.shift();
       if (chunk === undefined) break;
       this.#give(this.#handler, chunk);
     }
-    const end = this.#end;
-    if (end === undefined || this.#held.length > 0 || this.#handler === undefined || this.isOver) return;
-    this.#isEndHeard = true;
-    this.#handler.closed(end.error);
+    if (this.#state !== "ended" || this.#held.length > 0 || this.#handler === undefined) return;
+    this.#state = "closed";
+    this.#handler.closed(this.#error);
   }
 }

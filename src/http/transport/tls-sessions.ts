@@ -2,9 +2,9 @@ import type { Clock } from "../../std/clock.ts";
 import { ExpiringMap } from "../../std/expiring-map.ts";
 import type { DialOptions } from "./dial.ts";
 
-/** Each holds the server's certificates, too: some KiB. */
+/** Each session holds the server's certificates, too: some KiB. */
 const SESSIONS_MAX = 1024;
-/** The certificate was approved with the full handshake; it is looked at again after so long. */
+/** Only a full handshake checks the certificate, so the next one follows after this time. */
 const KEPT_FOR_MS = 10 * 60_000;
 
 interface Kept {
@@ -13,9 +13,9 @@ interface Kept {
 }
 
 /**
- * TLS sessions of servers, by which a further connection takes a shorter handshake (RFC 8446, 2.2): a quarter of the
- * CPU of a connection less. A session is used only for the address, the port, the name and the authorities that it was
- * approved with.
+ * TLS sessions of servers, with which a further connection takes a shorter handshake (RFC 8446, section 2.2). That
+ * saves a quarter of the CPU of a connection. A session is used only with the address, port, name and authorities that
+ * it was approved with.
  */
 export class TlsSessions {
   readonly #kept: ExpiringMap<Kept>;
@@ -33,7 +33,7 @@ export class TlsSessions {
     this.#kept.set(keyOf(options), { session, ca: options.tls?.ca });
   }
 
-  /** A handshake with it failed: the next one is a full one. */
+  /** Makes the next handshake a full one, after a handshake with the session failed. */
   forget(options: DialOptions): void {
     this.#kept.delete(keyOf(options));
   }

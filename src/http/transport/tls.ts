@@ -2,15 +2,15 @@ import { HttpError } from "../http-error.ts";
 
 export interface TlsOptions {
   /**
-   * The DNS name for SNI (RFC 6066) and for the certificate (RFC 9525), without a trailing dot. Undefined: the URL has
-   * an IP address, and the certificate must name that address.
+   * The DNS name for SNI (RFC 6066, section 3) and for the certificate (RFC 9525), without a trailing dot. Undefined:
+   * the URL has an IP address, and the certificate must name that address.
    */
   readonly serverName: string | undefined;
-  /** More authorities in PEM, beside the default roots and those of NODE_EXTRA_CA_CERTS. */
+  /** Further authorities in PEM, beside the default roots and those of NODE_EXTRA_CA_CERTS. */
   readonly ca: readonly string[] | undefined;
 }
 
-/** RFC 7301: a length before each name. */
+/** The protocol list of ALPN: each name follows its length (RFC 7301, section 3.1). */
 export const ALPN_HTTP_1_1: Uint8Array = new TextEncoder().encode("\x08http/1.1");
 
 const REFUSED_CERTIFICATES: Readonly<Record<string, string>> = {
@@ -30,12 +30,12 @@ const REFUSED_CERTIFICATES: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: "the certificate is not meant for servers",
 };
 
-/** Reasons of BoringSSL for a first record that is no TLS record. */
+/** Reasons of BoringSSL for a first record that is not a TLS record. */
 const NOT_TLS = ["WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "INVALID_SSL_RECORD"];
 
 /**
- * Why the handshake failed, as an HttpError: `tls`, `protocol` where what answers speaks no TLS, or `closed` where the
- * peer closed the connection within it.
+ * The HttpError for a failed handshake: `tls`, `protocol` if the peer does not speak TLS, or `closed` if the peer
+ * closed the connection during the handshake.
  */
 export function handshakeError(error: Error | null, name: string): HttpError {
   if (error !== null && isDisconnect(error)) return handshakeCut(undefined);
@@ -55,7 +55,7 @@ function isNotTls(code: string | undefined): boolean {
   return code !== undefined && NOT_TLS.includes(code.replace(/^ERR_SSL_/, ""));
 }
 
-/** The connection ended within the handshake: `closed` if the peer closed it properly, `reset` if not. */
+/** The HttpError for an end during the handshake: `closed` if the peer closed it properly, `reset` if not. */
 export function handshakeCut(error: Error | undefined): HttpError {
   if (error === undefined) {
     return new HttpError("closed", "the server closed the connection during the TLS handshake", { phase: "tls" });
@@ -67,8 +67,8 @@ export function handshakeCut(error: Error | undefined): HttpError {
 }
 
 /**
- * What ended an open stream. With TLS 1.3 the server refuses a client without a certificate only after the handshake:
- * an alert before any data is an HttpError `tls`; anything else stays as it is, with the system's code.
+ * The error that ended an open stream. With TLS 1.3 a server refuses a client without a certificate only after the
+ * handshake, so an alert before any data is an HttpError `tls`. Any other error is returned as it is.
  */
 export function brokenStream(error: Error, hasReceived: boolean): Error {
   const code = tlsCode(error);
@@ -77,13 +77,13 @@ export function brokenStream(error: Error, hasReceived: boolean): Error {
   return error;
 }
 
-/** `code` of an error of the system or of node. */
+/** The `code` of an error of the system or of node; `undefined` if it has none. */
 export function systemCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
 }
 
-/** One spelling for both runtimes: Bun's sockets give EPROTO, with OpenSSL's reason at the end of the message. */
+/** The code in one spelling: Bun's sockets give EPROTO, with OpenSSL's reason at the end of the message. */
 function tlsCode(error: Error): string | undefined {
   const code = systemCode(error);
   if (code !== "EPROTO") return code;
@@ -95,7 +95,7 @@ function isTlsCode(code: string | undefined): boolean {
   return code?.startsWith("ERR_SSL_") === true || code === "EPROTO";
 }
 
-/** Bun and node report a connection that was closed within the handshake with the code of a reset. */
+/** True for a proper close during the handshake, which Bun and node report with the code of a reset. */
 function isDisconnect(error: Error): boolean {
   return systemCode(error) === "ECONNRESET" && error.message.startsWith("Client network socket disconnected");
 }

@@ -3,10 +3,10 @@ import { withDefaults } from "../../net/request-header.ts";
 import type { Manifest, Resource } from "../manifest/manifest-schema.ts";
 import type { HandlerRunner, HandlerSettings, JobContext } from "./handler.ts";
 
-/** Between two batches a job is staged, and others get their turn. */
+/** Tasks in one batch. Between two batches the intake stages tasks, and the event loop handles other requests. */
 const BATCH = 1000;
 
-/** One task per resource, with the headers, the proxy pool and the refusal of HTML that the configuration adds. */
+/** The handler that makes one task per resource, with the handler's default headers, proxy pool and `reject_html`. */
 export function createDefaultHandler() {
   return {
     isOwn: true,

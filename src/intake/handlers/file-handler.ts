@@ -4,35 +4,36 @@ import type { HandlerRunner, JobContext, JobReport } from "./handler.ts";
 import { HandlerPort } from "./handler-port.ts";
 import type { Message, Reply, Request } from "./thread-protocol.ts";
 
-/** All of a handler's threads are at other jobs, and have been for long. */
+/** All threads of a handler were busy with other jobs for the whole deadline. */
 export class HandlerBusyError extends Error {
   override readonly name = "HandlerBusyError";
 }
 
-/** A handler's file cannot be used; the message names the file and what is missing. */
+/** A handler's file cannot be loaded; the message names the file and the cause. */
 export class HandlerLoadError extends Error {
   override readonly name = "HandlerLoadError";
 }
 
 export interface FileHandlerDeps {
-  /** Its `[handlers.NAME]`; absent: none, it is only looked at. */
+  /** NAME of `[handlers.NAME]`; absent for a file that is only checked. */
   readonly name?: string | undefined;
   /** Absolute path of a .ts or .js file. */
   readonly file: string;
   readonly options: Readonly<Record<string, unknown>>;
-  /** What the expansion of one job may take of a handler's time; also its loading, and a finalize. */
+  /** Limit for the handler's time in the expansion of one job, in its loading, and in a finalize. */
   readonly deadlineMs: number;
   readonly maxTasks: number;
-  readonly onSaid: (said: Message) => void;
+  /** Receives the text that the handler prints. */
+  readonly onMessage: (message: Message) => void;
   readonly clock: Clock;
 }
 
-/** Jobs of one handler that are expanded at once, each in a thread of its own: who loops is then known. */
+/** Most jobs of one handler that are expanded at once. Each has a thread of its own, so that a loop costs one job. */
 const THREADS_MAX = 4;
 
 /**
- * The handler of a file, which is loaded now; its default export is a JobHandler, or a function from the handler's
- * options to one. It runs in threads of its own.
+ * Loads the handler of a file, which runs in threads of its own. The file's default export is a JobHandler, or a
+ * function from the handler's options to one.
  * @throws HandlerLoadError
  */
 export async function loadFileHandler(deps: FileHandlerDeps): Promise<HandlerRunner> {
@@ -69,31 +70,31 @@ async function* expand(
   };
   let isDone = false;
   try {
-    for (let answer = await ask({ asks: "expand", manifest, context }); ; answer = await ask({ asks: "more" })) {
-      if (answer.is !== "tasks") throw new Error(`the handler's thread answered with ${answer.is}`);
+    for (let answer = await ask({ kind: "expand", manifest, context }); ; answer = await ask({ kind: "more" })) {
+      if (answer.kind !== "tasks") throw new Error(`the handler's thread answered with ${answer.kind}`);
       isDone = answer.isLast;
       made += answer.tasks.length;
-      if (made > maxTasks) throw new Error(`the handler makes more than the ${maxTasks} tasks that one job may have`);
+      if (made > maxTasks) throw new Error(`the handler makes more than ${maxTasks} tasks, the limit for one job`);
       yield answer.tasks;
       if (isDone) return;
     }
   } finally {
-    // Nobody waits for what it does at its early end.
+    // The caller does not wait for the handler's cleanup after an early end.
     if (isDone) threads.giveBack(thread);
-    else void ask({ asks: "end" }).catch(() => {}).finally(() => threads.giveBack(thread)); // biome-ignore format: one step
+    else void ask({ kind: "end" }).catch(() => {}).finally(() => threads.giveBack(thread)); // biome-ignore format: one step
   }
 }
 
 async function finalize(report: JobReport, threads: HandlerThreads, deps: FileHandlerDeps): Promise<void> {
   const thread = await threads.take();
   try {
-    await thread.ask({ asks: "finalize", report }, deps.deadlineMs, deps.clock);
+    await thread.ask({ kind: "finalize", report }, deps.deadlineMs, deps.clock);
   } finally {
     threads.giveBack(thread);
   }
 }
 
-/** A handler's threads, each at one job; a dead one is replaced when it is needed. */
+/** A handler's threads, each busy with at most one job. A dead thread is replaced when it is needed. */
 class HandlerThreads {
   readonly #deps: FileHandlerDeps;
   readonly #idle: HandlerPort[] = [];
@@ -106,7 +107,7 @@ class HandlerThreads {
     this.#deps = deps;
   }
 
-  /** A loaded thread for one job; who comes when all are busy waits. @throws what its loading threw */
+  /** A loaded thread for one job; waits while all are busy. @throws HandlerBusyError, or the error of loading it */
   async take(): Promise<HandlerPort> {
     while (this.#busy.size >= THREADS_MAX) await this.#turn();
     if (this.#isClosed) throw stopped();
@@ -132,12 +133,12 @@ class HandlerThreads {
   }
 
   async #start(): Promise<HandlerPort> {
-    const { file, options, deadlineMs, clock, onSaid } = this.#deps;
-    const thread = new HandlerPort(onSaid);
+    const { file, options, deadlineMs, clock, onMessage } = this.#deps;
+    const thread = new HandlerPort(onMessage);
     this.#busy.add(thread);
     try {
-      const answer = await thread.ask({ asks: "load", file, options }, deadlineMs, clock);
-      this.finalizes = answer.is === "loaded" && answer.finalizes;
+      const answer = await thread.ask({ kind: "load", file, options }, deadlineMs, clock);
+      this.finalizes = answer.kind === "loaded" && answer.finalizes;
       return thread;
     } catch (error) {
       thread.end(error as Error);
@@ -146,7 +147,7 @@ class HandlerThreads {
     }
   }
 
-  /** Until a thread is free, or the handler's time is over. */
+  /** Waits until a thread is free. @throws HandlerBusyError at the deadline */
   #turn(): Promise<void> {
     return new Promise((resolve, reject) => {
       const { deadlineMs, clock } = this.#deps;

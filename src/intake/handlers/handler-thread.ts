@@ -1,6 +1,6 @@
 /**
- * The thread that a handler's file runs in, so that one that loops, hangs or ends its process costs its job only. It
- * does what it is asked for, one thing at a time, and is an entry point of its own in the build.
+ * The thread that runs a handler's file, so that a handler that loops, hangs or ends costs only its job. The thread
+ * answers one request at a time, and is an entry point of the build.
  */
 import { format } from "node:util";
 import type { JobHandler } from "./handler.ts";
@@ -8,11 +8,11 @@ import { loadProblem } from "./load-problem.ts";
 import { forbidEnding, takeOutput } from "./thread-limits.ts";
 import type { Reply, Request, Thrown } from "./thread-protocol.ts";
 
-/** What one answer carries: enough to make its way between the threads cheap. */
+/** Most tasks in one answer: enough to make the cost of a message between threads small. */
 const TASKS_PER_ANSWER = 500;
-/** What is there by then goes out, however little. */
+/** After this time the answer is sent with the tasks so far. */
 const GATHER_MS = 25;
-/** Lines that a handler may print while it does one thing; a looping one prints without end. */
+/** Most lines that a handler may print per request, because a loop would print without end. */
 const LINES_PER_REQUEST = 100;
 const LINE_MAX = 4096;
 
@@ -30,23 +30,23 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
   try {
     answer = await answerTo(data);
   } catch (error) {
-    answer = { is: "failed", thrown: thrownOf(error) };
+    answer = { kind: "failed", thrown: thrownOf(error) };
   }
   send(answer);
 };
 takeOutput((level, text) => {
   lines += 1;
   if (lines > LINES_PER_REQUEST) return;
-  const said = lines === LINES_PER_REQUEST ? "further lines are left out" : text.slice(0, LINE_MAX);
-  self.postMessage({ is: "said", level, text: said } satisfies Reply);
+  const shown = lines === LINES_PER_REQUEST ? "further lines are left out" : text.slice(0, LINE_MAX);
+  self.postMessage({ kind: "message", level, text: shown } satisfies Reply);
 });
 forbidEnding();
 
 async function answerTo(request: Request): Promise<Reply> {
-  switch (request.asks) {
+  switch (request.kind) {
     case "load":
       handler = await load(request.file, request.options);
-      return { is: "loaded", finalizes: typeof handler.finalize === "function" };
+      return { kind: "loaded", finalizes: typeof handler.finalize === "function" };
     case "expand": {
       const manifest = await loaded().prepare(request.manifest, request.context);
       steps = iteratorOf(loaded().buildTasks(manifest, request.context));
@@ -58,10 +58,10 @@ async function answerTo(request: Request): Promise<Reply> {
     case "end":
       await steps?.return?.();
       steps = undefined;
-      return { is: "done" };
+      return { kind: "done" };
     case "finalize":
       await loaded().finalize?.(request.report);
-      return { is: "done" };
+      return { kind: "done" };
   }
 }
 
@@ -98,23 +98,23 @@ async function gather(from: Steps): Promise<Reply> {
     const step = await from.next();
     if (step.done === true) {
       steps = undefined;
-      return { is: "tasks", tasks, isLast: true };
+      return { kind: "tasks", tasks, isLast: true };
     }
     tasks.push(step.value);
   }
-  return { is: "tasks", tasks, isLast: false };
+  return { kind: "tasks", tasks, isLast: false };
 }
 
-/** What cannot pass between threads (a function, say) is the handler's failure, told with the task that has it. */
+/** Sends an answer. A value that cannot pass between threads, such as a function, is an error that names its task. */
 function send(answer: Reply): void {
   try {
     self.postMessage(answer);
   } catch (error) {
-    const tasks = answer.is === "tasks" ? answer.tasks : [];
+    const tasks = answer.kind === "tasks" ? answer.tasks : [];
     const culprit = tasks.find((task) => !isCloneable(task)) as { resourceId?: unknown } | undefined;
     const of = culprit === undefined ? "" : ` of the task ${JSON.stringify(String(culprit.resourceId)).slice(0, 100)}`;
-    const thrown = thrownOf(new Error(`a value${of} is no plain data: ${(error as Error).message}`));
-    self.postMessage({ is: "failed", thrown } satisfies Reply);
+    const thrown = thrownOf(new Error(`a value${of} is not plain data: ${(error as Error).message}`));
+    self.postMessage({ kind: "failed", thrown } satisfies Reply);
   }
 }
 

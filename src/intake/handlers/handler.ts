@@ -4,31 +4,31 @@ import type { Violation } from "../intake-error.ts";
 import type { JobStorage } from "../job-storage.ts";
 import type { Manifest } from "../manifest/manifest-schema.ts";
 
-/** What the configuration says about one handler: `[handlers.NAME]`. */
+/** The configuration of one handler: `[handlers.NAME]`. */
 export interface HandlerSettings {
   readonly bucket?: string;
-  /** `proxy.primary`: the pool of resources that name none. */
+  /** `proxy.primary`: the pool of resources that name no pool. */
   readonly proxyPool?: string;
-  /** Sent with every request; a resource's own header of that name wins. None of them holds a secret. */
+  /** Headers of every request; a resource's own header of the same name takes precedence. They contain no secrets. */
   readonly defaultHeaders: Readonly<Record<string, string>>;
   readonly rejectHtml?: boolean;
   /** The handler's own table, as configured. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What a handler knows of the job that it works for. */
+/** The job that a handler expands. */
 export interface JobContext {
   readonly jobId: string;
   readonly jobType: string;
   readonly tenant: string;
   readonly traceId: string;
   readonly priority: Priority;
-  /** Where tasks go that name no bucket or key of their own: `{resourceKeyPrefix}{resourceId}`. */
+  /** Place of tasks without a bucket or a key of their own: `{resourceKeyPrefix}{resourceId}`. */
   readonly storage: JobStorage;
   readonly handler: HandlerSettings;
 }
 
-/** How a job ended. */
+/** The outcome of a job. */
 export interface JobReport {
   readonly job: Omit<JobHeader, "seq">;
   readonly status: JobStatus;
@@ -45,28 +45,29 @@ export interface JobReport {
   }[];
 }
 
+/** A handler as users write it. */
 export interface JobHandler {
   /** Checks and normalizes the manifest of one job. Throw ManifestError to refuse it (400). */
   prepare(manifest: Manifest, context: JobContext): Manifest | Promise<Manifest>;
   /** Expands the manifest into download tasks; may be lazy. */
   buildTasks(manifest: Manifest, context: JobContext): Iterable<TaskSpec> | AsyncIterable<TaskSpec>;
-  /** Told once when the job is terminal. A failure here is logged and changes nothing. */
+  /** Called at most once, when the job is terminal. An error is logged and changes nothing. */
   finalize?(report: JobReport): void | Promise<void>;
 }
 
-/** A handler as the intake uses it, wherever it runs. */
+/** A handler as the intake uses it, in a thread or not. */
 export interface HandlerRunner {
-  /** The program's own: what it yields comes from the manifest and the configuration, which were checked. */
+  /** True for FetchBox's own handler: its tasks come from the manifest and the configuration, which were checked. */
   readonly isOwn?: true;
-  /** The tasks of a job in batches, as the handler yields them: nobody has checked them. @throws what it throws */
+  /** The tasks of a job in batches, unchecked. @throws the handler's error */
   tasks(manifest: Manifest, context: JobContext): Iterable<readonly unknown[]> | AsyncIterable<readonly unknown[]>;
-  /** @throws what the handler throws */
+  /** @throws the handler's error */
   finalize?(report: JobReport): Promise<void>;
-  /** Ends its threads, also in the middle of a job. */
+  /** Ends the handler's threads, also during a job. */
   close(): void;
 }
 
-/** Thrown by a handler to refuse a manifest; message and details are served to the client as they are. */
+/** The error that a handler throws to refuse a manifest. Message and details are served to the client as they are. */
 export class ManifestError extends Error {
   override readonly name = "ManifestError";
   readonly details: readonly Violation[];

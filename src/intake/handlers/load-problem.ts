@@ -3,24 +3,24 @@ import { stripVTControlCharacters } from "node:util";
 const PROBLEMS_MAX = 5;
 
 /**
- * Why a handler's file cannot be loaded: each problem with its file, line and column where they can be told, one a line
- * if there are several; to stand behind a colon. A file that it imports may be the one to blame.
+ * The problems of a handler's file that cannot be loaded, as the text after a colon. Each has its file, line and column
+ * if they are known; several stand on a line each. The file may be one that the handler imports.
  */
 export function loadProblem(error: unknown, file: string): string {
   const errors: unknown[] = error instanceof AggregateError && error.errors.length > 0 ? error.errors : [error];
-  const problems = errors.map((each) => `${placeOf(each, file)}${messageOf(each)}`);
+  const problems = errors.map((each) => `${errorLocation(each, file)}${messageOf(each)}`);
   if (problems.length === 1) return ` ${problems.join("")}`;
   const shown = problems.slice(0, PROBLEMS_MAX).map((problem) => `\n  ${problem}`);
   const more = problems.length - shown.length;
   return `${shown.join("")}${more > 0 ? `\n  and ${more} more` : ""}`;
 }
 
-function placeOf(error: unknown, file: string): string {
+function errorLocation(error: unknown, file: string): string {
   const place = parserPlace(error, file) ?? stackPlace(error, file);
   return place === undefined ? "" : `${place}: `;
 }
 
-/** Bun's parser says it beside its message. */
+/** The place in a property of an error of Bun's parser. */
 function parserPlace(error: unknown, file: string): string | undefined {
   const { position } = error as { position?: { file?: unknown; line?: unknown; column?: unknown } | null };
   if (typeof position?.line !== "number") return undefined;

@@ -1,12 +1,12 @@
 import { format } from "node:util";
 import type { MessageLevel } from "./thread-protocol.ts";
 
-/** A handler's own words belong in the log, not between its lines: whatever way it prints them, `say` gets them. */
-export function takeOutput(say: (level: MessageLevel, text: string) => void): void {
+/** Redirects the handler's output to `print`, because lines on stdout would mix with those of the log. */
+export function takeOutput(print: (level: MessageLevel, text: string) => void): void {
   const printer =
     (level: MessageLevel) =>
     (...words: unknown[]) =>
-      say(level, format(...words));
+      print(level, format(...words));
   Object.assign(console, {
     debug: printer("debug"),
     trace: printer("debug"),
@@ -19,7 +19,7 @@ export function takeOutput(say: (level: MessageLevel, text: string) => void): vo
   });
   const writer = (level: MessageLevel) => (chunk: string | Uint8Array) => {
     const text = typeof chunk === "string" ? chunk : new TextDecoder().decode(chunk);
-    for (const line of text.split("\n")) if (line !== "") say(level, line);
+    for (const line of text.split("\n")) if (line !== "") print(level, line);
     return true;
   };
   Object.assign(process.stdout, { write: writer("info") });
@@ -27,7 +27,7 @@ export function takeOutput(say: (level: MessageLevel, text: string) => void): vo
 }
 
 /**
- * What ends a process ends all of it, from whichever thread; `process.exit` alone means the thread, and may be called.
+ * Forbids calls that would end the whole process from a thread. `process.exit` ends only the thread, and is allowed.
  */
 export function forbidEnding(): void {
   const kill = process.kill.bind(process);
@@ -36,7 +36,7 @@ export function forbidEnding(): void {
       throw new Error("a handler may not abort the process");
     },
     kill: (pid: number, signal?: string | number) => {
-      // 0 and below are groups, ours among them.
+      // 0 and negative numbers are process groups, our own among them.
       if (pid === process.pid || pid <= 0) throw new Error("a handler may not kill the process");
       return kill(pid, signal);
     },

@@ -1,33 +1,33 @@
 import type { Manifest } from "../manifest/manifest-schema.ts";
 import type { JobContext, JobReport } from "./handler.ts";
 
-/** What a handler's thread is asked; each has one answer, and the next is asked after it. */
+/** A request to a handler's thread. Each has one answer, and the next request follows that answer. */
 export type Request =
-  | { readonly asks: "load"; readonly file: string; readonly options: Readonly<Record<string, unknown>> }
-  | { readonly asks: "expand"; readonly manifest: Manifest; readonly context: JobContext }
-  /** The next tasks of the job that is being expanded. */
-  | { readonly asks: "more" }
-  /** Nothing more of that job is wanted. */
-  | { readonly asks: "end" }
-  | { readonly asks: "finalize"; readonly report: JobReport };
+  | { readonly kind: "load"; readonly file: string; readonly options: Readonly<Record<string, unknown>> }
+  | { readonly kind: "expand"; readonly manifest: Manifest; readonly context: JobContext }
+  /** Asks for the next tasks of the job that is being expanded. */
+  | { readonly kind: "more" }
+  /** Ends the expansion of the job before its last task. */
+  | { readonly kind: "end" }
+  | { readonly kind: "finalize"; readonly report: JobReport };
 
 export type Reply =
-  | { readonly is: "loaded"; readonly finalizes: boolean }
-  | { readonly is: "tasks"; readonly tasks: readonly unknown[]; readonly isLast: boolean }
-  | { readonly is: "done" }
-  | { readonly is: "failed"; readonly thrown: Thrown }
-  /** Printed by the handler; answers nothing. */
+  | { readonly kind: "loaded"; readonly finalizes: boolean }
+  | { readonly kind: "tasks"; readonly tasks: readonly unknown[]; readonly isLast: boolean }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly thrown: Thrown }
+  /** Text that the handler printed; not an answer to a request. */
   | Message;
 
 export type MessageLevel = "debug" | "info" | "warn" | "error";
 
 export interface Message {
-  readonly is: "said";
+  readonly kind: "message";
   readonly level: MessageLevel;
   readonly text: string;
 }
 
-/** An error on its way between threads. */
+/** An error in the form that passes between threads. */
 export interface Thrown {
   readonly name: string;
   readonly message: string;
@@ -35,7 +35,7 @@ export interface Thrown {
   readonly details?: readonly unknown[];
 }
 
-/** The error that was thrown there; its name and details tell a ManifestError. */
+/** The error that the thread threw; its name and details identify a ManifestError. */
 export function rethrown({ name, message, stack, details }: Thrown): Error {
   const error = new Error(message);
   error.name = name;

@@ -1,35 +1,35 @@
 import { TextMap } from "../../std/text-map.ts";
 import { StrictJsonError } from "./strict-json-error.ts";
 
-/** Distinct member names in one document. */
+/** Most distinct member names in one document. */
 export const NAMES_MAX = 10_000;
-/** The engine looks values up to this length up by their hash, as it does with names of any length. */
+/** The engine interns values up to this length by their hash, and names of any length. */
 const LOOKED_UP_CHARACTERS_MAX = 10;
-/** Six characters of an escape stand for one. */
+/** An escape has six characters for one. */
 const ESCAPED_CHARACTERS_MAX = 6 * LOOKED_UP_CHARACTERS_MAX;
 /** A power of two. */
 const RECENT = 32;
-/** Comparisons that looking up names of one hash may take: about a second. */
+/** Most comparisons for looking up names with one hash: about a second. */
 const NAME_COMPARISONS_MAX = 2e8;
-/** The same for values, which can be padded instead: about 20 ms. */
+/** Most comparisons for values, which can be padded instead: about 20 ms. */
 const VALUE_COMPARISONS_MAX = 4e6;
 const BEYOND_ASCII = /[^\0-\x7f]/;
 
-/** What the strings of a JSON text are like, as far as it matters before the text is parsed. */
-export interface StringSurvey {
-  /** Members of all objects. */
+/** Facts about the strings of a JSON text that parsing depends on. */
+interface StringSurvey {
+  /** Number of members of all objects. */
   readonly members: number;
-  /** The text to parse: the same, or one whose short strings `strip` brings back. */
+  /** The text to parse: the original, or a copy whose short strings are padded. */
   readonly text: string;
-  /** Takes the padding off the strings of a value that was parsed of `text`; at most `JSON_DEPTH_MAX` deep. */
+  /** Removes the padding from the strings of the value of `text`, down to `JSON_DEPTH_MAX` levels. */
   readonly strip: (value: unknown) => unknown;
 }
 
 /**
- * Looks at all strings of a JSON text before anything is made of it, because the engine's time for texts that share a
- * hash grows with their square, and such texts are easy to find outside ASCII. Names, which are strings before a colon,
- * are counted. Where there are very many short values, they are padded, since the engine looks only short ones up.
- * Takes linear time. Of a text that is no JSON the result means nothing.
+ * Surveys all strings of a JSON text before it is parsed. The engine's time for strings with one hash grows with their
+ * square, and such strings are easy to find outside ASCII. The survey counts the names, which are strings before a
+ * colon. It pads short values if there are very many, because the engine interns only short ones. It takes linear time.
+ * For a text that is not JSON the result is meaningless.
  * @throws StrictJsonError for more than `namesMax` distinct names, or for names that could take the engine too long
  */
 export function surveyStrings(text: string, namesMax = NAMES_MAX): StringSurvey {
@@ -57,10 +57,10 @@ export function surveyStrings(text: string, namesMax = NAMES_MAX): StringSurvey 
   return { members, text: withPadding(text, shortValues), strip: withoutPadding };
 }
 
-/** Longer than what is looked up, and in no text of a client's: it is made by chance when the process starts. */
+/** Longer than interned values, and random for each process, so that no client's text contains it. */
 const PADDING = crypto.randomUUID();
 
-/** The text with the padding at the places of closing quotes. */
+/** The text with the padding before the given closing quotes. */
 function withPadding(text: string, quotes: readonly number[]): string {
   const pieces: string[] = [];
   let from = 0;
@@ -77,7 +77,7 @@ function withoutPadding(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutPadding);
   if (typeof value !== "object" || value === null) return value;
   const members = value as Record<string, unknown>;
-  // In place: to add a name once more would have it looked up once more.
+  // In place, because a new object would look every name up again.
   for (const [name, member] of Object.entries(members)) {
     const stripped = withoutPadding(member);
     if (stripped !== member) Object.defineProperty(members, name, { value: stripped });
@@ -85,12 +85,12 @@ function withoutPadding(value: unknown): unknown {
   return members;
 }
 
-/** The distinct names of a document. */
+/** The distinct member names of a document. */
 class MemberNames {
   readonly #max: number;
   readonly #distinct = new TextMap<true>();
   readonly #lookedUp = new LookedUpTexts();
-  /** Most documents have few names, again and again: these are known without a look at all. */
+  /** Most documents repeat few names: the recent ones need no lookup. */
   readonly #recent: string[] = Array.from({ length: RECENT }, () => "");
 
   constructor(max: number) {
@@ -110,12 +110,12 @@ class MemberNames {
   }
 }
 
-/** Texts outside ASCII that the engine is going to look up: their number times the distinct ones bounds its work. */
+/** Strings outside ASCII that the engine will look up. Their number times the distinct ones bounds its work. */
 class LookedUpTexts {
   readonly #distinct = new TextMap<true>();
   #count = 0;
 
-  /** False for a text that cannot share a hash on purpose. */
+  /** Counts a string; false for an ASCII string, for which colliding hashes are hard to find. */
   add(text: string): boolean {
     if (!BEYOND_ASCII.test(text)) return false;
     this.#count++;
@@ -123,7 +123,7 @@ class LookedUpTexts {
     return true;
   }
 
-  /** The most comparisons that it takes to look them up, one after the other. */
+  /** Upper bound of the comparisons for looking all strings up. */
   get comparisons(): number {
     return this.#count * this.#distinct.size;
   }
@@ -136,8 +136,7 @@ function isBeforeColon(text: string, end: number): boolean {
 }
 
 /**
- * The place behind a string that starts at `start`; -1 if it does not end. An odd number of backslashes escapes a
- * quote.
+ * The index after a string that starts at `start`; -1 if it does not end. An odd number of backslashes escapes a quote.
  */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
@@ -150,7 +149,7 @@ function endOfString(text: string, start: number): number {
 
 const ESCAPES: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 
-/** What the inside of a string stands for (RFC 8259, 7), without the engine's parser, which would look it up. */
+/** Decodes the inside of a string (RFC 8259, section 7) without the engine's parser, which would look it up. */
 export function unescaped(raw: string): string {
   return raw.replace(/\\(?:u([0-9a-fA-F]{4})|(.))/gs, (_, hex: string | undefined, character: string) =>
     hex === undefined ? (ESCAPES[character] ?? character) : String.fromCharCode(Number.parseInt(hex, 16)),

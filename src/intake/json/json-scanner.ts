@@ -5,20 +5,20 @@ import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-// The text is valid, so nothing else that has these characters can follow a number.
+// The text is valid JSON, so these characters can only belong to the number.
 const NUMBER = /[-+.0-9eE]+/y;
 
-/** An open object or array, and where in it we are. */
+/** An open object or array, and the current place in it. */
 interface Frame {
-  /** Of an object, what its members so far are called. */
+  /** Names of the members so far; `undefined` for an array. */
   readonly names: TextMap<true> | undefined;
   /** Name of the current member, or index of the current element. */
   place: string | number;
 }
 
 /**
- * Walks over text that JSON.parse has accepted, which it therefore need not check, and finds what JSON.parse lets
- * pass: names that are there twice, lone surrogates, numbers and depths out of range. Used once.
+ * Scans text that JSON.parse has accepted for violations that JSON.parse permits: duplicate names, lone surrogates,
+ * numbers and depths out of range (RFC 7493, sections 2.1 to 2.3). A scanner is used once.
  */
 export class JsonScanner {
   readonly #text: string;
@@ -32,8 +32,8 @@ export class JsonScanner {
   }
 
   /**
-   * Throws StrictJsonError at the first breach. Returns the text of the named member of the top-level object, if it
-   * has one, without going further than that.
+   * Throws StrictJsonError at the first violation. Returns the text of the named member of the top-level object, if
+   * there is one, and stops there.
    */
   scan(name?: string): string | undefined {
     const text = this.#text;
@@ -70,7 +70,7 @@ export class JsonScanner {
     if (frame.names !== undefined) this.#name(frame);
   }
 
-  /** Reads the name of a member and goes behind its colon; does nothing in an empty object. */
+  /** Reads the name of a member and its colon; does nothing in an empty object. */
   #name(frame: Frame): void {
     const text = this.#text;
     while (text.charCodeAt(this.#at) <= 0x20) this.#at += 1;
@@ -79,13 +79,13 @@ export class JsonScanner {
     frame.place = name;
     this.#checkString(name);
     if (frame.names?.add(name, true) === false) {
-      throw this.#error("is there twice; names must be unique within an object");
+      throw this.#error("is a duplicate; names must be unique within an object");
     }
     this.#at = text.indexOf(":", this.#at) + 1;
     if (this.#frames.length === 1) this.#valueStart = this.#at;
   }
 
-  /** Goes behind a string and returns what it says. */
+  /** Reads a string and returns it decoded. */
   #string(): string {
     const text = this.#text;
     const start = this.#at;

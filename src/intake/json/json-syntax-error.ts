@@ -16,7 +16,7 @@ type Expected =
   | "',' or ']'"
   | "the end";
 
-/** Says where a text stops being JSON (RFC 8259) and what should stand there, without quoting it. */
+/** The line and column where a text stops being JSON (RFC 8259), and the expected token, without quoting the text. */
 export function syntaxErrorOf(text: string): string {
   const { at, expected } = new Grammar(text).run();
   let line = 1;
@@ -30,7 +30,7 @@ export function syntaxErrorOf(text: string): string {
   return `expected ${expected} at line ${line}, column ${column}${found}`;
 }
 
-/** Reads JSON without recursion, up to the first character that does not belong. */
+/** Reads JSON without recursion, up to the first unexpected character. */
 class Grammar {
   readonly #text: string;
   readonly #isObject: boolean[] = [];
@@ -51,7 +51,7 @@ class Grammar {
     }
   }
 
-  /** Takes one token; what should have stood there, if another does. */
+  /** Takes one token; returns the expected one if there is another. */
   #step(char: string): string | undefined {
     const wantsName = this.#expected === "a name" || this.#expected === "a name or '}'";
     if ((this.#expected === "a name or '}'" && char === "}") || (this.#expected === "a value or ']'" && char === "]")) {

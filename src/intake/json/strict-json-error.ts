@@ -1,7 +1,7 @@
-/** Arrays and objects in one another: more than anybody writes, few enough to walk by recursion. */
+/** Most levels of nested arrays and objects: more than any real document, few enough for recursion. */
 export const JSON_DEPTH_MAX = 64;
 
-/** What makes a text no JSON to us, and where in its value, as a JSON pointer; "" is the whole. */
+/** The reason why a text is not strict JSON, with the place as a JSON pointer (RFC 6901); "" is the whole value. */
 export class StrictJsonError extends Error {
   override readonly name = "StrictJsonError";
   readonly path: string;

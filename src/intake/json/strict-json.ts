@@ -5,15 +5,15 @@ import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 
 export interface StrictJson {
   readonly value: unknown;
-  /** The value of a member of the top-level object as it was written, with its numbers and inner spaces. */
+  /** The original text of a member of the top-level object, with the digits of its numbers and its inner spaces. */
   readonly textOf: (name: string) => string | undefined;
 }
 
 /**
- * Parses JSON in which nothing is lost on the way to a value (I-JSON, RFC 7493): UTF-8 without a mark, no member twice
- * in one object (also where one is written with escapes), no lone surrogate, no number out of range, at most
- * JSON_DEPTH_MAX deep, at most `namesMax` different member names. Throws StrictJsonError for the first breach. Takes
- * linear time and bounded stack.
+ * Parses JSON that converts to a value without loss (I-JSON, RFC 7493, section 2). It must be UTF-8 without a byte
+ * order mark. It must not have duplicate names (also with escapes), lone surrogates or numbers out of range. It has at
+ * most JSON_DEPTH_MAX levels and `namesMax` different member names. Time is linear, and the stack bounded.
+ * @throws StrictJsonError for the first violation
  */
 export function parseStrictJson(bytes: Uint8Array, namesMax = NAMES_MAX): StrictJson {
   const text = decodeUtf8(bytes);
@@ -22,15 +22,15 @@ export function parseStrictJson(bytes: Uint8Array, namesMax = NAMES_MAX): Strict
   try {
     value = JSON.parse(survey.text);
   } catch {
-    // The engine's message may quote the text, and does not say where.
+    // The engine's message may quote the text, and has no line and column.
     throw new StrictJsonError(`is not valid JSON: ${syntaxErrorOf(text)}`);
   }
-  // Comparing two counts is three times as fast as looking for a breach; that is left to the bodies that have one.
+  // Comparing two counts is three times as fast as a scan, which only texts with a violation need.
   if (MAY_BE_SURROGATE.test(text) || countMembers(value, 0) !== survey.members) new JsonScanner(text).scan();
   return { value: survey.strip(value), textOf: (name) => new JsonScanner(text).scan(name) };
 }
 
-// An escape of any surrogate; pairs are legal, so this alone proves nothing.
+// An escape of any surrogate. Pairs are legal, so a match needs a scan.
 const MAY_BE_SURROGATE = /\\u[dD][89a-fA-F]/;
 
 function decodeUtf8(bytes: Uint8Array): string {
@@ -44,7 +44,7 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** Members of all objects in a value; NaN, which equals no count, where a number or the depth is out of range. */
+/** The members of all objects in a value; NaN, which equals no count, if a number or the depth is out of range. */
 function countMembers(value: unknown, depth: number): number {
   if (typeof value === "number") return Number.isFinite(value) ? 0 : Number.NaN;
   if (typeof value !== "object" || value === null) return 0;

@@ -11,18 +11,17 @@ import { pathProblem, reservedProblem, SEGMENT_BYTES_MAX } from "../../jobs/obje
 import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../../net/request-header.ts";
 import { pointerStep } from "../../std/quote.ts";
 
-/**
- * What the single values of a manifest, or of a handler's task, must look like (contract, section 1). Each function
- * says what is wrong, or nothing. Characters are code points, as a client counts them.
- */
+// Rules for single values of a manifest, or of a handler's task. Each function returns the violated rule, or
+// `undefined`. Characters are code points, as clients count them.
+
 export const ID_CHARACTERS_MAX = 128;
 export const PREFIX_BYTES_MAX = 512;
 export const URL_CHARACTERS_MAX = 2048;
 export const TAGS_MAX = 64;
-const TAG_NAME_CHARACTERS_MAX = 128;
-const TAG_VALUE_BYTES_MAX = 1024;
+export const TAG_NAME_CHARACTERS_MAX = 128;
+export const TAG_VALUE_BYTES_MAX = 1024;
 
-/** Tells of a breach at a step or steps below the map that is looked at; "" is the map itself. */
+/** Reports a violation at a path below the map; "" is the map itself. */
 type Report = (below: string, message: string) => void;
 
 export function idProblem(id: string): string | undefined {
@@ -46,24 +45,23 @@ export function manifestFileProblem(name: string): string | undefined {
   return name.includes("/") ? "must be one segment, without '/'" : pathProblem(name);
 }
 
-/** `deniesLiteral` judges a host that is written as an address; names are judged when they are resolved. */
+/** `deniesLiteral` checks a host that is an IP address; names are checked when they are resolved. */
 export function urlProblem(text: string, deniesLiteral: (url: URL) => string | undefined): string | undefined {
   if (hasMoreCharacters(text, URL_CHARACTERS_MAX)) return `must be at most ${URL_CHARACTERS_MAX} characters`;
-  // The parser would drop some of them without a word (WHATWG URL, 4.4), and then it is another URL.
+  // The parser would silently drop some of them (WHATWG URL, section 4.4), and the result would be another URL.
   if (/[\s\p{Cc}]/u.test(text)) return "must not contain spaces or control characters; percent-encode them";
-  // The parser would also take http:host and http:///host, and a backslash for a slash.
+  // The parser would also accept http:host and http:///host, and read a backslash as a slash.
   if (!/^https?:\/\/[^/\\?#]/i.test(text)) return "must be an absolute http: or https: URL";
   const url = URL.parse(text);
   if (url === null) return "is not a valid URL";
   const reason = deniesLiteral(url);
-  return reason === undefined
-    ? undefined
-    : `must not point to an address that downloads may not connect to (${reason})`;
+  return reason === undefined ? undefined : `must not point to an address that the egress policy denies (${reason})`;
 }
 
 export function checksumProblem(checksum: string): string | undefined {
   const isChecksum = /^(?:sha256:[0-9a-fA-F]{64}|sha1:[0-9a-fA-F]{40}|md5:[0-9a-fA-F]{32})$/.test(checksum);
-  return isChecksum ? undefined : "must be sha256: and 64, sha1: and 40, or md5: and 32 hexadecimal digits";
+  if (isChecksum) return undefined;
+  return "must be sha256: with 64, sha1: with 40, or md5: with 32 hexadecimal digits";
 }
 
 /** The digest of a valid checksum in lower case. */
@@ -73,32 +71,32 @@ export function normalChecksum(checksum: string): string {
 
 export function checkHeaders(headers: object, report: Report, max = REQUEST_HEADERS_MAX): void {
   const entries = Object.entries(headers);
-  if (entries.length > max) return report("", `must be at most ${max} headers, are ${entries.length}`);
+  if (entries.length > max) return report("", `must have at most ${max} headers, has ${entries.length}`);
   const names = new Set<string>();
   for (const [at, [name, value]] of entries.entries()) {
     const nameProblem = headerNameProblem(name);
-    // Somebody may have put a whole header line, with its secret, where the name should be: do not repeat it.
+    // The name may be a whole header line with a secret value: the message must not repeat it.
     if (nameProblem !== undefined) report(headerStep(name), `name ${at + 1}: ${nameProblem}`);
-    else if (names.has(name.toLowerCase())) report(headerStep(name), "is there twice; letter case does not matter");
+    else if (names.has(name.toLowerCase())) report(headerStep(name), "is a duplicate; letter case does not matter");
     names.add(name.toLowerCase());
     const problem = typeof value === "string" ? headerValueProblem(value) : undefined;
     if (problem !== undefined) report(headerStep(name), problem);
   }
 }
 
-/** The step to a header in a JSON pointer; none if the name is none, because it may be secret. */
-export function headerStep(name: string): string {
+/** The step to a header in a JSON pointer; empty for an invalid name, because it may be secret. */
+function headerStep(name: string): string {
   return isHeaderName(name) ? pointerStep(name) : "";
 }
 
 export function checkTags(tags: object, report: Report): void {
   const entries = Object.entries(tags);
-  if (entries.length > TAGS_MAX) return report("", `must be at most ${TAGS_MAX} tags, are ${entries.length}`);
+  if (entries.length > TAGS_MAX) return report("", `must have at most ${TAGS_MAX} tags, has ${entries.length}`);
   for (const [name, value] of entries) {
     if (name === "" || hasMoreCharacters(name, TAG_NAME_CHARACTERS_MAX)) {
       report(pointerStep(name), `must have a name of 1 to ${TAG_NAME_CHARACTERS_MAX} characters`);
     }
-    // No object in JavaScript can be trusted to keep a member of this name.
+    // Not every object in JavaScript keeps a member of this name.
     if (name === "__proto__") report(pointerStep(name), "must have another name");
     if (
       typeof value === "string" &&
@@ -117,24 +115,25 @@ export function checkMetadata(metadata: object, report: Report): void {
   }
   const bytes = metadataBytes(Object.fromEntries(texts));
   if (bytes > MANIFEST_METADATA_BYTES_MAX) {
-    report("", `must be at most ${MANIFEST_METADATA_BYTES_MAX} bytes, names and encoded values together, is ${bytes}`);
+    report("", `must have at most ${MANIFEST_METADATA_BYTES_MAX} bytes of names and encoded values, has ${bytes}`);
   }
 }
 
 export function checkObjectTags(tags: object, report: Report): void {
   const texts = Object.entries(tags).filter((entry): entry is [string, string] => typeof entry[1] === "string");
-  if (texts.length > OBJECT_TAGS_MAX) return report("", `must be at most ${OBJECT_TAGS_MAX} tags, are ${texts.length}`);
+  if (texts.length > OBJECT_TAGS_MAX)
+    return report("", `must have at most ${OBJECT_TAGS_MAX} tags, has ${texts.length}`);
   for (const [name, value] of texts) {
     const problem = objectTagProblem(name, value);
     if (problem !== undefined) report(pointerStep(name), problem);
   }
   if (encodeObjectTags(Object.fromEntries(texts)).length > OBJECT_TAGS_BYTES_MAX) {
-    report("", `must be at most ${OBJECT_TAGS_BYTES_MAX} bytes, percent-encoded`);
+    report("", `must have at most ${OBJECT_TAGS_BYTES_MAX} bytes when percent-encoded`);
   }
 }
 
 function hasMoreCharacters(text: string, max: number): boolean {
-  // A code point has one or two units of UTF-16.
+  // A code point has one or two UTF-16 code units.
   if (text.length <= max) return false;
   return text.length > 2 * max || Array.from(text).length > max;
 }

@@ -16,31 +16,31 @@ import {
   urlProblem,
 } from "./field-rules.ts";
 
-/** What a manifest may name or ask for, by configuration. */
+/** The limits that the configuration sets for manifests. */
 export interface ManifestLimits {
   /** `api.max_resources_per_manifest`. */
   readonly maxResources: number;
   readonly buckets: ReadonlySet<string>;
   readonly pools: ReadonlySet<string>;
-  /** Why no download may go to a URL whose host is written as an address; see jobs/egress-policy.ts. */
+  /** The reason why the egress policy denies a URL whose host is an IP address; `undefined` if it does not. */
   readonly deniesLiteral: (url: URL) => string | undefined;
-  /** Why the object store cannot hold a key; see jobs/object-store.ts. */
+  /** The reason why the object store cannot hold a key; `undefined` if it can. */
   readonly refusesKey: (key: string) => string | undefined;
 }
 
 /**
- * The rules that a manifest breaks, at most `max`, beyond those of its shape. A value of the wrong type is passed
- * over: the schema has told of it, and the rest is to be told as well.
+ * The violations of a manifest beyond its shape, at most `max`. It skips a value of the wrong type, which the schema
+ * reports, and checks the rest.
  */
 export function ruleViolations(manifest: unknown, limits: ManifestLimits, max = VIOLATIONS_MAX): Violation[] {
-  const breaches: Violation[] = [];
-  if (!isObject(manifest)) return breaches;
+  const violations: Violation[] = [];
+  if (!isObject(manifest)) return violations;
   const { storage, resources } = manifest;
   const report: Report = (path, message) => {
-    if (breaches.length < max) breaches.push({ path, message });
+    if (violations.length < max) violations.push({ path, message });
   };
   if (isObject(storage)) checkStorage(storage, limits, report);
-  if (!Array.isArray(resources)) return breaches;
+  if (!Array.isArray(resources)) return violations;
 
   const ids: ResourceIds = { places: [], indexOf: new TextMap() };
   for (const [index, resource] of resources.entries()) {
@@ -50,7 +50,7 @@ export function ruleViolations(manifest: unknown, limits: ManifestLimits, max = 
   }
   checkFolders(ids, report);
   checkManifestFile(isObject(storage) ? storage : {}, ids, report);
-  return breaches;
+  return violations;
 }
 
 type Report = (path: string, message: string) => void;
@@ -71,24 +71,24 @@ function checkStorage(storage: Record<string, unknown>, limits: ManifestLimits, 
   if (classProblem !== undefined) report("/storage/class", classProblem);
 }
 
-/** Paths that are reported are below the resource. */
+/** Reports paths relative to the resource. */
 function checkResource(resource: Record<string, unknown>, limits: ManifestLimits, report: Report): void {
   const { id, url, headers, tags, checksum, content_type: contentType, proxy_pool: pool } = resource;
-  const say = (path: string, problem: string | undefined): void => {
+  const check = (path: string, problem: string | undefined): void => {
     if (problem !== undefined) report(path, problem);
   };
-  if (typeof id === "string") say("/id", idProblem(id) ?? limits.refusesKey(id));
-  if (typeof url === "string") say("/url", urlProblem(url, limits.deniesLiteral));
+  if (typeof id === "string") check("/id", idProblem(id) ?? limits.refusesKey(id));
+  if (typeof url === "string") check("/url", urlProblem(url, limits.deniesLiteral));
   if (isObject(headers)) checkHeaders(headers, (below, message) => report(`/headers${below}`, message));
   if (isObject(tags)) checkTags(tags, (below, message) => report(`/tags${below}`, message));
-  if (typeof checksum === "string") say("/checksum", checksumProblem(checksum));
-  if (typeof contentType === "string") say("/content_type", mediaTypePatternProblem(contentType));
+  if (typeof checksum === "string") check("/checksum", checksumProblem(checksum));
+  if (typeof contentType === "string") check("/content_type", mediaTypePatternProblem(contentType));
   if (typeof pool === "string" && !limits.pools.has(pool)) {
     report("/proxy_pool", `${quoteForMessage(pool)} is not a configured proxy pool`);
   }
 }
 
-/** The ids of a manifest's resources, each once, and which resource has it. */
+/** The ids of a manifest's resources without duplicates, each with the index of its first resource. */
 interface ResourceIds {
   readonly places: { readonly id: string; readonly index: number }[];
   readonly indexOf: TextMap<number>;
@@ -100,10 +100,10 @@ function checkUnique(id: unknown, index: number, { places, indexOf }: ResourceId
   if (first === undefined) {
     indexOf.add(id, index);
     places.push({ id, index });
-  } else report(`/resources/${index}/id`, `is the id of /resources/${first} too`);
+  } else report(`/resources/${index}/id`, `is also the id of /resources/${first}`);
 }
 
-/** No id may be a folder of another: where objects are files, there cannot be both. */
+/** Reports ids below another id: with local storage a file cannot be a folder, too. */
 function checkFolders({ places, indexOf }: ResourceIds, report: Report): void {
   for (const { id, index } of places) {
     for (let slash = id.indexOf("/"); slash !== -1; slash = id.indexOf("/", slash + 1)) {
@@ -113,7 +113,7 @@ function checkFolders({ places, indexOf }: ResourceIds, report: Report): void {
   }
 }
 
-/** Where both lie under one prefix, the manifest object must not be a resource's object, nor in its way as a file. */
+/** Reports resources whose object conflicts with the manifest object, which has the same prefix. */
 function checkManifestFile(
   { manifest_file: named, resource_key_prefix: prefix }: Record<string, unknown>,
   { places }: ResourceIds,

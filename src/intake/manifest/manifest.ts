@@ -16,8 +16,8 @@ export interface ParsedManifest {
 }
 
 /**
- * The manifest in a request's decoded body. Throws an IntakeError with INVALID_PAYLOAD that names every broken rule,
- * up to BREACHES_MAX. Digests come out in lower case.
+ * Parses the manifest in a request's decoded body; digests are converted to lower case.
+ * @throws IntakeError INVALID_PAYLOAD with the violations, at most VIOLATIONS_MAX
  */
 export function parseManifest(body: Uint8Array, limits: ManifestLimits): ParsedManifest {
   const json = parseJson(body);
@@ -29,25 +29,25 @@ export function parseManifest(body: Uint8Array, limits: ManifestLimits): ParsedM
 }
 
 function checkManifest(value: unknown, limits: ManifestLimits): Manifest {
-  const tooMany = countBreach(value, limits.maxResources);
-  // Naming more breaches of it would cost more than it helps.
+  const tooMany = countViolation(value, limits.maxResources);
+  // Further violations of such a manifest are not worth the time to find them.
   if (tooMany !== undefined) throw invalidManifest([tooMany]);
   const isShaped = SHAPE.Check(value);
-  const breaches = isShaped ? [] : shapeViolations(SHAPE, value);
-  if (breaches.length < VIOLATIONS_MAX)
-    breaches.push(...ruleViolations(value, limits, VIOLATIONS_MAX - breaches.length));
-  if (!isShaped || breaches.length > 0) throw invalidManifest(breaches);
+  const violations = isShaped ? [] : shapeViolations(SHAPE, value);
+  if (violations.length < VIOLATIONS_MAX)
+    violations.push(...ruleViolations(value, limits, VIOLATIONS_MAX - violations.length));
+  if (!isShaped || violations.length > 0) throw invalidManifest(violations);
   return value;
 }
 
-function countBreach(value: unknown, maxResources: number): Violation | undefined {
+function countViolation(value: unknown, maxResources: number): Violation | undefined {
   if (typeof value !== "object" || value === null || !("resources" in value)) return undefined;
   if (!Array.isArray(value.resources) || value.resources.length <= maxResources) return undefined;
   return { path: "/resources", message: `must have at most ${maxResources} elements, has ${value.resources.length}` };
 }
 
 function invalidManifest(details: readonly Violation[]): IntakeError {
-  return new IntakeError("INVALID_PAYLOAD", "the manifest breaks a rule", { details });
+  return new IntakeError("INVALID_PAYLOAD", "the manifest is invalid", { details });
 }
 
 function parseJson(body: Uint8Array): StrictJson {
@@ -56,7 +56,7 @@ function parseJson(body: Uint8Array): StrictJson {
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error;
     const { path, message } = error;
-    throw new IntakeError("INVALID_PAYLOAD", path === "" ? `the body ${message}` : "the manifest breaks a rule", {
+    throw new IntakeError("INVALID_PAYLOAD", path === "" ? `the body ${message}` : "the manifest is invalid", {
       details: [{ path, message }],
     });
   }

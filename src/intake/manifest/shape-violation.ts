@@ -5,19 +5,19 @@ import { isHeaderName } from "../../net/request-header.ts";
 import { pointerStep } from "../../std/quote.ts";
 import { VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
 
-/** Where and how a value has not the shape of a schema: at most BREACHES_MAX, one for each place. */
+/** The violations of a schema by a value, at most VIOLATIONS_MAX, one for each path. */
 export function shapeViolations(shape: TypeCheck<TSchema>, value: unknown): Violation[] {
-  const breaches = new Map<string, Violation>();
+  const violations = new Map<string, Violation>();
   for (const error of shape.Errors(value)) {
     const steps = stepsOf(error.path);
-    // A name that is none may be a whole header line, secret included; field-rules.ts tells of it without repeating it.
+    // An invalid name may be a whole header line with a secret; field-rules.ts reports it without repeating it.
     if (steps.at(-2) === "headers" && !isHeaderName(steps.at(-1) ?? "")) continue;
-    // What is missing has no type either; the first complaint about a place is the one that helps.
-    if (breaches.has(error.path)) continue;
-    breaches.set(error.path, { path: steps.map(pointerStep).join(""), message: messageFor(error) });
-    if (breaches.size === VIOLATIONS_MAX) break;
+    // A missing value also has a wrong type; the first violation at a path is the useful one.
+    if (violations.has(error.path)) continue;
+    violations.set(error.path, { path: steps.map(pointerStep).join(""), message: messageFor(error) });
+    if (violations.size === VIOLATIONS_MAX) break;
   }
-  return [...breaches.values()];
+  return [...violations.values()];
 }
 
 function stepsOf(pointer: string): string[] {
@@ -33,7 +33,7 @@ const NOUNS: Partial<Record<ValueErrorType, string>> = {
 };
 
 function messageFor({ type, schema, message, value }: ValueError): string {
-  if (type === ValueErrorType.ObjectAdditionalProperties) return "is not a known field";
+  if (type === ValueErrorType.ObjectAdditionalProperties) return "is an unknown field";
   if (type === ValueErrorType.ObjectRequiredProperty) return "is required";
   if (type === ValueErrorType.ArrayMinItems) return `must have at least ${schema["minItems"]} element`;
   if (type === ValueErrorType.Literal) return `must be ${JSON.stringify(schema["const"])}`;

@@ -5,26 +5,26 @@ import type { Resource } from "./manifest-schema.ts";
 const MASK = "***";
 
 /** The job that a manifest became. */
-export interface StoredManifestJob {
+interface StoredManifestJob {
   readonly jobId: string;
   readonly jobType: string;
   readonly tenant: string;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
-  /** The command that ran it, where it was no service: nobody keeps records of it then. */
+  /** The command that ran the job, if it was not the service: then no store has records of the job. */
   readonly command?: Command | undefined;
 }
 
 export type Command = "run";
 
-/** How every manifest object of ours begins. */
+/** The start of every manifest object that FetchBox writes. */
 const START = /^\{"manifest_version":"v1","fetchbox":(\{[^{}]*\})/;
-/** Enough for that, whatever the names. */
+/** Enough bytes for the start with the longest names. */
 const START_BYTES = 1024;
 
 /**
- * The bytes of the manifest object: the manifest as it was accepted, with a member `fetchbox` that names the job.
- * `metadata` stands there as the client wrote it; secret headers and userinfo of URLs do not.
+ * The bytes of the manifest object: the accepted manifest, with a member `fetchbox` that names the job. `metadata` is
+ * the text of the client; secret headers and the userinfo of URLs are masked.
  */
 export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest, job: StoredManifestJob): Uint8Array {
   const members: Record<string, string | undefined> = {
@@ -48,7 +48,7 @@ export function encodeStoredManifest({ manifest, metadataText }: ParsedManifest,
   return new TextEncoder().encode(`{${text}}\n`);
 }
 
-/** The id of the job of a `fetchbox run`, by how its manifest object begins; `undefined` for any other object. */
+/** The job id in the start of a manifest object that `fetchbox run` wrote; `undefined` for any other object. */
 export function runInManifest(start: Uint8Array): string | undefined {
   const [, member] = START.exec(new TextDecoder().decode(start.subarray(0, START_BYTES))) ?? [];
   if (member === undefined) return undefined;
@@ -61,7 +61,7 @@ export function runInManifest(start: Uint8Array): string | undefined {
 }
 
 function withoutSecrets(resource: Resource): Resource {
-  // Nearly no resource has any.
+  // Nearly no resource has secrets.
   if (resource.headers === undefined && !resource.url.includes("@")) return resource;
   const url = maskUserinfo(resource.url);
   if (resource.headers === undefined) return { ...resource, url };
@@ -70,7 +70,8 @@ function withoutSecrets(resource: Resource): Resource {
 }
 
 /**
- * By the text, not by the parser, so that nothing else of the URL changes. Userinfo ends at the authority's last `@`.
+ * Masks the userinfo of a URL (RFC 3986, section 3.2.1), which ends at the authority's last `@`. It works on the text,
+ * so that the rest of the URL stays as it is.
  */
 function maskUserinfo(url: string): string {
   return url.replace(/^(https?:\/\/)[^/\\?#]*@/i, `$1${MASK}@`);

@@ -1,15 +1,15 @@
 import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
 import type { Clock } from "../../../std/clock.ts";
 
-/** Some rows of a job's log as a follower gets them. */
-export interface LogPageText {
+/** Some rows of a job's log, rendered for a stream. */
+interface LogPageText {
   readonly bytes: Uint8Array;
-  /** The offset to go on with: less than the job's `logCount` while there is more to read. */
+  /** The offset of the next page; it is less than the job's `logCount` while there are more rows. */
   readonly next: number;
 }
 
 const ROWS = 200;
-/** Followers of one job soon go at one pace: what the first of them read, the others need not read again. */
+/** Clients of one job's stream soon read the same pages, so a page that one of them read is kept for the others. */
 const KEPT_MS = 250;
 const PAGES_MAX = 100;
 
@@ -18,7 +18,7 @@ interface Kept extends LogPageText {
   readonly until: number;
 }
 
-/** Pages of logs, rendered once for all who follow the same job at the same place. */
+/** Pages of logs, rendered once for all clients that read the same job at the same offset. */
 export class LogPages {
   readonly #ledger: Pick<LedgerReads, "logs">;
   readonly #clock: Pick<Clock, "monotonic">;
@@ -30,7 +30,7 @@ export class LogPages {
     this.#clock = clock;
   }
 
-  /** Rows from `offset` on, as `render` writes them; those of a moment ago, where there were any. */
+  /** Rows from `offset` on in the given format; those of a moment ago, if they are kept. */
   read(
     job: JobRecord,
     offset: number,

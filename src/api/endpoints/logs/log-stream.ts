@@ -9,23 +9,23 @@ import { logRow } from "./log-row.ts";
 export interface LogStreamDeps {
   readonly ledger: Pick<LedgerReads, "findJob" | "watch">;
   readonly pages: LogPages;
-  /** Shared by all who read logs: together they read one page in a turn of the event loop. */
+  /** Shared by all readers of logs: together they read one page in a turn of the event loop. */
   readonly turns: Turns;
   readonly clock: Pick<Clock, "after" | "monotonic">;
   /** Ends all streams: the server is about to stop. */
   readonly stopping: AbortSignal;
-  /** A reader took nothing for too long: its connection is to be closed after so many seconds. */
+  /** Closes the connection of a client that read nothing for too long, after so many seconds. */
   readonly drop: (jobId: string, request: Request, seconds: number) => void;
 }
 
-/** A text for each thing that a follower is told. */
+/** The texts of a stream. */
 export interface LogFormat {
   readonly contentType: string;
   readonly row: (job: JobRecord, row: LogRecord) => string;
-  /** Said every 15 s, so that nobody between takes the connection for dead. */
+  /** Sent every 15 s without rows, so that no proxy closes the connection as idle; empty: not sent. */
   readonly beat: string;
   readonly end: (job: JobRecord) => string;
-  /** Said to one that is dropped, should it read on; without that, a cut in the middle of the body says it. */
+  /** Sent to a client before it is disconnected. Absent: the body is cut off, so that it does not look complete. */
   readonly dropped?: string;
 }
 
@@ -33,9 +33,9 @@ export interface LogFormat {
 export const EVENT_STREAM: LogFormat = {
   contentType: "text/event-stream",
   row: (job, row) => `id: ${row.offset}\ndata: ${jsonText(logRow(job, row))}\n\n`,
-  beat: ": still there\n\n",
+  beat: ": keep-alive\n\n",
   end: ({ status }) => `event: end\ndata: ${JSON.stringify({ status })}\n\n`,
-  dropped: ": dropped, because nothing was read for a while\n\n",
+  dropped: ": disconnected, because the client read nothing for a minute\n\n",
 };
 
 export const JSON_LINES: LogFormat = {
@@ -47,27 +47,31 @@ export const JSON_LINES: LogFormat = {
 
 const ENCODER = new TextEncoder();
 const BEAT_MS = 15_000;
-/** A busy job is read again no sooner. */
+/** Shortest time between two reads of a busy job. */
 const PAUSE_MS = 250;
-/** A reader that takes nothing for so long is gone, or stuck. */
+/** A client that reads nothing for this time is disconnected. */
 const STUCK_MS = 60_000;
-/** For what is on its way to be read still, and what is said last. */
+/** Time for the client to read the bytes in flight and the last text. */
 const DROP_SECONDS = 10;
 
+/** The stream that one request asks for. */
+export interface WantedStream {
+  readonly job: JobRecord;
+  /** Offset of the first row. */
+  readonly offset: number;
+  readonly levels: readonly LogLevel[];
+  readonly format: LogFormat;
+  readonly request: Request;
+}
+
 /**
- * What is in a job's log from `offset` on, then what comes, until the job has ended. Reads a page when the reader has
- * taken the one before: what is not read is in the ledger, and nowhere else.
+ * The rows of a job's log from `offset` on, then new rows as they are written, until the job has ended. It reads a page
+ * only when the client has taken the one before, so that unread rows take no memory.
  */
-export function followLog(
-  job: JobRecord,
-  offset: number,
-  levels: readonly LogLevel[],
-  format: LogFormat,
-  request: Request,
-  deps: LogStreamDeps,
-): ReadableStream<Uint8Array> {
+export function followLog(wanted: WantedStream, deps: LogStreamDeps): ReadableStream<Uint8Array> {
+  const { job, format, request } = wanted;
   const over = AbortSignal.any([request.signal, deps.stopping]);
-  const pages = follow(job, offset, levels, format, over, deps);
+  const pages = follow(wanted, over, deps);
   let stuck: { cancel(): void } | undefined;
   let isCut = false;
   return new ReadableStream<Uint8Array>(
@@ -75,7 +79,8 @@ export function followLog(
       async pull(controller) {
         stuck?.cancel();
         const { done, value } = await pages.next();
-        if (isCut) return new Promise<void>(() => {}); // until the connection closes: an end would say that this is all
+        // Until the connection closes: an end would look like the end of the log.
+        if (isCut) return new Promise<void>(() => {});
         if (done === true) return controller.close();
         controller.enqueue(value);
         stuck = deps.clock.after(STUCK_MS, () => {
@@ -97,10 +102,7 @@ export function followLog(
 }
 
 async function* follow(
-  { jobId, seq }: JobRecord,
-  offset: number,
-  levels: readonly LogLevel[],
-  format: LogFormat,
+  { job: { jobId, seq }, offset, levels, format }: WantedStream,
   over: AbortSignal,
   { ledger, pages, clock, turns }: LogStreamDeps,
 ): AsyncGenerator<Uint8Array, void> {
@@ -108,12 +110,12 @@ async function* follow(
   let next = offset;
   while (!over.aborted) {
     const job = ledger.findJob(jobId);
-    if (job === undefined) return; // past its retention
+    if (job === undefined) return; // its retention has passed
     const page = pages.read(job, next, levels, format);
     next = page.next;
     if (page.bytes.length > 0) yield page.bytes;
     if (next < job.logCount) {
-      // However fast the reader is, everybody else has a turn between two pages.
+      // Between two pages other requests have a turn, however fast the client reads.
       await turns.next();
       continue;
     }
@@ -126,7 +128,7 @@ async function* follow(
   }
 }
 
-/** Tells when there is something new of a job, but not too often. */
+/** Waits for new rows of a job, and limits how often they are read. */
 class News implements Disposable {
   readonly #unwatch: () => void;
   readonly #clock: LogStreamDeps["clock"];
@@ -143,7 +145,7 @@ class News implements Disposable {
     });
   }
 
-  /** True when there is something new, false when there was nothing for a while, or `over` is aborted. */
+  /** True when there are new rows; false when there were none for 15 s, or `over` is aborted. */
   async wait(over: AbortSignal): Promise<boolean> {
     if (!this.#isNew) await this.#until(BEAT_MS, over, true);
     const wasNew = this.#isNew;

@@ -11,12 +11,19 @@ import { type Call, type Endpoint, withQuery } from "../endpoint.ts";
 import { jobOf, LIST_LIMIT } from "../job-endpoints.ts";
 import { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
-import { EVENT_STREAM, followLog, JSON_LINES, type LogFormat, type LogStreamDeps } from "./log-stream.ts";
+import {
+  EVENT_STREAM,
+  followLog,
+  JSON_LINES,
+  type LogFormat,
+  type LogStreamDeps,
+  type WantedStream,
+} from "./log-stream.ts";
 
 const ROW = JSON.stringify(LOGS_EXAMPLE.logs[0]);
 const OFFSET_MAX = Number.MAX_SAFE_INTEGER;
 
-/** `GET /operators/jobs/{job_id}/logs`: a page, or a stream, by `Accept`. */
+/** `GET /operators/jobs/{job_id}/logs`: a page or a stream, depending on `Accept`. */
 export function logsEndpoint(
   given: Omit<LogStreamDeps, "pages" | "turns"> & { readonly ledger: LedgerReads },
 ): Endpoint {
@@ -31,12 +38,14 @@ export function logsEndpoint(
       tag: "Jobs",
       summary: "Read or follow a job's log",
       description:
-        "Rows come in order of their offsets. Go on with `next_offset`, as long as the job is not terminal. With " +
-        "`Accept: text/event-stream` or `application/x-ndjson` the answer goes on until the job has ended; `limit` means " +
-        "nothing then. Events have the row's offset as their id, go on after `Last-Event-ID`, and end with `event: end`.",
+        "Lists the rows in order of their offsets. While the job is not terminal, ask again with `next_offset` for new " +
+        "rows. With `Accept: text/event-stream` or `application/x-ndjson` the answer is a stream: it sends the rows from " +
+        "`offset` on, then new rows, until the job is terminal, and ignores `limit`. The id of an event is the offset of " +
+        "its row. `Last-Event-ID` resumes an event stream, and `event: end` is its last event. A client that reads " +
+        "nothing for a minute is disconnected.",
       answers: {
         200: {
-          description: "A page of the log, or the log as it comes.",
+          description: "A page of the log, or a stream.",
           schema: "LogPage",
           example: LOGS_EXAMPLE,
           streams: {
@@ -48,7 +57,7 @@ export function logsEndpoint(
       headers: {
         "Last-Event-ID": {
           schema: { type: "string" },
-          description: "Offset of the last event that was seen: what comes after it is sent.",
+          description: "Id of the last event that the client received; the stream starts with the next row.",
           example: "41",
           parse: (value) => value,
         },
@@ -57,47 +66,44 @@ export function logsEndpoint(
     },
     query: {
       offset: integer({ minimum: 0, maximum: OFFSET_MAX, fallback: 0 }, "Offset of the first row."),
-      limit: integer(LIST_LIMIT, "Most rows on the page."),
-      level: choice(LOG_LEVELS, "Only rows of this level and worse."),
+      limit: integer(LIST_LIMIT, "Maximum number of rows on the page."),
+      level: choice(LOG_LEVELS, "Only rows of this level or a more severe one. Default: all levels."),
     },
     answer: async (call, { offset, limit, level }) => {
       const job = jobOf(ledger, call.params);
       const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
       const format = formatOf(call.request);
-      if (format !== undefined) return streamed(job, Math.max(offset, resumeOffset(call)), levels, format, call, deps);
+      if (format !== undefined) {
+        const { request } = call;
+        return streamed({ job, offset: Math.max(offset, resumeOffset(call)), levels, format, request }, deps);
+      }
       const wanted = { job, offset, limit, levels };
       return json(await pageOfLog(ledger, turns, wanted, call.request.signal));
     },
   });
 }
 
-/** The stream that a client asks for; nothing for JSON. */
+/** The format of the stream that a client asks for; `undefined` for a page of JSON. */
 export function formatOf(request: Request): LogFormat | undefined {
   const types = ["application/json", EVENT_STREAM.contentType, JSON_LINES.contentType] as const;
   const type = acceptedType(request.headers.get("accept"), types);
   return [EVENT_STREAM, JSON_LINES].find(({ contentType }) => contentType === type);
 }
 
-function streamed(
-  job: JobRecord,
-  offset: number,
-  levels: readonly LogLevel[],
-  format: LogFormat,
-  { request }: Call,
-  deps: LogStreamDeps,
-): Response {
+function streamed(wanted: WantedStream, deps: LogStreamDeps): Response {
+  const { format, request } = wanted;
   const headers = { "content-type": format.contentType, "x-accel-buffering": "no" };
   if (request.method === "HEAD") return new Response(null, { headers });
-  return new Response(followLog(job, offset, levels, format, request, deps), { headers });
+  return new Response(followLog(wanted, deps), { headers });
 }
 
-/** After the last event that a client has seen; 0 for one that has seen none. @throws ApiError INVALID_PAYLOAD */
+/** The offset after the last event of the client; 0 without one. @throws ApiError INVALID_PAYLOAD */
 function resumeOffset({ request }: Call): number {
   const last = request.headers.get("last-event-id");
   if (last === null || last === "") return 0;
   if (/^\d{1,15}$/.test(last)) return Number(last) + 1;
   throw new ApiError("INVALID_PAYLOAD", {
-    details: [{ path: "/headers/last-event-id", message: "must be the id of an event: an offset" }],
+    details: [{ path: "/headers/last-event-id", message: "must be the id of an event: a whole number" }],
   });
 }
 
@@ -108,7 +114,7 @@ interface WantedPage {
   readonly levels: readonly LogLevel[];
 }
 
-/** One page; where rows of the wanted levels are rare, it is put together over several turns of the event loop. */
+/** One page. If rows of the wanted levels are rare, it is read over several turns of the event loop. */
 async function pageOfLog(
   ledger: LedgerReads,
   turns: Turns,
