@@ -47,6 +47,9 @@ interface JobRow {
   created_at: number;
 }
 
+/** Headers in memory at most; the one that was read first leaves first. */
+const HEADERS_MAX = 10_000;
+
 /**
  * Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. What a
  * transaction reads may never be committed, and its number may then be another job's: it counts from the commit on.
@@ -88,13 +91,21 @@ export class JobCache implements TransactionCache {
       manifestUrl: row.manifest_url,
       createdAt: row.created_at,
     };
-    (this.#db.inTransaction ? this.#uncommitted : this.#headers).set(seq, header);
+    if (this.#db.inTransaction) this.#uncommitted.set(seq, header);
+    else this.#keepHeader(seq, header);
     return header;
   }
 
   keep(): void {
-    for (const [seq, header] of this.#uncommitted) this.#headers.set(seq, header);
+    for (const [seq, header] of this.#uncommitted) this.#keepHeader(seq, header);
     this.#uncommitted.clear();
+  }
+
+  #keepHeader(seq: number, header: JobHeader): void {
+    this.#headers.set(seq, header);
+    if (this.#headers.size <= HEADERS_MAX) return;
+    const [oldest] = this.#headers.keys();
+    if (oldest !== undefined) this.#headers.delete(oldest);
   }
 
   discard(): void {
