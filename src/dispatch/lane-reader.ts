@@ -107,16 +107,15 @@ export class LaneReader {
     if (this.#after === undefined) this.#begin();
     const page = source.lanes(LANES_AT_ONCE, this.#after);
     const before = lanes.size;
-    for (const lane of page) lanes.set(lane, now);
-    const brought = lanes.size - before;
-    this.#brought += brought;
+    const kept = page.filter((lane) => lanes.set(lane, now)).length;
+    this.#brought += Math.max(0, lanes.size - before);
     this.#pageReadAt = now;
     this.#after = page.at(-1);
     if (page.length < LANES_AT_ONCE || (this.#after?.nextDue ?? 0) > now) {
       this.#end(page.length < LANES_AT_ONCE);
       return false;
     }
-    return lanes.size < LANES_FULL && (brought > 0 || this.#isHungry);
+    return lanes.size < LANES_FULL && (kept > 0 || this.#isHungry);
   }
 
   #begin(): void {
