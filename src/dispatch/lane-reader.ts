@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Lane } from "../jobs/lane.ts";
 import type { Clock } from "../std/clock.ts";
-import type { TaskSource } from "./broker-ports.ts";
+import type { BrokerSource } from "./broker-ports.ts";
 import { LANES_MAX, type Lanes } from "./lanes.ts";
 
 /** Lanes that are read in a turn of the event loop. */
@@ -14,7 +14,7 @@ const LANES_FEW = LANES_MAX / 2;
 const PAGE_EVERY_MS = 250;
 
 export interface LaneReaderDeps {
-  readonly source: Pick<TaskSource, "lanes">;
+  readonly source: Pick<BrokerSource, "lanes">;
   readonly lanes: Lanes;
   readonly clock: Pick<Clock, "steady">;
   /** Called after each page of a sweep that continues. */
