@@ -15,11 +15,11 @@ import {
 import { Sleepers } from "./sleepers.ts";
 
 /** Lanes in memory at most. All others stay in queue.db, where `LaneReader` finds them. */
-export const LANES_MAX = 10_000;
+export const LANES_MAX = 5000;
 /** Lanes of one host in memory at most, for each priority. */
 const HOST_LANES_MAX = 256;
-/** While the memory is full, a job with more lanes than this makes room for a job with fewer. */
-const JOB_LANES_SAFE = 16;
+/** While the memory is full, a job or a held host with more lanes than this makes room for a job with fewer. */
+const LANES_SAFE = 16;
 /** One choice looks at no more lanes and jobs than this: less than a millisecond. */
 export const LOOKS_MAX = 2000;
 /** One choice wakes no more lanes than this, which leaves it looks; the others are still due for the next choice. */
@@ -74,6 +74,8 @@ export class Lanes {
   readonly #hosts = new Map<string, HostGate>();
   readonly #buckets = new Map<string, Gate>();
   readonly #heldBuckets = new Set<Gate>();
+  /** Held hosts that may have a long line. */
+  readonly #longLines = new Set<Gate>();
   /** Held hosts by when they are looked at again; an entry that is out of date is skipped. */
   readonly #openings = new DueHeap<Gate>();
   readonly #sleepers = new Sleepers();
@@ -203,7 +205,7 @@ export class Lanes {
     host.lanes[job.priority]++;
     this.#lanes.set(id, added);
     job.lanes.add(added);
-    if (job.lanes.size > JOB_LANES_SAFE) this.#largeJobs.add(job);
+    if (job.lanes.size > LANES_SAFE) this.#largeJobs.add(job);
     if (nextDue > now) this.#sleep(added);
     else this.#stand(added);
     return true;
@@ -216,19 +218,24 @@ export class Lanes {
     return true;
   }
 
-  /** Drops a lane that is asleep, or of a job with many, for one of a job with few. */
+  /** Drops a lane that is asleep, or of a job or a held host with many lanes, for a lane of a job with few. */
   #hasRoomFor({ job, nextDue }: Lane, now: number): boolean {
     if (this.#lanes.size < LANES_MAX) return true;
     if (nextDue > now) return false;
     const [sleeper] = this.#sleepers.lanes;
-    const isSmall = (this.#jobs.get(job.seq)?.lanes.size ?? 0) < JOB_LANES_SAFE;
+    const isSmall = (this.#jobs.get(job.seq)?.lanes.size ?? 0) < LANES_SAFE;
     const [large] = this.#largeJobs;
-    const [other] = isSmall ? (large?.lanes ?? []) : [];
-    const dropped = sleeper ?? other;
+    const [ofLarge] = isSmall ? (large?.lanes ?? []) : [];
+    const dropped = sleeper ?? ofLarge ?? (isSmall ? this.#lastOfLongLine() : undefined);
     if (dropped === undefined) return false;
     this.miss(dropped.nextDue);
     this.#remove(dropped);
     return true;
+  }
+
+  #lastOfLongLine(): KnownLane | undefined {
+    for (const { line } of this.#longLines) if (line !== undefined && line.size > LANES_SAFE) return [...line].at(-1);
+    return undefined;
   }
 
   #look(): void {
@@ -277,7 +284,12 @@ export class Lanes {
 
   #hold(lane: KnownLane, gate: Gate, { limits, now }: Choice): void {
     if (gate.heldUntil === undefined) this.#close(gate, limits, now);
+    this.#queue(lane, gate);
+  }
+
+  #queue(lane: KnownLane, gate: Gate): void {
     this.#move(lane, (gate.line ??= new Set()));
+    if (isHost(gate) && gate.line.size > LANES_SAFE) this.#longLines.add(gate);
   }
 
   #close(gate: Gate, { closedFor }: Limits, now: number): void {
@@ -305,6 +317,7 @@ export class Lanes {
     if (gate.heldUntil === undefined) return;
     gate.heldUntil = undefined;
     this.#heldBuckets.delete(gate);
+    this.#longLines.delete(gate);
     const { line } = gate;
     gate.line = undefined;
     for (const lane of line ?? []) {
@@ -329,7 +342,7 @@ export class Lanes {
   /** Puts a lane where it belongs now that it is due: in line at a held gate, else with the ready ones. */
   #stand(lane: KnownLane): void {
     const gate = [lane.host, lane.bucket].find(({ heldUntil }) => heldUntil !== undefined);
-    if (gate !== undefined) this.#move(lane, (gate.line ??= new Set()));
+    if (gate !== undefined) this.#queue(lane, gate);
     else this.#move(lane, lane.job.ready);
   }
 
@@ -353,7 +366,7 @@ export class Lanes {
     this.#lanes.delete(lane.id);
     const { job, host } = lane;
     job.lanes.delete(lane);
-    if (job.lanes.size <= JOB_LANES_SAFE) this.#largeJobs.delete(job);
+    if (job.lanes.size <= LANES_SAFE) this.#largeJobs.delete(job);
     if (job.lanes.size === 0) this.#jobs.delete(job.seq);
     if (--host.lanes[job.priority] === HOST_LANES_MAX / 2 && host.isMissingLanes) {
       host.isMissingLanes = false;
@@ -361,6 +374,7 @@ export class Lanes {
     }
     if (host.lanes.low + host.lanes.normal + host.lanes.high > 0) return;
     this.#hosts.delete(host.name);
+    this.#longLines.delete(host);
     host.heldUntil = undefined;
   }
 

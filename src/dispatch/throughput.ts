@@ -5,7 +5,7 @@ const COUNTED_MS = 25;
 /** Within this time a rate halves that was higher before: a hitch is no change of pace. */
 const HALF_LIFE_MS = 100;
 
-/** The number of tasks that start within a moment, by host and in all, from the latest interval that was long enough. */
+/** The number of tasks that start within a moment, by host and in all, from the latest long enough interval. */
 export class Throughput {
   readonly #sent = new Map<string, number>();
   #inAMoment: Map<string, number> = new Map();

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
 import { LaneReader } from "../../src/dispatch/lane-reader.ts";
-import { LANES_MAX, Lanes } from "../../src/dispatch/lanes.ts";
+import { Lanes } from "../../src/dispatch/lanes.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
@@ -67,17 +67,17 @@ const hosts = (count: number, name = "h") => Array.from({ length: count }, (_, a
 
 test("a sweep stops where the memory is nearly full, and continues there once few lanes are left", async () => {
   await using rig = new ReaderRig();
-  await rig.accept(hosts(9000));
+  await rig.accept(hosts(4500));
   rig.reader.restart();
   await rig.settle();
-  expect([rig.lanes.size, rig.pages.length]).toEqual([(LANES_MAX * 3) / 4, 15]);
+  expect([rig.lanes.size, rig.pages.length]).toEqual([4000, 8]);
   rig.reader.continue(true);
   await rig.settle();
-  expect(rig.pages.length).toBe(15);
-  rig.end(2600);
+  expect(rig.pages.length).toBe(8);
+  rig.end(1600);
   rig.reader.continue(false);
   await rig.settle();
-  expect([rig.lanes.size, rig.all().length, rig.pages.length]).toEqual([6400, 6400, 19]);
+  expect([rig.lanes.size, rig.all().length, rig.pages.length]).toEqual([2900, 2900, 10]);
   expect(rig.reader.dueAt).toBeUndefined();
 });
 
