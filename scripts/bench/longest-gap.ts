@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Probe, ProbeContext } from "./probes.ts";
-import { type Service, startService, submit } from "./service.ts";
+import { loopbackAddress, type Service, startService, submit } from "./service.ts";
 
 const HOSTS = 100_000;
 const RESOURCES_PER_JOB = 1000;
@@ -42,7 +42,7 @@ export async function longestGap({
 function manifestOfHosts(from: number): string {
   const resources = Array.from({ length: RESOURCES_PER_JOB }, (_, at) => {
     const host = from + at;
-    return { id: `i${host}`, url: `http://127.${1 + (host >> 16)}.${(host >> 8) & 255}.${host & 255}:9/` };
+    return { id: `i${host}`, url: `http://${loopbackAddress(host)}:9/` };
   });
   return JSON.stringify({ manifest_version: "v1", resources });
 }

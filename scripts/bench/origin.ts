@@ -1,8 +1,11 @@
 /**
  * The origin, a process of its own: `/BYTES/DELAY_MS/anything` answers with so many bytes after so long, others with
- * 404. `/BYTES/DELAY_MS/close/anything` closes the connection, too. `FILE.pem` and `FILE.key` as arguments: TLS.
+ * 404. `/BYTES/DELAY_MS/close/anything` closes the connection, too. `FILE.pem` and `FILE.key` as arguments: TLS. With
+ * `--all-addresses` each address of 127.0.0.0/8 is a host of its own.
  */
-const [certificate, key] = process.argv.slice(2).map((path) => Bun.file(path));
+const args = process.argv.slice(2);
+const hostname = args.includes("--all-addresses") ? "0.0.0.0" : "127.0.0.1";
+const [certificate, key] = args.filter((arg) => !arg.startsWith("--")).map((path) => Bun.file(path));
 const CHUNK = new Uint8Array(1 << 20).map((_, at) => (at * 31) & 255);
 const bodies = new Map<number, Uint8Array>();
 
@@ -30,7 +33,7 @@ function stream(bytes: number): ReadableStream {
 
 const { port } = Bun.serve({
   port: 0,
-  hostname: "127.0.0.1",
+  hostname,
   idleTimeout: 120,
   ...(certificate && key && { tls: { cert: certificate, key } }),
   async fetch({ url }) {

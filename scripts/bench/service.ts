@@ -91,6 +91,11 @@ export function manifestOf(prefix: string, from: number, count: number, id = "i"
   return JSON.stringify({ manifest_version: "v1", resources });
 }
 
+/** One of 16 million addresses of this machine: each is a host of its own. */
+export function loopbackAddress(number: number): string {
+  return `127.${1 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`;
+}
+
 /** The id of the job that a manifest became. */
 export async function submit(url: string, manifest: string): Promise<string> {
   const headers = { "content-type": "application/json" };

@@ -1,4 +1,4 @@
-/** Waiting at a channel that was closed. */
+/** A receiver waits at a channel that was closed. */
 export class ChannelClosedError extends Error {
   override readonly name = "ChannelClosedError";
 }
@@ -9,8 +9,8 @@ interface Receiver<T> {
 }
 
 /**
- * A bounded first-in-first-out channel in memory. Receivers stand in a line, too: the one that came first gets the
- * next item, which is round-robin over those that are free.
+ * A bounded first-in-first-out channel in memory. Receivers stand in a line, too: the first one gets the next item,
+ * which is round-robin over the free ones.
  */
 export class Channel<T> {
   readonly capacity: number;
@@ -19,23 +19,23 @@ export class Channel<T> {
   readonly #onTaken: () => void;
   #closed = false;
 
-  /** `onTaken` is called when an item left the channel, so that a sender need not wait. */
+  /** Calls `onTaken` when an item has left the channel, so that no sender has to wait. */
   constructor(capacity: number, onTaken: () => void = () => {}) {
     this.capacity = capacity;
     this.#onTaken = onTaken;
   }
 
-  /** Items that no receiver has taken yet. */
+  /** The number of items that no receiver has taken yet. */
   get length(): number {
     return this.#items.length;
   }
 
-  /** Items that can be sent now. */
+  /** The number of items that can be sent now. */
   get room(): number {
     return this.#closed ? 0 : this.capacity + this.#receivers.length - this.#items.length;
   }
 
-  /** False if the channel is full or closed; then the item was not taken. */
+  /** Sends an item. False if the channel is full or closed, and did not take it. */
   send(item: T): boolean {
     if (this.#closed) return false;
     const receiver = this.#receivers.shift();
@@ -48,7 +48,7 @@ export class Channel<T> {
     return true;
   }
 
-  /** The next item. @throws the signal's reason, or ChannelClosedError once the channel is closed and empty. */
+  /** Resolves with the next item. @throws the signal's reason; ChannelClosedError once it is closed and empty */
   receive(signal: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -63,12 +63,12 @@ export class Channel<T> {
     });
   }
 
-  /** Takes back what nobody took. */
+  /** Takes back the items that no receiver has taken. */
   drain(): T[] {
     return this.#items.splice(0);
   }
 
-  /** Ends the channel: receivers are told, and what nobody took comes back. */
+  /** Closes the channel: its receivers fail. Returns the items that no receiver has taken. */
   close(): T[] {
     this.#closed = true;
     for (const receiver of this.#receivers.splice(0)) receiver.fail(new ChannelClosedError("the channel is closed"));

@@ -3,7 +3,7 @@ interface Entry<T> {
   readonly item: T;
 }
 
-/** Items by when they are due, the first one at hand: a binary heap. An item may stand in it more than once. */
+/** A binary heap: items by due time, the first one at hand. An item may stand in it more than once. */
 export class DueHeap<T> {
   readonly #entries: Entry<T>[] = [];
 
@@ -28,7 +28,7 @@ export class DueHeap<T> {
     this.#entries[at] = entry;
   }
 
-  /** Takes the first one out. */
+  /** Removes the first item. */
   pop(): void {
     const last = this.#entries.pop();
     if (last === undefined || this.#entries.length === 0) return;

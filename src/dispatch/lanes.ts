@@ -1,346 +1,396 @@
-import type { Priority } from "../jobs/job.ts";
 import type { Lane } from "../jobs/lane.ts";
 import { DueHeap } from "./due-heap.ts";
+import {
+  bucketGate,
+  type Gate,
+  type HostGate,
+  hostGate,
+  isHost,
+  type JobTurn,
+  type KnownLane,
+  newTurn,
+  nextOf,
+  WEIGHTS,
+} from "./known-lane.ts";
+import { Sleepers } from "./sleepers.ts";
 
-/** Tasks that a job may start per turn: so many that a claim is worth its query, so few that nobody waits long. */
-const WEIGHTS: Readonly<Record<Priority, number>> = { low: 4, normal: 16, high: 64 };
-/** One choice looks at no more jobs and lanes than this: less than a millisecond. The next one goes on where it was. */
-const LOOKS_MAX = 2000;
-/** One choice wakes no more lanes than this, so that it has looks left; the others are still due for the next one. */
+/** Lanes in memory at most. All others stay in queue.db, where `LaneReader` finds them. */
+export const LANES_MAX = 5000;
+/** Lanes of one host in memory at most, for each priority. */
+const HOST_LANES_MAX = 256;
+/** While the memory is full, a job or a held host with more lanes than this makes room for a job with fewer. */
+const LANES_SAFE = 16;
+/** One choice looks at no more lanes and jobs than this: less than a millisecond. */
+export const LOOKS_MAX = 2000;
+/** One choice wakes no more lanes than this, which leaves it looks; the others are still due for the next choice. */
 const WAKES_MAX = LOOKS_MAX / 2;
-/** With more awake hosts than this a host's room is asked for when a lane of it is looked at, and not before. */
-const HOSTS_AT_ONCE = 1000;
-/** So long a lane is left alone, at most, whose host is, where there are so many hosts: milliseconds. */
-const CLOSED_SLEEP_MAX_MS = 5000;
+/** A held host is looked at again after this time at the latest, in milliseconds. */
+const HOLD_MAX_MS = 1000;
+/** The steady clock counts whole milliseconds, so that it may lag behind an opening by less than this. */
+const CLOCK_STEP_MS = 1;
 
-interface KnownLane {
-  readonly id: number;
-  readonly host: string;
-  readonly bucket: string;
-  readonly job: JobTurn;
-  waiting: number;
-  nextDue: number;
-  /** While it sleeps: when it is to wake. */
-  wakeAt: number;
-}
-
-/** One job's turn: so many tasks of its lanes with due tasks, one lane after the other. */
-interface JobTurn {
-  readonly seq: number;
-  readonly weight: number;
-  /** Tasks that its turn has left. What it cannot take now, because its hosts are busy, it may take later. */
-  left: number;
-  /** Those that are awake. */
-  readonly lanes: Set<KnownLane>;
-  /** Where the lane stands whose turn it is; what comes to the set or goes from it does not disturb it. */
-  place: Iterator<KnownLane>;
-  /** Its lanes, sleeping ones included. */
-  known: number;
-}
-
-/** How many more tasks may be taken now, by what they go to. */
+/** How many more tasks may be taken now, by host and by bucket. */
 export interface Limits {
   readonly ofHost: (host: string) => number;
   readonly ofBucket: (bucket: string) => number;
   /** For how many more milliseconds a host is left alone. */
-  readonly closedFor?: (host: string) => number;
+  readonly closedFor: (host: string) => number;
 }
 
-/** What is left of the limits while tasks are chosen. */
-class Room {
-  readonly #hosts = new Map<string, number>();
-  readonly #buckets = new Map<string, number>();
-  readonly #limits: Limits;
-  readonly #hostsInAll: number;
-  #fullHosts = 0;
-
-  constructor(hosts: ReadonlyMap<string, number>, limits: Limits) {
-    this.#limits = limits;
-    this.#hostsInAll = hosts.size;
-    if (hosts.size <= HOSTS_AT_ONCE) for (const host of hosts.keys()) this.#ofHost(host);
-  }
-
-  /** False if no host has any. */
-  get isLeft(): boolean {
-    return this.#fullHosts < this.#hostsInAll;
-  }
-
-  /** True where a bucket takes no more now: it is closed, and what was taken last is its probe. */
-  isExhausted(bucket: string): boolean {
-    return this.#buckets.get(bucket) === 0;
-  }
-
-  /** True where the host of a lane that was looked at takes no more now. */
-  isFull(host: string): boolean {
-    return this.#hosts.get(host) === 0;
-  }
-
-  /** Takes one task's room. False if there is none. */
-  take({ host, bucket }: Pick<KnownLane, "host" | "bucket">): boolean {
-    const ofHost = this.#ofHost(host);
-    if (ofHost <= 0) return false;
-    const ofBucket = this.#buckets.get(bucket) ?? this.#limits.ofBucket(bucket);
-    this.#buckets.set(bucket, ofBucket <= 0 ? 0 : ofBucket - 1);
-    if (ofBucket <= 0) return false;
-    this.#setHost(host, ofHost - 1);
-    return true;
-  }
-
-  #ofHost(host: string): number {
-    return this.#hosts.get(host) ?? this.#setHost(host, Math.max(0, this.#limits.ofHost(host)));
-  }
-
-  #setHost(host: string, room: number): number {
-    this.#hosts.set(host, room);
-    if (room === 0) this.#fullHosts++;
-    return room;
-  }
+/** A lane to claim from, and the number of tasks. */
+export interface Chosen {
+  readonly lane: number;
+  readonly host: string;
+  limit: number;
 }
 
 /** What one choice knows, and has found so far. */
 interface Choice {
-  readonly room: Room;
   readonly limits: Limits;
   readonly now: number;
-  readonly chosen: Map<number, number>;
+  readonly room: Map<Gate, number>;
+  readonly chosen: Map<number, Chosen>;
 }
 
 /**
- * The lanes that have waiting tasks: round-robin over jobs, weighted by priority, and within a job over its hosts. A
- * pure structure: it decides whose turn it is and does nothing about it. No call takes longer because there are more
- * lanes.
+ * A bounded number of lanes that have waiting tasks: round-robin over jobs, weighted by priority, and within a job over
+ * its hosts. A pure structure: it decides whose turn it is and changes nothing else. Neither its size nor the work of a
+ * call grows with the number of lanes in queue.db.
+ *
+ * A lane is in one of three places:
+ *
+ *     ready ──its host or bucket has no room──▶ in line at that gate ──the gate opens──▶ ready
+ *     ready ──nothing of it is due──▶ asleep ──it is due──▶ ready
+ *
+ * A heap holds the gates by their next opening, another one the sleepers by their due time.
  */
 export class Lanes {
   readonly #lanes = new Map<number, KnownLane>();
   readonly #jobs = new Map<number, JobTurn>();
-  /** Jobs with due lanes, the next one first. */
+  /** Jobs that can make room for others. */
+  readonly #largeJobs = new Set<JobTurn>();
+  /** Jobs with ready lanes, the next one first. */
   readonly #turns = new Set<JobTurn>();
-  /** Where the last choice stopped before it had looked at all jobs. */
-  #rest: Iterator<JobTurn> = this.#turns.values();
-  /** Lanes with nothing due yet. */
-  readonly #sleeping = new Set<KnownLane>();
-  /** When they wake; an entry that is not so any more is passed over. */
-  readonly #wakes = new DueHeap<KnownLane>();
-  /** How many lanes are awake, by host. */
-  readonly #hosts = new Map<string, number>();
+  readonly #hosts = new Map<string, HostGate>();
+  readonly #buckets = new Map<string, Gate>();
+  readonly #heldBuckets = new Set<Gate>();
+  /** Held hosts that may have a long line. */
+  readonly #longLines = new Set<Gate>();
+  /** Held hosts by when they are looked at again; an entry that is out of date is skipped. */
+  readonly #openings = new DueHeap<Gate>();
+  readonly #sleepers = new Sleepers();
+  #missedDue = Number.POSITIVE_INFINITY;
+  #hasGained = false;
   #looks = 0;
-  /** Looks since something was taken, over several choices. */
-  #looksInVain = 0;
+  #steps = 0;
 
   get size(): number {
     return this.#lanes.size;
   }
 
-  /** Whether the last choice left lanes unseen: another one, in a later turn of the event loop, may find something. */
+  /** Hosts and jobs in memory. */
+  get groups(): { readonly hosts: number; readonly jobs: number } {
+    return { hosts: this.#hosts.size, jobs: this.#jobs.size };
+  }
+
+  /** Lanes, jobs and gates that were looked at or moved since the start: a measure of work without a clock. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Whether the last choice left ready lanes unseen: another choice, in a later turn of the event loop, sees them. */
   get hasUnseen(): boolean {
-    const isRoundOver = this.#looksInVain > this.#lanes.size - this.#sleeping.size + this.#turns.size;
-    return this.#looks >= LOOKS_MAX && !isRoundOver;
+    return this.#looks >= LOOKS_MAX && this.#turns.size > 0;
   }
 
   has(id: number): boolean {
     return this.#lanes.has(id);
   }
 
-  /** Forgets lanes that have nothing due, at most `limit`: they can be read again. False if none is left. */
-  dropSleepers(limit = Number.POSITIVE_INFINITY): boolean {
-    let left = limit;
-    for (const lane of this.#sleeping) {
-      if (left-- <= 0) return true;
-      this.#remove(lane);
-    }
-    this.#wakes.clear();
-    return false;
+  /** The earliest due time of a lane that was left out or dropped since the last call; infinite if there was none. */
+  takeMissedDue(): number {
+    const due = this.#missedDue;
+    this.#missedDue = Number.POSITIVE_INFINITY;
+    return due;
   }
 
-  /** Takes in what a lane holds now. */
-  set(lane: Lane, now: number): void {
+  /** Whether, since the last call, a host that was full has room for other lanes. */
+  takeGain(): boolean {
+    const hasGained = this.#hasGained;
+    this.#hasGained = false;
+    return hasGained;
+  }
+
+  /** Notes that queue.db has lanes that were never passed to `set`, the first of them due at `due`. */
+  miss(due: number): void {
+    this.#missedDue = Math.min(this.#missedDue, due);
+  }
+
+  /** Forgets lanes that have nothing due: they can be read again. */
+  dropSleepers(): void {
+    for (const lane of this.#sleepers.lanes) this.#remove(lane);
+  }
+
+  /** Takes in what a lane holds now. False if there is no room for it in memory: it can be read again. */
+  set(lane: Lane, now: number): boolean {
+    this.#steps++;
     const known = this.#lanes.get(lane.id);
     if (lane.waiting === 0) {
       if (known !== undefined) this.#remove(known);
-      return;
+      return true;
     }
-    if (known === undefined) {
-      const added: KnownLane = {
-        id: lane.id,
-        host: lane.host,
-        bucket: lane.bucket,
-        job: this.#turnOf(lane),
-        waiting: lane.waiting,
-        nextDue: lane.nextDue,
-        wakeAt: lane.nextDue,
-      };
-      this.#lanes.set(lane.id, added);
-      added.job.known++;
-      if (lane.nextDue <= now) this.#wake(added);
-      else this.#addSleeper(added);
-      return;
-    }
+    if (known === undefined) return this.#add(lane, now);
     known.waiting = lane.waiting;
     known.nextDue = lane.nextDue;
-    if (this.#sleeping.has(known)) {
-      if (lane.nextDue <= now) this.#wake(known);
-      else this.#addSleeper(known);
-    } else if (lane.nextDue > now) {
-      this.#sleep(known);
-    }
+    if (lane.nextDue > now) this.#sleep(known);
+    else if (known.place === this.#sleepers.lanes) this.#stand(known);
+    return true;
   }
 
   /**
-   * Chooses up to `count` tasks by lane, as `lane id → tasks`; `limits` say how many more tasks of a host and of a
-   * bucket may be taken. What is chosen counts as gone until `set` tells otherwise. It may stop early: see `hasUnseen`.
+   * Chooses up to `count` tasks by lane; `limits` tell how many more tasks of a host and of a bucket may be taken. A
+   * chosen task counts as gone until `set` corrects that. It may stop early: see `hasUnseen`.
    */
-  choose(count: number, limits: Limits, now: number): Map<number, number> {
-    const goesOn = this.hasUnseen;
+  choose(count: number, limits: Limits, now: number): Chosen[] {
     this.#looks = 0;
-    if (!goesOn) this.#looksInVain = 0;
+    this.#openGates(limits, now);
     this.#wakeDue(now);
-    const chosen = new Map<number, number>();
-    const room = new Room(this.#hosts, limits);
-    let isFromFront = !goesOn;
-    if (isFromFront) this.#rest = this.#turns.values();
-    while (count > 0 && room.isLeft && this.#looks < LOOKS_MAX) {
-      const { value: turn, done } = this.#rest.next();
-      if (done === true) {
-        this.#rest = this.#turns.values();
-        if (isFromFront) break;
-        isFromFront = true;
-        continue;
-      }
+    const choice: Choice = { limits, now, room: new Map(), chosen: new Map() };
+    let wanted = count;
+    for (const turn of this.#turns) {
+      if (wanted <= 0 || this.#looks >= LOOKS_MAX) break;
       this.#look();
-      const taken = this.#takeTurn(turn, Math.min(turn.left, count), { room, limits, now, chosen });
-      count -= taken;
+      const taken = this.#takeTurn(turn, Math.min(turn.left, wanted), choice);
+      wanted -= taken;
       turn.left -= taken;
       // Otherwise it keeps its place, or a busy host would make all priorities alike.
-      if (turn.left === 0 && turn.lanes.size > 0) this.#endTurn(turn);
+      if (turn.left <= 0) this.#endTurn(turn);
     }
-    if (!room.isLeft) this.#looks = 0;
-    return chosen;
+    return [...choice.chosen.values()];
   }
 
-  /** No sleeping lane is due earlier; `undefined` if none sleeps. */
+  /** When the first sleeper is due; `undefined` if there is none. */
   nextDue(): number | undefined {
-    for (let first = this.#wakes.first; first !== undefined; first = this.#wakes.first) {
-      if (this.#isToWake(first)) return first.due;
-      this.#wakes.pop();
+    return this.#sleepers.first?.nextDue;
+  }
+
+  /** Whether the lanes of a host stand in line. */
+  isHeld(host: string): boolean {
+    return this.#hosts.get(host)?.heldUntil !== undefined;
+  }
+
+  /** Lets the lanes of a host take their turns again: it has room. */
+  free(host: string): void {
+    const gate = this.#hosts.get(host);
+    if (gate !== undefined) this.#open(gate);
+  }
+
+  #add(lane: Lane, now: number): boolean {
+    if (this.#isHostFull(lane) || !this.#hasRoomFor(lane, now)) {
+      this.miss(lane.nextDue);
+      return false;
     }
+    const { id, waiting, nextDue } = lane;
+    const job = obtain(this.#jobs, lane.job.seq, (seq) => newTurn(seq, lane.job.priority));
+    const host = obtain(this.#hosts, lane.host, hostGate);
+    const added: KnownLane = {
+      id,
+      host,
+      bucket: obtain(this.#buckets, lane.bucket, bucketGate),
+      job,
+      waiting,
+      nextDue,
+      place: this.#sleepers.lanes,
+    };
+    host.lanes[job.priority]++;
+    this.#lanes.set(id, added);
+    job.lanes.add(added);
+    if (job.lanes.size > LANES_SAFE) this.#largeJobs.add(job);
+    if (nextDue > now) this.#sleep(added);
+    else this.#stand(added);
+    return true;
+  }
+
+  #isHostFull({ host, job }: Lane): boolean {
+    const gate = this.#hosts.get(host);
+    if (gate === undefined || gate.lanes[job.priority] < HOST_LANES_MAX) return false;
+    gate.isMissingLanes = true;
+    return true;
+  }
+
+  /** Drops a lane that is asleep, or of a job or a held host with many lanes, for a lane of a job with few. */
+  #hasRoomFor({ job, nextDue }: Lane, now: number): boolean {
+    if (this.#lanes.size < LANES_MAX) return true;
+    if (nextDue > now) return false;
+    const [sleeper] = this.#sleepers.lanes;
+    const isSmall = (this.#jobs.get(job.seq)?.lanes.size ?? 0) < LANES_SAFE;
+    const [large] = this.#largeJobs;
+    const [ofLarge] = isSmall ? (large?.lanes ?? []) : [];
+    const dropped = sleeper ?? ofLarge ?? (isSmall ? this.#lastOfLongLine() : undefined);
+    if (dropped === undefined) return false;
+    this.miss(dropped.nextDue);
+    this.#remove(dropped);
+    return true;
+  }
+
+  #lastOfLongLine(): KnownLane | undefined {
+    for (const { line } of this.#longLines) if (line !== undefined && line.size > LANES_SAFE) return [...line].at(-1);
     return undefined;
   }
 
   #look(): void {
     this.#looks++;
-    this.#looksInVain++;
+    this.#steps++;
   }
 
-  /** Takes up to `count` tasks of a job, one of each lane in turn, and says how many that were. */
-  #takeTurn(turn: JobTurn, count: number, { room, limits, now, chosen }: Choice): number {
+  /** Takes up to `count` tasks of a job, one of each lane in turn, and returns their number. */
+  #takeTurn(turn: JobTurn, count: number, choice: Choice): number {
     let taken = 0;
-    let idle = 0;
-    let isProbing = false;
-    while (taken < count && idle < turn.lanes.size && this.#looks < LOOKS_MAX) {
+    while (taken < count && turn.ready.size > 0 && this.#looks < LOOKS_MAX) {
       const lane = nextOf(turn);
       this.#look();
-      if (lane === undefined || !room.take(lane)) {
-        idle++;
-        if (lane !== undefined && room.isFull(lane.host)) this.#leaveAlone(lane, limits, now);
+      const full = [lane.host, lane.bucket].find((gate) => this.#roomOf(gate, choice) <= 0);
+      if (full !== undefined) {
+        this.#hold(lane, full, choice);
         continue;
       }
-      idle = 0;
       taken++;
-      this.#looksInVain = 0;
-      chosen.set(lane.id, (chosen.get(lane.id) ?? 0) + 1);
-      lane.waiting--;
-      if (lane.waiting === 0) this.#sleep(lane);
-      isProbing ||= room.isExhausted(lane.bucket);
+      this.#take(lane, choice);
+      if (choice.room.get(lane.bucket) !== 0) continue;
+      // The next probe of a closed bucket belongs to another job: this one's objects may be the ones it refuses.
+      turn.left = taken;
+      break;
     }
-    // The next probe of a closed bucket is another job's: this one's objects may be what it does not take.
-    if (isProbing) turn.left = taken;
     return taken;
   }
 
-  /** Where there are very many hosts, the lanes of those that are closed are not looked at again and again. */
-  #leaveAlone(lane: KnownLane, limits: Limits, now: number): void {
-    if (this.#hosts.size <= HOSTS_AT_ONCE) return;
-    const closedMs = limits.closedFor?.(lane.host) ?? 0;
-    if (closedMs <= 0) return;
-    this.#looksInVain--; // it is none of those that are awake any more
-    this.#sleep(lane, now + Math.min(closedMs, CLOSED_SLEEP_MAX_MS));
+  #take(lane: KnownLane, { room, chosen }: Choice): void {
+    for (const gate of [lane.host, lane.bucket]) room.set(gate, (room.get(gate) ?? 0) - 1);
+    const known = chosen.get(lane.id);
+    if (known === undefined) chosen.set(lane.id, { lane: lane.id, host: lane.host.name, limit: 1 });
+    else known.limit++;
+    lane.waiting--;
+    if (lane.waiting === 0) this.#sleep(lane);
   }
 
-  #endTurn(turn: JobTurn): void {
-    turn.left = turn.weight;
-    this.#turns.delete(turn);
-    this.#turns.add(turn);
-  }
-
-  #turnOf(lane: Lane): JobTurn {
-    let turn = this.#jobs.get(lane.job.seq);
-    if (turn === undefined) {
-      const weight = WEIGHTS[lane.job.priority];
-      const lanes = new Set<KnownLane>();
-      turn = { seq: lane.job.seq, weight, left: weight, lanes, place: lanes.values(), known: 0 };
-      this.#jobs.set(lane.job.seq, turn);
+  #roomOf(gate: Gate, { room, limits }: Choice): number {
+    let left = room.get(gate);
+    if (left === undefined) {
+      left = isHost(gate) ? limits.ofHost(gate.name) : limits.ofBucket(gate.name);
+      room.set(gate, left);
     }
-    return turn;
+    return left;
+  }
+
+  #hold(lane: KnownLane, gate: Gate, { limits, now }: Choice): void {
+    if (gate.heldUntil === undefined) this.#close(gate, limits, now);
+    this.#queue(lane, gate);
+  }
+
+  #queue(lane: KnownLane, gate: Gate): void {
+    this.#move(lane, (gate.line ??= new Set()));
+    if (isHost(gate) && gate.line.size > LANES_SAFE) this.#longLines.add(gate);
+  }
+
+  #close(gate: Gate, { closedFor }: Limits, now: number): void {
+    if (isHost(gate)) {
+      const closedMs = closedFor(gate.name);
+      gate.heldUntil = now + (closedMs > 0 ? Math.min(closedMs, HOLD_MAX_MS) : HOLD_MAX_MS);
+      this.#openings.push(gate.heldUntil, gate);
+    } else {
+      gate.heldUntil = Number.POSITIVE_INFINITY;
+      this.#heldBuckets.add(gate);
+    }
+  }
+
+  /** Lets the lines of hosts pass whose time has come, and of buckets with room. */
+  #openGates({ ofBucket }: Limits, now: number): void {
+    for (const bucket of this.#heldBuckets) if (ofBucket(bucket.name) > 0) this.#open(bucket);
+    for (let first = this.#openings.first; first !== undefined; first = this.#openings.first) {
+      if (first.due > now + CLOCK_STEP_MS || this.#looks >= WAKES_MAX) return;
+      this.#openings.pop();
+      if (first.item.heldUntil === first.due) this.#open(first.item);
+    }
+  }
+
+  #open(gate: Gate): void {
+    if (gate.heldUntil === undefined) return;
+    gate.heldUntil = undefined;
+    this.#heldBuckets.delete(gate);
+    this.#longLines.delete(gate);
+    const { line } = gate;
+    gate.line = undefined;
+    for (const lane of line ?? []) {
+      this.#look();
+      this.#stand(lane);
+    }
   }
 
   #wakeDue(now: number): void {
-    for (let due = this.nextDue(); due !== undefined && due <= now; due = this.nextDue()) {
+    for (let lane = this.#sleepers.first; lane !== undefined && lane.nextDue <= now; lane = this.#sleepers.first) {
       if (this.#looks >= WAKES_MAX) return;
-      this.#looks++;
-      const lane = this.#wakes.first?.item;
-      this.#wakes.pop();
-      if (lane !== undefined) this.#wake(lane);
+      this.#look();
+      this.#stand(lane);
     }
   }
 
-  #isToWake({ due, item }: { readonly due: number; readonly item: KnownLane }): boolean {
-    return item.wakeAt === due && item.waiting > 0 && this.#sleeping.has(item) && this.#lanes.get(item.id) === item;
+  #sleep(lane: KnownLane): void {
+    this.#move(lane, this.#sleepers.lanes);
+    this.#sleepers.noteDue(lane);
   }
 
-  #addSleeper(lane: KnownLane, wakeAt = lane.nextDue): void {
-    this.#sleeping.add(lane);
-    lane.wakeAt = wakeAt;
-    if (lane.waiting > 0) this.#wakes.push(wakeAt, lane);
-    if (this.#wakes.size > 2 * this.#sleeping.size + LOOKS_MAX) this.#rebuildWakes();
+  /** Puts a lane where it belongs now that it is due: in line at a held gate, else with the ready ones. */
+  #stand(lane: KnownLane): void {
+    const gate = [lane.host, lane.bucket].find(({ heldUntil }) => heldUntil !== undefined);
+    if (gate !== undefined) this.#queue(lane, gate);
+    else this.#move(lane, lane.job.ready);
   }
 
-  /** Entries that are passed over must not pile up. */
-  #rebuildWakes(): void {
-    this.#wakes.clear();
-    for (const lane of this.#sleeping) if (lane.waiting > 0) this.#wakes.push(lane.wakeAt, lane);
-  }
-
-  #wake(lane: KnownLane): void {
-    this.#sleeping.delete(lane);
-    this.#hosts.set(lane.host, (this.#hosts.get(lane.host) ?? 0) + 1);
-    if (lane.job.lanes.size === 0) {
-      lane.job.left = lane.job.weight;
-      this.#turns.add(lane.job);
+  /** The one place where a lane changes its place. */
+  #move(lane: KnownLane, to: Set<KnownLane>): void {
+    const { job, place: from } = lane;
+    if (from === to && from.has(lane)) return;
+    from.delete(lane);
+    if (from === job.ready && from.size === 0) this.#turns.delete(job);
+    lane.place = to;
+    if (to === job.ready && to.size === 0) {
+      if (job.left <= 0) job.left = WEIGHTS[job.priority];
+      this.#turns.add(job);
     }
-    lane.job.lanes.add(lane);
-  }
-
-  #sleep(lane: KnownLane, wakeAt = lane.nextDue): void {
-    this.#addSleeper(lane, wakeAt);
-    const others = (this.#hosts.get(lane.host) ?? 1) - 1;
-    if (others === 0) this.#hosts.delete(lane.host);
-    else this.#hosts.set(lane.host, others);
-    lane.job.lanes.delete(lane);
-    if (lane.job.lanes.size === 0) this.#turns.delete(lane.job);
+    to.add(lane);
   }
 
   #remove(lane: KnownLane): void {
-    if (!this.#sleeping.has(lane)) this.#sleep(lane);
-    this.#sleeping.delete(lane);
+    this.#move(lane, this.#sleepers.lanes);
+    this.#sleepers.lanes.delete(lane);
     this.#lanes.delete(lane.id);
-    if (--lane.job.known === 0) this.#jobs.delete(lane.job.seq);
+    const { job, host } = lane;
+    job.lanes.delete(lane);
+    if (job.lanes.size <= LANES_SAFE) this.#largeJobs.delete(job);
+    if (job.lanes.size === 0) this.#jobs.delete(job.seq);
+    if (--host.lanes[job.priority] === HOST_LANES_MAX / 2 && host.isMissingLanes) {
+      host.isMissingLanes = false;
+      this.#hasGained = true;
+    }
+    if (host.lanes.low + host.lanes.normal + host.lanes.high > 0) return;
+    this.#hosts.delete(host.name);
+    this.#longLines.delete(host);
+    host.heldUntil = undefined;
+  }
+
+  #endTurn(turn: JobTurn): void {
+    turn.left = WEIGHTS[turn.priority];
+    if (turn.ready.size === 0) return;
+    this.#turns.delete(turn);
+    this.#turns.add(turn);
   }
 }
 
-/** The lane whose turn it is: after the last one, the first one again. */
-function nextOf(turn: JobTurn): KnownLane | undefined {
-  const { value, done } = turn.place.next();
-  if (done !== true) return value;
-  turn.place = turn.lanes.values();
-  return turn.place.next().value as KnownLane | undefined;
+/** The entry of a name; created when there is none. */
+function obtain<K, V>(entries: Map<K, V>, name: K, create: (name: K) => V): V {
+  const known = entries.get(name);
+  if (known !== undefined) return known;
+  const created = create(name);
+  entries.set(name, created);
+  return created;
 }

@@ -9,7 +9,7 @@ export interface HostLoad extends HostView {
   readonly running: number;
   /** Downloads that may run at once now; between two starts at its rate, too. */
   readonly limit: number;
-  /** For how long none may start, be it for its rate. */
+  /** For how long no download may start, its rate included. */
   readonly closedForMs: number;
 }
 
@@ -27,33 +27,33 @@ export interface QueueMoment {
   readonly isPaused: boolean;
   /** Why queue.db cannot be written, and whether its disk is full. */
   readonly queueProblem: { readonly reason: string; readonly isDiskFull: boolean } | undefined;
-  /** Tasks that wait, retries included. */
+  /** Waiting tasks, retries included. */
   readonly waiting: number;
-  /** In how many milliseconds the first of them is due; 0: now. */
+  /** In how many milliseconds the first waiting task is due; 0: now. */
   readonly nextDueMs: number;
-  /** The same of tasks whose host has room for one; `undefined` where none is found. */
+  /** The same for tasks whose host has room; `undefined` if there is none. */
   readonly nextOpenDueMs: number | undefined;
   readonly running: number;
   /** How long ago the last task ended. */
   readonly sinceEndedMs: number;
   readonly workers: { readonly total: number; readonly busy: number; readonly waitingForRate: number };
   readonly ratePerWorker: number;
-  /** Downloads that were begun of late, per second. */
+  /** Downloads that started lately, per second. */
   readonly begunPerSecond: number;
   readonly descriptorProblem: string | undefined;
   /** Whether a task that may have crashed the process runs alone. */
   readonly isOneAlone: boolean;
   readonly closedBuckets: readonly ClosedBucketLoad[];
-  /** The busiest hosts. */
+  /** The hosts with the most tasks. */
   readonly hosts: readonly HostLoad[];
 }
 
-/** From this part of the permitted rate on, the rate is what limits. */
+/** From this part of the permitted rate on, the rate is the limit. */
 const RATE_REACHED = 0.9;
-/** Where nothing has ended for so long, or begins for so long, there is a standstill. */
+/** Without a start or an end for this time, in milliseconds, there is a standstill. */
 const STILL_MS = 5000;
 
-/** Why no more downloads run than do; `undefined` where nothing waits, or what waits is about to begin. */
+/** Why no more downloads run; `undefined` if no task waits, or the waiting tasks are about to start. */
 export function limitingReason(moment: QueueMoment): Limit | undefined {
   const stopped = standstill(moment);
   if (stopped !== undefined || moment.waiting === 0) return stopped;
@@ -62,7 +62,7 @@ export function limitingReason(moment: QueueMoment): Limit | undefined {
   return busyWorkers(moment) ?? nothingToGive(moment);
 }
 
-/** Whether nothing runs because of the limit. Between two tasks that begin at a pace nothing stands still. */
+/** Whether nothing runs because of the limit. A gap between two starts at a rate is no standstill. */
 export function isStandstill({ cause }: Limit, moment: QueueMoment): boolean {
   const { running, nextDueMs, nextOpenDueMs = nextDueMs, sinceEndedMs } = moment;
   if (running > 0 || cause === "rate_limit") return false;
@@ -73,10 +73,10 @@ export function isStandstill({ cause }: Limit, moment: QueueMoment): boolean {
   return sinceEndedMs > STILL_MS || waiting.every(({ closedForMs }) => closedForMs > STILL_MS);
 }
 
-/** What stops everything, whatever waits. */
+/** The limit that stops all tasks, whatever waits. */
 function standstill({ phase, queueProblem, isPaused }: QueueMoment): Limit | undefined {
   if (phase === "draining") {
-    return { cause: "draining", reason: "the stop of the service: running downloads finish, the next start goes on" };
+    return { cause: "draining", reason: "the stop of the service: running downloads finish, the next start continues" };
   }
   if (queueProblem?.isDiskFull === true) {
     return { cause: "disk_full", reason: `the full disk of queue.db (${queueProblem.reason})` };
@@ -88,7 +88,7 @@ function standstill({ phase, queueProblem, isPaused }: QueueMoment): Limit | und
   return isPaused ? { cause: "paused", reason: "a pause of the queue; fetchbox resume ends it" } : undefined;
 }
 
-/** The workers' own rate, where it is reached; where no worker waits for a task, the number of workers. */
+/** The workers' own rate if it is reached; the number of workers if none of them waits for a task. */
 function busyWorkers(moment: QueueMoment): Limit | undefined {
   const { ratePerWorker, begunPerSecond } = moment;
   const { total, busy, waitingForRate } = moment.workers;
@@ -113,7 +113,7 @@ function couldBegin({ nextDueMs, hosts }: QueueMoment): boolean {
   );
 }
 
-/** Where workers wait, what keeps tasks from them. */
+/** The reason why workers wait although tasks do. */
 function nothingToGive(moment: QueueMoment): Limit | undefined {
   const { isOneAlone, closedBuckets, nextDueMs, nextOpenDueMs = nextDueMs } = moment;
   if (isOneAlone) {
@@ -190,7 +190,7 @@ function groupOf(load: HostLoad): string {
   return GROUPS[holdOf(load)];
 }
 
-/** What holds a host: a rate does not while as many run as may. */
+/** The reason why a host is held. Its rate is none while as many downloads run as may. */
 function holdOf({ state, running, limit }: HostLoad): HostLoad["state"] {
   return state === "rate" && running >= limit ? "open" : state;
 }

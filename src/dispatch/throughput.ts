@@ -1,23 +1,23 @@
-/** Rates are told as what goes out in so long: milliseconds. */
+/** A rate is the number of tasks that start within this time, in milliseconds. */
 const MOMENT_MS = 80;
-/** What is counted over less than this says little. */
+/** A count over less time than this is too coarse. */
 const COUNTED_MS = 25;
-/** In so long half of what was before is forgotten: a hitch is no change of pace. */
+/** Within this time a rate halves that was higher before: a hitch is no change of pace. */
 const HALF_LIFE_MS = 100;
 
-/** How many tasks go out in a moment, by host and in all, as of the last time that was long enough to tell. */
+/** The number of tasks that start within a moment, by host and in all, from the latest long enough interval. */
 export class Throughput {
   readonly #sent = new Map<string, number>();
   #inAMoment: Map<string, number> = new Map();
   #inAll = 0;
   #countedFrom = Number.NEGATIVE_INFINITY;
 
-  /** Tasks of one host that go out in a moment. */
+  /** Tasks of one host that start within a moment. */
   of(host: string): number {
     return this.#inAMoment.get(host) ?? 0;
   }
 
-  /** Tasks of all hosts. */
+  /** Tasks of all hosts that start within a moment. */
   get inAll(): number {
     return this.#inAll;
   }
@@ -26,7 +26,7 @@ export class Throughput {
     this.#sent.set(host, (this.#sent.get(host) ?? 0) + 1);
   }
 
-  /** Takes in what was sent, at most every 25 ms; true if it did. `now` is by the monotonic clock. */
+  /** Counts the tasks sent since the last call, at most every 25 ms. True if it did. `now` is monotonic. */
   measure(now: number): boolean {
     const tookMs = now - this.#countedFrom;
     if (tookMs < COUNTED_MS) return false;

@@ -1,6 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { Broker } from "../dispatch/broker.ts";
-import type { TaskSource as BrokerSource } from "../dispatch/broker-ports.ts";
+import type { BrokerSource } from "../dispatch/broker-ports.ts";
 import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import type { Task } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";

@@ -1,5 +1,5 @@
 import { Broker } from "../../src/dispatch/broker.ts";
-import type { BrokerDeps, BucketGate, HostPermits, TaskSource } from "../../src/dispatch/broker-ports.ts";
+import type { BrokerDeps, BrokerSource, BucketGate, HostPermits } from "../../src/dispatch/broker-ports.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
@@ -42,7 +42,7 @@ export class BrokerRig implements AsyncDisposable {
     this.windowSize = windowSize;
     const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond: 0, breakerFailures: 0 });
     this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
-    const source: TaskSource = {
+    const source: BrokerSource = {
       lanes: (limit, after) => {
         const lanes = queue.source.lanes(limit, after);
         this.onLanes(lanes);

@@ -469,3 +469,51 @@ describe("a pause", () => {
     expect((await other.work()).length).toBe(3);
   });
 });
+
+describe("among very many jobs for a host that is left alone", () => {
+  test("a new job runs at once, and theirs run once the host opens", async () => {
+    await using rig = new BrokerRig({ windowSize: 16, channelSize: 4, hostLimit: 4 });
+    rig.governor.throttle("dead.test", 60_000);
+    for (let job = 0; job < 300; job++) await rig.accept(1, ["dead.test"]);
+    rig.broker.start();
+    await rig.settleDown();
+    expect(rig.broker.lanes.size).toBe(256);
+    const small = await rig.accept(10, ["new.test"]);
+    expect(jobsOf(await rig.work())).toEqual(Array.from({ length: 10 }, () => small));
+    await rig.advance(60_000);
+    const done = await rig.work();
+    while (done.length < 300) {
+      await rig.advance(250);
+      const more = await rig.work();
+      if (more.length === 0) break;
+      done.push(...more);
+    }
+    expect(done.length).toBe(300);
+    expect([rig.broker.lanes.size, rig.broker.lanes.groups]).toEqual([0, { hosts: 0, jobs: 0 }]);
+    expectTrueCounters(rig.stores);
+  });
+});
+
+describe("the states of the broker", () => {
+  test("follow its calls, and a pause before the start ends in the state before it", async () => {
+    await using rig = new BrokerRig();
+    const { broker } = rig;
+    const states = [broker.state];
+    for (const call of ["pause", "resume", "pause", "start", "resume", "pause", "stop", "resume", "pause"] as const) {
+      await broker[call]();
+      states.push(broker.state);
+    }
+    expect(states).toEqual([
+      "starting",
+      "paused",
+      "starting",
+      "paused",
+      "paused",
+      "running",
+      "paused",
+      "draining",
+      "draining",
+      "draining",
+    ]);
+  });
+});

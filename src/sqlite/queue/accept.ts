@@ -182,29 +182,58 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
 
 function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
   const now = context.clock.steady();
-  const rows: [number, number, number, number, Uint8Array][] = [];
-  const lanes = new Map<string, { id: number; tasks: number }>();
   const hostOfUrl = rememberingHosts();
-  let id = firstTask;
-  for (const task of tasks) {
-    const host = hostOfUrl(task.url);
-    const name = `${host} ${task.bucket}`; // neither has a space in it
-    let lane = lanes.get(name);
-    if (lane === undefined) {
-      lane = { id: ensureLane(context, { job, host, bucket: task.bucket }, now), tasks: 0 };
-      lanes.set(name, lane);
-    }
-    lane.tasks++;
-    rows.push([id++, job, lane.id, now, encodeTask(task)]);
-  }
+  const counts = new Map<string, LaneCount>();
+  const laneOfTask = tasks.map(({ url, bucket }) => {
+    const host = hostOfUrl(url);
+    const name = laneName(host, bucket);
+    let count = counts.get(name);
+    if (count === undefined) counts.set(name, (count = { host, bucket, tasks: 0 }));
+    count.tasks++;
+    return name;
+  });
+  const lanes = addToLanes(context, job, [...counts.values()], now);
+  const rows = tasks.map((task, at): [number, number, number, number, Uint8Array] => {
+    const lane = lanes.get(laneOfTask[at] ?? "");
+    if (lane === undefined) throw new Error("a lane was neither inserted nor found");
+    return [firstTask + at, job, lane, now, encodeTask(task)];
+  });
   insertRows(
     context.db,
     "INSERT INTO tasks (id, job, lane, state, available_at, payload)",
     "(?, ?, ?, 'pending', ?, ?)",
     rows,
   );
-  const count = context.db.query<never, [number, number]>("UPDATE lanes SET waiting = waiting + ? WHERE id = ?");
-  for (const lane of lanes.values()) count.run(lane.tasks, lane.id);
+}
+
+interface LaneCount {
+  readonly host: string;
+  readonly bucket: string;
+  tasks: number;
+}
+
+/** Neither has a space in it. */
+function laneName(host: string, bucket: string): string {
+  return `${host} ${bucket}`;
+}
+
+/** Counts new tasks in a job's lanes, by one statement for all of them. Returns the lanes' numbers by name. */
+function addToLanes(
+  { db }: QueueContext,
+  job: number,
+  counts: readonly LaneCount[],
+  dueAt: number,
+): Map<string, number> {
+  const rows = db
+    .query<{ id: number; host: string; bucket: string }, [number, number, string]>(
+      `INSERT INTO lanes (job, host, bucket, waiting, next_due)
+       SELECT ?, value ->> 0, value ->> 1, value ->> 2, ? FROM json_each(?) WHERE true
+       ON CONFLICT (job, host, bucket) DO UPDATE
+         SET waiting = waiting + excluded.waiting, next_due = min(next_due, excluded.next_due)
+       RETURNING id, host, bucket`,
+    )
+    .all(job, dueAt, JSON.stringify(counts.map(({ host, bucket, tasks }) => [host, bucket, tasks])));
+  return new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
 }
 
 /** `hostOf`, which parses only one of the URLs that begin alike. */

@@ -3,7 +3,7 @@ import type { ClaimedTask } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { waitingState } from "./claim.ts";
-import { type LaneListeners, notifyLanes, type QueueContext, shrinkLane } from "./queue-context.ts";
+import { type LaneListeners, notifyLanes, type QueueContext, shrinkLanes } from "./queue-context.ts";
 import { cancelledEvent } from "./settle-task.ts";
 
 interface WaitingRow {
@@ -68,7 +68,7 @@ export function cancelWaiting(context: QueueContext, job: number, ids: readonly 
     lanes.set(row.lane, (lanes.get(row.lane) ?? 0) + 1);
     noteCancelled(context, job, row, changes);
   }
-  for (const [lane, tasks] of lanes) shrinkLane(context, lane, tasks, changes);
+  shrinkLanes(context, [...lanes], changes);
 }
 
 function noteCancelled(context: QueueContext, job: number, row: WaitingRow, changes: Changes): void {

@@ -9,7 +9,7 @@ import {
   type QueueContext,
   readLanes,
   readLanesAfter,
-  shrinkLane,
+  shrinkLanes,
 } from "./queue-context.ts";
 
 interface TaskRow {
@@ -37,14 +37,17 @@ export function claimTasks(
   const claimId = nextNumber(context, "claim", 1);
   const claim = { claimId, claimedAt: context.clock.steady(), due };
   const taken = requests.length > 1 ? takeSmallLanes(context, requests, claim) : undefined;
-  const tasks: ClaimedTask[] = [];
-  for (const request of requests) {
-    const rows = taken?.get(request.lane) ?? takeRows(context, request, claim);
-    const lane = shrinkLane(context, request.lane, rows.length, changes);
-    if (lane === undefined) continue;
-    for (const row of rows) tasks.push(claimedTask(row, lane, claimId));
-    changes.after("notify", () => context.onLane(lane));
-  }
+  const rows = requests.map((request) => taken?.get(request.lane) ?? takeRows(context, request, claim));
+  const lanes = shrinkLanes(
+    context,
+    requests.map(({ lane }, at) => [lane, rows[at]?.length ?? 0] as const),
+    changes,
+  );
+  const tasks = rows.flat().flatMap((row) => {
+    const lane = lanes.get(row.lane);
+    return lane === undefined ? [] : claimedTask(row, lane, claimId);
+  });
+  for (const lane of lanes.values()) changes.after("notify", () => context.onLane(lane));
   changes.stateChanged("running", tasks.length);
   for (const task of tasks) changes.stateChanged(waitingState(task), -1);
   startJobs(context, tasks, context.clock.now(), changes);

@@ -47,6 +47,9 @@ interface JobRow {
   created_at: number;
 }
 
+/** Headers in memory at most; the one that was read first leaves first. */
+const HEADERS_MAX = 10_000;
+
 /**
  * Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. What a
  * transaction reads may never be committed, and its number may then be another job's: it counts from the commit on.
@@ -88,13 +91,21 @@ export class JobCache implements TransactionCache {
       manifestUrl: row.manifest_url,
       createdAt: row.created_at,
     };
-    (this.#db.inTransaction ? this.#uncommitted : this.#headers).set(seq, header);
+    if (this.#db.inTransaction) this.#uncommitted.set(seq, header);
+    else this.#keepHeader(seq, header);
     return header;
   }
 
   keep(): void {
-    for (const [seq, header] of this.#uncommitted) this.#headers.set(seq, header);
+    for (const [seq, header] of this.#uncommitted) this.#keepHeader(seq, header);
     this.#uncommitted.clear();
+  }
+
+  #keepHeader(seq: number, header: JobHeader): void {
+    this.#headers.set(seq, header);
+    if (this.#headers.size <= HEADERS_MAX) return;
+    const [oldest] = this.#headers.keys();
+    if (oldest !== undefined) this.#headers.delete(oldest);
   }
 
   discard(): void {
@@ -117,7 +128,7 @@ interface LaneRow {
   next_due: number;
 }
 
-const LANE_COLUMNS = "id, job, host, bucket, waiting, next_due";
+const LANE_COLUMNS = "lanes.id, job, host, bucket, waiting, next_due";
 const NEXT_DUE =
   "coalesce((SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)";
 
@@ -197,17 +208,32 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
   return laneOf(context, row);
 }
 
-/** Takes claimed tasks out of their lane. Nothing if the lane went with its job, and none was taken. */
-export function shrinkLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
-  const row =
-    context.db
-      .query<LaneRow, [number, number]>(
-        `UPDATE OR IGNORE lanes SET waiting = waiting - ?, next_due = ${NEXT_DUE} WHERE id = ? RETURNING ${LANE_COLUMNS}`,
-      )
-      .get(taken, lane) ?? undefined;
-  if (row === undefined) return recountLane(context, lane, taken, changes);
-  changes.waited(row.host, -taken);
-  return laneOf(context, row);
+/**
+ * Takes claimed tasks out of their lanes, and returns the lanes by number. A lane that went with its job, and of which
+ * no task was taken, is missing.
+ */
+export function shrinkLanes(
+  context: QueueContext,
+  taken: readonly (readonly [lane: number, tasks: number])[],
+  changes: Changes,
+): Map<number, Lane> {
+  const rows = context.db
+    .query<LaneRow, [string]>(
+      `UPDATE OR IGNORE lanes SET waiting = waiting - (asked.value ->> 1), next_due = ${NEXT_DUE}
+       FROM json_each(?) AS asked WHERE lanes.id = asked.value ->> 0 RETURNING ${LANE_COLUMNS}`,
+    )
+    .all(JSON.stringify(taken));
+  const lanes = new Map(rows.map((row) => [row.id, laneOf(context, row)]));
+  for (const [id, tasks] of taken) {
+    const lane = lanes.get(id);
+    if (lane !== undefined) {
+      changes.waited(lane.host, -tasks);
+      continue;
+    }
+    const recounted = recountLane(context, id, tasks, changes);
+    if (recounted !== undefined) lanes.set(id, recounted);
+  }
+  return lanes;
 }
 
 /** More were taken than waited by the lane's count. */

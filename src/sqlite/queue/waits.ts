@@ -20,11 +20,12 @@ function addWaits(db: QueueContext["db"], changes: Changes): boolean {
   const take = db.query<{ tasks: number }, [number, string]>(
     "UPDATE OR IGNORE waits SET tasks = tasks - ? WHERE host = ? RETURNING tasks",
   );
+  // A broad list has a task or two of each host, and its count goes with the last one.
+  const end = db.query<never, [string, number]>("DELETE FROM waits WHERE host = ? AND tasks = ?");
   for (const [host, tasks] of changes.waits) {
-    if (tasks === 0) continue;
+    if (tasks === 0 || (tasks < 0 && end.run(host, -tasks).changes > 0)) continue;
     const row = tasks > 0 ? add.get(host, tasks) : take.get(-tasks, host);
     if (row === null) return false;
-    if (row.tasks === 0) db.query<never, [string]>("DELETE FROM waits WHERE host = ?").run(host);
   }
   return true;
 }

@@ -4,6 +4,7 @@ import type { HostView } from "../../jobs/host-view.ts";
 import type { Clock } from "../../std/clock.ts";
 import { HostMachine } from "./host-machine.ts";
 import type { HostRules } from "./host-rules.ts";
+import { Openings } from "./openings.ts";
 
 /** Most hosts in memory; the oldest one without a download makes room. */
 const HOSTS_MAX = 100_000;
@@ -25,7 +26,7 @@ export class HostGovernor {
   readonly #deps: HostGovernorDeps;
   readonly #hosts = new Map<string, HostMachine>();
   /** Hosts that may be closed for a time. */
-  readonly #closed = new Set<string>();
+  readonly #closed = new Openings();
   /** Hosts whose record may be out of date. */
   readonly #changed = new Set<string>();
   #taken: ReadonlySet<string> = new Set();
@@ -42,6 +43,7 @@ export class HostGovernor {
     const now = this.#now();
     for (const [host, machine] of this.#hosts) {
       if (machine.setLimits(rules.limitsOf(host), now)) this.#changed.add(host);
+      if (this.#closed.has(host)) this.#closed.note(host, machine.opensAt);
     }
     this.#deps.onFree();
   }
@@ -102,13 +104,16 @@ export class HostGovernor {
 
   /** The host answered: its breaker closes, and a slowed host may take more. */
   answered(host: string): void {
-    if (this.#hosts.get(host)?.answered(this.#now()) === true) this.#changed.add(host);
+    const machine = this.#hosts.get(host);
+    if (machine?.answered(this.#now()) === true) this.#changed.add(host);
+    if (machine !== undefined && this.#closed.has(host)) this.#closed.note(host, machine.opensAt);
   }
 
   /** Closes the host for a while, for every job. */
   throttle(host: string, ms: number): void {
-    this.#machine(host).pauseUntil(this.#now() + ms);
-    this.#closed.add(host);
+    const machine = this.#machine(host);
+    machine.pauseUntil(this.#now() + ms);
+    this.#closed.note(host, machine.opensAt);
     this.#writeDown(host);
   }
 
@@ -121,33 +126,29 @@ export class HostGovernor {
   /** The host asked for a pause. That is an answer, too: it closes the breaker. */
   throttled(host: string, ms: number, code?: FailureCode): void {
     const now = this.#now();
-    this.#machine(host).throttled(now + ms, now, code);
-    this.#closed.add(host);
+    const machine = this.#machine(host);
+    machine.throttled(now + ms, now, code);
+    this.#closed.note(host, machine.opensAt);
     this.#writeDown(host);
   }
 
   /** The host had a transient failure; enough of them in a row open its breaker. */
   failed(host: string, code?: FailureCode): void {
-    const effect = this.#machine(host).failed(this.#now(), code);
+    const machine = this.#machine(host);
+    const effect = machine.failed(this.#now(), code);
     if (effect === "slowed") this.#changed.add(host);
     if (effect !== "breaker") return;
-    this.#closed.add(host);
+    this.#closed.note(host, machine.opensAt);
     this.#writeDown(host);
   }
 
   /** When the first closed host opens, if that is after `since`; by the monotonic clock. */
   nextOpening(since = this.#now()): number | undefined {
-    let next: number | undefined;
-    for (const host of this.#closed) {
+    const onOpen = (host: string) => {
       const machine = this.#hosts.get(host);
-      const at = machine?.opensAt ?? 0;
-      if (at > since) next = Math.min(next ?? at, at);
-      else {
-        this.#closed.delete(host);
-        if (machine !== undefined) this.#forgetIfFresh(host, machine, this.#now());
-      }
-    }
-    return next;
+      if (machine !== undefined) this.#forgetIfFresh(host, machine, this.#now());
+    };
+    return this.#closed.next(since, (host) => this.#hosts.get(host)?.opensAt ?? 0, onOpen);
   }
 
   /** Hosts that no probe has reached for at least `ms`, each with its number of milliseconds. */
@@ -179,8 +180,9 @@ export class HostGovernor {
     const [now, ahead] = [this.#now(), this.#steadyAhead];
     for (const record of records) {
       const { host } = record;
-      this.#hosts.set(host, HostMachine.restored(record, this.#rules.limitsOf(host), now, ahead));
-      this.#closed.add(host);
+      const machine = HostMachine.restored(record, this.#rules.limitsOf(host), now, ahead);
+      this.#hosts.set(host, machine);
+      this.#closed.note(host, machine.opensAt);
     }
   }
 
@@ -214,7 +216,7 @@ export class HostGovernor {
   }
 
   #noteClosed(host: string, machine: HostMachine, now: number): void {
-    if (machine.opensAt > now) this.#closed.add(host);
+    if (machine.opensAt > now) this.#closed.note(host, machine.opensAt);
   }
 
   #writeDown(host: string): void {

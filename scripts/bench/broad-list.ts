@@ -1,0 +1,178 @@
+/**
+ * Broad lists beside narrow ones, in turns on one service: `bun scripts/bench/broad-list.ts [--binary=dist/fetchbox]
+ * [--tasks=20000] [--lanes=200000] [--rounds=3] [--parts=rate,accept,dead,start]`. Prints a ratio per line. `--tasks` is
+ * the size of one turn, `--lanes` the size of a backlog.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { median } from "./report.ts";
+import { ended, loopbackAddress, peakMiB, type Service, startService, submit } from "./service.ts";
+
+const FEW_HOSTS = 50;
+const RESOURCES_PER_JOB = 1000;
+const CLIENTS = 8;
+const DEAD_JOBS = 100_000;
+/** Nobody listens there. */
+const DEAD_PORT = 9;
+
+const { values } = parseArgs({
+  options: {
+    binary: { type: "string", default: "dist/fetchbox" },
+    tasks: { type: "string", default: "20000" },
+    lanes: { type: "string", default: "200000" },
+    rounds: { type: "string", default: "3" },
+    parts: { type: "string", default: "rate,accept,dead,start" },
+  },
+});
+const [tasks, lanes, rounds] = [values.tasks, values.lanes, values.rounds].map(Number) as [number, number, number];
+const folder = mkdtempSync(join(tmpdir(), "fetchbox-broad-"));
+const servers: Bun.Subprocess[] = [];
+let number = 0;
+
+try {
+  const originPort = await serve("origin.ts", "--all-addresses");
+  const s3 = `http://127.0.0.1:${await serve("null-s3.ts")}`;
+  const options = { binary: resolve(values.binary), s3, lanes: 64 };
+  const parts = {
+    rate: () => rate({ ...options, folder: join(folder, "rate") }, originPort),
+    accept: () => accept({ ...options, folder: join(folder, "accept") }, originPort),
+    dead: () => dead({ ...options, folder: join(folder, "dead") }, originPort),
+    start: () => start({ ...options, folder: join(folder, "start") }, originPort),
+  };
+  for (const [name, run] of Object.entries(parts)) if (values.parts.split(",").includes(name)) await run();
+} finally {
+  for (const server of servers) server.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+}
+
+type Options = Parameters<typeof startService>[0];
+
+async function rate(options: Options, port: string): Promise<void> {
+  await using service = await startService(options);
+  const run = async (hosts: number) => {
+    const jobs = await post(service, port, tasks, hosts);
+    for (const job of jobs) await ended(service.url, job);
+  };
+  const ratio = await inTurns(run, tasks);
+  print(`items/s of ${tasks} tasks for as many hosts, beside ${FEW_HOSTS} hosts`, ratio, "≥ 0.85");
+  print("peak RSS of that, MiB", await peakMiB(service.pid), "≤ 250");
+}
+
+async function accept(options: Options, port: string): Promise<void> {
+  await using service = await startService(options);
+  await pause(service);
+  const ratio = await inTurns(async (hosts) => void (await post(service, port, tasks, hosts)), tasks);
+  print(`acceptance of ${tasks} tasks for as many hosts, beside ${FEW_HOSTS} hosts`, ratio, "≥ 0.7");
+}
+
+/** A small job beside jobs of one task each for a host that does not answer. */
+async function dead(options: Options, port: string): Promise<void> {
+  await using service = await startService(options);
+  const small = async () => {
+    const begun = performance.now();
+    await ended(service.url, await submit(service.url, manifest(port, 10, FEW_HOSTS)));
+    return performance.now() - begun;
+  };
+  await small(); // warm
+  const alone = await small();
+  const host = `http://${loopbackAddress(0)}:${DEAD_PORT}/`;
+  await inClients(DEAD_JOBS, 1, async () => {
+    const resources = [{ id: `i${number}`, url: host + number++ }];
+    await submit(service.url, JSON.stringify({ manifest_version: "v1", resources }));
+  });
+  print(
+    `a job of 10 tasks beside ${DEAD_JOBS} jobs for a dead host, ms (alone ${alone.toFixed(0)})`,
+    await small(),
+    "",
+  );
+}
+
+async function start(options: Options, port: string): Promise<void> {
+  const filled = await startService(options);
+  await pause(filled);
+  await post(filled, port, lanes, lanes);
+  await filled.stop("SIGKILL");
+  const times: number[] = [];
+  const emptyTimes: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const empty = await startService({ ...options, folder: `${options.folder}-empty` });
+    emptyTimes.push(empty.startMs);
+    await empty.stop("SIGKILL");
+    const again = await startService(options);
+    times.push(again.startMs);
+    if (round === rounds - 1) await work(again);
+    await again.stop("SIGKILL");
+  }
+  print(`start with ${lanes} lanes pending, beside an empty start`, median(times) / median(emptyTimes), "≤ 1.5");
+}
+
+/** Lets it work for a while. */
+async function work(service: Service): Promise<void> {
+  await (await fetch(`${service.url}/operators/queue/resume`, { method: "POST" })).arrayBuffer();
+  await Bun.sleep(20_000);
+  print(`peak RSS with ${lanes} lanes pending, MiB`, await peakMiB(service.pid), "≤ 250");
+}
+
+/** The ratio of the rates with many hosts and with few: the median of turns, of which the first one does not count. */
+async function inTurns(run: (hosts: number) => Promise<void>, many: number): Promise<number> {
+  const ratios: number[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const [few, broad] = [await seconds(() => run(FEW_HOSTS)), await seconds(() => run(many))];
+    process.stderr.write(`few hosts ${few.toFixed(1)} s, many ${broad.toFixed(1)} s\n`);
+    if (round > 0) ratios.push(few / broad);
+  }
+  return median(ratios);
+}
+
+async function seconds(run: () => Promise<void>): Promise<number> {
+  const begun = performance.now();
+  await run();
+  return (performance.now() - begun) / 1000;
+}
+
+/** Posts tasks for a number of hosts that no earlier call has used. Returns the jobs. */
+async function post(service: Service, port: string, count: number, hosts: number): Promise<string[]> {
+  const jobs: string[] = [];
+  await inClients(count, RESOURCES_PER_JOB, async () => {
+    jobs.push(await submit(service.url, manifest(port, RESOURCES_PER_JOB, hosts)));
+  });
+  return jobs;
+}
+
+function manifest(port: string, count: number, hosts: number): string {
+  const resources = Array.from({ length: count }, () => {
+    const at = number++;
+    const host = loopbackAddress(hosts === FEW_HOSTS ? at % FEW_HOSTS : FEW_HOSTS + at);
+    return { id: `i${at}`, url: `http://${host}:${port}/10240/0/${at}` };
+  });
+  return JSON.stringify({ manifest_version: "v1", resources });
+}
+
+async function inClients(count: number, step: number, call: () => Promise<void>): Promise<void> {
+  let left = count;
+  const client = async () => {
+    while (left > 0) {
+      left -= step;
+      await call();
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+}
+
+async function pause(service: Service): Promise<void> {
+  await (await fetch(`${service.url}/operators/queue/pause`, { method: "POST" })).arrayBuffer();
+}
+
+/** Starts a server of this folder, and returns its port. */
+async function serve(file: string, ...args: readonly string[]): Promise<string> {
+  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], { stdout: "pipe" });
+  servers.push(server);
+  for await (const chunk of server.stdout) return new TextDecoder().decode(chunk).trim();
+  throw new Error(`${file} did not start`);
+}
+
+function print(what: string, value: number, wanted: string): void {
+  process.stdout.write(`${what}: ${value.toFixed(2)}${wanted === "" ? "" : ` (wanted ${wanted})`}\n`);
+}
