@@ -93,7 +93,7 @@ test("handlers check shows what a handler makes, and where it throws, and touche
     contentType: "image/*",
     rejectHtml: true,
   });
-  expect((await check("default", "manifest.json")).stdout).toContain("as [handlers.default] would have it");
+  expect((await check("default", "manifest.json")).stdout).toContain("with the settings of [handlers.default]");
   const bad = await check(FILE, "bad.json");
   expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("  /metadata/gallery: must name the gallery")]);
   const thrown = await check("throws.ts", "manifest.json");
