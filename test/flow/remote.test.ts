@@ -197,8 +197,9 @@ test("a log is printed and followed, and a job is cancelled", async () => {
   ]);
 });
 
-test("dead letters are listed, counted, tried again and given up", async () => {
+test("dead letters are listed, counted, replayed and discarded", async () => {
   await using at = await desk();
+  expect(await at.out("dlq", "operations")).toBe("no bulk operations\n");
   const resources = [1, 2, 3].map((i) => ({ id: `${i}`, url: `${at.origin.url}/later/${i}` }));
   const job = await at.service.submit({ manifest_version: "v1", resources });
   await at.service.finished(job);

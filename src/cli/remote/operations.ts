@@ -20,7 +20,9 @@ const COLUMNS = [
 
 export async function listOperations(flags: RemoteFlags, remote: Remote): Promise<void> {
   const list = await remote.client.get<{ operations: readonly OperationRow[] }>("/operators/dlq/operations");
-  answer(remote, flags, list, ({ operations }) => table(COLUMNS, operations.map(rowOf), remote.width));
+  answer(remote, flags, list, ({ operations }) =>
+    operations.length === 0 ? "no bulk operations\n" : table(COLUMNS, operations.map(rowOf), remote.width),
+  );
 }
 
 export async function stopOperation(id: string, flags: RemoteFlags, remote: Remote): Promise<void> {
