@@ -74,8 +74,7 @@ function nameHandlers({ handlers }: Config, print: (text: string) => void): void
 }
 
 async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<void> {
-  const onMessage = (jobType: string, { level, text }: Message) =>
-    err(`[handlers.${jobType}] ${level}: ${text}\n`);
+  const onMessage = (jobType: string, { level, text }: Message) => err(`[handlers.${jobType}] ${level}: ${text}\n`);
   closeHandlers(await loadHandlers(handlers, { onMessage, clock: systemClock }));
 }
 
