@@ -21,13 +21,14 @@ import { isCorruptCopy, S3Failure, unreachable } from "./client/s3-failure.ts";
 import { ServerTraits } from "./client/server-traits.ts";
 import { listObjects, listUploads, openUploadsOf, ownPages } from "./list-objects.ts";
 import { bareEtag, type ConfiguredHeaders, labelsOf, objectHeaders, TOKEN_HEADER, withoutLocks } from "./metadata.ts";
-import { createMultipart, partBytesFor } from "./multipart.ts";
 import { objectStream } from "./object-stream.ts";
-import { PartBuffers } from "./part-buffers.ts";
-import { createStreamingPut, PUT_BYTES_MAX } from "./streaming-put.ts";
-import { removeUploaded, withdrawUploaded } from "./upload-verification.ts";
-import { createVisibly } from "./visibility.ts";
-import { putWhole } from "./whole-put.ts";
+import { MultipartUpload } from "./upload/multipart-upload.ts";
+import { PartBuffers } from "./upload/part-buffers.ts";
+import { partBytesFor } from "./upload/part-size.ts";
+import { PUT_BYTES_MAX, StreamingPut } from "./upload/streaming-put.ts";
+import { removeUploaded, withdrawUploaded } from "./upload/upload-verification.ts";
+import { VisibleRequests } from "./upload/visible-requests.ts";
+import { putWhole } from "./upload/whole-put.ts";
 
 export interface S3StoreOptions extends S3ClientOptions {
   /** Default `auto`. */
@@ -80,12 +81,12 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     checkKey(bucket, key);
     const headers = objectHeaders(given, options.objectHeaders);
     headers[TOKEN_HEADER] = token;
-    const visibly = createVisibly(onBegin);
+    const visible = new VisibleRequests(onBegin);
     const exchange = async (request: S3Request) => {
       signal.throwIfAborted();
       const release = puts.tryAcquire() ?? (await puts.acquire(signal));
       try {
-        return await visibly(() => client.exchange(request, signal));
+        return await visible.run(() => client.exchange(request, signal));
       } finally {
         release();
       }
@@ -121,9 +122,9 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
       onClosed?.(""); // a PUT leaves no parts
       const proof = checksum !== "none" && sha256 !== undefined && { sha256 };
       const streaming = { size, headers, traits, now: options.now, signal, ...tracking, ...proof };
-      return createStreamingPut(client, ref, streaming);
+      return new StreamingPut(client, ref, streaming);
     }
-    return createMultipart(client, ref, {
+    return new MultipartUpload(client, ref, {
       size,
       headers,
       traits,

@@ -1,10 +1,10 @@
-import type { HeaderFields } from "../../http/message/header-fields.ts";
-import type { ObjectRef, StoredObject } from "../../jobs/object-store.ts";
-import { base64Of, corrupt, isMadeBy, SHA256_HEADER } from "./client/copy-checks.ts";
-import type { S3Client } from "./client/s3-client.ts";
-import { S3Failure } from "./client/s3-failure.ts";
-import type { ServerTraits } from "./client/server-traits.ts";
-import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
+import type { HeaderFields } from "../../../http/message/header-fields.ts";
+import type { ObjectRef, StoredObject } from "../../../jobs/object-store.ts";
+import { base64Of, corrupt, isMadeBy, SHA256_HEADER } from "../client/copy-checks.ts";
+import type { S3Client } from "../client/s3-client.ts";
+import { S3Failure } from "../client/s3-failure.ts";
+import type { ServerTraits } from "../client/server-traits.ts";
+import { bareEtag, TOKEN_HEADER } from "../metadata.ts";
 
 export interface CopyToConfirm {
   readonly ref: ObjectRef;

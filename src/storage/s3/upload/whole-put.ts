@@ -1,9 +1,9 @@
-import type { ObjectRef, StoredObject, UploadTracking } from "../../jobs/object-store.ts";
-import { checksumHeaders, digestsOf, sha256Of } from "./client/copy-checks.ts";
-import type { S3Answer, S3Client, S3Request } from "./client/s3-client.ts";
-import type { ServerTraits } from "./client/server-traits.ts";
+import type { ObjectRef, StoredObject, UploadTracking } from "../../../jobs/object-store.ts";
+import { checksumHeaders, digestsOf, sha256Of } from "../client/copy-checks.ts";
+import type { S3Answer, S3Client, S3Request } from "../client/s3-client.ts";
+import type { ServerTraits } from "../client/server-traits.ts";
+import { bareEtag } from "../metadata.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { bareEtag } from "./metadata.ts";
 
 export interface WholePut extends Pick<UploadTracking, "onProbe"> {
   readonly ref: ObjectRef;

@@ -1,4 +1,4 @@
-import { unlessAborted } from "../../std/unless-aborted.ts";
+import { unlessAborted } from "../../../std/unless-aborted.ts";
 
 interface Waiting {
   readonly bytes: number;

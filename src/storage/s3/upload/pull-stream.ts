@@ -1,4 +1,4 @@
-import type { BodySource } from "../../http/message/outgoing-body.ts";
+import type { BodySource } from "../../../http/message/outgoing-body.ts";
 
 /** Passes bytes from who writes to who pulls, one piece at a time: nothing is queued. */
 export interface PullStream {
