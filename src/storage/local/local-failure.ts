@@ -23,10 +23,20 @@ const REASONS: Readonly<Record<string, string>> = {
 /** A file stands where a key needs a folder, or the other way round. */
 const IN_THE_WAY: ReadonlySet<string> = new Set(["EISDIR", "ENOTDIR", "EEXIST", "ENOTEMPTY"]);
 
-/** The error number's name of a system call that failed, or nothing. */
+/** The error number's name of a system call that failed, or `undefined`. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** The result of file system work; `undefined` where a file or a folder that it needs is missing. */
+export async function ignoringAbsence<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
 }
 
 /**
