@@ -1,4 +1,4 @@
-import type { ObjectInfo, OpenUpload } from "../../jobs/object-store.ts";
+import type { ObjectInfo, ObjectRef, OpenUpload } from "../../jobs/object-store.ts";
 import type { S3Client } from "./client/s3-client.ts";
 import { elementsOf, textOf } from "./client/xml.ts";
 import { bareEtag, decoded } from "./metadata.ts";
@@ -67,8 +67,8 @@ export async function* listUploads(client: S3Client, bucket: string, signal: Abo
   }
 }
 
-/** Ids of the uploads of exactly this key that are open: at most the first 1000. */
-export async function openUploadsOf(client: S3Client, bucket: string, key: string, signal: AbortSignal) {
+/** Ids of the open uploads of exactly this key: at most the first 1000. */
+export async function openUploadsOf(client: S3Client, { bucket, key }: ObjectRef, signal: AbortSignal) {
   // Without encoding-type: Ceph obeys it here, but does not say so in its answer.
   const query = { uploads: "", prefix: key };
   const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);

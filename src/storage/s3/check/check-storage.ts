@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { CHECK_FOLDER } from "../../../jobs/object-key.ts";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../../check-step.ts";
 import { checkBucket } from "../check-bucket.ts";
-import { createS3Client, type S3Client } from "../client/s3-client.ts";
+import { S3Client } from "../client/s3-client.ts";
 import { S3Failure } from "../client/s3-failure.ts";
 import { fixedCredentials } from "../credentials/credential-source.ts";
 import { withoutLocks } from "../metadata.ts";
@@ -28,7 +28,7 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
   // The same keys to the end, so that no line can show others.
   const keys = await options.credentials.current(signal);
   const service = { ...options, credentials: fixedCredentials(keys) };
-  const client = createS3Client(service);
+  const client = new S3Client(service);
   const headers = withoutLocks(options.objectHeaders?.all ?? {});
   const probe = new Probe({
     ...options,

@@ -6,8 +6,9 @@ import { bareEtag } from "../metadata.ts";
 import { objectStream } from "../object-stream.ts";
 import { createPermits } from "./permits.ts";
 import type { Deadline } from "./request-deadline.ts";
-import { createS3Client, type S3Client, type S3ClientOptions, serviceUrl } from "./s3-client.ts";
+import { S3Client, type S3ClientOptions } from "./s3-client.ts";
 import { unreachable } from "./s3-failure.ts";
+import { serviceUrl } from "./service-endpoint.ts";
 
 /** Lists and reads objects: what a check of the storage needs, and all that `bunReader` does. */
 export type ObjectReader = Pick<ObjectStore, "list" | "read">;
@@ -57,7 +58,7 @@ class BunReader {
   constructor(options: S3ClientOptions, own: ObjectReader) {
     this.#options = options;
     this.#own = own;
-    this.#ownClient = createS3Client(options);
+    this.#ownClient = new S3Client(options);
     this.#askOwn = ownPages(this.#ownClient);
   }
 
