@@ -1,7 +1,8 @@
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { keyProblem, reservedProblem } from "../jobs/object-key.ts";
+import { keyProblem } from "../jobs/object-key.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
+import { chosenKeyProblem, keyOf } from "../jobs/storage-keys.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
 import { mediaTypePatternProblem } from "../net/media-type.ts";
 import { TASK_HEADERS_MAX } from "../net/request-header.ts";
@@ -119,19 +120,20 @@ function ruleViolations(spec: TaskSpec, limits: TaskLimits): Violation[] {
   return violations;
 }
 
-function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobStorage): Task {
+function placed(spec: TaskSpec, storage: JobStorage): Task {
+  const { bucket, attributes } = storage;
   return {
     ...spec,
     ...(spec.checksum === undefined ? {} : { checksum: normalChecksum(spec.checksum) }),
     bucket: spec.bucket ?? bucket,
-    key: spec.key ?? resourceKeyPrefix + spec.resourceId,
+    key: spec.key ?? keyOf(storage, spec.resourceId),
     ...(attributes !== undefined && { attributes }),
   };
 }
 
 /** The problem of a key outside the job's own prefix, which may be the default one and thus reserved. */
-function foreignKeyProblem(key: string, { resourceKeyPrefix }: JobStorage): string | undefined {
-  const problem = key.startsWith(resourceKeyPrefix) ? undefined : reservedProblem(key);
+function foreignKeyProblem(key: string, storage: JobStorage): string | undefined {
+  const problem = chosenKeyProblem(key, storage);
   return problem === undefined ? undefined : `its key ${problem}`;
 }
 

@@ -26,15 +26,6 @@ export function pathProblem(path: string): string | undefined {
 /** Where objects lie, within a bucket, that only try the storage, for a moment. */
 export const CHECK_FOLDER = ".fetchbox-check/";
 
-/** Where the default keys lie: a job that wrote there by another key could take another job's place. */
-const RESERVED: ReadonlySet<string> = new Set(["manifests", "resources"]);
-
-/** Says what is wrong with the beginning of a key, prefix or template that somebody chose, or nothing. */
-export function reservedProblem(path: string): string | undefined {
-  const [first = ""] = path.split("/", 1);
-  return RESERVED.has(first) ? `must not begin with '${first}/', which is reserved for the default keys` : undefined;
-}
-
 /** Says what is wrong with a storage key, or nothing. */
 export function keyProblem(key: string): string | undefined {
   // A UTF-16 unit takes three bytes at most.

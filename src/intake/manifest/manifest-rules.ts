@@ -1,9 +1,9 @@
 import { storageClassProblem } from "../../jobs/object-attributes.ts";
+import { MANIFEST_FILE } from "../../jobs/storage-keys.ts";
 import { mediaTypePatternProblem } from "../../net/media-type.ts";
 import { quoteForMessage } from "../../std/quote.ts";
 import { TextMap } from "../../std/text-map.ts";
 import { VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
-import { MANIFEST_FILE } from "../job-storage.ts";
 import {
   checkHeaders,
   checkMetadata,
