@@ -6,6 +6,7 @@ import { chosenKeyProblem, keyOf } from "../jobs/storage-keys.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
 import { mediaTypePatternProblem } from "../net/media-type.ts";
 import { TASK_HEADERS_MAX } from "../net/request-header.ts";
+import { isObject } from "../std/is-object.ts";
 import { quoteForMessage } from "../std/quote.ts";
 import type { JobContext } from "./handlers/handler.ts";
 import { IntakeError, type Violation } from "./intake-error.ts";
@@ -186,8 +187,4 @@ function handlerError(yielded: unknown, violations: readonly Violation[]): Intak
   const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quoteForMessage(id)}`;
   const problems = violations.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
   return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that is invalid: ${problems}`);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,3 +1,4 @@
+import { isObject } from "../../std/is-object.ts";
 import { ConfigError, renderProblems } from "../../config/config-error.ts";
 import type { Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
@@ -76,5 +77,5 @@ function isSame(before: unknown, after: unknown): boolean {
 }
 
 function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Secret);
+  return isObject(value) && !(value instanceof Secret);
 }

@@ -1,5 +1,6 @@
 import { lstat, mkdir, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { BoundedMap } from "../../std/collections/bounded-map.ts";
 import { isForeignLink } from "../../std/own-folder.ts";
 import { errnoOf } from "./local-failure.ts";
 import { openFile } from "./open-file.ts";
@@ -23,7 +24,7 @@ export interface Folders {
  * another user made that link.
  */
 export function createFolders(root: string, fsync: boolean): Folders {
-  const known = new Map<string, Promise<void>>();
+  const known = new BoundedMap<string, Promise<void>>(KNOWN_MAX);
   const syncs = createSharedSyncs();
   let isRootMade = false;
 
@@ -33,10 +34,6 @@ export function createFolders(root: string, fsync: boolean): Folders {
     const made = make(folder);
     known.set(folder, made);
     made.catch(() => known.get(folder) === made && known.delete(folder));
-    for (const oldest of known.keys()) {
-      if (known.size <= KNOWN_MAX) break;
-      known.delete(oldest);
-    }
     return made;
   }
 

@@ -1,7 +1,8 @@
 import type { ObjectInfo, ObjectRef, OpenUpload } from "../../jobs/object-store.ts";
+import { percentDecoded } from "../../net/percent-decoded.ts";
 import type { S3Client } from "./client/s3-client.ts";
 import { elementsOf, textOf } from "./client/xml.ts";
-import { bareEtag, decoded } from "./metadata.ts";
+import { bareEtag } from "./metadata.ts";
 
 export const PAGE_KEYS = 1000;
 
@@ -83,5 +84,5 @@ function keyIn(element: string, isEncoded: boolean): string {
 
 /** A key as a listing has it. Some servers write a space as "+", as a form does; a real one always comes as "%2B". */
 export function keyAsListed(key: string, isEncoded: boolean): string {
-  return isEncoded ? decoded(key.replaceAll("+", " ")) : key;
+  return isEncoded ? percentDecoded(key.replaceAll("+", " ")) : key;
 }

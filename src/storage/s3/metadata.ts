@@ -11,6 +11,7 @@ import {
 import type { ObjectMeta } from "../../jobs/object-store.ts";
 import { contentCodings } from "../../net/content-coding.ts";
 import { MEDIA_TYPE_LENGTH_MAX } from "../../net/media-type.ts";
+import { percentDecoded } from "../../net/percent-decoded.ts";
 
 const LABEL = METADATA_HEADER + LABEL_PREFIX;
 /** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
@@ -62,7 +63,7 @@ function addMetadata(headers: Record<string, string>, { contentType, contentEnco
 export function labelsOf(headers: HeaderFields): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const [name, value] of headers) {
-    if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = decoded(value);
+    if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = percentDecoded(value);
   }
   return labels;
 }
@@ -82,13 +83,4 @@ function signableType(contentType: string): string {
 function storableCodings(contentEncoding: string | undefined): string | undefined {
   const codings = contentCodings(contentEncoding);
   return codings?.split(", ").includes("aws-chunked") === true ? undefined : codings;
-}
-
-/** Percent-decoded; as it is where it was never encoded. */
-export function decoded(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
 }

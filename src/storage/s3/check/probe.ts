@@ -1,10 +1,10 @@
 import type { ObjectStore, StoredObject } from "../../../jobs/object-store.ts";
+import { base64OfHex, sha256Hex } from "../../../std/digest.ts";
 import { StepFailure } from "../../check-step.ts";
 import { isPage } from "../check-bucket.ts";
-import { base64Of, SHA256_HEADER } from "../client/copy-checks.ts";
+import { SHA256_HEADER } from "../client/copy-checks.ts";
 import { isSuccess, otherRegion, type S3Client, type S3Request } from "../client/s3-client.ts";
 import { hintFor, s3CodeIn } from "../client/s3-failure.ts";
-import { sha256Hex } from "../client/sign.ts";
 import { elementsOf, textOf } from "../client/xml.ts";
 import { replyText, type TimedReply } from "./reply-text.ts";
 
@@ -221,5 +221,5 @@ export function notS3(said: string): StepFailure {
 
 /** By which a server that knows it checks the body. */
 export function sha256Header(summed: Uint8Array): Record<string, string> {
-  return { [SHA256_HEADER]: base64Of(sha256Hex(summed)) };
+  return { [SHA256_HEADER]: base64OfHex(sha256Hex(summed)) };
 }

@@ -1,5 +1,6 @@
 import type { BodySource } from "../../../http/message/outgoing-body.ts";
-import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
+import { base64OfHex } from "../../../std/digest.ts";
+import { SHA256_HEADER } from "./copy-checks.ts";
 import type { StreamedBody } from "./s3-client.ts";
 
 /** All chunks but the last one have this size (S3: 8 KiB at least; MinIO: 16 MiB at most): 1 MiB. */
@@ -89,6 +90,6 @@ class ChunkedSource implements BodySource {
     // Its end tells that the digest is complete.
     await this.#source.next();
     this.#state = "over";
-    return `0\r\n${SHA256_HEADER}:${base64Of(this.#sha256())}\r\n\r\n`;
+    return `0\r\n${SHA256_HEADER}:${base64OfHex(this.#sha256())}\r\n\r\n`;
   }
 }

@@ -4,6 +4,7 @@ import { HttpError } from "../../../http/http-error.ts";
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
 import type { BodySource, RequestBody } from "../../../http/message/outgoing-body.ts";
 import { Failure } from "../../../jobs/failure.ts";
+import { sha256Hex } from "../../../std/digest.ts";
 import { type CredentialSource, isAboutTheKeys } from "../credentials/credential-source.ts";
 import { readAnswer } from "./answer-body.ts";
 import { createDeadline, type Deadline } from "./request-deadline.ts";
@@ -15,7 +16,6 @@ import {
   EMPTY_PAYLOAD_HASH,
   type S3Credentials,
   type Signer,
-  sha256Hex,
   UNSIGNED_PAYLOAD,
 } from "./sign.ts";
 

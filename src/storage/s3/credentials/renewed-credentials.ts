@@ -1,5 +1,6 @@
 import { Failure } from "../../../jobs/failure.ts";
 import type { Clock } from "../../../std/clock.ts";
+import { withDeadline } from "../../../std/deadline.ts";
 import { unlessAborted } from "../../../std/unless-aborted.ts";
 import type { S3Credentials } from "../client/sign.ts";
 import type { CredentialSource, IssuedCredentials } from "./credential-source.ts";
@@ -117,13 +118,9 @@ export class RenewedCredentials implements CredentialSource {
 
   #answer(): Promise<IssuedCredentials> {
     const { clock, load } = this.#deps;
-    return new Promise((resolve, reject) => {
-      const late = new Error(`the source of the S3 credentials gave no answer within ${ANSWER_MS} ms`);
-      const timer = clock.after(ANSWER_MS, () => reject(late));
-      void load()
-        .then(resolve, reject)
-        .finally(() => timer.cancel());
-    });
+    const onLimit = () => new Error(`the source of the S3 credentials gave no answer within ${ANSWER_MS} ms`);
+    const { signal } = new AbortController();
+    return withDeadline({ clock, limitMs: ANSWER_MS, signal, onLimit }, load, noop);
   }
 
   #take(issued: IssuedCredentials): void {

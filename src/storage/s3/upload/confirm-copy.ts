@@ -1,6 +1,7 @@
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
 import type { ObjectRef, StoredObject } from "../../../jobs/object-store.ts";
-import { base64Of, corrupt, isMadeBy, SHA256_HEADER } from "../client/copy-checks.ts";
+import { base64OfHex } from "../../../std/digest.ts";
+import { corrupt, isMadeBy, SHA256_HEADER } from "../client/copy-checks.ts";
 import type { S3Client } from "../client/s3-client.ts";
 import { S3Failure } from "../client/s3-failure.ts";
 import type { ServerTraits } from "../client/server-traits.ts";
@@ -43,7 +44,7 @@ export async function confirmCopy(client: S3Client, copy: CopyToConfirm): Promis
   if (size !== bytes) throw corrupt(`S3 has stored ${size} bytes of the object instead of ${bytes}`);
   const checksum = found.get(SHA256_HEADER);
   if (sha256 === undefined || checksum === undefined) return { bytes, etag, provenBy: isProven ? "checksum" : "size" };
-  if (checksum !== base64Of(sha256)) throw corrupt("the SHA-256 of the stored object is not that of what was sent");
+  if (checksum !== base64OfHex(sha256)) throw corrupt("the SHA-256 of the stored object is not that of what was sent");
   return { bytes, etag, provenBy: "checksum" };
 }
 

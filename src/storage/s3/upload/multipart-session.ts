@@ -1,11 +1,12 @@
 import type { UploadOptions, UploadTracking } from "../../../jobs/object-store.ts";
 import { cleanUp } from "../clean-up.ts";
+import { type CompletedPart, completionBody } from "../client/completion-body.ts";
 import { checksumHeaders, digestsOf, SHA256_HEADER, sha256Of } from "../client/copy-checks.ts";
 import type { S3Client, S3Request } from "../client/s3-client.ts";
 import { refusal, S3Failure } from "../client/s3-failure.ts";
 import type { UploadToCome } from "../client/server-probe.ts";
 import type { ServerTraits } from "../client/server-traits.ts";
-import { escapeXml, textOf } from "../client/xml.ts";
+import { textOf } from "../client/xml.ts";
 import { bareEtag } from "../metadata.ts";
 
 /** Its signal aborts every request but those that clean up. */
@@ -17,11 +18,7 @@ export interface SessionOptions extends UploadToCome, Pick<UploadTracking, "alon
   readonly abortUpload: (uploadId: string, signal: AbortSignal) => Promise<void>;
 }
 
-interface SentPart {
-  /** Without quotes. */
-  readonly etag: string;
-  /** Base64, where the server returned it: one that ignored the header refuses the completion for it (Swift). */
-  readonly sha256: string | undefined;
+interface SentPart extends CompletedPart {
   readonly isProven: boolean;
 }
 
@@ -106,7 +103,7 @@ export class MultipartSession {
       key: ref.key,
       query: { uploadId: this.#uploadId ?? "" },
       headers: { "content-type": "application/xml" },
-      body: Buffer.from(completionOf(this.#parts)),
+      body: completionBody(this.#parts),
     };
     const { text } = await this.#client.exchange(request, signal);
     // S3 begins its 200 before it knows whether the completion succeeds.
@@ -143,12 +140,4 @@ export class MultipartSession {
     const abortAll = async () => void (await cleanUp((own) => abortUpload("", own)));
     await (alone === undefined ? abortAll() : alone(abortAll));
   }
-}
-
-function completionOf(parts: readonly SentPart[]): string {
-  const elements = parts.map(({ etag, sha256 }, i) => {
-    const checksum = sha256 === undefined ? "" : `<ChecksumSHA256>${sha256}</ChecksumSHA256>`;
-    return `<Part><PartNumber>${i + 1}</PartNumber><ETag>"${escapeXml(etag)}"</ETag>${checksum}</Part>`;
-  });
-  return `<CompleteMultipartUpload>${elements.join("")}</CompleteMultipartUpload>`;
 }

@@ -2,10 +2,11 @@ import type { HttpResponse } from "../../../http/connection.ts";
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
 import { Failure } from "../../../jobs/failure.ts";
 import type { ObjectRef, StoredObject, Upload, UploadTracking } from "../../../jobs/object-store.ts";
+import { base64OfHex } from "../../../std/digest.ts";
 import { type DeclaredSize, declaredSize } from "../../declared-size.ts";
 import { UploadState } from "../../upload-state.ts";
 import { trailerBody } from "../client/aws-chunked.ts";
-import { base64Of, corrupt, hasSha256 } from "../client/copy-checks.ts";
+import { corrupt, hasSha256 } from "../client/copy-checks.ts";
 import type { Deadline } from "../client/request-deadline.ts";
 import type { S3Client } from "../client/s3-client.ts";
 import { S3Failure } from "../client/s3-failure.ts";
@@ -160,7 +161,7 @@ export class StreamingPut implements Upload {
   async #proven(response: HeaderFields): Promise<StoredObject> {
     const { size: bytes, sha256, traits, signal } = this.#options;
     const digest = sha256?.();
-    if (digest !== undefined && hasSha256(response, base64Of(digest))) {
+    if (digest !== undefined && hasSha256(response, base64OfHex(digest))) {
       return { bytes, etag: bareEtag(response.get("etag")), provenBy: "checksum" };
     }
     const copy = { ref: this.#ref, bytes, headers: this.#headers, traits, signal };
