@@ -42,7 +42,7 @@ export const FAILURE_CLASSES = {
 
 export type FailureClass = "transient" | "throttled" | "unavailable" | "rejected" | "permanent" | "mismatch";
 export type NamedFailureCode = keyof typeof FAILURE_CLASSES;
-export type HttpFailureCode = `DOWNLOAD_HTTP_${number}`;
+type HttpFailureCode = `DOWNLOAD_HTTP_${number}`;
 export type FailureCode = NamedFailureCode | HttpFailureCode;
 
 export class Failure extends Error {

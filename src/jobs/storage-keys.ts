@@ -17,7 +17,7 @@ const ANY_JOB_ID = new RegExp(JOB_ID);
 const MANIFEST_KEY = new RegExp(`^${MANIFESTS}[^/]+/(${JOB_ID})/[^/]+$`);
 const RESOURCE_KEY = new RegExp(`^${RESOURCES}[^/]+/(${JOB_ID})/(.+)$`, "s");
 
-export interface StorageKeys {
+interface StorageKeys {
   /** Ends in `/`; a resource's key is this and its id. */
   readonly resourceKeyPrefix: string;
   readonly manifestKey: string;
@@ -42,7 +42,7 @@ export function keyOf({ resourceKeyPrefix }: Pick<StorageKeys, "resourceKeyPrefi
 }
 
 /** The job and, unless the object is the job's manifest, the resource that a key belongs to. */
-export interface KeyOwner {
+interface KeyOwner {
   readonly jobId: string;
   readonly resourceId: string | undefined;
 }

@@ -31,7 +31,7 @@ export const FAILPOINTS = [
   "recover.upload-aborted",
 ] as const;
 
-export type Failpoint = (typeof FAILPOINTS)[number];
+type Failpoint = (typeof FAILPOINTS)[number];
 
 /** Told that the process passes a point. */
 export type Reach = (point: Failpoint) => void;

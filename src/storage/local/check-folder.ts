@@ -24,7 +24,7 @@ const HINTS: Readonly<Record<string, string>> = {
   EXDEV: "put the bucket's folder on the file system of storage.path: only then a rename is atomic",
 };
 
-export interface FolderCheckOptions {
+interface FolderCheckOptions {
   /** The folder of the buckets. */
   readonly path: string;
   readonly bucket: string;

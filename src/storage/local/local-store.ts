@@ -20,7 +20,7 @@ import { Temporaries } from "./temporaries.ts";
 /** More than a full disk has left in what is half used. */
 const TRIAL_BYTES = 65_536;
 
-export interface LocalStoreOptions {
+interface LocalStoreOptions {
   /** The folder of the buckets; made where it does not exist. */
   readonly path: string;
   /** Names the writer: each owner has temporaries of its own, and is one process at a time. */

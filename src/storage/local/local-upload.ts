@@ -4,7 +4,7 @@ import { type DeclaredSize, declaredSize } from "../declared-size.ts";
 import { UploadState } from "../upload-state.ts";
 import type { OpenFile } from "./open-file.ts";
 
-export interface LocalUploadOptions {
+interface LocalUploadOptions {
   readonly file: OpenFile;
   /** Path of `file`, the temporary one. */
   readonly temporary: string;

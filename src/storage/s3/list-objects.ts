@@ -13,7 +13,7 @@ export interface ObjectPage {
   readonly next: string | undefined;
 }
 
-export interface PageRequest {
+interface PageRequest {
   readonly bucket: string;
   readonly prefix: string;
   readonly token: string | undefined;

@@ -7,7 +7,7 @@ import type { CredentialSource } from "../../storage/s3/credentials/credential-s
 import { createNetwork } from "../downloads/network.ts";
 import { s3Options } from "./open-object-store.ts";
 
-export interface StorageCheckRun {
+interface StorageCheckRun {
   readonly config: Config;
   readonly bucket: string;
   readonly clock: Clock;

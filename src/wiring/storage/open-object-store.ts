@@ -19,7 +19,7 @@ import { createNetwork, type Network } from "../downloads/network.ts";
 
 type StorageSettings = Pick<Config, "storage" | "handlers" | "tls" | "download">;
 
-export interface OpenedStorage {
+interface OpenedStorage {
   readonly store: ObjectStore;
   /** Removes what a process that died left half written, and returns how much; for start-up. */
   readonly sweep: () => Promise<number>;
@@ -27,7 +27,7 @@ export interface OpenedStorage {
   readonly close: () => Promise<void>;
 }
 
-export interface StorageAccess {
+interface StorageAccess {
   readonly network: Network;
   /** Of the S3 backend. */
   readonly credentials: CredentialSource | undefined;
@@ -40,7 +40,7 @@ export function openObjectStore(config: StorageSettings, owner: string, access: 
   return { store: s3Store(config, access), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
 }
 
-export interface LookDeps {
+interface LookDeps {
   readonly clock: Clock;
   /** Of the S3 backend. */
   readonly credentials: CredentialSource | undefined;

@@ -6,7 +6,7 @@ import type { CredentialSource, IssuedCredentials } from "../../storage/s3/crede
 import { RenewedCredentials } from "../../storage/s3/credentials/renewed-credentials.ts";
 import type { Log } from "../../telemetry/log.ts";
 
-export interface CredentialDeps {
+interface CredentialDeps {
   readonly storage: StorageConfig;
   /** Reads the AWS_* variables that .env adds to the environment. @throws ConfigError */
   readonly awsVariables: () => Readonly<Record<string, string>>;

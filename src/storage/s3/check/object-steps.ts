@@ -8,7 +8,7 @@ import { BODY, type Probe, sha256Header } from "./probe.ts";
 export const OBJECT = "object";
 export const PUT_STEP = `PUT ${BODY.byteLength} bytes`;
 export const HEAD_STEP = "HEAD";
-export const DELETE_STEP = "DELETE";
+const DELETE_STEP = "DELETE";
 
 /** An object from its PUT to its HEAD and GET. */
 export function writingSteps(probe: Probe): readonly Step[] {

@@ -11,7 +11,7 @@ import { replyText, type TimedReply } from "./reply-text.ts";
 /** What the steps store: 11 bytes. */
 export const BODY = Buffer.from("fetchbox ok");
 
-export interface ProbeOptions {
+interface ProbeOptions {
   readonly client: S3Client;
   /** The same service, for the removal of what the probe left. */
   readonly store: Pick<ObjectStore, "put" | "head" | "remove" | "abortUpload">;

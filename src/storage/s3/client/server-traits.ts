@@ -26,7 +26,7 @@ const AUDITED_FIRST = 16;
 const AUDITED_EVERY = 64;
 
 /** Servers may take other checksums with parts than with whole objects. */
-export type UploadKind = "whole" | "part";
+type UploadKind = "whole" | "part";
 
 /**
  * What is known of the server behind one bucket, learned from its answers since the process began. Servers that speak

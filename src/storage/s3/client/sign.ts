@@ -8,7 +8,7 @@ export interface S3Credentials {
   readonly sessionToken?: string;
 }
 
-export interface UnsignedRequest {
+interface UnsignedRequest {
   readonly method: string;
   readonly host: string;
   /** Encoded by `encodePath`. */

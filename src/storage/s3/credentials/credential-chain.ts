@@ -7,7 +7,7 @@ import type { IssuedCredentials } from "./credential-source.ts";
  * The environment as the chain reads it. The SDK reads the process's own, so this must be what it holds; only messages
  * are made from it here.
  */
-export type ChainEnvironment = Readonly<Record<string, string | undefined>>;
+type ChainEnvironment = Readonly<Record<string, string | undefined>>;
 
 /** The chain gave no keys. The message names each source that was tried, with the reason; a secret is in none. */
 export class NoCredentialsError extends Error {

@@ -5,7 +5,7 @@ import { unlessAborted } from "../../../std/unless-aborted.ts";
 import type { S3Credentials } from "../client/sign.ts";
 import type { CredentialSource, IssuedCredentials } from "./credential-source.ts";
 
-export interface RenewalDeps {
+interface RenewalDeps {
   /** Asks the source of the keys. Rejects with an error whose message an operator may read. */
   readonly load: () => Promise<IssuedCredentials>;
   readonly clock: Pick<Clock, "now" | "monotonic" | "after">;

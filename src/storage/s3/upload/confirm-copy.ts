@@ -7,7 +7,7 @@ import { S3Failure } from "../client/s3-failure.ts";
 import type { ServerTraits } from "../client/server-traits.ts";
 import { bareEtag, TOKEN_HEADER } from "../metadata.ts";
 
-export interface CopyToConfirm {
+interface CopyToConfirm {
   readonly ref: ObjectRef;
   readonly bytes: number;
   /** Of the whole object in hex, where the server was given it. */

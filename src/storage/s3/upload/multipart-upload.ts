@@ -13,7 +13,7 @@ import { UploadVerification } from "./upload-verification.ts";
 import { VisibleRequests } from "./visible-requests.ts";
 import { putWhole } from "./whole-put.ts";
 
-export interface MultipartOptions
+interface MultipartOptions
   extends UploadTracking,
     Pick<UploadOptions, "onClosed">,
     Pick<SessionOptions, "onCreate" | "abortUpload"> {

@@ -23,7 +23,7 @@ export const PUT_BYTES_MAX = 5 * 1024 ** 3;
 /** S3 closes an upload that has been idle for about 20 s; some servers sooner. */
 const PAUSE_MS = 5000;
 
-export interface StreamingPutOptions extends Pick<UploadTracking, "token" | "onBegin"> {
+interface StreamingPutOptions extends Pick<UploadTracking, "token" | "onBegin"> {
   /** Exact, 1 byte to 5 GiB. */
   readonly size: number;
   readonly headers: Readonly<Record<string, string>>;

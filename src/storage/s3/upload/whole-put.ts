@@ -5,7 +5,7 @@ import type { ServerTraits } from "../client/server-traits.ts";
 import { bareEtag } from "../metadata.ts";
 import { confirmCopy } from "./confirm-copy.ts";
 
-export interface WholePut extends Pick<UploadTracking, "onProbe"> {
+interface WholePut extends Pick<UploadTracking, "onProbe"> {
   readonly ref: ObjectRef;
   readonly body: Uint8Array;
   /** The body's SHA-256 in hex, where it is known. */
