@@ -40,8 +40,8 @@ export async function ignoringAbsence<T>(work: () => Promise<T>): Promise<T | un
 }
 
 /**
- * What a file system's error means for a task, in a storage whose buckets lie in `root`. A `Failure` and the signal's
- * reason pass as they are.
+ * The failure of a task for a file system's error, in a storage whose buckets lie in `root`. A `Failure` and the
+ * signal's reason pass as they are.
  */
 export function localFailure(error: unknown, ref: ObjectRef, root: string, signal?: AbortSignal): unknown {
   if (error instanceof Failure) return error;
@@ -59,7 +59,7 @@ export function localFailure(error: unknown, ref: ObjectRef, root: string, signa
 }
 
 /**
- * The failure of a key that is a folder of another, or has one as its folder; `undefined` where nothing is in its way.
+ * The failure of a key that is a folder of another, or has one as its folder; `undefined` where its way is free.
  */
 function conflictOf(root: string, { bucket, key }: ObjectRef, cause: unknown): Failure | undefined {
   const obstacle = obstacleOfKey(join(root, bucket), key);
@@ -69,7 +69,7 @@ function conflictOf(root: string, { bucket, key }: ObjectRef, cause: unknown): F
   return new Failure("STORAGE_KEY_CONFLICT", message, { cause });
 }
 
-/** What stands where a key needs a folder or its file. */
+/** The obstacle in the way of a key: an object, a link or a folder. */
 function obstacleOfKey(bucketFolder: string, key: string): string | undefined {
   const segments = key.split("/");
   for (let length = 1; length <= segments.length; length++) {
@@ -90,7 +90,7 @@ function lookAt(path: string): Stats | undefined {
   }
 }
 
-/** What stands where the storage's folder or the bucket's should be: that is no key's own problem. */
+/** The obstacle in the place of the storage's folder or the bucket's: that is no key's own problem. */
 function obstacleOf(root: string, bucket: string): string | undefined {
   const bucketFolder = join(root, bucket);
   const found = lookAt(bucketFolder);
@@ -103,6 +103,6 @@ function isOtherThanFolder(path: string): boolean {
   try {
     return !statSync(path).isDirectory();
   } catch {
-    return false; // not there, or not to be seen: the error at hand says it
+    return false; // missing or unreadable: the error at hand names the reason
   }
 }

@@ -17,7 +17,7 @@ import { LocalUpload } from "./local-upload.ts";
 import { StoredFiles } from "./stored-files.ts";
 import { Temporaries } from "./temporaries.ts";
 
-/** More than a full disk has left in what is half used. */
+/** More than the free rest of blocks that are in use on a full disk. */
 const TRIAL_BYTES = 65_536;
 
 interface LocalStoreOptions {

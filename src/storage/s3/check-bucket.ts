@@ -3,15 +3,15 @@ import { isSuccess, type S3Client, type S3Reply } from "./client/s3-client.ts";
 import { refusal, S3Failure } from "./client/s3-failure.ts";
 
 /**
- * What the storage's answers mean for a bucket, in this one place. Resolves with `undefined` where the bucket is there
- * and these credentials may look at it. Resolves with a doubt where they may neither look at it nor list it: many
- * policies allow uploads alone. Throws a `Failure` where nothing can be stored: wrong keys, signature, bucket or
- * region, no answer in time, or an answer that is not S3's.
+ * Whether a bucket can be used, by the storage's answers. Resolves with `undefined` where the bucket exists and these
+ * credentials may look at it. Resolves with a doubt where they may neither look at it nor list it: many policies allow
+ * uploads alone. Throws a `Failure` where no object can be stored: wrong keys, signature, bucket or region, no answer
+ * in time, or an answer that is not S3's.
  */
 export async function checkBucket(client: S3Client, bucket: string, signal: AbortSignal): Promise<string | undefined> {
   const head = await client.ask({ method: "HEAD", bucket }, signal);
   if (isSuccess(head) && !isPage(head)) return undefined;
-  // An answer to HEAD has no body, and does not say why.
+  // An answer to HEAD has no body, and so no reason.
   try {
     const query = { "list-type": "2", "max-keys": "1" };
     const { text } = await client.exchange({ method: "GET", bucket, query }, signal);
@@ -37,7 +37,7 @@ function doubtAbout(bucket: string): string {
   );
 }
 
-/** Whatever the status means for an object, here it is about the bucket. */
+/** The status concerns the bucket here, and not an object. */
 function unusable({ message, httpStatus, class: kind, code, cause }: S3Failure): Failure {
   return new Failure(kind === "unavailable" ? code : "UPLOAD_UNAVAILABLE", message, { httpStatus, cause });
 }

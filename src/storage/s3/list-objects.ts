@@ -9,7 +9,7 @@ export const PAGE_KEYS = 1000;
 /** A page of a listing. */
 export interface ObjectPage {
   readonly objects: readonly Omit<ObjectInfo, "bucket" | "labels">[];
-  /** What the next page is asked for with; `undefined` for the last one. S3's own: whoever asks may use it. */
+  /** S3's token for the next page; `undefined` for the last page. Any client may use it. */
   readonly next: string | undefined;
 }
 
@@ -70,7 +70,7 @@ export async function* listUploads(client: S3Client, bucket: string, signal: Abo
 
 /** Ids of the open uploads of exactly this key: at most the first 1000. */
 export async function openUploadsOf(client: S3Client, { bucket, key }: ObjectRef, signal: AbortSignal) {
-  // Without encoding-type: Ceph obeys it here, but does not say so in its answer.
+  // Without encoding-type: Ceph obeys it here without naming it in its answer.
   const query = { uploads: "", prefix: key };
   const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
   return [...elementsOf(text, "Upload")]

@@ -11,7 +11,7 @@ export interface S3StoreOptions extends S3ClientOptions, S3UploadOptions {}
 /**
  * Objects in an S3 service. Each copy is proven before it counts as stored (copy-checks.ts). A body of known length up
  * to 5 GiB is one streaming PUT where the server takes its SHA-256 behind it; any other is an upload in parts, whose
- * `onOpen` is called a second time with its id. An `uploadId` of "" stands for whatever is open under the key.
+ * `onOpen` is called a second time with its id. An `uploadId` of "" stands for every open upload of the key.
  */
 export function createS3Store(options: S3StoreOptions): ObjectStore {
   const client = new S3Client(options);

@@ -5,7 +5,7 @@ import type { Foundation } from "../foundation.ts";
 
 const EVERY_MS = 1000;
 
-/** The cleaner of what attempts left in the storage, with its log and its counts. */
+/** The cleaner of orphans in the storage, with its log and its metrics. */
 export function createOrphanCleaner({ stores, store, keys, clock, log, metrics }: Foundation): OrphanCleaner {
   return new OrphanCleaner({
     orphans: stores.queue.orphans,

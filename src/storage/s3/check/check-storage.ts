@@ -20,8 +20,8 @@ export interface StorageCheckOptions extends S3StoreOptions {
 }
 
 /**
- * Tries all that FetchBox asks of an S3 service, under a prefix of its own. Everything is removed at the end, also
- * after the signal, and where nobody reads on.
+ * Tries every operation that FetchBox needs of an S3 service, under a prefix of its own. It removes its objects at the
+ * end, also after the signal and where its caller stops reading.
  */
 export async function* checkStorage(options: StorageCheckOptions): AsyncGenerator<CheckStep> {
   const { bucket, signal } = options;
@@ -57,13 +57,13 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
     : { name: "clean up", result: "failed", detail: `could not be removed: ${left.join("; ")}` };
 }
 
-/** What readiness asks. */
+/** The question that readiness asks. */
 async function bucketStep(client: S3Client, bucket: string, signal: AbortSignal): Promise<StepFinding> {
   try {
     const doubt = await checkBucket(client, bucket, signal);
     return doubt === undefined ? "it is there" : { note: doubt };
   } catch (error) {
-    // Where nobody answers, each further step would only wait as long.
+    // Where the service does not answer, each further step would only wait as long.
     const isSilent = error instanceof S3Failure && error.httpStatus === undefined;
     throw new StepFailure(error instanceof Error ? error.message : String(error), { isFinal: isSilent, cause: error });
   }

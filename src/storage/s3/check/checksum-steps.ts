@@ -20,7 +20,7 @@ const WAYS: Readonly<Record<string, Way>> = {
   "signed SHA-256": (summed) => ({ payloadHash: sha256Hex(summed) }),
 };
 
-/** The checksums that a server takes, and whether it refuses a body that is not what they say. */
+/** The checksums that a server takes, and whether it refuses a body that does not match. */
 export function checksumSteps(probe: Probe): readonly Step[] {
   return Object.entries(WAYS).map(([name, way], number) => ({
     name,

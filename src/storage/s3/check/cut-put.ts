@@ -7,14 +7,14 @@ import { BODY, type Probe } from "./probe.ts";
 const CUT_BYTES = 3;
 /** Time for the bytes to arrive before the connection ends, also over TLS. */
 const ARRIVAL_MS = 200;
-/** A server may show late what it got. */
+/** A server may show late the bytes that it received. */
 const SHOWN_MS = 1000;
 
 const NEW = "cut";
 
 /**
- * Uploads that end in the middle. All that FetchBox promises of visible objects rests on a server that keeps nothing of
- * them.
+ * Uploads that end in the middle. The promises about visible objects depend on a server that keeps no byte of such an
+ * upload.
  */
 export function cutSteps(probe: Probe): readonly Step[] {
   return [

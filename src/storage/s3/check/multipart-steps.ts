@@ -101,7 +101,7 @@ async function complete(probe: Probe, name: string, uploadId: string, etags: rea
   const headers = { "content-type": "application/xml" };
   const reply = await probe.ask({ method: "POST", name, query: { uploadId }, headers, body });
   probe.must(reply, "POST", "s3:PutObject");
-  // A completion that fails on its way has already begun to answer 200.
+  // S3 begins its 200 before it knows whether the completion succeeds.
   if (textOf(reply.body.toString("utf8"), "ETag") === undefined) {
     throw new StepFailure(`${probe.said(reply)}, but the answer has no ETag: the upload is not complete`);
   }
@@ -109,7 +109,7 @@ async function complete(probe: Probe, name: string, uploadId: string, etags: rea
   return reply;
 }
 
-/** Some servers (Cloudflare R2) want parts of one size, which is what FetchBox sends. */
+/** Some servers (Cloudflare R2) want parts of one size, and FetchBox sends such parts. */
 async function uneven(probe: Probe): Promise<StepFinding> {
   const parts = [part(5), part(6), BODY];
   const bytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);

@@ -39,7 +39,7 @@ export function digestsOf(body: Uint8Array, sha256: string): BodyDigests {
   };
 }
 
-/** Headers by which the server checks what arrives: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */
+/** Headers by which the server checks the received bytes: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */
 export function checksumHeaders(checksum: Checksum, digests: BodyDigests): Record<string, string> {
   if (checksum === "sha256") return { [SHA256_HEADER]: digests.sha256Base64 };
   if (checksum === "md5") return { "content-md5": base64OfHex(digests.md5()) };
@@ -56,7 +56,7 @@ export function hasSha256(headers: HeaderFields, sent: string): boolean {
   throw corrupt("S3 computed another SHA-256 of the body than was sent");
 }
 
-/** Whether an ETag is the MD5 of what was sent; undefined where it does not look like one. Computes the MD5. */
+/** Whether an ETag is the MD5 of the sent bytes; `undefined` where it does not look like an MD5. Computes the MD5. */
 export function isItsMd5(headers: HeaderFields, digests: BodyDigests): boolean | undefined {
   const etag = bareEtag(headers.get("etag"));
   if (!MD5_ETAG.test(etag) || isEncrypted(headers)) return undefined;
@@ -81,7 +81,7 @@ export function isMadeBy(sent: Readonly<Record<string, string>>, found: HeaderFi
   return sent[TOKEN_HEADER] !== undefined && found.get(TOKEN_HEADER) === sent[TOKEN_HEADER];
 }
 
-/** The copy is not what was sent. Another try may well be right. */
+/** The copy has other bytes than were sent. Another try may succeed. */
 export function corrupt(message: string): S3Failure {
   return new S3Failure("UPLOAD_CORRUPT", message, {});
 }

@@ -1,4 +1,4 @@
-/** Lets so many through at a time, in the order they came. */
+/** Limits the callers at work at one time; the others wait in their order. */
 export interface Permits {
   /** The function that gives a permit back, where one is free. */
   tryAcquire(): (() => void) | undefined;

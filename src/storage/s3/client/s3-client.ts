@@ -49,7 +49,7 @@ export interface S3Request {
   /** All are signed; lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | StreamedBody;
-  /** What is signed of the body: its SHA-256 in hex where it is known, or a word of AWS's for a streamed one. */
+  /** The signed value for the body: its SHA-256 in hex where it is known, or AWS's word for a streamed body. */
   readonly payloadHash?: string;
 }
 
@@ -58,7 +58,7 @@ export interface S3Answer {
   readonly text: string;
 }
 
-/** Whatever came back, a refusal included. */
+/** Any answer, a refusal included. */
 export interface S3Reply {
   readonly status: number;
   readonly headers: HeaderFields;
@@ -105,7 +105,7 @@ export class S3Client {
     return createDeadline(signal, ms, () => timedOut(request, ms));
   }
 
-  /** One try; the answer's body is left to be read. Throws `Failure` for anything but a 2xx, or the reason. */
+  /** One try; the answer's body is left to be read. Throws `Failure` without a 2xx, or the signal's reason. */
   async send(request: S3Request, clock: Deadline): Promise<HttpResponse> {
     try {
       const { response, keys } = await this.#dispatch(request, clock.signal, this.#limits);
@@ -119,7 +119,9 @@ export class S3Client {
     }
   }
 
-  /** One try with a clock of its own, the answer read, whatever it is. Throws `Failure` without one, or the reason. */
+  /**
+   * One try with a clock of its own; the answer is read. Throws `Failure` without an answer, or the signal's reason.
+   */
   async ask(request: S3Request, signal: AbortSignal): Promise<S3Reply> {
     const limits = isShort(request) ? this.#shortLimits : this.#idleLimits;
     try {
@@ -214,14 +216,14 @@ function isShort({ body, method }: S3Request): boolean {
   return body === undefined && method !== "POST";
 }
 
-/** Bytes at hand are signed too: the server refuses what was damaged on the way. */
+/** Bytes at hand are signed too: the server refuses a body that was damaged on its way. */
 function hashOf({ body, payloadHash }: S3Request): string {
   if (payloadHash !== undefined) return payloadHash;
   if (body === undefined) return EMPTY_PAYLOAD_HASH;
   return body instanceof Uint8Array ? sha256Hex(body) : UNSIGNED_PAYLOAD;
 }
 
-/** The region that an answer says the bucket is in, if requests are signed for another one. */
+/** The region of the bucket by an answer, where requests are signed for another one. */
 export function otherRegion({ headers }: Pick<S3Reply, "headers">, region: string): string | undefined {
   const named = headers.get("x-amz-bucket-region");
   return named === region ? undefined : named;

@@ -30,7 +30,7 @@ const SAMPLE_MD5 = md5Hex(SAMPLE);
 const OTHER_SHA256 = sha256Hex("something else");
 
 /**
- * Finds out by an upload in parts, which is never completed, what the server does with checksums: nothing becomes
+ * Finds out how the server treats checksums, by an upload in parts that is never completed: no object becomes
  * visible. The upload has the key and the headers of an object that is about to be stored, which its writer may store.
  * @returns undefined where the server cannot be asked now
  */
@@ -103,7 +103,7 @@ async function areTrailersCompared(client: S3Client, part: S3Request, signal: Ab
   return isRefused(await send(OTHER_SHA256));
 }
 
-/** The right one was taken: what is refused now is refused for its hash. */
+/** The right hash was taken: a body that is refused now is refused for its hash. */
 function isRefused(answer: S3Answer | S3Failure): boolean {
   return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500;
 }

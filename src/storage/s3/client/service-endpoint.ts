@@ -53,7 +53,7 @@ export class ServiceEndpoint {
     return { name: this.#name, host: this.host, path: this.#path + inService };
   }
 
-  /** What a request connects to: the addresses of a name, at once where the name is an address itself. */
+  /** The target of a request: the addresses of a name, at once where the name is an address itself. */
   targetOf(name: string, signal: AbortSignal): Target | Promise<Target> {
     const literal = name.replace(/^\[|\]$/g, "");
     if (isIP(literal) !== 0) return this.#target([literal]);

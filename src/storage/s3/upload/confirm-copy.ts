@@ -12,7 +12,7 @@ interface CopyToConfirm {
   readonly bytes: number;
   /** Of the whole object in hex, where the server was given it. */
   readonly sha256?: string;
-  /** Its answers have proven the bytes already: then a look that is denied is none that is missed. */
+  /** The answers have proven the bytes already: then a denied look does no harm. */
   readonly isProven?: boolean;
   /** That the upload carried, metadata among them. */
   readonly headers: Readonly<Record<string, string>>;

@@ -28,7 +28,7 @@ export interface S3UploadOptions {
   /** For the buffers of all parts together. Default 512 MiB. */
   readonly bufferBytes?: number;
   readonly objectHeaders?: ConfiguredHeaders;
-  /** Whether every body is signed: none is streamed then. */
+  /** Whether every body is signed: then no body is streamed. */
   readonly signPayload?: boolean;
   /** Milliseconds since the epoch. */
   readonly now: () => number;

@@ -10,11 +10,11 @@ interface WholePut extends Pick<UploadTracking, "onProbe"> {
   readonly body: Uint8Array;
   /** The body's SHA-256 in hex, where it is known. */
   readonly sha256?: string | undefined;
-  /** With metadata that tells this object from others. */
+  /** With metadata that distinguishes this object from others. */
   readonly headers: Readonly<Record<string, string>>;
   readonly traits: ServerTraits;
   readonly signal: AbortSignal;
-  /** Sends one request, with whatever the caller does around it. */
+  /** Sends one request, within the caller's own steps. */
   readonly exchange: (request: S3Request) => Promise<S3Answer>;
 }
 
