@@ -54,7 +54,7 @@ function storageHeaderNameProblem(name: string): string | undefined {
     return "must not be set: keys of one's own (SSE-C) are not supported, use SSE-S3 or SSE-KMS";
   }
   const known = [...WITH_EVERY_REQUEST, ...WITH_OBJECTS].toSorted().join(", ");
-  return `is no header that can be set; those are ${METADATA_HEADER}* and ${known}`;
+  return `is not among the headers that can be set: ${METADATA_HEADER}* and ${known}`;
 }
 
 /** Only a value that every server spells alike can be signed: without spaces at its ends, and without two in a row. */

@@ -58,7 +58,7 @@ describe("storage check of the local storage", () => {
       "read and compare  ok  the same 11 bytes",
       "remove  ok  removed",
       expect.stringMatching(/^free space {2}(?:ok|note) {2}(?:only )?[\d.]+ [GM]B free/),
-      "clean up  ok  nothing is left",
+      "clean up  ok  everything is removed",
       expect.stringMatching(/^all is well/),
     ]);
     expect(readdirSync(at.cwd)).toEqual([]);
@@ -79,7 +79,7 @@ describe("storage check of the local storage", () => {
     expect([whole.code, whole.stderr]).toEqual([1, ""]);
     expect(whole.stdout).toMatch(/^folder {2}FAILED {2}ENOTDIR: .*: a file is in the way of the folder$/m);
     expect(whole.stdout).toContain("write 11 bytes  skipped  needs folder\n");
-    expect(whole.stdout).toContain("clean up  ok  nothing is left\n");
+    expect(whole.stdout).toContain("clean up  ok  everything is removed\n");
     await rm(join(at.cwd, "data"));
     await mkdir(join(at.cwd, "data/objects"), { recursive: true });
     await writeFile(join(at.cwd, "data/objects", BUCKET), "a file");
@@ -169,7 +169,7 @@ describe("storage check of S3", () => {
     const [stdout] = await Promise.all([child.stdout.text(), child.exited]);
     expect(child.exitCode).toBe(1);
     expect(stdout).toContain("complete upload  skipped  interrupted\n");
-    expect(stdout).toContain("clean up  ok  nothing is left\n");
+    expect(stdout).toContain("clean up  ok  everything is removed\n");
     expect([...s3.objects.keys(), ...s3.uploads.keys()]).toEqual([]);
   });
 });

@@ -55,7 +55,7 @@ export async function* checkFolder({ path, bucket, signal }: FolderCheckOptions)
     left = await trial.cleanUp();
   }
   yield left === undefined
-    ? { name: "clean up", result: "ok", detail: "nothing is left" }
+    ? { name: "clean up", result: "ok", detail: "everything is removed" }
     : { name: "clean up", result: "failed", detail: `could not be removed: ${left}` };
 }
 

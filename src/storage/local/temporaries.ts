@@ -73,7 +73,7 @@ export class Temporaries {
 
   #goneFailure(cause: unknown): Failure {
     const way = "put it back, or restart to begin with a new one";
-    const message = `the storage's folder ${this.#root} is not there any more: ${way}`;
+    const message = `the storage's folder ${this.#root} is missing: ${way}`;
     return new Failure("UPLOAD_UNAVAILABLE", message, { cause });
   }
 }

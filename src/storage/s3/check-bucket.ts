@@ -33,7 +33,7 @@ export function isPage({ headers }: Pick<S3Reply, "headers">): boolean {
 function doubtAbout(bucket: string): string {
   return (
     `S3 denies these credentials to look at bucket ${bucket} (AccessDenied to HEAD and to a listing). Uploads may work: ` +
-    "their first failure would close the bucket. Give the credentials s3:ListBucket, to be told of trouble before"
+    "their first failure would close the bucket. Give the credentials s3:ListBucket, so that trouble shows earlier"
   );
 }
 

@@ -54,10 +54,7 @@ function tell(log: Foundation["log"], event: OrphanEvent): void {
       return;
     }
     case "given up": {
-      return log.warn(
-        fields,
-        "an orphan could not be looked for in seven days; `fetchbox verify` reports what is left",
-      );
+      return log.warn(fields, "the service could not look for an orphan for seven days; `fetchbox verify` reports it");
     }
   }
 }

@@ -53,7 +53,7 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
     left = await probe.cleanUp();
   }
   yield left.length === 0
-    ? { name: "clean up", result: "ok", detail: "nothing is left" }
+    ? { name: "clean up", result: "ok", detail: "everything is removed" }
     : { name: "clean up", result: "failed", detail: `could not be removed: ${left.join("; ")}` };
 }
 

@@ -31,7 +31,7 @@ async function cutNew(probe: Probe): Promise<StepFinding> {
     if (bytes === undefined) continue;
     throw new StepFailure(
       `the object is visible with ${bytes} of ${BODY.byteLength} bytes: this server is not atomic; ` +
-        "whoever reads from it may get half an object",
+        "a reader may get half an object",
     );
   }
   return "nothing is visible";
@@ -44,10 +44,10 @@ async function cutOver(probe: Probe): Promise<StepFinding> {
     await compareObject(probe, OBJECT, BODY);
   } catch (error) {
     if (!(error instanceof StepFailure)) throw error;
-    const message = `the object of before is not what it was: this server is not atomic (${error.message})`;
+    const message = `the earlier object was changed: this server is not atomic (${error.message})`;
     throw new StepFailure(message, { cause: error });
   }
-  return "the object of before is as it was";
+  return "the earlier object is unchanged";
 }
 
 /** A PUT that announces more than it sends before it closes the connection. */

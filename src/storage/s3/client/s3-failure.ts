@@ -136,7 +136,7 @@ export function hintFor(method: string, status: number, body: string, region?: s
     if (named !== undefined) return `the bucket is in the region ${named}: set storage.region = "${named}"`;
   }
   if (s3Code === "" && method !== "HEAD" && status < 500) {
-    return "an answer that is not S3's: check storage.endpoint, and what stands before the service";
+    return "an answer that is not S3's: check storage.endpoint, and any proxy in front of the service";
   }
   return HINTS[s3Code];
 }
