@@ -1,9 +1,9 @@
-import { isObject } from "../../std/is-object.ts";
 import { ConfigError, renderProblems } from "../../config/config-error.ts";
 import type { Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
 import { keyText } from "../../config/sources/key-path.ts";
 import { Secret } from "../../config/values/secret.ts";
+import { isObject } from "../../std/is-object.ts";
 import type { Log } from "../../telemetry/log.ts";
 
 interface ReloadDeps {

@@ -1,6 +1,8 @@
 import { NAME_PATTERN } from "./name-rules.ts";
 import { Secret } from "./secret.ts";
 
+const NAME = new RegExp(NAME_PATTERN);
+
 export const ROLES = ["operator", "submit", "read"] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -22,7 +24,7 @@ export function parseAccessToken(text: string): AccessToken {
       'must be "operator:SECRET", "submit:SECRET" or "read:SECRET", or with a name, as in "operator/alice:SECRET"',
     );
   }
-  if (rest.length > 0 || (name !== undefined && !new RegExp(NAME_PATTERN).test(name))) {
+  if (rest.length > 0 || (name !== undefined && !NAME.test(name))) {
     throw new Error("must have 1 to 64 of a-z, 0-9, '-', '_' and '.' as the name between \"/\" and \":\"");
   }
   const token = text.slice(colon + 1);
