@@ -59,7 +59,7 @@ describe("storage check of the local storage", () => {
       "remove  ok  removed",
       expect.stringMatching(/^free space {2}(?:ok|note) {2}(?:only )?[\d.]+ [GM]B free/),
       "clean up  ok  everything is removed",
-      expect.stringMatching(/^all is well/),
+      expect.stringMatching(/^every step succeeded/),
     ]);
     expect(readdirSync(at.cwd)).toEqual([]);
   });
@@ -130,7 +130,7 @@ describe("storage check of S3", () => {
     expect(lines[0]).toMatch(/^bucket fetchbox-artifacts at http:\S+, region us-east-1, path addressing$/);
     expect(lines).toContainEqual(expect.stringMatching(/^PUT 11 bytes {2}ok {2}200 in \d+ ms, checksum sha256 taken$/));
     expect(lines).toContain("cut PUT  ok  nothing is visible");
-    expect(lines.at(-1)).toBe("all is well");
+    expect(lines.at(-1)).toBe("every step succeeded");
   });
 
   test("fails with 1 where the server is not atomic", async () => {
