@@ -1,6 +1,6 @@
 import type { Clock } from "../std/clock.ts";
-import { ExpiringMap } from "../std/expiring-map.ts";
-import { withDeadline } from "./deadline.ts";
+import { ExpiringMap } from "../std/collections/expiring-map.ts";
+import { withDeadline } from "../std/deadline.ts";
 import { HttpError } from "./http-error.ts";
 import { Race } from "./race.ts";
 import { BunDial } from "./transport/bun-transport.ts";

@@ -1,5 +1,5 @@
+import { withDeadline } from "../std/deadline.ts";
 import type { Connector } from "./connect.ts";
-import { withDeadline } from "./deadline.ts";
 import { HttpError } from "./http-error.ts";
 import { connectThroughHttp } from "./proxy/http-tunnel.ts";
 import { ProxyError } from "./proxy/proxy-error.ts";

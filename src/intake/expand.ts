@@ -1,10 +1,12 @@
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { keyProblem, reservedProblem } from "../jobs/object-key.ts";
+import { keyProblem } from "../jobs/object-key.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
+import { chosenKeyProblem, keyOf } from "../jobs/storage-keys.ts";
 import type { Task, TaskSpec } from "../jobs/task.ts";
 import { mediaTypePatternProblem } from "../net/media-type.ts";
 import { TASK_HEADERS_MAX } from "../net/request-header.ts";
+import { isObject } from "../std/is-object.ts";
 import { quoteForMessage } from "../std/quote.ts";
 import type { JobContext } from "./handlers/handler.ts";
 import { IntakeError, type Violation } from "./intake-error.ts";
@@ -119,19 +121,20 @@ function ruleViolations(spec: TaskSpec, limits: TaskLimits): Violation[] {
   return violations;
 }
 
-function placed(spec: TaskSpec, { bucket, resourceKeyPrefix, attributes }: JobStorage): Task {
+function placed(spec: TaskSpec, storage: JobStorage): Task {
+  const { bucket, attributes } = storage;
   return {
     ...spec,
     ...(spec.checksum === undefined ? {} : { checksum: normalChecksum(spec.checksum) }),
     bucket: spec.bucket ?? bucket,
-    key: spec.key ?? resourceKeyPrefix + spec.resourceId,
+    key: spec.key ?? keyOf(storage, spec.resourceId),
     ...(attributes !== undefined && { attributes }),
   };
 }
 
 /** The problem of a key outside the job's own prefix, which may be the default one and thus reserved. */
-function foreignKeyProblem(key: string, { resourceKeyPrefix }: JobStorage): string | undefined {
-  const problem = key.startsWith(resourceKeyPrefix) ? undefined : reservedProblem(key);
+function foreignKeyProblem(key: string, storage: JobStorage): string | undefined {
+  const problem = chosenKeyProblem(key, storage);
   return problem === undefined ? undefined : `its key ${problem}`;
 }
 
@@ -184,8 +187,4 @@ function handlerError(yielded: unknown, violations: readonly Violation[]): Intak
   const subject = id === undefined ? "a task without resourceId" : `the task of resource ${quoteForMessage(id)}`;
   const problems = violations.map(({ path, message }) => `${path} ${message}`.trim()).join("; ");
   return new IntakeError("HANDLER_ERROR", `the handler yielded ${subject} that is invalid: ${problems}`);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

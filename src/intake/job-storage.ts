@@ -1,9 +1,7 @@
 import type { ObjectAttributes } from "../jobs/object-attributes.ts";
 import type { ObjectRef } from "../jobs/object-store.ts";
+import { storageKeysOf } from "../jobs/storage-keys.ts";
 import type { Manifest, ManifestStorage } from "./manifest/manifest-schema.ts";
-
-/** Default name of the manifest object. */
-export const MANIFEST_FILE = "metadata.json";
 
 /** The places of a job's objects. */
 export interface JobStorage {
@@ -19,13 +17,15 @@ export interface JobStorage {
 export function jobStorage(manifest: Manifest, job: { jobId: string; jobType: string; bucket: string }): JobStorage {
   const { storage } = manifest;
   const bucket = storage?.bucket ?? job.bucket;
-  const own = `${job.jobType}/${job.jobId}/`;
-  const prefix = storage?.resource_key_prefix;
+  const { resourceKeyPrefix, manifestKey } = storageKeysOf(job, {
+    prefix: storage?.resource_key_prefix,
+    manifestFile: storage?.manifest_file,
+  });
   const attributes = attributesOf(storage);
   return {
     bucket,
-    resourceKeyPrefix: prefix ?? `resources/${own}`,
-    manifest: { bucket, key: `${prefix ?? `manifests/${own}`}${storage?.manifest_file ?? MANIFEST_FILE}` },
+    resourceKeyPrefix,
+    manifest: { bucket, key: manifestKey },
     ...(attributes !== undefined && { attributes }),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Why a task did not do its work. The class alone decides what happens next (worker/retry.ts); the code
- * says what it was to an operator. A failure is made once, where it occurs; nobody else looks at messages.
+ * The reason why a task failed. The class alone decides the next step (worker/retry.ts); the code names the reason to
+ * an operator. A failure is made once, where it occurs; no other code reads messages.
  */
 export const FAILURE_CLASSES = {
   DOWNLOAD_TIMEOUT: "transient",
@@ -35,14 +35,14 @@ export const FAILURE_CLASSES = {
   STORAGE_KEY_CONFLICT: "permanent",
   TASK_INTERRUPTED: "permanent",
 
-  /** Looks like a damaged transfer from outside: once more, then for good. */
+  /** Looks like a damaged transfer from outside: it is retried once, then it is permanent. */
   DOWNLOAD_CHECKSUM_MISMATCH: "mismatch",
   DOWNLOAD_SIZE_MISMATCH: "mismatch",
 } as const;
 
 export type FailureClass = "transient" | "throttled" | "unavailable" | "rejected" | "permanent" | "mismatch";
 export type NamedFailureCode = keyof typeof FAILURE_CLASSES;
-export type HttpFailureCode = `DOWNLOAD_HTTP_${number}`;
+type HttpFailureCode = `DOWNLOAD_HTTP_${number}`;
 export type FailureCode = NamedFailureCode | HttpFailureCode;
 
 export class Failure extends Error {
@@ -52,11 +52,11 @@ export class Failure extends Error {
   /** How long the host asked us to stay away, in milliseconds. */
   readonly retryAfterMs: number | undefined;
   readonly httpStatus: number | undefined;
-  /** Of a body that was not what it should be, how it began: hex. */
+  /** The first bytes of a wrong body, in hex. */
   readonly bodyStart: string | undefined;
   /**
-   * Of a refusal by the storage that names neither: it may concern this object alone, or its bucket. What else the
-   * bucket stores tells which.
+   * A refusal by the storage that names neither: it may concern this object alone, or its bucket. The bucket's other
+   * uploads show which.
    */
   readonly mayConcernObject: boolean;
 
@@ -81,7 +81,7 @@ export class Failure extends Error {
   }
 }
 
-/** Bytes of a body that are kept to see what it was: never the whole. */
+/** The first bytes of a body that are kept as evidence: never the whole body. */
 const EVIDENCE_BYTES = 512;
 const ABOUT_THE_BODY: readonly FailureCode[] = [
   "DOWNLOAD_CHECKSUM_MISMATCH",
@@ -89,19 +89,19 @@ const ABOUT_THE_BODY: readonly FailureCode[] = [
   "DOWNLOAD_CONTENT_TYPE_MISMATCH",
 ];
 
-/** Whether it helps to see how the body began. */
+/** Whether the first bytes of the body help to understand the failure. */
 export function isAboutTheBody({ code }: Failure): boolean {
   return ABOUT_THE_BODY.includes(code);
 }
 
-/** The same failure, with how the body began. */
+/** The same failure, with the first bytes of the body. */
 export function withBodyStart(failure: Failure, start: Uint8Array): Failure {
   const { code, message, retryAfterMs, httpStatus, cause } = failure;
   const bodyStart = Buffer.from(start.subarray(0, EVIDENCE_BYTES)).toString("hex");
   return new Failure(code, message, { retryAfterMs, httpStatus, bodyStart, cause });
 }
 
-/** The class of a code. A 503 is the host's wish to be left alone only if it says for how long. */
+/** The class of a code. A 503 is the host's wish to be left alone only where it names a time. */
 export function classOf(code: FailureCode, hasRetryAfter = false): FailureClass {
   if (code in FAILURE_CLASSES) return FAILURE_CLASSES[code as NamedFailureCode];
   const status = Number(code.slice("DOWNLOAD_HTTP_".length));

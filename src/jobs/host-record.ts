@@ -1,6 +1,5 @@
 /**
- * What must not be forgotten of a host (name and port) when the process ends. Times are milliseconds by the steady
- * clock.
+ * The state of a host (name and port) that must outlive the process. Times are milliseconds by the steady clock.
  */
 export interface HostRecord {
   readonly host: string;
@@ -18,5 +17,5 @@ export interface HostRecord {
   readonly slowedAt: number;
 }
 
-/** What has changed: the record, or nothing more to remember. */
+/** A change: a new record, or no record from now on. */
 export type HostChange = HostRecord | { readonly host: string; readonly forget: true };

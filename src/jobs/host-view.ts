@@ -5,7 +5,7 @@
 export const HOST_STATES = ["open", "slowed", "rate", "waiting", "breaker", "probing"] as const;
 export type HostStateName = (typeof HOST_STATES)[number];
 
-/** What an operator sees of a host. */
+/** A host as an operator sees it. */
 export interface HostView {
   readonly state: HostStateName;
   /** Downloads that the configuration permits at once. */

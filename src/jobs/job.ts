@@ -10,7 +10,7 @@ export type JobStatus = (typeof JOB_STATUSES)[number];
 export const PRIORITIES = ["low", "normal", "high"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** Tasks of a job by where they ended. What is neither is still pending, running or retrying. */
+/** Tasks of a job by their end. Other tasks are still pending, running or retrying. */
 export interface JobCounters {
   readonly total: number;
   readonly completed: number;
@@ -19,7 +19,7 @@ export interface JobCounters {
 }
 
 /**
- * What a job is known by everywhere: in the queue, in tasks, events, logs and answers. As a trace context it is the
+ * The data of a job that go everywhere: to the queue, tasks, events, logs and answers. As a trace context it is the
  * span that its attempts belong to.
  */
 export interface JobHeader extends TraceContext {

@@ -8,6 +8,6 @@ export interface Lane {
   readonly bucket: string;
   /** Tasks that wait, due or not. */
   readonly waiting: number;
-  /** Nothing of the lane is due earlier. */
+  /** No task of the lane is due earlier. */
   readonly nextDue: number;
 }

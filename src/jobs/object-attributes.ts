@@ -1,21 +1,25 @@
-/** Rules for what is kept with an object beside its bytes: metadata, tags and a storage class, as S3 has them. */
+/** Rules for the data that an object has beside its bytes: metadata, tags and a storage class, as in S3. */
 
-/** What a job wants kept with the objects of its resources. Backends that cannot keep it store the bytes alone. */
+/** The attributes of the objects of a job's resources. A backend without attributes stores the bytes alone. */
 export interface ObjectAttributes {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly tags?: Readonly<Record<string, string>>;
   readonly class?: string;
 }
 
-/** How the headers begin that carry metadata. */
+/** The beginning of the names of headers that carry metadata. */
 export const METADATA_HEADER = "x-amz-meta-";
-/** Metadata that FetchBox sets itself: labels that name job and task, and what tells one upload from every other. */
+/**
+ * Metadata that FetchBox sets itself: labels that name job and task, and the token that distinguishes one upload from
+ * every other.
+ */
 export const LABEL_PREFIX = "fetchbox-";
 export const UPLOAD_TOKEN = "upload-token";
 
 /**
  * S3 takes 2048 bytes of metadata. A manifest and the configuration have shares of their own, so that a manifest that
- * is accepted by one installation is accepted by all; the other 256 bytes are for what FetchBox sets itself.
+ * is accepted by one installation is accepted by all; the other 256 bytes are for the metadata that FetchBox sets
+ * itself.
  */
 export const MANIFEST_METADATA_BYTES_MAX = 1536;
 export const CONFIG_METADATA_BYTES_MAX = 256;
@@ -27,7 +31,7 @@ const TAG_VALUE_CHARACTERS_MAX = 256;
 export const OBJECT_TAGS_BYTES_MAX = 4096;
 const TAG_ALPHABET = /^[\p{L}\p{N}\p{Z}_.:/=+@-]*$/u;
 
-/** Says what is wrong with the name of an object's metadata, or nothing. */
+/** The reason why an object's metadata cannot have a name, or `undefined`. */
 export function metadataNameProblem(name: string): string | undefined {
   if (!/^[a-z0-9-]{1,128}$/.test(name)) return "must be named by 1 to 128 of a-z, 0-9 and '-'";
   if (name.startsWith(LABEL_PREFIX) || name === UPLOAD_TOKEN) return "must not be set: FetchBox sets it itself";
@@ -35,8 +39,8 @@ export function metadataNameProblem(name: string): string | undefined {
 }
 
 /**
- * Metadata as a header can carry it: what is not visible ASCII becomes %XX, and so do `%`, and spaces that servers
- * drop. A `=?` would make S3 take the value for an encoded word (RFC 2047).
+ * Metadata as a header can carry it: characters that are not visible ASCII become %XX, and so do `%`, and spaces that
+ * servers drop. A `=?` would make S3 take the value for an encoded word (RFC 2047).
  */
 export function encodeMetadata(value: string): string {
   return value.replace(/[^ -~]+|%|^ | $|(?<= ) |=(?=\?)/gu, (text) => encodeURIComponent(text));
@@ -47,7 +51,7 @@ export function metadataBytes(metadata: Readonly<Record<string, string>>): numbe
   return Object.entries(metadata).reduce((sum, [name, value]) => sum + name.length + encodeMetadata(value).length, 0);
 }
 
-/** Says what is wrong with one tag of an object, or nothing. S3 counts characters as UTF-16 does. */
+/** The reason why an object cannot have a tag, or `undefined`. S3 counts characters as UTF-16 does. */
 export function objectTagProblem(name: string, value: string): string | undefined {
   if (name === "" || name.length > TAG_NAME_CHARACTERS_MAX) {
     return `must have a name of 1 to ${TAG_NAME_CHARACTERS_MAX} characters`;
@@ -67,7 +71,7 @@ export function encodeObjectTags(tags: Readonly<Record<string, string>>): string
     .join("&");
 }
 
-/** Says what is wrong with a storage class, or nothing. Services have classes of their own beside Amazon's. */
+/** The reason why a text is no storage class, or `undefined`. Services have classes of their own beside Amazon's. */
 export function storageClassProblem(name: string): string | undefined {
   if (/^[A-Z0-9_]{1,32}$/.test(name)) return undefined;
   return "must be a storage class like \"STANDARD_IA\": 1 to 32 of A-Z, 0-9 and '_'";

@@ -1,16 +1,16 @@
-/** Rules that storage keys and what they are made of obey, whatever the backend (contract: "Storage keys"). */
+/** Rules for storage keys and their parts, for every backend (contract: "Storage keys"). */
 
 export const KEY_BYTES_MAX = 1024;
 /** A file name's limit on the common file systems, where an object is a file. */
 export const SEGMENT_BYTES_MAX = 255;
 
-// C0, DEL and C1: none of them belongs in a file name or a URL.
+// C0, DEL and C1: no file name and no URL should hold them.
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\]/;
 
-/** What nearly every path is: then there is nothing to look for. */
+/** Nearly every path matches this: then no further check is needed. */
 const SIMPLE = /^\w[\w.~-]*(?:\/\w[\w.~-]*)*$/;
 
-/** Says what is wrong with a path of `/`-separated segments, or nothing. A trailing `/` is an empty segment. */
+/** The violation of a path of `/`-separated segments, or `undefined`. A trailing `/` is an empty segment. */
 export function pathProblem(path: string): string | undefined {
   if (SIMPLE.test(path)) return undefined;
   if (path === "") return "must not be empty";
@@ -23,19 +23,10 @@ export function pathProblem(path: string): string | undefined {
   return undefined;
 }
 
-/** Where objects lie, within a bucket, that only try the storage, for a moment. */
+/** The folder, within a bucket, of the short-lived objects that only try the storage. */
 export const CHECK_FOLDER = ".fetchbox-check/";
 
-/** Where the default keys lie: a job that wrote there by another key could take another job's place. */
-const RESERVED: ReadonlySet<string> = new Set(["manifests", "resources"]);
-
-/** Says what is wrong with the beginning of a key, prefix or template that somebody chose, or nothing. */
-export function reservedProblem(path: string): string | undefined {
-  const [first = ""] = path.split("/", 1);
-  return RESERVED.has(first) ? `must not begin with '${first}/', which is reserved for the default keys` : undefined;
-}
-
-/** Says what is wrong with a storage key, or nothing. */
+/** The violation of a storage key, or `undefined`. */
 export function keyProblem(key: string): string | undefined {
   // A UTF-16 unit takes three bytes at most.
   if (key.length * 3 > KEY_BYTES_MAX && Buffer.byteLength(key) > KEY_BYTES_MAX)

@@ -3,10 +3,10 @@ import type { ObjectAttributes } from "./object-attributes.ts";
 /**
  * Where objects go. Two implementations, `local/` and `s3/`, pass one suite: test/contract/object-store.ts.
  *
- * The promise of every implementation: an object is visible under its key only when it is whole; whatever fails, is
- * aborted or is killed before that leaves an older object of that key as it was. Every method throws a `Failure`, or
- * the abort reason of its signal; never anything else. An `UPLOAD_*` code is the bucket's trouble, and every task for
- * it waits. What concerns one object alone has another code: a body that is not as long as declared
+ * The promise of every implementation: an object is visible under its key only when it is whole. An upload that fails,
+ * is aborted or is killed before that leaves an older object of that key as it was. Every method throws a `Failure`, or
+ * the abort reason of its signal, and no other error. An `UPLOAD_*` code is the bucket's trouble, and every task for
+ * it waits. A failure of one object alone has another code: a body that is not as long as declared
  * `DOWNLOAD_SIZE_MISMATCH`, one that the backend cannot take `DOWNLOAD_TOO_LARGE`, a key that cannot be used
  * `HANDLER_ERROR`, one with another object in its way `STORAGE_KEY_CONFLICT`.
  */
@@ -22,17 +22,17 @@ export interface ObjectMeta {
   readonly contentEncoding?: string | undefined;
   /** Names the writer (job and task), where the backend can carry it. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** What the job wants kept with the object, where the backend can carry it. */
+  /** The attributes of the object by its job, where the backend can carry them. */
   readonly attributes?: ObjectAttributes | undefined;
-  /** The type of the job that it belongs to, for which the configuration may say more. */
+  /** The type of the object's job, for which the configuration may have headers of its own. */
   readonly jobType?: string;
 }
 
 export interface StoredObject {
   readonly bytes: number;
-  /** Without quotes; empty where the backend has none. */
+  /** Without quotes; empty where the backend has no ETags. */
   readonly etag: string;
-  /** How it is known that the copy is what was sent: by a digest of it, or by its size and its metadata only. */
+  /** The proof that the copy has the sent bytes: a digest, or only its size and its metadata. */
   readonly provenBy: "checksum" | "size";
 }
 
@@ -42,7 +42,7 @@ export interface ObjectInfo extends ObjectRef {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** What start-up needs to remove an upload that a crash left half done: a multipart id or a temporary file. */
+/** An upload that a crash left unfinished, as start-up needs it for the removal: a multipart id or a temporary file. */
 export interface OpenUpload extends ObjectRef {
   readonly uploadId: string;
 }
@@ -51,13 +51,13 @@ export interface OpenUpload extends ObjectRef {
 export interface Upload {
   /** Takes one chunk; resolves when more may come (backpressure). The chunk must not be changed afterwards. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Makes the object visible, durably. Before this returns nobody sees it. */
+  /** Makes the object visible, durably. */
   commit(): Promise<StoredObject>;
-  /** Gives up; nothing of it stays. Idempotent, never throws; after a failed or finished `commit` too. */
+  /** Ends the upload and removes its bytes. Idempotent, never throws; also after a failed or finished `commit`. */
   abort(): Promise<void>;
 }
 
-/** What lets an upload be found again that was given up before its end was known. */
+/** Callbacks by which an upload is found again that was aborted before its end was known. */
 export interface UploadTracking {
   /** Names this upload among all others; the object carries it, where the backend can. */
   readonly token?: string | undefined;
@@ -66,10 +66,13 @@ export interface UploadTracking {
    * refused every such request for certain.
    */
   readonly onBegin?: ((mayStore: boolean) => void) | undefined;
-  /** Called when an upload may be open under the key that `onOpen` is not told of (true), and when it is gone. */
+  /**
+   * Called with `true` when an upload without an `onOpen` may be open under the key, and with `false` when it is gone.
+   */
   readonly onProbe?: ((isOpen: boolean) => void) | undefined;
   /**
-   * Runs work only where no other upload of the key is under way, and lets none begin meanwhile. Absent: there is none.
+   * Runs work only where no other upload of the key is under way, and lets no upload begin meanwhile. Absent: there is
+   * no other upload.
    */
   readonly alone?: ((work: () => Promise<void>) => Promise<unknown>) | undefined;
 }
@@ -79,12 +82,12 @@ export interface UploadOptions extends ObjectMeta, UploadTracking {
   readonly size?: number;
   /** Gives the SHA-256 in hex of all that was written, at the `commit`: lets the backend stream without parts. */
   readonly sha256?: () => string;
-  /** An upload of this object has failed before: the backend keeps what it needs to try again rather than stream. */
+  /** An upload of this object has failed before: the backend keeps the bytes for another try, and does not stream. */
   readonly isRepeated?: boolean;
   readonly signal: AbortSignal;
-  /** Awaited before the first byte goes out, with what start-up would need to clean up. */
+  /** Awaited before the first byte goes out, with the data that start-up would need to clean up. */
   readonly onOpen: (upload: OpenUpload) => Promise<void>;
-  /** Called when nothing is open any more of an upload that `onOpen` was told of. Without it, it may still be. */
+  /** Called when an upload that `onOpen` reported is no longer open. Until then it may be open. */
   readonly onClosed?: ((uploadId: string) => void) | undefined;
 }
 
@@ -95,27 +98,27 @@ export interface PutOptions extends ObjectMeta, UploadTracking {
 }
 
 export interface ObjectStore {
-  /** Whether a request that was given up may store its object later: then the object carries the upload's token. */
+  /** Whether an aborted request may store its object later: then the object carries the upload's token. */
   readonly storesLate: boolean;
   /** Stores a small object in one go. Durable and visible when it resolves. */
   put(ref: ObjectRef, body: Uint8Array, options: PutOptions): Promise<StoredObject>;
   open(ref: ObjectRef, options: UploadOptions): Promise<Upload>;
   /** `undefined` where there is no such object. */
   head(ref: ObjectRef, signal: AbortSignal): Promise<ObjectInfo | undefined>;
-  /** The object's bytes; `undefined` where there is none. */
+  /** The object's bytes; `undefined` where there is no such object. */
   read(ref: ObjectRef, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined>;
   /** Idempotent: no error where there is no such object. */
   remove(ref: ObjectRef, signal: AbortSignal): Promise<void>;
-  /** Removes the object if it carries one of these tokens; says whether it did. */
+  /** Removes the object if it carries one of these tokens; true where it did. */
   removeUploaded(ref: ObjectRef, tokens: ReadonlySet<string>, signal: AbortSignal): Promise<boolean>;
   /** All objects under a prefix, in key order, page by page. */
   list(bucket: string, prefix: string, signal: AbortSignal): AsyncIterable<Omit<ObjectInfo, "bucket" | "labels">>;
   /**
-   * Uploads that are open in a bucket, whoever began them: what `abortUpload` takes. A temporary that does not tell
-   * where it was to go has an empty key.
+   * The open uploads in a bucket, of every client, as `abortUpload` takes them. A temporary file does not show its key:
+   * the key is empty.
    */
   openUploads(bucket: string, signal: AbortSignal): AsyncIterable<OpenUpload>;
-  /** Removes what a crash left of an upload. Idempotent. */
+  /** Removes the remains of an upload after a crash. Idempotent. */
   abortUpload(upload: OpenUpload, signal: AbortSignal): Promise<void>;
   /**
    * Resolves with `undefined` if the bucket can be written to, as far as can be seen without writing. Resolves with the
@@ -124,7 +127,7 @@ export interface ObjectStore {
   check(bucket: string, signal: AbortSignal): Promise<string | undefined>;
   /** Stores a small object under a key of its own, and removes it: resolves if uploads work. */
   tryUpload(bucket: string, signal: AbortSignal): Promise<void>;
-  /** Says why this backend cannot hold a key that object-key.ts allows (a too long file name, say), or nothing. */
+  /** The reason why this backend cannot hold a key that object-key.ts allows, for example a too long file name. */
   refuses(key: string): string | undefined;
   /** How the object is named to clients: `s3://bucket/key` or `file:///…`. */
   urlOf(ref: ObjectRef): string;

@@ -1,4 +1,4 @@
-/** What can keep downloads from starting. */
+/** The causes that keep downloads from starting. */
 export const LIMIT_CAUSES = [
   "draining",
   "starting",
@@ -16,6 +16,6 @@ export const LIMIT_CAUSES = [
 
 export interface Limit {
   readonly cause: (typeof LIMIT_CAUSES)[number];
-  /** For people: what it is, by the name of its setting, and what ends it. */
+  /** For people: the setting behind the cause, and the way to end it. */
   readonly reason: string;
 }

@@ -16,7 +16,7 @@ import type { ObjectAttributes } from "./object-attributes.ts";
 export const TASK_STATES = ["pending", "running", "retrying", "completed", "failed", "cancelled"] as const;
 export type TaskState = (typeof TASK_STATES)[number];
 
-/** What a handler yields for one resource; the queue stores it as a `Task` message. */
+/** The data that a handler yields for one resource; the queue stores them as a `Task` message. */
 export interface TaskSpec {
   readonly resourceId: string;
   readonly url: string;
@@ -30,16 +30,16 @@ export interface TaskSpec {
   readonly contentType?: string;
   readonly rejectHtml?: boolean;
   readonly proxyPool?: string;
-  /** Where the object goes; what is absent follows the manifest's and the handler's storage. */
+  /** The place of the object; an absent field follows the manifest's and the handler's storage. */
   readonly bucket?: string;
   readonly key?: string;
 }
 
-/** A task as it lies in the queue: everything resolved, nothing left to look up. */
+/** A task as it lies in the queue: every field is resolved. */
 export interface Task extends TaskSpec {
   readonly bucket: string;
   readonly key: string;
-  /** What is kept with the object, as the job's manifest says. */
+  /** The attributes of the object by the job's manifest. */
   readonly attributes?: ObjectAttributes;
 }
 
@@ -54,11 +54,11 @@ export interface AttemptRecord {
   readonly address?: string;
   readonly proxy?: string;
   readonly bytes: number;
-  /** How a body began that was not what it should be: at most 512 bytes, hex. */
+  /** The first bytes of a wrong body: at most 512 bytes, hex. */
   readonly bodyStart?: string;
 }
 
-/** At most so many attempts are kept with a task: the first one and the latest. */
+/** Attempts that are kept with a task: the first one and the latest. */
 export const ATTEMPTS_KEPT_MAX = 20;
 
 /** A task in a worker's hands. `claimId` fences it: settling with a stale one changes nothing. */
@@ -68,7 +68,7 @@ export interface ClaimedTask {
   readonly lane: number;
   readonly job: JobHeader;
   readonly task: Task;
-  /** URL's host and port: what limits and breakers go by. */
+  /** The URL's host and port: limits and breakers count by it. */
   readonly host: string;
   /** Attempts spent so far. */
   readonly attempts: number;
@@ -84,7 +84,7 @@ export interface ClaimedTask {
 export const INTEGRITIES = ["verified", "size", "unverified"] as const;
 export type Integrity = (typeof INTEGRITIES)[number];
 
-/** What a completed task leaves behind. */
+/** The result of a completed task. */
 export interface TaskResult {
   readonly finalUrl: string;
   readonly httpStatus: number;
@@ -97,7 +97,7 @@ export interface TaskResult {
   readonly sha256: string;
   readonly etag: string;
   readonly contentType: string;
-  /** By `contentCodings`: what the origin coded the body in though nobody asked for it. */
+  /** By `contentCodings`: the codings of the body, which the origin applied without a request for them. */
   readonly contentEncoding: string | undefined;
   readonly storageUrl: string;
   readonly startedAt: number;
@@ -108,7 +108,7 @@ export function hostOf(url: string): string {
   return new URL(url).host;
 }
 
-/** Keeps the first attempt and the latest, so that a long history stays bounded and still tells its start. */
+/** Keeps the first attempt and the latest, so that a long history stays bounded and still shows its start. */
 export function withAttempt(history: readonly AttemptRecord[], attempt: AttemptRecord): readonly AttemptRecord[] {
   const all = [...history, attempt];
   return all.length <= ATTEMPTS_KEPT_MAX

@@ -15,7 +15,7 @@ export type FailedOutcome = Extract<Outcome, { kind: "failed" }>;
  */
 export type Interruption = "shutdown" | "cancel" | "closed bucket" | "no descriptors";
 
-/** What is to become of the task; `settle` carries it out, once. */
+/** The next state of the task; `settle` carries it out, once. */
 export type Verdict =
   | { readonly kind: "complete"; readonly result: TaskResult }
   /** The attempt is spent; another follows at `availableAt`. */
@@ -31,7 +31,7 @@ export type Verdict =
   | { readonly kind: "release" }
   /** Its job was cancelled while it ran. */
   | { readonly kind: "cancel" }
-  /** For good: a dead letter. */
+  /** Permanently: the task becomes a dead letter. */
   | {
       readonly kind: "discard";
       readonly code: FailureCode;
@@ -41,15 +41,15 @@ export type Verdict =
       readonly attempts: number;
     };
 
-/** What an attempt may leave in the storage; it is filled in while the attempt runs. */
+/** Traces that an attempt may leave in the storage; they are filled in while the attempt runs. */
 export interface UploadTraces {
-  /** A request that may make the object visible was begun, and the storage did not refuse it. */
+  /** A request that may make the object visible was started, and the storage did not refuse it. */
   readonly uploadBegan: boolean;
-  /** An upload may be open under the key that is not recorded: one that found out what the server can do. */
+  /** An unrecorded upload may be open under the key: one that probed the server's abilities. */
   readonly probeOpen: boolean;
-  /** What the object carries then; `undefined` where nothing comes late. */
+  /** The token that the object carries then; `undefined` where no object is stored late. */
   readonly token: string | undefined;
-  /** Recorded uploads of the attempt of which nothing is open any more. */
+  /** Recorded uploads of the attempt that are no longer open. */
   readonly closed: ReadonlySet<string>;
 }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../std/collections/bounded-map.ts";
 import { embeddedIpv4, type IpAddress, isIn, type Network, parseIpAddress, parseNetwork } from "./ip-address.ts";
 
 /** Decides which addresses a download may connect to. It resolves no names: the caller asks about each address. */
@@ -70,13 +71,13 @@ interface Judgement {
 
 const REMEDY = "which egress.allow_private can open";
 
-/** Most remembered judgements; the next one clears them all. */
+/** Most remembered judgements. */
 const JUDGED_MAX = 10_000;
 
 /** The policy of the configuration. Throws a TypeError if `allowPrivate` has an entry that is no CIDR. */
 export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions): EgressPolicy {
   const allowed = allowPrivate.map(parseNetwork);
-  const judged = new Map<string, Judgement>();
+  const judged = new BoundedMap<string, Judgement>(JUDGED_MAX);
 
   function judge(ip: string): Judgement {
     const known = judged.get(ip);
@@ -87,7 +88,6 @@ export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions)
     const isAllowed = allowed.some((network) => isIn(address, network) || isIn(parsed, network));
     const reason = isAllowed ? undefined : reasonAgainst(address);
     const judgement = { address, denial: reason === undefined ? undefined : `${reason}, ${REMEDY}` };
-    if (judged.size >= JUDGED_MAX) judged.clear();
     judged.set(ip, judgement);
     return judgement;
   }

@@ -1,15 +1,15 @@
 /** Time as an argument, so that tests need not sleep. */
 export interface Clock {
-  /** Wall clock, milliseconds since the epoch: for what is stored and shown. It may jump. */
+  /** Wall clock, milliseconds since the epoch: for times that are stored and shown. It may jump. */
   readonly now: () => number;
   /** Milliseconds that only grow: for durations and for waits within one process. */
   readonly monotonic: () => number;
   /**
-   * The wall clock at the process's start and what has gone by since, milliseconds since the epoch: for due times, and
+   * The wall clock at the process's start plus the time since, milliseconds since the epoch: for due times, and
    * for limits to how long something may wait. It does not jump while the process lives.
    */
   readonly steady: () => number;
-  /** Calls `action` once after `ms`, at once if that is less than nothing, unless cancelled first. */
+  /** Calls `action` once after `ms`, at once where `ms` is negative, unless it is cancelled first. */
   readonly after: (ms: number, action: () => void) => { cancel(): void };
 }
 
@@ -23,7 +23,7 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   steady: () => Math.floor(STARTED_AT + performance.now()),
   after(ms, action) {
-    // Between a look at the clock and this call a due time may have passed; the runtime warns of what is negative.
+    // A due time may have passed since the caller looked at the clock; the runtime warns of negative times.
     const timer = setTimeout(action, Math.min(Math.max(0, ms), TIMER_MAX_MS));
     return { cancel: () => clearTimeout(timer) };
   },

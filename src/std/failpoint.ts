@@ -1,4 +1,4 @@
-/** What a commit of queue.db can tell of, by the names of its events. */
+/** The events that a commit of queue.db can have. */
 const EVENTS = [
   "jobAccepted",
   "jobStarted",
@@ -31,9 +31,9 @@ export const FAILPOINTS = [
   "recover.upload-aborted",
 ] as const;
 
-export type Failpoint = (typeof FAILPOINTS)[number];
+type Failpoint = (typeof FAILPOINTS)[number];
 
-/** Told that the process passes a point. */
+/** Reports that the process passes a point. */
 export type Reach = (point: Failpoint) => void;
 
 /** `name` or `name:n`: the point, and at which time of passing it the process ends. */

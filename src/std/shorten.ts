@@ -1,4 +1,4 @@
-/** No message and no step of a path repeats more characters of what a client sent. */
+/** A message or a step of a path repeats at most so much of a client's text. */
 const CHARACTERS_MAX = 100;
 
 /** A client's text as a message may repeat it: cut where it is too long. */

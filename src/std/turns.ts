@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 
 /**
- * Lets long work go on a piece at a time. All who share one of these together do one piece in a turn of the event loop,
- * in the order in which they asked, so that everybody else waits for one piece at most.
+ * Runs long work a piece at a time. All callers that share one object together do one piece in a turn of the event
+ * loop, in the order in which they asked, so that everybody else waits for one piece at most.
  */
 export class Turns {
   #last: Promise<void> = Promise.resolve();

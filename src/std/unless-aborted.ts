@@ -1,4 +1,4 @@
-/** What a promise gives, or the signal's reason as soon as it aborts; the work behind the promise goes on. */
+/** The result of a promise, or the signal's reason as soon as it aborts; the work behind the promise continues. */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const onAbort = () => reject(signal.reason);

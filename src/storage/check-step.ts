@@ -3,12 +3,12 @@
  */
 export interface CheckStep {
   readonly name: string;
-  /** `note`: something is not supported, or cannot be seen, and nothing depends on it. */
+  /** `note`: a feature is not supported or cannot be seen, and FetchBox does not depend on it. */
   readonly result: "ok" | "failed" | "note" | "skipped";
   readonly detail: string;
 }
 
-/** What a step found, or what is worth a note. */
+/** The finding of a step, or a note. */
 export type StepFinding = string | { readonly note: string };
 
 export interface Step {
@@ -19,7 +19,7 @@ export interface Step {
   readonly run: () => Promise<StepFinding>;
 }
 
-/** A step failed, and the message says why and what to do. */
+/** A step failed; the message has the reason and the remedy. */
 export class StepFailure extends Error {
   override readonly name = "StepFailure";
   /** No later step makes sense. */

@@ -4,11 +4,11 @@ import { Failure } from "../jobs/failure.ts";
 export interface DeclaredSize {
   /** Throws `DOWNLOAD_SIZE_MISMATCH` as soon as there are too many. */
   add(bytes: number): void;
-  /** Throws `DOWNLOAD_SIZE_MISMATCH` where there are too few; else how many there are. */
+  /** Returns the number of bytes. Throws `DOWNLOAD_SIZE_MISMATCH` where there are too few. */
   total(): number;
 }
 
-/** `size` in bytes; without one everything is right. */
+/** `size` in bytes; without it, any number of bytes is right. */
 export function declaredSize(size: number | undefined): DeclaredSize {
   let seen = 0;
   return {

@@ -10,7 +10,7 @@ interface KeyState {
 
 /**
  * Keeps attempts and the removal of orphans apart, key by key. An attempt holds its key from its start until it is
- * settled. Orphans are removed only where nobody holds the key, and an upload waits for a removal that has begun.
+ * settled. Orphans are removed only where no attempt holds the key, and an upload waits for a removal that has started.
  */
 export class KeyGuard {
   /** By bucket and key. */
@@ -30,7 +30,7 @@ export class KeyGuard {
   }
 
   /**
-   * Resolves once nothing is being removed under a key that the caller holds; `undefined` where nothing is. Rejects
+   * Resolves once the removal under a key that the caller holds has ended; `undefined` where no removal runs. Rejects
    * with the signal's reason.
    */
   quiet({ bucket, key }: ObjectRef, signal: AbortSignal): Promise<void> | undefined {
@@ -39,7 +39,7 @@ export class KeyGuard {
   }
 
   /**
-   * Runs the removal of something under a key. False, and nothing is done, where the key is held by more than the
+   * Runs the removal of something under a key. Returns false without a removal where the key is held by more than the
    * `own` holders that the caller stands for, or where another removal runs.
    */
   async remove(ref: ObjectRef, work: () => Promise<void>, own = 0): Promise<boolean> {

@@ -42,7 +42,7 @@ export function lowerCaseNames(headers: Readonly<Record<string, string>>): Recor
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-/** Says what is wrong with a header of `storage.headers`, without repeating its value, or nothing. */
+/** The reason why `storage.headers` must not have a header, without its value; or `undefined`. */
 export function storageHeaderProblem(name: string, value: string): string | undefined {
   return storageHeaderNameProblem(name.toLowerCase()) ?? storageHeaderValueProblem(name.toLowerCase(), value);
 }
@@ -54,10 +54,10 @@ function storageHeaderNameProblem(name: string): string | undefined {
     return "must not be set: keys of one's own (SSE-C) are not supported, use SSE-S3 or SSE-KMS";
   }
   const known = [...WITH_EVERY_REQUEST, ...WITH_OBJECTS].toSorted().join(", ");
-  return `is no header that can be set; those are ${METADATA_HEADER}* and ${known}`;
+  return `is not among the headers that can be set: ${METADATA_HEADER}* and ${known}`;
 }
 
-/** Only what every server spells alike can be signed: no spaces at the ends, none twice. */
+/** Only a value that every server spells alike can be signed: without spaces at its ends, and without two in a row. */
 function storageHeaderValueProblem(name: string, value: string): string | undefined {
   if (!/^[!-~]+(?: [!-~]+)*$/.test(value)) {
     return "must be visible ASCII characters, with single spaces between them; encode others";

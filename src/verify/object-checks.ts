@@ -1,4 +1,5 @@
 import type { ObjectInfo, ObjectRef, ObjectStore } from "../jobs/object-store.ts";
+import { DEFAULT_FOLDERS, hasDefaultFolder, ownerOf } from "../jobs/storage-keys.ts";
 import type { ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
 import type { LiveStores } from "./live-stores.ts";
@@ -22,27 +23,20 @@ interface Checking extends ObjectChecksDeps {
   readonly runs: Set<string>;
 }
 
-/** What FetchBox writes, where nobody says otherwise. Manifests come first: they tell whose the rest is. */
-const PREFIXES = ["manifests/", "resources/"] as const;
-const JOB_ID = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
-const MANIFEST = new RegExp(`^manifests/[^/]+/(${JOB_ID})/[^/]+$`);
-const RESOURCE = new RegExp(`^resources/[^/]+/(${JOB_ID})/(.+)$`, "s");
-
 /** Compares what lies in the buckets with what must. A listing tells of a thousand objects at a time. */
 export async function checkObjects(buckets: ReadableBuckets, deps: ObjectChecksDeps): Promise<void> {
   const checking = { ...deps, runs: new Set<string>() };
-  for (const prefix of PREFIXES) {
+  for (const folder of DEFAULT_FOLDERS) {
     await buckets.each(async (bucket) => {
-      for await (const { key, bytes, etag } of deps.store.list(bucket, prefix, deps.signal)) {
+      for await (const { key, bytes, etag } of deps.store.list(bucket, folder, deps.signal)) {
         await checkListed({ bucket, key }, { bytes, etag }, checking);
       }
     });
   }
   for (const ref of deps.expected.unseen()) {
-    // Under a prefix that is listed it would have been seen.
-    const isListed = PREFIXES.some((prefix) => ref.key.startsWith(prefix));
     await buckets.in(ref.bucket, async () => {
-      const found = isListed ? undefined : await deps.store.head(ref, deps.signal);
+      // The listing would have shown it.
+      const found = hasDefaultFolder(ref.key) ? undefined : await deps.store.head(ref, deps.signal);
       if (found === undefined) tellMissing(ref, deps);
       else await checkFound(ref, found, deps);
     });
@@ -114,7 +108,7 @@ function tell(rule: string, writer: ExpectedObject, what: string, { books, findi
 
 /** An object where none is expected: of a task of ours that did not complete, of nobody, or of somebody else's. */
 function checkForeign(ref: ObjectRef, { books, findings, runs }: Checking): void {
-  const [, jobId, resourceId] = RESOURCE.exec(ref.key) ?? [];
+  const { jobId, resourceId } = ownerOf(ref.key) ?? {};
   if (jobId === undefined || resourceId === undefined) return;
   if (!books.hasJob(jobId)) {
     // Of a `fetchbox run`; or past its retention, or of another installation that writes to the same bucket.
@@ -135,8 +129,8 @@ function checkForeign(ref: ObjectRef, { books, findings, runs }: Checking): void
 
 /** Notes the job where the object is the manifest of a `fetchbox run`. */
 async function lookForRun(ref: ObjectRef, { store, books, runInManifest, runs, signal }: Checking): Promise<void> {
-  const [, jobId] = MANIFEST.exec(ref.key) ?? [];
-  if (runInManifest === undefined || jobId === undefined || books.hasJob(jobId)) return;
+  const { jobId, resourceId } = ownerOf(ref.key) ?? {};
+  if (runInManifest === undefined || jobId === undefined || resourceId !== undefined || books.hasJob(jobId)) return;
   const reader = (await store.read(ref, signal))?.getReader();
   const start = (await reader?.read())?.value;
   await reader?.cancel();

@@ -1,4 +1,5 @@
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import { jobIdIn } from "../jobs/storage-keys.ts";
 import { counted } from "../std/counted.ts";
 import type { ExpectedObjects } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
@@ -14,8 +15,6 @@ export interface UploadChecksDeps {
   readonly isRunning: boolean;
   readonly signal: AbortSignal;
 }
-
-const JOB_ID = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 
 /**
  * Uploads that are open, of ours, and that nobody knows of. Temporaries that a crash left, the next start removes; what
@@ -58,7 +57,7 @@ export async function listUploads(
  */
 function ours(uploads: readonly OpenUpload[], { expected, books }: UploadChecksDeps): OpenUpload[] {
   const isKnown = (ref: ObjectRef) => {
-    const jobId = JOB_ID.exec(ref.key)?.[0];
+    const jobId = jobIdIn(ref.key);
     return (jobId !== undefined && books.hasJob(jobId)) || expected.under(ref).length > 0;
   };
   const found = uploads.filter(isKnown);

@@ -104,9 +104,9 @@ describe("headers of objects", () => {
   });
 
   test.each([
-    ["Authorization", "x", "is no header that can be set; those are x-amz-meta-* and cache-control, "],
-    ["content-type", "x/y", "is no header that can be set"],
-    ["x-amz-copy-source", "/a/b", "is no header that can be set"],
+    ["Authorization", "x", "is not among the headers that can be set: x-amz-meta-* and cache-control, "],
+    ["content-type", "x/y", "is not among the headers that can be set"],
+    ["x-amz-copy-source", "/a/b", "is not among the headers that can be set"],
     ["x-amz-meta-", "x", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
     ["x-amz-meta-a_b", "x", "must be named by 1 to 128 of a-z, 0-9 and '-'"],
     ["x-amz-meta-fetchbox-job", "x", "must not be set: FetchBox sets it itself"],
@@ -144,7 +144,7 @@ describe("headers of objects", () => {
   test("of a handler are checked alike, and none of them goes with every request", () => {
     const handler = '[handlers.x]\nhandler = "default"\n';
     expect(onlyProblem(`${handler}storage.headers = { "x-amz-copy-source" = "/a/b" }`)).toStartWith(
-      "config/fetchbox.toml:3: handlers.x.storage.headers.x-amz-copy-source: is no header",
+      "config/fetchbox.toml:3: handlers.x.storage.headers.x-amz-copy-source: is not among",
     );
     expect(onlyProblem(`${handler}storage.headers = { "X-Amz-Request-Payer" = "requester" }`)).toBe(
       "config/fetchbox.toml:3: handlers.x.storage.headers.X-Amz-Request-Payer: belongs to every request: move it to " +

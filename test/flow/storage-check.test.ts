@@ -58,8 +58,8 @@ describe("storage check of the local storage", () => {
       "read and compare  ok  the same 11 bytes",
       "remove  ok  removed",
       expect.stringMatching(/^free space {2}(?:ok|note) {2}(?:only )?[\d.]+ [GM]B free/),
-      "clean up  ok  nothing is left",
-      expect.stringMatching(/^all is well/),
+      "clean up  ok  everything is removed",
+      expect.stringMatching(/^every step succeeded/),
     ]);
     expect(readdirSync(at.cwd)).toEqual([]);
   });
@@ -79,7 +79,7 @@ describe("storage check of the local storage", () => {
     expect([whole.code, whole.stderr]).toEqual([1, ""]);
     expect(whole.stdout).toMatch(/^folder {2}FAILED {2}ENOTDIR: .*: a file is in the way of the folder$/m);
     expect(whole.stdout).toContain("write 11 bytes  skipped  needs folder\n");
-    expect(whole.stdout).toContain("clean up  ok  nothing is left\n");
+    expect(whole.stdout).toContain("clean up  ok  everything is removed\n");
     await rm(join(at.cwd, "data"));
     await mkdir(join(at.cwd, "data/objects"), { recursive: true });
     await writeFile(join(at.cwd, "data/objects", BUCKET), "a file");
@@ -130,7 +130,7 @@ describe("storage check of S3", () => {
     expect(lines[0]).toMatch(/^bucket fetchbox-artifacts at http:\S+, region us-east-1, path addressing$/);
     expect(lines).toContainEqual(expect.stringMatching(/^PUT 11 bytes {2}ok {2}200 in \d+ ms, checksum sha256 taken$/));
     expect(lines).toContain("cut PUT  ok  nothing is visible");
-    expect(lines.at(-1)).toBe("all is well");
+    expect(lines.at(-1)).toBe("every step succeeded");
   });
 
   test("fails with 1 where the server is not atomic", async () => {
@@ -169,7 +169,7 @@ describe("storage check of S3", () => {
     const [stdout] = await Promise.all([child.stdout.text(), child.exited]);
     expect(child.exitCode).toBe(1);
     expect(stdout).toContain("complete upload  skipped  interrupted\n");
-    expect(stdout).toContain("clean up  ok  nothing is left\n");
+    expect(stdout).toContain("clean up  ok  everything is removed\n");
     expect([...s3.objects.keys(), ...s3.uploads.keys()]).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { TextMap } from "../../src/std/text-map.ts";
+import { TextMap } from "../../src/std/collections/text-map.ts";
 
 test("keeps the first value of each text, of any length and of any characters", () => {
   const texts = ["", "a", "b", "ab", "ba", "\ud800", "ü", "x".repeat(64), "x".repeat(65), `${"x".repeat(64)}y`];

@@ -231,11 +231,11 @@ describe("a check fails", () => {
     const { of, left } = await checkWith((call) => (call.method === "PUT" ? { kind: "keep" } : undefined));
     expect(of("cut PUT").result).toBe("failed");
     expect(of("cut PUT").detail).toStartWith(
-      "the object is visible with 3 of 11 bytes: this server is not atomic; whoever reads",
+      "the object is visible with 3 of 11 bytes: this server is not atomic; a reader",
     );
     expect(of("cut PUT over an object")).toMatchObject({
       result: "failed",
-      detail: expect.stringContaining("the object of before is not what it was: this server is not atomic"),
+      detail: expect.stringContaining("the earlier object was changed: this server is not atomic"),
     });
     expect(left).toEqual([]);
   });
@@ -294,7 +294,7 @@ describe("a check fails", () => {
     const { of, calls, named } = await checkWith(() => ({ kind: "hang" }), { timeoutMs: 40 });
     expect([calls.length, named("failed"), named("skipped")]).toEqual([1, ["bucket"], STEPS.slice(1, -1)]);
     expect(of("bucket").detail).toContain("made no progress");
-    expect(of("clean up").detail).toBe("nothing is left");
+    expect(of("clean up").detail).toBe("everything is removed");
   });
 
   test("with nobody at the address", async () => {

@@ -134,7 +134,7 @@ describe("a body at hand", () => {
     s3.faultFor = () => ({ kind: "answer", status: 200, body: "<html>It works!</html>" });
     const failure = await failureOf(put(storeOn(s3.endpoint)));
     expect(failure.code).toBe("UPLOAD_UNAVAILABLE");
-    expect(failure.message).toContain("no S3 service");
+    expect(failure.message).toContain("not an S3 service");
   });
 
   test("whose answer has no ETag is asked after", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { partBytesFor } from "../../src/storage/s3/multipart.ts";
-import { PartBuffers } from "../../src/storage/s3/part-buffers.ts";
+import { PartBuffers } from "../../src/storage/s3/upload/part-buffers.ts";
+import { partBytesFor } from "../../src/storage/s3/upload/part-size.ts";
 import { startFaultyS3 } from "../support/faulty-s3.ts";
 import { MIB, never, open, PART, REF, storeOn, writeAll } from "../support/faulty-store.ts";
 import { digest, pattern } from "../support/pattern.ts";

@@ -31,10 +31,9 @@ describe("a read", () => {
 
 test("a read of a body that does not go on is UPLOAD_TIMEOUT", async () => {
   await using s3 = await startFaultyS3();
-  const store = storeOn(s3.endpoint, { timeoutMs: 40 });
-  await put(store, MIB);
+  await put(storeOn(s3.endpoint), MIB);
   s3.faultFor = () => ({ kind: "pause" });
-  const stream = await store.read(REF, never);
+  const stream = await storeOn(s3.endpoint, { timeoutMs: 40 }).read(REF, never);
   expect((await failureOf(new Response(stream).bytes())).code).toBe("UPLOAD_TIMEOUT");
 });
 

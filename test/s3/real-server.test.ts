@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectAttributes } from "../../src/jobs/object-attributes.ts";
 import type { ObjectStore } from "../../src/jobs/object-store.ts";
-import { sha256Hex } from "../../src/storage/s3/client/sign.ts";
+import { sha256Hex } from "../../src/std/digest.ts";
 import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
 import { createS3Store } from "../../src/storage/s3/s3-store.ts";
 import type { ObjectStoreHarness } from "../contract/object-store.ts";
@@ -238,8 +238,7 @@ function describeServer(server: S3Server): void {
     const ref = { bucket: server.bucket, key: `${harness.prefix}killed` };
     await harness.store.put(ref, pattern(70), { contentType: "x/y", signal: never });
     const script = `
-      import { sha256Hex } from "../../src/storage/s3/client/sign.ts";
-import { createS3Store } from "${import.meta.dir}/../../src/storage/s3/s3-store.ts";
+      import { createS3Store } from "${import.meta.dir}/../../src/storage/s3/s3-store.ts";
       import { s3OptionsOf, s3ServerFor } from "${import.meta.dir}/../support/s3-server.ts";
       const store = createS3Store(s3OptionsOf(s3ServerFor("")));
       const signal = new AbortController().signal;

@@ -1,11 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  canonicalQuery,
-  createSigner,
-  EMPTY_PAYLOAD_HASH,
-  encodePath,
-  sha256Hex,
-} from "../../src/storage/s3/client/sign.ts";
+import { sha256Hex } from "../../src/std/digest.ts";
+import { canonicalQuery, createSigner, EMPTY_PAYLOAD_HASH, encodePath } from "../../src/storage/s3/client/sign.ts";
 
 const HOST = "examplebucket.s3.amazonaws.com";
 const NOW = Date.UTC(2013, 4, 24);

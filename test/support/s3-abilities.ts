@@ -1,4 +1,4 @@
-import { createS3Client, type S3Request } from "../../src/storage/s3/client/s3-client.ts";
+import { S3Client, type S3Request } from "../../src/storage/s3/client/s3-client.ts";
 import { S3Failure } from "../../src/storage/s3/client/s3-failure.ts";
 import { eventually } from "./eventually.ts";
 import { curl, type S3Server, s3OptionsOf } from "./s3-server.ts";
@@ -14,7 +14,7 @@ export interface S3Abilities {
 }
 
 export function abilitiesOf(server: S3Server): S3Abilities {
-  const client = createS3Client(s3OptionsOf(server));
+  const client = new S3Client(s3OptionsOf(server));
   const never = new AbortController().signal;
   const object = { bucket: server.bucket, key: "ability" } as const;
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { createS3Client } from "../../src/storage/s3/client/s3-client.ts";
+import { S3Client } from "../../src/storage/s3/client/s3-client.ts";
 import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
 import type { S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
 import { noNames, testClient } from "./http.ts";
@@ -45,7 +45,7 @@ export function s3OptionsOf(server: S3Server): S3StoreOptions {
 
 /** A bucket of the test's own, for settings that would disturb others. */
 export async function makeBucket(server: S3Server) {
-  const client = createS3Client(s3OptionsOf(server));
+  const client = new S3Client(s3OptionsOf(server));
   const never = new AbortController().signal;
   const name = `fetchbox-${randomUUID()}`;
   const ask = (method: "GET" | "PUT" | "DELETE", query: Record<string, string> = {}, body = Buffer.alloc(0)) =>

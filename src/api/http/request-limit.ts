@@ -1,13 +1,10 @@
 import type { Clock } from "../../std/clock.ts";
+import { BoundedMap } from "../../std/collections/bounded-map.ts";
+import { TokenBucket } from "../../std/token-bucket.ts";
 import { ApiError } from "./errors.ts";
 
 /** Most clients in memory; the oldest entry is dropped first. */
 const CLIENTS_MAX = 10_000;
-
-interface Bucket {
-  tokens: number;
-  filledAt: number;
-}
 
 /** Counts one request of a client. @throws ApiError RATE_LIMITED with `Retry-After` */
 export type LimitRequests = (client: string) => void;
@@ -18,18 +15,15 @@ export type LimitRequests = (client: string) => void;
  */
 export function limitRequests(perSecond: number, clock: Pick<Clock, "monotonic">): LimitRequests {
   if (perSecond === 0) return () => {};
-  const capacity = Math.max(1, perSecond);
-  const buckets = new Map<string, Bucket>();
+  const buckets = new BoundedMap<string, TokenBucket>(CLIENTS_MAX);
   return (client) => {
-    const now = clock.monotonic();
-    const bucket = buckets.get(client) ?? { tokens: capacity, filledAt: now };
-    if (!buckets.has(client) && buckets.size >= CLIENTS_MAX) buckets.delete(buckets.keys().next().value ?? "");
-    buckets.set(client, bucket);
-    bucket.tokens = Math.min(capacity, bucket.tokens + ((now - bucket.filledAt) * perSecond) / 1000);
-    bucket.filledAt = now;
-    if (bucket.tokens < 1) {
-      throw new ApiError("RATE_LIMITED", { retryAfterSeconds: Math.ceil((1 - bucket.tokens) / perSecond) });
+    let bucket = buckets.get(client);
+    if (bucket === undefined) {
+      bucket = new TokenBucket(perSecond, clock);
+      buckets.set(client, bucket);
     }
-    bucket.tokens--;
+    const waitMs = bucket.waitMs();
+    if (waitMs > 0) throw new ApiError("RATE_LIMITED", { retryAfterSeconds: Math.ceil(waitMs / 1000) });
+    bucket.take();
   };
 }

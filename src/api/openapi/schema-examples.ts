@@ -1,9 +1,11 @@
+import { keyOf, storageKeysOf } from "../../jobs/storage-keys.ts";
 import type { QueueReport } from "./service-schemas.ts";
 
 // Examples of the OpenAPI document.
 
 const JOB_ID = "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
-const MANIFEST_URL = `s3://fetchbox-artifacts/manifests/default/${JOB_ID}/metadata.json`;
+const KEYS = storageKeysOf({ jobType: "default", jobId: JOB_ID });
+const MANIFEST_URL = `s3://fetchbox-artifacts/${KEYS.manifestKey}`;
 
 export const MANIFEST_EXAMPLE = {
   manifest_version: "v1",
@@ -61,7 +63,7 @@ export const RESOURCE_EXAMPLE = {
   etag: "d41d8cd98f00b204e9800998ecf8427e",
   content_type: "application/pdf",
   content_encoding: null,
-  storage_key: `s3://fetchbox-artifacts/resources/default/${JOB_ID}/book.pdf`,
+  storage_key: `s3://fetchbox-artifacts/${keyOf(KEYS, "book.pdf")}`,
   error: null,
   history: [],
   started_at: "2026-11-23T12:00:00.420Z",

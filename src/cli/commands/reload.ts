@@ -3,6 +3,7 @@ import type { Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
 import { keyText } from "../../config/sources/key-path.ts";
 import { Secret } from "../../config/values/secret.ts";
+import { isObject } from "../../std/is-object.ts";
 import type { Log } from "../../telemetry/log.ts";
 
 interface ReloadDeps {
@@ -76,5 +77,5 @@ function isSame(before: unknown, after: unknown): boolean {
 }
 
 function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Secret);
+  return isObject(value) && !(value instanceof Secret);
 }

@@ -1,5 +1,6 @@
 import type { JobSnapshot } from "../../api/openapi/schemas.ts";
 import { systemClock } from "../../std/clock.ts";
+import { sha256Hex } from "../../std/digest.ts";
 import { EXIT, type ExitCode, UsageError, WorkFailedError } from "../exit-code.ts";
 import { isManifest, readInput } from "../input.ts";
 import { terminalLine } from "../terminal/terminal-line.ts";
@@ -84,7 +85,7 @@ async function submitList(bytes: Uint8Array, submitting: Submitting): Promise<Ac
   const size = Number(flags.batch);
   if (!Number.isInteger(size) || size < 1) throw new UsageError("--batch must be a whole number of at least 1");
   const parts = splitUrlList(parseUrlList(new TextDecoder().decode(bytes)), size);
-  const name = flags.idempotencyKey ?? new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+  const name = flags.idempotencyKey ?? sha256Hex(bytes);
   const jobs: Accepted[] = [];
   for (const [at, part] of parts.entries()) {
     const manifest = listManifest(part, { list: name, part: at + 1, parts: parts.length });

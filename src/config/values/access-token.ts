@@ -1,4 +1,7 @@
+import { NAME_PATTERN } from "./name-rules.ts";
 import { Secret } from "./secret.ts";
+
+const NAME = new RegExp(NAME_PATTERN);
 
 export const ROLES = ["operator", "submit", "read"] as const;
 export type Role = (typeof ROLES)[number];
@@ -21,7 +24,7 @@ export function parseAccessToken(text: string): AccessToken {
       'must be "operator:SECRET", "submit:SECRET" or "read:SECRET", or with a name, as in "operator/alice:SECRET"',
     );
   }
-  if (rest.length > 0 || (name !== undefined && !/^[a-z0-9._-]{1,64}$/.test(name))) {
+  if (rest.length > 0 || (name !== undefined && !NAME.test(name))) {
     throw new Error("must have 1 to 64 of a-z, 0-9, '-', '_' and '.' as the name between \"/\" and \":\"");
   }
   const token = text.slice(colon + 1);

@@ -1,5 +1,5 @@
 import type { Clock } from "../../std/clock.ts";
-import { ExpiringMap } from "../../std/expiring-map.ts";
+import { ExpiringMap } from "../../std/collections/expiring-map.ts";
 import type { DialOptions } from "./dial.ts";
 
 /** Each session holds the server's certificates, too: some KiB. */

@@ -1,4 +1,4 @@
-import { TextMap } from "../../std/text-map.ts";
+import { TextMap } from "../../std/collections/text-map.ts";
 import { StrictJsonError } from "./strict-json-error.ts";
 
 /** Most distinct member names in one document. */

@@ -1,5 +1,5 @@
+import { TextMap } from "../../std/collections/text-map.ts";
 import { pointerStep } from "../../std/quote.ts";
-import { TextMap } from "../../std/text-map.ts";
 import { unescaped } from "./json-names.ts";
 import { JSON_DEPTH_MAX, StrictJsonError } from "./strict-json-error.ts";
 

@@ -7,7 +7,8 @@ import {
   OBJECT_TAGS_MAX,
   objectTagProblem,
 } from "../../jobs/object-attributes.ts";
-import { pathProblem, reservedProblem, SEGMENT_BYTES_MAX } from "../../jobs/object-key.ts";
+import { pathProblem, SEGMENT_BYTES_MAX } from "../../jobs/object-key.ts";
+import { reservedProblem } from "../../jobs/storage-keys.ts";
 import { headerNameProblem, headerValueProblem, isHeaderName, REQUEST_HEADERS_MAX } from "../../net/request-header.ts";
 import { pointerStep } from "../../std/quote.ts";
 

@@ -1,9 +1,10 @@
 import { storageClassProblem } from "../../jobs/object-attributes.ts";
+import { MANIFEST_FILE } from "../../jobs/storage-keys.ts";
 import { mediaTypePatternProblem } from "../../net/media-type.ts";
+import { TextMap } from "../../std/collections/text-map.ts";
+import { isObject } from "../../std/is-object.ts";
 import { quoteForMessage } from "../../std/quote.ts";
-import { TextMap } from "../../std/text-map.ts";
 import { VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
-import { MANIFEST_FILE } from "../job-storage.ts";
 import {
   checkHeaders,
   checkMetadata,
@@ -127,8 +128,4 @@ function checkManifestFile(
     const place = folder === id ? "is" : "lies under";
     report(`/resources/${index}/id`, `${place} ${quoteForMessage(folder)}, the name of the manifest object`);
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -3,7 +3,7 @@ import type { DeadLetterFilter } from "./dead-letter-reads.ts";
 
 export const BULK_OPERATION_KINDS = ["replay", "give_up"] as const;
 
-export type BulkOperationKind = (typeof BULK_OPERATION_KINDS)[number];
+type BulkOperationKind = (typeof BULK_OPERATION_KINDS)[number];
 
 export const BULK_OPERATION_STATES = ["running", "completed", "stopped", "failed"] as const;
 

@@ -8,9 +8,9 @@ import { type OpenFile, openFile } from "./open-file.ts";
 import { UPLOADS, uploadsProblem } from "./uploads-folder.ts";
 
 const BODY = Buffer.from("fetchbox ok");
-/** Below that the next larger bodies find no room. */
+/** With less free space the next large bodies would not fit. */
 const FREE_BYTES_MIN = 100_000_000;
-/** Below that it is time to make room. */
+/** With less free space it is time to make room. */
 const LOW_BYTES = 1_000_000_000;
 
 const HINTS: Readonly<Record<string, string>> = {
@@ -24,14 +24,14 @@ const HINTS: Readonly<Record<string, string>> = {
   EXDEV: "put the bucket's folder on the file system of storage.path: only then a rename is atomic",
 };
 
-export interface FolderCheckOptions {
+interface FolderCheckOptions {
   /** The folder of the buckets. */
   readonly path: string;
   readonly bucket: string;
   readonly signal: AbortSignal;
 }
 
-/** Tries all that the local backend asks of its folder. Everything is removed at the end, folders that it made too. */
+/** Tries every operation that local storage needs of its folder, and removes its files and folders at the end. */
 export async function* checkFolder({ path, bucket, signal }: FolderCheckOptions): AsyncGenerator<CheckStep> {
   const root = resolve(path);
   const trial = new Trial(root, bucket);
@@ -55,7 +55,7 @@ export async function* checkFolder({ path, bucket, signal }: FolderCheckOptions)
     left = await trial.cleanUp();
   }
   yield left === undefined
-    ? { name: "clean up", result: "ok", detail: "nothing is left" }
+    ? { name: "clean up", result: "ok", detail: "everything is removed" }
     : { name: "clean up", result: "failed", detail: `could not be removed: ${left}` };
 }
 
@@ -123,7 +123,7 @@ class Trial {
     return "removed";
   }
 
-  /** Returns what could not be removed. */
+  /** Returns the reason why a file or folder could not be removed, or `undefined`. */
   async cleanUp(): Promise<string | undefined> {
     try {
       await this.#close();
@@ -155,7 +155,7 @@ async function removeFolder(folder: string): Promise<void> {
   }
 }
 
-/** Removes folders from the innermost to the first that was made, where nobody has put anything into them since. */
+/** Removes folders from the innermost to the first that was made, as far as they are empty. */
 async function pruneFolders(folder: string, first: string): Promise<void> {
   for (let above = folder; above.startsWith(first); above = dirname(above)) {
     try {

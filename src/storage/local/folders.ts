@@ -1,5 +1,6 @@
 import { lstat, mkdir, rmdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { BoundedMap } from "../../std/collections/bounded-map.ts";
 import { isForeignLink } from "../../std/own-folder.ts";
 import { errnoOf } from "./local-failure.ts";
 import { openFile } from "./open-file.ts";
@@ -10,9 +11,9 @@ const KNOWN_MAX = 4096;
 export interface Folders {
   /** Makes a folder and those above it, durably. A link is never taken for a folder. Throws the system's error. */
   ensure(folder: string): Promise<void>;
-  /** Makes what was renamed into a folder durable. Calls that wait at the same time share one fsync. */
+  /** Makes renames into a folder durable. Calls that wait at the same time share one fsync. */
   sync(folder: string): Promise<void>;
-  /** What was remembered is not there any more: looks again next time. */
+  /** The folder may be missing: it is looked up again next time. */
   forget(folder: string): void;
   /** Removes empty folders from this one up to the bucket's, which stays. Never throws. */
   prune(folder: string, bucketFolder: string): Promise<void>;
@@ -23,7 +24,7 @@ export interface Folders {
  * another user made that link.
  */
 export function createFolders(root: string, fsync: boolean): Folders {
-  const known = new Map<string, Promise<void>>();
+  const known = new BoundedMap<string, Promise<void>>(KNOWN_MAX);
   const syncs = createSharedSyncs();
   let isRootMade = false;
 
@@ -33,10 +34,6 @@ export function createFolders(root: string, fsync: boolean): Folders {
     const made = make(folder);
     known.set(folder, made);
     made.catch(() => known.get(folder) === made && known.delete(folder));
-    for (const oldest of known.keys()) {
-      if (known.size <= KNOWN_MAX) break;
-      known.delete(oldest);
-    }
     return made;
   }
 
@@ -52,7 +49,7 @@ export function createFolders(root: string, fsync: boolean): Folders {
       const mayBeLink = dirname(folder) === root && found.isSymbolicLink() && !isForeignLink(found);
       if (!mayBeLink || !(await stat(folder)).isDirectory()) throw error;
     }
-    // Also where it exists: whoever made it may have died before this.
+    // Also where it exists: the process that made it may have died before this.
     await sync(dirname(folder));
   }
 

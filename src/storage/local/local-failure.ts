@@ -23,15 +23,25 @@ const REASONS: Readonly<Record<string, string>> = {
 /** A file stands where a key needs a folder, or the other way round. */
 const IN_THE_WAY: ReadonlySet<string> = new Set(["EISDIR", "ENOTDIR", "EEXIST", "ENOTEMPTY"]);
 
-/** The error number's name of a system call that failed, or nothing. */
+/** The error number's name of a system call that failed, or `undefined`. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
 }
 
+/** The result of file system work; `undefined` where a file or a folder that it needs is missing. */
+export async function ignoringAbsence<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
 /**
- * What a file system's error means for a task, in a storage whose buckets lie in `root`. A `Failure` and the signal's
- * reason pass as they are.
+ * The failure of a task for a file system's error, in a storage whose buckets lie in `root`. A `Failure` and the
+ * signal's reason pass as they are.
  */
 export function localFailure(error: unknown, ref: ObjectRef, root: string, signal?: AbortSignal): unknown {
   if (error instanceof Failure) return error;
@@ -49,7 +59,7 @@ export function localFailure(error: unknown, ref: ObjectRef, root: string, signa
 }
 
 /**
- * The failure of a key that is a folder of another, or has one as its folder; `undefined` where nothing is in its way.
+ * The failure of a key that is a folder of another, or has one as its folder; `undefined` where its way is free.
  */
 function conflictOf(root: string, { bucket, key }: ObjectRef, cause: unknown): Failure | undefined {
   const obstacle = obstacleOfKey(join(root, bucket), key);
@@ -59,7 +69,7 @@ function conflictOf(root: string, { bucket, key }: ObjectRef, cause: unknown): F
   return new Failure("STORAGE_KEY_CONFLICT", message, { cause });
 }
 
-/** What stands where a key needs a folder or its file. */
+/** The obstacle in the way of a key: an object, a link or a folder. */
 function obstacleOfKey(bucketFolder: string, key: string): string | undefined {
   const segments = key.split("/");
   for (let length = 1; length <= segments.length; length++) {
@@ -80,7 +90,7 @@ function lookAt(path: string): Stats | undefined {
   }
 }
 
-/** What stands where the storage's folder or the bucket's should be: that is no key's own problem. */
+/** The obstacle in the place of the storage's folder or the bucket's: that is no key's own problem. */
 function obstacleOf(root: string, bucket: string): string | undefined {
   const bucketFolder = join(root, bucket);
   const found = lookAt(bucketFolder);
@@ -93,6 +103,6 @@ function isOtherThanFolder(path: string): boolean {
   try {
     return !statSync(path).isDirectory();
   } catch {
-    return false; // not there, or not to be seen: the error at hand says it
+    return false; // missing or unreadable: the error at hand names the reason
   }
 }

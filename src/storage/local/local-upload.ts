@@ -1,10 +1,10 @@
 import { unlink } from "node:fs/promises";
-import { Failure } from "../../jobs/failure.ts";
 import type { StoredObject, Upload } from "../../jobs/object-store.ts";
-import { declaredSize } from "../declared-size.ts";
+import { type DeclaredSize, declaredSize } from "../declared-size.ts";
+import { UploadState } from "../upload-state.ts";
 import type { OpenFile } from "./open-file.ts";
 
-export interface LocalUploadOptions {
+interface LocalUploadOptions {
   readonly file: OpenFile;
   /** Path of `file`, the temporary one. */
   readonly temporary: string;
@@ -20,66 +20,79 @@ export interface LocalUploadOptions {
   readonly failure: (error: unknown) => unknown;
 }
 
-/** An upload into a temporary file, which `commit` moves into place. */
-export function createLocalUpload(options: LocalUploadOptions): Upload {
-  const { file, temporary, size, signal } = options;
-  let state: "open" | "failed" | "ended" = "open";
-  const count = declaredSize(size);
-  // A file must not be closed under a system call that runs: its number may be another file's by then.
-  let running: Promise<unknown> = Promise.resolve();
+/**
+ * An upload into a temporary file, which `commit` moves into place. Its stages are those of `UploadState`; the move is
+ * the step that makes the object visible.
+ */
+export class LocalUpload implements Upload {
+  readonly #options: LocalUploadOptions;
+  readonly #size: DeclaredSize;
+  readonly #state = new UploadState();
+  /** The latest work on the file; never rejects. While a system call runs, a close could hit another file's number. */
+  #running: Promise<unknown> = Promise.resolve();
 
-  function run<T>(work: () => Promise<T>): Promise<T> {
-    const started = attempt(work);
-    running = started.catch(() => undefined);
-    return started;
+  constructor(options: LocalUploadOptions) {
+    this.#options = options;
+    this.#size = declaredSize(options.size);
   }
 
-  async function attempt<T>(work: () => Promise<T>): Promise<T> {
-    if (state !== "open") throw new Failure("UPLOAD_UNAVAILABLE", "the upload has already ended or failed");
+  write(chunk: Uint8Array): Promise<void> {
+    return this.#run(() => this.#append(chunk));
+  }
+
+  async commit(): Promise<StoredObject> {
     try {
-      signal.throwIfAborted();
-      return await work();
+      return await this.#run(() => this.#finish());
     } catch (error) {
-      state = "failed";
-      throw options.failure(error);
+      await this.abort();
+      throw error;
     }
   }
 
-  async function write(chunk: Uint8Array): Promise<void> {
-    count.add(chunk.byteLength);
-    await file.write(chunk);
+  async abort(): Promise<void> {
+    await this.#running;
+    if (this.#state.abort() === undefined) return;
+    const { file, temporary, onClosed } = this.#options;
+    // A file that cannot be removed now is removed by its record later, or by `sweep` at the next start.
+    await file.close().catch(noop);
+    await unlink(temporary).then(onClosed, noop);
   }
 
-  async function commit(): Promise<StoredObject> {
-    const bytes = count.total();
-    if (options.fsync) await file.sync();
+  #run<T>(work: () => Promise<T>): Promise<T> {
+    const started = this.#attempt(work);
+    this.#running = started.catch(noop);
+    return started;
+  }
+
+  async #attempt<T>(work: () => Promise<T>): Promise<T> {
+    this.#state.assertOpen();
+    try {
+      this.#options.signal.throwIfAborted();
+      return await work();
+    } catch (error) {
+      const failure = this.#options.failure(error);
+      this.#state.fail(failure);
+      throw failure;
+    }
+  }
+
+  async #append(chunk: Uint8Array): Promise<void> {
+    this.#size.add(chunk.byteLength);
+    await this.#options.file.write(chunk);
+  }
+
+  async #finish(): Promise<StoredObject> {
+    const { file, fsync, signal, publish, onClosed } = this.#options;
+    const bytes = this.#size.total();
+    if (fsync) await file.sync();
     await file.close();
     signal.throwIfAborted();
-    await options.publish();
-    state = "ended";
-    options.onClosed();
+    this.#state.complete();
+    await publish();
+    this.#state.store();
+    onClosed();
     return { bytes, etag: "", provenBy: "checksum" };
   }
-
-  async function abort(): Promise<void> {
-    await running;
-    if (state === "ended") return;
-    state = "ended";
-    // What cannot be removed now is tried again from its record, and by `sweep` at the next start.
-    await file.close().catch(() => undefined);
-    await unlink(temporary).then(options.onClosed, () => undefined);
-  }
-
-  return {
-    write: (chunk) => run(() => write(chunk)),
-    commit: async () => {
-      try {
-        return await run(commit);
-      } catch (error) {
-        await abort();
-        throw error;
-      }
-    },
-    abort,
-  };
 }
+
+function noop(): void {}

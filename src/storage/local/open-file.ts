@@ -9,12 +9,12 @@ const fsyncAsync = promisify(fsync);
 
 /**
  * An open file, by its bare number. A `FileHandle` of node:fs/promises ends the process where it is
- * collected before it is closed; a reader that somebody drops must not do that.
+ * collected before it is closed; a reader that is dropped must not do that.
  */
 export interface OpenFile {
   /** Fills the buffer from where the last read ended; returns how many bytes, 0 at the end. */
   read(buffer: Uint8Array): Promise<number>;
-  /** Resolves when the kernel has all of it: that is the backpressure. */
+  /** Resolves when the kernel has the whole chunk: that is the backpressure. */
   write(chunk: Uint8Array): Promise<void>;
   /** Resolves when all that was written is on the disk. */
   sync(): Promise<void>;

@@ -6,8 +6,8 @@ import { isOwnFolder } from "../../std/own-folder.ts";
 export const UPLOADS = ".uploads";
 
 /**
- * Says why the temporaries cannot be below `root`, or nothing: through a link they would be written and swept anywhere,
- * and in another user's folder they could be exchanged before they become objects.
+ * The reason why the temporaries cannot be below `root`, or `undefined`. Through a link they would be written and swept
+ * anywhere, and in another user's folder they could be exchanged before they become objects.
  */
 export function uploadsProblem(root: string): string | undefined {
   const folder = join(root, UPLOADS);

@@ -3,15 +3,15 @@ import { isSuccess, type S3Client, type S3Reply } from "./client/s3-client.ts";
 import { refusal, S3Failure } from "./client/s3-failure.ts";
 
 /**
- * What the storage's answers mean for a bucket, in this one place. Resolves with `undefined` where the bucket is there
- * and these credentials may look at it. Resolves with a doubt where they may neither look at it nor list it: many
- * policies allow uploads alone. Throws a `Failure` where nothing can be stored: wrong keys, signature, bucket or
- * region, no answer in time, or an answer that is not S3's.
+ * Whether a bucket can be used, by the storage's answers. Resolves with `undefined` where the bucket exists and these
+ * credentials may look at it. Resolves with a doubt where they may neither look at it nor list it: many policies allow
+ * uploads alone. Throws a `Failure` where no object can be stored: wrong keys, signature, bucket or region, no answer
+ * in time, or an answer that is not S3's.
  */
 export async function checkBucket(client: S3Client, bucket: string, signal: AbortSignal): Promise<string | undefined> {
   const head = await client.ask({ method: "HEAD", bucket }, signal);
   if (isSuccess(head) && !isPage(head)) return undefined;
-  // An answer to HEAD has no body, and does not say why.
+  // An answer to HEAD has no body, and so no reason.
   try {
     const query = { "list-type": "2", "max-keys": "1" };
     const { text } = await client.exchange({ method: "GET", bucket, query }, signal);
@@ -33,11 +33,11 @@ export function isPage({ headers }: Pick<S3Reply, "headers">): boolean {
 function doubtAbout(bucket: string): string {
   return (
     `S3 denies these credentials to look at bucket ${bucket} (AccessDenied to HEAD and to a listing). Uploads may work: ` +
-    "their first failure would close the bucket. Give the credentials s3:ListBucket, to be told of trouble before"
+    "their first failure would close the bucket. Give the credentials s3:ListBucket, so that trouble shows earlier"
   );
 }
 
-/** Whatever the status means for an object, here it is about the bucket. */
+/** The status concerns the bucket here, and not an object. */
 function unusable({ message, httpStatus, class: kind, code, cause }: S3Failure): Failure {
   return new Failure(kind === "unavailable" ? code : "UPLOAD_UNAVAILABLE", message, { httpStatus, cause });
 }

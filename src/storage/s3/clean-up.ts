@@ -5,8 +5,8 @@ import { createDeadline } from "./client/request-deadline.ts";
 const CLEAN_UP_MS = 10_000;
 
 /**
- * Runs the removal of what an upload left, under a signal of its own: the upload's may be the reason for it. Never
- * throws, and takes 10 s at most. False where it failed: what stays is removed later, from what `onOpen` was told.
+ * Runs the removal of an upload's remains under a signal of its own: the upload's signal may be aborted. Never throws,
+ * and takes 10 s at most. False where it failed: the remains are removed later, by the record of `onOpen`.
  */
 export async function cleanUp(work: (signal: AbortSignal) => Promise<unknown>): Promise<boolean> {
   const never = new AbortController().signal;

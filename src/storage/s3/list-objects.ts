@@ -1,18 +1,19 @@
-import type { ObjectInfo, OpenUpload } from "../../jobs/object-store.ts";
+import type { ObjectInfo, ObjectRef, OpenUpload } from "../../jobs/object-store.ts";
+import { percentDecoded } from "../../net/percent-decoded.ts";
 import type { S3Client } from "./client/s3-client.ts";
 import { elementsOf, textOf } from "./client/xml.ts";
-import { bareEtag, decoded } from "./metadata.ts";
+import { bareEtag } from "./metadata.ts";
 
 export const PAGE_KEYS = 1000;
 
 /** A page of a listing. */
 export interface ObjectPage {
   readonly objects: readonly Omit<ObjectInfo, "bucket" | "labels">[];
-  /** What the next page is asked for with; `undefined` for the last one. S3's own: whoever asks may use it. */
+  /** S3's token for the next page; `undefined` for the last page. Any client may use it. */
   readonly next: string | undefined;
 }
 
-export interface PageRequest {
+interface PageRequest {
   readonly bucket: string;
   readonly prefix: string;
   readonly token: string | undefined;
@@ -67,9 +68,9 @@ export async function* listUploads(client: S3Client, bucket: string, signal: Abo
   }
 }
 
-/** Ids of the uploads of exactly this key that are open: at most the first 1000. */
-export async function openUploadsOf(client: S3Client, bucket: string, key: string, signal: AbortSignal) {
-  // Without encoding-type: Ceph obeys it here, but does not say so in its answer.
+/** Ids of the open uploads of exactly this key: at most the first 1000. */
+export async function openUploadsOf(client: S3Client, { bucket, key }: ObjectRef, signal: AbortSignal) {
+  // Without encoding-type: Ceph obeys it here without naming it in its answer.
   const query = { uploads: "", prefix: key };
   const { text } = await client.retrying(() => client.exchange({ method: "GET", bucket, query }, signal), signal);
   return [...elementsOf(text, "Upload")]
@@ -83,5 +84,5 @@ function keyIn(element: string, isEncoded: boolean): string {
 
 /** A key as a listing has it. Some servers write a space as "+", as a form does; a real one always comes as "%2B". */
 export function keyAsListed(key: string, isEncoded: boolean): string {
-  return isEncoded ? decoded(key.replaceAll("+", " ")) : key;
+  return isEncoded ? percentDecoded(key.replaceAll("+", " ")) : key;
 }

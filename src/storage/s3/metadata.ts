@@ -11,9 +11,10 @@ import {
 import type { ObjectMeta } from "../../jobs/object-store.ts";
 import { contentCodings } from "../../net/content-coding.ts";
 import { MEDIA_TYPE_LENGTH_MAX } from "../../net/media-type.ts";
+import { percentDecoded } from "../../net/percent-decoded.ts";
 
 const LABEL = METADATA_HEADER + LABEL_PREFIX;
-/** Tells one upload from every other, also of the same task: what an uncertain end is judged by. */
+/** Distinguishes one upload from every other, also of the same task: an uncertain end is judged by it. */
 export const TOKEN_HEADER = METADATA_HEADER + UPLOAD_TOKEN;
 
 const UNKNOWN_TYPE = "application/octet-stream";
@@ -25,7 +26,7 @@ export interface ConfiguredHeaders {
   readonly byJobType: ReadonlyMap<string, Readonly<Record<string, string>>>;
 }
 
-/** The headers an object is stored with: what its job says stands above what the configuration says. */
+/** The headers of an object: those of its job take precedence over those of the configuration. */
 export function objectHeaders(meta: ObjectMeta, configured?: ConfiguredHeaders): Record<string, string> {
   const headers = { ...configured?.all, ...configured?.byJobType.get(meta.jobType ?? "") };
   if (meta.attributes !== undefined) addAttributes(headers, meta.attributes);
@@ -42,12 +43,12 @@ function addAttributes(
   if (storageClass !== undefined) headers["x-amz-storage-class"] = storageClass;
 }
 
-/** Without those of object lock: what is locked cannot be removed. */
+/** The headers without those of object lock: a locked object cannot be removed. */
 export function withoutLocks(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("x-amz-object-lock-")));
 }
 
-/** Adds what says what the object is, and whose. Label names are of `a-z 0-9 -`; values are encoded. */
+/** Adds the type and the codings of the bytes, and labels. Label names are of `a-z 0-9 -`; values are encoded. */
 function addMetadata(headers: Record<string, string>, { contentType, contentEncoding, labels = {} }: ObjectMeta): void {
   headers["content-type"] = signableType(contentType);
   const codings = storableCodings(contentEncoding);
@@ -62,7 +63,7 @@ function addMetadata(headers: Record<string, string>, { contentType, contentEnco
 export function labelsOf(headers: HeaderFields): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const [name, value] of headers) {
-    if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = decoded(value);
+    if (name.startsWith(LABEL)) labels[name.slice(LABEL.length)] = percentDecoded(value);
   }
   return labels;
 }
@@ -72,7 +73,7 @@ export function bareEtag(etag: string | null | undefined): string {
   return (etag ?? "").replace(/^W\//, "").replaceAll('"', "");
 }
 
-// An origin may send anything as its type; only what every server spells alike can be signed.
+// An origin may send any text as its type; only a text that every server spells alike can be signed.
 function signableType(contentType: string): string {
   const type = contentType.trim().replace(/ +/g, " ");
   return type.length <= MEDIA_TYPE_LENGTH_MAX && /^[\x20-\x7e]+$/.test(type) ? type : UNKNOWN_TYPE;
@@ -82,13 +83,4 @@ function signableType(contentType: string): string {
 function storableCodings(contentEncoding: string | undefined): string | undefined {
   const codings = contentCodings(contentEncoding);
   return codings?.split(", ").includes("aws-chunked") === true ? undefined : codings;
-}
-
-/** Percent-decoded; as it is where it was never encoded. */
-export function decoded(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
 }

@@ -2,6 +2,7 @@ import type { Config, ProxyConfig } from "../../config/schema.ts";
 import { readCaFile } from "../../config/values/ca-file.ts";
 import type { ObjectStore } from "../../jobs/object-store.ts";
 import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
+import { basicAuthorization } from "../../net/basic-authorization.ts";
 import type { EgressPolicy } from "../../net/egress-policy.ts";
 import type { Tracer } from "../../net/tracer.ts";
 import type { Clock } from "../../std/clock.ts";
@@ -108,6 +109,6 @@ function endpointOf({ credentials: secrets, ...server }: ProxyConfig["endpoints"
   if (secrets === undefined) return { ...server, authorization: undefined, credentials: undefined };
   const credentials = { username: secrets.username.reveal(), password: secrets.password.reveal() };
   if (server.kind === "socks5") return { ...server, authorization: undefined, credentials };
-  const basic = Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64");
-  return { ...server, authorization: `Basic ${basic}`, credentials: undefined };
+  const authorization = basicAuthorization(credentials.username, credentials.password);
+  return { ...server, authorization, credentials: undefined };
 }

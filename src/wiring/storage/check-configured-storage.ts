@@ -7,11 +7,11 @@ import type { CredentialSource } from "../../storage/s3/credentials/credential-s
 import { createNetwork } from "../downloads/network.ts";
 import { s3Options } from "./open-object-store.ts";
 
-export interface StorageCheckRun {
+interface StorageCheckRun {
   readonly config: Config;
   readonly bucket: string;
   readonly clock: Clock;
-  /** The keys of S3 storage; none where storage is local. */
+  /** The keys of S3 storage; `undefined` where storage is local. */
   readonly credentials: CredentialSource | undefined;
   readonly signal: AbortSignal;
 }
@@ -29,7 +29,7 @@ export async function* checkConfiguredStorage(run: StorageCheckRun): AsyncGenera
   }
 }
 
-/** Where the storage is, for people. */
+/** The place of the storage, for people. */
 export function storagePlace({ storage }: Config): string {
   const { backend, path, endpoint, region, addressing } = storage;
   if (backend === "local") return path;

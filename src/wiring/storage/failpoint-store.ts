@@ -1,13 +1,16 @@
 import type { ObjectStore } from "../../jobs/object-store.ts";
+import { ownerOf } from "../../jobs/storage-keys.ts";
 import type { Reach } from "../../std/failpoint.ts";
 
-/** The same store, that says after each step what has been done. */
+/** The same store, which reports each step after it is done. */
 export function failpointStore(store: ObjectStore, reach: Reach): ObjectStore {
   return {
     ...store,
     async put(ref, body, options) {
       const stored = await store.put(ref, body, options);
-      reach(ref.key.startsWith("manifests/") ? "manifest.stored" : "object.stored");
+      const owner = ownerOf(ref.key);
+      const isManifest = owner !== undefined && owner.resourceId === undefined;
+      reach(isManifest ? "manifest.stored" : "object.stored");
       return stored;
     },
     async open(ref, options) {

@@ -19,34 +19,36 @@ import { createNetwork, type Network } from "../downloads/network.ts";
 
 type StorageSettings = Pick<Config, "storage" | "handlers" | "tls" | "download">;
 
-export interface OpenedStorage {
+interface OpenedStorage {
   readonly store: ObjectStore;
-  /** Removes what a process that died left half written, and returns how much; for start-up. */
+  /** Removes the unfinished uploads of processes that died, and returns their number; for start-up. */
   readonly sweep: () => Promise<number>;
-  /** Leaves nothing behind that is no object. */
+  /** Removes every file and folder that is no object. */
   readonly close: () => Promise<void>;
 }
 
-export interface StorageAccess {
+interface StorageAccess {
   readonly network: Network;
   /** Of the S3 backend. */
   readonly credentials: CredentialSource | undefined;
 }
 
-/** The backend that the configuration names; `owner` tells our temporaries from those of another installation. */
+/**
+ * The backend that the configuration names; `owner` distinguishes our temporaries from those of another installation.
+ */
 export function openObjectStore(config: StorageSettings, owner: string, access: StorageAccess): OpenedStorage {
   if (config.storage.backend === "local") return openLocal(config.storage.path, owner);
-  // Uploads are recorded, by id or by key: nothing to look for.
+  // Uploads are recorded by id or by key: no search is needed.
   return { store: s3Store(config, access), sweep: () => Promise.resolve(0), close: () => Promise.resolve() };
 }
 
-export interface LookDeps {
+interface LookDeps {
   readonly clock: Clock;
   /** Of the S3 backend. */
   readonly credentials: CredentialSource | undefined;
 }
 
-/** The same for one who only looks: temporaries are left to those who hold their lock. */
+/** The same for a reader: temporaries are left to the processes that hold their lock. */
 export function lookAtObjectStore(
   config: StorageSettings,
   owner: string,
@@ -98,7 +100,7 @@ export function s3Options(settings: StorageSettings, { network, credentials }: S
   };
 }
 
-/** What the configuration has sent: some headers with every request, the others with those that make an object. */
+/** The configured headers: some go with every request, the others with requests that make an object. */
 function headersOf({ storage, handlers }: StorageSettings) {
   const entries = Object.entries(lowerCaseNames(storage.headers));
   const ofHandlers = Object.entries(handlers).map(
@@ -114,8 +116,8 @@ function headersOf({ storage, handlers }: StorageSettings) {
 }
 
 /**
- * Several processes may share the folder (a `run` beside a service): each holds a lock on its own temporaries, and what
- * nobody holds was left by one that died.
+ * Several processes may share the folder (a `run` beside a service): each holds a lock on its own temporaries.
+ * Temporaries without a lock were left by a process that died.
  */
 function openLocal(path: string, owner: string): OpenedStorage {
   const store = createLocalStore({ path, owner });

@@ -5,7 +5,7 @@ import type { Foundation } from "../foundation.ts";
 
 const EVERY_MS = 1000;
 
-/** The cleaner of what attempts left in the storage, with its log and its counts. */
+/** The cleaner of orphans in the storage, with its log and its metrics. */
 export function createOrphanCleaner({ stores, store, keys, clock, log, metrics }: Foundation): OrphanCleaner {
   return new OrphanCleaner({
     orphans: stores.queue.orphans,
@@ -54,10 +54,7 @@ function tell(log: Foundation["log"], event: OrphanEvent): void {
       return;
     }
     case "given up": {
-      return log.warn(
-        fields,
-        "an orphan could not be looked for in seven days; `fetchbox verify` reports what is left",
-      );
+      return log.warn(fields, "the service could not look for an orphan for seven days; `fetchbox verify` reports it");
     }
   }
 }

@@ -6,17 +6,17 @@ import type { CredentialSource, IssuedCredentials } from "../../storage/s3/crede
 import { RenewedCredentials } from "../../storage/s3/credentials/renewed-credentials.ts";
 import type { Log } from "../../telemetry/log.ts";
 
-export interface CredentialDeps {
+interface CredentialDeps {
   readonly storage: StorageConfig;
   /** Reads the AWS_* variables that .env adds to the environment. @throws ConfigError */
   readonly awsVariables: () => Readonly<Record<string, string>>;
-  /** The process's own environment: the SDK reads it, so the chain finds there what .env adds. */
+  /** The process's own environment: the SDK reads it, so the chain finds the variables of .env there. */
   readonly env: Record<string, string | undefined>;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** The keys of the S3 storage: those of the configuration, else what the chain of the AWS SDK finds. */
+/** The keys of the S3 storage: those of the configuration, else those that the chain of the AWS SDK finds. */
 export interface S3Access extends CredentialSource {
   /**
    * Takes new settings, asks the chain anew, and returns where the keys are from. If that fails, the keys stay.

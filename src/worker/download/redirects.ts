@@ -1,5 +1,7 @@
 import type { HeaderFields } from "../../http/message/header-fields.ts";
 import { Failure, httpFailure } from "../../jobs/failure.ts";
+import { basicAuthorization } from "../../net/basic-authorization.ts";
+import { percentDecoded } from "../../net/percent-decoded.ts";
 import { type RequestHeaders, withDefaults } from "../../net/request-header.ts";
 import type { AttemptCookies } from "./cookies.ts";
 
@@ -105,15 +107,6 @@ function withCookies(url: URL, own: RequestHeaders, cookies: Pick<AttemptCookies
 function withUserinfo(url: URL, headers: RequestHeaders): RequestHeaders {
   if (url.username === "" && url.password === "") return headers;
   if (Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) return headers;
-  const userinfo = `${decoded(url.username)}:${decoded(url.password)}`;
-  return { ...headers, Authorization: `Basic ${Buffer.from(userinfo).toString("base64")}` };
-}
-
-/** A `%` without two hex digits stays as it is. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  const [username, password] = [percentDecoded(url.username), percentDecoded(url.password)];
+  return { ...headers, Authorization: basicAuthorization(username, password) };
 }

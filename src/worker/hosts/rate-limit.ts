@@ -1,4 +1,5 @@
 import { type Clock, delay } from "../../std/clock.ts";
+import { TokenBucket } from "../../std/token-bucket.ts";
 import type { Layer } from "../service.ts";
 
 export interface RateWaits {
@@ -12,29 +13,22 @@ export interface RateWaits {
  */
 export function rateLimit(perSecond: number, clock: Clock, waits: RateWaits = { workers: 0 }): Layer {
   if (perSecond === 0) return (inner) => inner;
-  const capacity = Math.max(1, perSecond);
   return (inner) => {
-    let tokens = capacity;
-    let filledAt = clock.monotonic();
-    const refill = () => {
-      const now = clock.monotonic();
-      tokens = Math.min(capacity, tokens + ((now - filledAt) * perSecond) / 1000);
-      filledAt = now;
-    };
+    const bucket = new TokenBucket(perSecond, clock);
     return {
       async ready(signal) {
         await inner.ready(signal);
-        refill();
-        if (tokens >= 1) return;
+        let waitMs = bucket.waitMs();
+        if (waitMs === 0) return;
         waits.workers++;
         try {
-          for (; tokens < 1; refill()) await delay(clock, Math.ceil(((1 - tokens) * 1000) / perSecond), signal);
+          for (; waitMs > 0; waitMs = bucket.waitMs()) await delay(clock, Math.ceil(waitMs), signal);
         } finally {
           waits.workers--;
         }
       },
       call(attempt) {
-        tokens--;
+        bucket.take();
         return inner.call(attempt);
       },
     };

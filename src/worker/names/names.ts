@@ -1,6 +1,7 @@
 import { dns } from "bun";
 import { Failure } from "../../jobs/failure.ts";
 import type { Clock } from "../../std/clock.ts";
+import { ExpiringMap } from "../../std/collections/expiring-map.ts";
 import { isOutOfDescriptors } from "../descriptors.ts";
 
 /** One address of a name, with its lifetime in seconds. */
@@ -31,12 +32,6 @@ type Answer =
   | { readonly kind: "found"; readonly addresses: readonly string[]; readonly ttlMs: number }
   | { readonly kind: "not-found" }
   | { readonly kind: "temporary"; readonly reason: string; readonly cause?: unknown };
-
-interface Known {
-  readonly answer: Answer;
-  /** By the monotonic clock. */
-  readonly until: number;
-}
 
 /** A name whose lookup is queued or runs. */
 interface Pending {
@@ -107,8 +102,7 @@ class Names {
   readonly #clock: ResolverDeps["clock"];
   readonly #deadlineMs: number;
   readonly #lookupsMax: number;
-  /** The oldest first. */
-  readonly #known = new Map<string, Known>();
+  readonly #known: ExpiringMap<Answer>;
   readonly #pending = new Map<string, Pending>();
   /** The pending names whose lookup has not started. */
   readonly #queue = new Set<Pending>();
@@ -119,31 +113,23 @@ class Names {
   constructor({ lookup, clock, deadlineMs = DEADLINE_MS, lookupsMax = LOOKUPS_MAX }: ResolverDeps) {
     this.#lookup = lookup;
     this.#clock = clock;
+    this.#known = new ExpiringMap(clock, TTL_MAX_MS, NAMES_MAX);
     this.#deadlineMs = deadlineMs;
     this.#lookupsMax = lookupsMax;
   }
 
   async resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
     signal.throwIfAborted();
-    const answer = this.#remembered(name) ?? (await this.#wait(this.#pending.get(name) ?? this.#enqueue(name), signal));
+    const answer = this.#known.get(name) ?? (await this.#wait(this.#pending.get(name) ?? this.#enqueue(name), signal));
     if (answer.kind === "found") return answer.addresses;
     if (answer.kind === "not-found") throw new Failure("DOWNLOAD_DNS_NOT_FOUND", `${name} does not exist`);
     throw temporaryFailure(name, answer.reason, answer.cause);
   }
 
-  #remembered(name: string): Answer | undefined {
-    const known = this.#known.get(name);
-    if (known === undefined || known.until > this.#clock.monotonic()) return known?.answer;
-    this.#known.delete(name);
-    return undefined;
-  }
-
   #remember(name: string, answer: Answer): void {
     // The name is not at fault, and the failure ends with the shortage.
     if (answer.kind === "temporary" && isOutOfDescriptors(answer.cause)) return;
-    this.#known.delete(name);
-    if (this.#known.size >= NAMES_MAX) this.#known.delete(this.#known.keys().next().value ?? "");
-    this.#known.set(name, { answer, until: this.#clock.monotonic() + lifetimeMs(answer) });
+    this.#known.set(name, answer, lifetimeMs(answer));
   }
 
   #enqueue(name: string): Pending {

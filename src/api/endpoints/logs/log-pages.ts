@@ -1,5 +1,6 @@
 import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/stores/ledger-reads.ts";
 import type { Clock } from "../../../std/clock.ts";
+import { ExpiringMap } from "../../../std/collections/expiring-map.ts";
 
 /** Some rows of a job's log, rendered for a stream. */
 interface LogPageText {
@@ -15,19 +16,17 @@ const PAGES_MAX = 100;
 
 interface Kept extends LogPageText {
   readonly logCount: number;
-  readonly until: number;
 }
 
 /** Pages of logs, rendered once for all clients that read the same job at the same offset. */
 export class LogPages {
   readonly #ledger: Pick<LedgerReads, "logs">;
-  readonly #clock: Pick<Clock, "monotonic">;
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept: ExpiringMap<Kept>;
   readonly #encoder = new TextEncoder();
 
   constructor(ledger: Pick<LedgerReads, "logs">, clock: Pick<Clock, "monotonic">) {
     this.#ledger = ledger;
-    this.#clock = clock;
+    this.#kept = new ExpiringMap(clock, KEPT_MS, PAGES_MAX);
   }
 
   /** Rows from `offset` on in the given format; those of a moment ago, if they are kept. */
@@ -38,9 +37,8 @@ export class LogPages {
     format: { readonly contentType: string; readonly row: (job: JobRecord, row: LogRecord) => string },
   ): LogPageText {
     const key = `${job.seq} ${offset} ${levels.length} ${format.contentType}`;
-    const now = this.#clock.monotonic();
     const known = this.#kept.get(key);
-    if (known !== undefined && known.until > now && (known.bytes.length > 0 || known.logCount === job.logCount)) {
+    if (known !== undefined && (known.bytes.length > 0 || known.logCount === job.logCount)) {
       return known;
     }
     const { rows, next } = this.#ledger.logs(job, offset, ROWS, levels);
@@ -48,15 +46,8 @@ export class LogPages {
       bytes: this.#encoder.encode(rows.map((row) => format.row(job, row)).join("")),
       next,
       logCount: job.logCount,
-      until: now + KEPT_MS,
     };
-    this.#keep(key, page);
-    return page;
-  }
-
-  #keep(key: string, page: Kept): void {
-    this.#kept.delete(key);
-    if (this.#kept.size >= PAGES_MAX) this.#kept.delete(this.#kept.keys().next().value ?? "");
     this.#kept.set(key, page);
+    return page;
   }
 }

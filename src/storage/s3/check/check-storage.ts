@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { CHECK_FOLDER } from "../../../jobs/object-key.ts";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../../check-step.ts";
 import { checkBucket } from "../check-bucket.ts";
-import { createS3Client, type S3Client } from "../client/s3-client.ts";
+import { S3Client } from "../client/s3-client.ts";
 import { S3Failure } from "../client/s3-failure.ts";
 import { fixedCredentials } from "../credentials/credential-source.ts";
 import { withoutLocks } from "../metadata.ts";
@@ -20,15 +20,15 @@ export interface StorageCheckOptions extends S3StoreOptions {
 }
 
 /**
- * Tries all that FetchBox asks of an S3 service, under a prefix of its own. Everything is removed at the end, also
- * after the signal, and where nobody reads on.
+ * Tries every operation that FetchBox needs of an S3 service, under a prefix of its own. It removes its objects at the
+ * end, also after the signal and where its caller stops reading.
  */
 export async function* checkStorage(options: StorageCheckOptions): AsyncGenerator<CheckStep> {
   const { bucket, signal } = options;
   // The same keys to the end, so that no line can show others.
   const keys = await options.credentials.current(signal);
   const service = { ...options, credentials: fixedCredentials(keys) };
-  const client = createS3Client(service);
+  const client = new S3Client(service);
   const headers = withoutLocks(options.objectHeaders?.all ?? {});
   const probe = new Probe({
     ...options,
@@ -53,17 +53,17 @@ export async function* checkStorage(options: StorageCheckOptions): AsyncGenerato
     left = await probe.cleanUp();
   }
   yield left.length === 0
-    ? { name: "clean up", result: "ok", detail: "nothing is left" }
+    ? { name: "clean up", result: "ok", detail: "everything is removed" }
     : { name: "clean up", result: "failed", detail: `could not be removed: ${left.join("; ")}` };
 }
 
-/** What readiness asks. */
+/** The question that readiness asks. */
 async function bucketStep(client: S3Client, bucket: string, signal: AbortSignal): Promise<StepFinding> {
   try {
     const doubt = await checkBucket(client, bucket, signal);
     return doubt === undefined ? "it is there" : { note: doubt };
   } catch (error) {
-    // Where nobody answers, each further step would only wait as long.
+    // Where the service does not answer, each further step would only wait as long.
     const isSilent = error instanceof S3Failure && error.httpStatus === undefined;
     throw new StepFailure(error instanceof Error ? error.message : String(error), { isFinal: isSilent, cause: error });
   }

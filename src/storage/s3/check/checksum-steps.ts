@@ -1,8 +1,8 @@
+import { base64OfHex, md5Hex, sha256Hex } from "../../../std/digest.ts";
 import { type Step, StepFailure, type StepFinding } from "../../check-step.ts";
 import { trailerBody } from "../client/aws-chunked.ts";
 import { isSuccess } from "../client/s3-client.ts";
 import { piecesOf } from "../client/server-probe.ts";
-import { sha256Hex } from "../client/sign.ts";
 import { HEAD_STEP, PUT_STEP } from "./object-steps.ts";
 import { BODY, type Probe, type ProbeRequest, sha256Header } from "./probe.ts";
 
@@ -15,12 +15,12 @@ const WAYS: Readonly<Record<string, Way>> = {
   "checksum in a header": (summed) => ({ headers: sha256Header(summed) }),
   "checksum in a trailer": trailer,
   "Content-MD5": (summed) => ({
-    headers: { "content-md5": new Bun.CryptoHasher("md5").update(summed).digest("base64") },
+    headers: { "content-md5": base64OfHex(md5Hex(summed)) },
   }),
   "signed SHA-256": (summed) => ({ payloadHash: sha256Hex(summed) }),
 };
 
-/** The checksums that a server takes, and whether it refuses a body that is not what they say. */
+/** The checksums that a server takes, and whether it refuses a body that does not match. */
 export function checksumSteps(probe: Probe): readonly Step[] {
   return Object.entries(WAYS).map(([name, way], number) => ({
     name,

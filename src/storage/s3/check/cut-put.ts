@@ -7,14 +7,14 @@ import { BODY, type Probe } from "./probe.ts";
 const CUT_BYTES = 3;
 /** Time for the bytes to arrive before the connection ends, also over TLS. */
 const ARRIVAL_MS = 200;
-/** A server may show late what it got. */
+/** A server may show late the bytes that it received. */
 const SHOWN_MS = 1000;
 
 const NEW = "cut";
 
 /**
- * Uploads that end in the middle. All that FetchBox promises of visible objects rests on a server that keeps nothing of
- * them.
+ * Uploads that end in the middle. The promises about visible objects depend on a server that keeps no byte of such an
+ * upload.
  */
 export function cutSteps(probe: Probe): readonly Step[] {
   return [
@@ -31,7 +31,7 @@ async function cutNew(probe: Probe): Promise<StepFinding> {
     if (bytes === undefined) continue;
     throw new StepFailure(
       `the object is visible with ${bytes} of ${BODY.byteLength} bytes: this server is not atomic; ` +
-        "whoever reads from it may get half an object",
+        "a reader may get half an object",
     );
   }
   return "nothing is visible";
@@ -44,10 +44,10 @@ async function cutOver(probe: Probe): Promise<StepFinding> {
     await compareObject(probe, OBJECT, BODY);
   } catch (error) {
     if (!(error instanceof StepFailure)) throw error;
-    const message = `the object of before is not what it was: this server is not atomic (${error.message})`;
+    const message = `the earlier object was changed: this server is not atomic (${error.message})`;
     throw new StepFailure(message, { cause: error });
   }
-  return "the object of before is as it was";
+  return "the earlier object is unchanged";
 }
 
 /** A PUT that announces more than it sends before it closes the connection. */

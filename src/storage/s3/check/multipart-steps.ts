@@ -1,6 +1,8 @@
 import { type Step, StepFailure, type StepFinding } from "../../check-step.ts";
+import { completionBody } from "../client/completion-body.ts";
 import { isSuccess } from "../client/s3-client.ts";
-import { elementsOf, escapeXml, textOf } from "../client/xml.ts";
+import { elementsOf, textOf } from "../client/xml.ts";
+import { bareEtag } from "../metadata.ts";
 import { compareObject, HEAD_STEP, PUT_STEP } from "./object-steps.ts";
 import { BODY, notS3, type Probe } from "./probe.ts";
 import type { TimedReply } from "./reply-text.ts";
@@ -81,7 +83,7 @@ async function openUploads(probe: Probe, name: string) {
   return { reply, uploadIds: uploads.flatMap((upload) => textOf(upload, "UploadId") ?? []) };
 }
 
-/** Sends parts, and returns their ETags as they came. */
+/** Sends parts, and returns their ETags. */
 async function send(probe: Probe, name: string, uploadId: string, parts: readonly Buffer[]): Promise<string[]> {
   const etags: string[] = [];
   for (const body of parts) {
@@ -89,18 +91,17 @@ async function send(probe: Probe, name: string, uploadId: string, parts: readonl
     probe.must(reply, "PUT", "s3:PutObject");
     const etag = reply.headers.get("etag");
     if (etag === undefined) throw notS3(`${probe.said(reply)}, without an ETag`);
-    etags.push(etag);
+    etags.push(bareEtag(etag));
   }
   return etags;
 }
 
 async function complete(probe: Probe, name: string, uploadId: string, etags: readonly string[]): Promise<TimedReply> {
-  const parts = etags.map((etag, i) => `<Part><PartNumber>${i + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`);
-  const body = Buffer.from(`<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`);
+  const body = completionBody(etags.map((etag) => ({ etag })));
   const headers = { "content-type": "application/xml" };
   const reply = await probe.ask({ method: "POST", name, query: { uploadId }, headers, body });
   probe.must(reply, "POST", "s3:PutObject");
-  // A completion that fails on its way has already begun to answer 200.
+  // S3 begins its 200 before it knows whether the completion succeeds.
   if (textOf(reply.body.toString("utf8"), "ETag") === undefined) {
     throw new StepFailure(`${probe.said(reply)}, but the answer has no ETag: the upload is not complete`);
   }
@@ -108,7 +109,7 @@ async function complete(probe: Probe, name: string, uploadId: string, etags: rea
   return reply;
 }
 
-/** Some servers (Cloudflare R2) want parts of one size, which is what FetchBox sends. */
+/** Some servers (Cloudflare R2) want parts of one size, and FetchBox sends such parts. */
 async function uneven(probe: Probe): Promise<StepFinding> {
   const parts = [part(5), part(6), BODY];
   const bytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);

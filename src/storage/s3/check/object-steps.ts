@@ -8,7 +8,7 @@ import { BODY, type Probe, sha256Header } from "./probe.ts";
 export const OBJECT = "object";
 export const PUT_STEP = `PUT ${BODY.byteLength} bytes`;
 export const HEAD_STEP = "HEAD";
-export const DELETE_STEP = "DELETE";
+const DELETE_STEP = "DELETE";
 
 /** An object from its PUT to its HEAD and GET. */
 export function writingSteps(probe: Probe): readonly Step[] {
@@ -73,7 +73,7 @@ async function deleteObject(probe: Probe): Promise<StepFinding> {
   const reply = await probe.ask({ method: "DELETE", name: OBJECT });
   probe.must(reply, "DELETE", "s3:DeleteObject");
   if (reply.headers.get("x-amz-delete-marker") !== "true") return probe.said(reply);
-  return { note: `${probe.said(reply)}; the bucket keeps versions: what FetchBox removes still takes space` };
+  return { note: `${probe.said(reply)}; the bucket keeps versions: removed objects still take space` };
 }
 
 async function headNothing(probe: Probe): Promise<StepFinding> {

@@ -1,19 +1,19 @@
 import type { ObjectStore, StoredObject } from "../../../jobs/object-store.ts";
+import { base64OfHex, sha256Hex } from "../../../std/digest.ts";
 import { StepFailure } from "../../check-step.ts";
 import { isPage } from "../check-bucket.ts";
-import { base64Of, SHA256_HEADER } from "../client/copy-checks.ts";
+import { SHA256_HEADER } from "../client/copy-checks.ts";
 import { isSuccess, otherRegion, type S3Client, type S3Request } from "../client/s3-client.ts";
 import { hintFor, s3CodeIn } from "../client/s3-failure.ts";
-import { sha256Hex } from "../client/sign.ts";
 import { elementsOf, textOf } from "../client/xml.ts";
 import { replyText, type TimedReply } from "./reply-text.ts";
 
-/** What the steps store: 11 bytes. */
+/** The body that the steps store: 11 bytes. */
 export const BODY = Buffer.from("fetchbox ok");
 
-export interface ProbeOptions {
+interface ProbeOptions {
   readonly client: S3Client;
-  /** The same service, for the removal of what the probe left. */
+  /** The same service, for the removal of the probe's objects. */
   readonly store: Pick<ObjectStore, "put" | "head" | "remove" | "abortUpload">;
   readonly bucket: string;
   /** That requests are signed for. */
@@ -24,9 +24,9 @@ export interface ProbeOptions {
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** What the configuration sends with every object. */
+  /** The headers that the configuration sends with every object. */
   readonly objectHeaders: Readonly<Record<string, string>>;
-  /** What no line may show. */
+  /** Values that no line may show. */
   readonly secrets: readonly string[];
 }
 
@@ -43,7 +43,7 @@ interface Version {
 /** All of the removal together: a server that hangs does not hold the command up for long. */
 const CLEAN_UP_MS = 30_000;
 
-/** Asks one bucket of one service, under a prefix of its own, and remembers what to remove. */
+/** Sends requests to one bucket under a prefix of its own, and records the objects to remove. */
 export class Probe {
   readonly #options: ProbeOptions;
   readonly #keys = new Set<string>();
@@ -67,7 +67,7 @@ export class Probe {
     return this.#options.wait(ms, this.#options.signal);
   }
 
-  /** One request and its answer, whatever it says. Rejects where there is none. */
+  /** One request and its answer, a refusal included. Rejects where there is no answer. */
   async ask({ name, ...request }: ProbeRequest): Promise<TimedReply> {
     const { client, bucket, prefix, monotonic, signal } = this.#options;
     const key = name === undefined ? undefined : prefix + name;
@@ -75,7 +75,7 @@ export class Probe {
     if (isNew) this.#keys.add(key);
     const begun = monotonic();
     const reply = await client.ask({ ...request, ...(key !== undefined && { key }), bucket }, signal);
-    // What is refused is not there to be removed.
+    // A refused object needs no removal.
     if (isNew && reply.status >= 300 && reply.status <= 499) this.#keys.delete(key);
     this.#noteVersion(key, reply);
     return { ...reply, ms: monotonic() - begun };
@@ -127,7 +127,7 @@ export class Probe {
     return replyText(reply, this.#options.secrets);
   }
 
-  /** Throws unless the answer is a success, and one of S3. `right` is what the request takes. */
+  /** Throws unless the answer is a success, and one of S3. `right` is the permission that the request needs. */
   must(reply: TimedReply, method: string, right: string): void {
     if (isSuccess(reply) && !isPage(reply)) return;
     const body = reply.body.toString("utf8");
@@ -152,7 +152,7 @@ export class Probe {
     return Number(reply.headers.get("content-length"));
   }
 
-  /** Removes everything, and returns what could not be removed. Also after the signal. */
+  /** Removes every object and upload of the probe, also after the signal. Returns those that stay. */
   async cleanUp(): Promise<readonly string[]> {
     const { store, bucket } = this.#options;
     const signal = AbortSignal.timeout(CLEAN_UP_MS);
@@ -176,7 +176,7 @@ export class Probe {
     return left;
   }
 
-  /** What cannot be removed may not be there at all. */
+  /** An object that cannot be removed may not exist. */
   async #remove(key: string, signal: AbortSignal): Promise<void> {
     const { store, bucket, client } = this.#options;
     const reply = await client.ask({ method: "DELETE", bucket, key }, signal);
@@ -185,7 +185,7 @@ export class Probe {
     await store.remove({ bucket, key }, signal);
   }
 
-  /** A cut upload may have left one whose id was never told. Those that are known, where they may not be listed. */
+  /** A cut upload may have left one with an unknown id. Where uploads may not be listed, only known ones are found. */
   async #versionsLeft(signal: AbortSignal): Promise<readonly Version[]> {
     if (this.#versions.length === 0) return [];
     const query = { versions: "", prefix: this.prefix };
@@ -221,5 +221,5 @@ export function notS3(said: string): StepFailure {
 
 /** By which a server that knows it checks the body. */
 export function sha256Header(summed: Uint8Array): Record<string, string> {
-  return { [SHA256_HEADER]: base64Of(sha256Hex(summed)) };
+  return { [SHA256_HEADER]: base64OfHex(sha256Hex(summed)) };
 }

@@ -10,7 +10,7 @@ const MESSAGE_CHARS_MAX = 200;
 /** Shorter secrets would blot out common words. */
 const SECRET_CHARS_MIN = 4;
 
-/** What a server answered in its own words: `403 AccessDenied "Access Denied" in 3 ms`, secrets left out. */
+/** A server's answer in its own words: `403 AccessDenied "Access Denied" in 3 ms`, secrets left out. */
 export function replyText({ status, body, ms }: TimedReply, secrets: readonly string[]): string {
   const text = body.toString("utf8");
   const code = s3CodeIn(text);
@@ -19,7 +19,7 @@ export function replyText({ status, body, ms }: TimedReply, secrets: readonly st
   return words.filter((word) => word !== "").join(" ");
 }
 
-/** One line of printable characters, without our keys and without what looks like a signature. */
+/** One line of printable characters, without our keys and without text that looks like a signature. */
 function cleaned(message: string, secrets: readonly string[]): string {
   let text = message.replace(/[^\x20-\x7e]+/g, " ");
   for (const secret of secrets) if (secret.length >= SECRET_CHARS_MIN) text = text.replaceAll(secret, "***");

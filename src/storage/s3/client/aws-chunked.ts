@@ -1,10 +1,11 @@
 import type { BodySource } from "../../../http/message/outgoing-body.ts";
-import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
+import { base64OfHex } from "../../../std/digest.ts";
+import { SHA256_HEADER } from "./copy-checks.ts";
 import type { StreamedBody } from "./s3-client.ts";
 
 /** All chunks but the last one have this size (S3: 8 KiB at least; MinIO: 16 MiB at most): 1 MiB. */
 const CHUNK_BYTES = 1024 * 1024;
-/** What `x-amz-content-sha256` says of such a body. */
+/** The value of `x-amz-content-sha256` for such a body. */
 const UNSIGNED_WITH_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 const SHA256_BASE64_CHARS = 44;
 
@@ -53,9 +54,9 @@ function frameOf(bytes: number): string {
 class ChunkedSource implements BodySource {
   readonly #source: BodySource;
   readonly #sha256: () => string;
-  /** Of the body, that are not in a chunk which has begun. */
+  /** Bytes of the body that are in no chunk yet. */
   #left: number;
-  /** That the present chunk still has room for. */
+  /** Bytes that the present chunk still has room for. */
   #room = 0;
   #rest: Uint8Array | undefined;
   #state: "first" | "chunks" | "over" = "first";
@@ -74,7 +75,7 @@ class ChunkedSource implements BodySource {
       return Buffer.from(end + (await this.#nextFrame()));
     }
     this.#rest ??= await this.#source.next();
-    // A source that ends early ends the request: the body is shorter than its head says.
+    // A source that ends early ends the request: the body is shorter than its head declares.
     if (this.#rest === undefined) return undefined;
     const piece = this.#rest.subarray(0, this.#room);
     this.#room -= piece.byteLength;
@@ -86,9 +87,9 @@ class ChunkedSource implements BodySource {
     this.#room = Math.min(this.#left, CHUNK_BYTES);
     this.#left -= this.#room;
     if (this.#room > 0) return frameOf(this.#room);
-    // Its end tells that the digest is complete.
+    // At the source's end the digest is complete.
     await this.#source.next();
     this.#state = "over";
-    return `0\r\n${SHA256_HEADER}:${base64Of(this.#sha256())}\r\n\r\n`;
+    return `0\r\n${SHA256_HEADER}:${base64OfHex(this.#sha256())}\r\n\r\n`;
   }
 }

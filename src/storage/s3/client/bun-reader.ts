@@ -6,10 +6,11 @@ import { bareEtag } from "../metadata.ts";
 import { objectStream } from "../object-stream.ts";
 import { createPermits } from "./permits.ts";
 import type { Deadline } from "./request-deadline.ts";
-import { createS3Client, type S3Client, type S3ClientOptions, serviceUrl } from "./s3-client.ts";
+import { S3Client, type S3ClientOptions } from "./s3-client.ts";
 import { unreachable } from "./s3-failure.ts";
+import { serviceUrl } from "./service-endpoint.ts";
 
-/** Lists and reads objects: what a check of the storage needs, and all that `bunReader` does. */
+/** Lists and reads objects, as a check of the storage needs it. */
 export type ObjectReader = Pick<ObjectStore, "list" | "read">;
 
 /** Requests at a time. Bun lets 256 of the whole process run, `fetch` included. */
@@ -51,13 +52,13 @@ class BunReader {
   readonly #askOwn: AskPage;
   readonly #ownClient: S3Client;
   readonly #permits = createPermits(REQUESTS_MAX);
-  /** A listing that was given up still waits somewhere, and cannot be cancelled: there shall not be more of them. */
+  /** A listing that took too long still runs and cannot be cancelled: no other one is started. */
   #isSilent = false;
 
   constructor(options: S3ClientOptions, own: ObjectReader) {
     this.#options = options;
     this.#own = own;
-    this.#ownClient = createS3Client(options);
+    this.#ownClient = new S3Client(options);
     this.#askOwn = ownPages(this.#ownClient);
   }
 
@@ -95,8 +96,8 @@ class BunReader {
   }
 
   /**
-   * What Bun's client made of it; `undefined` where our own is to be asked. Rejects as our own does where there are no
-   * keys.
+   * The result of Bun's client; `undefined` where our own client must be asked. Rejects as our own client does where
+   * there are no keys.
    */
   async #attempt<T>(
     bucket: string,
@@ -155,7 +156,7 @@ function isFramed(headers: Headers): boolean {
   return headers.has("content-length") || headers.has("transfer-encoding");
 }
 
-/** @throws where the answer is not what S3 lists */
+/** @throws where the answer is no listing of S3 */
 function pageOf({
   contents = [],
   encodingType,

@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
+import { base64OfHex, md5Hex, sha256Hex } from "../../../std/digest.ts";
 import type { ChecksumSetting } from "../../checksum-setting.ts";
 import { bareEtag, TOKEN_HEADER } from "../metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
-import { sha256Hex } from "./sign.ts";
 
 export type Checksum = Exclude<ChecksumSetting, "auto">;
 
@@ -27,7 +26,7 @@ export interface BodyDigests {
 /** The SHA-256 in hex. */
 export async function sha256Of(body: Uint8Array): Promise<string> {
   if (body.byteLength <= AT_ONCE_BYTES_MAX) return sha256Hex(body);
-  return Buffer.from(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toString("hex");
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toHex();
 }
 
 export function digestsOf(body: Uint8Array, sha256: string): BodyDigests {
@@ -35,20 +34,16 @@ export function digestsOf(body: Uint8Array, sha256: string): BodyDigests {
   return {
     bytes: body.byteLength,
     sha256,
-    sha256Base64: base64Of(sha256),
-    md5: () => (md5 ??= createHash("md5").update(body).digest("hex")),
+    sha256Base64: base64OfHex(sha256),
+    md5: () => (md5 ??= md5Hex(body)),
   };
 }
 
-/** Headers by which the server checks what arrives: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */
+/** Headers by which the server checks the received bytes: `Content-MD5` (RFC 1864) or AWS's of SHA-256. */
 export function checksumHeaders(checksum: Checksum, digests: BodyDigests): Record<string, string> {
   if (checksum === "sha256") return { [SHA256_HEADER]: digests.sha256Base64 };
-  if (checksum === "md5") return { "content-md5": base64Of(digests.md5()) };
+  if (checksum === "md5") return { "content-md5": base64OfHex(digests.md5()) };
   return {};
-}
-
-export function base64Of(hex: string): string {
-  return Uint8Array.fromHex(hex).toBase64();
 }
 
 /**
@@ -61,7 +56,7 @@ export function hasSha256(headers: HeaderFields, sent: string): boolean {
   throw corrupt("S3 computed another SHA-256 of the body than was sent");
 }
 
-/** Whether an ETag is the MD5 of what was sent; undefined where it does not look like one. Computes the MD5. */
+/** Whether an ETag is the MD5 of the sent bytes; `undefined` where it does not look like an MD5. Computes the MD5. */
 export function isItsMd5(headers: HeaderFields, digests: BodyDigests): boolean | undefined {
   const etag = bareEtag(headers.get("etag"));
   if (!MD5_ETAG.test(etag) || isEncrypted(headers)) return undefined;
@@ -86,7 +81,7 @@ export function isMadeBy(sent: Readonly<Record<string, string>>, found: HeaderFi
   return sent[TOKEN_HEADER] !== undefined && found.get(TOKEN_HEADER) === sent[TOKEN_HEADER];
 }
 
-/** The copy is not what was sent. Another try may well be right. */
+/** The copy has other bytes than were sent. Another try may succeed. */
 export function corrupt(message: string): S3Failure {
   return new S3Failure("UPLOAD_CORRUPT", message, {});
 }

@@ -1,5 +1,5 @@
-/** Lets so many through at a time, in the order they came. */
-export interface Permits {
+/** Limits the callers at work at one time; the others wait in their order. */
+interface Permits {
   /** The function that gives a permit back, where one is free. */
   tryAcquire(): (() => void) | undefined;
   /** Resolves with the function that gives the permit back, to be called once. Rejects with the signal's reason. */

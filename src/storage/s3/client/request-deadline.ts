@@ -1,7 +1,7 @@
-/** A signal that fires with the outer one, or when nothing has gone on for some time. */
+/** A signal that fires with the outer one, or after some time without progress. */
 export interface Deadline {
   readonly signal: AbortSignal;
-  /** Something went on: starts the time anew, also after a `pause`. */
+  /** There was progress: starts the time anew, also after a `pause`. */
   readonly touch: () => void;
   /** It is not the other side's turn: stops the time. */
   readonly pause: () => void;

@@ -21,13 +21,13 @@ const BY_S3_CODE: Readonly<Record<string, NamedFailureCode>> = {
   InsufficientStorage: "UPLOAD_DISK_FULL",
   QuotaExceeded: "UPLOAD_DISK_FULL",
   XMinioStorageFull: "UPLOAD_DISK_FULL",
-  // The bucket's or the account's, though the status alone would not say so.
+  // These concern the bucket or the account, which the status alone does not show.
   AuthorizationHeaderMalformed: "UPLOAD_UNAVAILABLE",
   IllegalLocationConstraintException: "UPLOAD_UNAVAILABLE",
   InvalidBucketName: "UPLOAD_UNAVAILABLE",
   InvalidSecurity: "UPLOAD_ACCESS_DENIED",
   NotSignedUp: "UPLOAD_ACCESS_DENIED",
-  // What arrived is not what was sent.
+  // The received bytes are not the sent ones.
   BadDigest: "UPLOAD_CORRUPT",
   XAmzContentChecksumMismatch: "UPLOAD_CORRUPT",
   XAmzContentSHA256Mismatch: "UPLOAD_CORRUPT",
@@ -36,7 +36,7 @@ const BY_S3_CODE: Readonly<Record<string, NamedFailureCode>> = {
 /** Refusals that name neither the object nor the bucket: a prefix may be closed, or everything. */
 const UNCLEAR: ReadonlySet<string> = new Set(["", "AccessDenied", "AllAccessDisabled"]);
 
-/** What a proxy in front of S3 refuses for the object's own size or name. */
+/** A proxy in front of S3 refuses the object for its size or name. */
 const OBJECTS_STATUSES: ReadonlySet<number> = new Set([413, 414, 431]);
 
 const BY_STATUS: Readonly<Record<number, NamedFailureCode>> = {
@@ -48,7 +48,7 @@ const BY_STATUS: Readonly<Record<number, NamedFailureCode>> = {
   507: "UPLOAD_DISK_FULL",
 };
 
-/** What a server answers that has the bucket in another region; "" where the answer has no body. */
+/** Codes of a server that has the bucket in another region; "" where the answer has no body. */
 const WRONG_REGION: ReadonlySet<string> = new Set([
   "",
   "AuthorizationHeaderMalformed",
@@ -69,9 +69,9 @@ const HINTS: Readonly<Record<string, string>> = {
   SignatureDoesNotMatch: "check the secret access key",
 };
 
-/** A failure with what S3 said, which decides whether to try again and what is still uncertain. */
+/** A failure with S3's code, which decides whether to try again and whether the request may have taken effect. */
 export class S3Failure extends Failure {
-  /** Error code of S3; empty where there was no answer, or none with a body. */
+  /** Error code of S3; empty without an answer, or without a body in it. */
   readonly s3Code: string;
 
   constructor(code: NamedFailureCode, message: string, more: { s3Code?: string; status?: number; cause?: unknown }) {
@@ -88,28 +88,28 @@ export class S3Failure extends Failure {
   /** True where the same request may well succeed in a moment. */
   get isPassing(): boolean {
     if (this.code === "UPLOAD_CORRUPT") return true;
-    // Who has been silent for so long will hardly be quicker at once; the bucket rests, and is probed.
+    // A service that was silent for that time will hardly be faster at once; the bucket rests, and is probed.
     if (this.httpStatus === undefined) return this.code !== "UPLOAD_TIMEOUT";
     return this.httpStatus >= 500 ? this.httpStatus !== 501 && this.httpStatus !== 507 : this.httpStatus === 429;
   }
 }
 
-/** Whether what else the bucket stores tells whom a refusal concerns: it names neither, or is not S3's. */
+/** Whether a refusal may concern the object or the bucket: it names neither, or it is not S3's. */
 function isUnclear(code: NamedFailureCode, { s3Code = "", status = 0 }: { s3Code?: string; status?: number }): boolean {
   if (status === 403) return code === "UPLOAD_ACCESS_DENIED" && UNCLEAR.has(s3Code);
   return code === "UPLOAD_UNAVAILABLE" && s3Code === "" && status >= 400 && status <= 499;
 }
 
-/** What was asked, for messages. */
+/** The request, for messages. */
 export interface Asked {
   readonly method: string;
   readonly bucket: string;
 }
 
 /**
- * What an answer means whose code is not listed. A 4xx of S3 concerns the object, and others need not mind; so does a
- * 501, of a server that has no tags, say. A 4xx without a code comes from what stands before S3: from a proxy that has
- * lost the service, say.
+ * The failure code of an answer. An unlisted 4xx of S3 concerns the object alone, and so does a 501, for example of a
+ * server without tags. A 4xx without a code comes from a server in front of S3, for example from a proxy that has lost
+ * the service.
  */
 function codeOf(s3Code: string, status: number): NamedFailureCode {
   if (s3Code.startsWith("KMS.")) return "UPLOAD_ACCESS_DENIED"; // the key of the bucket, or of the configuration
@@ -120,14 +120,14 @@ function codeOf(s3Code: string, status: number): NamedFailureCode {
   return s3Code !== "" && isRefusal ? "UPLOAD_REJECTED" : "UPLOAD_UNAVAILABLE";
 }
 
-/** The code of S3 in the XML of a refusal; empty where there is none. */
+/** The code of S3 in the XML of a refusal; empty where it has no code. */
 export function s3CodeIn(body: string): string {
   return /^[\w.]{1,64}$/.exec(textOf(body, "Code") ?? "")?.[0] ?? "";
 }
 
 /**
- * What to do about a refusal. `region` is where the bucket is by the answer's head, if that is not where the request
- * was signed for.
+ * The remedy for a refusal. `region` is the bucket's region by the answer's head, where the request was signed for
+ * another one.
  */
 export function hintFor(method: string, status: number, body: string, region?: string): string | undefined {
   const s3Code = s3CodeIn(body);
@@ -136,12 +136,12 @@ export function hintFor(method: string, status: number, body: string, region?: s
     if (named !== undefined) return `the bucket is in the region ${named}: set storage.region = "${named}"`;
   }
   if (s3Code === "" && method !== "HEAD" && status < 500) {
-    return "an answer that is not S3's: check storage.endpoint, and what stands before the service";
+    return "an answer that is not S3's: check storage.endpoint, and any proxy in front of the service";
   }
   return HINTS[s3Code];
 }
 
-/** S3 said no. `body` is its XML, if any; only the code is taken from it, since the rest may hold signatures. */
+/** The failure for a refusal. Of its XML in `body` only the code is used, since the rest may hold signatures. */
 export function refusal({ method, bucket }: Asked, status: number, body: string, region?: string): S3Failure {
   const s3Code = s3CodeIn(body);
   const hint = hintFor(method, status, body, region);
@@ -166,7 +166,7 @@ function wordsOf(cause: unknown): string {
   return cause instanceof HttpError || !("code" in cause) ? cause.message : String(cause.code);
 }
 
-/** Whether the storage has something else than was sent; what it refused for that it does not have. */
+/** Whether the storage holds other bytes than were sent. A copy that it refused for that reason is not stored. */
 export function isCorruptCopy(error: unknown): boolean {
   return error instanceof S3Failure && error.code === "UPLOAD_CORRUPT" && error.httpStatus === undefined;
 }

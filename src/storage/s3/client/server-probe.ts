@@ -1,13 +1,12 @@
-import { createHash } from "node:crypto";
 import type { BodySource } from "../../../http/message/outgoing-body.ts";
 import type { ObjectRef, UploadTracking } from "../../../jobs/object-store.ts";
+import { base64OfHex, md5Hex, sha256Hex } from "../../../std/digest.ts";
 import { cleanUp } from "../clean-up.ts";
 import { bareEtag } from "../metadata.ts";
 import { trailerBody } from "./aws-chunked.ts";
-import { base64Of, SHA256_HEADER } from "./copy-checks.ts";
+import { SHA256_HEADER } from "./copy-checks.ts";
 import type { S3Answer, S3Client, S3Request } from "./s3-client.ts";
 import { S3Failure } from "./s3-failure.ts";
-import { sha256Hex } from "./sign.ts";
 import { textOf } from "./xml.ts";
 
 export interface ProbeResult {
@@ -27,11 +26,11 @@ export interface UploadToCome extends Pick<UploadTracking, "onProbe"> {
 const NOTHING = { takesTrailers: false, verifiesHashes: false, etagsAreMd5: false } as const;
 const SAMPLE = Buffer.from("FetchBox asks which checksums this server compares.");
 const SAMPLE_SHA256 = sha256Hex(SAMPLE);
-const SAMPLE_MD5 = createHash("md5").update(SAMPLE).digest("hex");
+const SAMPLE_MD5 = md5Hex(SAMPLE);
 const OTHER_SHA256 = sha256Hex("something else");
 
 /**
- * Finds out by an upload in parts, which is never completed, what the server does with checksums: nothing becomes
+ * Finds out how the server treats checksums, by an upload in parts that is never completed: no object becomes
  * visible. The upload has the key and the headers of an object that is about to be stored, which its writer may store.
  * @returns undefined where the server cannot be asked now
  */
@@ -100,11 +99,11 @@ async function areTrailersCompared(client: S3Client, part: S3Request, signal: Ab
     return answerTo(client.exchange({ ...part, ...body }, signal));
   };
   const right = await send(SAMPLE_SHA256);
-  if (right instanceof S3Failure || right.headers.get(SHA256_HEADER) !== base64Of(SAMPLE_SHA256)) return false;
+  if (right instanceof S3Failure || right.headers.get(SHA256_HEADER) !== base64OfHex(SAMPLE_SHA256)) return false;
   return isRefused(await send(OTHER_SHA256));
 }
 
-/** The right one was taken: what is refused now is refused for its hash. */
+/** The right hash was taken: a body that is refused now is refused for its hash. */
 function isRefused(answer: S3Answer | S3Failure): boolean {
   return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500;
 }

@@ -6,7 +6,7 @@ import type { S3Client } from "./s3-client.ts";
 import { S3Failure } from "./s3-failure.ts";
 import { type ProbeResult, probeServer, type UploadToCome } from "./server-probe.ts";
 
-/** Codes of servers that do not know a header of checksums; some give none. */
+/** Codes of servers that do not know a header of checksums; some servers send no code. */
 const UNSUPPORTED: ReadonlySet<string> = new Set([
   "",
   "InvalidArgument",
@@ -15,22 +15,22 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
   "MissingContentMD5",
   "NotImplemented",
 ]);
-/** What was found out holds for so long: a service may be replaced by another one. */
+/** How long a finding holds: a service may be replaced by another one. */
 const KNOWN_FOR_MS = 3_600_000;
-/** A server that could not be asked is asked again after so long, and not with every body. */
+/** How long a server that could not be asked is left alone: it is not asked with every body. */
 const UNKNOWN_FOR_MS = 60_000;
-/** So many bodies are compared by their MD5 before the server is asked whether it compares hashes itself. */
+/** Bodies that are compared by their MD5 before the server is asked whether it compares hashes itself. */
 const UNASKED_MAX = 100;
-/** Of the bodies that the server compares itself, the first ones and every so-many-th are compared once more. */
+/** Of the bodies that the server compares itself, the first ones and then every 64th are compared once more. */
 const AUDITED_FIRST = 16;
 const AUDITED_EVERY = 64;
 
 /** Servers may take other checksums with parts than with whole objects. */
-export type UploadKind = "whole" | "part";
+type UploadKind = "whole" | "part";
 
 /**
- * What is known of the server behind one bucket, learned from its answers since the process began. Servers that speak
- * S3 differ in which checksums they take, and some compare none.
+ * The known abilities of the server behind one bucket, learned from its answers since the process started. Servers that
+ * speak S3 differ in which checksums they take, and some compare none.
  */
 export class ServerTraits {
   /** It has shown an object with the metadata that was sent. */
@@ -62,7 +62,7 @@ export class ServerTraits {
     return this.#probed?.takesSha256Uploads === true;
   }
 
-  /** Finds out what the server does with checksums, by the key and headers of an object to come; known for an hour. */
+  /** Finds out how the server treats checksums, by the key and headers of an object to come; known for an hour. */
   async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
     if (!this.#isToLearn) return;
     // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
@@ -80,8 +80,8 @@ export class ServerTraits {
 
   /**
    * Whether the answer to an upload proves the copy: by an MD5, or because the server is known to compare the hash that
-   * was signed. A server that only returns what it was given proves nothing. Says it at once where nothing is to be
-   * asked.
+   * was signed. A server that only returns the sent value proves nothing. The result is no promise where the server
+   * need not be asked.
    * @throws S3Failure UPLOAD_CORRUPT where the copy is something else
    */
   isProven(
@@ -111,7 +111,7 @@ export class ServerTraits {
     return isTrusted;
   }
 
-  /** What was known of the server holds no more. */
+  /** The findings about the server are no longer valid. */
   #forget(): void {
     this.#probed = undefined;
     this.#nextProbeAt = 0;
@@ -138,7 +138,7 @@ export class ServerTraits {
         return answer;
       } catch (error) {
         if (!isUnsupported(error)) throw error;
-        // Where all are refused it was not for the checksum: what S3 said first is the reason.
+        // Where every checksum is refused, the checksum is not the reason: S3's first answer is.
         refusal ??= error;
       }
     }

@@ -1,3 +1,5 @@
+import { sha256Hex } from "../../../std/digest.ts";
+
 /** AWS Signature Version 4: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html */
 
 export interface S3Credentials {
@@ -6,7 +8,7 @@ export interface S3Credentials {
   readonly sessionToken?: string;
 }
 
-export interface UnsignedRequest {
+interface UnsignedRequest {
   readonly method: string;
   readonly host: string;
   /** Encoded by `encodePath`. */
@@ -73,11 +75,6 @@ export function createSigner(region: string, credentials: S3Credentials): Signer
       `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope},SignedHeaders=${signedHeaders},Signature=${signature}`;
     return headers;
   };
-}
-
-/** SHA-256 in hex; 6 µs for 10 KiB. */
-export function sha256Hex(data: string | Uint8Array): string {
-  return Bun.CryptoHasher.hash("sha256", data, "hex");
 }
 
 /** A key as the path of a URL: everything but RFC 3986's unreserved characters and `/` becomes %XX. */

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import type { IssuedCredentials } from "./credential-source.ts";
 
 /**
- * The environment as the chain reads it. The SDK reads the process's own, so this must be what it holds; only messages
+ * The environment as the chain reads it. The SDK reads the process's own, so this must be the same; only messages
  * are made from it here.
  */
-export type ChainEnvironment = Readonly<Record<string, string | undefined>>;
+type ChainEnvironment = Readonly<Record<string, string | undefined>>;
 
-/** The chain gave no keys. The message names each source that was tried, with the reason; a secret is in none. */
+/** The chain gave no keys. The message names each source that was tried, with the reason, and no secret. */
 export class NoCredentialsError extends Error {
   override readonly name = "NoCredentialsError";
   /** One line for each source. */
@@ -26,13 +26,13 @@ const LINKS = ["fromEnv", "fromIni", "fromProcess", "fromTokenFile", "remoteProv
 type Link = (typeof LINKS)[number];
 
 const LINK = /defaultProvider::(\w+)$/;
-/** Why a link gave nothing, and the next one is asked. */
+/** The reason why a link had no keys, so that the next link is asked. */
 const REASON = /^@smithy\/property-provider -> (.*)$/;
 const REASON_LENGTH_MAX = 200;
 
 /**
  * Asks the chain of sources that every AWS SDK has: shared files and their profile, `credential_process`, SSO, web
- * identity, container, instance metadata (IMDSv2 only). Nothing is kept from one call to the next. `region` is STS's.
+ * identity, container, instance metadata (IMDSv2 only). No call depends on an earlier one. `region` is STS's.
  * @throws NoCredentialsError
  */
 export async function askChain(env: ChainEnvironment, region: string): Promise<IssuedCredentials> {
@@ -51,15 +51,15 @@ export async function askChain(env: ChainEnvironment, region: string): Promise<I
     return { keys, expiresAt: expiration?.getTime(), origin: originOf(trace.link(), env) };
   } catch (error) {
     const last = trace.link();
-    // The SDK's last error only says that nothing was found; any other one stopped the chain at its link.
+    // The SDK's last error only means that no source has keys; any other error stopped the chain at its link.
     const wasStopped = !(error as Error).message.startsWith("Could not load credentials from any providers");
     if (wasStopped) trace.reasons.set(last, wordsOf(error as Error));
-    // Without the SDK's error as the cause: it may quote what it read.
+    // Without the SDK's error as the cause: it may quote the source.
     throw new NoCredentialsError(triedSources(env, trace.reasons, wasStopped ? last : "remoteProvider"));
   }
 }
 
-/** Follows the SDK's debug messages: which link is asked, and why one gave nothing. */
+/** Follows the SDK's debug messages: which link is asked, and why a link had no keys. */
 function createTrace() {
   const reasons = new Map<Link, string>();
   let current: Link = "fromEnv";
@@ -132,7 +132,7 @@ function sharedFiles(env: ChainEnvironment): string[] {
   ];
 }
 
-/** What an error that stopped the chain says, without the text of an answer or of a command: that may hold secrets. */
+/** The words of an error that stopped the chain, without the text of an answer or a command: that may hold secrets. */
 function wordsOf(error: Error): string {
   const { code, path, $metadata } = error as { code?: unknown; path?: unknown; $metadata?: unknown };
   if (error.name === "CredentialsProviderError") return shown(error.message.split("\n", 1)[0] ?? "");

@@ -4,14 +4,14 @@ import type { S3Credentials } from "../client/sign.ts";
 export interface CredentialSource {
   /**
    * The keys to sign with now, at once where they are at hand. Rejects with a `Failure` of the class "unavailable"
-   * where there are none to be had.
+   * where no keys can be found.
    */
   current(signal: AbortSignal): S3Credentials | Promise<S3Credentials>;
   /** S3 refused these keys as such. If they are still in use, the next request asks for others first. */
   refused(keys: S3Credentials): void;
 }
 
-/** What a source of keys answers. */
+/** The answer of a source of keys. */
 export interface IssuedCredentials {
   readonly keys: S3Credentials;
   /** Milliseconds since the epoch; undefined for keys that do not expire. */
@@ -22,7 +22,7 @@ export interface IssuedCredentials {
 
 const ABOUT_THE_KEYS: ReadonlySet<string> = new Set(["ExpiredToken", "InvalidToken", "InvalidAccessKeyId"]);
 
-/** Whether S3 refuses the keys by this code, whatever the request is. */
+/** Whether S3 refuses the keys by this code, for every request. */
 export function isAboutTheKeys(s3Code: string): boolean {
   return ABOUT_THE_KEYS.has(s3Code);
 }

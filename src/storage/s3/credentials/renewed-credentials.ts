@@ -1,14 +1,15 @@
 import { Failure } from "../../../jobs/failure.ts";
 import type { Clock } from "../../../std/clock.ts";
+import { withDeadline } from "../../../std/deadline.ts";
 import { unlessAborted } from "../../../std/unless-aborted.ts";
 import type { S3Credentials } from "../client/sign.ts";
 import type { CredentialSource, IssuedCredentials } from "./credential-source.ts";
 
-export interface RenewalDeps {
+interface RenewalDeps {
   /** Asks the source of the keys. Rejects with an error whose message an operator may read. */
   readonly load: () => Promise<IssuedCredentials>;
   readonly clock: Pick<Clock, "now" | "monotonic" | "after">;
-  /** A renewal that nobody asked for brought other keys than before. */
+  /** A renewal without a call of `renew` brought other keys than before. */
   readonly onChange: (issued: IssuedCredentials) => void;
   /** Such a renewal failed, for another reason than the last one. */
   readonly onProblem: (problem: Error) => void;
@@ -66,7 +67,7 @@ export class RenewedCredentials implements CredentialSource {
 
   /** Asks the source now. If it fails, the keys stay as they are. @throws the source's error */
   async renew(): Promise<IssuedCredentials> {
-    // An earlier question may still be answered by what is to be replaced.
+    // An earlier question may still be answered with the settings that are to be replaced.
     while (this.#renewal !== undefined) await this.#renewal;
     const asked = this.#ask();
     await this.#start(asked.then(noop, noop));
@@ -117,13 +118,9 @@ export class RenewedCredentials implements CredentialSource {
 
   #answer(): Promise<IssuedCredentials> {
     const { clock, load } = this.#deps;
-    return new Promise((resolve, reject) => {
-      const late = new Error(`the source of the S3 credentials gave no answer within ${ANSWER_MS} ms`);
-      const timer = clock.after(ANSWER_MS, () => reject(late));
-      void load()
-        .then(resolve, reject)
-        .finally(() => timer.cancel());
-    });
+    const onLimit = () => new Error(`the source of the S3 credentials gave no answer within ${ANSWER_MS} ms`);
+    const { signal } = new AbortController();
+    return withDeadline({ clock, limitMs: ANSWER_MS, signal, onLimit }, load, noop);
   }
 
   #take(issued: IssuedCredentials): void {
@@ -134,7 +131,7 @@ export class RenewedCredentials implements CredentialSource {
     const before = this.#held?.keys;
     const isSame = before !== undefined && areSame(before, issued.keys);
     const renewAt = clock.now() + Math.max(lifetimeMs / 2, lifetimeMs - RENEW_BEFORE_MS);
-    // The same object for the same keys: what was derived from it stays good.
+    // The same object for the same keys: values that were derived from it stay valid.
     this.#held = { ...issued, keys: isSame ? before : issued.keys, renewAt };
     this.#pauseMs = isSame && this.#isRefused ? Math.min(this.#pauseMs * 2, ASK_EVERY_MAX_MS) : ASK_EVERY_MS;
     this.#isRefused = false;

@@ -1,17 +1,17 @@
-import type { BodySource } from "../../http/message/outgoing-body.ts";
+import type { BodySource } from "../../../http/message/outgoing-body.ts";
 
-/** Passes bytes from who writes to who pulls, one piece at a time: nothing is queued. */
+/** Passes bytes from a writer to a reader that pulls, one piece at a time: no piece is queued. */
 export interface PullStream {
   readonly source: BodySource;
-  /** Resolves once all of it has been pulled. Rejects after `fail`. */
+  /** Resolves once the whole chunk has been pulled. Rejects after `fail`. */
   give(chunk: Uint8Array): Promise<void>;
-  /** Ends the stream after what was given. */
+  /** Ends the stream after the last chunk. */
   end(): void;
   /** Ends the stream with an error, and a `give` that waits; both reject with it from now on. */
   fail(error: unknown): void;
 }
 
-/** What a pull takes at most, so that progress shows with large chunks too. */
+/** Largest piece of a pull, so that progress shows with large chunks too. */
 const PIECE_BYTES_MAX = 256 * 1024;
 
 /** `onPiece` is called for every piece that is pulled. */
@@ -25,7 +25,7 @@ export function createPullStream(onPiece: () => void): PullStream {
     wanted = undefined;
   }
 
-  /** Pulled again, the piece before is on its way: what gave all of it may go on. */
+  /** A second pull shows that the piece before is on its way: the `give` of its chunk resolves after its last piece. */
   async function next(): Promise<Uint8Array | undefined> {
     if (given !== undefined && given.rest.byteLength === 0) {
       given.resolve();

@@ -1,4 +1,4 @@
-import { unlessAborted } from "../../std/unless-aborted.ts";
+import { unlessAborted } from "../../../std/unless-aborted.ts";
 
 interface Waiting {
   readonly bytes: number;
@@ -6,8 +6,8 @@ interface Waiting {
 }
 
 /**
- * Memory for parts of uploads, bounded over all of them. Who waits for memory holds none: an upload takes its first
- * buffer here in line, and a second one only where there is room, so that no two wait for each other.
+ * Memory for parts of uploads, bounded over all of them. An upload that waits for memory holds no memory: it takes its
+ * first buffer here in line, and a second one only where there is room, so that no two wait for each other.
  */
 export class PartBuffers {
   readonly #bytesMax: number;
@@ -32,7 +32,7 @@ export class PartBuffers {
     return Buffer.allocUnsafeSlow(bytes);
   }
 
-  /** A buffer, if there is room for it now and nobody waits. */
+  /** A buffer, if there is room for it now and no upload waits. */
   takeNow(bytes: number): Buffer | undefined {
     if (this.#waiting.size > 0 || !this.#hasRoom(bytes)) return undefined;
     this.#taken += bytes;

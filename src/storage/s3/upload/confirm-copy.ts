@@ -1,17 +1,18 @@
-import type { HeaderFields } from "../../http/message/header-fields.ts";
-import type { ObjectRef, StoredObject } from "../../jobs/object-store.ts";
-import { base64Of, corrupt, isMadeBy, SHA256_HEADER } from "./client/copy-checks.ts";
-import type { S3Client } from "./client/s3-client.ts";
-import { S3Failure } from "./client/s3-failure.ts";
-import type { ServerTraits } from "./client/server-traits.ts";
-import { bareEtag, TOKEN_HEADER } from "./metadata.ts";
+import type { HeaderFields } from "../../../http/message/header-fields.ts";
+import type { ObjectRef, StoredObject } from "../../../jobs/object-store.ts";
+import { base64OfHex } from "../../../std/digest.ts";
+import { corrupt, isMadeBy, SHA256_HEADER } from "../client/copy-checks.ts";
+import type { S3Client } from "../client/s3-client.ts";
+import { S3Failure } from "../client/s3-failure.ts";
+import type { ServerTraits } from "../client/server-traits.ts";
+import { bareEtag, TOKEN_HEADER } from "../metadata.ts";
 
-export interface CopyToConfirm {
+interface CopyToConfirm {
   readonly ref: ObjectRef;
   readonly bytes: number;
   /** Of the whole object in hex, where the server was given it. */
   readonly sha256?: string;
-  /** Its answers have proven the bytes already: then a look that is denied is none that is missed. */
+  /** The answers have proven the bytes already: then a denied look does no harm. */
   readonly isProven?: boolean;
   /** That the upload carried, metadata among them. */
   readonly headers: Readonly<Record<string, string>>;
@@ -43,7 +44,8 @@ export async function confirmCopy(client: S3Client, copy: CopyToConfirm): Promis
   if (size !== bytes) throw corrupt(`S3 has stored ${size} bytes of the object instead of ${bytes}`);
   const checksum = found.get(SHA256_HEADER);
   if (sha256 === undefined || checksum === undefined) return { bytes, etag, provenBy: isProven ? "checksum" : "size" };
-  if (checksum !== base64Of(sha256)) throw corrupt("the SHA-256 of the stored object is not that of what was sent");
+  if (checksum !== base64OfHex(sha256))
+    throw corrupt("the SHA-256 of the stored object differs from that of the sent bytes");
   return { bytes, etag, provenBy: "checksum" };
 }
 
@@ -62,11 +64,11 @@ async function look(client: S3Client, copy: CopyToConfirm): Promise<HeaderFields
 }
 
 function unproven(bucket: string): S3Failure {
-  const seen = `bucket ${bucket}: the storage's answers prove nothing of its copies, and a look at them is denied`;
+  const seen = `bucket ${bucket}: the storage's answers do not prove its copies, and a HEAD of them is denied`;
   return new S3Failure("UPLOAD_ACCESS_DENIED", `${seen}: give these credentials s3:GetObject`, {});
 }
 
 function noS3(bucket: string): S3Failure {
-  const seen = `the endpoint of bucket ${bucket} answers as if it had stored objects, and has none`;
-  return new S3Failure("UPLOAD_UNAVAILABLE", `${seen}: it is no S3 service; check storage.endpoint`, {});
+  const seen = `the endpoint of bucket ${bucket} answers as if it had stored objects, but they are missing`;
+  return new S3Failure("UPLOAD_UNAVAILABLE", `${seen}: it is not an S3 service; check storage.endpoint`, {});
 }

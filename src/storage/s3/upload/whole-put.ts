@@ -1,20 +1,20 @@
-import type { ObjectRef, StoredObject, UploadTracking } from "../../jobs/object-store.ts";
-import { checksumHeaders, digestsOf, sha256Of } from "./client/copy-checks.ts";
-import type { S3Answer, S3Client, S3Request } from "./client/s3-client.ts";
-import type { ServerTraits } from "./client/server-traits.ts";
+import type { ObjectRef, StoredObject, UploadTracking } from "../../../jobs/object-store.ts";
+import { checksumHeaders, digestsOf, sha256Of } from "../client/copy-checks.ts";
+import type { S3Answer, S3Client, S3Request } from "../client/s3-client.ts";
+import type { ServerTraits } from "../client/server-traits.ts";
+import { bareEtag } from "../metadata.ts";
 import { confirmCopy } from "./confirm-copy.ts";
-import { bareEtag } from "./metadata.ts";
 
-export interface WholePut extends Pick<UploadTracking, "onProbe"> {
+interface WholePut extends Pick<UploadTracking, "onProbe"> {
   readonly ref: ObjectRef;
   readonly body: Uint8Array;
   /** The body's SHA-256 in hex, where it is known. */
   readonly sha256?: string | undefined;
-  /** With metadata that tells this object from others. */
+  /** With metadata that distinguishes this object from others. */
   readonly headers: Readonly<Record<string, string>>;
   readonly traits: ServerTraits;
   readonly signal: AbortSignal;
-  /** Sends one request, with whatever the caller does around it. */
+  /** Sends one request, within the caller's own steps. */
   readonly exchange: (request: S3Request) => Promise<S3Answer>;
 }
 

@@ -1,7 +1,7 @@
-import type { Clock } from "../std/clock.ts";
+import type { Clock } from "./clock.ts";
 
-interface Deadline {
-  readonly clock: Clock;
+interface DeadlineOptions {
+  readonly clock: Pick<Clock, "after">;
   readonly limitMs: number;
   readonly signal: AbortSignal;
   /** Makes the error for a limit that passed. */
@@ -12,7 +12,7 @@ interface Deadline {
  * The outcome of `work`. If the signal aborts or the limit passes first, it calls `release`, which frees the resources
  * of `work`, and rejects at once. The outcome of `work` is then ignored.
  */
-export function withDeadline<T>(deadline: Deadline, work: () => Promise<T>, release: () => void): Promise<T> {
+export function withDeadline<T>(deadline: DeadlineOptions, work: () => Promise<T>, release: () => void): Promise<T> {
   const { clock, limitMs, signal } = deadline;
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   if (signal.aborted) {

@@ -1,3 +1,4 @@
+import { sha256Hex } from "../digest.ts";
 /**
  * A map by texts that somebody else chose. The engine's own maps hash texts in a way that is known, so that a few
  * kilobytes of names with one hash keep a `Map`, a `Set` or an object busy for seconds. The hash here has random keys,
@@ -57,7 +58,7 @@ const KEYS = crypto.getRandomValues(new Uint32Array(2 * (HASHED_MAX + 2)));
 
 /** Short texts stand for themselves. A digest is longer than they may be, so that none is taken for another. */
 function keyOf(text: string): string {
-  return text.length <= HASHED_MAX ? text : `${Bun.CryptoHasher.hash("sha256", utf16(text), "hex")}!`;
+  return text.length <= HASHED_MAX ? text : `${sha256Hex(utf16(text))}!`;
 }
 
 function utf16(text: string): Uint8Array {
