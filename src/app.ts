@@ -16,39 +16,39 @@ import { type EventLoopWatch, watchEventLoop } from "./telemetry/event-loop-lag.
 import type { HealthReport } from "./telemetry/health.ts";
 import { openHttp } from "./wiring/api-wiring.ts";
 import { createFinalize } from "./wiring/finalize.ts";
-import { type Foundation, type FoundationDeps, layFoundation } from "./wiring/foundation.ts";
+import { type Foundation, type FoundationDeps, openFoundation } from "./wiring/foundation.ts";
 import { createHealth } from "./wiring/health-wiring.ts";
 import { createIntake } from "./wiring/intake-wiring.ts";
 import { closeHandlers, loadHandlers } from "./wiring/load-handlers.ts";
 import { openTracer } from "./wiring/open-tracer.ts";
 import { createReloadables } from "./wiring/reloadables.ts";
-import { retentionChore } from "./wiring/retention-task.ts";
+import { retentionTask } from "./wiring/retention-task.ts";
 import type { S3Access } from "./wiring/storage/s3-credentials.ts";
 import { createWork, type Work } from "./wiring/work.ts";
 import type { ActiveDownloads } from "./worker/download/active-downloads.ts";
 import { removeOrphan } from "./worker/remove-orphan.ts";
 
-/** How long start-up tries to clean up after a crash. */
+/** Time limit of the cleanup after a crash. */
 const RECOVER_TIMEOUT_MS = 10_000;
 const STORAGE_CHECK_EVERY_MS = 5000;
 const CLOSED_BUCKETS_EVERY_MS = 1000;
-const FOLLOW_UP_EVERY_MS = 1000;
-/** How often a queue that could not be written is tried, though nobody asks for anything. */
+const DELIVER_EVERY_MS = 1000;
+/** Time between two trials of a queue that could not be written, without a request. */
 const TRY_QUEUE_EVERY_MS = 1000;
-/** How often a start that the disk had no room for is tried again. */
+/** Time between two trials of a recovery that the disk had no room for. */
 const RECOVER_EVERY_MS = 1000;
-/** Kept connections are closed soon after their time. */
+/** Time between two searches for idle connections that have expired. */
 const DROP_EXPIRED_EVERY_MS = 2000;
-/** How long, after the grace period, settlements may take that a full disk holds up. */
+/** Time after the grace period for settlements that a full disk holds up. */
 const SETTLE_GRACE_MS = 5000;
-/** How long requests may finish once the downloads have ended. */
+/** Time for requests to finish after the downloads have ended. */
 const API_GRACE_MS = 5000;
-/** The same, where a store is broken: everyone who waits has been answered by then. */
+/** The same time if a store is broken: every waiting request has been answered by then. */
 const BROKEN_GRACE_MS = 1000;
 
 /**
- * Joins the stages: the configuration as a whole stops here.
- * @throws StoreError, StoreLockedError, HandlerLoadError; then nothing stays open
+ * Creates the service from its configuration, which the stages below see only in part.
+ * @throws StoreError, StoreLockedError, HandlerLoadError; then no store stays open
  */
 export async function createApp(config: Config, deps: Omit<FoundationDeps, "tracer">): Promise<App> {
   const handlers = await loadHandlers(config.handlers, {
@@ -57,7 +57,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
   });
   let foundation: Foundation;
   try {
-    foundation = layFoundation(config, { ...deps, tracer: await openTracer(config.tracing, deps) });
+    foundation = openFoundation(config, { ...deps, tracer: await openTracer(config.tracing, deps) });
   } catch (error) {
     closeHandlers(handlers);
     throw error;
@@ -66,7 +66,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
   const { log, stores } = foundation;
   const finalize = createFinalize({ handlers, ledger: stores.ledger, log });
   stores.queue.onFinished((job, status) => {
-    // After what those who settled its tasks have to say.
+    // The log lines of the job's settlements come first.
     deps.clock.after(0, () => {
       log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, status }, `job ${status}`);
       finalize(job, status);
@@ -82,7 +82,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
   return app;
 }
 
-/** The whole service, put together; it works from `start` to `stop`. */
+/** The whole service; it works from `start` to `stop`. */
 export class App {
   readonly submit: Submit;
   readonly stores: Stores;
@@ -94,7 +94,7 @@ export class App {
   readonly #storageCheck: StorageCheck;
   readonly #health: () => HealthReport;
   readonly #scheduler: Scheduler;
-  /** False from the time that recovery found the disk full until it has ended. */
+  /** False while recovery waits for room on the disk. */
   #hasRoom = true;
   #phase: "starting" | "running" | "draining" = "starting";
   #isBroken = false;
@@ -112,8 +112,8 @@ export class App {
     this.#storageCheck = new StorageCheck(foundation.store, work.buckets);
     this.#scheduler = new Scheduler(foundation.clock);
     this.#health = createHealth({
-      troubles: foundation.componentErrors,
-      presence: this.stores.fileWatch,
+      componentErrors: foundation.componentErrors,
+      fileWatch: this.stores.fileWatch,
       storageCheck: this.#storageCheck,
       buckets: work.buckets,
       workerProblems: work.problems,
@@ -127,12 +127,12 @@ export class App {
     });
   }
 
-  /** What takes a new configuration while the service runs; `credentials` are those that it was made with. */
+  /** The parts that accept a new configuration while the service runs; `credentials` are those of its creation. */
   reloadables(credentials: Pick<S3Access, "reload"> | undefined): Reloadable[] {
     return createReloadables(this.#foundation, this.#work, credentials);
   }
 
-  /** Resolves when nobody knows any more what is in a store: then the process is to end, without `stop`. */
+  /** Resolves when the content of a store has become unknown. The process must end then, without `stop`. */
   get broken(): Promise<StoreError> {
     return this.#foundation.broken;
   }
@@ -142,8 +142,8 @@ export class App {
   }
 
   /**
-   * Puts right what a crash left, then begins to work. Where the disk has no room for that, it returns all the same:
-   * what is there can be read, and the work begins when there is room.
+   * Recovers from a crash, then starts to work. It also returns if the disk has no room for that: the stores can be
+   * read, and the work starts when there is room.
    */
   async start(): Promise<void> {
     const { log, clock, metrics, stopping, descriptors } = this.#foundation;
@@ -156,20 +156,20 @@ export class App {
     this.#scheduler.start([
       {
         everyMs: STORAGE_CHECK_EVERY_MS,
-        // Without a descriptor it would blame the storage.
+        // Without a descriptor the check would report the storage as down.
         run: (signal) => (descriptors.isShort() ? undefined : this.#storageCheck.run(signal)),
       },
     ]);
-    if (isRecovered) return this.#begin();
-    this.#scheduler.start([{ everyMs: RECOVER_EVERY_MS, run: () => this.#beginLate() }]);
+    if (isRecovered) return this.#startWork();
+    this.#scheduler.start([{ everyMs: RECOVER_EVERY_MS, run: () => this.#startWorkLate() }]);
   }
 
-  /** False if the disk is full: then the queue refuses every change until this is done again and succeeds. */
+  /** False if the disk is full: the queue refuses every change until a later call succeeds. */
   async #tryRecover(): Promise<boolean> {
-    const { log, stores, componentErrors: troubles, sweepStorage } = this.#foundation;
+    const { log, stores, componentErrors, sweepStorage } = this.#foundation;
     try {
       const temporaries = await sweepStorage();
-      // Nothing comes between: the first change that the queue takes is the recovery's.
+      // The recovery must be the first change that the queue accepts, so it follows at once.
       stores.catchUp();
       await this.#recover(temporaries);
       return true;
@@ -177,8 +177,8 @@ export class App {
       if (!isDiskFull(error)) throw error;
       this.#hasRoom = false;
       stores.queue.gate.hold(error);
-      if (troubles.note("queue", error)) {
-        log.error({ err: error }, "the disk is full: no job is taken and no download begins until it has room");
+      if (componentErrors.note("queue", error)) {
+        log.error({ err: error }, "the disk is full: no job is accepted and no download starts until it has room");
       }
       return false;
     }
@@ -189,49 +189,52 @@ export class App {
     return this.#hasRoom ? "recovering" : "without room";
   }
 
-  async #beginLate(): Promise<void> {
+  async #startWorkLate(): Promise<void> {
     if (this.#phase !== "starting") return;
     try {
       if (!(await this.#tryRecover()) || this.isDraining) return;
-      this.#foundation.log.info("the disk has room again: the work begins");
-      await this.#begin();
+      this.#foundation.log.info("the disk has room again: downloads start");
+      await this.#startWork();
     } catch (error) {
-      this.#foundation.onQueueTrouble(error);
+      this.#foundation.onQueueError(error);
     }
   }
 
-  async #begin(): Promise<void> {
-    const { log, stores, componentErrors: troubles, descriptors } = this.#foundation;
+  async #startWork(): Promise<void> {
+    const { log, stores, componentErrors, descriptors } = this.#foundation;
     await this.#work.hosts.restore();
     this.#scheduler.start([
       {
         everyMs: CLOSED_BUCKETS_EVERY_MS,
         run: (signal) => (descriptors.isShort() ? undefined : this.#storageCheck.tryClosed(signal)),
       },
-      retentionChore(this.#config, this.#foundation),
-      ...this.#work.chores,
+      retentionTask(this.#config, this.#foundation),
+      ...this.#work.periodicTasks,
       { everyMs: TRY_QUEUE_EVERY_MS, run: () => this.#tryQueue() },
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },
-      { everyMs: FOLLOW_UP_EVERY_MS, run: () => void (deliverOutbox(stores.outbox) && troubles.clearFollowers()) },
+      {
+        everyMs: DELIVER_EVERY_MS,
+        run: () => void (deliverOutbox(stores.outbox) && componentErrors.clearProjections()),
+      },
     ]);
     this.#phase = "running";
     this.#work.cancellation.resume();
     await this.#work.bulkOperations.resume();
     this.#work.pool.start();
     if (stores.queue.control.isPaused()) {
-      log.warn("the queue is paused: no download begins until POST /operators/queue/resume");
+      log.warn("the queue is paused: no download starts until POST /operators/queue/resume");
       await this.#work.broker.pause();
     }
     this.#work.broker.start();
   }
 
-  /** What a commit finds out clears its trouble. */
+  /** Tries a commit, whose success clears the error of the queue. */
   async #tryQueue(): Promise<void> {
-    const { stores, componentErrors: troubles, onQueueTrouble } = this.#foundation;
-    if (troubles.has("queue")) await stores.queue.tryRoom().catch(onQueueTrouble);
+    const { stores, componentErrors, onQueueError } = this.#foundation;
+    if (componentErrors.has("queue")) await stores.queue.tryRoom().catch(onQueueError);
   }
 
-  /** Opens the API, and returns the URL that it answers on. @throws if the address is taken or not ours */
+  /** Opens the API and returns its URL. @throws if the address is in use or not of this machine */
   listen(): string {
     this.#server = openHttp(this.#config, this.#foundation, this.#work, {
       submit: this.submit,
@@ -242,37 +245,39 @@ export class App {
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;
   }
 
-  /** For who ends the process without `stop`: what was running did not crash it. */
+  /** For an end of the process without `stop`: it must not count as a crash of the running tasks. */
   abandon(): void {
     try {
       this.stores.queue.abandon();
     } catch {
-      // The stores are closed already: nothing was running.
+      // The stores are closed already, so no task was running.
     }
   }
 
-  /** For the end after `broken`: who waits for an answer gets one, and the server takes nothing more. */
+  /** For the end after `broken`: waiting requests get an answer, and the server accepts no more of them. */
   async answerAll(): Promise<void> {
     await this.#server?.stop(AbortSignal.timeout(BROKEN_GRACE_MS));
   }
 
-  /** Takes no more jobs, lets running downloads finish for the grace period, puts the rest back, and closes. */
+  /** Accepts no more jobs, lets running downloads finish in the grace period, requeues the others, and closes. */
   async stop(): Promise<void> {
-    const { clock, stores, stopping, onQueueTrouble } = this.#foundation;
+    const { clock, stores, stopping, onQueueError } = this.#foundation;
     const graceMs = this.#config.server.shutdown_grace_ms;
     const hasWorked = this.#phase === "running";
     this.#phase = "draining";
     this.#scheduler.stop();
     this.#lagWatch?.stop();
-    const giveUp = clock.after(graceMs + SETTLE_GRACE_MS, () => stopping.abort(new Error("the grace period is over")));
+    const graceTimer = clock.after(graceMs + SETTLE_GRACE_MS, () =>
+      stopping.abort(new Error("the grace period is over")),
+    );
     const drained = new AbortController();
     const unclaimed = await this.#work.broker.stop();
-    const released = unclaimed.map((claimed) => stores.queue.settlements.release(claimed).catch(onQueueTrouble));
+    const released = unclaimed.map((claimed) => stores.queue.settlements.release(claimed).catch(onQueueError));
     await this.#work.pool.stop(delay(clock, graceMs, drained.signal).catch(() => {}));
     drained.abort();
     await Promise.all([...released, this.#work.hosts.note()]);
     await this.#server?.stop(AbortSignal.timeout(API_GRACE_MS));
-    giveUp.cancel();
+    graceTimer.cancel();
     stopping.abort(new Error("the service has stopped"));
     await Promise.all([this.#foundation.closeStorage(), this.tracer.stop()]);
     this.#foundation.network.http.close();
@@ -289,9 +294,12 @@ export class App {
       queue: stores.queue,
       cleaner: this.#work.orphanCleaner,
       storesLate: store.storesLate,
-      retract: (doomed, signal) => removeOrphan(doomed, { store, keys }, signal),
+      removeOrphan: (poison, signal) => removeOrphan(poison, { store, keys }, signal),
       onLeftOver: ({ bucket, key }, failure) => {
-        log.warn({ bucket, key, err: failure }, "what a failed task may have stored could not be removed now");
+        log.warn(
+          { bucket, key, err: failure },
+          "an object that a failed task may have stored could not be removed now",
+        );
       },
       signal: AbortSignal.timeout(RECOVER_TIMEOUT_MS),
     });
@@ -299,7 +307,7 @@ export class App {
     if (interrupted + sweptJobs + abortedUploads + temporaries === 0) return;
     log.info(
       { interrupted_tasks: interrupted, swept_jobs: sweptJobs, aborted_uploads: abortedUploads, temporaries },
-      "put right what the last process left",
+      "recovered from an unclean shutdown",
     );
     if (suspects === 0) return;
     log.warn({ tasks: suspects }, "the process ended three times or more while these tasks ran: each runs alone now");

@@ -1,24 +1,24 @@
 import type { Clock } from "../std/clock.ts";
 
-/** Wall and steady time may differ by so much: daylight saving does not count, a slow correction does. */
+/** A larger change of wall time against steady time is a leap. Slow corrections add up to one. */
 const LEAP_MS = 3_600_000;
-/** After a leap the wall clock must go on evenly for so long. */
+/** Time without a leap after which the wall clock is trusted again. */
 const PROBATION_MS = 600_000;
 
 /**
- * Says whether what is old by the wall clock may be taken for old. After a leap, within the process or since the last
- * one, it waits: a clock that is wrong at boot is mended within minutes, and then nothing has expired.
+ * Decides whether ages by the wall clock can be trusted. After a leap it waits: a clock that is wrong at boot is
+ * corrected within minutes, and no row may expire before that.
  */
 export class ClockTrust {
   readonly #clock: Clock;
   #offset = 0;
   #evenSince: number | undefined;
-  /** By how much the clock leapt last, in milliseconds. */
+  /** The size of the last leap, in milliseconds. */
   #leapMs = 0;
 
   /**
-   * `trustedAt`: when the clock was last found to go right, by this process's forebears, milliseconds since the epoch;
-   * 0 if it never was. Not when one was last there: it may have lived under a wrong clock.
+   * `trustedAt`: the time when an earlier process last trusted the clock, in milliseconds since the epoch; 0 for never.
+   * The last heartbeat would not do, since that process may have run with a wrong clock.
    */
   constructor(clock: Clock, trustedAt: number) {
     this.#clock = clock;

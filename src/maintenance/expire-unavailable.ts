@@ -4,23 +4,23 @@ import type { ClaimedTask } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
 import type { Clock } from "../std/clock.ts";
 
-export interface ExpireUnavailableDeps {
+interface ExpireUnavailableDeps {
   readonly queue: Pick<QueueParts, "source" | "control">;
   /** Hosts that have not answered for at least `ms`, each with its number of milliseconds. */
   readonly unavailable: (ms: number) => ReadonlyMap<string, number>;
   readonly settle: (settlement: Settlement) => Promise<void>;
-  /** How long a task may wait for such a host, in milliseconds. */
+  /** The longest time that a task may wait for such a host, in milliseconds. */
   readonly maxThrottleMs: number;
   readonly clock: Pick<Clock, "now">;
 }
 
 const LANES = 1000;
-/** Of one commit. */
+/** Tasks of one commit. */
 const TASKS = 100;
 
 /**
- * Gives up what has waited too long for hosts that no probe has reached: nobody claims it while the breaker is open, so
- * it would wait for ever. What was tried before, or came later, has its time from then on.
+ * Discards tasks that have waited too long for hosts that no probe has reached. The broker claims no task while the
+ * breaker is open, so they would wait for ever. A task's time starts when it becomes due.
  */
 export class ExpireUnavailableHosts {
   readonly #deps: ExpireUnavailableDeps;
@@ -30,8 +30,8 @@ export class ExpireUnavailableHosts {
   }
 
   /**
-   * One round; none while the queue is paused, since nobody probes then. @throws what the queue throws, or the signal's
-   * reason
+   * Runs one round; none while the queue is paused, since no host is probed then. @throws the queue's error, or the
+   * signal's reason
    */
   async run(signal: AbortSignal): Promise<void> {
     if (this.#deps.queue.control.isPaused()) return;
@@ -43,24 +43,24 @@ export class ExpireUnavailableHosts {
     for (let lanes = queue.source.lanesAfter(0, LANES); lanes.length > 0; ) {
       for (const { id, host } of lanes) {
         const unavailableMs = hosts.get(host);
-        if (unavailableMs !== undefined) await this.#giveUp(id, dueBefore, unavailableMs, signal);
+        if (unavailableMs !== undefined) await this.#expire(id, dueBefore, unavailableMs, signal);
       }
       await setImmediate();
       lanes = queue.source.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
     }
   }
 
-  async #giveUp(lane: number, dueBefore: number, unavailableMs: number, signal: AbortSignal): Promise<void> {
+  async #expire(lane: number, dueBefore: number, unavailableMs: number, signal: AbortSignal): Promise<void> {
     for (let claimed = TASKS; claimed === TASKS; ) {
       signal.throwIfAborted();
       if (this.#deps.queue.control.isPaused()) return;
       const tasks = await this.#deps.queue.source.claim([{ lane, limit: TASKS }], dueBefore);
-      await Promise.all(tasks.map((task) => this.#deps.settle(this.#givenUp(task, unavailableMs))));
+      await Promise.all(tasks.map((task) => this.#deps.settle(this.#expired(task, unavailableMs))));
       claimed = tasks.length;
     }
   }
 
-  #givenUp(claimed: ClaimedTask, unavailableMs: number): Settlement {
+  #expired(claimed: ClaimedTask, unavailableMs: number): Settlement {
     const { clock } = this.#deps;
     const seconds = Math.round(unavailableMs / 1000);
     const code = "DOWNLOAD_HOST_UNAVAILABLE";

@@ -4,7 +4,7 @@ import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } fr
 import type { Clock } from "../std/clock.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
 
-/** What became of an orphan, where that is worth a line or a count. */
+/** An event of an orphan that is logged or counted. */
 export type OrphanEvent =
   /** The upload is aborted, or the object removed. */
   | { readonly kind: "removed"; readonly orphan: Orphan }
@@ -12,10 +12,10 @@ export type OrphanEvent =
   | { readonly kind: "failed"; readonly orphan: Orphan; readonly error: unknown; readonly isFirst: boolean }
   /** A look went well after some that failed. */
   | { readonly kind: "recovered"; readonly orphan: Orphan }
-  /** Nobody looks for it any more, though the last look failed. */
-  | { readonly kind: "given up"; readonly orphan: Orphan };
+  /** The watch has ended, though the last look failed. */
+  | { readonly kind: "expired"; readonly orphan: Orphan };
 
-export interface OrphanCleanerDeps {
+interface OrphanCleanerDeps {
   readonly orphans: Pick<OrphanRecords, "begin" | "adopt" | "dueKeys" | "dueUnder" | "note">;
   readonly store: Pick<ObjectStore, "abortUpload" | "removeUploaded">;
   readonly keys: Pick<KeyGuard, "remove">;
@@ -23,19 +23,19 @@ export interface OrphanCleanerDeps {
   readonly onEvent: (event: OrphanEvent) => void;
 }
 
-/** The time from one look to the next doubles up to this. */
+/** Longest time between two looks; it doubles up to this. */
 export const LOOK_EVERY_MAX_MS = 15 * 60_000;
 const LOOK_EVERY_MIN_MS = 1000;
 const BUSY_MS = 10_000;
-/** A request that was given up may still store something for so long. */
+/** Time in which an abandoned request may still store its object. */
 export const WATCH_MS = 24 * 3_600_000;
-/** Where no look succeeds, so long. */
+/** The same time if no look succeeds. */
 export const BLIND_WATCH_MS = 7 * WATCH_MS;
-/** Keys of one commit, and of these so many at a time. */
+/** Keys of one commit, and keys at a time. */
 const BATCH = 64;
 const AT_A_TIME = 8;
 
-/** What one look at an orphan came to. */
+/** The result of one look at an orphan. */
 type Look =
   | { readonly kind: "clean" }
   | { readonly kind: "removed" }
@@ -49,20 +49,20 @@ interface Looked {
 }
 
 /**
- * Removes what attempts left in the storage. An orphan is recorded when its attempt is settled, or at the start after a
- * crash:
+ * Removes uploads and objects that attempts left in the storage. An orphan is recorded when its attempt is settled, or
+ * at the start after a crash:
  *
  *     recorded ──1 s──▶ due ──look──▶ waiting (1, 2, 4 … s, at most 15 min) ──▶ due …
  *                        └───look──▶ ended
  *
- * - `upload` with an id: ended once it is aborted, or the storage knows of none. It is never given up.
- * - `upload` without an id stands for whatever is open under the key: a lost request may have opened it, or opens it
- *   late. `object`: a lost request stores it late. Both are looked at until `WATCH_MS` after they were left, and ended
- *   by the first good look after that; by `BLIND_WATCH_MS` where no look succeeds.
+ * - `upload` with an id: ends when it is aborted or the storage has no such upload. Its watch has no limit.
+ * - `upload` without an id stands for any upload under the key: a lost request may have opened one, or may open one
+ *   late. `object`: a lost request may store it late. Both end with the first good look after `WATCH_MS`, or after
+ *   `BLIND_WATCH_MS` if no look succeeds.
  * - An object is removed only if it carries the token of the attempt that left it.
- * - An upload with an id is its attempt's alone. Nothing else is touched under a key that an attempt holds: it is due
- *   again `BUSY_MS` later, and that counts as no look.
- * - A task that completes takes its `object` orphans along: what comes late is its own object.
+ * - An upload with an id belongs to its attempt alone. Other orphans under a key that an attempt holds are due again
+ *   `BUSY_MS` later, and that does not count as a look.
+ * - A completed task ends its `object` orphans: a late object is its own.
  */
 export class OrphanCleaner {
   readonly #deps: OrphanCleanerDeps;
@@ -71,19 +71,19 @@ export class OrphanCleaner {
     this.#deps = deps;
   }
 
-  /** Takes over what the last process left, and aborts uploads; how many. For start-up. @throws the queue's error */
+  /** Takes over orphans of the last process and aborts uploads. Resolves to their number. @throws the queue's error */
   async begin(signal: AbortSignal): Promise<number> {
     await this.#deps.orphans.begin();
     return this.#round(["upload"], signal);
   }
 
-  /** Looks at all that is due. @throws the queue's error, or the signal's reason */
+  /** Looks at all due orphans. @throws the queue's error, or the signal's reason */
   async run(signal: AbortSignal): Promise<void> {
     await this.#deps.orphans.adopt();
     await this.#round(ORPHAN_KINDS, signal);
   }
 
-  /** How many were removed. */
+  /** Resolves to the number of removed orphans. */
   async #round(kinds: readonly OrphanKind[], signal: AbortSignal): Promise<number> {
     let removed = 0;
     while (!signal.aborted) {
@@ -108,9 +108,9 @@ export class OrphanCleaner {
     return looked;
   }
 
-  /** Looks at the orphans of one key; `busy` where an attempt holds it. A look that the signal ends is none. */
+  /** Looks at the orphans of one key; they are `busy` if an attempt holds it. An aborted look does not count. */
   async #lookUnder(ref: ObjectRef, signal: AbortSignal): Promise<Looked[]> {
-    // Read when it is needed: a settlement may have ended some since the key was found to be due.
+    // The rows are read late: a settlement may have ended some since the key was found.
     const due = () => this.#deps.orphans.dueUnder(ref);
     const looked = await this.#abort(due().filter(hasId), signal);
     if (due().every(hasId)) return looked;
@@ -131,7 +131,7 @@ export class OrphanCleaner {
       const { bucket, key, name: uploadId } = orphan;
       try {
         await this.#deps.store.abortUpload({ bucket, key, uploadId }, signal);
-        // Without an id nobody knows whether something was open.
+        // Without an id it is unknown whether an upload was open.
         looked.push({ orphan, look: { kind: hasId(orphan) ? "removed" : "clean" } });
       } catch (error) {
         if (signal.aborted) break;
@@ -141,7 +141,7 @@ export class OrphanCleaner {
     return looked;
   }
 
-  /** One look for all: an object carries one token. */
+  /** Looks once for all tokens: an object carries one of them. */
   async #removeFrom(ref: ObjectRef, objects: readonly Orphan[], signal: AbortSignal): Promise<Looked[]> {
     if (objects.length === 0 || signal.aborted) return [];
     try {
@@ -170,7 +170,7 @@ function hasId(orphan: Orphan): boolean {
   return sortOf(orphan) === "upload";
 }
 
-/** Whether its end is known: an upload with an id that is gone is; what may come late is not before its time. */
+/** Whether an orphan has ended: an upload with an id is gone, or the time for late ones is over. */
 function isEnded(orphan: Orphan, look: Look, now: number): boolean {
   const ageMs = now - orphan.leftAt;
   if (look.kind === "busy") return false;
@@ -188,7 +188,7 @@ function* eventsOf({ orphan, look }: Looked, now: number): Generator<OrphanEvent
   if (look.kind === "busy") return;
   if (look.kind === "failed") {
     yield { kind: "failed", orphan, error: look.error, isFirst: orphan.failures === 0 };
-    if (isEnded(orphan, look, now)) yield { kind: "given up", orphan };
+    if (isEnded(orphan, look, now)) yield { kind: "expired", orphan };
     return;
   }
   if (look.kind === "removed") yield { kind: "removed", orphan };

@@ -1,18 +1,18 @@
-/** The part of the outbox that delivery works with. */
+/** The part of the outbox that delivery uses. */
 interface Outbox {
   readonly isDelivered: boolean;
   replay(): void;
   trim(): void;
 }
 
-/** Gives the followers what they missed, and trims the outbox to what they have durably. False if one still cannot. */
+/** Delivers missed batches to the projections and trims the outbox. False if a projection still cannot be written. */
 export function deliverOutbox(outbox: Outbox): boolean {
   try {
     if (!outbox.isDelivered) outbox.replay();
     outbox.trim();
     return true;
   } catch {
-    // Told when it began; readiness shows it until it works again.
+    // The first failure was logged; readiness shows it until a delivery works.
     return false;
   }
 }

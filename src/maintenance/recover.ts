@@ -6,36 +6,36 @@ import type { OrphanCleaner } from "./orphan-cleaner.ts";
 export interface RecoverDeps {
   readonly queue: Pick<QueueParts, "recover">;
   readonly cleaner: Pick<OrphanCleaner, "begin">;
-  /** Whether a request of the last process may still store its object. */
+  /** True if a request of the last process may still store its object. */
   readonly storesLate: boolean;
-  /** Removes what a task that is about to be buried may have stored. */
-  readonly retract: (doomed: PoisonTask, signal: AbortSignal) => Promise<void>;
-  /** What such a task may have stored could not be removed. */
-  readonly onLeftOver: (what: { bucket: string; key: string }, failure: Failure) => void;
+  /** Removes an object that a poison task may have stored. */
+  readonly removeOrphan: (poison: PoisonTask, signal: AbortSignal) => Promise<void>;
+  /** Called when such an object could not be removed. */
+  readonly onLeftOver: (object: { bucket: string; key: string }, failure: Failure) => void;
   readonly signal: AbortSignal;
 }
 
-export interface Recovered {
+interface Recovered {
   /** Tasks that were claimed when the process died. */
   readonly interrupted: number;
-  /** Those of them that run alone now. */
+  /** The interrupted tasks that run alone now. */
   readonly suspects: number;
-  /** Jobs whose acceptance never came. */
+  /** Jobs that were never accepted. */
   readonly sweptJobs: number;
   readonly abortedUploads: number;
 }
 
 /**
- * Puts right what a crash left: claims, jobs half written, open uploads. For start-up, before the first claim. The
- * queue comes first: its first commit must be the one that brings waits into this process's time.
+ * Recovers from a crash: claims, jobs half written, open uploads. For the start, before the first claim. The queue
+ * comes first: its first commit must be the one that moves waits to this process's clock.
  */
 export async function recover(deps: RecoverDeps): Promise<Recovered> {
-  const { queue, cleaner, storesLate, retract, onLeftOver, signal } = deps;
-  const recovered = await queue.recover(async (doomed) => {
+  const { queue, cleaner, storesLate, removeOrphan, onLeftOver, signal } = deps;
+  const recovered = await queue.recover(async (poison) => {
     try {
-      await retract(doomed, signal);
+      await removeOrphan(poison, signal);
     } catch (error) {
-      onLeftOver(doomed.task, error as Failure);
+      onLeftOver(poison.task, error as Failure);
     }
   }, storesLate);
   return { ...recovered, abortedUploads: await cleaner.begin(signal) };

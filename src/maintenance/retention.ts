@@ -3,7 +3,7 @@ import type { DeadLetterRetention, LedgerRetention } from "../jobs/stores/retain
 import { type Clock, delay } from "../std/clock.ts";
 import type { ClockTrust } from "./clock-trust.ts";
 
-/** How long things stay, in milliseconds, and how large dlq.db may become, in bytes. */
+/** Retention times in milliseconds, and the limit of dlq.db in bytes. */
 export interface RetentionLimits {
   readonly queueJobsMs: number;
   readonly ledgerJobsMs: number;
@@ -16,32 +16,32 @@ export interface RetentionLimits {
 export const PRUNED = ["dead_letters", "queue_jobs", "ledger_jobs", "log_rows", "idempotency_keys"] as const;
 export type Pruned = (typeof PRUNED)[number];
 
-export interface RetentionDeps {
+interface RetentionDeps {
   readonly queue: Pick<QueueParts, "retention" | "deadLetters">;
   readonly ledger: LedgerRetention;
   readonly deadLetters: DeadLetterRetention;
-  /** Makes durable what the projections have applied. False if one of them cannot be written now. */
+  /** Makes applied batches durable in the projections. False if one of them cannot be written now. */
   readonly makeDurable: () => boolean;
   readonly limits: RetentionLimits;
   readonly trust: ClockTrust;
   readonly clock: Clock;
   readonly onPruned: (what: Pruned, count: number) => void;
-  /** dlq.db is over its size: letters go before their time. */
+  /** Called when dlq.db is over its size: dead letters are pruned before their retention time. */
   readonly onOverSize: (bytes: number) => void;
 }
 
-/** Rows of one step: a few milliseconds. */
+/** Rows of one step, which takes a few milliseconds. */
 const ROWS = 400;
-const LETTERS = 100;
+const DEAD_LETTERS = 100;
 const PAGES = 100;
-/** So often it is noted that the clock goes right. */
+/** Time between two notes that the clock is trusted. */
 const NOTE_TRUST_MS = 600_000;
-/** Between two steps, so that everybody else has at least as much time. */
+/** Pause between two steps, so that other work has at least as much time. */
 const PAUSE_MS = 10;
 
 /**
- * Takes away what is past its retention, a step at a time: dead letters first, then their jobs. What it takes from a
- * follower nobody tells the follower again, and what it takes from queue.db both followers have durably.
+ * Deletes rows past their retention, in small steps: dead letters first, then their jobs. The outbox never replays rows
+ * deleted from a projection, and both projections durably hold the rows deleted from queue.db.
  */
 export class Retention {
   readonly #deps: RetentionDeps;
@@ -52,19 +52,20 @@ export class Retention {
   }
 
   /**
-   * One round, until nothing is left to do. @throws what a store throws, or the signal's reason; the next round goes on
+   * Runs one round until no row is past its retention. @throws the error of a store, or the signal's reason; the next
+   * round continues
    */
   async run(signal: AbortSignal): Promise<void> {
     if (!this.#deps.trust.isTrusted) return;
     const now = this.#deps.clock.now();
-    await this.#pruneLetters(now, signal);
+    await this.#pruneDeadLetters(now, signal);
     await this.#pruneQueue(now, signal);
     await this.#pruneLedger(now, signal);
     await this.#giveBackSpace(signal);
     await this.#noteTrust();
   }
 
-  /** For the next process, which can compare its clock with no other. */
+  /** Notes that the clock is trusted, for the next process, which has no other clock to compare. */
   async #noteTrust(): Promise<void> {
     const { clock, queue, trust } = this.#deps;
     if (!trust.isTrusted || clock.monotonic() - this.#trustNotedAt < NOTE_TRUST_MS) return;
@@ -72,21 +73,21 @@ export class Retention {
     this.#trustNotedAt = clock.monotonic();
   }
 
-  async #pruneLetters(now: number, signal: AbortSignal): Promise<void> {
+  async #pruneDeadLetters(now: number, signal: AbortSignal): Promise<void> {
     const { limits, deadLetters, onOverSize } = this.#deps;
-    await this.#drop(() => deadLetters.oldest(now - limits.deadLettersMs, LETTERS), signal);
+    await this.#drop(() => deadLetters.oldest(now - limits.deadLettersMs, DEAD_LETTERS), signal);
     if (deadLetters.bytes() <= limits.deadLetterBytesMax) return;
     onOverSize(deadLetters.bytes());
     const isOver = () => deadLetters.bytes() > limits.deadLetterBytesMax;
-    await this.#drop(() => (isOver() ? deadLetters.oldest(Number.MAX_SAFE_INTEGER, LETTERS) : []), signal);
+    await this.#drop(() => (isOver() ? deadLetters.oldest(Number.MAX_SAFE_INTEGER, DEAD_LETTERS) : []), signal);
   }
 
   async #drop(next: () => { id: number; resourceId: string }[], signal: AbortSignal): Promise<void> {
     const { queue, onPruned } = this.#deps;
-    for (let letters = next(); letters.length > 0; letters = next()) {
-      const dropped = await queue.deadLetters.discard(letters, "pruned");
-      onPruned("dead_letters", dropped);
-      if (dropped === 0) return; // a follower that lags still has them
+    for (let batch = next(); batch.length > 0; batch = next()) {
+      const discarded = await queue.deadLetters.discard(batch, "pruned");
+      onPruned("dead_letters", discarded);
+      if (discarded === 0) return; // a projection that lags still has them
       await this.#pause(signal);
     }
   }
@@ -101,7 +102,7 @@ export class Retention {
       jobs.length > 0;
       jobs = retention.prunableJobs(before, ROWS)
     ) {
-      // A follower that lost a batch with the power gets it again, and then its job must be there.
+      // A projection that lost a batch with the power gets it again, and needs its job then.
       if (!makeDurable()) break;
       onPruned("queue_jobs", await retention.pruneJobs(jobs, ROWS));
       await this.#pause(signal);
@@ -125,7 +126,7 @@ export class Retention {
     const before = now - limits.ledgerJobsMs;
     for (let after = { completedAt: 0, seq: 0 }; ; ) {
       const jobs = ledger.prunableJobs(before, after, ROWS);
-      // What the queue has still may come to life again, or has dead letters.
+      // A job that is still in the queue has dead letters or may be replayed.
       const gone = jobs.map(({ seq }) => seq).filter((seq) => !queue.retention.hasJob(seq));
       const pruned = ledger.pruneJobs(gone, ROWS);
       onPruned("ledger_jobs", pruned);

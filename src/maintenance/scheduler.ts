@@ -1,15 +1,15 @@
 import type { Clock } from "../std/clock.ts";
 
-/** Something to do again and again. */
+/** A task that runs periodically. */
 export interface PeriodicTask {
   readonly everyMs: number;
-  /** When to do it for the first time; absent: after `everyMs`. */
+  /** The time until the first run; absent: `everyMs`. */
   readonly firstMs?: number;
-  /** Must not throw; the next round begins when it is done. */
+  /** It must not throw. The time to the next run starts when it is done. */
   readonly run: (signal: AbortSignal) => void | Promise<void>;
 }
 
-/** Does chores until it is stopped, each at its own pace and never twice at a time. */
+/** Runs periodic tasks until it is stopped, each at its own interval and never twice at a time. */
 export class Scheduler {
   readonly #clock: Clock;
   readonly #timers = new Set<{ cancel(): void }>();
@@ -19,27 +19,27 @@ export class Scheduler {
     this.#clock = clock;
   }
 
-  start(chores: readonly PeriodicTask[]): void {
-    for (const chore of chores) this.#schedule(chore, chore.firstMs ?? chore.everyMs);
+  start(tasks: readonly PeriodicTask[]): void {
+    for (const task of tasks) this.#schedule(task, task.firstMs ?? task.everyMs);
   }
 
   stop(): void {
-    this.#stopping.abort(new Error("the upkeep is stopping"));
+    this.#stopping.abort(new Error("the scheduler is stopping"));
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
   }
 
-  #schedule(chore: PeriodicTask, afterMs: number): void {
+  #schedule(task: PeriodicTask, afterMs: number): void {
     if (this.#stopping.signal.aborted) return;
     const timer = this.#clock.after(afterMs, () => {
       this.#timers.delete(timer);
-      void this.#do(chore);
+      void this.#run(task);
     });
     this.#timers.add(timer);
   }
 
-  async #do(chore: PeriodicTask): Promise<void> {
-    await chore.run(this.#stopping.signal);
-    this.#schedule(chore, chore.everyMs);
+  async #run(task: PeriodicTask): Promise<void> {
+    await task.run(this.#stopping.signal);
+    this.#schedule(task, task.everyMs);
   }
 }

@@ -4,17 +4,17 @@ import type { DeadLetterFilter, DeadLetterReads, FullDeadLetter } from "../jobs/
 import { type Clock, delay } from "../std/clock.ts";
 import { changeDeadLetters, type DeadLetterChange, gapMs, HeadersError, withOverrides } from "./dead-letter-change.ts";
 
-export interface BulkOperationRunnerDeps {
-  readonly desk: DeadLetterChanges;
+interface BulkOperationRunnerDeps {
+  readonly deadLetterChanges: DeadLetterChanges;
   readonly deadLetters: Pick<DeadLetterReads, "find" | "full" | "count">;
   readonly clock: Clock;
-  /** The queue cannot be written to (a full disk); it is tried again. */
-  readonly onTrouble: (error: unknown) => void;
-  /** Ends all that is under way; the next process goes on. */
+  /** Called when the queue cannot be written (a full disk); the operation tries again. */
+  readonly onQueueError: (error: unknown) => void;
+  /** Ends all running operations; the next process continues them. */
   readonly signal: AbortSignal;
 }
 
-/** Letters of one commit; between two of them everybody else has a turn. */
+/** Dead letters of one commit. Other work has a turn between two commits. */
 const BATCH = 200;
 const RETRY_MS = 1000;
 
@@ -24,8 +24,8 @@ interface Running {
 }
 
 /**
- * Replays dead letters or gives them up: some by their ids, at once; all of a filter, however many, in the background.
- * An operation is remembered with each commit that it makes, and goes on after a crash; each letter is dealt with once.
+ * Replays or discards dead letters: some by their ids, at once; all that match a filter in the background. Each commit
+ * records the step of its operation. So an operation continues after a crash, and each dead letter is changed once.
  */
 export class BulkOperationRunner {
   readonly #deps: BulkOperationRunnerDeps;
@@ -35,48 +35,48 @@ export class BulkOperationRunner {
     this.#deps = deps;
   }
 
-  /** Goes on with what the last process did not get done. */
+  /** Continues operations that the last process did not finish. */
   async resume(): Promise<void> {
-    for (const operation of await this.#deps.desk.operations())
+    for (const operation of await this.#deps.deadLetterChanges.operations())
       if (operation.state === "running") this.#start(operation);
   }
 
-  /** Looks whether letters can be dealt with so, and changes nothing. @throws HeadersError */
-  async tryOut(letters: readonly number[] | DeadLetterFilter, { overrides }: DeadLetterChange): Promise<void> {
+  /** Checks a change and does not apply it. @throws HeadersError */
+  async tryOut(targets: readonly number[] | DeadLetterFilter, { overrides }: DeadLetterChange): Promise<void> {
     const { deadLetters } = this.#deps;
-    if (overrides.headers === undefined) return; // nothing else depends on the letter
-    if (isIds(letters)) return void withOverrides(this.#find(letters), overrides);
+    if (overrides.headers === undefined) return; // no other override depends on the task
+    if (isIds(targets)) return void withOverrides(this.#find(targets), overrides);
     for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-      const page = deadLetters.full(letters, before, BATCH);
+      const page = deadLetters.full(targets, before, BATCH);
       withOverrides(page, overrides);
       const last = page.at(-1);
       if (last === undefined) return;
       before = last.task;
-      await setImmediate(); // for everybody else
+      await setImmediate(); // a turn for other work
     }
   }
 
-  /** Deals with letters by their task ids, as far as there are any. @throws HeadersError */
+  /** Changes the dead letters with some task ids, as far as they exist. @throws HeadersError */
   async changeSome(
     taskIds: readonly number[],
     change: DeadLetterChange,
   ): Promise<{ matched: number; changed: number }> {
-    const { desk, clock } = this.#deps;
-    const letters = this.#find(taskIds);
-    if (letters.length === 0) return { matched: 0, changed: 0 };
-    const changed = await changeDeadLetters(letters, { ...change, dueFrom: clock.steady() }, desk);
-    return { matched: letters.length, changed };
+    const { deadLetterChanges, clock } = this.#deps;
+    const found = this.#find(taskIds);
+    if (found.length === 0) return { matched: 0, changed: 0 };
+    const changed = await changeDeadLetters(found, { ...change, dueFrom: clock.steady() }, deadLetterChanges);
+    return { matched: found.length, changed };
   }
 
-  /** Begins to deal with all letters of a filter. It is remembered when this resolves. */
+  /** Starts an operation on all dead letters that match a filter. It is durable when this resolves. */
   async begin(filter: DeadLetterFilter, change: DeadLetterChange): Promise<BulkOperation> {
-    const { desk, deadLetters } = this.#deps;
-    const operation = await desk.begin({ ...change, filter, matched: deadLetters.count(filter) });
+    const { deadLetterChanges, deadLetters } = this.#deps;
+    const operation = await deadLetterChanges.begin({ ...change, filter, matched: deadLetters.count(filter) });
     this.#start(operation);
     return operation;
   }
 
-  /** The operation once it has ended, or as it is after `ms`. */
+  /** The operation when it has ended, or its state after `ms`. */
   async ended(id: number, ms: number): Promise<BulkOperation | undefined> {
     const running = this.#running.get(id);
     if (running !== undefined && ms > 0) {
@@ -84,15 +84,15 @@ export class BulkOperationRunner {
       await Promise.race([running.done, delay(this.#deps.clock, ms, waited.signal).catch(() => {})]);
       waited.abort();
     }
-    return this.#deps.desk.operation(id);
+    return this.#deps.deadLetterChanges.operation(id);
   }
 
-  /** Ends an operation where it is; what it did stays done. Nothing if there is none. */
+  /** Stops an operation; its changes so far stay. `undefined` if there is none. */
   async stop(id: number): Promise<BulkOperation | undefined> {
     const running = this.#running.get(id);
     running?.stop.abort();
     await running?.done;
-    return this.#deps.desk.operation(id);
+    return this.#deps.deadLetterChanges.operation(id);
   }
 
   #find(taskIds: readonly number[]): FullDeadLetter[] {
@@ -105,9 +105,9 @@ export class BulkOperationRunner {
     this.#running.set(operation.id, { done, stop });
   }
 
-  async #run(begun: BulkOperation, stopped: AbortSignal): Promise<void> {
-    const { clock, signal, onTrouble } = this.#deps;
-    for (let operation = begun; operation.state === "running" && !signal.aborted; ) {
+  async #run(started: BulkOperation, stopped: AbortSignal): Promise<void> {
+    const { clock, signal, onQueueError: onTrouble } = this.#deps;
+    for (let operation = started; operation.state === "running" && !signal.aborted; ) {
       try {
         operation = await this.#step(operation, stopped);
       } catch (error) {
@@ -118,20 +118,21 @@ export class BulkOperationRunner {
     }
   }
 
-  /** Deals with the next letters of an operation, or ends it. The operation as it is then. */
+  /** Changes the next dead letters of an operation, or ends it. Resolves to its new state. */
   async #step(operation: BulkOperation, stopped: AbortSignal): Promise<BulkOperation> {
-    const { deadLetters, clock, desk } = this.#deps;
+    const { deadLetters, clock, deadLetterChanges } = this.#deps;
     const { id, filter, beforeTask, processed, ratePerSecond } = operation;
     if (stopped.aborted) return this.#end(operation, "stopped");
-    const letters = deadLetters.full(filter, beforeTask, BATCH);
-    const last = letters.at(-1);
+    const batch = deadLetters.full(filter, beforeTask, BATCH);
+    const last = batch.at(-1);
     if (last === undefined) return this.#end(operation, "completed");
-    // Not all at once what became due while nobody was there.
+    // Replays whose time passed while no process ran must not start all at once.
     const elapsedMs = processed * gapMs(ratePerSecond);
     const dueFrom = Math.max(operation.dueFrom + elapsedMs, clock.steady());
-    const step = { id, processed: letters.length, beforeTask: last.task };
+    const step = { id, processed: batch.length, beforeTask: last.task };
     try {
-      const changed = operation.changed + (await changeDeadLetters(letters, { ...operation, dueFrom }, desk, step));
+      const changed =
+        operation.changed + (await changeDeadLetters(batch, { ...operation, dueFrom }, deadLetterChanges, step));
       return {
         ...operation,
         processed: processed + step.processed,
@@ -146,11 +147,11 @@ export class BulkOperationRunner {
   }
 
   async #end(operation: BulkOperation, state: "completed" | "stopped" | "failed", error?: string) {
-    await this.#deps.desk.end(operation.id, state, error);
+    await this.#deps.deadLetterChanges.end(operation.id, state, error);
     return { ...operation, state };
   }
 }
 
-export function isIds(letters: readonly number[] | DeadLetterFilter): letters is readonly number[] {
-  return Array.isArray(letters);
+export function isIds(targets: readonly number[] | DeadLetterFilter): targets is readonly number[] {
+  return Array.isArray(targets);
 }

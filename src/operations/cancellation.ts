@@ -1,45 +1,45 @@
 import type { Cancellations, WaitingTask } from "../jobs/stores/cancellations.ts";
 import { type Clock, delay } from "../std/clock.ts";
 
-export interface CancellationDeps {
+interface CancellationDeps {
   readonly cancellations: Cancellations;
-  /** Stops the tasks of a job that workers have; each is then settled as cancelled. */
+  /** Stops the running tasks of a job; each is then settled as cancelled. */
   readonly stopRunning: (job: number) => void;
-  /** Removes what an earlier attempt may have stored for a task. Never throws. */
-  readonly retract: (task: WaitingTask) => Promise<void>;
-  /** The queue cannot be written to (a full disk); it is tried again. */
-  readonly onTrouble: (error: unknown) => void;
+  /** Removes an object that an earlier attempt may have stored for a task. It never throws. */
+  readonly removeOrphan: (task: WaitingTask) => Promise<void>;
+  /** Called when the queue cannot be written (a full disk); the cancellation tries again. */
+  readonly onQueueError: (error: unknown) => void;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
-/** Tasks of one commit, of all jobs together: some ten milliseconds, where each is for another host. */
+/** Tasks of one commit, over all jobs: about ten milliseconds if each has its own host. */
 const BATCH = 250;
 const RETRY_MS = 1000;
 
 /**
- * Cancels jobs. The request is one commit; the tasks follow, those that wait in batches and those that run as their
- * workers let go of them. What is left when the process ends goes on at the next start.
+ * Cancels jobs. The request is one commit. Then waiting tasks are cancelled in batches, and running ones when their
+ * workers release them. The next start continues an unfinished cancellation.
  */
 export class Cancellation {
   readonly #deps: CancellationDeps;
-  /** Jobs whose waiting tasks are being cancelled, and whether to look through them once more. */
+  /** Jobs whose waiting tasks are being cancelled. `again`: their tasks must be read once more. */
   readonly #sweeps = new Map<number, { again: boolean }>();
 
-  /** Resolves when the batch that was asked for last is done. */
+  /** Resolves when the latest batch is done. */
   #batches: Promise<void> = Promise.resolve();
 
   constructor(deps: CancellationDeps) {
     this.#deps = deps;
-    deps.cancellations.onStray((job) => this.#sweep(job));
+    deps.cancellations.onWaitingAgain((job) => this.#sweep(job));
   }
 
-  /** Goes on with what the last process did not get done. */
+  /** Continues cancellations that the last process did not finish. */
   resume(): void {
     for (const job of this.#deps.cancellations.cancelling()) this.#sweep(job);
   }
 
-  /** Resolves once the request is durable and the running downloads are told. False if no such job is at work. */
+  /** Resolves when the request is durable and running downloads are stopped. False if no such job is at work. */
   async cancel(jobId: string): Promise<boolean> {
     const job = await this.#deps.cancellations.request(jobId);
     if (job === undefined) return false;
@@ -60,13 +60,13 @@ export class Cancellation {
   }
 
   async #run(job: number, sweep: { again: boolean }): Promise<void> {
-    const { cancellations, clock, signal, onTrouble } = this.#deps;
+    const { cancellations, clock, signal, onQueueError: onTrouble } = this.#deps;
     while (sweep.again && !signal.aborted) {
       sweep.again = false;
       try {
         await this.#cancelWaiting(job);
       } catch (error) {
-        if (signal.aborted) return; // the stores may be closed by now; the next start goes on
+        if (signal.aborted) return; // the stores may be closed by now; the next start continues
         onTrouble(error);
         sweep.again = cancellations.isCancelling(job);
         await delay(clock, RETRY_MS, signal).catch(() => {}); // stopping
@@ -74,7 +74,7 @@ export class Cancellation {
     }
   }
 
-  /** The batches of many jobs that are cancelled at once would otherwise share one commit. */
+  /** Runs batches one after another; otherwise those of many jobs would share one large commit. */
   #inTurn(work: () => Promise<void>): Promise<void> {
     const done = this.#batches.then(work);
     this.#batches = done.catch(() => {});
@@ -82,11 +82,11 @@ export class Cancellation {
   }
 
   async #cancelWaiting(job: number): Promise<void> {
-    const { cancellations, retract, signal } = this.#deps;
+    const { cancellations, removeOrphan, signal } = this.#deps;
     for (let afterId = 0; !signal.aborted; ) {
       const tasks = await cancellations.waiting(job, afterId, BATCH);
       if (tasks.length === 0) return;
-      for (const task of tasks) if (task.mayHaveStored) await retract(task);
+      for (const task of tasks) if (task.mayHaveStored) await removeOrphan(task);
       const ids = tasks.map(({ id }) => id);
       await this.#inTurn(() => cancellations.cancelWaiting(job, ids));
       afterId = tasks.at(-1)?.id ?? afterId;

@@ -3,60 +3,60 @@ import type { FullDeadLetter } from "../jobs/stores/dead-letter-reads.ts";
 import type { Task } from "../jobs/task.ts";
 import { TASK_HEADERS_MAX, withDefaults } from "../net/request-header.ts";
 
-/** What is done to dead letters. */
+/** A change of dead letters: a replay or a discard. */
 export type DeadLetterChange = Pick<BulkOperation, "kind" | "overrides" | "ratePerSecond">;
 
-/** With the overrides tasks would have more headers than a task may have. */
+/** The error of overrides that would give tasks too many headers. */
 export class HeadersError extends Error {
   override readonly name = "HeadersError";
 }
 
-/** So many tasks a message names. */
+/** Tasks that a message names. */
 const NAMED_MAX = 10;
 
 /**
- * Carries a change of some letters out, in one commit; how many it changed. A rate is kept by the tasks' due times,
- * from `dueFrom` (steady clock) on, and so outlives the process.
- * @throws HeadersError: nothing was changed
+ * Changes some dead letters in one commit. Resolves to the number of changed ones. The due times of the tasks, from
+ * `dueFrom` (steady clock) on, keep the rate, so that it outlives the process.
+ * @throws HeadersError; no dead letter is changed then
  */
 export function changeDeadLetters(
-  letters: readonly FullDeadLetter[],
+  deadLetters: readonly FullDeadLetter[],
   { kind, overrides, ratePerSecond, dueFrom }: DeadLetterChange & { readonly dueFrom: number },
-  desk: Pick<DeadLetterChanges, "replay" | "discard">,
+  deadLetterChanges: Pick<DeadLetterChanges, "replay" | "discard">,
   step?: OperationStep,
 ): Promise<number> {
   if (kind === "give_up") {
-    const dropped = letters.map(({ task: id, resourceId }) => ({ id, resourceId }));
-    return desk.discard(dropped, "given_up", step);
+    const discarded = deadLetters.map(({ task: id, resourceId }) => ({ id, resourceId }));
+    return deadLetterChanges.discard(discarded, "given_up", step);
   }
-  const replays = withOverrides(letters, overrides).map(({ letter, task }, at) => ({
-    id: letter.task,
+  const replays = withOverrides(deadLetters, overrides).map(({ deadLetter, task }, at) => ({
+    id: deadLetter.task,
     task,
-    history: letter.history,
+    history: deadLetter.history,
     availableAt: Math.round(dueFrom + at * gapMs(ratePerSecond)),
   }));
-  return desk.replay(replays, step);
+  return deadLetterChanges.replay(replays, step);
 }
 
 /**
- * Letters and their tasks as they are to be tried. @throws HeadersError, which names tasks that would break the rule
+ * Dead letters and their tasks with the overrides. @throws HeadersError, which names tasks that would break the rule
  */
 export function withOverrides(
-  letters: readonly FullDeadLetter[],
+  deadLetters: readonly FullDeadLetter[],
   overrides: Overrides,
-): { letter: FullDeadLetter; task: Task }[] {
-  const changed = letters.map((letter) => ({ letter, task: overridden(letter.contents, overrides) }));
+): { deadLetter: FullDeadLetter; task: Task }[] {
+  const changed = deadLetters.map((deadLetter) => ({ deadLetter, task: overridden(deadLetter.contents, overrides) }));
   if (overrides.headers === undefined) return changed;
   const tooMany = changed.filter(({ task }) => Object.keys(task.headers ?? {}).length > TASK_HEADERS_MAX);
   if (tooMany.length === 0) return changed;
-  const named = tooMany.slice(0, NAMED_MAX).map(({ letter }) => letter.task);
+  const named = tooMany.slice(0, NAMED_MAX).map(({ deadLetter }) => deadLetter.task);
   const more = tooMany.length > NAMED_MAX ? ", …" : "";
   throw new HeadersError(
     `with the overrides these tasks would have more than ${TASK_HEADERS_MAX} headers: ${named.join(", ")}${more}`,
   );
 }
 
-/** Between the due times of two tasks. */
+/** The time between the due times of two tasks. */
 export function gapMs(ratePerSecond: number | undefined): number {
   return ratePerSecond === undefined ? 0 : 1000 / ratePerSecond;
 }

@@ -14,13 +14,13 @@ type WaitingState = Extract<TaskState, "pending" | "running" | "retrying">;
 const EFFECT_PHASES = ["cache", "memory", "notify"] as const;
 type EffectPhase = (typeof EFFECT_PHASES)[number];
 
-/** What one member of a commit changed, gathered so that the commit writes it once for all its members. */
+/** The changes of one member of a commit, gathered so that the commit writes them once for all its members. */
 export class Changes {
   readonly events: Event[] = [];
   readonly depth = new Map<WaitingState, number>();
   /** By host. */
   readonly waits = new Map<string, number>();
-  /** A lane was counted anew: by how much `waits` is wrong nobody knows. */
+  /** True when a lane was recounted: the error of `waits` is then unknown. */
   laneDrifted = false;
   readonly counts = new Map<number, CounterChange>();
   readonly #effects: Readonly<Record<EffectPhase, (() => void)[]>> = { cache: [], memory: [], notify: [] };
@@ -40,16 +40,16 @@ export class Changes {
     this.depth.set(state, (this.depth.get(state) ?? 0) + tasks);
   }
 
-  /** Tasks came to wait for a host (positive), or wait no longer (negative). */
+  /** Tasks started (positive) or stopped (negative) waiting for a host. */
   waited(host: string, tasks: number): void {
     this.waits.set(host, (this.waits.get(host) ?? 0) + tasks);
   }
 
-  /** Tasks of a job ended, or dead letters of it came (positive) or went (negative). */
-  addCount(job: number, what: keyof CounterChange, by = 1): void {
-    const tally = this.counts.get(job) ?? { completed: 0, failed: 0, cancelled: 0, letters: 0 };
-    tally[what] += by;
-    this.counts.set(job, tally);
+  /** Tasks of a job ended, or its number of dead letters changed. */
+  addCount(job: number, counter: keyof CounterChange, by = 1): void {
+    const change = this.counts.get(job) ?? { completed: 0, failed: 0, cancelled: 0, letters: 0 };
+    change[counter] += by;
+    this.counts.set(job, change);
   }
 
   absorb(other: Changes): void {
@@ -57,9 +57,9 @@ export class Changes {
     for (const [state, tasks] of other.depth) this.stateChanged(state, tasks);
     for (const [host, tasks] of other.waits) this.waited(host, tasks);
     this.laneDrifted ||= other.laneDrifted;
-    for (const [job, tally] of other.counts) {
-      for (const what of ["completed", "failed", "cancelled", "letters"] as const)
-        this.addCount(job, what, tally[what]);
+    for (const [job, change] of other.counts) {
+      for (const counter of ["completed", "failed", "cancelled", "letters"] as const)
+        this.addCount(job, counter, change[counter]);
     }
     for (const phase of EFFECT_PHASES) for (const effect of other.#effects[phase]) this.after(phase, effect);
   }
@@ -71,31 +71,31 @@ interface Member {
   readonly fail: (error: unknown) => void;
 }
 
-/** Memory of what was read inside a transaction, which is true only once that is committed. */
+/** A cache of rows that a transaction read. They are valid only after its commit. */
 export interface TransactionCache {
-  /** The transaction is committed. */
+  /** Called when the transaction is committed. */
   keep(): void;
-  /** The transaction, or a savepoint of it, was rolled back: nothing that was read since BEGIN counts. */
+  /** Called when the transaction, or a savepoint in it, was rolled back: rows read since BEGIN are invalid. */
   discard(): void;
 }
 
 export interface GroupCommitOptions {
-  /** How long a member waits for others, in milliseconds, unless it says otherwise. */
+  /** Default time that a member waits for others, in milliseconds. */
   readonly gatherMs: number;
-  /** So many members commit at once. */
+  /** A commit starts when it has this number of members. */
   readonly membersMax: number;
-  /** Writes what the members changed together; the last thing before COMMIT. */
+  /** Writes the combined changes of the members, as the last step before COMMIT. */
   readonly seal: (changes: Changes) => void;
   readonly cache?: TransactionCache;
-  /** Told how long each commit took, in milliseconds, and how many members it had. */
+  /** Called after each commit with its duration in milliseconds and its number of members. */
   readonly onCommit?: (durationMs: number, members: number) => void;
-  /** Told what a commit as a whole threw. */
+  /** Called with the error of a commit that failed as a whole. */
   readonly onFailed?: (error: unknown) => void;
 }
 
 /**
- * Lets concurrent writers share one transaction, and so one fsync. One that throws is rolled back and rejected alone.
- * If the commit itself fails, all of them are rejected and nothing is written.
+ * Lets concurrent writers share one transaction and its fsync. A member that throws is rolled back and rejected alone.
+ * If the commit itself fails, every member is rejected and no change is written.
  */
 export class GroupCommit {
   readonly #db: Database;
@@ -111,9 +111,9 @@ export class GroupCommit {
   }
 
   /**
-   * Resolves with what `work` returned, once it is on the disk. `work` runs later, synchronously, in the transaction;
-   * and once more, after all was rolled back, if another member throws. It waits `gatherMs` for others, or less where
-   * another waits less.
+   * Resolves to the result of `work` when its changes are on the disk. `work` runs later, synchronously, in the
+   * transaction. It runs once more if another member throws, after a rollback. The commit starts after the shortest
+   * `gatherMs` of its members.
    */
   run<T>(work: (changes: Changes) => T, gatherMs = this.#options.gatherMs): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -141,14 +141,14 @@ export class GroupCommit {
     this.#timer = { dueAt, handle: setTimeout(() => this.flush(), ms) };
   }
 
-  /** Commits nothing more: whoever waits, or comes, is rejected. */
+  /** Ends all commits: it rejects waiting members and every later one. */
   halt(reason: unknown): void {
     clearTimeout(this.#timer?.handle);
     this.#halted ??= { reason };
     for (const member of this.#waiting.splice(0)) member.fail(reason);
   }
 
-  /** Rejects whoever comes, until `resume`. */
+  /** Rejects new members until `resume`. */
   hold(reason: unknown): void {
     this.#held = { reason };
   }
@@ -157,12 +157,12 @@ export class GroupCommit {
     this.#held = undefined;
   }
 
-  /** Why whoever comes is rejected for now; `undefined` if nobody is. */
+  /** The reason why new members are rejected for now; `undefined` if they are accepted. */
   get heldBy(): unknown {
     return this.#held?.reason;
   }
 
-  /** Commits what waits, now. @throws what an action after the commit threw; the commit and its members stand. */
+  /** Commits waiting members at once. @throws the error of an effect after the commit; the commit itself stands. */
   flush(): void {
     clearTimeout(this.#timer?.handle);
     this.#timer = undefined;
@@ -182,7 +182,7 @@ export class GroupCommit {
       return;
     }
     const durationMs = performance.now() - startedAt;
-    // It is on the disk: whatever a listener throws, the others and the members hear of it.
+    // The commit stands: an effect that throws must not keep the others and the members from their calls.
     const failures = runAll([
       () => this.#options.onCommit?.(durationMs, members.length),
       ...committed.changes.effects,
@@ -191,12 +191,12 @@ export class GroupCommit {
     if (failures.length > 0) throw failures[0];
   }
 
-  /** The next BEGIN fails, and tells, where this does not succeed. */
+  /** Rolls back. If that fails, the next BEGIN reports it. */
   #rollBack(): void {
     try {
       if (this.#db.inTransaction) this.#db.run("ROLLBACK");
     } catch {
-      // The store is closed, or so broken that its members have heard of it.
+      // The store is closed or broken; its members have been rejected.
     }
   }
 
@@ -208,14 +208,14 @@ export class GroupCommit {
     return committed;
   }
 
-  /** Nearly always all succeed, and need no savepoints. Nothing if one throws: then all is rolled back. */
+  /** Runs all members without savepoints, since they rarely fail. `undefined` if one throws: all is rolled back. */
   #together(members: readonly Member[]): { changes: Changes; members: readonly Member[] } | undefined {
     const changes = new Changes();
     try {
       for (const member of members) member.work(changes);
       return { changes, members };
     } catch (error) {
-      // A full disk or an I/O error ends the whole transaction by itself; then nobody's work is left.
+      // A full disk or an I/O error ends the whole transaction, so that no member's changes are left.
       if (!this.#db.inTransaction) throw error;
       this.#statement("ROLLBACK");
       this.#options.cache?.discard();
@@ -224,7 +224,7 @@ export class GroupCommit {
     }
   }
 
-  /** Each in a savepoint of its own. */
+  /** Runs each member in its own savepoint. */
   #oneByOne(members: readonly Member[]): { changes: Changes; members: Member[] } {
     const all = new Changes();
     const done: Member[] = [];
@@ -237,7 +237,7 @@ export class GroupCommit {
     return { changes: all, members: done };
   }
 
-  /** Prepared once, unlike by `db.run`. */
+  /** Runs a cached statement; `db.run` would prepare it each time. */
   #statement(sql: string): void {
     this.#db.query<never, []>(sql).run();
   }
@@ -260,7 +260,7 @@ export class GroupCommit {
   }
 }
 
-/** Runs all actions, and says what those that failed threw. */
+/** Runs all actions and returns their errors. */
 function runAll(actions: readonly (() => void)[]): unknown[] {
   const failures: unknown[] = [];
   for (const action of actions) {

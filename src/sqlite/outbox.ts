@@ -2,59 +2,59 @@ import type { Database } from "bun:sqlite";
 import { type Event, EventBatch } from "../gen/fetchbox/v1/event.ts";
 import { readMeta } from "./file/meta.ts";
 
-/** A store that follows queue.db. */
+/** A store that is derived from the events of queue.db. */
 export interface Projection {
   readonly path: string;
   /** The last batch it holds; 0 for none. */
   appliedSeq(): number;
-  /** Takes the next batches, all of them or none; `first`, the number of the first, is `appliedSeq() + 1`. */
+  /** Applies the next batches, all or none. `first` is the number of the first one: `appliedSeq() + 1`. */
   apply(first: number, batches: readonly EventBatch[]): void;
-  /** Makes what was applied so far durable, and says up to which batch that is true. */
+  /** Makes the applied batches durable. Returns the last batch that is durable. */
   checkpoint(): number;
 }
 
-/** Batches that may gather before the followers are made durable and the outbox is trimmed. */
+/** Batches in the outbox after which the projections are made durable and the outbox is trimmed. */
 const TRIM_BATCHES = 2000;
-/** So many events are brought to the followers without waiting: they hold the loop up for about 3 ms. */
+/** Events that are delivered without delay: they take about 3 ms of the event loop. */
 const DELIVER_EVENTS = 256;
-/** What nobody reads sooner is with the followers after so long. */
+/** Longest delay before an event reaches the projections. */
 const DELIVER_MS = 50;
 /**
- * Events that come with every task, and that nobody is answered with: they may be with the followers a little later, in
- * their order. What else is committed is delivered at once.
+ * Frequent events that no response depends on. They may reach the projections a little later, in order. Other events
+ * are delivered at once.
  */
-const PATIENT: ReadonlySet<string | undefined> = new Set(["taskCompleted", "taskPostponed", "taskFailed"]);
-/** Batches that a follower which missed them takes at a time. */
+const DEFERRED: ReadonlySet<string | undefined> = new Set(["taskCompleted", "taskPostponed", "taskFailed"]);
+/** Batches that a projection applies at a time to catch up. */
 const CATCH_UP_BATCHES = 64;
 
 /**
- * Carries what queue.db decided to its followers (D1): in order, each batch once, surviving crashes of either side. A
- * batch is written in the transaction it tells of, and is trimmed only when both followers have it durably. What tells
- * of tasks alone gathers for a moment, since many batches in one transaction cost a follower less than half.
+ * Delivers the events of queue.db to its projections (D1): in order, each batch once, across crashes of either side. A
+ * batch is written in the transaction that it describes. It is trimmed only when both projections hold it durably.
+ * Events of tasks gather for a moment: many batches in one transaction take a projection less than half the time.
  */
 export class Outbox {
   readonly #db: Database;
-  readonly #followers: readonly Projection[];
-  readonly #onLag: (follower: Projection, error: unknown) => void;
-  /** Told what queue.db threw. */
+  readonly #projections: readonly Projection[];
+  readonly #onLag: (projection: Projection, error: unknown) => void;
+  /** Called with an error of queue.db. */
   readonly #onFailed: (error: unknown) => void;
   #last: number;
   #lastError: unknown;
   #isStuck = false;
   #trimmed: number;
-  /** Committed, and not yet with the followers; the last of them is `#last`. */
+  /** Committed batches that are not yet delivered; the last one is `#last`. */
   #gathered: EventBatch[] = [];
   #gatheredEvents = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     db: Database,
-    followers: readonly Projection[],
-    onLag: (follower: Projection, error: unknown) => void,
+    projections: readonly Projection[],
+    onLag: (projection: Projection, error: unknown) => void,
     onFailed: (error: unknown) => void = () => {},
   ) {
     this.#db = db;
-    this.#followers = followers;
+    this.#projections = projections;
     this.#onLag = onLag;
     this.#onFailed = onFailed;
     this.#trimmed = readTrimmed(db);
@@ -66,27 +66,27 @@ export class Outbox {
     return this.#last;
   }
 
-  /** Batches that some follower has yet to make durable. */
+  /** Batches that are not durable in every projection. */
   get length(): number {
     return this.#last - this.#trimmed;
   }
 
-  /** What the follower threw that failed last. */
+  /** The latest error of a projection. */
   get lastError(): unknown {
     return this.#lastError;
   }
 
-  /** True from when a follower could not take something until it could. */
+  /** True from a failed delivery until the next one that succeeds. */
   get isStuck(): boolean {
     return this.#isStuck;
   }
 
-  /** True if every follower holds all there is. */
+  /** True if every projection has applied every batch. */
   get isDelivered(): boolean {
-    return this.#followers.every((follower) => follower.appliedSeq() === this.#last);
+    return this.#projections.every((projection) => projection.appliedSeq() === this.#last);
   }
 
-  /** Writes one batch, inside the transaction it tells of; `committed` brings it out. */
+  /** Writes one batch, inside the transaction that it describes. Call `committed` after the commit. */
   write(events: readonly Event[]): { seq: number; batch: EventBatch } {
     const batch: EventBatch = { events };
     const seq = this.#last + 1;
@@ -96,26 +96,26 @@ export class Outbox {
     return { seq, batch };
   }
 
-  /** Takes in that a batch is on the disk: it goes to the followers now, or soon. */
+  /** Notes that a batch is on the disk. It is delivered now or after `DELIVER_MS`. */
   committed({ seq, batch }: { seq: number; batch: EventBatch }): void {
     this.#last = seq;
     this.#gathered.push(batch);
     this.#gatheredEvents += batch.events.length;
-    const isUrgent = batch.events.some(({ kind }) => !PATIENT.has(kind?.$case));
+    const isUrgent = batch.events.some(({ kind }) => !DEFERRED.has(kind?.$case));
     if (isUrgent || this.#gatheredEvents >= DELIVER_EVENTS) this.deliver();
     else this.#timer ??= setTimeout(() => this.deliver(), DELIVER_MS);
   }
 
   /**
-   * Hands what was committed to the followers, after whatever they missed. One that fails gets it later, and so do
-   * those behind it: what the ledger shows is in the dead letters.
+   * Delivers committed batches to the projections, after those that they missed. A projection that fails gets them
+   * later, and so do those after it: a failure in the ledger then always has its dead letter.
    */
   deliver(): void {
     const batches = this.#takeGathered();
     if (batches.length === 0) return;
     const first = this.#last - batches.length + 1;
     try {
-      for (const follower of this.#followers) this.#bring(follower, first, batches);
+      for (const projection of this.#projections) this.#deliverTo(projection, first, batches);
       this.#isStuck = false;
     } catch {
       this.#isStuck = true;
@@ -123,22 +123,24 @@ export class Outbox {
     if (this.length >= TRIM_BATCHES) this.#tryTrim();
   }
 
-  /** Gives every follower what it missed. @throws what the follower throws. */
+  /** Delivers to every projection the batches that it missed. @throws the error of a projection */
   replay(): void {
     this.#takeGathered();
     this.#isStuck = true;
-    for (const follower of this.#followers) this.#catchUp(follower);
+    for (const projection of this.#projections) this.#catchUp(projection);
     this.#isStuck = false;
   }
 
-  /** Delivers nothing more by itself; the next process does. */
+  /** Stops the delivery. The next process delivers the rest. */
   close(): void {
     this.#takeGathered();
   }
 
-  /** Forgets what both followers have durably. @throws if a store cannot be written to; then nothing is forgotten. */
+  /**
+   * Deletes batches that both projections hold durably. @throws if a store cannot be written; no batch is deleted then.
+   */
   trim(): void {
-    const durable = Math.min(...this.#followers.map((follower) => follower.checkpoint()));
+    const durable = Math.min(...this.#projections.map((projection) => projection.checkpoint()));
     if (durable <= this.#trimmed) return;
     try {
       this.#db.transaction(() => {
@@ -152,12 +154,12 @@ export class Outbox {
     this.#trimmed = durable;
   }
 
-  /** Makes the followers durable, and says whether that is all there is. @throws what a follower throws */
+  /** Makes the projections durable. True if they hold every batch. @throws the error of a projection */
   isDurable(): boolean {
-    return this.#followers.every((follower) => follower.checkpoint() === this.#last);
+    return this.#projections.every((projection) => projection.checkpoint() === this.#last);
   }
 
-  /** Delivers and trims, and says whether all that was told so far is with the followers durably. */
+  /** Delivers and trims. True if the projections hold every batch so far durably. */
   makeDurable(): boolean {
     this.deliver();
     const last = this.#last;
@@ -165,12 +167,12 @@ export class Outbox {
     return this.#trimmed >= last;
   }
 
-  /** What is committed stays so if there is no trimming now (a full disk): the next commit and upkeep try again. */
+  /** Trims if the disk has room. Otherwise the next delivery tries again. */
   #tryTrim(): void {
     try {
       this.trim();
     } catch {
-      // A disk that stays full shows in the next commit.
+      // The next commit reports a disk that stays full.
     }
   }
 
@@ -183,26 +185,26 @@ export class Outbox {
     return batches;
   }
 
-  #bring(follower: Projection, first: number, batches: readonly EventBatch[]): void {
+  #deliverTo(projection: Projection, first: number, batches: readonly EventBatch[]): void {
     try {
-      if (follower.appliedSeq() === first - 1) follower.apply(first, batches);
-      else this.#catchUp(follower);
+      if (projection.appliedSeq() === first - 1) projection.apply(first, batches);
+      else this.#catchUp(projection);
     } catch (error) {
       this.#lastError = error;
-      this.#onLag(follower, error);
+      this.#onLag(projection, error);
       throw error;
     }
   }
 
-  #catchUp(follower: Projection): void {
+  #catchUp(projection: Projection): void {
     const next = this.#db.query<{ seq: number; batch: Uint8Array }, [number, number]>(
       "SELECT seq, batch FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
     );
     for (;;) {
-      const rows = next.all(follower.appliedSeq(), CATCH_UP_BATCHES);
+      const rows = next.all(projection.appliedSeq(), CATCH_UP_BATCHES);
       const [first] = rows;
       if (first === undefined) return;
-      follower.apply(
+      projection.apply(
         first.seq,
         rows.map(({ batch }) => EventBatch.decode(batch)),
       );
@@ -210,7 +212,7 @@ export class Outbox {
   }
 }
 
-/** The last batch that was forgotten, because every follower had it; 0 for none. */
+/** The last batch that was deleted, because every projection held it; 0 for none. */
 export function readTrimmed(db: Database): number {
   return Number(readMeta(db, "outbox_trimmed"));
 }

@@ -4,9 +4,8 @@ import { readMeta } from "./file/meta.ts";
 import type { Projection } from "./outbox.ts";
 
 /**
- * Makes a follower of queue.db out of a store and the way it takes events in: `applied_seq` moves in the same
- * transaction, so that no event counts twice. `synchronous = NORMAL` suffices, since the outbox keeps what is not
- * yet durable here.
+ * A projection of queue.db into a store, which `apply` updates. `applied_seq` moves in the same transaction, so that no
+ * event counts twice. `synchronous = NORMAL` suffices: the outbox keeps events that are not durable here.
  */
 export function createProjection(db: Database, path: string, apply: (events: readonly Event[]) => void): Projection {
   let applied = Number(readMeta(db, "applied_seq"));
@@ -28,7 +27,7 @@ export function createProjection(db: Database, path: string, apply: (events: rea
       const row = db
         .query<{ busy: number; log: number; checkpointed: number }, []>("PRAGMA wal_checkpoint(PASSIVE)")
         .get();
-      // Everything is in the database file, which the checkpoint has synced; a reader may keep it from getting there.
+      // A reader may keep the checkpoint from copying the whole log into the synced database file.
       return row !== null && row.busy === 0 && row.log === row.checkpointed ? at : 0;
     },
   };

@@ -18,29 +18,29 @@ import { Outbox, type Projection } from "./outbox.ts";
 import { JobCache } from "./queue/queue-context.ts";
 import { TaskQueue } from "./queue/task-queue.ts";
 
-export interface StoresOptions {
+interface StoresOptions {
   /** Folders of queue.db, ledger.db and dlq.db; they may be one. */
   readonly queuePath: string;
   readonly ledgerPath: string;
   readonly dlqPath: string;
   readonly clock: Pick<Clock, "now" | "steady">;
-  /** A follower could not take a batch; it gets it later. */
-  readonly onLag: (follower: Projection, error: unknown) => void;
+  /** Called when a projection could not apply a batch. It gets the batch later. */
+  readonly onLag: (projection: Projection, error: unknown) => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
-  /** Told that a counter was wrong, and has been counted anew. */
+  /** Called when a wrong counter has been recounted. */
   readonly onDrift: OnDrift;
-  /** Told that queue.db's disk had no room for a commit. */
+  /** Called when queue.db's disk had no room for a commit. */
   readonly onFull?: (error: unknown) => void;
-  /** Told once that nobody knows any more what is in a store: nothing is written from then on. */
+  /** Called once when the content of a store has become unknown. No store is written from then on. */
   readonly onBroken?: (error: StoreError) => void;
-  /** For crash tests, to see that the loss of power shows: nothing is synced. */
+  /** For crash tests that must show a loss of power: no commit is synced. */
   readonly isUnsafe?: boolean;
-  /** For crash tests: told of the steps that are passed. */
+  /** For crash tests: called with the name of each step that is passed. */
   readonly reach?: Reach;
 }
 
 export interface Stores {
-  /** The same in all three; made when they were. */
+  /** The id of the installation, the same in all three stores. */
   readonly installation: string;
   readonly queue: TaskQueue;
   readonly ledger: Ledger;
@@ -48,23 +48,23 @@ export interface Stores {
   readonly outbox: Outbox;
   readonly fileWatch: StoreFileWatch;
   /**
-   * Does what the opening had no room for, and lets the queue take changes again. @throws what a store throws; a full
-   * disk may have room later
+   * Completes an opening that the disk had no room for, and lets the queue accept changes again. @throws the error of a
+   * store; a full disk may have room later
    */
   catchUp(): void;
   close(): void;
 }
 
-/** Somebody who asks whether a folder is locked takes a moment. */
+/** A process that checks whether a folder is locked holds the lock for a moment. */
 const PROBE_MS = 500;
 
 /**
- * Opens the three stores for this process alone, creates what a new installation lacks, and brings the followers up
- * to what queue.db decided. Where the disk has no room for that, the stores can be read, and the queue refuses every
- * change until `catchUp` has succeeded.
- * @throws StoreLockedError if another process has one of the folders.
- * @throws StoreError if a store is missing beside its siblings, foreign, damaged or from another time; then no file of
- * theirs is changed.
+ * Opens the three stores for this process alone, creates those that a new installation lacks, and brings the
+ * projections up to date with queue.db. If the disk has no room for that, the stores can be read, and the queue
+ * refuses every change until `catchUp` has succeeded.
+ * @throws StoreLockedError if another process holds one of the folders.
+ * @throws StoreError if a store is missing beside its siblings, foreign, damaged or from another time. Their files
+ * then stay unchanged.
  */
 export function openStores(options: StoresOptions): Stores {
   const releases: (() => void)[] = [];
@@ -82,7 +82,7 @@ export function openStores(options: StoresOptions): Stores {
   }
 }
 
-/** A folder without a lock file comes last: stores that are refused stay as they are, and so do their folders. */
+/** Locks folders without a lock file last, so that refused stores and their folders stay unchanged. */
 function lockAndInspect(paths: StorePaths, releases: (() => void)[]): void {
   const folders = new Set(Object.values(paths).map((path) => dirname(resolve(path))));
   const lock = (folder: string) => releases.push(lockDirectory(folder, PROBE_MS));
@@ -108,7 +108,7 @@ function openFiles(paths: StorePaths, isUnsafe: boolean, releases: (() => void)[
     const db = openDatabase({ path, migrations, synchronous, found });
     releases.push(() => closeDatabase(db));
     upgradeDatabase(db, { path, migrations });
-    // A file that was there, without tables, was not made by `found`.
+    // A file that existed without tables was not completed by `found`.
     if (readMeta(db, "installation") === "") found(db);
     return db;
   };
@@ -136,16 +136,16 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
     outbox.close();
     options.onBroken?.(broken);
   };
-  // Dead letters first: they are readable before the job shows its end.
-  const followers = [
-    watched(guarded(deadLetters.follower, notice), "dlq", options.reach),
-    watched(guarded(ledger.follower, notice), "ledger", options.reach),
+  // Dead letters come first: they are readable before the job shows its end.
+  const projections = [
+    watched(guarded(deadLetters.projection, notice), "dlq", options.reach),
+    watched(guarded(ledger.projection, notice), "ledger", options.reach),
   ];
   const noticeQueue = (error: unknown) => {
     if (isDiskFull(error)) options.onFull?.(error);
     notice(paths.queue, error);
   };
-  const outbox: Outbox = new Outbox(files.queue, followers, options.onLag, noticeQueue);
+  const outbox: Outbox = new Outbox(files.queue, projections, options.onLag, noticeQueue);
   releases.push(() => outbox.close());
   const queue: TaskQueue = new TaskQueue({
     db: files.queue,
@@ -171,7 +171,7 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
   return { installation, queue, ledger, deadLetters, outbox, fileWatch: new StoreFileWatch(paths), catchUp, close };
 }
 
-/** What an opening writes: the followers get what they missed, and an epoch begins. Once it has succeeded, no more. */
+/** The writes of an opening: the projections catch up and a new epoch starts. After a success it does no more. */
 function settleOnce({ queue, ledger, dlq }: OpenFiles, outbox: Outbox): () => void {
   let isSettled = false;
   return () => {
@@ -184,36 +184,36 @@ function settleOnce({ queue, ledger, dlq }: OpenFiles, outbox: Outbox): () => vo
 }
 
 const WAY_OUT =
-  "nobody knows what is on the disk now, so nothing more is written; look after the disk, then start again";
+  "the content of the disk is unknown now, so no store is written any more; check the disk, then start again";
 
-/** A follower whose troubles are looked at, before they are told as a lag. */
-function guarded(follower: Projection, notice: (path: string, error: unknown) => void): Projection {
+/** A projection whose errors go to `notice` before they count as a lag. */
+function guarded(projection: Projection, notice: (path: string, error: unknown) => void): Projection {
   const noticed = <T>(work: () => T): T => {
     try {
       return work();
     } catch (error) {
-      notice(follower.path, error);
+      notice(projection.path, error);
       throw error;
     }
   };
   return {
-    ...follower,
-    apply: (first, batches) => noticed(() => follower.apply(first, batches)),
-    checkpoint: () => noticed(() => follower.checkpoint()),
+    ...projection,
+    apply: (first, batches) => noticed(() => projection.apply(first, batches)),
+    checkpoint: () => noticed(() => projection.checkpoint()),
   };
 }
 
-/** A follower that says after each step what it has done, where somebody wants to know. */
-function watched(follower: Projection, store: "dlq" | "ledger", reach: Reach | undefined): Projection {
-  if (reach === undefined) return follower;
+/** A projection that reports each completed step to `reach`, if that is given. */
+function watched(projection: Projection, store: "dlq" | "ledger", reach: Reach | undefined): Projection {
+  if (reach === undefined) return projection;
   return {
-    ...follower,
+    ...projection,
     apply(first, batches) {
-      follower.apply(first, batches);
+      projection.apply(first, batches);
       reach(`${store}.applied`);
     },
     checkpoint() {
-      const durable = follower.checkpoint();
+      const durable = projection.checkpoint();
       reach(`${store}.checkpointed`);
       return durable;
     },

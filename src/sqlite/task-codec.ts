@@ -9,7 +9,7 @@ import {
 import type { ObjectAttributes } from "../jobs/object-attributes.ts";
 import type { AttemptRecord, Task } from "../jobs/task.ts";
 
-/** A `Task` message, as queue.db keeps it. */
+/** A `Task` message as queue.db stores it. */
 export function encodeTask(task: Task): Uint8Array {
   return StoredTask.encode(taskMessage(task)).finish();
 }
@@ -18,7 +18,7 @@ export function decodeTask(payload: Uint8Array): Task {
   return taskOf(StoredTask.decode(payload));
 }
 
-/** An `AttemptHistory` message, or nothing where there was no attempt. */
+/** An `AttemptHistory` message, or `null` if there was no attempt. */
 export function encodeHistory(history: readonly AttemptRecord[]): Uint8Array | null {
   if (history.length === 0) return null;
   return AttemptHistory.encode(historyMessage(history)).finish();
@@ -28,7 +28,7 @@ export function decodeHistory(history: Uint8Array | null): readonly AttemptRecor
   return history === null ? [] : AttemptHistory.decode(history).attempts.map(attemptOf);
 }
 
-/** The task and its attempts of a `DeadLetter` message. */
+/** The task of a `DeadLetter` message, with its attempts. */
 export function decodeDeadLetter(letter: Uint8Array): { task: Task; history: readonly AttemptRecord[] } {
   const message = DeadLetter.decode(letter);
   if (message.task === undefined) throw new Error("a dead letter without its task");
@@ -68,7 +68,7 @@ function pairsOf(record: Readonly<Record<string, string>> = {}): Pair[] {
   return Object.entries(record).map(([name, value]) => ({ name, value }));
 }
 
-/** Of any names: `__proto__` is one, too. */
+/** A record with any names, `__proto__` included. */
 function recordOf(pairs: readonly Pair[]): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 }
@@ -91,7 +91,7 @@ export function attemptMessage(attempt: AttemptRecord): StoredAttempt {
   };
 }
 
-export function taskOf(message: StoredTask): Task {
+function taskOf(message: StoredTask): Task {
   return {
     resourceId: message.resourceId,
     url: message.url,
@@ -108,7 +108,7 @@ export function taskOf(message: StoredTask): Task {
   };
 }
 
-export function attemptOf(message: StoredAttempt): AttemptRecord {
+function attemptOf(message: StoredAttempt): AttemptRecord {
   return {
     startedAt: message.startedAt,
     durationMs: message.durationMs,

@@ -8,17 +8,17 @@ export interface ExpectedObject extends ObjectRef {
   /** 0 for a manifest. */
   readonly task: number;
   readonly jobId: string;
-  /** Nothing for a manifest: it is not counted anywhere. */
+  /** `null` for a manifest: no store holds its size. */
   readonly bytes: number | null;
   /** Hex. */
   readonly sha256: string | null;
-  /** Empty or nothing where the storage gave none. */
+  /** Empty or `null` if the storage gave none. */
   readonly etag: string | null;
 }
 
 /**
- * The objects that must be there, in a file of its own, so that millions need no memory and the stores need not be held
- * while a storage is asked.
+ * The objects that must exist, in a temporary file, so that millions of them need no memory and the stores stay free
+ * while the storage is read.
  */
 export class ExpectedObjects implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "fetchbox-verify-"));
@@ -49,7 +49,7 @@ export class ExpectedObjects implements Disposable {
       .map(({ bucket }) => bucket);
   }
 
-  /** All that may lie under a key: several tasks may write it, and the last one wins. */
+  /** All objects that a key may hold: several tasks may write it, and the last one wins. */
   under({ bucket, key }: ObjectRef): ExpectedObject[] {
     return this.#db
       .query<ExpectedObject, [string, string]>(
@@ -64,7 +64,7 @@ export class ExpectedObjects implements Disposable {
       .run(bucket, key);
   }
 
-  /** Those that were not seen yet, key by key. */
+  /** The objects that were not seen yet, key by key. */
   *unseen(): Generator<ObjectRef> {
     const next = this.#db.query<ObjectRef, [string, string]>(
       "SELECT bucket, key FROM expected WHERE seen = 0 AND (bucket, key) > (?, ?) ORDER BY bucket, key LIMIT 1",

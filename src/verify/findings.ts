@@ -1,34 +1,34 @@
-/** What a check found. */
-export interface Inconsistency {
-  /** The rule that is broken, in few words. */
+/** An inconsistency that a check found. */
+interface Inconsistency {
+  /** The violated rule, in few words. */
   readonly rule: string;
-  /** What is wrong, with the ids that one needs to find it. */
+  /** The facts, with the ids that an operator needs. */
   readonly message: string;
 }
 
-/** Listed one by one; of more there is a count. */
+/** Inconsistencies that are listed; further ones are only counted. */
 export const LISTED_MAX = 1000;
 
-/** Gathers what the checks find. */
+/** Collects the results of the checks. */
 export class Findings {
-  readonly breaches: Inconsistency[] = [];
-  /** What a crash left and the next start puts right: no breach. */
+  readonly inconsistencies: Inconsistency[] = [];
+  /** Leftovers of a crash that the next start repairs. They are no inconsistencies. */
   readonly unfinished: string[] = [];
   readonly notes: string[] = [];
   readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, ofRuns: 0, unknown: 0 };
-  /** Rules by whose breaches rows are lost: what is left must not be counted as if it were all. */
+  /** Violated rules that show a loss of rows: a recount of the rest would hide the loss. */
   readonly losses = new Set<string>();
-  #breachCount = 0;
+  #inconsistencyCount = 0;
 
-  /** All breaches, also those beyond the list. */
-  get breachCount(): number {
-    return this.#breachCount;
+  /** The number of all inconsistencies, those beyond the list included. */
+  get inconsistencyCount(): number {
+    return this.#inconsistencyCount;
   }
 
-  /** `isLoss`: something of the stores is gone by it. */
-  breach(rule: string, message: string, isLoss = false): void {
-    this.#breachCount++;
+  /** Adds an inconsistency. `isLoss`: rows of a store are lost. */
+  report(rule: string, message: string, isLoss = false): void {
+    this.#inconsistencyCount++;
     if (isLoss) this.losses.add(rule);
-    if (this.breaches.length < LISTED_MAX) this.breaches.push({ rule, message });
+    if (this.inconsistencies.length < LISTED_MAX) this.inconsistencies.push({ rule, message });
   }
 }

@@ -5,17 +5,17 @@ import type { StorePaths } from "../sqlite/file/store-paths.ts";
 import { decodeDeadLetter, decodeTask } from "../sqlite/task-codec.ts";
 import { attachAll } from "./snapshot.ts";
 
-/** The stores as they are now: what looked like a breach a moment ago may have gone on since. */
+/** The present state of the stores: a difference found a moment ago may have ended since. */
 export class LiveStores implements Disposable {
   readonly #paths: readonly string[];
   #open: { readonly db: Database; readonly sources: readonly ReadSource[]; readonly stack: DisposableStack };
 
   constructor({ queue, ledger, dlq }: StorePaths) {
     this.#paths = [queue, ledger, dlq];
-    this.#open = openBooks(this.#paths);
+    this.#open = openStores(this.#paths);
   }
 
-  /** A service that begins meanwhile may not be seen by the connection that is open: then another one is. */
+  /** Reads, and reopens the stores if the open connection does not see a service that has started. */
   #read<T>(read: (db: Database) => T): T {
     for (;;) {
       let outcome: { readonly value: T } | { readonly error: unknown };
@@ -29,7 +29,7 @@ export class LiveStores implements Disposable {
         return outcome.value;
       }
       this.#open.stack.dispose();
-      this.#open = openBooks(this.#paths);
+      this.#open = openStores(this.#paths);
     }
   }
 
@@ -37,12 +37,12 @@ export class LiveStores implements Disposable {
     return this.#read((db) => db.query<unknown, (string | number)[]>(sql).get(...values)) !== null;
   }
 
-  /** Whether a task's object must be there. */
+  /** Whether a task's object must exist. */
   isCompleted(task: number): boolean {
     return this.#has("SELECT 1 FROM ledger.results WHERE task = ? AND state = 'completed'", task);
   }
 
-  /** Of a job that is past its retention nothing is known, though some of its rows may still be there. */
+  /** Whether the job is known. One past its retention is not, even if some of its rows remain. */
   hasJob(jobId: string): boolean {
     return this.#has(
       `SELECT 1 FROM main.jobs WHERE job_id = ?1
@@ -52,7 +52,7 @@ export class LiveStores implements Disposable {
     );
   }
 
-  /** How the task of a resource ended; nothing if it has not, or is not there. */
+  /** The end of a resource's task; `undefined` if it has not ended or does not exist. */
   endOf(jobId: string, resourceId: string): { task: number; state: string; storageUrl: string | null } | undefined {
     const sql = `SELECT r.task, r.state, r.storage_url AS storageUrl FROM ledger.results r JOIN ledger.jobs j ON j.seq = r.job
       WHERE j.job_id = ? AND r.task BETWEEN j.first_task AND j.last_task AND r.resource_id = ?`;
@@ -64,7 +64,7 @@ export class LiveStores implements Disposable {
     return row ?? undefined;
   }
 
-  /** Whether some task of the job is not at its end, or the ledger has yet to hear of it. */
+  /** Whether a task of the job has not ended, or its end is not in the ledger yet. */
   isAtWork(jobId: string): boolean {
     return this.#has(
       `SELECT 1 FROM main.jobs q LEFT JOIN ledger.jobs l ON l.seq = q.seq WHERE q.job_id = ?
@@ -73,12 +73,12 @@ export class LiveStores implements Disposable {
     );
   }
 
-  /** Whether a worker may have something open. */
+  /** Whether a worker may have an open upload. */
   hasClaims(): boolean {
     return this.#has("SELECT 1 FROM main.tasks WHERE claim_id IS NOT NULL LIMIT 1");
   }
 
-  /** Whether queue.db knows of an upload; one without an id stands for whatever is open under its key. */
+  /** Whether queue.db has a record of an upload. A record without an id stands for every upload under its key. */
   isRecorded(key: string, uploadId: string): boolean {
     const recorded = ["SELECT 1 FROM main.uploads WHERE upload_id = ?2 OR (key = ?1 AND upload_id = '')"];
     if (this.#read(hasOrphans)) {
@@ -88,21 +88,21 @@ export class LiveStores implements Disposable {
   }
 
   /**
-   * Those of some places (`bucket/key`) that a task stores to which waits, runs, or is a dead letter. Reads them all.
+   * The given places (`bucket/key`) that a waiting, running or dead-lettered task writes. It reads all these tasks.
    */
   taskKeysAmong(places: readonly string[]): Set<string> {
     const wanted = new Set(places);
     const found = new Set<string>();
-    const meet = ({ bucket, key }: Task) => {
+    const match = ({ bucket, key }: Task) => {
       if (wanted.has(`${bucket}/${key}`)) found.add(`${bucket}/${key}`);
     };
     this.#read((db) => {
       const payloads = db.query<{ payload: Uint8Array }, []>(
         "SELECT payload FROM main.tasks WHERE state IN ('pending', 'running', 'retrying')",
       );
-      for (const { payload } of payloads.iterate()) meet(decodeTask(payload));
-      const letters = db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
-      for (const { letter } of letters.iterate()) meet(decodeDeadLetter(letter).task);
+      for (const { payload } of payloads.iterate()) match(decodeTask(payload));
+      const deadLetters = db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
+      for (const { letter } of deadLetters.iterate()) match(decodeDeadLetter(letter).task);
     });
     return found;
   }
@@ -112,14 +112,14 @@ export class LiveStores implements Disposable {
   }
 }
 
-function openBooks(paths: readonly string[]) {
+function openStores(paths: readonly string[]) {
   using stack = new DisposableStack();
   const sources = paths.map((path) => stack.use(new ReadSource(path)));
   const db = stack.adopt(attachAll(sources), (opened) => opened.close());
   return { db, sources, stack: stack.move() };
 }
 
-/** A store of an older version has none before its upgrade. */
+/** Whether queue.db has the table of orphans; one of an older version lacks it before its upgrade. */
 export function hasOrphans(db: Database): boolean {
   return db.query("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = 'orphans'").get() !== null;
 }

@@ -1,10 +1,10 @@
-import { letterGroups } from "../sqlite/counters.ts";
+import { deadLetterGroups } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
 const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning = 0";
 
-/** What ledger.db and dlq.db must say, by what queue.db decided, and of themselves. */
-export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
+/** Rules for ledger.db and dlq.db: they agree with queue.db and with themselves. */
+export const PROJECTION_CHECKS: readonly SqlCheck[] = [
   {
     rule: "a job is in the ledger",
     isLoss: true,
@@ -45,7 +45,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "the ledger's counters are recounts",
-    sql: `SELECT format('job %s says completed %d, failed %d, cancelled %d, %d bytes; its results say %d, %d, %d, %d', j.job_id,
+    sql: `SELECT format('job %s has completed %d, failed %d, cancelled %d, %d bytes; its results give %d, %d, %d, %d', j.job_id,
         j.completed, j.failed, j.cancelled, j.bytes, coalesce(r.completed, 0), coalesce(r.failed, 0),
         coalesce(r.cancelled, 0), coalesce(r.bytes, 0)) AS message
       FROM ledger.jobs j LEFT JOIN (SELECT job, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
@@ -55,7 +55,7 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "a job's log has no gap",
-    sql: `SELECT format('job %s says that its log has %d rows; there are %d, from %d to %d', j.job_id, j.log_count,
+    sql: `SELECT format('the log counter of job %s is %d, there are %d rows, from %d to %d', j.job_id, j.log_count,
         coalesce(l.n, 0), l.first, l.last) AS message
       FROM ledger.jobs j LEFT JOIN (SELECT job, count(*) AS n, min(offset) AS first, max(offset) AS last FROM ledger.logs
         GROUP BY job) l ON l.job = j.seq
@@ -71,25 +71,25 @@ export const FOLLOWER_CHECKS: readonly SqlCheck[] = [
   {
     rule: "a dead letter has its task",
     isLoss: true,
-    sql: `SELECT format('the dead letter of task %d of job %s tells of a task that is not there', d.task, d.job_id) AS message
+    sql: `SELECT format('the dead letter of task %d of job %s has no task', d.task, d.job_id) AS message
       FROM dlq.dead_letters d LEFT JOIN main.tasks t ON t.id = d.task WHERE t.id IS NULL`,
   },
   {
     rule: "a dead letter is of a task that failed for good",
-    sql: `SELECT format('the dead letter of task %d of job %s tells of a task that is %s and has none', d.task, d.job_id,
+    sql: `SELECT format('task %d of job %s is %s, but has a dead letter', d.task, d.job_id,
         t.state) AS message
       FROM dlq.dead_letters d JOIN main.tasks t ON t.id = d.task WHERE t.letter = 0`,
   },
   {
     rule: "the number of dead letters is a recount",
-    sql: `SELECT format('there are said to be %d dead letters, there are %d', letters, (SELECT count(*) FROM dlq.dead_letters))
+    sql: `SELECT format('the counter of dead letters is %d, there are %d', letters, (SELECT count(*) FROM dlq.dead_letters))
         AS message FROM dlq.size WHERE letters <> (SELECT count(*) FROM dlq.dead_letters)`,
   },
   {
     rule: "the groups of dead letters are recounts",
-    sql: `SELECT format('there are said to be %d dead letters of %s %s, there are %d', coalesce(g.letters, 0),
+    sql: `SELECT format('the counter is %d for dead letters of %s %s, there are %d', coalesce(g.letters, 0),
         coalesce(g.grouping, r.grouping), coalesce(g.key, r.key), coalesce(r.letters, 0)) AS message
-      FROM dlq.groups g FULL JOIN (${letterGroups("dlq.")}) r ON r.grouping = g.grouping AND r.key = g.key
+      FROM dlq.groups g FULL JOIN (${deadLetterGroups("dlq.")}) r ON r.grouping = g.grouping AND r.key = g.key
       WHERE g.letters IS NOT r.letters`,
   },
   {

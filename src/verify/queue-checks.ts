@@ -1,12 +1,12 @@
 import { WAITS } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
-/** Tasks by job and state; jobs that are not live yet, or are going, do not count. */
+/** Tasks by job and state. */
 const RECOUNT = `SELECT job, count(*) AS total, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
   sum(state = 'cancelled') AS cancelled, sum(letter) AS letters, count(claim_id) AS running FROM tasks GROUP BY job`;
 const LIVE_JOBS = "SELECT * FROM jobs WHERE status <> 'staged' AND pruning = 0";
 
-/** What queue.db must say of itself: counters are recounts, states are what the counters make them. */
+/** Rules for queue.db: counters equal recounts of rows, and states follow from the counters. */
 export const QUEUE_CHECKS: readonly SqlCheck[] = [
   {
     rule: "a job has all its tasks",
@@ -16,7 +16,7 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "job counters are recounts",
-    sql: `SELECT format('job %s says completed %d, failed %d, cancelled %d, dead letters %d; its tasks say %d, %d, %d, %d',
+    sql: `SELECT format('job %s has completed %d, failed %d, cancelled %d, dead letters %d; its tasks give %d, %d, %d, %d',
         j.job_id, j.completed, j.failed, j.cancelled, j.letters, r.completed, r.failed, r.cancelled, r.letters) AS message
       FROM (${LIVE_JOBS}) j JOIN (${RECOUNT}) r ON r.job = j.seq
       WHERE (j.completed, j.failed, j.cancelled, j.letters) <> (r.completed, r.failed, r.cancelled, r.letters)`,
@@ -35,43 +35,43 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   {
     rule: "a task has its job",
     isLoss: true,
-    sql: `SELECT format('task %d belongs to job %d, which is not there', t.id, t.job) AS message
+    sql: `SELECT format('task %d belongs to job %d, which is missing', t.id, t.job) AS message
       FROM tasks t LEFT JOIN jobs j ON j.seq = t.job WHERE j.seq IS NULL`,
   },
   {
-    rule: "a task lies among its job's",
+    rule: "a task's id is in its job's range",
     isLoss: true,
-    sql: `SELECT format('task %d of job %s is not among its tasks %d to %d', t.id, j.job_id, j.first_task, j.last_task) AS message
+    sql: `SELECT format('task %d of job %s is outside its range %d to %d', t.id, j.job_id, j.first_task, j.last_task) AS message
       FROM tasks t JOIN jobs j ON j.seq = t.job WHERE t.id NOT BETWEEN j.first_task AND j.last_task`,
   },
   {
     rule: "lanes are recounts",
-    sql: `SELECT format('lane %d of job %d says that %d tasks wait, there are %d', l.id, l.job, l.waiting, coalesce(w.n, 0)) AS message
+    sql: `SELECT format('lane %d of job %d counts %d waiting tasks, there are %d', l.id, l.job, l.waiting, coalesce(w.n, 0)) AS message
       FROM lanes l LEFT JOIN (SELECT lane, count(*) AS n FROM tasks WHERE available_at IS NOT NULL GROUP BY lane) w
         ON w.lane = l.id WHERE l.waiting <> coalesce(w.n, 0)`,
   },
   {
     rule: "a waiting task has its lane",
     isLoss: true,
-    sql: `SELECT format('task %d waits in lane %d, which is not there', t.id, t.lane) AS message
+    sql: `SELECT format('task %d waits in lane %d, which is missing', t.id, t.lane) AS message
       FROM tasks t LEFT JOIN lanes l ON l.id = t.lane AND l.job = t.job WHERE t.available_at IS NOT NULL AND l.id IS NULL`,
   },
   {
     rule: "the depth is a recount",
-    sql: `SELECT format('%d tasks are said to be %s, there are %d', d.tasks, d.state, coalesce(r.n, 0)) AS message
+    sql: `SELECT format('the counter is %d for tasks that are %s, there are %d', d.tasks, d.state, coalesce(r.n, 0)) AS message
       FROM depth d LEFT JOIN (SELECT t.state, count(*) AS n FROM tasks t JOIN jobs j ON j.seq = t.job
         WHERE j.status <> 'staged' GROUP BY t.state) r ON r.state = d.state WHERE d.tasks <> coalesce(r.n, 0)`,
   },
   {
-    rule: "what waits for a host is a recount",
-    sql: `SELECT format('%d tasks are said to wait for %s, there are %d', coalesce(w.tasks, 0), coalesce(w.host, r.host),
+    rule: "the number of waiting tasks of a host is a recount",
+    sql: `SELECT format('the counter is %d for tasks that wait for %s, there are %d', coalesce(w.tasks, 0), coalesce(w.host, r.host),
         coalesce(r.tasks, 0)) AS message
       FROM waits w FULL JOIN (${WAITS}) r ON r.host = w.host WHERE w.tasks IS NOT r.tasks`,
   },
   {
-    rule: "nothing of a live task is missing",
+    rule: "a live task has its payload",
     isLoss: true,
-    sql: `SELECT format('task %d is %s, but what is to be fetched is lost', id, state) AS message
+    sql: `SELECT format('task %d is %s, but its payload is lost', id, state) AS message
       FROM tasks WHERE state IN ('pending', 'running', 'retrying') AND length(payload) = 0`,
   },
 ];

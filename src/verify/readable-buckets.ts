@@ -1,13 +1,13 @@
 import { Failure } from "../jobs/failure.ts";
 import type { Findings } from "./findings.ts";
 
-/** The buckets to check. One that cannot be read is a breach, told once, and the others are checked all the same. */
+/** The buckets to check. One that cannot be read is an inconsistency, reported once; the others are still checked. */
 export class ReadableBuckets {
   readonly #names: readonly string[];
-  readonly #findings: Pick<Findings, "breach">;
+  readonly #findings: Pick<Findings, "report">;
   readonly #unreadable = new Set<string>();
 
-  constructor(names: Iterable<string>, findings: Pick<Findings, "breach">) {
+  constructor(names: Iterable<string>, findings: Pick<Findings, "report">) {
     this.#names = [...new Set(names)];
     this.#findings = findings;
   }
@@ -16,7 +16,7 @@ export class ReadableBuckets {
     for (const bucket of this.#names) await this.in(bucket, () => work(bucket));
   }
 
-  /** Does something in one bucket, unless that could not be read before. */
+  /** Runs `work` for one bucket, unless an earlier read of it failed. */
   async in(bucket: string, work: () => Promise<void>): Promise<void> {
     if (this.#unreadable.has(bucket)) return;
     try {
@@ -24,7 +24,7 @@ export class ReadableBuckets {
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       this.#unreadable.add(bucket);
-      this.#findings.breach("the storage can be read", `bucket ${bucket}: ${error.message} (${error.code})`);
+      this.#findings.report("the storage can be read", `bucket ${bucket}: ${error.message} (${error.code})`);
     }
   }
 }

@@ -25,7 +25,7 @@ interface Repair {
   readonly sql: string;
 }
 
-/** Counters are derived from rows: those are the truth. Each statement changes only what is wrong. */
+/** Repairs of derived counters; rows are the truth. Each statement changes only wrong rows. */
 const QUEUE_REPAIRS: readonly Repair[] = [
   {
     what: "job counters of queue.db",
@@ -39,8 +39,8 @@ const QUEUE_REPAIRS: readonly Repair[] = [
   },
   { what: "lanes", sql: RECOUNT_LANES },
   { what: "depths", sql: RECOUNT_DEPTH },
-  { what: "hosts that nothing waits for", sql: DROP_WAITS },
-  { what: "counts of what waits for hosts", sql: RECOUNT_WAITS },
+  { what: "hosts without waiting tasks", sql: DROP_WAITS },
+  { what: "counts of waiting tasks of hosts", sql: RECOUNT_WAITS },
   {
     what: "counters and states of ledger.db",
     sql: `UPDATE ledger.jobs SET (status, completed, failed, cancelled) = (SELECT status, completed, failed, cancelled
@@ -59,23 +59,23 @@ const QUEUE_REPAIRS: readonly Repair[] = [
       (SELECT 1 FROM main.tasks t WHERE t.id = dlq.dead_letters.task AND t.letter = 0)`,
   },
   { what: "counts of dead letters", sql: recountSize("dlq.") },
-  { what: "groups of dead letters that there are none of", sql: dropGroups("dlq.") },
+  { what: "empty groups of dead letters", sql: dropGroups("dlq.") },
   { what: "counts of groups of dead letters", sql: recountGroups("dlq.") },
 ];
 
 /**
- * Puts right what can be put right without a loss: counters by a recount, letters that nobody needs, uploads that
- * nobody knows of. Where rows are lost the stores stay as they are: a recount would hide what was there. Says what it
- * did. Nobody else may work on the stores.
+ * Repairs inconsistencies without a loss: it recounts counters, deletes dead letters without a failed task, and aborts
+ * orphan uploads. If rows are lost the stores stay unchanged, since a recount would hide the loss. Resolves to a list
+ * of the repairs. No other process may use the stores.
  */
 export async function repair(
   paths: StorePaths,
-  { findings, strays }: Verified,
+  { findings, orphanUploads }: Verified,
   store: Pick<ObjectStore, "abortUpload">,
   signal: AbortSignal,
 ): Promise<string[]> {
   const done = findings.losses.size === 0 ? repairStores(paths) : [];
-  for (const upload of strays) {
+  for (const upload of orphanUploads) {
     await store.abortUpload(upload, signal);
     done.push(`aborted the upload ${upload.uploadId} ${upload.key}`.trimEnd());
   }

@@ -4,23 +4,23 @@ import { ReadSource } from "../sqlite/file/read-only.ts";
 import type { StorePaths } from "../sqlite/file/store-paths.ts";
 import type { Clock } from "../std/clock.ts";
 
-/** The three stores as they were at one moment, for reading; `main` is queue.db. */
+/** The three stores at one moment, for reading; `main` is queue.db. */
 export interface Snapshot extends Disposable {
   readonly db: Database;
-  /** Batches of queue.db's outbox that the ledger or the dead letters do not hold. */
+  /** Batches of queue.db's outbox that a projection has not applied. */
   readonly behind: number;
   readonly installation: string;
-  /** Whether a service began to write to the stores meanwhile: then what was read may be of two times. */
+  /** True if a service has started to write to the stores: the rows read may be from two moments. */
   isStale(): boolean;
 }
 
-/** A commit reaches the followers within a millisecond or two. */
+/** A commit reaches the projections within a millisecond or two. */
 const TRIES = 200;
 const PAUSE_MS = 5;
 
 /**
- * Opens the stores for reading, whether a service works on them or not: it is not held up, and nothing is changed.
- * Tries for a while to find a moment at which the followers hold what queue.db decided.
+ * Opens the stores for reading, while a service may use them. It does not delay the service and changes no file. For a
+ * while it tries to find a moment at which the projections hold every batch of queue.db.
  * @throws StoreError if a store is missing or cannot be read
  */
 export async function openSnapshot(paths: StorePaths, clock: Clock): Promise<Snapshot> {
@@ -56,7 +56,8 @@ export function attachAll([queue, ledger, dlq]: readonly ReadSource[]): Database
   let path = queue?.path ?? "";
   let db: Database | undefined;
   try {
-    if (queue === undefined || ledger === undefined || dlq === undefined) throw new Error("a store is not named");
+    if (queue === undefined || ledger === undefined || dlq === undefined)
+      throw new Error("a path of a store is missing");
     db = queue.open();
     db.query("SELECT count(*) FROM sqlite_schema").get();
     for (const [name, source] of Object.entries({ ledger, dlq })) {
@@ -71,7 +72,7 @@ export function attachAll([queue, ledger, dlq]: readonly ReadSource[]): Database
   }
 }
 
-/** Reads all three, which pins them for the transaction. */
+/** The largest distance between the stores. It reads all three, which pins them for the transaction. */
 function batchesBehind(db: Database): number {
   const row = db
     .query<{ last: number; ledger: number; dlq: number }, []>(

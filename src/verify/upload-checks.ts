@@ -6,40 +6,43 @@ import type { Findings } from "./findings.ts";
 import type { LiveStores } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
 
-export interface UploadChecksDeps {
+interface UploadChecksDeps {
   readonly store: Pick<ObjectStore, "openUploads">;
   readonly expected: Pick<ExpectedObjects, "under">;
-  readonly books: LiveStores;
+  readonly liveStores: LiveStores;
   readonly findings: Findings;
-  /** A service works on the stores: what it has open may be recorded, or gone, in a moment. */
+  /** A service uses the stores: its open uploads may be recorded or closed a moment later. */
   readonly isRunning: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Uploads that are open, of ours, and that nobody knows of. Temporaries that a crash left, the next start removes; what
- * is recorded, the service aborts. `before` is what was open when the check began.
+ * Open uploads of this installation that no store has a record of. The next start removes temporary files of a crash,
+ * and the service aborts recorded uploads. `before` holds the uploads that were open at the start of the check.
  */
 export async function checkUploads(
   buckets: ReadableBuckets,
   before: readonly OpenUpload[],
   deps: UploadChecksDeps,
 ): Promise<OpenUpload[]> {
-  const { books, findings, isRunning } = deps;
+  const { liveStores, findings, isRunning } = deps;
   const now = new Set((await listUploads(buckets, deps)).map(nameOf));
-  const open = before.filter((upload) => now.has(nameOf(upload)) && !books.isRecorded(upload.key, upload.uploadId));
+  const open = before.filter(
+    (upload) => now.has(nameOf(upload)) && !liveStores.isRecorded(upload.key, upload.uploadId),
+  );
   const temporaries = open.filter(({ key }) => key === "");
-  const strays = ours(
+  const orphans = ownUploads(
     open.filter(({ key }) => key !== ""),
     deps,
   );
   if (!isRunning && temporaries.length > 0) findings.unfinished.push(counted(temporaries.length, "temporary file"));
-  if (isRunning && !books.hasClaims()) strays.push(...temporaries);
-  for (const stray of strays) findings.breach("no upload is left open", `${nameOf(stray)} is of no running task`);
-  return strays;
+  if (isRunning && !liveStores.hasClaims()) orphans.push(...temporaries);
+  for (const upload of orphans)
+    findings.report("no upload is left open", `${nameOf(upload)} belongs to no running task`);
+  return orphans;
 }
 
-/** All that is open in the buckets that can be read. */
+/** All open uploads in the readable buckets. */
 export async function listUploads(
   buckets: ReadableBuckets,
   { store, signal }: Pick<UploadChecksDeps, "store" | "signal">,
@@ -52,17 +55,17 @@ export async function listUploads(
 }
 
 /**
- * Those under keys of ours, whatever these are: that name a job which is known, that a ledger's result or a manifest
- * has, or that a task is to have which waits or failed. The last are looked through only where something is open.
+ * Uploads under keys of this installation: the key names a known job, or it is the key of a result, a manifest or an
+ * unfinished or failed task. Tasks are read only for uploads that neither explains.
  */
-function ours(uploads: readonly OpenUpload[], { expected, books }: UploadChecksDeps): OpenUpload[] {
+function ownUploads(uploads: readonly OpenUpload[], { expected, liveStores }: UploadChecksDeps): OpenUpload[] {
   const isKnown = (ref: ObjectRef) => {
     const jobId = jobIdIn(ref.key);
-    return (jobId !== undefined && books.hasJob(jobId)) || expected.under(ref).length > 0;
+    return (jobId !== undefined && liveStores.hasJob(jobId)) || expected.under(ref).length > 0;
   };
   const found = uploads.filter(isKnown);
   const left = uploads.filter((upload) => !isKnown(upload));
-  const owned = left.length === 0 ? new Set<string>() : books.taskKeysAmong(left.map(placeOf));
+  const owned = left.length === 0 ? new Set<string>() : liveStores.taskKeysAmong(left.map(placeOf));
   return [...found, ...left.filter((upload) => owned.has(placeOf(upload)))];
 }
 

@@ -10,29 +10,29 @@ import { type ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
 import { hasOrphans, LiveStores } from "./live-stores.ts";
 import { checkObjects, type RunInManifest } from "./object-checks.ts";
-import { FOLLOWER_CHECKS } from "./projection-checks.ts";
+import { PROJECTION_CHECKS } from "./projection-checks.ts";
 import { QUEUE_CHECKS } from "./queue-checks.ts";
 import { ReadableBuckets } from "./readable-buckets.ts";
 import { openSnapshot, type Snapshot } from "./snapshot.ts";
 import { runSqlChecks } from "./sql-check.ts";
 import { checkUploads, listUploads } from "./upload-checks.ts";
 
-export interface VerifyOptions {
+interface VerifyOptions {
   readonly paths: StorePaths;
   readonly connect: (installation: string) => ObjectStore;
-  /** Where a URL that the ledger holds lies; nothing if that is no place of this storage. */
+  /** The place of a URL of the ledger; `undefined` if it is not in this storage. */
   readonly refOf: (url: string) => ObjectRef | undefined;
   /** The buckets of the configuration. */
   readonly buckets: readonly string[];
   /**
-   * The job of a `fetchbox run`, by how its manifest object begins. Where it is given, manifests of jobs that are not
-   * known here are read, to tell such runs from other installations.
+   * The job of a `fetchbox run`, by the start of its manifest object. If it is given, manifests of unknown jobs are
+   * read, to distinguish such runs from other installations.
    */
   readonly runInManifest?: RunInManifest;
-  /** A claim is never older, in milliseconds. */
+  /** The highest possible age of a claim, in milliseconds. */
   readonly claimMsMax: number;
   readonly deep: boolean;
-  /** Whether a service works on the stores. */
+  /** Whether a service uses the stores. */
   readonly isRunning: () => boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -40,14 +40,14 @@ export interface VerifyOptions {
 
 export interface Verified {
   readonly findings: Findings;
-  /** Open uploads that nobody knows of: they can be aborted. */
-  readonly strays: readonly OpenUpload[];
+  /** Open uploads without a record, which can be aborted. */
+  readonly orphanUploads: readonly OpenUpload[];
 }
 
 /**
- * Checks the three stores against each other and against the storage. Only reads, and a running service goes on. A
- * storage that cannot be read is a breach, too: nothing is known of it then.
- * @throws StoreError if a start would refuse the stores, or one cannot be read
+ * Checks the three stores against each other and against the storage. It only reads and does not disturb a running
+ * service. A storage that cannot be read is an inconsistency, too.
+ * @throws StoreError if a start would refuse the stores, or a store cannot be read
  */
 export async function verify(options: VerifyOptions): Promise<Verified> {
   inspectStores(options.paths);
@@ -55,16 +55,16 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
   const { installation, findings, expected: gathered } = await readStores(options);
   using expected = gathered;
   try {
-    const strays = await checkStorage(options, options.connect(installation), expected, findings);
-    return { findings, strays };
+    const orphanUploads = await checkStorage(options, options.connect(installation), expected, findings);
+    return { findings, orphanUploads };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    findings.breach("the storage can be read", `${error.message} (${error.code})`);
-    return { findings, strays: [] };
+    findings.report("the storage can be read", `${error.message} (${error.code})`);
+    return { findings, orphanUploads: [] };
   }
 }
 
-/** What the stores say; read again where a service began to write to them meanwhile. */
+/** The findings in the stores and their expected objects; it reads again if a service started to write meanwhile. */
 async function readStores(
   options: VerifyOptions,
 ): Promise<{ installation: string; findings: Findings; expected: ExpectedObjects }> {
@@ -92,13 +92,13 @@ async function checkStorage(
   expected: ExpectedObjects,
   findings: Findings,
 ): Promise<OpenUpload[]> {
-  using books = new LiveStores(paths);
+  using liveStores = new LiveStores(paths);
   const buckets = new ReadableBuckets([...options.buckets, ...expected.buckets()], findings);
   const before = await listUploads(buckets, { store, signal });
-  await checkObjects(buckets, { store, expected, books, findings, deep, runInManifest, signal });
+  await checkObjects(buckets, { store, expected, liveStores, findings, deep, runInManifest, signal });
   noteForeignObjects(findings);
-  // Awaited: the books are open until it is done.
-  return await checkUploads(buckets, before, { store, expected, books, findings, isRunning: isRunning(), signal });
+  // The stores stay open until the check is done.
+  return await checkUploads(buckets, before, { store, expected, liveStores, findings, isRunning: isRunning(), signal });
 }
 
 function noteForeignObjects({ counts: { ofRuns, unknown }, notes }: Findings): void {
@@ -107,7 +107,7 @@ function noteForeignObjects({ counts: { ofRuns, unknown }, notes }: Findings): v
       `${counted(ofRuns, "object")} ${ofRuns === 1 ? "is" : "are"} of fetchbox run, which keeps no records of its jobs`,
     );
   if (unknown === 0) return;
-  const owners = "pruned, of a fetchbox run, or another installation's";
+  const owners = "they may be pruned, of a fetchbox run, or of another installation";
   notes.push(
     `${counted(unknown, "object")} ${unknown === 1 ? "is" : "are"} of jobs that are not known here: ${owners}`,
   );
@@ -119,9 +119,9 @@ function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findi
   noteOldSchemas(snapshot, options.paths, findings);
   countAll(snapshot, findings);
   runSqlChecks(db, QUEUE_CHECKS, findings);
-  if (behind === 0) runSqlChecks(db, FOLLOWER_CHECKS, findings);
+  if (behind === 0) runSqlChecks(db, PROJECTION_CHECKS, findings);
   else if (options.isRunning()) findings.notes.push("ledger.db and dlq.db lag behind; they were not compared");
-  else findings.unfinished.push(`${behind} batches that ledger.db or dlq.db have yet to take; they were not compared`);
+  else findings.unfinished.push(`${behind} batches that are not in ledger.db or dlq.db yet; they were not compared`);
   checkClaims(snapshot, options, findings);
 }
 
@@ -134,12 +134,12 @@ function checkFiles({ db }: Snapshot, paths: StorePaths, findings: Findings): vo
   ] as const) {
     const rows = db.query<{ integrity_check: string }, []>(`PRAGMA ${schema}.integrity_check(20)`).all();
     for (const { integrity_check: found } of rows) {
-      if (found !== "ok") findings.breach("the files are sound", `${path}: ${found}`, true);
+      if (found !== "ok") findings.report("the files are sound", `${path}: ${found}`, true);
     }
   }
 }
 
-/** An older schema is no breach: it has all that is checked. */
+/** Notes an older schema. It is no inconsistency: it has all that is checked. */
 function noteOldSchemas({ db }: Snapshot, paths: StorePaths, findings: Findings): void {
   for (const [schema, store] of [
     ["main", "queue"],
@@ -156,9 +156,8 @@ function noteOldSchemas({ db }: Snapshot, paths: StorePaths, findings: Findings)
 }
 
 /**
- * What was under way when the process died waits for the next start; under a running service nothing is for ever. Its
- * age goes by the service's own clock, which no step of the wall clock moves. The service notes it every ten minutes at
- * least.
+ * Checks claims: without a service they wait for the next start, and under a running one each has a limited age. The
+ * age goes by the service's steady clock, which the service records at least every ten minutes.
  */
 function checkClaims({ db }: Snapshot, { isRunning, claimMsMax }: VerifyOptions, findings: Findings): void {
   const running = isRunning();
@@ -172,12 +171,12 @@ function checkClaims({ db }: Snapshot, { isRunning, claimMsMax }: VerifyOptions,
     findings.unfinished.push(`${counted(claims.length, "task")} that ${claims.length === 1 ? "was" : "were"} claimed`);
   for (const { id, ageMs } of running ? claims : []) {
     if (ageMs > claimMsMax) {
-      findings.breach("no claim is older than its limit", `task ${id} was claimed ${Math.round(ageMs / 1000)} s ago`);
+      findings.report("no claim is older than its limit", `task ${id} was claimed ${Math.round(ageMs / 1000)} s ago`);
     }
   }
   for (const [what, sql] of [
-    ["jobs that are being accepted", "SELECT count(*) AS n FROM main.jobs WHERE status = 'staged'"],
-    ["uploads that are recorded as open", "SELECT count(*) AS n FROM main.uploads"],
+    ["jobs whose acceptance did not end", "SELECT count(*) AS n FROM main.jobs WHERE status = 'staged'"],
+    ["uploads with a record", "SELECT count(*) AS n FROM main.uploads"],
   ] as const) {
     const { n } = db.query<{ n: number }, []>(sql).get() ?? { n: 0 };
     if (!running && n > 0) findings.unfinished.push(`${n} ${what}`);
@@ -185,15 +184,15 @@ function checkClaims({ db }: Snapshot, { isRunning, claimMsMax }: VerifyOptions,
   noteOrphans(db, running, findings);
 }
 
-/** Uploads whose abort failed are no breach: the service tries again. */
+/** Notes uploads whose abort failed. They are no inconsistency: the service tries again. */
 function noteOrphans(db: Database, isRunning: boolean, findings: Findings): void {
   if (!hasOrphans(db)) return;
   const sql = "SELECT count(*) AS n FROM main.orphans WHERE kind = 'upload' AND name <> ''";
   const { n } = db.query<{ n: number }, []>(sql).get() ?? { n: 0 };
   if (n === 0) return;
-  const what = `${n} uploads that were left open and are yet to be aborted`;
-  if (isRunning) findings.notes.push(`${what}; the service tries again and again`);
-  else findings.unfinished.push(what);
+  const text = `${n} open uploads that are not aborted yet`;
+  if (isRunning) findings.notes.push(`${text}; the service keeps trying`);
+  else findings.unfinished.push(text);
 }
 
 function countAll({ db }: Snapshot, { counts }: Findings): void {
@@ -219,7 +218,8 @@ function gatherExpected(
       const ref = refOf(url);
       const { task, jobId } = object;
       if (ref !== undefined) yield { ...ref, ...object };
-      else findings.breach("an object is in this storage", `task ${task} of job ${jobId}: ${url} is elsewhere`);
+      else
+        findings.report("an object is in this storage", `task ${task} of job ${jobId}: ${url} is not in this storage`);
     }
   };
   expected.addAll(objects());

@@ -5,10 +5,10 @@ import type { Foundation } from "./foundation.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
 import type { Work } from "./work.ts";
 
-/** A connection that is silent for so long is closed. */
+/** A silent connection is closed after this time. */
 const IDLE_SECONDS = 120;
 
-/** Opens the API. @throws if the address is taken or not ours */
+/** Opens the API. @throws if the address is in use or not of this machine */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,

@@ -5,14 +5,15 @@ import type { JobHeader, JobStatus } from "../jobs/job.ts";
 import type { LedgerReads } from "../jobs/stores/ledger-reads.ts";
 import type { Log } from "../telemetry/log.ts";
 
-export interface FinalizeDeps {
+interface FinalizeDeps {
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
   readonly ledger: LedgerReads;
   readonly log: Log;
 }
 
 /**
- * Tells a job's handler, if it wants to know, that the job ended. What goes wrong there is logged and changes nothing.
+ * A listener that calls `finalize` of a job's handler when the job has ended. An error there is logged and has no other
+ * effect.
  */
 export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: JobStatus) => void {
   return (job, status) => {

@@ -26,52 +26,53 @@ export interface FoundationDeps {
   readonly clock: Clock;
   readonly version: string;
   readonly tracer: Tracer;
-  /** The keys of S3 storage; none where storage is local. */
+  /** The keys of S3 storage; `undefined` where storage is local. */
   readonly credentials: CredentialSource | undefined;
-  /** The command that takes jobs, where it is no service. */
+  /** The command that accepts jobs where no service does, as `fetchbox run`. */
   readonly command?: Command;
-  /** For crash tests: nothing is synced. */
+  /** For crash tests: no commit is synced. */
   readonly isUnsafe?: boolean;
-  /** For crash tests: told of the steps that are passed. */
+  /** For crash tests: called with the name of each step that is passed. */
   readonly reach?: Reach;
 }
 
-/** What every stage stands on. */
+/** The parts that every stage of the service shares. */
 export interface Foundation extends FoundationDeps {
   readonly stores: Stores;
   readonly store: ObjectStore;
-  /** Removes temporaries of a process that died, and returns how many; for start-up. */
+  /** Removes temporary files of a process that died and resolves to their number. For the start. */
   readonly sweepStorage: () => Promise<number>;
   readonly closeStorage: () => Promise<void>;
-  /** Resolves when nobody knows any more what is in a store. */
+  /** Resolves when the content of a store has become unknown. */
   readonly broken: Promise<StoreError>;
   readonly metrics: Metrics;
   readonly componentErrors: ComponentErrors;
   readonly network: Network;
   readonly descriptors: Descriptors;
-  /** Says who hears that there are enough descriptors again. */
+  /** Sets the listener that is called when there are enough descriptors again. */
   readonly onEnoughDescriptors: (listener: () => void) => void;
-  /** Connections of the API's clients, which are closed where they are idle while there are too few descriptors. */
+  /** Closes idle connections of the API's clients while descriptors are short. */
   readonly clients: { dropIdle: () => void };
   readonly policy: EgressPolicy;
-  /** Where the API listens, as far as it is known: no download may go there. */
+  /** The address of the API as far as it is known. No download may go there. */
   readonly own: { readonly host: string; port: number };
-  /** Who may call the API; its tokens can be replaced. */
+  /** The access rules of the API. A reload can replace the tokens. */
   readonly access: AuthSettings;
   readonly active: ActiveDownloads;
   /** Keeps attempts and the removal of orphans apart. */
   readonly keys: KeyGuard;
-  readonly onQueueTrouble: (error: unknown) => void;
-  /** Aborted when the process gives up what is still under way. */
+  /** Logs that queue.db cannot be written, once for each new reason. */
+  readonly onQueueError: (error: unknown) => void;
+  /** Aborted when the process stops waiting for work that is under way. */
   readonly stopping: AbortController;
 }
 
-/** Opens the stores and the storage. @throws StoreError, StoreLockedError; then nothing stays open */
-export function layFoundation(config: Config, deps: FoundationDeps): Foundation {
+/** Opens the stores and the storage. @throws StoreError, StoreLockedError; then no store stays open */
+export function openFoundation(config: Config, deps: FoundationDeps): Foundation {
   const { log, clock, version } = deps;
-  const troubles = new ComponentErrors();
-  const onQueueTrouble = (error: unknown) => {
-    if (troubles.note("queue", error)) log.error({ err: error }, "queue.db could not be written; trying again");
+  const componentErrors = new ComponentErrors();
+  const onQueueError = (error: unknown) => {
+    if (componentErrors.note("queue", error)) log.error({ err: error }, "queue.db cannot be written; retrying");
   };
   const active = new ActiveDownloads();
   const broken = Promise.withResolvers<StoreError>();
@@ -82,61 +83,28 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     workersBusy: () => active.count,
     orphans: () => stores.queue.orphans.counts(),
   });
-  const stores: Stores = openStores({
-    queuePath: config.queue.path,
-    ledgerPath: config.ledger.path,
-    dlqPath: config.dlq.path,
-    clock,
-    onLag: (follower, error) => {
-      const isNews = troubles.note(follower.path === stores.ledger.follower.path ? "ledger" : "dlq", error);
-      if (isNews) log.error({ err: error, store: follower.path }, "a store could not be written; it follows later");
-    },
-    onCommit: (durationMs) => {
-      troubles.clear("queue");
-      metrics.commit(durationMs / 1000);
-    },
-    onDrift: (counter) => {
-      metrics.counterRebuilt(counter);
-      log.error({ counter }, "a counter was wrong: it has been counted anew; fetchbox verify checks all of them");
-    },
-    ...(deps.isUnsafe === true && { isUnsafe: true }),
-    onFull: (error) => onQueueTrouble(error),
-    onBroken: (error) => broken.resolve(error),
-    ...(deps.reach !== undefined && { reach: deps.reach }),
-  });
+  const onBroken = (error: StoreError) => broken.resolve(error);
+  const stores = openReportingStores(config, deps, { metrics, componentErrors, onQueueError, onBroken });
   const own = { ...config.server.bind_addr };
-  const descriptors: Descriptors = new Descriptors({
-    clock,
-    limit: readDescriptorLimit(),
-    onShort: (problem) => log.error(problem),
+  const clients = { dropIdle: () => {} };
+  const enough = { wake: () => {} };
+  const descriptors: Descriptors = createDescriptors(deps, {
     relieve: () => {
       network.http.dropIdle();
       clients.dropIdle();
     },
-    onEnough: () => {
-      log.info("there are enough file descriptors again");
-      enough.wake();
-    },
+    onEnough: () => enough.wake(),
   });
-  const clients = { dropIdle: () => {} };
-  const enough = { wake: () => {} };
   const network = createNetwork(config, clock, descriptors);
-  const {
-    store: opened,
-    sweep,
-    close,
-  } = openObjectStore(config, stores.installation, {
-    network,
-    credentials: deps.credentials,
-  });
-  const store = deps.reach === undefined ? opened : failpointStore(opened, deps.reach);
+  const { credentials, reach } = deps;
+  const objects = openObjectStore(config, stores.installation, { network, credentials });
   return {
     ...deps,
     stores,
     broken: broken.promise,
-    store,
-    sweepStorage: sweep,
-    closeStorage: close,
+    store: reach === undefined ? objects.store : failpointStore(objects.store, reach),
+    sweepStorage: objects.sweep,
+    closeStorage: objects.close,
     network,
     descriptors,
     onEnoughDescriptors: (listener) => {
@@ -144,7 +112,7 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     },
     clients,
     metrics,
-    componentErrors: troubles,
+    componentErrors,
     policy: createEgressPolicy({
       allowPrivate: config.egress.allow_private,
       isOwn: (ip, port) => port === own.port && listensOn(own, interfaceAddresses)(ip, port),
@@ -153,9 +121,61 @@ export function layFoundation(config: Config, deps: FoundationDeps): Foundation 
     access: { ...config.server.auth },
     active,
     keys: new KeyGuard(),
-    onQueueTrouble,
+    onQueueError,
     stopping: new AbortController(),
   };
+}
+
+interface StoreReports extends Pick<Foundation, "metrics" | "componentErrors" | "onQueueError"> {
+  readonly onBroken: (error: StoreError) => void;
+}
+
+/** The stores, which report their commits and errors to the log, the metrics and the health of the components. */
+function openReportingStores(
+  config: Config,
+  { log, clock, isUnsafe, reach }: FoundationDeps,
+  { metrics, componentErrors, onQueueError, onBroken }: StoreReports,
+): Stores {
+  const stores: Stores = openStores({
+    queuePath: config.queue.path,
+    ledgerPath: config.ledger.path,
+    dlqPath: config.dlq.path,
+    clock,
+    onLag: ({ path }, error) => {
+      const isNew = componentErrors.note(path === stores.ledger.projection.path ? "ledger" : "dlq", error);
+      if (isNew) log.error({ err: error, store: path }, "a store cannot be written; it gets its events later");
+    },
+    onCommit: (durationMs) => {
+      componentErrors.clear("queue");
+      metrics.commit(durationMs / 1000);
+    },
+    onDrift: (counter) => {
+      metrics.counterRebuilt(counter);
+      log.error({ counter }, "a counter was wrong and has been recounted; fetchbox verify checks all counters");
+    },
+    ...(isUnsafe === true && { isUnsafe: true }),
+    onFull: onQueueError,
+    onBroken,
+    ...(reach !== undefined && { reach }),
+  });
+  return stores;
+}
+
+/** The budget of file descriptors, which logs when it runs short and when there are enough again. */
+function createDescriptors(
+  { log, clock }: Pick<FoundationDeps, "log" | "clock">,
+  { relieve, onEnough }: { readonly relieve: () => void; readonly onEnough: () => void },
+): Descriptors {
+  return new Descriptors({
+    clock,
+    limit: readDescriptorLimit(),
+    onShort: (problem) => log.error(problem),
+    relieve,
+    onEnough: () => {
+      log.info("there are enough file descriptors again");
+      onEnough();
+    },
+  });
 }
 
 function interfaceAddresses(): readonly string[] {

@@ -8,18 +8,18 @@ import type { CredentialSource } from "../storage/s3/credentials/credential-sour
 import { handlerSettings, loadHandler, manifestLimits } from "./load-handlers.ts";
 import { lookAtObjectStore } from "./storage/open-object-store.ts";
 
-/** Nobody looks for it. */
+/** A check has no trace. */
 const UNTRACED = { traceId: "0".repeat(32), spanId: "0".repeat(16), sampled: false };
 
-/** Nothing is asked of the storage but what its names look like. */
+/** A check only uses the names of the storage and sends no request. */
 const UNASKED: CredentialSource = {
-  current: () => Promise.reject(new Error("a handler's check sends nothing to S3")),
+  current: () => Promise.reject(new Error("a check of a handler sends no request to S3")),
   refused() {},
 };
 
-export interface HandlerCheck {
+interface HandlerCheck {
   readonly jobType: string;
-  /** Its `[handlers.JOB_TYPE]`, perhaps with another file. */
+  /** The table `[handlers.JOB_TYPE]`, perhaps with another file. */
   readonly settings: HandlerConfig;
   /** Whether the configuration names the file itself. */
   readonly isConfigured: boolean;
@@ -27,7 +27,7 @@ export interface HandlerCheck {
 }
 
 /**
- * The tasks that a handler makes of a manifest, as a submission would get them; nothing is stored, queued or fetched.
+ * The tasks that a handler makes of a manifest, as in a submission. It does not store, queue or fetch them.
  * @throws HandlerLoadError; IntakeError
  */
 export async function* checkHandler(

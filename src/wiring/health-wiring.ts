@@ -4,11 +4,11 @@ import type { StoreFileWatch, StoreName } from "../sqlite/file/store-file-watch.
 import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
 
-/** What the stages told of their troubles; a trouble goes when its stage works again. */
+/** The current errors of the components. An error is cleared when its component works again. */
 export class ComponentErrors {
   readonly #known = new Map<StoreName, { readonly reason: string; readonly isDiskFull: boolean }>();
 
-  /** False if just that is known already: it is tried again and again, and need not be told each time. */
+  /** Notes an error. False if the same one is known, so that a retry is not logged each time. */
   note(component: StoreName, error: unknown): boolean {
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#known.get(component)?.reason === reason) return false;
@@ -28,35 +28,35 @@ export class ComponentErrors {
     return this.#known.get(component)?.isDiskFull === true;
   }
 
-  clearFollowers(): void {
+  clearProjections(): void {
     this.clear("ledger");
     this.clear("dlq");
   }
 
-  of(component: StoreName, presence: Pick<StoreFileWatch, "problemOf">): ComponentHealth {
-    const reason = presence.problemOf(component) ?? this.#known.get(component)?.reason;
+  of(component: StoreName, fileWatch: Pick<StoreFileWatch, "problemOf">): ComponentHealth {
+    const reason = fileWatch.problemOf(component) ?? this.#known.get(component)?.reason;
     return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
   }
 }
 
-const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no download begins until it is resumed" };
+const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no download starts until it is resumed" };
 
-export interface HealthDeps {
-  readonly troubles: ComponentErrors;
-  readonly presence: Pick<StoreFileWatch, "problemOf">;
+interface HealthDeps {
+  readonly componentErrors: ComponentErrors;
+  readonly fileWatch: Pick<StoreFileWatch, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
   readonly buckets: Pick<BucketHealth, "problems">;
-  /** What keeps the workers from their work. */
+  /** Reasons why the workers are held up. */
   readonly workerProblems: () => readonly string[];
   readonly phase: () => "starting" | "running" | "draining";
   readonly isPaused: () => boolean;
-  /** How long the event loop stood still a moment ago, milliseconds. */
+  /** The length of the latest block of the event loop, in milliseconds, if it is recent. */
   readonly stuckMs: () => number | undefined;
 }
 
 /** The health of every component, for `/operators/health` and readiness. */
 export function createHealth(deps: HealthDeps): () => HealthReport {
-  const { troubles, presence, storageCheck, buckets, phase, isPaused, stuckMs } = deps;
+  const { componentErrors, fileWatch, storageCheck, buckets, phase, isPaused, stuckMs } = deps;
   return () => {
     const now = phase();
     const stage: ComponentHealth =
@@ -65,9 +65,9 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
     const api = apiHealth(stage, stuckMs());
     const components = {
       api,
-      queue: troubles.of("queue", presence),
-      ledger: troubles.of("ledger", presence),
-      dlq: troubles.of("dlq", presence),
+      queue: componentErrors.of("queue", fileWatch),
+      ledger: componentErrors.of("ledger", fileWatch),
+      dlq: componentErrors.of("dlq", fileWatch),
       broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
       workers: workersHealth(stage, deps.workerProblems()),
       storage,
@@ -79,14 +79,14 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
   };
 }
 
-/** Work goes on, or will by itself: that is worth a look, and no reason to stop taking jobs. */
+/** The workers are degraded at most: they recover by themselves, and the service still accepts jobs. */
 function workersHealth(stage: ComponentHealth, problems: readonly string[]): ComponentHealth {
   return problems.length === 0 ? stage : { status: "degraded", reason: problems.join("; ") };
 }
 
 function apiHealth(stage: ComponentHealth, stuckMs: number | undefined): ComponentHealth {
   if (stuckMs === undefined) return stage;
-  return { status: "unhealthy", reason: `the event loop stood still for ${Math.round(stuckMs)} ms` };
+  return { status: "unhealthy", reason: `the event loop was blocked for ${Math.round(stuckMs)} ms` };
 }
 
 function storageHealth(

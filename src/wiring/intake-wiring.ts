@@ -18,7 +18,7 @@ interface IntakeDeps {
   readonly isDraining: () => boolean;
 }
 
-/** What takes a submission and makes a durable job of it. */
+/** The function that turns a submission into a durable job. */
 export function createIntake(
   config: Config,
   { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
@@ -44,7 +44,7 @@ export function createIntake(
   });
 }
 
-/** A storage that has no room for a manifest has none for tasks: its bucket is closed until a trial of it works. */
+/** A storage that closes its bucket when it has no room for a manifest: it has none for objects either. */
 function closingWhenFull(
   store: ObjectStore,
   buckets: Pick<BucketHealth, "close">,
@@ -63,20 +63,20 @@ function closingWhenFull(
   };
 }
 
-function refusalOf({ queue, outbox, fileWatch: presence }: Stores): IntakeError | undefined {
-  if (!presence.isWhole) {
-    const message = "a store was deleted or moved away under the service; /operators/health says which";
+function refusalOf({ queue, outbox, fileWatch }: Stores): IntakeError | undefined {
+  if (!fileWatch.isWhole) {
+    const message = "a store was deleted or moved away while it was in use; /operators/health names it";
     return new IntakeError("STORAGE_UNAVAILABLE", message);
   }
   if (queue.gate.heldBy !== undefined) {
-    return new IntakeError("DISK_FULL", "the disk is full; jobs are taken when it has room", {
+    return new IntakeError("DISK_FULL", "the disk is full; jobs are accepted again when it has room", {
       cause: queue.gate.heldBy,
     });
   }
   return outbox.isStuck ? behindError(outbox.lastError) : undefined;
 }
 
-/** A job that was accepted now could not be read back: its followers do not take it. */
+/** The error while a projection cannot be written: an accepted job could not be read back. */
 function behindError(cause: unknown): IntakeError {
   if (isDiskFull(cause)) return new IntakeError("DISK_FULL", "the disk of ledger.db or dlq.db is full", { cause });
   return new IntakeError("STORAGE_UNAVAILABLE", "ledger.db or dlq.db cannot be written to", { cause });

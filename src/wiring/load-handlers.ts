@@ -10,7 +10,7 @@ import type { EgressPolicy } from "../net/egress-policy.ts";
 import type { Clock } from "../std/clock.ts";
 import { plainHeaders } from "./downloads/header-tables.ts";
 
-/** The configured handlers by job type; `onMessage` is told what they print. @throws HandlerLoadError */
+/** The configured handlers by job type; `onMessage` receives their output. @throws HandlerLoadError */
 export async function loadHandlers(
   handlers: Config["handlers"],
   { onMessage, clock }: { readonly onMessage: (jobType: string, said: Message) => void; readonly clock: Clock },
@@ -33,12 +33,12 @@ export async function loadHandlers(
   }
 }
 
-/** Ends what the handlers still do. */
+/** Ends all running calls of the handlers. */
 export function closeHandlers(handlers: ReadonlyMap<string, RegisteredHandler>): void {
   for (const { handler } of handlers.values()) handler.close();
 }
 
-/** One handler by its settings; `onMessage` is told what it prints. @throws HandlerLoadError */
+/** One handler by its settings; `onMessage` receives its output. @throws HandlerLoadError */
 export async function loadHandler(
   name: string | undefined,
   { handler: file, options, deadline_ms: deadlineMs, max_tasks: maxTasks }: HandlerConfig,
@@ -48,7 +48,7 @@ export async function loadHandler(
   return loadFileHandler({ name, file, options, deadlineMs, maxTasks, ...deps });
 }
 
-/** What a handler is told of its table: no header that holds a secret, which go to some hosts only. */
+/** The settings that a handler sees, without headers that hold secrets: those go to certain hosts only. */
 export function handlerSettings(config: HandlerConfig): HandlerSettings {
   return {
     defaultHeaders: plainHeaders(config.default_headers),
@@ -59,7 +59,7 @@ export function handlerSettings(config: HandlerConfig): HandlerSettings {
   };
 }
 
-/** What a manifest, and what a handler makes of it, may ask for. */
+/** The limits of a manifest and of the tasks that a handler makes of it. */
 export function manifestLimits(
   config: Config,
   policy: Pick<EgressPolicy, "deniesLiteral">,

@@ -16,13 +16,13 @@ export interface QueueReportDeps {
   readonly descriptors: Pick<Descriptors, "problem">;
   /** `queue.rate_limit_per_worker`. */
   readonly ratePerWorker: number;
-  /** Whether queue.db cannot be written because its disk is full. */
+  /** True if queue.db cannot be written because its disk is full. */
   readonly isDiskFull: () => boolean;
   readonly health: () => HealthReport;
   readonly isStarting: () => boolean;
 }
 
-/** What the API shows of the queue, and its switch. */
+/** The queue report of the API and its pause switch. */
 export function createQueueControl(deps: QueueReportDeps): QueueEndpointsDeps {
   const { control, work } = deps;
   return {
@@ -44,9 +44,9 @@ function queueReport(deps: QueueReportDeps): QueueReport {
   const limit = limitingReason(moment);
   const left = moment.waiting + depth.running;
   const standstill = limit !== undefined && isStandstill(limit, moment);
-  // What was done before everything stood still, or was done, is no pace of now.
-  const paceOf = (rate: Pick<RecentRate, "perSecond">) => (standstill || left === 0 ? 0 : rate.perSecond());
-  const endedPerSecond = paceOf(work.rates.ended);
+  // Work done before a standstill, or before the end of all work, is no present rate.
+  const rateOf = (rate: Pick<RecentRate, "perSecond">) => (standstill || left === 0 ? 0 : rate.perSecond());
+  const endedPerSecond = rateOf(work.rates.ended);
   return {
     ...depth,
     paused: control.isPaused(),
@@ -54,8 +54,8 @@ function queueReport(deps: QueueReportDeps): QueueReport {
     workers: { total: work.pool.total, busy: work.pool.busy },
     hosts: hosts.map(hostRow),
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
-    stored_per_second: oneDecimal(paceOf(work.rates.stored)),
-    failed_per_second: oneDecimal(paceOf(work.rates.failed)),
+    stored_per_second: oneDecimal(rateOf(work.rates.stored)),
+    failed_per_second: oneDecimal(rateOf(work.rates.failed)),
     seconds_left: left === 0 ? 0 : endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond),
     closed_buckets: work.buckets.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
@@ -84,7 +84,7 @@ function momentOf(
     sinceEndedMs: work.rates.ended.sinceLastMs,
     workers: { total: work.pool.total, busy: work.pool.busy, waitingForRate: work.rateWaits.workers },
     ratePerWorker,
-    begunPerSecond: work.rates.begun.perSecond(),
+    begunPerSecond: work.rates.started.perSecond(),
     descriptorProblem: descriptors.problem,
     isOneAlone: work.broker.isOneAlone,
     closedBuckets: work.buckets.closed(),
@@ -109,7 +109,7 @@ function hostLoads({ control, active, work: { broker, hosts } }: QueueReportDeps
       return {
         ...governor.view(host),
         host,
-        // Those that were claimed ahead, and those that a worker is about to take.
+        // Tasks that were claimed ahead, and tasks that a worker is about to start, also wait.
         waiting: (waiting.get(host) ?? 0) + broker.aheadOf(host) + Math.max(0, (permitted.get(host) ?? 0) - runs),
         running: runs,
         limit: governor.concurrency(host),

@@ -8,7 +8,7 @@ import type { Foundation } from "./foundation.ts";
 import type { S3Access } from "./storage/s3-credentials.ts";
 import type { Work } from "./work.ts";
 
-/** What takes a new configuration without a restart. */
+/** The parts that accept a new configuration without a restart. */
 export function createReloadables(
   { log, access }: Pick<Foundation, "log" | "access">,
   { hosts, configuredHeaders, secrets }: Pick<Work, "hosts" | "configuredHeaders" | "secrets">,
@@ -39,7 +39,7 @@ export function createReloadables(
   ];
 }
 
-/** A service that asks for tokens does not open to everyone unnoticed: where it listens does not change. */
+/** Replaces the tokens. It refuses to remove the last one, since the address of the service does not change. */
 function setTokens(access: Foundation["access"], { server: { auth } }: Config): string {
   if (auth.tokens.length === 0 && access.tokens.length > 0) {
     throw new Error("server.auth.tokens is empty now: that opens the service to everyone, and needs a restart");
@@ -48,11 +48,11 @@ function setTokens(access: Foundation["access"], { server: { auth } }: Config): 
   const [added, removed] = [now.difference(before).size, before.difference(now).size];
   access.tokens = auth.tokens;
   const count = counted(auth.tokens.length, "token");
-  // What stands in the environment stands above the files, and a reload cannot change it.
+  // The environment overrides the files, and a reload cannot change it.
   return added + removed === 0 ? `${count}, as before` : `${count}, ${added} new, ${removed} gone`;
 }
 
-/** For comparison alone. */
+/** The tokens with their owners, for comparison alone. */
 function identitiesOf(tokens: readonly AccessToken[]): Set<string> {
   return new Set(tokens.map((each) => `${accessTokenOwner(each)}:${each.token.reveal()}`));
 }

@@ -6,11 +6,11 @@ import type { Foundation } from "./foundation.ts";
 
 const DAY_MS = 86_400_000;
 const EVERY_MS = 60_000;
-/** After the first seconds, which belong to the work that waited. */
+/** The first seconds of a process belong to waiting tasks. */
 const FIRST_MS = 5000;
 
-/** The chore that keeps the stores to their retention. */
-export function retentionChore(
+/** The periodic task that deletes rows past their retention. */
+export function retentionTask(
   config: Pick<Config, "queue" | "ledger" | "dlq">,
   { stores, clock, log, metrics }: Foundation,
 ): PeriodicTask {
@@ -38,7 +38,10 @@ export function retentionChore(
     },
     onOverSize: (bytes) => {
       const limit = config.dlq.max_size_gb * 1e9;
-      log.warn({ bytes, limit }, "dlq.db is over dlq.max_size_gb: the oldest dead letters go before their time");
+      log.warn(
+        { bytes, limit },
+        "dlq.db is over dlq.max_size_gb: the oldest dead letters are deleted before dlq.retention_days",
+      );
     },
   });
   let wasTrusted = true;
@@ -49,15 +52,15 @@ export function retentionChore(
       if (wasTrusted !== trust.isTrusted) {
         wasTrusted = trust.isTrusted;
         const leap_seconds = Math.round(trust.leapMs / 1000);
-        if (wasTrusted) log.info("the clock goes evenly again: retention goes on");
-        else log.warn({ leap_seconds }, "the clock leapt, or the service was away: retention waits for ten minutes");
+        if (wasTrusted) log.info("the clock was even for ten minutes: retention continues");
+        else log.warn({ leap_seconds }, "the clock leapt, or the service was stopped: retention waits for ten minutes");
       }
       try {
         await retention.run(signal);
       } catch (error) {
-        if (!signal.aborted) log.warn({ err: error }, "retention could not do all its work; it goes on in a minute");
+        if (!signal.aborted) log.warn({ err: error }, "retention stopped early; it continues in a minute");
       }
-      if (pruned.size > 0) log.info(Object.fromEntries(pruned), "took away what is past its retention");
+      if (pruned.size > 0) log.info(Object.fromEntries(pruned), "deleted rows past their retention");
       pruned.clear();
     },
   };

@@ -1,7 +1,7 @@
 import type { QueueControl } from "../jobs/stores/queue-control.ts";
 import type { ActiveDownloads } from "../worker/download/active-downloads.ts";
 
-/** The queue's depth as it is shown: what is claimed and in nobody's hands yet still waits. */
+/** The depth of the queue as operators see it: a claimed task that no worker has started still waits. */
 export function shownDepth(control: Pick<QueueControl, "depth">, active: Pick<ActiveDownloads, "count">) {
   const { pending, running, retrying } = control.depth();
   const busy = Math.min(running, active.count);

@@ -15,21 +15,21 @@ import { type Verified, verify } from "../verify/verify.ts";
 import { allowedBuckets } from "./load-handlers.ts";
 import { lookAtObjectStore, objectStoreToVerify } from "./storage/open-object-store.ts";
 
-/** What a task may take beside its timeout: its settlement, with a disk that is full for a while. */
+/** Time of a task beside its timeout: its settlement, with a disk that is full for a while. */
 const SETTLE_MS = 600_000;
 
-export interface VerifyRun {
+interface VerifyRun {
   readonly config: Config;
   readonly deep: boolean;
   readonly clock: Clock;
-  /** The keys of S3 storage; none where storage is local. */
+  /** The keys of S3 storage; `undefined` where storage is local. */
   readonly credentials: CredentialSource | undefined;
-  /** The process's own, not a copy. */
+  /** The environment of the process itself, not a copy. */
   readonly environment: Environment;
   readonly signal: AbortSignal;
 }
 
-/** Checks everything that the configuration names. @throws StoreError, Failure */
+/** Checks the stores and the storage of the configuration. @throws StoreError, Failure */
 export async function verifyAll(
   { config, deep, clock, credentials, environment, signal }: VerifyRun,
   isRunning = () => isDirectoryLocked(config.queue.path),
@@ -40,7 +40,7 @@ export async function verifyAll(
     connect: (installation) => objectStoreToVerify(config, installation, { clock, credentials, environment }),
     refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
-    // In S3 each manifest would be a request of its own.
+    // In S3 each manifest would need a request.
     ...(config.storage.backend === "local" && { runInManifest }),
     claimMsMax: config.queue.task_timeout_ms + config.queue.max_throttle_ms + SETTLE_MS,
     deep,
@@ -56,8 +56,8 @@ export async function verifyAll(
 }
 
 /**
- * Gives the followers what they missed, as a start does; checks then, and puts right what can be. Says what it did.
- * @throws StoreLockedError while a service works on the stores; StoreError, Failure
+ * Brings the projections up to date, as a start does, then checks and repairs. Resolves to a list of the repairs.
+ * @throws StoreLockedError while a service uses the stores; StoreError, Failure
  */
 export async function repairAll(run: VerifyRun): Promise<string[]> {
   const { config, clock, credentials, signal } = run;
@@ -66,14 +66,14 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
   const stores = openStores({
     ...folders,
     clock,
-    onDrift: (counter) => rebuilt.push(`counters of ${counter}: counted anew`),
-    onLag: (_follower, error) => {
+    onDrift: (counter) => rebuilt.push(`counters of ${counter}: recounted`),
+    onLag: (_projection, error) => {
       throw error;
     },
   });
   try {
     stores.catchUp();
-    // It is we who hold the locks.
+    // This process holds the locks.
     const found = await verifyAll(run, () => false);
     const store = lookAtObjectStore(config, stores.installation, { clock, credentials });
     return [...rebuilt, ...(await repair(storePaths(folders), found, store, signal))];

@@ -8,138 +8,177 @@ import type { OrphanCleaner } from "../maintenance/orphan-cleaner.ts";
 import type { PeriodicTask } from "../maintenance/scheduler.ts";
 import { BulkOperationRunner } from "../operations/bulk-operation-runner.ts";
 import { Cancellation } from "../operations/cancellation.ts";
+import type { Clock } from "../std/clock.ts";
 import { BucketHealth } from "../storage/bucket-health.ts";
 import { RecentRate } from "../telemetry/recent-rate.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
 import type { ConfiguredHeaders } from "../worker/configured-headers.ts";
 import { readDescriptorLimit } from "../worker/descriptors.ts";
+import type { HostGovernor } from "../worker/hosts/host-governor.ts";
 import type { RateWaits } from "../worker/hosts/rate-limit.ts";
 import { OverdueAttempts } from "../worker/overdue-attempts.ts";
 import { WorkerPool } from "../worker/pool.ts";
 import { removeOrphan } from "../worker/remove-orphan.ts";
 import { SecretMask } from "../worker/secret-mask.ts";
-import { createSettle } from "../worker/settle.ts";
+import type { Service } from "../worker/service.ts";
+import { createSettle, type Settle } from "../worker/settle.ts";
 import { createDownloadService } from "./downloads/download-service.ts";
 import { createConfiguredHeaders } from "./downloads/header-tables.ts";
-import { createHosts, type Hosts, hostChores } from "./downloads/host-wiring.ts";
+import { createHosts, type Hosts, hostTasks } from "./downloads/host-wiring.ts";
 import { handlerSecrets, hostSecrets, proxySecrets } from "./downloads/sent-secrets.ts";
-import { countWorkers, descriptorChore, whileDescriptorsLast } from "./downloads/worker-count.ts";
+import { countWorkers, descriptorTask, whileDescriptorsLast } from "./downloads/worker-count.ts";
 import type { Foundation } from "./foundation.ts";
-import { createOrphanCleaner, orphanChore } from "./storage/orphan-wiring.ts";
+import { createOrphanCleaner, orphanTask } from "./storage/orphan-wiring.ts";
 
-/** Queue to storage: the broker, its channel, and the workers at the other end. */
+/** The path from the queue to the storage: the broker, its channel, and the workers that read from it. */
 export interface Work {
   readonly broker: Broker;
   readonly pool: WorkerPool;
   readonly buckets: BucketHealth;
-  /** What keeps the workers from their work, for operators; empty when all is well. */
+  /** Reasons for operators why the workers are held up; empty when all is well. */
   readonly problems: () => readonly string[];
   readonly cancellation: Cancellation;
   readonly bulkOperations: BulkOperationRunner;
   readonly orphanCleaner: OrphanCleaner;
-  readonly chores: readonly PeriodicTask[];
+  readonly periodicTasks: readonly PeriodicTask[];
   readonly hosts: Hosts;
   readonly configuredHeaders: ConfiguredHeaders;
-  /** Of the configuration, as far as requests carry them. */
+  /** Secrets of the configuration that requests carry. */
   readonly secrets: SecretMask;
   readonly rates: Rates;
   /** Workers that wait for their rate. */
   readonly rateWaits: Readonly<RateWaits>;
 }
 
-/** What happened of late. */
-export interface Rates {
-  /** Downloads that began. */
-  readonly begun: RecentRate;
+/** Rates of the last seconds. */
+interface Rates {
+  /** Downloads that started. */
+  readonly started: RecentRate;
   readonly stored: RecentRate;
   readonly failed: RecentRate;
   /** Tasks that ended: stored, failed for good or cancelled. */
   readonly ended: RecentRate;
 }
 
-/** A batch of tasks big enough that no worker waits for a commit. */
+/** Tasks that the broker holds at least, so that no worker waits for a commit. */
 const WINDOW_MIN = 128;
-/** Rates that are shown are of the last so many seconds at most. */
+/** Period of the rates that operators see. */
 const RATE_SECONDS = 60;
-/** Whether the workers' own rate limits them is judged by fewer: a host that has just closed must show at once. */
-const BEGUN_SECONDS = 5;
+/**
+ * Period of the rate that shows whether the workers' own limit holds them up. It is short, to show a closed host at
+ * once.
+ */
+const STARTED_SECONDS = 5;
 
 export function createWork(config: Config, foundation: Foundation): Work {
-  const { log, clock, version, metrics, store, stores, policy, active, keys, tracer, descriptors, onQueueTrouble } =
-    foundation;
-  const { queue } = stores;
+  const { log, clock, stores, descriptors, onQueueError, stopping } = foundation;
   const { workers, problem } = countWorkers(config.queue.workers, readDescriptorLimit(), log);
-  const timed = timedStore(store, clock, (seconds) => metrics.uploaded(seconds));
   const buckets = new BucketHealth({ clock, watched: config.storage.bucket, onOpen: () => broker.wake() });
   const overdue = new OverdueAttempts();
   const hosts = createHosts(config.download, foundation, () => broker.wake());
   const { governor } = hosts;
   const configuredHeaders = createConfiguredHeaders(config);
   const secrets = new SecretMask([...handlerSecrets(config), ...hostSecrets(config.download), ...proxySecrets(config)]);
-  const broker: Broker = new Broker({
-    source: brokerSource(queue),
+  const broker: Broker = createBroker(config, foundation, { governor, buckets, workers });
+  foundation.onEnoughDescriptors(() => broker.wake());
+  const rates = createRates(clock);
+  const rateWaits: RateWaits = { workers: 0 };
+  const settle = createSettlement(foundation, rates);
+  const parts = { workers, buckets, overdue, governor, configuredHeaders, secrets, broker, rates, rateWaits, settle };
+  const pool = createPool(config, foundation, parts);
+  const orphanCleaner = createOrphanCleaner(foundation);
+  return {
+    broker,
+    pool,
+    buckets,
+    problems: () => [overdue.problem, descriptors.problem, problem].filter((text) => text !== undefined),
+    cancellation: createCancellation(foundation, pool),
+    bulkOperations: new BulkOperationRunner({
+      deadLetterChanges: stores.queue.deadLetters,
+      deadLetters: stores.deadLetters,
+      clock,
+      onQueueError,
+      signal: stopping.signal,
+    }),
+    orphanCleaner,
+    periodicTasks: [
+      ...hostTasks(hosts, settle, config.queue.max_throttle_ms, foundation),
+      orphanTask(orphanCleaner, foundation),
+      descriptorTask(descriptors),
+    ],
+    hosts,
+    configuredHeaders,
+    secrets,
+    rates,
+    rateWaits,
+  };
+}
+
+function createRates(clock: Clock): Rates {
+  return {
+    started: new RecentRate(clock, STARTED_SECONDS),
+    stored: new RecentRate(clock, RATE_SECONDS),
+    failed: new RecentRate(clock, RATE_SECONDS),
+    ended: new RecentRate(clock, RATE_SECONDS),
+  };
+}
+
+function createBroker(
+  config: Pick<Config, "queue">,
+  { stores, descriptors, clock, onQueueError }: Foundation,
+  { governor, buckets, workers }: Pick<PoolParts, "governor" | "buckets" | "workers">,
+): Broker {
+  return new Broker({
+    source: brokerSource(stores.queue),
     hosts: whileDescriptorsLast(governor, descriptors),
     buckets,
     clock,
     channelSize: config.queue.channel_size,
     windowSize: Math.max(WINDOW_MIN, workers * 2),
-    onError: onQueueTrouble,
+    onError: onQueueError,
   });
-  foundation.onEnoughDescriptors(() => broker.wake());
-  const rates = {
-    begun: new RecentRate(clock, BEGUN_SECONDS),
-    stored: new RecentRate(clock, RATE_SECONDS),
-    failed: new RecentRate(clock, RATE_SECONDS),
-    ended: new RecentRate(clock, RATE_SECONDS),
-  };
-  const rateWaits: RateWaits = { workers: 0 };
-  const settle = createSettle({
-    settleInQueue: (settlement) => queue.settlements.settle(settlement),
+}
+
+/** Settles tasks in the queue, and counts and reports those that end. */
+function createSettlement(foundation: Foundation, rates: Rates): Settle {
+  const { log, clock, metrics, store, stores, keys, onQueueError, stopping } = foundation;
+  return createSettle({
+    settleInQueue: (settlement) => stores.queue.settlements.settle(settlement),
     store,
     keys,
     report: countEnds(rates, createTaskReport(log, metrics, clock)),
-    onLeftOver: leftOverLog(log, "what a failed task may have stored could not be removed now"),
-    onTrouble: onQueueTrouble,
+    onLeftOver: leftOverLog(log, FAILED_LEFT_OVER),
+    onTrouble: onQueueError,
     clock,
-    signal: foundation.stopping.signal,
+    signal: stopping.signal,
   });
-  const pool = new WorkerPool({
+}
+
+/** The parts of the work that the worker pool uses. */
+interface PoolParts extends Pick<Work, "broker" | "buckets" | "configuredHeaders" | "secrets" | "rates"> {
+  readonly workers: number;
+  readonly overdue: OverdueAttempts;
+  readonly governor: HostGovernor;
+  readonly rateWaits: RateWaits;
+  readonly settle: Settle;
+}
+
+function createPool(config: Config, foundation: Foundation, parts: PoolParts): WorkerPool {
+  const { log, clock, metrics, stores, keys, onQueueError } = foundation;
+  const { settlements, cancellations } = stores.queue;
+  const { workers, broker, governor, rates, settle } = parts;
+  return new WorkerPool({
     workers,
-    createService: createDownloadService({
-      config,
-      configuredHeaders,
-      secrets,
-      version,
-      network: foundation.network,
-      store: timed,
-      queue,
-      keys,
-      policy,
-      governor,
-      buckets,
-      active,
-      overdue,
-      descriptors,
-      clock,
-      tracer,
-      rateWaits,
-      onProxyFailure: (name) => metrics.proxyFailed(name),
-      onProxyRest: ({ pool: name, url }, ms, reason) => {
-        log.warn(
-          { pool: name, proxy: url, rest_ms: ms, reason },
-          "a proxy does not work: it rests, the others are used",
-        );
-      },
-    }),
+    createService: createDownloads(config, foundation, parts),
     channel: broker.channel,
     onStart: (claimed) => {
-      rates.begun.note();
+      rates.started.note();
       if (claimed.history.length === 0) metrics.waited(Math.max(0, clock.now() - claimed.job.createdAt) / 1000);
-      return queue.settlements.markStarted(claimed).then(
+      return settlements.markStarted(claimed).then(
         () => true,
         (error: unknown) => {
-          onQueueTrouble(error);
+          onQueueError(error);
           return false;
         },
       );
@@ -157,35 +196,39 @@ export function createWork(config: Config, foundation: Foundation): Work {
     },
     clock,
     random: Math.random,
-    isCancelled: ({ job }) => queue.cancellations.isCancelling(job.seq),
-    onError: (error) => log.error({ err: error }, "a task could not be settled; start-up puts it back"),
+    isCancelled: ({ job }) => cancellations.isCancelling(job.seq),
+    onError: (error) => log.error({ err: error }, "a task could not be settled; the next start requeues it"),
   });
-  const orphanCleaner = createOrphanCleaner(foundation);
-  return {
-    broker,
-    pool,
-    buckets,
-    problems: () => [overdue.problem, descriptors.problem, problem].filter((text) => text !== undefined),
-    cancellation: createCancellation(foundation, pool),
-    bulkOperations: new BulkOperationRunner({
-      desk: queue.deadLetters,
-      deadLetters: stores.deadLetters,
-      clock,
-      onTrouble: onQueueTrouble,
-      signal: foundation.stopping.signal,
-    }),
-    orphanCleaner,
-    chores: [
-      ...hostChores(hosts, settle, config.queue.max_throttle_ms, foundation),
-      orphanChore(orphanCleaner, foundation),
-      descriptorChore(descriptors),
-    ],
-    hosts,
+}
+
+/** Makes one worker's download service. */
+function createDownloads(config: Config, foundation: Foundation, parts: PoolParts): () => Service {
+  const { log, clock, metrics, store, stores, version, network, keys, policy, active, descriptors, tracer } =
+    foundation;
+  const { configuredHeaders, secrets, governor, buckets, overdue, rateWaits } = parts;
+  return createDownloadService({
+    config,
     configuredHeaders,
     secrets,
-    rates,
+    version,
+    network,
+    store: timedStore(store, clock, (seconds) => metrics.uploaded(seconds)),
+    queue: stores.queue,
+    keys,
+    policy,
+    governor,
+    buckets,
+    active,
+    overdue,
+    descriptors,
+    clock,
+    tracer,
     rateWaits,
-  };
+    onProxyFailure: (pool) => metrics.proxyFailed(pool),
+    onProxyRest: ({ pool, url }, ms, reason) => {
+      log.warn({ pool, proxy: url, rest_ms: ms, reason }, "a proxy failed: it rests, the others of its pool are used");
+    },
+  });
 }
 
 /** The broker's view of the queue. */
@@ -199,7 +242,7 @@ function brokerSource({ source, settlements, cancellations }: QueueParts): Broke
   };
 }
 
-/** Counts the tasks that end, beside the report of them. */
+/** A report that also counts the tasks that end. */
 function countEnds({ stored, failed, ended }: Rates, report: (settlement: Settlement) => void) {
   return (settlement: Settlement) => {
     const { kind } = settlement.verdict;
@@ -210,27 +253,27 @@ function countEnds({ stored, failed, ended }: Rates, report: (settlement: Settle
   };
 }
 
-/** Tells of an object that nobody owns and that stayed. */
+const FAILED_LEFT_OVER = "an object that a failed task may have stored could not be removed now";
+const CANCELLED_LEFT_OVER = "an object that a cancelled task may have stored could not be removed now";
+
+/** Logs that an object without an owner could not be removed. */
 function leftOverLog(log: Foundation["log"], message: string): (task: Task, error: unknown) => void {
   return ({ bucket, key }, error) => log.warn({ bucket, key, err: error }, message);
 }
 
-function createCancellation(
-  { stores, store, keys, log, clock, stopping, onQueueTrouble }: Foundation,
-  pool: WorkerPool,
-) {
-  const onLeftOver = leftOverLog(log, "what a cancelled task may have stored could not be removed now");
+function createCancellation({ stores, store, keys, log, clock, stopping, onQueueError }: Foundation, pool: WorkerPool) {
+  const onLeftOver = leftOverLog(log, CANCELLED_LEFT_OVER);
   return new Cancellation({
     cancellations: stores.queue.cancellations,
     stopRunning: (job) => pool.cancel(job),
-    retract: async (disowned) => {
+    removeOrphan: async (waiting) => {
       try {
-        await removeOrphan(disowned, { store, keys }, stopping.signal);
+        await removeOrphan(waiting, { store, keys }, stopping.signal);
       } catch (error) {
-        onLeftOver(disowned.task, error);
+        onLeftOver(waiting.task, error);
       }
     },
-    onTrouble: onQueueTrouble,
+    onQueueError: onQueueError,
     clock,
     signal: stopping.signal,
   });

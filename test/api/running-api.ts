@@ -82,7 +82,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     ledgerPath: folder,
     dlqPath: folder,
     clock: { now: () => now, steady: () => now },
-    onLag: (_follower, error) => {
+    onLag: (_projection, error) => {
       throw error;
     },
     onDrift: (counter) => {
@@ -106,10 +106,10 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
     operations: new BulkOperationRunner({
-      desk: stores.queue.deadLetters,
+      deadLetterChanges: stores.queue.deadLetters,
       deadLetters: stores.deadLetters,
       clock: { ...systemClock, steady: () => now },
-      onTrouble: (error) => {
+      onQueueError: (error) => {
         throw error;
       },
       signal: new AbortController().signal,

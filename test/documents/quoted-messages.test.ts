@@ -14,7 +14,7 @@ const QUOTED: Readonly<Record<string, readonly string[]>> = {
     "the full disk of queue.db",
     "there are no S3 credentials",
     "an upload is left open and cannot be aborted",
-    "put right what the last process left",
+    "recovered from an unclean shutdown",
     "the process ended three times or more while these tasks ran: each runs alone now",
     "too few file descriptors",
     "this user may not use it",

@@ -75,9 +75,7 @@ test("where all stores are gone, verify and backup say so, a start makes new one
     expect([command, code, stderr]).toEqual([
       command,
       3,
-      expect.stringMatching(
-        /^fetchbox: \S+queue\.db: there is no store here, nor are the other two there: a start makes /,
-      ),
+      expect.stringMatching(/^fetchbox: \S+queue\.db: the three stores are missing: a start makes /),
     ]);
   }
   await service.start();

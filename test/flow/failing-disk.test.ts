@@ -81,7 +81,7 @@ describe.if("library" in preload)("an fsync that fails", () => {
       }
       expect(await service.ended()).toBe(3);
       expect(service.log).toMatch(new RegExp(`"store":"[^"]*${path.replace("-wal", "")}"`));
-      expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
+      expect(service.takeStderr()).toContain("the content of the disk is unknown now");
       fail();
       await service.start();
       const again = await service.submit(manifest, { "idempotency-key": "k" });
@@ -120,7 +120,7 @@ describe.if("library" in preload)("an fsync that fails", () => {
       expect(await answer.json()).toMatchObject({ code: "STORAGE_UNAVAILABLE" });
     }
     expect(await service.ended()).toBe(3);
-    expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
+    expect(service.takeStderr()).toContain("the content of the disk is unknown now");
   });
 
   test("while the service is stopping ends it with 3, too, and loses nothing", async () => {
@@ -137,7 +137,7 @@ describe.if("library" in preload)("an fsync that fails", () => {
     held.release();
     expect(await service.ended()).toBe(3);
     expect(service.log).not.toContain('"msg":"stopped"');
-    expect(service.takeStderr()).toContain("nobody knows what is on the disk now");
+    expect(service.takeStderr()).toContain("the content of the disk is unknown now");
     fail();
     await service.start();
     expect((await service.finished(job)).status).toBe("completed");
@@ -165,7 +165,7 @@ describe.if("library" in preload)("an fsync that fails", () => {
     writeFileSync(failing, "queue.db-wal");
     held.release();
     const { code, stderr } = await run;
-    expect([code, stderr]).toEqual([3, expect.stringContaining("nobody knows what is on the disk now")]);
+    expect([code, stderr]).toEqual([3, expect.stringContaining("the content of the disk is unknown now")]);
     expect(readdirSync(folder).filter((name) => name.startsWith("fetchbox-run"))).toEqual([]);
   });
 

@@ -111,7 +111,7 @@ test("health names every component, and ends with 1 only where the service is un
     /^healthy · FetchBox \d+\.\d+\.\d+ · up for \d+ m?s\nCOMPONENT +STATUS +REASON\napi +healthy\n/,
   );
   await at.out("pause");
-  expect(await at.out("health")).toMatch(/^degraded · .*[^]*^broker +degraded +paused: no download begins/m);
+  expect(await at.out("health")).toMatch(/^degraded · .*[^]*^broker +degraded +paused: no download starts/m);
   expect(JSON.parse(await at.out("health", "--json"))).toMatchObject({
     components: { broker: { status: "degraded" } },
   });

@@ -58,7 +58,7 @@ test("the queue tells what waits and for whom; a pause lets what runs finish, an
   expect(origin.hits()).toBe(2);
   expect(await service.get("/operators/health")).toMatchObject({
     status: "degraded",
-    components: { broker: { status: "degraded", reason: "paused: no download begins until it is resumed" } },
+    components: { broker: { status: "degraded", reason: "paused: no download starts until it is resumed" } },
   });
   expect((await service.fetch("/health/ready")).status).toBe(200);
 

@@ -17,7 +17,7 @@ test("jobs that are cancelled at once share no commit: it takes a bounded number
       cancelling: () => queue.cancellations.cancelling(),
       isCancelling: (job) => queue.cancellations.isCancelling(job),
       waiting: (job, afterId, limit) => queue.cancellations.waiting(job, afterId, limit),
-      onStray: (listener) => queue.cancellations.onStray(listener),
+      onWaitingAgain: (listener) => queue.cancellations.onWaitingAgain(listener),
       async cancelWaiting(job, ids) {
         // What is asked for before the last commit is done may share the next one.
         underWay.now += ids.length;
@@ -28,8 +28,8 @@ test("jobs that are cancelled at once share no commit: it takes a bounded number
       },
     },
     stopRunning: () => {},
-    retract: () => Promise.resolve(),
-    onTrouble: (error) => {
+    removeOrphan: () => Promise.resolve(),
+    onQueueError: (error) => {
       throw error;
     },
     clock: stores.clock,

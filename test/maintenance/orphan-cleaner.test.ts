@@ -28,7 +28,7 @@ const isHead = ({ method }: S3Call) => method === "HEAD";
 const isAbort = ({ method, query }: S3Call) => method === "DELETE" && query.has("uploadId");
 const isList = ({ method, query }: S3Call) => method === "GET" && query.has("uploads");
 
-/** Real stores and a scripted S3, with the cleaner between them. Time goes on only by `pass`. */
+/** Real stores and a scripted S3, with the cleaner between them. Only `pass` moves the time. */
 class Bench implements AsyncDisposable {
   readonly stores: TestStores = openTestStores();
   readonly s3: FaultyS3;
@@ -72,7 +72,7 @@ class Bench implements AsyncDisposable {
     return times;
   }
 
-  /** An attempt at a claimed task: stores a body, and settles as it is told, with what it may have left. */
+  /** An attempt at a claimed task: stores a body and settles with the given verdict and leftovers. */
   async attempt(claimed: ClaimedTask, verdict: Verdict, bytes = 100): Promise<void> {
     const { queue } = this.stores;
     const running = new Attempt(claimed);
@@ -99,7 +99,7 @@ class Bench implements AsyncDisposable {
 
   async claim(): Promise<ClaimedTask> {
     const [claimed] = await claimedJob(this.stores, 1);
-    if (claimed === undefined) throw new Error("nothing was claimed");
+    if (claimed === undefined) throw new Error("no task was claimed");
     return claimed;
   }
 
@@ -109,7 +109,7 @@ class Bench implements AsyncDisposable {
       .map(({ kind, name }) => (kind === "object" ? kind : `${kind} ${name}`));
   }
 
-  told(kind: OrphanEvent["kind"]): OrphanEvent[] {
+  eventsOf(kind: OrphanEvent["kind"]): OrphanEvent[] {
     return this.events.filter((event) => event.kind === kind);
   }
 
@@ -119,7 +119,7 @@ class Bench implements AsyncDisposable {
   }
 }
 
-/** An S3 that stores the PUTs that come now when it is told to, and never answers them. */
+/** An S3 that stores the PUTs that come now on request, and never answers them. */
 function slow(s3: FaultyS3): { store(): Promise<void> } {
   const late = Promise.withResolvers<void>();
   s3.faultFor = (call) => (isPut(call) ? { kind: "hang", done: late.promise } : undefined);
@@ -132,7 +132,7 @@ function slow(s3: FaultyS3): { store(): Promise<void> } {
   };
 }
 
-describe("an object that S3 stores after its attempt was given up", () => {
+describe("an object that S3 stores after its attempt was abandoned", () => {
   test.each([
     ["its task died", discard],
     ["its job was cancelled", cancel],
@@ -145,7 +145,7 @@ describe("an object that S3 stores after its attempt was given up", () => {
     expect(bench.s3.objects.size).toBe(1);
     await bench.pass(10 * SECOND);
     expect(bench.s3.objects.size).toBe(0);
-    expect(bench.told("removed").length).toBe(1);
+    expect(bench.eventsOf("removed").length).toBe(1);
   });
 
   test("is removed after a restart, which a crash or a shutdown was", async () => {
@@ -177,7 +177,7 @@ describe("an object that S3 stores after its attempt was given up", () => {
       await bench.cleaner().begin(never);
       await bench.stores.queue.recover(() => Promise.resolve(), true);
       const [again] = await claimAll(bench.stores);
-      if (again === undefined) throw new Error("nothing was claimed");
+      if (again === undefined) throw new Error("no task was claimed");
       expect(again.mayHaveStored).toBe(true);
       await bench.stores.now(bench.stores.queue.settlements.settle({ claimed: again, verdict: cancel }));
       await s3.store();
@@ -197,7 +197,7 @@ describe("an object that S3 stores after its attempt was given up", () => {
     const rest = await bench.pass(WATCH_MS, isHead, LOOK_EVERY_MAX_MS);
     expect(rest.length).toBe(92);
     expect(bench.orphans()).toEqual([]);
-    expect(bench.told("given up")).toEqual([]);
+    expect(bench.eventsOf("expired")).toEqual([]);
   });
 
   test("stays where its task was completed by another attempt: it is that task's object", async () => {
@@ -207,7 +207,7 @@ describe("an object that S3 stores after its attempt was given up", () => {
     expect(bench.orphans()).toEqual(["object"]);
     bench.s3.faultFor = () => undefined;
     const [again] = await claimAll(bench.stores);
-    if (again === undefined) throw new Error("nothing was claimed");
+    if (again === undefined) throw new Error("no task was claimed");
     await bench.attempt(again, complete, 200);
     expect(bench.orphans()).toEqual([]);
     await s3.store();
@@ -226,7 +226,7 @@ describe("the object of another attempt under the same key", () => {
     const looks = await bench.pass(WATCH_MS, isHead, 60 * SECOND);
     expect(looks.length).toBeGreaterThan(20);
     expect([...bench.s3.objects.values()].map(({ body }) => body.byteLength)).toEqual([200]);
-    expect(bench.told("removed")).toEqual([]);
+    expect(bench.eventsOf("removed")).toEqual([]);
   });
 
   test("is not even looked at while that attempt runs", async () => {
@@ -243,7 +243,7 @@ describe("the object of another attempt under the same key", () => {
     expect(bench.s3.objects.size).toBe(0);
   });
 
-  test("waits for a look that has begun", async () => {
+  test("waits for a look under way", async () => {
     await using bench = await Bench.open();
     slow(bench.s3);
     const claimed = await bench.claim();
@@ -290,13 +290,13 @@ describe("an upload whose abort failed", () => {
     await leftOpen(bench, fault, 3);
     await bench.pass(15 * SECOND);
     expect(bench.s3.uploads.size).toBe(3);
-    expect(bench.told("failed").filter((event) => event.kind === "failed" && event.isFirst).length).toBe(3);
-    expect(bench.told("failed").length).toBeGreaterThan(9);
+    expect(bench.eventsOf("failed").filter((event) => event.kind === "failed" && event.isFirst).length).toBe(3);
+    expect(bench.eventsOf("failed").length).toBeGreaterThan(9);
     bench.s3.faultFor = () => undefined;
     await bench.pass(HOUR, () => false, 10 * SECOND);
     expect(bench.s3.uploads.size).toBe(0);
     expect(bench.orphans()).toEqual([]);
-    expect([bench.told("removed").length, bench.told("recovered").length]).toEqual([3, 3]);
+    expect([bench.eventsOf("removed").length, bench.eventsOf("recovered").length]).toEqual([3, 3]);
   });
 
   test("is tried for the first time within 30 seconds, also while another attempt holds its key", async () => {
@@ -307,7 +307,7 @@ describe("an upload whose abort failed", () => {
     expect(first).toBe(SECOND);
   });
 
-  test("is tried at least every 15 minutes, and never given up", async () => {
+  test("is tried at least every 15 minutes, and its watch never ends", async () => {
     await using bench = await Bench.open();
     await leftOpen(bench, { kind: "answer", status: 403, body: "<Error><Code>AccessDenied</Code></Error>" });
     await bench.pass(2 * BLIND_WATCH_MS, () => false, LOOK_EVERY_MAX_MS);
@@ -338,7 +338,7 @@ describe("an upload whose abort failed", () => {
 });
 
 describe("an upload whose creation got no answer", () => {
-  /** S3 opens it when it is told to. */
+  /** S3 opens it on request. */
   async function lateCreation(bench: Bench): Promise<{ open(): Promise<void> }> {
     const late = Promise.withResolvers<void>();
     bench.s3.faultFor = (call) =>
@@ -365,7 +365,7 @@ describe("an upload whose creation got no answer", () => {
     expect(bench.orphans()).toEqual([]);
   });
 
-  test("stays recorded while what is open cannot be listed, and is given up after a week of that", async () => {
+  test("stays recorded while what is open cannot be listed, and its watch ends after a week of that", async () => {
     await using bench = await Bench.open();
     const s3 = await lateCreation(bench);
     await s3.open();
@@ -375,7 +375,7 @@ describe("an upload whose creation got no answer", () => {
     expect(bench.orphans()).toEqual(["upload "]);
     await bench.pass(BLIND_WATCH_MS, () => false, LOOK_EVERY_MAX_MS);
     expect(bench.orphans()).toEqual([]);
-    expect(bench.told("given up").length).toBe(1);
+    expect(bench.eventsOf("expired").length).toBe(1);
   });
 
   test("is left alone while another attempt uploads under its key", async () => {
@@ -404,7 +404,7 @@ test("what there is of orphans is counted by its sort", async () => {
   expect(bench.stores.queue.orphans.counts()).toEqual({ upload: 2, late_upload: 1, late_object: 3 });
 });
 
-test("a look that the end of the service interrupts changes nothing", async () => {
+test("a look that the end of the service interrupts changes no record", async () => {
   await using bench = await Bench.open();
   slow(bench.s3);
   await bench.attempt(await bench.claim(), discard);

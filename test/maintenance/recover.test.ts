@@ -10,7 +10,7 @@ import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const signal = new AbortController().signal;
 
-/** Recovers, with a storage that fails for the keys in `broken`, and tells what it was asked to do. */
+/** Recovers, with a storage that fails for the keys in `broken`, and returns the calls of the storage. */
 async function recoverWith(stores: TestStores, broken: readonly string[] = []) {
   const aborted: OpenUpload[] = [];
   const retracted: number[] = [];
@@ -36,7 +36,7 @@ async function recoverWith(stores: TestStores, broken: readonly string[] = []) {
     queue: stores.queue,
     cleaner,
     storesLate: false,
-    retract: async ({ id, task }) => {
+    removeOrphan: async ({ id, task }) => {
       await orFail(task.key);
       retracted.push(id);
     },
@@ -48,7 +48,7 @@ async function recoverWith(stores: TestStores, broken: readonly string[] = []) {
 
 async function recordUploads(stores: TestStores, keys: readonly string[]): Promise<void> {
   const [task] = await claimedJob(stores, 1);
-  if (task === undefined) throw new Error("nothing was claimed");
+  if (task === undefined) throw new Error("no task was claimed");
   for (const key of keys) {
     const upload = { task: task.id, claimId: task.claimId, bucket: "artifacts", key, uploadId: `upload of ${key}` };
     await stores.now(stores.queue.settlements.recordUpload(upload));
@@ -59,7 +59,7 @@ const uploadsLeft = (stores: TestStores) =>
   stores.read("queue", "SELECT upload_id FROM uploads UNION ALL SELECT name FROM orphans");
 
 describe("recovery at start-up", () => {
-  test("aborts open uploads, puts claims back, sweeps what was staged, and says how much of it", async () => {
+  test("aborts open uploads, requeues claims, sweeps staged jobs, and returns their numbers", async () => {
     await using stores = openTestStores();
     await recordUploads(stores, ["a", "b"]);
     await stores.now(stores.queue.acceptor.stage(newJob(), newTasks(3)));
@@ -72,7 +72,7 @@ describe("recovery at start-up", () => {
     expectTrueCounters(stores);
   });
 
-  test("keeps an upload that cannot be aborted now for the next start, and goes on", async () => {
+  test("keeps an upload that cannot be aborted now for the next start, and continues", async () => {
     await using stores = openTestStores();
     await recordUploads(stores, ["a", "b", "c"]);
     stores.crash();

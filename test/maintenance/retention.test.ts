@@ -19,7 +19,7 @@ const LIMITS: RetentionLimits = {
 };
 const never = new AbortController().signal;
 
-/** Retention over real stores, with all that it says it took. */
+/** Retention over real stores, with the rows that it reports as pruned. */
 class Rig {
   readonly stores: TestStores;
   readonly pruned = new Map<Pruned, number>();
@@ -148,7 +148,7 @@ test("a job at work is never pruned, nor the key that it was submitted under", a
   const idempotency = { key: "k", fingerprint: new Uint8Array(32), answer: "{}" };
   await stores.now(stores.queue.acceptor.accept(acceptance(2, { idempotency })));
   const [one] = await claimAll(stores, 1);
-  if (one === undefined) throw new Error("nothing was claimed");
+  if (one === undefined) throw new Error("no task was claimed");
   await stores.now(stores.queue.settlements.settle({ claimed: one, verdict: complete }));
   await stores.clock.advance(1000 * DAY);
   await rig.run();
@@ -191,7 +191,7 @@ test("beyond the size of dlq.db the oldest dead letters go, and as many as it ta
   expectTrueCounters(stores);
 });
 
-test("a job larger than one step goes in several, and a crash between two of them changes nothing", async () => {
+test("a job larger than one step goes in several, and a crash between two of them does no harm", async () => {
   await using stores = openTestStores();
   await endedJob(stores, 2500);
   await stores.clock.advance(31 * DAY);
@@ -210,7 +210,7 @@ test("a job larger than one step goes in several, and a crash between two of the
   expect([rig.count("queue_jobs"), rig.count("ledger_jobs")]).toEqual([1, 1]);
 });
 
-test("a job stays until its followers have it durably", async () => {
+test("a job stays until its projections have it durably", async () => {
   await using stores = openTestStores();
   await endedJob(stores, 1);
   const reader = stores.pin("ledger");
@@ -276,7 +276,7 @@ describe("the clock is trusted", () => {
   });
 });
 
-test("nothing is pruned while the clock is not trusted", async () => {
+test("no row is pruned while the clock is not trusted", async () => {
   await using stores = openTestStores();
   const job = await endedJob(stores, 1);
   const { clock } = stores;

@@ -105,7 +105,7 @@ describe("a closed bucket", () => {
     clock.tick(1000);
     await check.tryClosed(never);
     expect([trials, isOpen()]).toEqual([1, false]);
-    // A large task tries it, too; nobody waits for that.
+    // A large task tries it, too; the test does not wait for it.
     expect(gate.admit("artifacts")).toBe("probe");
     failure = undefined;
     await check.tryClosed(never);

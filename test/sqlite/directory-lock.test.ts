@@ -20,13 +20,13 @@ test("a folder belongs to one at a time", () => {
   lockDirectory(folder.path)();
 });
 
-test("who asks leaves nothing", () => {
+test("a check leaves no file", () => {
   using folder = temporaryFolder();
   expect(isDirectoryLocked(folder.path)).toBe(false);
   expect(existsSync(join(folder.path, "fetchbox.lock"))).toBe(false);
 });
 
-test("who asks keeps nobody out", async () => {
+test("a check locks no process out", async () => {
   using folder = temporaryFolder();
   lockDirectory(folder.path)();
   const module = join(import.meta.dir, "../../src/sqlite/file/directory-lock.ts");

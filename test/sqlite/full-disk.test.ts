@@ -77,7 +77,7 @@ test("a job that was refused lends its name to none that shares its commit", asy
   expectTrueCounters(stores);
 });
 
-test("a full disk is told from other trouble", () => {
+test("a full disk is distinguished from other errors", () => {
   const withCode = (code: string) => Object.assign(new Error("x"), { code });
   expect(["SQLITE_FULL", "ENOSPC", "EDQUOT"].map((code) => isDiskFull(withCode(code)))).toEqual([true, true, true]);
   expect([withCode("SQLITE_BUSY"), new Error("full"), "SQLITE_FULL", null].map(isDiskFull)).toEqual([

@@ -113,7 +113,7 @@ describe("members of a commit", () => {
 });
 
 describe("after a commit", () => {
-  test("actions run in the order of the members, those of the seal last, and before anybody is told", async () => {
+  test("actions run in the order of the members, those of the seal last, and before any member is resolved", async () => {
     const order: string[] = [];
     const commit = groupCommit({ seal: (changes) => changes.after("notify", () => order.push("seal")) });
     const runs = ["a", "b"].map((name) =>
@@ -153,7 +153,7 @@ describe("after a commit", () => {
 });
 
 describe("a commit that fails", () => {
-  test("on a full disk rejects all its members and leaves nothing; work goes on when there is room", async () => {
+  test("on a full disk rejects all its members and leaves no row; work continues when there is room", async () => {
     const commit = groupCommit();
     const before = commit.run(() => write("before"));
     commit.flush();
@@ -181,7 +181,7 @@ describe("a commit that fails", () => {
     expect(rows()).toEqual(["after", "before"]);
   });
 
-  test("in its seal rejects all its members and leaves nothing", async () => {
+  test("in its seal rejects all its members and leaves no row", async () => {
     let fails = true;
     const commit = groupCommit({
       seal: () => {

@@ -34,7 +34,7 @@ function snapshot(folder: string): string[] {
     });
 }
 
-/** What refuses to open the stores, which must be closed; checks that it changes nothing. */
+/** The error that refuses to open the closed stores; it checks that no file changes. */
 function refusal(stores: TestStores): StoreError {
   const before = snapshot(stores.folder);
   try {
@@ -59,7 +59,7 @@ function foreignDatabase(path: string): void {
 async function closedStores(): Promise<TestStores> {
   const stores = openTestStores();
   const [task] = await claimedJob(stores, 2);
-  if (task === undefined) throw new Error("nothing was claimed");
+  if (task === undefined) throw new Error("no task was claimed");
   await settle(stores, task, complete);
   stores.stores.outbox.trim();
   stores.close();
@@ -98,7 +98,7 @@ describe("new stores", () => {
     openAndClose(paths);
   });
 
-  test("begin anew after a creation that did not come to its end, and read no log of stores that are gone", async () => {
+  test("start again after an unfinished creation, and read no log of stores that are gone", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.acceptor.accept(acceptance()));
     const logs = STORES.map((store) => join(stores.folder, `${store}.db-wal`));
@@ -152,7 +152,7 @@ describe("new stores", () => {
     for (const store of STORES) rmSync(join(stores.folder, `${store}.db`));
     const link = join(stores.folder, "queue.db");
     symlinkSync(join(elsewhere, "queue.db"), link);
-    expect(() => stores.open()).toThrow("is a link to a file that is not there");
+    expect(() => stores.open()).toThrow("is a link to a missing file");
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
     writeFileSync(join(elsewhere, "queue.db"), "");
     stores.open();
@@ -191,7 +191,7 @@ describe("new stores", () => {
   });
 });
 
-describe("a store is refused, and nothing is changed,", () => {
+describe("a store is refused, and no file is changed,", () => {
   for (const store of STORES) {
     test(`when ${store}.db has a newer schema`, async () => {
       await using stores = await closedStores();
@@ -201,7 +201,7 @@ describe("a store is refused, and nothing is changed,", () => {
       expect(error.message).toContain("newer");
     });
 
-    test(`when ${store}.db is somebody else's database`, async () => {
+    test(`when ${store}.db is a foreign database`, async () => {
       await using stores = await closedStores();
       rmSync(stores.path(store));
       foreignDatabase(stores.path(store));
@@ -257,7 +257,7 @@ describe("a store is refused, and nothing is changed,", () => {
     });
   }
 
-  test("and opens again once it is put right", async () => {
+  test("and opens again once it is repaired", async () => {
     await using stores = await closedStores();
     stores.tamper("dlq", "PRAGMA user_version = 99");
     refusal(stores);

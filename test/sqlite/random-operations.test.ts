@@ -19,7 +19,7 @@ function randomFrom(seed: number): (below: number) => number {
   };
 }
 
-/** What clients, a broker and workers do, in an order that nobody planned; crashes and restarts among it. */
+/** Operations of clients, a broker and workers in a random order, with crashes and restarts. */
 class Wanderer {
   readonly #stores: TestStores;
   readonly #random: (below: number) => number;

@@ -56,7 +56,7 @@ test("a store whose log has no index is read with its log, and no copy stays", a
   expect(existsSync(dirname(copy))).toBe(false);
 });
 
-test("what is read while somebody begins to write is read again", async () => {
+test("a read is repeated if a writer starts meanwhile", async () => {
   await using stores = openTestStores();
   await accept(stores);
   stores.close();
@@ -75,7 +75,7 @@ test("what is read while somebody begins to write is read again", async () => {
   expect(seen.length).toBe(2);
 });
 
-test("an error of a read that nobody disturbed is thrown at once", async () => {
+test("an error of an undisturbed read is thrown at once", async () => {
   await using stores = openTestStores();
   stores.close();
   let reads = 0;
@@ -87,20 +87,20 @@ test("an error of a read that nobody disturbed is thrown at once", async () => {
   expect(reads).toBe(1);
 });
 
-test("the books of a check follow a service that begins meanwhile", async () => {
+test("the live stores of a check follow a service that starts meanwhile", async () => {
   await using stores = openTestStores();
   const early = await accept(stores);
   stores.close();
   removeSidecars(stores, "-wal", "-shm");
-  using books = new LiveStores(pathsOf(stores));
-  expect(books.hasJob(early)).toBe(true);
+  using live = new LiveStores(pathsOf(stores));
+  expect(live.hasJob(early)).toBe(true);
   stores.open();
   const late = await accept(stores);
-  expect(books.hasJob(late)).toBe(true);
-  expect(books.isAtWork(late)).toBe(true);
+  expect(live.hasJob(late)).toBe(true);
+  expect(live.isAtWork(late)).toBe(true);
 });
 
-test("stores at work, whose followers lag behind and whose log is written to, are not refused", async () => {
+test("stores at work, whose projections lag behind and whose log is written to, are not refused", async () => {
   await using stores = openTestStores();
   for (let i = 0; i < 50; i++) {
     const accepted = stores.queue.acceptor.accept(acceptance());

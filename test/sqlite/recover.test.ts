@@ -6,13 +6,13 @@ import { acceptance, attempt, claimAll, claimedJob, complete, release, retryAt, 
 
 async function recover(
   stores: TestStores,
-): Promise<{ interrupted: number; suspects: number; sweptJobs: number; doomed: PoisonTask[] }> {
-  const doomed: PoisonTask[] = [];
+): Promise<{ interrupted: number; suspects: number; sweptJobs: number; poison: PoisonTask[] }> {
+  const poison: PoisonTask[] = [];
   const recovered = await stores.queue.recover((task) => {
-    doomed.push(task);
+    poison.push(task);
     return Promise.resolve();
   });
-  return { ...recovered, doomed };
+  return { ...recovered, poison };
 }
 
 describe("recover", () => {
@@ -23,7 +23,7 @@ describe("recover", () => {
     await settle(stores, tasks[4] ?? never(), complete);
     await claimAll(stores, 1);
     stores.crash();
-    expect(await recover(stores)).toEqual({ interrupted: 3, suspects: 0, sweptJobs: 0, doomed: [] });
+    expect(await recover(stores)).toEqual({ interrupted: 3, suspects: 0, sweptJobs: 0, poison: [] });
     expect(stores.queue.control.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
     expectTrueCounters(stores);
     const again = await claimAll(stores);
@@ -39,7 +39,7 @@ describe("recover", () => {
     await using stores = openTestStores();
     for (const task of await claimedJob(stores, 3)) await settle(stores, task, release);
     stores.reopen();
-    expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, doomed: [] });
+    expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, poison: [] });
     expect((await claimAll(stores)).map(({ crashes, mayHaveStored }) => crashes > 0 || mayHaveStored)).toEqual([
       false,
       false,
@@ -47,7 +47,7 @@ describe("recover", () => {
     ]);
   });
 
-  test("buries a task at its fifth crash, with a dead letter, and ends its job", async () => {
+  test("dead-letters a task at its fifth crash and ends its job", async () => {
     await using stores = openTestStores();
     const [task = never()] = await claimedJob(stores, 1);
     await settle(stores, task, retryAt(stores.clock.now()));
@@ -60,27 +60,27 @@ describe("recover", () => {
     await claim();
     for (let crash = 1; crash <= 4; crash++) {
       stores.crash();
-      expect(await recover(stores)).toMatchObject({ doomed: [], suspects: crash < 3 ? 0 : 1 });
+      expect(await recover(stores)).toMatchObject({ poison: [], suspects: crash < 3 ? 0 : 1 });
       const [again = never()] = await claim();
       expect(again.crashes).toBe(crash);
       await stores.now(stores.queue.settlements.markStarted(again));
     }
     stores.crash();
-    const { doomed } = await recover(stores);
-    expect(doomed).toEqual([{ id: 1, jobId: task.job.jobId, task: task.task }]);
-    const letter = stores.stores.deadLetters.find(1);
-    expect(letter).toMatchObject({ code: "TASK_INTERRUPTED", attempts: 1, resourceId: "r0", host: "origin.test" });
-    expect(letter?.history.map(({ code, startedAt }) => [code, startedAt])).toEqual([
+    const { poison } = await recover(stores);
+    expect(poison).toEqual([{ id: 1, jobId: task.job.jobId, task: task.task }]);
+    const deadLetter = stores.stores.deadLetters.find(1);
+    expect(deadLetter).toMatchObject({ code: "TASK_INTERRUPTED", attempts: 1, resourceId: "r0", host: "origin.test" });
+    expect(deadLetter?.history.map(({ code, startedAt }) => [code, startedAt])).toEqual([
       [attempt.code, attempt.startedAt],
       ...begunAt.map((at) => ["TASK_INTERRUPTED", at]),
     ]);
     expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
     expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expectTrueCounters(stores);
-    expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, doomed: [] });
+    expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, poison: [] });
   });
 
-  test("blames those tasks that a worker had begun with, and not those that waited in memory", async () => {
+  test("counts a crash against started tasks, and not against those that waited in memory", async () => {
     await using stores = openTestStores();
     for (let crash = 1; crash <= 5; crash++) {
       const [ran = never(), ...waited] = crash === 1 ? await claimedJob(stores, 4) : await claimAll(stores);
@@ -89,7 +89,7 @@ describe("recover", () => {
       stores.queue.flush();
       await marked;
       stores.crash();
-      expect((await recover(stores)).doomed.map(({ id }) => id)).toEqual(crash === 5 ? [ran.id] : []);
+      expect((await recover(stores)).poison.map(({ id }) => id)).toEqual(crash === 5 ? [ran.id] : []);
     }
     // They may have been at work all the same: that they began had perhaps not been noted yet.
     const waited = { crashes: 0, mayHaveStored: true };
@@ -101,7 +101,7 @@ describe("recover", () => {
     expectTrueCounters(stores);
   });
 
-  test("a suspect is first in its lane, is blamed only where its start is noted, and is none any more once it ended", async () => {
+  test("a suspect is first in its lane, counts a crash only where its start is noted, and is no suspect after its end", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.acceptor.accept(acceptance(4)));
     const lane = stores.queue.source.lanes(1)[0]?.id ?? never();
@@ -126,7 +126,7 @@ describe("recover", () => {
     expectTrueCounters(stores);
   });
 
-  test("blames nobody for what the process before had begun with", async () => {
+  test("counts no crash for tasks that the process before had started", async () => {
     await using stores = openTestStores();
     const [ran = never()] = await claimedJob(stores, 1);
     await stores.now(stores.queue.settlements.markStarted(ran));
@@ -144,7 +144,7 @@ describe("recover", () => {
     ]);
   });
 
-  test("takes no earlier process's word for it that a task has begun", async () => {
+  test("does not trust the list of started tasks of an earlier process", async () => {
     await using stores = openTestStores();
     const [ran = never()] = await claimedJob(stores, 1);
     await stores.now(stores.queue.settlements.markStarted(ran));
@@ -156,7 +156,7 @@ describe("recover", () => {
     expect(shown.map(({ state }) => state)).toEqual(["pending"]);
   });
 
-  test("blames nobody for an end that was asked for twice, and the next crash counts again", async () => {
+  test("counts no crash after a second stop signal, and the next crash counts again", async () => {
     await using stores = openTestStores();
     await claimedJob(stores, 1);
     stores.queue.abandon();
@@ -168,7 +168,7 @@ describe("recover", () => {
     expect((await claimAll(stores)).map(({ crashes }) => crashes)).toEqual([1]);
   });
 
-  test("a task that is claimed and not begun with is shown as waiting", async () => {
+  test("a claimed task that no worker has started is shown as waiting", async () => {
     await using stores = openTestStores();
     const [task = never()] = await claimedJob(stores, 1);
     const shown = () =>
@@ -196,7 +196,7 @@ describe("recover", () => {
     const cut = stores.queue.recover(() => Promise.reject(new Error("killed while it cleaned up")));
     expect(await cut.catch((error: Error) => error.message)).toBe("killed while it cleaned up");
     stores.crash();
-    expect((await recover(stores)).doomed.length).toBe(1);
+    expect((await recover(stores)).poison.length).toBe(1);
     expect(stores.stores.deadLetters.size()).toBe(1);
     expectTrueCounters(stores);
   });

@@ -140,8 +140,8 @@ describe("a verdict", () => {
     await settle(stores, task, { ...discard, attempts: 2 } as Verdict);
 
     expect(rowOf(stores)).toMatchObject({ state: "failed", size: 0 });
-    const letter = stores.stores.deadLetters.find(task.id);
-    expect(letter).toMatchObject({
+    const deadLetter = stores.stores.deadLetters.find(task.id);
+    expect(deadLetter).toMatchObject({
       task: task.id,
       jobId: job.jobId,
       tenant: "t1",
@@ -151,7 +151,7 @@ describe("a verdict", () => {
       attempts: 2,
       failedAt: stores.clock.now(),
     });
-    expect(letter?.history.map(({ code }) => code)).toEqual(["DOWNLOAD_HTTP_502", "DOWNLOAD_HTTP_404"]);
+    expect(deadLetter?.history.map(({ code }) => code)).toEqual(["DOWNLOAD_HTTP_502", "DOWNLOAD_HTTP_404"]);
     expect(stores.stores.ledger.result(task.id)).toMatchObject({
       state: "failed",
       httpStatus: 404,

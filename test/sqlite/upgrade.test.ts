@@ -102,7 +102,7 @@ describe("a ledger without content codings", () => {
       [
         "UPDATE meta SET value = value || 'x' WHERE name = 'epoch'",
         "UPDATE meta SET value = trim(value, 'x') WHERE name = 'epoch'",
-        "another way",
+        "another history",
       ],
     ] as const) {
       stores.tamper("dlq", sql);

@@ -12,8 +12,8 @@ export type StoreName = "queue" | "ledger" | "dlq";
 /** The three stores in one temporary folder, which goes with them. */
 export class TestStores implements AsyncDisposable {
   readonly clock: FakeClock;
-  /** What followers could not take. */
-  readonly lags: { readonly follower: Projection; readonly error: unknown }[] = [];
+  /** What projections could not take. */
+  readonly lags: { readonly projection: Projection; readonly error: unknown }[] = [];
   /** Counters that were wrong, and were counted anew. */
   readonly drifts: Counter[] = [];
   #folder: string;
@@ -50,7 +50,7 @@ export class TestStores implements AsyncDisposable {
       ledgerPath: this.#folder,
       dlqPath: this.#folder,
       clock: this.clock,
-      onLag: (follower, error) => this.lags.push({ follower, error }),
+      onLag: (projection, error) => this.lags.push({ projection, error }),
       onDrift: (counter) => this.drifts.push(counter),
     });
   }
@@ -75,7 +75,7 @@ export class TestStores implements AsyncDisposable {
     this.open();
   }
 
-  /** Commits what gathers, waits for it, and brings it to the followers. */
+  /** Commits what gathers, waits for it, and brings it to the projections. */
   async now<T>(work: Promise<T>): Promise<T> {
     this.queue.flush();
     const result = await work;

@@ -18,7 +18,7 @@ function verify(service: Service, ...args: string[]): Promise<Ended> {
   return runBinary(["verify", ...args], { cwd: service.folder, env: service.env });
 }
 
-/** A service with a job of twelve resources, of which four fail, one of them replayed and one given up. */
+/** A service with a job of twelve resources, of which four fail, one of them replayed and one discarded. */
 async function usedService(
   settings: Readonly<Record<string, string | number | boolean>>,
   env = {},
@@ -44,7 +44,7 @@ async function usedService(
 }
 
 for (const storage of storagesFor("the checker")) {
-  test(`a service finds nothing wrong, at work, killed and stopped, on ${storage.name}`, async () => {
+  test(`a service has no inconsistencies, at work, killed and stopped, on ${storage.name}`, async () => {
     const [service, job] = await usedService({ ...storage.settings, "queue.workers": 4 }, storage.env);
     await using origin = await startOrigin();
     await using _ = service;
@@ -80,7 +80,7 @@ for (const storage of storagesFor("the checker")) {
   });
 }
 
-test("what fetchbox run stored beside a service is told from strays and other installations", async () => {
+test("objects of fetchbox run beside a service are distinguished from orphans and other installations", async () => {
   const [service, job] = await usedService(LOCAL.settings);
   await using _ = service;
   await using origin = await startOrigin();
@@ -100,7 +100,7 @@ test("what fetchbox run stored beside a service is told from strays and other in
   const run = /job ([0-9a-f-]{36}) completed/.exec(ran.stdout)?.[1] ?? "";
   const objects = join(service.folder, LOCAL.settings["storage.path"] as string, LOCAL.bucket);
   const copyOf = Bun.randomUUIDv7();
-  const strays: [string, string | Uint8Array][] = [
+  const orphans: [string, string | Uint8Array][] = [
     [
       `manifests/default/${copyOf}/metadata.json`,
       readFileSync(join(objects, `manifests/default/${run}/metadata.json`)),
@@ -109,7 +109,7 @@ test("what fetchbox run stored beside a service is told from strays and other in
     [`resources/default/${Bun.randomUUIDv7()}/a`, "another installation's"],
     [`resources/default/${job}/r6`, "of a task that failed"],
   ];
-  for (const [key, body] of strays) {
+  for (const [key, body] of orphans) {
     mkdirSync(dirname(join(objects, key)), { recursive: true });
     writeFileSync(join(objects, key), body);
   }
@@ -183,7 +183,7 @@ describe("an inconsistency is found and named", () => {
     ["job counters are recounts", "queue", "UPDATE jobs SET letters = letters + 1", true],
     ["a job's status follows its counters", "queue", "UPDATE jobs SET status = 'completed'", true],
     ["a task has its job", "queue", "UPDATE tasks SET job = 77 WHERE id = 12", false],
-    ["a task lies among its job's", "queue", "UPDATE jobs SET last_task = 11", false],
+    ["a task's id is in its job's range", "queue", "UPDATE jobs SET last_task = 11", false],
     [
       "lanes are recounts",
       "queue",
@@ -196,10 +196,10 @@ describe("an inconsistency is found and named", () => {
       "UPDATE tasks SET state = 'pending', available_at = 1, letter = 0, payload = x'00', lane = 9 WHERE id = 7",
       false,
     ],
-    ["what waits for a host is a recount", "queue", "INSERT INTO waits VALUES ('a.test', 3)", true],
+    ["the number of waiting tasks of a host is a recount", "queue", "INSERT INTO waits VALUES ('a.test', 3)", true],
     ["the depth is a recount", "queue", "UPDATE depth SET tasks = 5 WHERE state = 'retrying'", true],
     [
-      "nothing of a live task is missing",
+      "a live task has its payload",
       "queue",
       "UPDATE tasks SET state = 'pending', available_at = 1, letter = 0 WHERE id = 7",
       false,
@@ -340,10 +340,10 @@ describe("an inconsistency is found and named", () => {
       tamper("ledger", "DELETE FROM results WHERE task > 9; UPDATE jobs SET completed = completed - 2")();
     });
     expect([found.code, found.stdout]).toEqual([0, expect.stringContaining("no inconsistencies")]);
-    expect(found.stdout).toContain("unfinished: 3 batches that ledger.db or dlq.db have yet to take");
+    expect(found.stdout).toContain("unfinished: 3 batches that are not in ledger.db or dlq.db yet");
   });
 
-  test("nothing is repaired while a service works on the stores", async () => {
+  test("no repair runs while a service uses the stores", async () => {
     tamper("dlq", "UPDATE size SET letters = 9")();
     await service.start();
     const found = await verify(service, "--repair");

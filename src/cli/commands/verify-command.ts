@@ -25,7 +25,7 @@ export async function verify(options: VerifyOptions, context: CliContext): Promi
   const run = { config, deep, clock: systemClock, credentials, environment: context.env, signal };
   let found = await verifyAll(run);
   let repairs: readonly string[] = [];
-  if (options.repair === true && (found.findings.breachCount > 0 || found.findings.unfinished.length > 0)) {
+  if (options.repair === true && (found.findings.inconsistencyCount > 0 || found.findings.unfinished.length > 0)) {
     repairs = await repairAll(run);
     found = await verifyAll(run);
     const { losses, notes } = found.findings;
@@ -35,11 +35,11 @@ export async function verify(options: VerifyOptions, context: CliContext): Promi
   }
   const { findings } = found;
   context.out(options.json === true ? jsonReport(findings, repairs) : textReport(findings, repairs, deep));
-  return findings.breachCount === 0 ? EXIT.done : EXIT.failed;
+  return findings.inconsistencyCount === 0 ? EXIT.done : EXIT.failed;
 }
 
 function textReport(findings: Findings, repairs: readonly string[], deep: boolean): string {
-  const { counts, breaches, breachCount, unfinished, notes } = findings;
+  const { counts, inconsistencies: breaches, inconsistencyCount: breachCount, unfinished, notes } = findings;
   const lines = [
     ...repairs.map((what) => `repaired: ${what}`),
     ...breaches.map(({ rule, message }) => `inconsistency: ${rule}: ${message}`),
@@ -59,7 +59,7 @@ function textReport(findings: Findings, repairs: readonly string[], deep: boolea
 }
 
 function jsonReport(
-  { counts, breaches, breachCount, unfinished, notes }: Findings,
+  { counts, inconsistencies: breaches, inconsistencyCount: breachCount, unfinished, notes }: Findings,
   repairs: readonly string[],
 ): string {
   const { jobs, tasks, deadLetters, objects, bytesRead } = counts;

@@ -12,7 +12,7 @@ export interface WaitingTask {
 /** Cancels jobs: first the mark, then the tasks that wait, in batches. */
 export interface Cancellations {
   /** Calls `listener`, after the commit, when a task of a job that is being cancelled waits again. */
-  onStray(listener: (job: number) => void): void;
+  onWaitingAgain(listener: (job: number) => void): void;
   /**
    * Marks a job: none of its tasks is claimed from now on. Resolves to its number, or to `undefined` if no such job is
    * at work.

@@ -8,7 +8,7 @@ import {
 import type { DeadLetterFilter } from "../../jobs/stores/dead-letter-reads.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
 
-/** So many that ended are remembered. */
+/** Finished operations that are kept. */
 const ENDED_KEPT = 100;
 
 interface Row extends Omit<BulkOperation, "filter" | "overrides" | "ratePerSecond"> {
@@ -46,18 +46,18 @@ export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOp
   return operationOf(row);
 }
 
-/** Runs inside the transaction of what it tells of. */
+/** Records a step of an operation, inside the transaction of its changes. */
 export function advanceOperation(
   { db }: QueueContext,
-  { id, processed: met, beforeTask }: OperationStep,
+  { id, processed, beforeTask }: OperationStep,
   changed: number,
 ): void {
   db.query<never, [number, number, number, number]>(
     "UPDATE letter_operations SET met = met + ?, changed = changed + ?, before_task = ? WHERE id = ?",
-  ).run(met, changed, beforeTask, id);
+  ).run(processed, changed, beforeTask, id);
 }
 
-/** Ends one that runs; one that has ended stays as it is. Runs inside a transaction. */
+/** Ends a running operation; an ended one stays as it is. Runs inside a transaction. */
 export function endOperation(
   { db, clock }: QueueContext,
   id: number,
@@ -75,7 +75,7 @@ export function readOperation({ db }: QueueContext, id: number): BulkOperation |
   return row === null ? undefined : operationOf(row);
 }
 
-/** All that are remembered, the latest first. */
+/** All kept operations, the latest first. */
 export function readOperations({ db }: QueueContext): BulkOperation[] {
   return db.query<Row, []>(`SELECT ${COLUMNS} FROM letter_operations ORDER BY id DESC`).all().map(operationOf);
 }

@@ -14,8 +14,8 @@ import { noteReplaySchedule } from "./replay-schedule.ts";
 import { discardDeadLetter, replayTask } from "./replay-task.ts";
 
 /**
- * What becomes of dead letters, which queue.db decides, too (D1). A letter is dealt with once, whoever asks how often:
- * one that is none any more is left out.
+ * Replays and discards dead letters. queue.db decides this, too (D1). Each dead letter is changed once, however often
+ * that is requested: one that is gone is left out.
  */
 export class DeadLetterCommands implements DeadLetterChanges {
   readonly #context: QueueContext;
@@ -24,7 +24,9 @@ export class DeadLetterCommands implements DeadLetterChanges {
     this.#context = context;
   }
 
-  /** Puts letters back to work, all in one commit, as a step of an operation or not. How many it were. */
+  /**
+   * Requeues the tasks of dead letters in one commit, which may be a step of an operation. Resolves to their number.
+   */
   replay(replays: readonly Replay[], step?: OperationStep): Promise<number> {
     return this.#context.commit.run((changes) => {
       const replayed = replays.filter((replay) => replayTask(this.#context, replay, changes));
@@ -36,14 +38,14 @@ export class DeadLetterCommands implements DeadLetterChanges {
     });
   }
 
-  /** Lets letters go, all in one commit; their tasks stay failed. How many it were. */
-  discard(letters: readonly DeadLetterRef[], reason: DiscardReason, step?: OperationStep): Promise<number> {
+  /** Discards dead letters in one commit; their tasks stay failed. Resolves to their number. */
+  discard(deadLetters: readonly DeadLetterRef[], reason: DiscardReason, step?: OperationStep): Promise<number> {
     return this.#context.commit.run((changes) =>
-      this.#noted(letters.filter((letter) => discardDeadLetter(this.#context, letter, reason, changes)).length, step),
+      this.#noted(deadLetters.filter((ref) => discardDeadLetter(this.#context, ref, reason, changes)).length, step),
     );
   }
 
-  /** Remembers what is going to be done, so that the next process goes on where this one ends. */
+  /** Records an operation, so that the next process continues it. */
   begin(operation: NewBulkOperation): Promise<BulkOperation> {
     return this.#context.commit.run(() => beginOperation(this.#context, operation));
   }

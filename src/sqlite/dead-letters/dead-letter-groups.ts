@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { type DeadLetterGroup, type Grouping } from "../../jobs/stores/dead-letter-reads.ts";
 
-/** What a dead letter is counted by. */
+/** The values by which a dead letter is counted. */
 export interface Countable {
   readonly code: string;
   readonly host: string;
@@ -10,7 +10,7 @@ export interface Countable {
 }
 
 const DAY_MS = 86_400_000;
-/** What a group's key is in SQL; a day is one of UTC, `YYYY-MM-DD`. */
+/** The key of a group in SQL; a day is in UTC, `YYYY-MM-DD`. */
 export const GROUP_KEYS: Readonly<Record<Grouping, string>> = {
   code: "code",
   host: "host",
@@ -18,7 +18,7 @@ export const GROUP_KEYS: Readonly<Record<Grouping, string>> = {
   day: "date(failed_at / 1000, 'unixepoch')",
 };
 
-/** Where in time the letters of a group lie: served by an index, so that the group is not read. */
+/** Conditions that an index serves, so that the first and last dead letter of a group are found without a scan. */
 const SPANS: Readonly<Record<Grouping, string>> = {
   code: "code = g.key",
   host: "host = g.key",
@@ -26,11 +26,11 @@ const SPANS: Readonly<Record<Grouping, string>> = {
   day: `failed_at >= unixepoch(g.key) * 1000 AND failed_at < unixepoch(g.key) * 1000 + ${DAY_MS}`,
 };
 
-/** Gathers how the groups change, so that a batch writes each of them once. */
+/** Gathers the changes of the groups, so that a batch writes each group once. */
 export class GroupChanges {
   readonly #changes = new Map<string, { grouping: Grouping; key: string; by: number }>();
 
-  /** Letters came (1) or went (-1). */
+  /** Counts a dead letter that was added (1) or removed (-1). */
   count({ code, host, jobType, failedAt }: Countable, by: 1 | -1): void {
     this.#add("code", code, by);
     this.#add("host", host, by);
@@ -38,7 +38,7 @@ export class GroupChanges {
     this.#add("day", new Date(failedAt).toISOString().slice(0, 10), by);
   }
 
-  /** False where a group's number cannot be right. Runs inside the batch's transaction. */
+  /** False if a group's count cannot be right. Runs inside the batch's transaction. */
   write(db: Database): boolean {
     const known = db.query<{ letters: number }, [Grouping, string]>(
       "SELECT letters FROM groups WHERE grouping = ? AND key = ?",
@@ -66,7 +66,7 @@ export class GroupChanges {
   }
 }
 
-/** How many letters one group has. */
+/** The number of dead letters in a group. */
 export function groupSize(db: Database, grouping: Grouping, key: string): number {
   const row = db
     .query<{ letters: number }, [Grouping, string]>("SELECT letters FROM groups WHERE grouping = ? AND key = ?")
@@ -74,7 +74,7 @@ export function groupSize(db: Database, grouping: Grouping, key: string): number
   return row?.letters ?? 0;
 }
 
-/** All groups, the largest first, or the latest days: as many reads as there are groups, however many letters. */
+/** All groups, the largest first, or the latest days. The number of reads depends on the groups alone. */
 export function allGroups(db: Database, by: Grouping, limit: number): DeadLetterGroup[] {
   const span = SPANS[by];
   const edge = (what: string, order: string) =>
@@ -88,7 +88,7 @@ export function allGroups(db: Database, by: Grouping, limit: number): DeadLetter
     .all(by, limit);
 }
 
-/** The groups of those letters that a condition leaves: all of these are read. */
+/** The groups of the dead letters that match a condition. It reads all of these. */
 export function groupsWhere(
   db: Database,
   by: Grouping,

@@ -31,40 +31,40 @@ const CONDITIONS: Readonly<Record<keyof DeadLetterFilter, string>> = {
   until: "failed_at < $until",
 };
 
-/** What is counted as it comes and goes. */
+/** Filters whose matches a counter holds. */
 const COUNTED: Readonly<Partial<Record<keyof DeadLetterFilter, Grouping>>> = {
   code: "code",
   host: "host",
   jobType: "job_type",
 };
 
-export interface DeadLettersDeps {
-  /** The job of every event that arrives: queue.db knows it. */
+interface DeadLettersDeps {
+  /** The job of an event, from queue.db. */
   readonly jobOf: (seq: number) => JobHeader;
-  /** Called before anything is read. */
+  /** Called before every read. */
   readonly bringUpToDate: () => void;
   readonly onDrift: OnDrift;
 }
 
-/** dlq.db: the tasks that failed for good. It follows queue.db. */
+/** dlq.db: the tasks that failed for good. It is a projection of queue.db. */
 export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
-  readonly follower: Projection;
+  readonly projection: Projection;
   readonly #db: Database;
   readonly #deps: DeadLettersDeps;
 
   constructor(db: Database, path: string, deps: DeadLettersDeps) {
     this.#db = db;
     this.#deps = deps;
-    this.follower = createProjection(db, path, (events) => this.#apply(events));
+    this.projection = createProjection(db, path, (events) => this.#apply(events));
   }
 
-  /** With all that was committed: reading follows writing. */
+  /** The database with all committed events applied: reading follows writing. */
   get #current(): Database {
     this.#deps.bringUpToDate();
     return this.#db;
   }
 
-  /** How many there are. */
+  /** The number of dead letters. */
   size(): number {
     return this.#current.query<{ letters: number }, []>("SELECT letters FROM size").get()?.letters ?? 0;
   }
@@ -79,23 +79,23 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
       .all({ ...values, before: beforeTask, limit });
   }
 
-  /** A dead letter with its attempts, and with all that is needed to run its task again. */
+  /** A dead letter with its attempts and its task, which can run again. */
   find(task: number): FullDeadLetter | undefined {
     const row = this.#current
-      .query<LetterRow, [number]>(`SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`)
+      .query<DeadLetterRow, [number]>(`SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`)
       .get(task);
-    return row === null ? undefined : fullLetter(row);
+    return row === null ? undefined : fullDeadLetter(row);
   }
 
-  /** The same of those with task ids before `beforeTask` that match, the newest task first. */
+  /** Matching dead letters with their tasks, with task ids before `beforeTask`, the newest task first. */
   full(filter: DeadLetterFilter, beforeTask: number, limit: number): FullDeadLetter[] {
     const { where, values } = conditionsOf(filter, "task < $before");
     return this.#current
-      .query<LetterRow, [Record<string, string | number>]>(
+      .query<DeadLetterRow, [Record<string, string | number>]>(
         `SELECT ${COLUMNS}, letter FROM dead_letters${where} ORDER BY task DESC LIMIT $limit`,
       )
       .all({ ...values, before: beforeTask, limit })
-      .map(fullLetter);
+      .map(fullDeadLetter);
   }
 
   /** Dead letters from before `before` (milliseconds since the epoch), the oldest first. */
@@ -108,17 +108,17 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
       .all(before, limit);
   }
 
-  /** How much they take, in bytes. */
+  /** The bytes that dlq.db uses. */
   bytes(): number {
     return usedBytes(this.#current);
   }
 
-  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  /** Returns up to `limit` free pages to the file system. False if there are too few of them. */
   giveBackPages(limit: number): boolean {
     return giveBackPages(this.#current, limit);
   }
 
-  /** How many match a filter: without reading them where they are a group that is counted, or all. */
+  /** The number of matches. It reads no dead letter if the filter is empty or names one counted group. */
   count(filter: DeadLetterFilter): number {
     const [[name, key] = [], ...others] = Object.entries(filter).filter(([, value]) => value !== undefined);
     if (name === undefined) return this.size();
@@ -132,7 +132,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
     );
   }
 
-  /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
+  /** The groups of the matching dead letters: the largest first, or the latest days. */
   groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
     const conditions = conditionsOf(filter);
     return conditions.where === ""
@@ -158,7 +158,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
     if (!groups.write(this.#db) || !this.#addToSize(added)) this.#recount();
   }
 
-  /** False where the number cannot be right. */
+  /** False if the number cannot be right. */
   #addToSize(letters: number): boolean {
     return this.#db.query<never, [number]>("UPDATE OR IGNORE size SET letters = letters + ?").run(letters).changes > 0;
   }
@@ -179,7 +179,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
 
   #insert(event: Event, failed: TaskFailed): Countable {
     const { letter } = failed;
-    if (letter?.task === undefined) throw new Error(`task ${failed.task} failed without its letter`);
+    if (letter?.task === undefined) throw new Error(`task ${failed.task} failed without its dead letter`);
     const job = this.#deps.jobOf(event.job);
     this.#db
       .query<
@@ -208,9 +208,9 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 }
 
-type LetterRow = DeadLetterRecord & { readonly letter: Uint8Array };
+type DeadLetterRow = DeadLetterRecord & { readonly letter: Uint8Array };
 
-function fullLetter({ letter, ...record }: LetterRow): FullDeadLetter {
+function fullDeadLetter({ letter, ...record }: DeadLetterRow): FullDeadLetter {
   const { task: contents, history } = decodeDeadLetter(letter);
   return { ...record, contents, history };
 }

@@ -7,12 +7,12 @@ import { requeue } from "../queue/settle-task.ts";
 import { encodeHistory, encodeTask } from "../task-codec.ts";
 
 /**
- * Puts a task that failed for good back to work: its attempts count anew, their history stays. False if it has no dead
- * letter any more: then nothing changed, so that a replay can be repeated. Runs inside a transaction.
+ * Requeues a task that failed for good: its attempts count from 0 and their history stays. False if it has no dead
+ * letter any more: a repeated replay then changes no row. Runs inside a transaction.
  */
 export function replayTask(context: QueueContext, replay: Replay, changes: Changes): boolean {
   const { id, task, history, availableAt } = replay;
-  const job = takeLetter(context, id, changes);
+  const job = takeDeadLetter(context, id, changes);
   if (job === undefined) return false;
   changes.addCount(job, "failed", -1);
   const lane = ensureLane(context, { job, host: hostOf(task.url), bucket: task.bucket }, availableAt);
@@ -31,25 +31,25 @@ export function replayTask(context: QueueContext, replay: Replay, changes: Chang
   return true;
 }
 
-/** Lets a dead letter go; its task stays failed. False if there is none. Runs inside a transaction. */
+/** Discards a dead letter; its task stays failed. False if there is none. Runs inside a transaction. */
 export function discardDeadLetter(
   context: QueueContext,
-  letter: { readonly id: number; readonly resourceId: string },
+  { id, resourceId }: { readonly id: number; readonly resourceId: string },
   reason: DiscardReason,
   changes: Changes,
 ): boolean {
-  const job = takeLetter(context, letter.id, changes);
+  const job = takeDeadLetter(context, id, changes);
   if (job === undefined) return false;
   changes.events.push({
     at: context.clock.now(),
     job,
-    kind: { $case: "letterDropped", value: { task: letter.id, resourceId: letter.resourceId, reason } },
+    kind: { $case: "letterDropped", value: { task: id, resourceId, reason } },
   });
   return true;
 }
 
-/** The job of the task whose letter that was. */
-function takeLetter(context: QueueContext, id: number, changes: Changes): number | undefined {
+/** Removes the mark of a dead letter and returns the task's job; `undefined` if there is none. */
+function takeDeadLetter(context: QueueContext, id: number, changes: Changes): number | undefined {
   const row = context.db
     .query<{ job: number }, [number]>("UPDATE tasks SET letter = 0 WHERE id = ? AND letter = 1 RETURNING job")
     .get(id);

@@ -9,8 +9,8 @@ import { type ReadSource, readSteadily } from "./read-only.ts";
 import type { StorePaths } from "./store-paths.ts";
 import { sync } from "./sync.ts";
 
-/** What a backup holds. */
-export interface BackupSummary {
+/** The content of a backup. */
+interface BackupSummary {
   readonly installation: string;
   /** The last batch of queue.db. */
   readonly seq: number;
@@ -19,10 +19,10 @@ export interface BackupSummary {
 }
 
 /**
- * Copies the three stores into `folder` while a service works on them; only reads. The followers are copied first, and
- * pinned until queue.db is: a pinned follower cannot be made durable further, so the service keeps in its outbox all
- * that the copies of the followers miss. The first start on the copy gives it to them.
- * @throws StoreError if a start would refuse the stores, or one is missing, or the copies do not fit together
+ * Copies the three stores into `folder` while a service may use them. It only reads. The projections are copied first
+ * and stay pinned until queue.db is copied: the service cannot checkpoint a pinned projection. So its outbox keeps the
+ * batches that the copies lack, and the first start on the copy delivers them.
+ * @throws StoreError if a start would refuse the stores, one is missing, or the copies do not fit together
  */
 export function copyStores(paths: StorePaths, folder: string): BackupSummary {
   inspectStores(paths);
@@ -43,7 +43,7 @@ export function copyStores(paths: StorePaths, folder: string): BackupSummary {
   return checkCopies(folder);
 }
 
-/** Where a copy lies: as in the default configuration. */
+/** The path of a copy, as in the default configuration. */
 function copyPath(folder: string, store: keyof StorePaths): string {
   return join(folder, store, `${store}.db`);
 }

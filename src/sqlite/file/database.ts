@@ -17,28 +17,28 @@ import { dirname } from "node:path";
 import { reasonOf, StoreError } from "../../jobs/stores/store-error.ts";
 import { sync } from "./sync.ts";
 
-export interface DatabaseOptions {
+interface DatabaseOptions {
   readonly path: string;
-  /** SQL scripts in order; `PRAGMA user_version` counts those that ran. */
+  /** SQL scripts in order; `PRAGMA user_version` is the number of scripts that ran. */
   readonly migrations: readonly string[];
   /**
-   * FULL: a commit is on the disk when it returns. NORMAL: it may be lost with the power, but never out of order;
-   * for stores that can be replayed. OFF: for tests that show what FULL is good for.
+   * FULL: a commit is on the disk when it returns. NORMAL: a loss of power may lose the latest commits, never earlier
+   * ones; for stores that can be replayed. OFF: for tests that show the effect of FULL.
    */
   readonly synchronous: "FULL" | "NORMAL" | "OFF";
-  /** Completes a new store, before anybody can see it. */
+  /** Completes a new store before it becomes visible. */
   readonly found?: (db: Database) => void;
 }
 
-/** "FtBx", so that `file queue.db` and a wrong path are told apart from somebody else's database. */
+/** "FtBx", so that `file queue.db` shows the owner and a foreign database is recognized. */
 const APPLICATION_ID = 0x46744278;
 
-/** Pages of 4 KiB after which a commit also checkpoints; 1000 stall the loop for about 10 ms. */
+/** Pages of 4 KiB after which a commit also checkpoints; 1000 take about 10 ms of the event loop. */
 const CHECKPOINT_PAGES = 1000;
 
 /**
- * Says whether a store has ever been written: an absent file and an empty one are alike.
- * @throws StoreError if this user may not look
+ * True if a store was never written: the file is absent or empty.
+ * @throws StoreError if this user may not access it
  */
 export function isAbsent(path: string): boolean {
   try {
@@ -50,18 +50,18 @@ export function isAbsent(path: string): boolean {
 
 /**
  * Opens a store, and creates it where it is absent. An older schema stays until `upgradeDatabase`.
- * @throws StoreError if the file is no store of ours, is newer than this program, or cannot be opened; then it is as
- * it was.
+ * @throws StoreError if the file is not a store of FetchBox, is newer than this program, or cannot be opened. The file
+ * then stays unchanged.
  */
 export function openDatabase({ path, migrations, synchronous, found }: DatabaseOptions): Database {
   if (isAbsent(path)) create(realPath(path), migrations, found);
   let db: Database | undefined;
   try {
-    // SQLite would open it for reading alone, and fail at the first commit.
+    // SQLite would open such a file read-only, and fail at the first commit.
     accessSync(path, fs.W_OK);
     db = new Database(path, { strict: true, readwrite: true, create: false });
     const version = checkStore(db, path, migrations.length);
-    // -wal and -shm stay when the store is closed: on a full disk there would be no room to make them anew.
+    // -wal and -shm stay when the store is closed: a full disk would have no room for new ones.
     db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
     chmodSync(path, 0o600);
     db.run("PRAGMA journal_mode = WAL");
@@ -77,7 +77,7 @@ export function openDatabase({ path, migrations, synchronous, found }: DatabaseO
   }
 }
 
-/** Closes a store. Its log stays, with nothing in it. */
+/** Closes a store. Its log stays as an empty file. */
 export function closeDatabase(db: Database): void {
   db.run("PRAGMA journal_size_limit = 0");
   db.close();
@@ -85,7 +85,7 @@ export function closeDatabase(db: Database): void {
 
 /**
  * Brings the schema of an open store up to date.
- * @throws StoreError if that fails; then the store is as it was
+ * @throws StoreError if that fails; the store then stays unchanged
  */
 export function upgradeDatabase(
   db: Database,
@@ -101,18 +101,18 @@ export function upgradeDatabase(
 }
 
 /**
- * Makes a new store beside its place, syncs it once, and moves it there: whatever happens meanwhile, a whole one is
- * there or none. Step by step in its place it took ten syncs.
+ * Creates a new store beside its path, syncs it once, and moves it there: after a crash the whole store is there or
+ * none. To create it in place took ten syncs.
  */
 function create(path: string, migrations: readonly string[], found: DatabaseOptions["found"]): void {
   const draft = `${path}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    // What a creation left that did not come to its end, and the log of a store that is gone: SQLite would read it.
+    // These may be left of an interrupted creation, or be the log of a deleted store, which SQLite would read.
     for (const left of [draft, `${draft}-wal`, `${draft}-shm`, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
       rmSync(left, { force: true });
     }
-    // Tasks carry their headers: the files are for their owner alone. SQLite gives -wal and -shm the same mode.
+    // Only the owner may read the files, since tasks hold headers. SQLite gives -wal and -shm the same mode.
     closeSync(openSync(draft, "wx", 0o600));
     using undo = new DisposableStack();
     undo.defer(() => rmSync(draft, { force: true }));
@@ -139,18 +139,18 @@ function fill(draft: string, migrations: readonly string[], found: DatabaseOptio
 }
 
 /**
- * Where a link leads, which must not be replaced by a file; what it leads to may be on a disk that is not there now.
+ * The target of a link, which a file must not replace. The target may be on a disk that is not mounted now.
  */
 function realPath(path: string): string {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return path;
   if (existsSync(path)) return realpathSync(path);
-  throw new StoreError(path, "is a link to a file that is not there: mount or make what it leads to, or take it away");
+  throw new StoreError(path, "is a link to a missing file: mount or create its target, or remove the link");
 }
 
 /**
- * The schema that the file has, 0 for one without tables. Only reads: what is not ours stays as it is. The first page
- * of every table is read, too: damage there shows now, and not at the first request.
- * @throws StoreError if the file is not a store of this program, or is of a newer one
+ * The schema version of the file, 0 if it has no tables. It only reads, so that a foreign file stays unchanged. It also
+ * reads the first page of every table, so that damage shows now and not at the first request.
+ * @throws StoreError if the file is not a store of this program, or belongs to a newer version
  */
 export function checkStore(db: Database, path: string, newest: number): number {
   const version = pragma(db, "user_version");
@@ -165,7 +165,7 @@ export function checkStore(db: Database, path: string, newest: number): number {
 }
 
 function migrate(db: Database, migrations: readonly string[], version: number): void {
-  // Counts only before the first table; what retention frees can then be given back bit by bit.
+  // This works only before the first table. Retention can then return free pages in small steps.
   if (version === 0) db.run("PRAGMA auto_vacuum = INCREMENTAL");
   db.transaction(() => {
     for (const script of migrations.slice(version)) db.run(script);

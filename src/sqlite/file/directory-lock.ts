@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { isBusy, reasonOf, StoreError, StoreLockedError } from "../../jobs/stores/store-error.ts";
 
 const LOCK_FILE = "fetchbox.lock";
-/** A link under the file's name could lead to anybody's file. */
+/** A link under the file's name could lead to a foreign file. */
 const { SQLITE_OPEN_NOFOLLOW: NO_LINK, SQLITE_OPEN_READONLY, SQLITE_OPEN_READWRITE } = constants;
 
 /**
- * Takes a directory for this process, until the function it returns is called or the process ends, in whatever way.
- * The lock is an exclusive transaction on an otherwise unused SQLite file: a lock of the kernel's that leaves readers
- * of the stores alone.
- * @param waitMs for how long somebody who only asks, by `isDirectoryLocked`, is waited for
- * @throws StoreLockedError if another process has it.
+ * Locks a directory for this process until the returned function is called or the process ends. The lock is an
+ * exclusive transaction on an otherwise unused SQLite file: a lock of the kernel that does not affect readers of the
+ * stores.
+ * @param waitMs the time to wait for processes that only check the lock, by `isDirectoryLocked`
+ * @throws StoreLockedError if another process holds the lock.
  */
 export function lockDirectory(path: string, waitMs = 0): () => void {
   const file = join(path, LOCK_FILE);
@@ -21,10 +21,10 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     createPrivately(file);
     db = openLockFile(path, SQLITE_OPEN_READWRITE);
-    // SQLite also opens a lock file that it may only read, and that locks nobody out.
+    // SQLite also opens a read-only lock file, which gives no lock.
     accessSync(file, fs.W_OK);
     db.run(`PRAGMA busy_timeout = ${waitMs}`);
-    db.run("PRAGMA journal_mode = MEMORY"); // nothing is ever written, so no journal beside it
+    db.run("PRAGMA journal_mode = MEMORY"); // the file is never written, so it needs no journal beside it
     db.run("BEGIN EXCLUSIVE");
   } catch (error) {
     db?.close();
@@ -35,7 +35,7 @@ export function lockDirectory(path: string, waitMs = 0): () => void {
   return () => held.close();
 }
 
-/** Makes the file for its owner alone. One that is there stays as it is: to open it here would end a lock of ours. */
+/** Creates the file for its owner alone. An existing one is not opened here: that would end a lock of this process. */
 function createPrivately(file: string): void {
   try {
     closeSync(openSync(file, "wx", 0o600));
@@ -44,7 +44,7 @@ function createPrivately(file: string): void {
   }
 }
 
-/** The folder itself may be behind a link: that is the operator's choice. The file may not. */
+/** Opens the file. An operator may reach the folder by a link; the file itself must not be one. */
 function openLockFile(path: string, access: number): Database {
   return new Database(join(realpathSync(path), LOCK_FILE), access | NO_LINK);
 }
@@ -54,12 +54,12 @@ function lockProblem(error: unknown): string {
   return code === "SQLITE_CANTOPEN_SYMLINK" ? "it is a link; remove it" : reasonOf(error);
 }
 
-/** Whether a directory has been locked before. To lock another one changes it. */
+/** Whether a directory was locked before. A first lock adds a file to it. */
 export function hasLockFile(path: string): boolean {
   return existsSync(join(path, LOCK_FILE));
 }
 
-/** Whether some process has a directory. Only reads; one that takes it this instant waits. @throws StoreError */
+/** Whether a process holds the lock. It only reads; a process that locks at this moment waits. @throws StoreError */
 export function isDirectoryLocked(path: string): boolean {
   const file = join(path, LOCK_FILE);
   if (!existsSync(file)) return false;

@@ -2,8 +2,8 @@ import { isBroken, StoreError } from "../../jobs/stores/store-error.ts";
 import { type ReadSource, readSteadily } from "./read-only.ts";
 
 /**
- * What SQLite found damaged while several stores were open says not which one it was: looks, and names it. An error
- * that is none of that kind comes back as it is. It may read all of them.
+ * An error that names the damaged store. SQLite's own error does not, if several stores are open. Errors of other kinds
+ * are returned unchanged. It may read all stores.
  */
 export function namedDamage(error: unknown, paths: readonly string[]): unknown {
   if (error instanceof StoreError || !isBroken(error)) return error;
@@ -21,7 +21,7 @@ function problemOf(path: string): string {
       using open = new DisposableStack();
       const db = open.adopt((source as ReadSource).open(), (opened) => opened.close());
       const [row] = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
-      return row?.quick_check.split("\n")[0] ?? "it says nothing";
+      return row?.quick_check.split("\n")[0] ?? "the check returned no result";
     });
   } catch (error) {
     return (error as Error).message;

@@ -1,23 +1,23 @@
 import type { Database } from "bun:sqlite";
 
-/** Fewer free pages are kept: they will be needed again. */
+/** Free pages that a store keeps for new rows. */
 const KEPT_PAGES = 1000;
 const KEPT_SHARE = 0.1;
 
-/** Bytes of a store that hold something. */
+/** The bytes of a store in used pages. */
 export function usedBytes(db: Database): number {
   const { pages, free, size } = pagesOf(db);
   return (pages - free) * size;
 }
 
 /**
- * Gives free pages back to the file system, at most `limit`, where a good part of the file is free. False if there was
- * nothing to do. The file shrinks with the next checkpoint.
+ * Returns up to `limit` free pages to the file system if a good part of the file is free. False if there are too few of
+ * them. The file shrinks with the next checkpoint.
  */
 export function giveBackPages(db: Database, limit: number): boolean {
   const { pages, free } = pagesOf(db);
   if (free <= Math.max(KEPT_PAGES, pages * KEPT_SHARE)) return false;
-  // Each step of it frees a page.
+  // Each step of the statement frees a page.
   db.query(`PRAGMA incremental_vacuum(${limit})`).all();
   return pagesOf(db).free < free;
 }

@@ -1,6 +1,6 @@
 import type { Database, SQLQueryBindings } from "bun:sqlite";
 
-/** Rows that one statement takes; three times as fast for many of them as one by one. */
+/** Rows in one statement; for many rows this is three times as fast as single inserts. */
 const ROWS_AT_ONCE = [50, 10, 1];
 
 /**

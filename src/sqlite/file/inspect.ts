@@ -9,16 +9,16 @@ import { missingStore, type ReadSource, readSteadily } from "./read-only.ts";
 import type { StorePaths } from "./store-paths.ts";
 import { findWalDamage } from "./wal-check.ts";
 
-/** What the rules need to know of a store; of one without tables, what a new one says. */
+/** The facts about a store that the rules need. A store without tables has those of a new one. */
 interface QueueFacts {
   readonly installation: string;
-  /** The last batch, and the last one that was forgotten. */
+  /** The last batch, and the last one that was trimmed. */
   readonly last: number;
   readonly trimmed: number;
-  readonly timeline: Epoch;
+  readonly epoch: Epoch;
 }
 
-interface FollowerFacts {
+interface ProjectionFacts {
   readonly installation: string;
   readonly appliedSeq: number;
   readonly epoch: string;
@@ -28,13 +28,13 @@ const NEW_QUEUE: QueueFacts = {
   installation: "",
   last: 0,
   trimmed: 0,
-  timeline: { epoch: "", before: "", from: 0 },
+  epoch: { epoch: "", before: "", from: 0 },
 };
-const NEW_FOLLOWER: FollowerFacts = { installation: "", appliedSeq: 0, epoch: "" };
+const NEW_PROJECTION: ProjectionFacts = { installation: "", appliedSeq: 0, epoch: "" };
 
 /**
- * Holds the rules by which stores are refused: for the start, and for all who read them. It changes nothing, and a
- * service may be at work. `isOurs`: the caller holds the locks of the folders.
+ * Checks the rules by which stores are refused, for the start and for every reader. It changes no store, and a service
+ * may be running. `isOurs`: the caller holds the locks of the folders.
  * @throws StoreError if a store is missing beside its siblings, foreign, damaged, newer, or from another time
  */
 export function inspectStores(paths: StorePaths, isOurs = false): void {
@@ -45,14 +45,14 @@ export function inspectStores(paths: StorePaths, isOurs = false): void {
   readSteadily(present, (sources) => judge(paths, sources), isOurs);
 }
 
-/** @throws StoreError for a store that is not there: a start may make it, but nobody can read it */
+/** @throws StoreError for a missing store: a start may create it, but it cannot be read */
 export function requireStores(paths: StorePaths): void {
   const absent = Object.values(paths).filter(isAbsent);
   const [first] = absent;
   if (first === undefined) return;
   if (absent.length < Object.keys(paths).length) throw missingStore(first);
   const way = "a start makes new ones; check the paths of [queue], [ledger] and [dlq], or restore a backup";
-  throw new StoreError(first, `there is no store here, nor are the other two there: ${way}`);
+  throw new StoreError(first, `the three stores are missing: ${way}`);
 }
 
 function judge(paths: StorePaths, sources: readonly ReadSource[]): void {
@@ -62,7 +62,7 @@ function judge(paths: StorePaths, sources: readonly ReadSource[]): void {
     if (source === undefined) return undefined;
     try {
       const db = open.adopt(source.open(), (opened) => opened.close());
-      // Until all are read: what a follower holds now, queue.db cannot forget.
+      // The transaction lasts until all are read: queue.db cannot trim batches beyond those of a pinned projection.
       db.run("BEGIN");
       return checkStore(db, source.path, MIGRATIONS[store].length) === 0 ? ofNew : read(db);
     } catch (error) {
@@ -70,9 +70,9 @@ function judge(paths: StorePaths, sources: readonly ReadSource[]): void {
       throw new StoreError(source.path, `cannot be opened: ${reasonOf(error)}`, { cause: error });
     }
   };
-  // Before queue.db, so that none of them is ahead of it because of what a service does meanwhile.
-  const ledger = look("ledger", readFollower, NEW_FOLLOWER);
-  const dlq = look("dlq", readFollower, NEW_FOLLOWER);
+  // They are read before queue.db, so that a running service cannot make them look ahead of it.
+  const ledger = look("ledger", readProjection, NEW_PROJECTION);
+  const dlq = look("dlq", readProjection, NEW_PROJECTION);
   const queue = look("queue", readQueue, NEW_QUEUE) ?? NEW_QUEUE;
   for (const [path, facts] of [
     [paths.ledger, ledger],
@@ -85,23 +85,23 @@ function judge(paths: StorePaths, sources: readonly ReadSource[]): void {
 
 function readQueue(db: Database): QueueFacts {
   const installation = readMeta(db, "installation");
-  return { installation, last: readLast(db), trimmed: readTrimmed(db), timeline: readEpoch(db) };
+  return { installation, last: readLast(db), trimmed: readTrimmed(db), epoch: readEpoch(db) };
 }
 
-function readFollower(db: Database): FollowerFacts {
+function readProjection(db: Database): ProjectionFacts {
   const [installation, epoch] = [readMeta(db, "installation"), readMeta(db, "epoch")];
   return { installation, appliedSeq: Number(readMeta(db, "applied_seq")), epoch };
 }
 
-/** Why a follower that is not there cannot be made anew; `undefined` if queue.db still holds all that it is to get. */
-function lossOf({ trimmed, timeline }: QueueFacts, queuePath: string): string | undefined {
-  if (trimmed === 0 && isInEpoch(timeline, NEW_FOLLOWER)) return undefined;
-  return `is missing or empty, but ${queuePath} has a history: restore all stores from one backup, or move it away, too, to begin anew`;
+/** The reason why a missing projection cannot be rebuilt; `undefined` if queue.db still holds all its events. */
+function lossOf({ trimmed, epoch: timeline }: QueueFacts, queuePath: string): string | undefined {
+  if (trimmed === 0 && isInEpoch(timeline, NEW_PROJECTION)) return undefined;
+  return `is missing or empty, but ${queuePath} has a history: restore all stores from one backup, or move it away, too, for a new installation`;
 }
 
-/** Why a follower cannot go on with queue.db. */
-function problemOf(follower: FollowerFacts, queue: QueueFacts, queuePath: string): string | undefined {
-  const { installation, appliedSeq: applied } = follower;
+/** The reason why a projection cannot continue with queue.db. */
+function problemOf(projection: ProjectionFacts, queue: QueueFacts, queuePath: string): string | undefined {
+  const { installation, appliedSeq: applied } = projection;
   const { last, trimmed } = queue;
   if (installation !== "" && installation !== queue.installation) {
     return `belongs to another installation than ${queuePath}; check [queue], [ledger] and [dlq] path`;
@@ -112,22 +112,22 @@ function problemOf(follower: FollowerFacts, queue: QueueFacts, queuePath: string
   if (applied < trimmed) {
     return `is behind ${queuePath} (${applied} < ${trimmed}): it was lost or restored from another time; restore all stores from one backup`;
   }
-  if (isInEpoch(queue.timeline, follower)) return undefined;
-  return `went another way than ${queuePath} since they were one: restore all stores from one backup, or move all of them away to begin anew`;
+  if (isInEpoch(queue.epoch, projection)) return undefined;
+  return `has another history than ${queuePath} since a common copy: restore all stores from one backup, or move all of them away for a new installation`;
 }
 
-/** A new queue.db beside old followers would begin to count anew, under numbers that they know already. */
+/** Refuses to create queue.db beside old projections: it would reuse batch numbers that they have applied. */
 function refuseLostQueue({ queue, ledger, dlq }: StorePaths): void {
   if (!isAbsent(queue)) return;
   const orphan = [ledger, dlq].find((path) => !isAbsent(path));
   if (orphan === undefined) return;
   throw new StoreError(
     queue,
-    `is missing or empty, but ${orphan} is there: put it back from a backup, or move the other stores away to begin anew`,
+    `is missing or empty, but ${orphan} is there: put it back from a backup, or move the other stores away for a new installation`,
   );
 }
 
-/** The followers need no such look: what they lose they get again. */
+/** The projections need no such check: the outbox replays what they lose. */
 function refuseDamagedLog(queuePath: string): void {
   const log = `${queuePath}-wal`;
   const damage = findWalDamage(log);

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 
-/** A value that a store keeps by name, or "". */
+/** A value that a store keeps by name; empty if it has none. */
 export function readMeta(db: Database, name: string): string {
   return db.query<{ value: string }, [string]>("SELECT value FROM meta WHERE name = ?").get(name)?.value ?? "";
 }

@@ -7,7 +7,7 @@ import queueSchema from "../migrations/queue-001.sql" with { type: "text" };
 import queueOrphans from "../migrations/queue-002.sql" with { type: "text" };
 import queueCrashTimes from "../migrations/queue-003.sql" with { type: "text" };
 
-/** The SQL scripts of each store, in order. The schema of a store is the number of those that ran. */
+/** The SQL scripts of each store, in order. The schema version of a store is the number of scripts that ran. */
 export const MIGRATIONS = {
   queue: [queueSchema, queueOrphans, queueCrashTimes],
   ledger: [ledgerSchema, ledgerCodings, ledgerIntegrity, ledgerKeys],

@@ -17,32 +17,31 @@ import { reasonOf, StoreError } from "../../jobs/stores/store-error.ts";
 import { isAbsent } from "./database.ts";
 import { isLogIgnored } from "./wal-check.ts";
 
-/** Bun's `readonly` does not take URIs. */
+/** Bun's `readonly` does not accept URIs. */
 const FLAGS = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
-/** A service that begins is through with its recovery sooner. */
+/** A starting service finishes its recovery well within this time. */
 const BUSY_MS = 2000;
 const TRIES = 5;
 
 /**
- * A way to read a store that changes no byte in its folder. SQLite by itself deletes the log of a store of length zero,
- * rewrites the index of a log (`-shm`) after a crash, and leaves files behind.
+ * Reads a store and changes no byte in its folder. SQLite by itself deletes the log of an empty store, rewrites the
+ * index of a log (`-shm`) after a crash, and leaves files behind.
  *
- * - With log and index, the index is opened for reading: the reader sees what a service writes meanwhile.
+ * - With log and index, the index is opened for reading: the reader sees later commits of a service.
  * - Without a log, or with one that SQLite ignores, the file alone is read; with a log alone, a copy of both. Neither
- * sees
- *   a service that begins then: `isStale` tells.
+ *   shows the commits of a service that starts later: see `isStale`.
  */
 export class ReadSource implements Disposable {
   readonly path: string;
-  /** What SQLite is to open, or to attach. */
+  /** The URI for SQLite to open or to attach. */
   readonly uri: string;
   readonly #cleanUp = new DisposableStack();
-  /** How the files were, where a change of theirs is not seen. */
+  /** The state of the files at the start, if the reader does not see changes. */
   readonly #before: string | undefined;
 
   /**
-   * `isOurs`: the caller holds the folder's lock. Then an index is made for a log without one, and is removed again: a
-   * start copies no store.
+   * `isOurs`: the caller holds the folder's lock. A log without an index then gets one for the time of the read, so
+   * that a start copies no store.
    * @throws StoreError if the store is missing or empty, or may not be read
    */
   constructor(path: string, isOurs = false) {
@@ -50,7 +49,7 @@ export class ReadSource implements Disposable {
     if (isAbsent(path)) throw missingStore(path);
     refuseUnreadable(path);
     const [log, index] = [`${path}-wal`, `${path}-shm`];
-    // A reader that may not repair the index looks for a better header for ten seconds, and then blames the locks.
+    // A reader that may not repair the index retries for ten seconds and then reports a lock error.
     const isIgnored = isLogIgnored(log);
     if (isOurs && !isAbsent(log) && !isIgnored && !existsSync(index)) {
       closeSync(openSync(index, "wx", 0o600));
@@ -64,7 +63,7 @@ export class ReadSource implements Disposable {
     this.uri = isAbsent(log) || isIgnored ? uriOf(path, "immutable=1") : uriOf(this.#copy(), "");
   }
 
-  /** Whether somebody has begun to write to the store, which is not seen here: what was read may be of two times. */
+  /** True if a service has started to write and the reader did not see it: its rows may be from two moments. */
   get isStale(): boolean {
     return this.#before !== undefined && this.#before !== filesAt(this.path);
   }
@@ -97,7 +96,7 @@ export class ReadSource implements Disposable {
 }
 
 /**
- * Returns what `read` makes of some stores: it reads them again where a service began to write to them meanwhile.
+ * Returns the result of `read`. It reads again if a service started to write meanwhile.
  * @throws StoreError if a store is missing or empty
  */
 export function readSteadily<T>(
@@ -120,7 +119,7 @@ export function readSteadily<T>(
   }
 }
 
-/** SQLite says of a file that may not be read only that it cannot be opened. */
+/** Reports a file without read permission; SQLite's own message does not name the reason. */
 function refuseUnreadable(path: string): void {
   try {
     accessSync(path, fs.R_OK);

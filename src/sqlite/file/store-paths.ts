@@ -7,7 +7,7 @@ export interface StorePaths {
   readonly dlq: string;
 }
 
-/** The files, by the folders of the configuration. */
+/** The files in the folders of the configuration. */
 export function storePaths(folders: { queuePath: string; ledgerPath: string; dlqPath: string }): StorePaths {
   return {
     queue: join(folders.queuePath, "queue.db"),

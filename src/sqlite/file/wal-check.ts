@@ -5,21 +5,20 @@ const FRAME_HEADER_BYTES = 24;
 const MAGIC = 0x377f0682;
 
 /**
- * Looks for damage in the write-ahead log of a store whose commits are synced. SQLite reads a log up to the first frame
- * that is not right, and takes the rest for a tail that was never finished: a flipped bit would take every commit
- * behind it along, unnoticed. But a commit is only begun when the one before is on the disk: a bad frame with more than
- * one commit behind it is no unfinished tail. A service may write to the log: what it has under way looks like damage,
- * but not twice.
- * @returns where the damage is, or `undefined`
+ * Finds damage in the write-ahead log of a store whose commits are synced. SQLite reads a log up to the first bad frame
+ * and takes the rest for an unfinished tail, so a flipped bit would silently drop every later commit. But a commit only
+ * starts when the previous one is on the disk: a bad frame before more than one commit is damage. A write of a running
+ * service can look like damage, but not twice.
+ * @returns the place of the damage, or `undefined`
  * @see https://sqlite.org/fileformat2.html#walformat
  */
 export function findWalDamage(path: string): string | undefined {
   return foundTwice(path, walk);
 }
 
-/** Whether SQLite, as it recovers a store, takes nothing from its log: the header is damaged, or not whole. */
+/** Whether SQLite ignores the log when it recovers a store: the header is damaged or incomplete. */
 export function isLogIgnored(path: string): boolean {
-  return foundTwice(path, () => undefined, "its header is not whole") !== undefined;
+  return foundTwice(path, () => undefined, "its header is incomplete") !== undefined;
 }
 
 type Walk = (file: number, header: DataView, sum: Checksum) => string | undefined;
@@ -40,7 +39,7 @@ function lookForDamage(path: string, walkFrames: Walk, cutHeader: string | undef
     const header = readAt(file, 0, HEADER_BYTES);
     if (header.byteLength === 0) return undefined;
     if (header.byteLength < HEADER_BYTES) return cutHeader;
-    if ((header.getUint32(0) & ~1) >>> 0 !== MAGIC) return "its header is no header of a log";
+    if ((header.getUint32(0) & ~1) >>> 0 !== MAGIC) return "its header is not the header of a log";
     const sum = new Checksum(header.getUint32(0) % 2 === 0);
     sum.add(header, 0, 24);
     return sum.isAt(header, 24) ? walkFrames(file, header, sum) : "its header is damaged";
@@ -59,7 +58,7 @@ function walk(file: number, header: DataView, sum: Checksum): string | undefined
     const isCurrent = frame.getUint32(8) === header.getUint32(16) && frame.getUint32(12) === header.getUint32(20);
     if (badAt === undefined) {
       if (!isCurrent) {
-        // Of an earlier round of the log, unless it was its salt that was damaged.
+        // The frame is from an earlier round of the log, unless its salt is damaged.
         badAt = number;
         continue;
       }
@@ -70,9 +69,7 @@ function walk(file: number, header: DataView, sum: Checksum): string | undefined
     }
     if (isCurrent && frame.getUint32(4) !== 0) commitsBehind++;
   }
-  return badAt !== undefined && commitsBehind > 1
-    ? `frame ${badAt} of it is damaged, and there are commits behind it`
-    : undefined;
+  return badAt !== undefined && commitsBehind > 1 ? `frame ${badAt} is damaged and commits follow it` : undefined;
 }
 
 /** The cumulative checksum of a log's header and frames. */

@@ -7,7 +7,7 @@ import type { OnDrift } from "../counters.ts";
 import { insertRows } from "../file/insert-rows.ts";
 import { logEntriesOf } from "./log-entries.ts";
 
-/** What one batch changes in one job's row. */
+/** The changes of one batch to one job's row. */
 interface JobChange {
   completed: number;
   failed: number;
@@ -18,7 +18,7 @@ interface JobChange {
   status: { readonly is: JobStatus; readonly since: number } | undefined;
 }
 
-/** Writes some events. Runs inside a transaction; they are applied in order, each once. */
+/** Applies events in order, each once. Runs inside a transaction. */
 export function applyToLedger(db: Database, events: readonly Event[], onDrift: OnDrift): void {
   const jobs = new Map<number, JobChange>();
   const rows: NewRows = { completed: [], logs: [] };
@@ -33,7 +33,7 @@ export function applyToLedger(db: Database, events: readonly Event[], onDrift: O
   for (const [seq, change] of jobs) if (!updateJob(db, seq, change)) onDrift("ledger_jobs");
 }
 
-/** Rows that are gathered and written together: there is one of each for every task that ends well. */
+/** Rows that are written together: each completed task has one of each kind. */
 interface NewRows {
   completed: SQLValue[][];
   logs: SQLValue[][];
@@ -212,7 +212,7 @@ function appendLogs(event: Event, change: JobChange, rows: NewRows): void {
   }
 }
 
-/** False where the counters could not be right: then they are counted anew, from the rows. */
+/** False if the counters could not be right; they have been recounted then. */
 function updateJob(db: Database, seq: number, change: JobChange): boolean {
   db.query<never, [number, number, number]>(
     "UPDATE jobs SET log_count = ?, has_logs = 1, updated_at = ? WHERE seq = ?",
@@ -228,7 +228,7 @@ function updateJob(db: Database, seq: number, change: JobChange): boolean {
   return recounted === 0;
 }
 
-/** Nothing of a job that is past its retention. */
+/** Recounts a job from its results. */
 const RECOUNT_JOB = `UPDATE jobs SET (completed, failed, cancelled, bytes) = (
     SELECT count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'failed'),
       count(*) FILTER (WHERE state = 'cancelled'), coalesce(sum(bytes), 0)

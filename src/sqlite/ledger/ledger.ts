@@ -24,29 +24,29 @@ const RESULT_COLUMNS = `task, state, resource_id AS resourceId, url, final_url A
   error_code AS errorCode, error_message AS errorMessage, started_at AS startedAt,
   finished_at AS finishedAt, history`;
 
-/** About a millisecond's work where the wanted level is rare. */
+/** A read takes about a millisecond where the wanted level is rare. */
 const LOG_ROWS_PER_READ = 2000;
 
 type ResultRow = Omit<ResultRecord, "history"> & { readonly history: Uint8Array | null };
 
-/** ledger.db: what happened to every job, for reading. It follows queue.db and decides nothing. */
+/** ledger.db: the history of every job, for readers. It is a projection of queue.db and makes no decision. */
 export class Ledger implements LedgerReads, LedgerRetention {
-  readonly follower: Projection;
+  readonly projection: Projection;
   readonly #db: Database;
   readonly #bringUpToDate: () => void;
   readonly #watchers = new Map<number, Set<() => void>>();
 
-  /** `bringUpToDate` is called before anything is read of tasks. */
+  /** `bringUpToDate` is called before every read of tasks. */
   constructor(db: Database, path: string, bringUpToDate: () => void, onDrift: OnDrift) {
     this.#db = db;
     this.#bringUpToDate = bringUpToDate;
-    this.follower = createProjection(db, path, (events) => {
+    this.projection = createProjection(db, path, (events) => {
       applyToLedger(db, events, onDrift);
-      if (this.#watchers.size > 0) this.#tell(events);
+      if (this.#watchers.size > 0) this.#notifyWatchers(events);
     });
   }
 
-  /** Takes in all that was committed: what is read from then on fits what queue.db says. */
+  /** Applies all committed events: later reads agree with queue.db. */
   bringUpToDate(): void {
     this.#bringUpToDate();
   }
@@ -57,8 +57,8 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /**
-   * Calls `onNews`, before it can be read, when there is something new of a job, by its number; until the result is
-   * called.
+   * Calls `onNews` when a job, given by its number, has new rows, just before they can be read. The returned function
+   * ends this.
    */
   watch(seq: number, onNews: () => void): () => void {
     const watchers = this.#watchers.get(seq) ?? new Set();
@@ -69,13 +69,13 @@ export class Ledger implements LedgerReads, LedgerRetention {
     };
   }
 
-  #tell(events: readonly Event[]): void {
+  #notifyWatchers(events: readonly Event[]): void {
     for (const seq of new Set(events.map(({ job }) => job))) this.#watchers.get(seq)?.forEach((onNews) => onNews());
   }
 
   /**
-   * Until it has ended, its counters, failures and log lines may be those of a moment ago: who asks again and again
-   * makes no more work. Who wants them as they are says `bringUpToDate` before.
+   * Finds a job. The counters, failures and log lines of a running one may be a moment old, so that polling causes no
+   * extra work. A caller that needs current ones calls `bringUpToDate` first.
    */
   findJob(jobId: string): JobRecord | undefined {
     return (
@@ -119,34 +119,34 @@ export class Ledger implements LedgerReads, LedgerRetention {
     return row === null ? undefined : resultOf(row);
   }
 
-  /** Takes log rows of jobs that ended before `before`, about `limit`. */
+  /** Deletes about `limit` log rows of jobs that ended before `before`. */
   pruneLogs(before: number, limit: number): { rows: number; more: boolean } {
     return pruneLogs(this.#current, before, limit);
   }
 
-  /** Jobs that ended before `before`, the oldest first, those after `after`. */
+  /** Jobs that ended before `before`, the oldest first, from the one after `after` on. */
   prunableJobs(before: number, after: EndedJob, limit: number): EndedJob[] {
     return readPrunableJobs(this.#current, before, after, limit);
   }
 
-  /** Takes jobs away until about `rows` rows are gone. How many jobs are gone. */
+  /** Deletes jobs until about `rows` rows are gone. Returns the number of deleted jobs. */
   pruneJobs(jobs: readonly number[], rows: number): number {
     return pruneJobs(this.#current, jobs, rows);
   }
 
-  /** Forgets idempotency keys from before `before`, at most `limit`; how many it were. */
+  /** Deletes up to `limit` idempotency keys from before `before`. Returns their number. */
   pruneKeys(before: number, limit: number): number {
     return pruneKeys(this.#current, before, limit);
   }
 
-  /** Gives free pages back to the file system, at most `limit`. False if there was nothing to do. */
+  /** Returns up to `limit` free pages to the file system. False if there are too few of them. */
   giveBackPages(limit: number): boolean {
     return giveBackPages(this.#current, limit);
   }
 
   /**
-   * Log lines of a job from `offset` on, as far as `job` says that there are any. One call looks at a bounded number of
-   * rows, whatever their levels: a caller that wants more reads on at `next` in another turn of the event loop.
+   * Log lines of a job from `offset` on, up to `job.logCount`. One call reads a bounded number of rows, whatever their
+   * levels. A caller that wants more continues at `next` in another turn of the event loop.
    */
   logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogStretch {
     const end = Math.min(offset + LOG_ROWS_PER_READ, job.logCount);

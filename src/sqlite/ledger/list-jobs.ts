@@ -9,8 +9,8 @@ export const JOB_COLUMNS = `seq, job_id AS jobId, job_type AS jobType, tenant, p
   completed_at AS completedAt`;
 
 /**
- * Jobs older than `beforeSeq`, newest first. An index leads to the jobs of a tenant or a type in one status; where any
- * status will do, the list is put together of one for each. A key leads to its jobs by itself.
+ * Jobs older than `beforeSeq`, newest first. An index finds the jobs of a tenant or a type in one status. For any
+ * status, the lists of all statuses are merged. An idempotency key has its own index.
  */
 export function listJobs(db: Database, filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
   const { status, tenant, jobType, idempotencyKey } = filter;
@@ -27,7 +27,7 @@ export function listJobs(db: Database, filter: JobFilter, beforeSeq: number, lim
         .slice(0, limit);
 }
 
-/** By CROSS JOIN, so that the jobs are found by the key, and not the other way round. */
+/** The CROSS JOIN makes SQLite start from the key. */
 export const JOBS_OF_KEY = "(SELECT job FROM idempotency WHERE key = $idempotencyKey) CROSS JOIN jobs ON seq = job";
 
 function listOneStatus(db: Database, filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {

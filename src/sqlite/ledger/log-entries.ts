@@ -1,15 +1,15 @@
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
 import { type LogLevel } from "../../jobs/stores/ledger-reads.ts";
 
-/** A line of a job's log, before it has its place in it. */
-export interface LogEntry {
+/** A line of a job's log without its offset. */
+interface LogEntry {
   readonly level: LogLevel;
   readonly message: string;
   readonly resourceId?: string;
   readonly fields: Readonly<Record<string, string | number>>;
 }
 
-/** What an event says to those who read the job's log; a pure function, so that a replayed event says the same. */
+/** The log lines of an event. The function is pure, so that a replayed event gives the same lines. */
 export function logEntriesOf({ kind }: Event): LogEntry[] {
   switch (kind?.$case) {
     case "jobAccepted":

@@ -1,8 +1,8 @@
 import type { Database } from "bun:sqlite";
 
 /**
- * Takes log rows of jobs that ended before `before` (milliseconds since the epoch), about `limit`, a job counted as
- * one. How many rows it were, and whether there is more. The jobs' `log_count` stays.
+ * Deletes about `limit` log rows of jobs that ended before `before` (milliseconds since the epoch); each job counts as
+ * one row more. Returns their number and whether there are more. The jobs' `log_count` stays.
  */
 export function pruneLogs(db: Database, before: number, limit: number): { rows: number; more: boolean } {
   const jobs = db
@@ -22,13 +22,13 @@ export function pruneLogs(db: Database, before: number, limit: number): { rows: 
   })();
 }
 
-/** A job that ended, by when it did: the order in which they are pruned. */
+/** An ended job. Jobs are pruned in the order of their end. */
 export interface EndedJob {
   readonly seq: number;
   readonly completedAt: number;
 }
 
-/** Jobs that ended before `before`, the oldest first, those after `after`. */
+/** Jobs that ended before `before`, the oldest first, from the one after `after` on. */
 export function readPrunableJobs(db: Database, before: number, after: EndedJob, limit: number): EndedJob[] {
   return db
     .query<EndedJob, [number, number, number, number]>(
@@ -38,7 +38,7 @@ export function readPrunableJobs(db: Database, before: number, after: EndedJob, 
     .all(before, after.completedAt, after.seq, limit);
 }
 
-/** Takes jobs away until about `rows` rows are gone, the last one perhaps in part. How many jobs are gone. */
+/** Deletes jobs until about `rows` rows are gone, the last job perhaps in part. Returns the number of deleted jobs. */
 export function pruneJobs(db: Database, jobs: readonly number[], rows: number): number {
   return db.transaction(() => {
     let left = rows;
@@ -53,7 +53,9 @@ export function pruneJobs(db: Database, jobs: readonly number[], rows: number): 
   })();
 }
 
-/** Takes rows of a job, and where that are fewer than `limit` the job, which nobody sees from the first one on. */
+/**
+ * Deletes rows of a job, and the job itself if they are fewer than `limit`. The job is hidden from the first row on.
+ */
 function pruneJob(db: Database, seq: number, limit: number): number {
   const job = db
     .query<{ first: number; last: number }, [number]>(

@@ -1,4 +1,4 @@
--- dlq.db follows queue.db: the tasks that failed for good. Times are milliseconds since the epoch.
+-- dlq.db is a projection of queue.db: the tasks that failed for good. Times are milliseconds since the epoch.
 
 CREATE TABLE dead_letters (
   task INTEGER PRIMARY KEY,
@@ -22,18 +22,18 @@ CREATE INDEX dead_letters_by_host ON dead_letters (host, task);
 CREATE INDEX dead_letters_by_type ON dead_letters (job_type, task);
 CREATE INDEX dead_letters_by_tenant ON dead_letters (tenant, task);
 CREATE INDEX dead_letters_by_age ON dead_letters (failed_at, task);
--- When a group began and ended, and one of it, without reading it.
+-- The first, the last and a sample row of a group, found without a scan.
 CREATE INDEX dead_letters_by_code_age ON dead_letters (code, failed_at, task);
 CREATE INDEX dead_letters_by_host_age ON dead_letters (host, failed_at, task);
 CREATE INDEX dead_letters_by_type_age ON dead_letters (job_type, failed_at, task);
 
--- One row: how many there are, so that nobody has to count.
+-- One row: the number of dead letters, which spares a count.
 CREATE TABLE size (
   letters INTEGER NOT NULL CHECK (letters >= 0)
 ) STRICT;
 INSERT INTO size VALUES (0);
 
--- How many there are by what they have in common, so that nobody has to count; a day is one of UTC, YYYY-MM-DD.
+-- The numbers of dead letters by group, which spare a count; a day is in UTC, YYYY-MM-DD.
 CREATE TABLE groups (
   grouping TEXT NOT NULL CHECK (grouping IN ('code', 'host', 'job_type', 'day')),
   key TEXT NOT NULL,

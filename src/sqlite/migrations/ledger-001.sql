@@ -1,4 +1,4 @@
--- ledger.db follows queue.db: what happened to every job. Times are milliseconds since the epoch.
+-- ledger.db is a projection of queue.db: the history of every job. Times are milliseconds since the epoch.
 
 CREATE TABLE jobs (
   seq INTEGER PRIMARY KEY,
@@ -22,12 +22,12 @@ CREATE TABLE jobs (
   completed_at INTEGER,
   -- 0 once its log rows are past their retention; log_count stays.
   has_logs INTEGER NOT NULL DEFAULT 1 CHECK (has_logs IN (0, 1)),
-  -- Past its retention: its rows are going, some at a time, and nobody sees it any more.
+  -- 1 if the job is past its retention: its rows are deleted in steps, and readers do not see it.
   pruning INTEGER NOT NULL DEFAULT 0 CHECK (pruning IN (0, 1)),
   CHECK (completed + failed + cancelled <= total)
 ) STRICT;
 CREATE INDEX jobs_by_status ON jobs (status, seq);
--- With the status, so that a tenant's few failed jobs are found among its million; without, a list is put together of them.
+-- With the status, so that a tenant's few failed jobs are found among a million; a list of any status merges them.
 CREATE INDEX jobs_by_type ON jobs (job_type, status, seq);
 CREATE INDEX jobs_by_tenant ON jobs (tenant, status, seq);
 CREATE INDEX jobs_by_end ON jobs (completed_at) WHERE completed_at IS NOT NULL;

@@ -15,11 +15,11 @@ CREATE TABLE jobs (
   tenant TEXT NOT NULL,
   priority TEXT NOT NULL CHECK (priority IN ('low', 'normal', 'high')),
   trace_id TEXT NOT NULL,
-  -- The span that its attempts belong to, and whether somebody takes it.
+  -- The span of its attempts, and whether it is sampled.
   span_id TEXT NOT NULL,
   sampled INTEGER NOT NULL CHECK (sampled IN (0, 1)),
   manifest_url TEXT NOT NULL,
-  -- 'staged': its tasks are still being written; swept at start if the commit that makes it live never came.
+  -- 'staged': its tasks are still being written. The next start removes it if it did not become live.
   status TEXT NOT NULL CHECK (status IN ('staged', 'queued', 'in_progress', 'completed', 'partial', 'failed', 'cancelled')),
   total INTEGER NOT NULL CHECK (total >= 0),
   completed INTEGER NOT NULL DEFAULT 0 CHECK (completed >= 0),
@@ -30,11 +30,11 @@ CREATE TABLE jobs (
   last_task INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   finished_at INTEGER,
-  -- Nothing more of it is to be fetched; its tasks are being cancelled.
+  -- 1 if the job is being cancelled: none of its tasks is claimed.
   cancelling INTEGER NOT NULL DEFAULT 0 CHECK (cancelling IN (0, 1)),
-  -- Dead letters of its tasks: it stays as long as there are any.
+  -- Number of dead letters of its tasks: the job stays until it is 0.
   letters INTEGER NOT NULL DEFAULT 0 CHECK (letters >= 0),
-  -- Past its retention: its rows are going, some at a time.
+  -- 1 if the job is past its retention: its rows are deleted in steps.
   pruning INTEGER NOT NULL DEFAULT 0 CHECK (pruning IN (0, 1)),
   CHECK (letters <= failed),
   CHECK (completed + failed + cancelled <= total),
@@ -60,7 +60,7 @@ CREATE TABLE tasks (
   interrupted INTEGER NOT NULL DEFAULT 0 CHECK (interrupted IN (0, 1)),
   waiting_class TEXT CHECK (waiting_class IN ('throttled', 'unavailable')),
   waiting_since INTEGER,
-  -- Whether a dead letter tells of it, so that it can be tried again.
+  -- 1 if the task has a dead letter, so that it can be replayed.
   letter INTEGER NOT NULL DEFAULT 0 CHECK (letter IN (0, 1)),
   -- A Task message; emptied when the task is completed or lies in dlq.db.
   payload BLOB NOT NULL,
@@ -83,27 +83,27 @@ CREATE TABLE lanes (
   host TEXT NOT NULL,
   bucket TEXT NOT NULL,
   waiting INTEGER NOT NULL CHECK (waiting >= 0),
-  -- Nothing of the lane is due earlier.
+  -- No task of the lane is due earlier.
   next_due INTEGER NOT NULL,
   UNIQUE (job, host, bucket)
 ) STRICT;
 CREATE INDEX lanes_due ON lanes (next_due, id) WHERE waiting > 0;
 
--- How many tasks are in each state that is not final; so that nobody has to count.
+-- The number of tasks in each state that is not final, which spares a count.
 CREATE TABLE depth (
   state TEXT PRIMARY KEY CHECK (state IN ('pending', 'running', 'retrying')),
   tasks INTEGER NOT NULL CHECK (tasks >= 0)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO depth VALUES ('pending', 0), ('running', 0), ('retrying', 0);
 
--- How many tasks wait for each host, over all lanes of live jobs; so that nobody has to count.
+-- The number of tasks that wait for each host, over all lanes of live jobs, which spares a count.
 CREATE TABLE waits (
   host TEXT PRIMARY KEY,
   tasks INTEGER NOT NULL CHECK (tasks >= 0)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX waits_by_size ON waits (tasks DESC, host);
 
--- Hosts (name and port) that are left alone, or slowed down. Times are the queue's, not the wall clock's.
+-- Hosts (name and port) that are closed or slowed down. Times are of the steady clock, not the wall clock.
 CREATE TABLE hosts (
   host TEXT PRIMARY KEY,
   closed_until INTEGER NOT NULL,
@@ -111,12 +111,12 @@ CREATE TABLE hosts (
   breaker_ms INTEGER NOT NULL CHECK (breaker_ms >= 0),
   breaker_until INTEGER NOT NULL,
   unavailable_since INTEGER,
-  -- Downloads at a time that it bears.
+  -- The limit of downloads at a time.
   bears REAL NOT NULL CHECK (bears > 0),
   slowed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What is being done, or was, to all dead letters of a filter. One that a crash stopped goes on at the next start.
+-- Running and ended operations on all dead letters of a filter. The next start continues an interrupted one.
 CREATE TABLE letter_operations (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   kind TEXT NOT NULL CHECK (kind IN ('replay', 'give_up')),
@@ -125,13 +125,13 @@ CREATE TABLE letter_operations (
   filter TEXT NOT NULL,
   overrides TEXT NOT NULL,
   rate_per_second REAL,
-  -- Letters that matched when it began; those that it came to since; and those of them that it changed.
+  -- Dead letters that matched at the start, those processed since, and those of them that were changed.
   matched INTEGER NOT NULL,
   met INTEGER NOT NULL DEFAULT 0,
   changed INTEGER NOT NULL DEFAULT 0,
-  -- It goes downwards: from this task id on all is done.
+  -- The order is downwards: dead letters with this task id or a higher one are done.
   before_task INTEGER NOT NULL,
-  -- By the queue's clock: where a rate counts from.
+  -- Start of the rate, by the steady clock.
   due_from INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
   finished_at INTEGER,
@@ -164,7 +164,7 @@ CREATE TABLE uploads (
   PRIMARY KEY (task, claim_id, upload_id)
 ) STRICT, WITHOUT ROWID;
 
--- What the ledger and the dead letters have yet to make durable: one EventBatch message per commit.
+-- Events that are not durable in every projection yet: one EventBatch message per commit.
 CREATE TABLE outbox (
   seq INTEGER PRIMARY KEY,
   batch BLOB NOT NULL
@@ -175,7 +175,7 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('outbox_trimmed', '0'), ('paused', '0'), ('abandoned', '0'), ('last_seen', '0'), ('clock_trusted', '0'),
-  -- The claimed tasks that workers have begun with, a JSON array: a claim may wait in memory for a while.
+  -- The claimed tasks that workers have started, a JSON array: a claim may wait in memory for a while.
   ('begun', '[]'),
-  -- Since when it is paused, and until when replays at a rate reach.
+  -- The start of the pause, and the due time of the last scheduled replay.
   ('paused_at', '0'), ('paced_until', '0');

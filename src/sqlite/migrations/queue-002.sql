@@ -3,7 +3,7 @@ ALTER TABLE tasks RENAME COLUMN interrupted TO may_have_stored;
 -- Which attempts were by such a failure was not written down.
 UPDATE tasks SET may_have_stored = 1 WHERE available_at IS NOT NULL AND history IS NOT NULL;
 
--- What attempts that ended left in the storage, or may have left. It is looked at until it is gone.
+-- Uploads and objects that ended attempts left, or may have left, in the storage.
 CREATE TABLE orphans (
   id INTEGER PRIMARY KEY,
   task INTEGER NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE orphans (
   kind TEXT NOT NULL CHECK (kind IN ('upload', 'object')),
   -- The id of the upload ('': whatever is open under the key), or the token that the object carries.
   name TEXT NOT NULL,
-  -- Times are the queue's, not the wall clock's.
+  -- Times are of the steady clock, not the wall clock.
   left_at INTEGER NOT NULL,
   due_at INTEGER NOT NULL,
   looks INTEGER NOT NULL DEFAULT 0 CHECK (looks >= 0),

@@ -20,8 +20,8 @@ import { addWaitsOfJob } from "./waits.ts";
 /** Rows that one commit deletes at most: a few milliseconds. */
 export const ROWS_PER_COMMIT = 1000;
 
-/** Writes tasks of a job that is not live yet; the first call writes the job, too. Runs inside a transaction. */
-export function stageTasks(
+/** Writes tasks of a job that is not live yet; the first call also writes the job. Runs inside a transaction. */
+function stageTasks(
   context: QueueContext,
   job: NewJob,
   tasks: readonly Task[],
@@ -47,7 +47,7 @@ export function stageTasks(
  * Makes a job live. Runs inside a transaction.
  * @throws QueueFullError, IdempotencyTakenError
  */
-export function acceptJob(context: QueueContext, acceptance: Acceptance, changes: Changes): JobHeader {
+function acceptJob(context: QueueContext, acceptance: Acceptance, changes: Changes): JobHeader {
   const { job, idempotency } = acceptance;
   const staged = stageTasks(context, job, acceptance.tasks, acceptance.staged);
   addPending(context, staged.total, acceptance.pendingMax);
@@ -83,8 +83,8 @@ export function acceptJob(context: QueueContext, acceptance: Acceptance, changes
 }
 
 /**
- * Removes a job that never became live, with its tasks; a live one stays. It goes in commits of a bounded size, with
- * turns of the event loop between them; the job's own row goes last, so that start-up finds what a crash leaves.
+ * Removes a job that never became live, with its tasks; a live one stays. It uses commits of a bounded size with turns
+ * of the event loop between them. The job's own row goes last, so that the next start finds an interrupted removal.
  */
 export async function removeStaged(
   { commit, db }: QueueContext,
@@ -105,7 +105,7 @@ export async function removeStaged(
   });
 }
 
-/** Removes the tasks of a job that have ids in a range, and lanes that are empty then. */
+/** Removes the tasks of a job with ids in a range, and the lanes that this empties. */
 function removeWaiting(db: Database, job: number, from: number, to: number): void {
   const removed = db
     .query<{ lane: number }, [number, number, number]>(
@@ -123,15 +123,15 @@ function removeWaiting(db: Database, job: number, from: number, to: number): voi
   }
 }
 
-/** Removes some lanes of a job, and says how many. Runs inside a transaction. */
+/** Removes up to `ROWS_PER_COMMIT` lanes of a job and returns their number. Runs inside a transaction. */
 export function removeLanes({ db }: Pick<QueueContext, "db">, job: number): number {
   return db
     .query<never, [number, number]>("DELETE FROM lanes WHERE id IN (SELECT id FROM lanes WHERE job = ? LIMIT ?)")
     .run(job, ROWS_PER_COMMIT).changes;
 }
 
-/** The first answer under a key, if it is still remembered. */
-export function findIdempotent(
+/** The first answer under a key, if it is still kept. */
+function findIdempotent(
   context: QueueContext,
   tenant: string,
   key: string,
@@ -144,12 +144,12 @@ export function findIdempotent(
   return row ?? undefined;
 }
 
-/** Written at once and not with the other changes of the commit, so that members beside this one see it. */
+/** Adds to the depth at once and not at the end of the commit, so that later members of the commit see it. */
 function addPending(context: QueueContext, tasks: number, max: number): void {
   const { pending, running, retrying } = readDepth(context);
   const before = pending + running + retrying;
   if (before + tasks > max) {
-    throw new QueueFullError(`${before} tasks are under way; ${tasks} more would exceed the limit of ${max}`);
+    throw new QueueFullError(`${before} tasks are queued or running; ${tasks} more would exceed the limit of ${max}`);
   }
   context.db.query<never, [number]>("UPDATE depth SET tasks = tasks + ? WHERE state = 'pending'").run(tasks);
 }
@@ -182,7 +182,7 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
 
 function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
   const now = context.clock.steady();
-  const hostOfUrl = rememberingHosts();
+  const hostOfUrl = cachedHostOf();
   const counts = new Map<string, LaneCount>();
   const laneOfTask = tasks.map(({ url, bucket }) => {
     const host = hostOfUrl(url);
@@ -236,8 +236,8 @@ function addToLanes(
   return new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
 }
 
-/** `hostOf`, which parses only one of the URLs that begin alike. */
-function rememberingHosts(): (url: string) => string {
+/** `hostOf` with a cache: of URLs with the same origin it parses one. */
+function cachedHostOf(): (url: string) => string {
   const hosts = new Map<string, string>();
   return (url) => {
     // The host stands before the first "/" after the scheme's, whatever else does.
@@ -253,7 +253,7 @@ function rememberingHosts(): (url: string) => string {
 }
 
 /**
- * The lane of a job's tasks for a host and a bucket; a new one holds nothing yet. Nothing of it is due before `dueAt`.
+ * The lane of a job's tasks for a host and a bucket; a new one is empty. No task of it is due before `dueAt`.
  */
 export function ensureLane(
   context: QueueContext,

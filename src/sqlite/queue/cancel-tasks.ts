@@ -18,10 +18,10 @@ interface WaitingRow {
 const WAITING_COLUMNS = "id, lane, attempts, may_have_stored, payload, history";
 
 /**
- * Notes that nothing more of a job is to be fetched: from the commit on none of its tasks is claimed. Its number, or
- * `undefined` if it has ended, or was never there. Runs inside a transaction.
+ * Marks a job as being cancelled: from the commit on none of its tasks is claimed. Returns its number, or `undefined`
+ * if it has ended or does not exist. Runs inside a transaction.
  */
-export function requestCancel(context: QueueContext, jobId: string, changes: Changes): number | undefined {
+function requestCancel(context: QueueContext, jobId: string, changes: Changes): number | undefined {
   const job = context.db
     .query<{ seq: number; cancelling: 0 | 1 }, [string]>(
       "SELECT seq, cancelling FROM jobs WHERE job_id = ? AND status IN ('queued', 'in_progress')",
@@ -35,8 +35,8 @@ export function requestCancel(context: QueueContext, jobId: string, changes: Cha
   return job.seq;
 }
 
-/** Tasks of a job that wait, with ids after `afterId`, in order of their ids. */
-export function readWaiting(context: QueueContext, job: number, afterId: number, limit: number): WaitingTask[] {
+/** Waiting tasks of a job with ids after `afterId`, in order of their ids. */
+function readWaiting(context: QueueContext, job: number, afterId: number, limit: number): WaitingTask[] {
   return context.db
     .query<WaitingRow, [number, number, number]>(
       `SELECT ${WAITING_COLUMNS} FROM tasks WHERE job = ?1 AND available_at IS NOT NULL
@@ -51,8 +51,8 @@ export function readWaiting(context: QueueContext, job: number, afterId: number,
     });
 }
 
-/** Cancels those of some tasks of a job that still wait. Runs inside a transaction. */
-export function cancelWaiting(context: QueueContext, job: number, ids: readonly number[], changes: Changes): void {
+/** Cancels the given tasks of a job, as far as they still wait. Runs inside a transaction. */
+function cancelWaiting(context: QueueContext, job: number, ids: readonly number[], changes: Changes): void {
   const waiting = context.db.query<WaitingRow, [number, number]>(
     `SELECT ${WAITING_COLUMNS} FROM tasks WHERE id = ? AND job = ? AND available_at IS NOT NULL`,
   );
@@ -88,8 +88,8 @@ export class JobCancellations implements Cancellations {
     this.#listeners = listeners;
   }
 
-  onStray(listener: (job: number) => void): void {
-    this.#listeners.onStray = listener;
+  onWaitingAgain(listener: (job: number) => void): void {
+    this.#listeners.onWaitingAgain = listener;
   }
 
   async request(jobId: string): Promise<number | undefined> {

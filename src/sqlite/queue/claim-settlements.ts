@@ -7,8 +7,8 @@ import { GATHER_MS, type QueueContext } from "./queue-context.ts";
 import { settleTask } from "./settle-task.ts";
 
 /**
- * How long a settlement waits for others, so that commits are fewer and larger: longer than the time between two claims
- * of short tasks, so that settlements mostly share the commit of a claim. No worker waits for it.
+ * The time that a settlement waits for others, so that commits are fewer and larger. It is longer than the time between
+ * two claims of short tasks, so that settlements mostly share the commit of a claim. No worker waits for it.
  */
 const SETTLE_GATHER_MS = 60;
 
@@ -25,7 +25,7 @@ export class ClaimSettlements implements Settlements {
 
   markStarted(claimed: ClaimedTask): Promise<void> {
     this.#context.started.add(claimed.id);
-    // All that start before the commit share one member of it; the rows are written as the commit is sealed.
+    // All tasks that start before the commit share one member; `seal` writes the rows.
     if (this.#noted !== undefined) return this.#noted;
     let isOpen = true;
     const close = () => {

@@ -25,10 +25,10 @@ interface TaskRow {
 }
 
 /**
- * Takes tasks of some lanes that are due at `due` (steady clock), oldest first, fewer where a lane has fewer. Runs
+ * Claims tasks of some lanes that are due at `due` (steady clock), oldest first, up to the limit of each request. Runs
  * inside a transaction.
  */
-export function claimTasks(
+function claimTasks(
   context: QueueContext,
   requests: readonly LaneRequest[],
   due: number,
@@ -54,7 +54,7 @@ export function claimTasks(
   return tasks;
 }
 
-/** The state in which a task waits: it was tried before, or not. */
+/** The state of a waiting task, by whether it has an attempt. */
 export function waitingState(task: Pick<ClaimedTask, "history">): Extract<TaskState, "pending" | "retrying"> {
   return task.history.length > 0 ? "retrying" : "pending";
 }
@@ -69,8 +69,8 @@ const CLAIM = "UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?
 const CLAIMED = "id, lane, attempts, crashes, may_have_stored, waiting_class, waiting_since, payload, history";
 
 /**
- * Takes what is due of those lanes that have no more waiting than is asked for, in one statement: a broad list has a
- * task or two for each host.
+ * Claims the due tasks of lanes that hold no more than their request's limit, in one statement. In a broad job each
+ * host has a task or two.
  */
 function takeSmallLanes(
   { db }: QueueContext,

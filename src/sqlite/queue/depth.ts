@@ -10,7 +10,7 @@ export function readDepth(context: QueueContext): Depth {
   return depth;
 }
 
-/** Writes what a commit's members changed together. Runs inside their transaction, when all else is written. */
+/** Writes the combined changes of a commit's members to the depth. Runs inside their transaction, after all rows. */
 export function writeDepth(context: Pick<QueueContext, "db" | "onDrift">, changes: Changes): void {
   const add = context.db.query<never, [number, string]>("UPDATE OR IGNORE depth SET tasks = tasks + ? WHERE state = ?");
   for (const [state, tasks] of changes.depth) {

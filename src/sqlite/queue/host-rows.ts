@@ -13,7 +13,7 @@ interface HostRow {
   slowed_at: number;
 }
 
-export function readHosts({ db }: QueueContext): HostRecord[] {
+function readHosts({ db }: QueueContext): HostRecord[] {
   return db
     .query<HostRow, []>("SELECT * FROM hosts")
     .all()
@@ -29,8 +29,8 @@ export function readHosts({ db }: QueueContext): HostRecord[] {
     }));
 }
 
-/** Writes down what is to be remembered of hosts. Runs inside a transaction. */
-export function writeHosts({ db }: QueueContext, changes: readonly HostChange[]): void {
+/** Writes or deletes the records of hosts. Runs inside a transaction. */
+function writeHosts({ db }: QueueContext, changes: readonly HostChange[]): void {
   const forget = db.query<never, [string]>("DELETE FROM hosts WHERE host = ?");
   const remember = db.query<never, [string, number, number, number, number, number | null, number, number]>(
     "INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -39,7 +39,7 @@ export function writeHosts({ db }: QueueContext, changes: readonly HostChange[])
     if ("forget" in change) forget.run(change.host);
     else {
       const { host, closedUntil, failuresInARow, breakerMs, breakerUntil, unavailableSince, slowedAt } = change;
-      // Full milliseconds: a rate divides them.
+      // The columns hold whole milliseconds.
       remember.run(
         host,
         Math.ceil(closedUntil),

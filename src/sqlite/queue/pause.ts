@@ -7,8 +7,8 @@ export function isPaused({ db }: Pick<QueueContext, "db">): boolean {
 }
 
 /**
- * Begins a pause, or ends it; what is so already stays. How long the pause that ends here has lasted, in milliseconds.
- * Nobody could be tried meanwhile: every limit to how long something may wait moves by that. Runs inside a transaction.
+ * Starts or ends a pause. Returns the length of the pause that it ends, in milliseconds. No attempt was possible during
+ * the pause, so every limit of a wait moves by its length. Runs inside a transaction.
  */
 export function writePaused(context: QueueContext, paused: boolean): number {
   if (paused === isPaused(context)) return 0;
@@ -27,7 +27,7 @@ export function writePaused(context: QueueContext, paused: boolean): number {
   return pausedMs;
 }
 
-/** Moves the times since when tasks and hosts have been waiting, in milliseconds. Runs inside a transaction. */
+/** Moves the start of every wait of tasks and hosts by `ms`. Runs inside a transaction. */
 export function shiftWaits({ db }: QueueContext, ms: number): void {
   db.query<never, [number]>("UPDATE tasks SET waiting_since = waiting_since + ? WHERE waiting_since IS NOT NULL").run(
     ms,
@@ -35,7 +35,7 @@ export function shiftWaits({ db }: QueueContext, ms: number): void {
   db.query<never, [number]>("UPDATE hosts SET unavailable_since = unavailable_since + ?").run(ms);
 }
 
-/** The time that was `ms` ago, by the steady clock, where the last pause does not count. */
+/** The steady time `ms` ago; the last pause does not count. */
 export function timeBefore(context: QueueContext, ms: number): number {
   const before = context.clock.steady() - ms;
   const [pausedAt, resumedAt] = [readPausedAt(context), Number(readMeta(context.db, "resumed_at"))];

@@ -6,10 +6,10 @@ import { ROWS_PER_COMMIT, removeLanes } from "./accept.ts";
 import type { QueueContext } from "./queue-context.ts";
 
 /**
- * Jobs that ended before `before` (milliseconds since the epoch) and have no dead letter, and those that are being
- * pruned, the oldest first.
+ * Jobs without a dead letter that ended before `before` (milliseconds since the epoch), the oldest first. Jobs that are
+ * partly pruned are among them.
  */
-export function readPrunable({ db }: QueueContext, before: number, limit: number): number[] {
+function readPrunable({ db }: QueueContext, before: number, limit: number): number[] {
   return db
     .query<{ seq: number }, [number, number]>(
       "SELECT seq FROM jobs WHERE finished_at < ? AND letters = 0 ORDER BY finished_at, seq LIMIT ?",
@@ -18,8 +18,8 @@ export function readPrunable({ db }: QueueContext, before: number, limit: number
     .map(({ seq }) => seq);
 }
 
-/** Takes jobs away until about `rows` rows are gone, the last one perhaps in part. How many jobs are gone. */
-export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number, changes: Changes): number {
+/** Deletes jobs until about `rows` rows are gone, the last job perhaps in part. Returns the number of deleted jobs. */
+function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number, changes: Changes): number {
   let left = rows;
   let gone = 0;
   for (const seq of jobs) {
@@ -32,8 +32,8 @@ export function pruneJobs(context: QueueContext, jobs: readonly number[], rows: 
 }
 
 /**
- * Takes some of a job's tasks away, and where that are fewer than `limit` the job, too. How many it were. A job that
- * was opened again meanwhile, by a replay, stays. Runs inside a transaction.
+ * Deletes up to `limit` tasks of a job, and the job itself if they are fewer. Returns their number. A job that a replay
+ * has reopened stays. Runs inside a transaction.
  */
 function pruneJob(context: QueueContext, seq: number, limit: number, after: Changes): number {
   const { db, jobs } = context;
@@ -56,9 +56,9 @@ function pruneJob(context: QueueContext, seq: number, limit: number, after: Chan
 }
 
 /**
- * Forgets idempotency keys from before `before`, at most `limit`, but none of a job at work. Runs inside a transaction.
+ * Deletes up to `limit` idempotency keys from before `before`, except those of jobs at work. Runs inside a transaction.
  */
-export function pruneKeys({ db }: QueueContext, before: number, limit: number): number {
+function pruneKeys({ db }: QueueContext, before: number, limit: number): number {
   return db
     .query<never, [number, number]>(
       `DELETE FROM idempotency WHERE (tenant, key) IN (SELECT tenant, key FROM idempotency AS old WHERE created_at < ?
@@ -84,7 +84,7 @@ export class QueuePruning implements QueueRetention {
     return this.#context.commit.run((changes) => pruneJobs(this.#context, jobs, rows, changes));
   }
 
-  /** Forgets idempotency keys from before `before`, except those of jobs at work. Resolves to their number. */
+  /** Deletes idempotency keys from before `before`, except those of jobs at work. Resolves to their number. */
   pruneKeys(before: number, limit: number): Promise<number> {
     return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
   }
@@ -93,12 +93,12 @@ export class QueuePruning implements QueueRetention {
     return this.#context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ?").get(seq) !== null;
   }
 
-  /** Returns up to `limit` free pages to the file system. False if there was nothing to do. */
+  /** Returns up to `limit` free pages to the file system. False if there are too few of them. */
   giveBackPages(limit: number): boolean {
     return giveBackPages(this.#context.db, limit);
   }
 
-  /** When the wall clock was last found right, in milliseconds since the epoch; 0 if it never was. */
+  /** The time when the wall clock was last trusted, in milliseconds since the epoch; 0 if it never was. */
   clockTrustedAt(): number {
     return Number(readMeta(this.#context.db, "clock_trusted"));
   }

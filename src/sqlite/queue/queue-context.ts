@@ -7,30 +7,30 @@ import { type OnDrift, RECOUNT_LANES } from "../counters.ts";
 import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts";
 import type { StartedTasks } from "./started-tasks.ts";
 
-/** What the parts of the queue share. */
-/** How long a change waits for others: longer than a commit takes, shorter than a client notices. */
+/** The time that a change waits for others: longer than a commit takes, shorter than a client notices. */
 export const GATHER_MS = 2;
 
-/** Called after a commit. */
+/** Listeners that are called after a commit. */
 export interface LaneListeners {
   onLane(lane: Lane): void;
-  /** A task of a job that is being cancelled waits again. */
-  onStray(job: number): void;
+  /** Called when a task of a job that is being cancelled waits again. */
+  onWaitingAgain(job: number): void;
 }
 
+/** The state that the parts of the queue share. */
 export interface QueueContext {
   readonly db: Database;
   readonly commit: GroupCommit;
   readonly jobs: JobCache;
   readonly clock: Pick<Clock, "now" | "steady">;
   readonly started: StartedTasks;
-  /** Tasks that this process has recorded uploads of. */
+  /** Tasks with uploads that this process has recorded. */
   readonly uploading: Set<number>;
-  /** Told after a commit what a lane holds now; the lane may be new to the listener. */
+  /** Called after a commit with the new state of a lane, which may be new to the listener. */
   readonly onLane: (lane: Lane) => void;
-  /** Told after a commit that a counter was wrong, and has been counted anew. */
+  /** Called after a commit that recounted a wrong counter. */
   readonly onDrift: OnDrift;
-  /** Told after a commit that a job ended. */
+  /** Called after the commit that ended a job. */
   onFinished: (job: JobHeader, status: JobStatus) => void;
 }
 
@@ -51,13 +51,13 @@ interface JobRow {
 const HEADERS_MAX = 10_000;
 
 /**
- * Headers of the jobs at work, so that a claim does not read them each time. An entry leaves with its job's end. What a
- * transaction reads may never be committed, and its number may then be another job's: it counts from the commit on.
+ * Headers of the jobs at work, so that a claim does not read them each time. The end of a job removes its entry. A
+ * header that a transaction reads is valid from the commit on: after a rollback its number may become another job's.
  */
 export class JobCache implements TransactionCache {
   readonly #db: Database;
   readonly #headers = new Map<number, JobHeader>();
-  /** Read by the transaction that is open. */
+  /** Headers that the open transaction has read. */
   readonly #uncommitted = new Map<number, JobHeader>();
   /** Jobs that are known to be past `queued`. */
   readonly started = new Set<number>();
@@ -132,16 +132,17 @@ const LANE_COLUMNS = "lanes.id, job, host, bucket, waiting, next_due";
 const NEXT_DUE =
   "coalesce((SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)";
 
-/** Of jobs that are live. */
+/** Lanes of live jobs. */
 const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
   WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
 
-/** Lanes that are read in a turn of the event loop. */
+/** Lanes that one turn of the event loop reads. */
 export const LANES_AT_ONCE = 500;
 const BEFORE_ALL = { nextDue: Number.MIN_SAFE_INTEGER, id: 0 };
 
 /**
- * Lanes with waiting tasks, the first due first; those of jobs that are not live yet, or not any more, are left out.
+ * Lanes with waiting tasks, the first due first. Lanes of staged jobs and of jobs that are being cancelled are left
+ * out.
  */
 export function readLanes(
   context: QueueContext,
@@ -156,7 +157,7 @@ export function readLanes(
   return rows.map((row) => laneOf(context, row));
 }
 
-/** The same, those with numbers after `afterId`, in order of their numbers. */
+/** The same lanes with ids after `afterId`, in order of their ids. */
 export function readLanesAfter(context: QueueContext, afterId: number, limit: number): Lane[] {
   const rows = context.db
     .query<LaneRow, [number, number]>(`${WAITING_LANES} AND l.id > ? ORDER BY l.id LIMIT ?`)
@@ -164,7 +165,7 @@ export function readLanesAfter(context: QueueContext, afterId: number, limit: nu
   return rows.map((row) => laneOf(context, row));
 }
 
-/** Lanes of a job with waiting tasks, by host and bucket; those behind `after`, if it is given. */
+/** Lanes of a job with waiting tasks, ordered by host and bucket; with a position only those after it. */
 export function readLanesOfJob(
   context: QueueContext,
   job: number,
@@ -180,7 +181,7 @@ export function readLanesOfJob(
   return rows.map((row) => laneOf(context, row));
 }
 
-/** Tells what the lanes of a job hold, those behind `after` if it is given, a page in a turn of the event loop. */
+/** Announces the lanes of a job, those after `after` if it is given, one page in each turn of the event loop. */
 export async function notifyLanes(
   context: QueueContext,
   job: number,
@@ -195,7 +196,7 @@ export async function notifyLanes(
   }
 }
 
-/** Puts one task back into its lane. The new state of the lane is told once it is committed. */
+/** Adds one task to its lane and returns the lane's new state, which the caller announces after the commit. */
 export function growLane(context: QueueContext, lane: number, availableAt: number, changes: Changes): Lane {
   const row = context.db
     .query<LaneRow, [number, number, number]>(
@@ -209,8 +210,8 @@ export function growLane(context: QueueContext, lane: number, availableAt: numbe
 }
 
 /**
- * Takes claimed tasks out of their lanes, and returns the lanes by number. A lane that went with its job, and of which
- * no task was taken, is missing.
+ * Removes claimed tasks from their lanes and returns the lanes by number. A lane that is gone with its job, and from
+ * which no task was taken, is absent.
  */
 export function shrinkLanes(
   context: QueueContext,
@@ -236,7 +237,7 @@ export function shrinkLanes(
   return lanes;
 }
 
-/** More were taken than waited by the lane's count. */
+/** Recounts a lane whose counter was below the number of tasks taken. */
 function recountLane(context: QueueContext, lane: number, taken: number, changes: Changes): Lane | undefined {
   const find = context.db.query<LaneRow, [number]>(`SELECT ${LANE_COLUMNS} FROM lanes WHERE id = ?`);
   const before = find.get(lane);
@@ -261,7 +262,7 @@ function laneOf(context: QueueContext, row: LaneRow): Lane {
   };
 }
 
-/** Takes `count` numbers and returns the last of them. A rolled back transaction gives them back. */
+/** Reserves `count` numbers and returns the last one. A rollback releases them. */
 export function nextNumber(context: QueueContext, sequence: "job" | "task" | "claim", count: number): number {
   const row = context.db
     .query<{ last: number }, [number, string]>("UPDATE sequences SET last = last + ? WHERE name = ? RETURNING last")

@@ -52,12 +52,12 @@ export class QueueState implements QueueControl {
   }
 }
 
-/** Lanes that are looked at, at most: a few milliseconds. */
+/** Lanes that one search reads at most: it takes a few milliseconds. */
 const LOOKS_MAX = 5000;
 
 /**
- * For how long the task that is due longest has been due, in milliseconds; 0 where none is. Of those that were claimed
- * and that no worker has begun with, since they were claimed.
+ * The longest time that a task has been due, in milliseconds; 0 if none is due. A claimed task that no worker has
+ * started counts from its claim.
  */
 function readOldestAgeMs({ db, clock }: QueueContext): number {
   const waiting = db
@@ -72,7 +72,7 @@ function readOldestAgeMs({ db, clock }: QueueContext): number {
   return due === Number.POSITIVE_INFINITY ? 0 : Math.max(0, Math.round(clock.steady() - due));
 }
 
-/** The first due of the hosts that are asked for: see `TaskQueue.nextDueMs`. */
+/** The time until the first task of the wanted hosts is due: see `QueueControl.nextDueMs`. */
 function readNextDueMs({ db, clock }: QueueContext, isAskedFor: (host: string) => boolean): number | undefined {
   const lanes = db.query<{ due: number; host: string }, [number]>(
     "SELECT next_due AS due, host FROM lanes WHERE waiting > 0 ORDER BY next_due, id LIMIT ?",
@@ -84,7 +84,7 @@ function readNextDueMs({ db, clock }: QueueContext, isAskedFor: (host: string) =
   return undefined;
 }
 
-/** A claim that no worker has begun with is none to who looks: the task still waits. */
+/** The state that readers see: a claimed task that no worker has started still waits. */
 const SHOWN_STATE = `CASE WHEN state <> 'running' OR id IN (${STARTED}) THEN state
   WHEN history IS NULL THEN 'pending' ELSE 'retrying' END`;
 

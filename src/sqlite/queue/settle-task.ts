@@ -16,7 +16,7 @@ import { growLane, type QueueContext } from "./queue-context.ts";
 type EndState = Extract<TaskState, "completed" | "failed" | "cancelled">;
 type Verdicts = { [K in Verdict["kind"]]: Extract<Verdict, { kind: K }> };
 
-/** Carries a verdict out. False if the claim is stale: then nothing changed. Runs inside a transaction. */
+/** Applies a verdict. False if the claim is stale: no row is changed then. Runs inside a transaction. */
 export function settleTask(context: QueueContext, settlement: Settlement, changes: Changes): boolean {
   const { claimed, verdict } = settlement;
   if (!endClaim(context, settlement)) return false;
@@ -54,7 +54,7 @@ export function settleTask(context: QueueContext, settlement: Settlement, change
   return true;
 }
 
-/** Hands what the attempt left in the storage over to the cleaner. */
+/** Records uploads and objects that the attempt may have left in the storage, for the cleaner. */
 function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlement, changes: Changes): void {
   const { id, claimId, task } = claimed;
   if (context.uploading.has(id)) {
@@ -63,7 +63,7 @@ function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlemen
   }
   const { bucket, key } = task;
   if (upload?.probeOpen === true) addOrphan(context, { task: id, bucket, key, kind: "upload", name: "" });
-  // What an earlier attempt stores now is this task's own object.
+  // An object that an earlier attempt stores from now on is the task's own.
   if (verdict.kind === "complete") {
     if (claimed.mayHaveStored) forgetObjectsOf(context, id);
   } else if (upload?.uploadBegan === true && upload.token !== undefined) {
@@ -72,15 +72,15 @@ function noteLeft(context: QueueContext, { claimed, verdict, upload }: Settlemen
 }
 
 /**
- * Counts what ended in this commit, ends the jobs that have nothing left, and opens those again that a replay gave
- * something to do. The last thing before COMMIT.
+ * Adds the changes of this commit to the counters of its jobs. It ends jobs without open tasks and reopens jobs with
+ * replayed ones. It runs right before COMMIT.
  */
 export function countEnded(context: QueueContext, changes: Changes): void {
   const now = context.clock.now();
-  for (const [seq, tally] of changes.counts) {
-    const counted = count(context, seq, tally) ?? recount(context, seq, changes);
+  for (const [seq, change] of changes.counts) {
+    const counted = count(context, seq, change) ?? recount(context, seq, changes);
     const isOpen = statusOf(counted) === "in_progress";
-    // Before a job ends: what its counters say is final, and its lanes go.
+    // The end of a job is final and removes its lanes, so the counters are verified before it.
     const job =
       !isOpen && counted.finishedAt === null && hasOpenTasks(context, seq) ? recount(context, seq, changes) : counted;
     const status = statusOf(job);
@@ -93,14 +93,14 @@ type CountedJob = JobCounters & { readonly finishedAt: number | null };
 
 const COUNTED = "total, completed, failed, cancelled, finished_at AS finishedAt";
 
-/** `undefined` where the counters cannot be right. */
-function count({ db }: QueueContext, seq: number, tally: CounterChange): CountedJob | undefined {
+/** Adds a change to a job's counters; `undefined` if they cannot be right. */
+function count({ db }: QueueContext, seq: number, change: CounterChange): CountedJob | undefined {
   const job = db
     .query<CountedJob, [number, number, number, number, number]>(
       `UPDATE OR IGNORE jobs SET completed = completed + ?, failed = failed + ?, cancelled = cancelled + ?,
          letters = letters + ? WHERE seq = ? RETURNING ${COUNTED}`,
     )
-    .get(tally.completed, tally.failed, tally.cancelled, tally.letters, seq);
+    .get(change.completed, change.failed, change.cancelled, change.letters, seq);
   return job ?? undefined;
 }
 
@@ -129,7 +129,7 @@ function finish(
     .query<never, [string, number, number]>("UPDATE jobs SET status = ?, finished_at = ?, cancelling = 0 WHERE seq = ?")
     .run(status, now, seq);
   if (removeLanes(context, seq) === ROWS_PER_COMMIT) {
-    // Should it fail, the job's retention removes them.
+    // If this fails, retention removes the lanes with the job.
     changes.after("notify", () => void removeOtherLanes(context, seq).catch(() => {}));
   }
   changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
@@ -138,7 +138,7 @@ function finish(
   changes.after("notify", () => context.onFinished(job, status));
 }
 
-/** The lanes of a job that has ended, as long as it has. */
+/** Removes the lanes of an ended job; it stops if a replay reopens the job. */
 async function removeOtherLanes(context: QueueContext, seq: number): Promise<void> {
   const ended = context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ? AND finished_at IS NOT NULL");
   const removeSome = () => (ended.get(seq) === null ? 0 : removeLanes(context, seq));
@@ -151,14 +151,14 @@ function reopen(context: QueueContext, seq: number): void {
     .run(seq);
 }
 
-/** How a task waits again; `availableAt` is a time of the steady clock. */
+/** A task that waits again; `availableAt` is a time of the steady clock. */
 interface WaitingAgain {
   readonly lane: number;
   readonly state: "pending" | "retrying";
   readonly availableAt: number;
 }
 
-/** Puts one task back into its lane, where the broker finds it once this is committed. */
+/** Adds one task to its lane, where the broker finds it after the commit. */
 export function requeue(context: QueueContext, { lane, state, availableAt }: WaitingAgain, changes: Changes): void {
   changes.stateChanged(state, 1);
   const grown = growLane(context, lane, availableAt, changes);
@@ -201,7 +201,7 @@ function endTask(
   state: EndState,
   mayHaveStored: boolean,
 ): boolean {
-  // Its headers may be secrets: they go with the need for them.
+  // The payload is emptied, since its headers may hold secrets.
   return (
     context.db
       .query<never, [string, number, number, boolean]>(
@@ -221,7 +221,7 @@ interface Postponement {
 }
 
 function postpone(context: QueueContext, claimed: ClaimedTask, to: Postponement): boolean {
-  // A suspect ran alone, and its attempt ended without a crash: it is none any more.
+  // A suspect ran alone and its attempt ended without a crash, so it is not a suspect any more.
   const crashes = isSuspect(claimed) ? 0 : claimed.crashes;
   return (
     context.db
@@ -275,7 +275,7 @@ function completedEvent(claimed: ClaimedTask, { result }: Verdicts["complete"], 
   return { at, job: claimed.job.seq, kind: { $case: "taskCompleted", value } };
 }
 
-/** Also what is cancelled while it waits goes out by this. */
+/** The event of a cancelled task, running or waiting. */
 export function cancelledEvent(
   cancelled: Pick<ClaimedTask, "id" | "task" | "attempts" | "history"> & { readonly job: { readonly seq: number } },
   at: number,
@@ -314,7 +314,7 @@ function postponedEvent(claimed: ClaimedTask, verdict: Verdicts["retry" | "snooz
   };
 }
 
-/** Also what `recover` buries goes out by this. */
+/** The event of a failed task, also of a poison task. */
 export function failedEvent(
   failed: Pick<ClaimedTask, "id" | "job" | "task" | "host" | "history">,
   { code, message, attempt, attempts }: Verdicts["discard"],

@@ -1,12 +1,12 @@
 import type { Database } from "bun:sqlite";
 import type { Changes } from "../group-commit.ts";
 
-/** Ids of the claimed tasks that workers have begun with, as of the last commit. */
+/** Ids of the claimed tasks that workers have started, at the last commit. */
 export const STARTED = "SELECT value FROM json_each((SELECT value FROM meta WHERE name = 'begun'))";
 
 /**
- * The tasks that workers have begun with: a crash counts against them, and not against those that wait in memory. There
- * are as many as workers, so a commit writes them as a whole.
+ * The tasks that workers have started: a crash counts against them, and not against those that wait in memory. There
+ * are at most as many as workers, so a commit writes the whole list.
  */
 export class StartedTasks {
   readonly #tasks = new Set<number>();
@@ -25,12 +25,12 @@ export class StartedTasks {
     if (this.#tasks.delete(task)) this.#isNoted = false;
   }
 
-  /** What an earlier process noted is done with: the next commit writes what there is now. */
+  /** Makes the next commit replace the list of an earlier process. */
   supersede(): void {
     this.#isNoted = false;
   }
 
-  /** Runs inside a transaction; one that fails has noted nothing. */
+  /** Writes the list if it has changed. Runs inside a transaction. */
   note({ db }: { readonly db: Database }, changes: Changes): void {
     if (this.#isNoted) return;
     db.query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'begun'").run(JSON.stringify([...this.#tasks]));

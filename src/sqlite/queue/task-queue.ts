@@ -25,7 +25,7 @@ import { countEnded } from "./settle-task.ts";
 import { StartedTasks } from "./started-tasks.ts";
 import { writeWaits } from "./waits.ts";
 
-export interface TaskQueueDeps {
+interface TaskQueueDeps {
   readonly db: Database;
   readonly outbox: Outbox;
   readonly jobs: JobCache;
@@ -57,7 +57,7 @@ export class TaskQueue implements QueueParts {
   readonly #context: QueueContext;
 
   constructor(deps: TaskQueueDeps) {
-    const listeners: LaneListeners = { onLane: () => {}, onStray: () => {} };
+    const listeners: LaneListeners = { onLane: () => {}, onWaitingAgain: () => {} };
     const context = openContext(deps, listeners);
     this.#context = context;
     this.acceptor = new JobAcceptor(context);
@@ -76,31 +76,31 @@ export class TaskQueue implements QueueParts {
     this.#context.onFinished = listener;
   }
 
-  /** Refuses every change: for good, or while the disk has no room for what a start writes. */
+  /** The switch that refuses every change: for good, or while the disk has no room for the writes of a start. */
   get gate(): Pick<GroupCommit, "halt" | "hold" | "resume" | "heldBy"> {
     return this.#context.commit;
   }
 
-  /** Commits at once what waits for a commit. */
+  /** Commits waiting changes at once. */
   flush(): void {
     this.#context.commit.flush();
   }
 
   /**
-   * Puts back the tasks that were claimed when the last process died, and moves waits to this process's clock. A task
-   * that ran at too many crashes fails; `onPoison` is called before. If the storage `storesLate`, uploads under way
-   * become orphans. For the start, before the first claim.
+   * Requeues the tasks that were claimed when the last process died, and moves waits to this process's clock. A poison
+   * task fails, after a call of `onPoison`. If the storage `storesLate`, uploads under way become orphans. For the
+   * start, before the first claim.
    */
   recover(onPoison: (poison: PoisonTask) => Promise<void>, storesLate = false): Promise<RecoveredQueue> {
     return recoverQueue(this.#context, this.orphans, onPoison, storesLate);
   }
 
-  /** Notes, at once, that the process was told to end: its end counts as a crash against no task. */
+  /** Notes at once that a signal ends the process: its end counts as a crash against no task. */
   abandon(): void {
     writeAbandoned(this.#context, true);
   }
 
-  /** Writes and removes about as much as a job, to find out whether there is room. @throws what the store throws */
+  /** Writes and removes about as many bytes as a job, to check for room. @throws the error of the store */
   async tryRoom(): Promise<void> {
     const { commit, db } = this.#context;
     await commit.run(() => writeMeta(db, "trial", "x".repeat(TRIAL_BYTES)));
@@ -125,7 +125,7 @@ function openContext(deps: TaskQueueDeps, listeners: LaneListeners): QueueContex
       context.started.note(context, changes);
       if (changes.events.length === 0) return;
       const batch = outbox.write(changes.events);
-      // Before a caller learns of the commit: reading follows writing.
+      // The outbox takes the batch before a caller sees the commit: reading follows writing.
       changes.after("memory", () => outbox.committed(batch));
       if (reach !== undefined) passCommit(changes, reach);
     },
@@ -140,7 +140,7 @@ function openContext(deps: TaskQueueDeps, listeners: LaneListeners): QueueContex
     onLane: (lane) => {
       if (!jobs.cancelling.has(lane.job.seq)) return listeners.onLane(lane);
       listeners.onLane({ ...lane, waiting: 0 });
-      if (lane.waiting > 0) listeners.onStray(lane.job.seq);
+      if (lane.waiting > 0) listeners.onWaitingAgain(lane.job.seq);
     },
     onDrift,
     onFinished: () => {},
@@ -148,11 +148,11 @@ function openContext(deps: TaskQueueDeps, listeners: LaneListeners): QueueContex
   return context;
 }
 
-/** Just before the commit, and just after it, before anybody else has heard of it. */
+/** Reports the steps just before the commit and just after it, before other effects run. */
 function passCommit(changes: Changes, reach: Reach): void {
-  const told = new Set(changes.events.flatMap(({ kind }) => kind?.$case ?? []));
-  for (const event of told) reach(`queue.before-commit/${event}`);
+  const kinds = new Set(changes.events.flatMap(({ kind }) => kind?.$case ?? []));
+  for (const event of kinds) reach(`queue.before-commit/${event}`);
   changes.after("cache", () => {
-    for (const event of told) reach(`queue.after-commit/${event}`);
+    for (const event of kinds) reach(`queue.after-commit/${event}`);
   });
 }

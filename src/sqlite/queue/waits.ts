@@ -3,8 +3,8 @@ import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "./queue-context.ts";
 
 /**
- * Writes how a commit's members changed what waits for each host. Runs inside their transaction, when lanes are
- * written.
+ * Writes the number of tasks that wait for each host, as a commit's members changed it. Runs inside their transaction,
+ * after the lanes are written.
  */
 export function writeWaits({ db, onDrift }: Pick<QueueContext, "db" | "onDrift">, changes: Changes): void {
   if (!changes.laneDrifted && addWaits(db, changes)) return;
@@ -12,7 +12,7 @@ export function writeWaits({ db, onDrift }: Pick<QueueContext, "db" | "onDrift">
   if (!changes.laneDrifted) changes.after("notify", () => onDrift("host_waits"));
 }
 
-/** False where a host's count cannot be right. */
+/** False if a host's count cannot be right. */
 function addWaits(db: QueueContext["db"], changes: Changes): boolean {
   const add = db.query<{ tasks: number }, [string, number]>(
     "INSERT INTO waits VALUES (?, ?) ON CONFLICT (host) DO UPDATE SET tasks = tasks + excluded.tasks RETURNING tasks",
@@ -30,7 +30,7 @@ function addWaits(db: QueueContext["db"], changes: Changes): boolean {
   return true;
 }
 
-/** Adds all that a job has waiting, by one statement: a job may have tens of thousands of hosts. */
+/** Adds all waiting tasks of a job in one statement: a job may have tens of thousands of hosts. */
 export function addWaitsOfJob({ db }: Pick<QueueContext, "db">, job: number): void {
   db.query<never, [number]>(
     `INSERT INTO waits SELECT host, sum(waiting) FROM lanes WHERE job = ? AND waiting > 0 GROUP BY host
@@ -38,7 +38,7 @@ export function addWaitsOfJob({ db }: Pick<QueueContext, "db">, job: number): vo
   ).run(job);
 }
 
-/** The hosts that most tasks wait for, and how many. */
+/** The hosts with most waiting tasks, and the number of these. */
 export function readBusiestHosts({ db }: QueueContext, limit: number): Map<string, number> {
   const rows = db
     .query<{ host: string; tasks: number }, [number]>("SELECT host, tasks FROM waits ORDER BY tasks DESC, host LIMIT ?")

@@ -5,10 +5,10 @@ import type { Changes } from "../group-commit.ts";
 import { isPaused, readPausedAt, shiftWaits } from "../queue/pause.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
 
-/** So often, at most, a commit also notes the time: milliseconds. */
+/** Shortest time between two notes, in milliseconds. */
 const NOTE_EVERY_MS = 1000;
 
-/** Notes, now and then, until when the process was there, by its steady clock. Runs inside a transaction. */
+/** Notes the steady time in some commits, as a sign of life of the process. Runs inside a transaction. */
 export class Heartbeat {
   #noted = Number.NEGATIVE_INFINITY;
 
@@ -23,9 +23,9 @@ export class Heartbeat {
 }
 
 /**
- * Brings the waits of the last process into this one's time; for start-up, inside a transaction. Time in which nobody
- * could try does not count against a task that waits for its host or storage. And where the clock was set back
- * meanwhile, what would be due in what was once the future waits no longer than it was to.
+ * Moves the waits of the last process to this one's clock. For the start, inside a transaction. The time without a
+ * process does not count for tasks that wait for a host or the storage. If the clock was set back meanwhile, no task
+ * waits longer than it was scheduled to.
  */
 export function rebaseWaits(context: QueueContext): void {
   const { db, clock } = context;
@@ -33,10 +33,10 @@ export function rebaseWaits(context: QueueContext): void {
   if (lastSeen === 0) return;
   const now = clock.steady();
   const gapMs = now - lastSeen;
-  // A pause goes on: what it holds back moves when it ends.
-  const pauseGoesOn = isPaused(context) && gapMs >= 0;
-  if (!pauseGoesOn) shiftWaits(context, gapMs);
-  if (!pauseGoesOn && gapMs > 0) resumeReplaySchedule(context, lastSeen);
+  // A pause continues: its end moves the waits.
+  const isStillPaused = isPaused(context) && gapMs >= 0;
+  if (!isStillPaused) shiftWaits(context, gapMs);
+  if (!isStillPaused && gapMs > 0) resumeReplaySchedule(context, lastSeen);
   if (gapMs >= 0) return;
   writeMeta(db, "paused_at", String(readPausedAt(context) + gapMs));
   db.query<never, [number, number]>(
@@ -48,7 +48,7 @@ export function rebaseWaits(context: QueueContext): void {
   ).run(gapMs);
 }
 
-/** Until when the last process was there, milliseconds since the epoch; 0 if there was none. */
+/** The last heartbeat of an earlier process, in milliseconds since the epoch; 0 if there was none. */
 function readLastSeen(db: Database): number {
   return Number(readMeta(db, "last_seen"));
 }

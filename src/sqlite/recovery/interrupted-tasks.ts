@@ -17,14 +17,14 @@ interface ClaimedRow {
   lane: number;
   attempts: number;
   crashes: number;
-  begun: 0 | 1;
+  started: 0 | 1;
   claimedAt: number;
   crashTimes: string;
   payload: Uint8Array;
   history: Uint8Array | null;
 }
 
-/** An attempt that ended with the process; nobody knows after how long. */
+/** An attempt that ended with the process, after an unknown time. */
 const CRASH: Omit<AttemptRecord, "startedAt"> = {
   durationMs: 0,
   code: "TASK_INTERRUPTED",
@@ -32,23 +32,23 @@ const CRASH: Omit<AttemptRecord, "startedAt"> = {
   bytes: 0,
 };
 
-/** Which of the interrupted tasks a crash counts against. */
-export type CrashCount = "nobody" | "begun" | "claimed";
+/** The interrupted tasks whose crash count rises. */
+type CrashCount = "none" | "started" | "claimed";
 
 /**
- * Whom to blame for the end of the last process: those tasks that ran, not those that waited in memory. If it died
- * before any start was written down, each of them may have done it. Nobody, if it was told twice to stop.
+ * The tasks that a crash counts against: those that ran, not those that waited in memory. If no start was recorded
+ * before the crash, every claimed task counts. After a second stop signal no task does.
  */
 export function crashCountOf(context: QueueContext): CrashCount {
   const meta = context.db.query<{ value: string }, []>("SELECT value FROM meta WHERE name = 'abandoned'").get();
-  if (meta?.value === "1") return "nobody";
-  const begun = context.db
+  if (meta?.value === "1") return "none";
+  const started = context.db
     .query<{ id: number }, []>(`SELECT id FROM tasks WHERE claim_id IS NOT NULL AND id IN (${STARTED}) LIMIT 1`)
     .get();
-  return begun === null ? "claimed" : "begun";
+  return started === null ? "claimed" : "started";
 }
 
-/** Notes that the process ends now because it was told so, and not by a crash; `false` takes that back. */
+/** Notes that the process ends by a stop signal and not by a crash; `false` removes the note. */
 export function writeAbandoned(context: QueueContext, abandoned: boolean): void {
   context.db
     .query<never, [string]>("UPDATE meta SET value = ? WHERE name = 'abandoned' AND value <> ?1")
@@ -56,18 +56,18 @@ export function writeAbandoned(context: QueueContext, abandoned: boolean): void 
 }
 
 /** Tasks that were claimed when the process died, at most `limit`. */
-export function readInterrupted(context: QueueContext, blame: CrashCount, limit: number): InterruptedTask[] {
+export function readInterrupted(context: QueueContext, crashCount: CrashCount, limit: number): InterruptedTask[] {
   const rows = context.db
     .query<ClaimedRow, [number]>(
-      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${STARTED}) AS begun, claimed_at AS claimedAt,
+      `SELECT id, claim_id AS claim, job, lane, attempts, crashes, id IN (${STARTED}) AS started, claimed_at AS claimedAt,
          crash_times AS crashTimes, payload, history FROM tasks WHERE claim_id IS NOT NULL
        ORDER BY claim_id, id LIMIT ?`,
     )
     .all(limit);
-  return rows.map((row) => interruptedTask(row, isBlamed(row, blame)));
+  return rows.map((row) => interruptedTask(row, countsAsCrash(row, crashCount)));
 }
 
-function interruptedTask(row: ClaimedRow, blamed: boolean): InterruptedTask {
+function interruptedTask(row: ClaimedRow, countsCrash: boolean): InterruptedTask {
   const times = JSON.parse(row.crashTimes) as number[];
   return {
     id: row.id,
@@ -75,27 +75,27 @@ function interruptedTask(row: ClaimedRow, blamed: boolean): InterruptedTask {
     job: row.job,
     lane: row.lane,
     attempts: row.attempts,
-    crashes: row.crashes + (blamed ? 1 : 0),
-    crashTimes: (blamed ? [...times, row.claimedAt] : times).slice(-CRASHES_MAX),
+    crashes: row.crashes + (countsCrash ? 1 : 0),
+    crashTimes: (countsCrash ? [...times, row.claimedAt] : times).slice(-CRASHES_MAX),
     task: decodeTask(row.payload),
     history: decodeHistory(row.history),
   };
 }
 
-/** A suspect runs only once its start is on the disk: where that is not noted, it did not run. */
-function isBlamed(row: Pick<ClaimedRow, "begun" | "crashes">, blame: CrashCount): boolean {
-  if (blame === "nobody") return false;
-  return row.begun === 1 || (blame === "claimed" && !isSuspect(row));
+/** Whether the crash counts against a task. A suspect did not run if its start is not recorded. */
+function countsAsCrash(row: Pick<ClaimedRow, "started" | "crashes">, crashCount: CrashCount): boolean {
+  if (crashCount === "none") return false;
+  return row.started === 1 || (crashCount === "claimed" && !isSuspect(row));
 }
 
-/** Whether an interrupted task ran at too many crashes. */
+/** Whether an interrupted task reached the limit of crashes. */
 export function isPoison(interrupted: Pick<InterruptedTask, "crashes">): boolean {
   return interrupted.crashes >= CRASHES_MAX;
 }
 
 /**
- * Puts an interrupted task back, or buries it if it ran at too many crashes. `token` is what its object carries if a
- * request that was under way stores it later. Runs inside a transaction.
+ * Requeues an interrupted task, or dead-letters it if it is a poison task. `token` marks the object that a request of
+ * the last process may still store. Runs inside a transaction.
  */
 export function putBack(
   context: QueueContext,
@@ -109,11 +109,11 @@ export function putBack(
     addOrphan(context, { task: id, bucket: task.bucket, key: task.key, kind: "object", name: token });
   }
   if (isPoison(interrupted)) {
-    bury(context, interrupted, context.clock.now(), changes);
+    deadLetterPoison(context, interrupted, context.clock.now(), changes);
     return;
   }
   const state = waitingState(interrupted);
-  // Suspects run first, while nothing else does yet.
+  // Suspects run first, before other tasks start.
   const dueAt = isSuspect(interrupted) ? frontOf(context, interrupted.lane) : context.clock.steady();
   context.db
     .query<never, [string, number, string, number, number]>(
@@ -124,7 +124,7 @@ export function putBack(
   requeue(context, { lane: interrupted.lane, state, availableAt: dueAt }, changes);
 }
 
-/** A due time that is before all others of a lane. */
+/** A due time before all others in a lane. */
 function frontOf({ db, clock }: QueueContext, lane: number): number {
   const row = db
     .query<{ first: number | null }, [number]>(
@@ -134,7 +134,7 @@ function frontOf({ db, clock }: QueueContext, lane: number): number {
   return Math.min(clock.steady(), (row?.first ?? Number.POSITIVE_INFINITY) - 1);
 }
 
-function bury(
+function deadLetterPoison(
   context: QueueContext,
   { id, job, task, history, attempts, crashTimes }: InterruptedTask,
   now: number,
@@ -159,7 +159,7 @@ function bury(
   );
 }
 
-/** Removes jobs whose acceptance never came, and says how many. */
+/** Removes jobs that were never accepted. Returns their number. */
 export async function sweepStaged(context: QueueContext): Promise<number> {
   const staged = context.db
     .query<{ seq: number; firstTask: number; lastTask: number }, []>(

@@ -8,24 +8,24 @@ import { crashCountOf, isPoison, putBack, readInterrupted, sweepStaged, writeAba
 
 const BATCH = 500;
 
-/** What `TaskQueue.recover` does, in commits of a bounded size. */
+/** Runs the recovery of `TaskQueue.recover` in commits of a bounded size. */
 export async function recoverQueue(
   context: QueueContext,
   orphans: UploadOrphans,
-  onDoomed: (doomed: PoisonTask) => Promise<void>,
+  onPoison: (poison: PoisonTask) => Promise<void>,
   storesLate: boolean,
 ): Promise<RecoveredQueue> {
   const { jobs } = context;
   await now(context, () => rebaseWaits(context));
-  const blame = crashCountOf(context);
+  const crashCount = crashCountOf(context);
   const tokenOf = (task: InterruptedTask) => (storesLate ? orphans.tokenBefore(task) : undefined);
   let interrupted = 0;
   let suspects = 0;
   for (;;) {
-    const tasks = readInterrupted(context, blame, BATCH);
+    const tasks = readInterrupted(context, crashCount, BATCH);
     if (tasks.length === 0) break;
     for (const { id, job, task } of tasks.filter(isPoison)) {
-      await onDoomed({ id, jobId: jobs.get(job).jobId, task });
+      await onPoison({ id, jobId: jobs.get(job).jobId, task });
     }
     await now(context, (changes) => {
       for (const task of tasks) putBack(context, task, tokenOf(task), changes);
@@ -42,7 +42,7 @@ export async function recoverQueue(
   return { interrupted, suspects, sweptJobs };
 }
 
-/** Commits at once: at the start nobody else comes. */
+/** Commits at once: at the start there are no other members. */
 async function now<T>({ commit }: QueueContext, work: (changes: Changes) => T): Promise<T> {
   const done = commit.run(work);
   commit.flush();

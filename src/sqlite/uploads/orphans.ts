@@ -9,10 +9,10 @@ import {
 } from "../../jobs/stores/orphan-records.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
 
-/** The time until an orphan is looked at for the first time, in milliseconds. */
-export const FIRST_LOOK_MS = 1000;
+/** The time until the first look at an orphan, in milliseconds. */
+const FIRST_LOOK_MS = 1000;
 
-/** Runs inside a transaction. */
+/** Records an orphan, or restarts the watch of a known one. Runs inside a transaction. */
 export function addOrphan(context: QueueContext, { task, bucket, key, kind, name }: NewOrphan): void {
   const now = context.clock.steady();
   context.db
@@ -29,7 +29,7 @@ export function forgetObjectsOf(context: QueueContext, task: number): void {
   context.db.query<never, [number]>("DELETE FROM orphans WHERE task = ? AND kind = 'object'").run(task);
 }
 
-/** Makes all due, for a new process: by its clock nothing was left in the future. Runs inside a transaction. */
+/** Makes all orphans due, for a new process with its own clock. Runs inside a transaction. */
 export function makeAllDue(context: QueueContext): void {
   const now = context.clock.steady();
   context.db.query<never, [number]>("UPDATE orphans SET due_at = 0, left_at = min(left_at, ?)").run(now);
@@ -45,7 +45,7 @@ export function readDueKeys(context: QueueContext, kinds: readonly OrphanKind[],
     .all(context.clock.steady(), JSON.stringify(kinds), limit);
 }
 
-/** The orphans under a key that are due. */
+/** The due orphans under a key. */
 export function readDueUnder(context: QueueContext, { bucket, key }: ObjectRef): Orphan[] {
   return context.db
     .query<Orphan, [string, string, number]>(

@@ -2,7 +2,7 @@ import { type RecordedUpload } from "../../jobs/stores/settlements.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
 import { addOrphan } from "./orphans.ts";
 
-/** Remembers an upload of a running attempt, so that it can be cleaned up whatever becomes of the attempt. */
+/** Records an upload of a running attempt, so that it can be cleaned up however the attempt ends. */
 export function recordUpload(context: QueueContext, upload: RecordedUpload): void {
   context.db
     .query<never, [number, number, string, string, string]>(
@@ -13,12 +13,12 @@ export function recordUpload(context: QueueContext, upload: RecordedUpload): voi
 
 const COLUMNS = "task, claim_id AS claimId, bucket, key, upload_id AS uploadId";
 
-/** Recorded uploads; at start, those that a crash left open. */
+/** Recorded uploads; at the start, those that a crash left open. */
 export function readUploads(context: QueueContext): RecordedUpload[] {
   return context.db.query<RecordedUpload, []>(`SELECT ${COLUMNS} FROM uploads ORDER BY task, claim_id`).all();
 }
 
-/** Those whose claim has ended: an attempt that nobody waited for recorded them after its task was settled. */
+/** Recorded uploads whose claim has ended: an overdue attempt recorded them after its task was settled. */
 export function readUnclaimed(context: QueueContext): RecordedUpload[] {
   return context.db
     .query<RecordedUpload, []>(
@@ -28,7 +28,7 @@ export function readUnclaimed(context: QueueContext): RecordedUpload[] {
     .all();
 }
 
-/** Makes orphans of the uploads of a claim that ends, but not of those that are closed. Runs inside a transaction. */
+/** Makes orphans of the open uploads of an ending claim. Runs inside a transaction. */
 export function leaveUploadsOf(
   context: QueueContext,
   task: number,

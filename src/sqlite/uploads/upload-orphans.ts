@@ -13,7 +13,7 @@ import type { QueueContext } from "../queue/queue-context.ts";
 import { countOrphans, forgetOrphans, makeAllDue, postponeOrphans, readDueKeys, readDueUnder } from "./orphans.ts";
 import { leaveUploads, readUnclaimed, readUploads } from "./recorded-uploads.ts";
 
-/** Keeps the records of what attempts left in the storage. */
+/** Keeps the records of uploads and objects that attempts left in the storage. */
 export class UploadOrphans implements OrphanRecords {
   readonly #context: QueueContext;
   readonly #process = randomUUID();
@@ -25,31 +25,31 @@ export class UploadOrphans implements OrphanRecords {
   }
 
   /**
-   * What names the upload of a claim. It follows from what is durable at the claim, so that no upload needs a record of
-   * its own before it begins. The process's own part makes it differ from one after a restored backup.
+   * The token of a claim's upload. It is built from values that are durable at the claim, so that no upload needs its
+   * own record before it starts. The part of the process makes it unique after a restored backup.
    */
   tokenOf(claimed: Pick<ClaimedTask, "id" | "claimId">): string {
     return token(this.#process, claimed);
   }
 
-  /** The same for a claim of the last process; `undefined` if that was a version without tokens of this kind. */
+  /** The token of a claim of the last process; `undefined` if its version had no such tokens. */
   tokenBefore(claimed: Pick<ClaimedTask, "id" | "claimId">): string | undefined {
     return this.#lastProcess === "" ? undefined : token(this.#lastProcess, claimed);
   }
 
-  /** Writes down which process gives tokens from now on. Runs inside a transaction, before the first claim. */
+  /** Records the process whose tokens are used from now on. Runs inside a transaction, before the first claim. */
   noteProcess(): void {
     writeMeta(this.#context.db, "upload_process", this.#process);
   }
 
-  /** Takes over all uploads that the last process left open, and makes everything due. For start-up. */
+  /** Takes over all uploads that the last process left open, and makes all orphans due. For the start. */
   async begin(): Promise<void> {
-    const begun = this.#context.commit.run(() => {
+    const done = this.#context.commit.run(() => {
       leaveUploads(this.#context, readUploads(this.#context));
       makeAllDue(this.#context);
     });
     this.#context.commit.flush();
-    await begun;
+    await done;
   }
 
   /** Takes over uploads that an attempt recorded after its task was settled. */
@@ -74,7 +74,7 @@ export class UploadOrphans implements OrphanRecords {
     });
   }
 
-  /** How many there are of each sort. */
+  /** The number of orphans of each sort. */
   counts(): Record<OrphanSort, number> {
     return countOrphans(this.#context);
   }

@@ -23,7 +23,7 @@ export interface Hosts {
 /** The host governor and its records in queue.db. */
 export function createHosts(
   download: Config["download"],
-  { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
+  { stores: { queue }, clock, onQueueError }: Pick<Foundation, "stores" | "clock" | "onQueueError">,
   onFree: () => void,
 ): Hosts {
   let noting: Promise<void> | undefined;
@@ -32,7 +32,7 @@ export function createHosts(
       .note(() => governor.takeChanges())
       .catch((error: unknown) => {
         governor.changesAreLost();
-        onQueueTrouble(error);
+        onQueueError(error);
       })
       .finally(() => {
         noting = undefined;
@@ -60,11 +60,11 @@ function rulesOf({ host, hosts }: Pick<Config["download"], "host" | "hosts">): H
   );
 }
 
-export function hostChores(
+export function hostTasks(
   { governor, note }: Hosts,
   settle: Settle,
   maxThrottleMs: number,
-  { stores: { queue }, clock, onQueueTrouble }: Pick<Foundation, "stores" | "clock" | "onQueueTrouble">,
+  { stores: { queue }, clock, onQueueError }: Pick<Foundation, "stores" | "clock" | "onQueueError">,
 ): PeriodicTask[] {
   const unavailable = (ms: number) => governor.unavailable(ms);
   const unreachable = new ExpireUnavailableHosts({ queue, unavailable, settle, maxThrottleMs, clock });
@@ -74,7 +74,7 @@ export function hostChores(
       everyMs: EXPIRE_EVERY_MS,
       run: (signal) =>
         unreachable.run(signal).catch((error: unknown) => {
-          if (!signal.aborted) onQueueTrouble(error);
+          if (!signal.aborted) onQueueError(error);
         }),
     },
   ];

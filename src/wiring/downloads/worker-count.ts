@@ -6,7 +6,7 @@ import { type Descriptors, limitFor, workersThatFit } from "../../worker/descrip
 const CHECK_EVERY_MS = 250;
 
 /** The task that checks periodically for a shortage of descriptors. */
-export function descriptorChore(descriptors: Pick<Descriptors, "check">): PeriodicTask {
+export function descriptorTask(descriptors: Pick<Descriptors, "check">): PeriodicTask {
   return { everyMs: CHECK_EVERY_MS, run: () => descriptors.check() };
 }
 

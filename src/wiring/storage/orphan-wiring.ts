@@ -20,15 +20,12 @@ export function createOrphanCleaner({ stores, store, keys, clock, log, metrics }
   });
 }
 
-export function orphanChore(
-  cleaner: OrphanCleaner,
-  { onQueueTrouble }: Pick<Foundation, "onQueueTrouble">,
-): PeriodicTask {
+export function orphanTask(cleaner: OrphanCleaner, { onQueueError }: Pick<Foundation, "onQueueError">): PeriodicTask {
   return {
     everyMs: EVERY_MS,
     run: (signal) =>
       cleaner.run(signal).catch((error: unknown) => {
-        if (!signal.aborted) onQueueTrouble(error);
+        if (!signal.aborted) onQueueError(error);
       }),
   };
 }
@@ -53,7 +50,7 @@ function tell(log: Foundation["log"], event: OrphanEvent): void {
       if (!isUpload) log.info(fields, "removed an object that a request stored after its attempt had ended");
       return;
     }
-    case "given up": {
+    case "expired": {
       return log.warn(fields, "the service could not look for an orphan for seven days; `fetchbox verify` reports it");
     }
   }

@@ -53,7 +53,7 @@ describe("the rate of a replay", () => {
     expect(await dueBySteps(stores, 11)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
   });
 
-  test("holds over a time in which nobody was there, also in a pause", async () => {
+  test("holds over a time without a process, also in a pause", async () => {
     await using stores = openTestStores();
     await replayed(stores);
     await stores.now(stores.queue.control.setPaused(true));
@@ -72,10 +72,10 @@ describe("the rate of a replay", () => {
     expect(stores.queue.control.depth().retrying).toBe(10);
   });
 
-  test("delays nothing else", async () => {
+  test("delays no other task", async () => {
     await using stores = openTestStores();
     const [other] = await claimedJob(stores, 1);
-    if (other === undefined) throw new Error("nothing was claimed");
+    if (other === undefined) throw new Error("no task was claimed");
     await settle(stores, other, retryAt(stores.clock.steady() + 5000));
     await replayed(stores);
     await stores.now(stores.queue.control.setPaused(true));
@@ -89,7 +89,7 @@ describe("the rate of a replay", () => {
 test("the time since when a task waits for its storage moves with a pause", async () => {
   await using stores = openTestStores();
   const [task] = await claimedJob(stores, 1);
-  if (task === undefined) throw new Error("nothing was claimed");
+  if (task === undefined) throw new Error("no task was claimed");
   const at = stores.clock.steady();
   const waitingSince = { class: "unavailable", at } as const;
   await settle(stores, task, { kind: "snooze", attempt, availableAt: at + 1000, waitingSince });

@@ -28,7 +28,7 @@ function replace(stores: TestStores, store: StoreName, other: TestStores): void 
 }
 
 for (const store of ["ledger", "dlq"] as const) {
-  test(`a ${store} that went another way since a copy is refused, though its number fits`, async () => {
+  test(`a ${store} with another history since a copy is refused, though its number fits`, async () => {
     await using stores = openTestStores();
     await endJobs(stores, 3);
     await using fork = copyOf(stores);
@@ -38,11 +38,11 @@ for (const store of ["ledger", "dlq"] as const) {
     expect(fork.stores.outbox.last).toBeLessThan(stores.stores.outbox.last);
     replace(stores, store, fork);
     expect(() => stores.open()).toThrow(StoreError);
-    expect(() => stores.open()).toThrow(`${store}.db: went another way than`);
+    expect(() => stores.open()).toThrow(`${store}.db: has another history than`);
   });
 }
 
-/** Every state in which a loss of power may leave a follower: its log up to the end of some commit. */
+/** Every state in which a loss of power may leave a projection: its log up to the end of some commit. */
 function logPrefixes(log: string): number[] {
   const bytes = existsSync(log) ? readFileSync(log) : Buffer.alloc(0);
   const ends = [0];
@@ -71,7 +71,7 @@ for (const store of ["ledger", "dlq"] as const) {
         survivor.crash();
         expect(survivor.read("ledger", "SELECT count(*) AS n FROM jobs")).toEqual([{ n: jobs }]);
       }
-      // The power goes: of this life of the follower only the first half stays.
+      // The power goes: of this life of the projection only the first half stays.
       const half = lengths[Math.floor(lengths.length / 2)] ?? 0;
       const folder = makeFolder();
       cpSync(stores.folder, folder, { recursive: true });

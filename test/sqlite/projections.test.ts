@@ -25,9 +25,9 @@ const outboxRows = (stores: TestStores) => stores.read<{ seq: number }>("queue",
 const trimmedOf = (stores: TestStores) =>
   Number(stores.read<{ value: string }>("queue", "SELECT value FROM meta WHERE name = 'outbox_trimmed'")[0]?.value);
 const followerOf = (stores: TestStores, name: StoreName): Projection =>
-  name === "ledger" ? stores.stores.ledger.follower : stores.stores.deadLetters.follower;
+  name === "ledger" ? stores.stores.ledger.projection : stores.stores.deadLetters.projection;
 
-/** Makes a follower refuse what it is given, as a full disk does, until the function it returns is called. */
+/** Makes a projection refuse what it is given, as a full disk does, until the function it returns is called. */
 function breakFollower(stores: TestStores, store: StoreName): () => void {
   const blocker = new Database(stores.path(store));
   blocker.run("BEGIN IMMEDIATE");
@@ -47,7 +47,7 @@ function refusal(stores: TestStores): StoreError {
   throw new Error("the stores opened");
 }
 
-describe("the followers", () => {
+describe("the projections", () => {
   test("hold everything when a change resolves", async () => {
     await using stores = openTestStores();
     await someHistory(stores);
@@ -69,7 +69,7 @@ describe("the followers", () => {
     ]);
   });
 
-  test("get what tells of tasks in a moment, all at once, or as soon as somebody reads of them", async () => {
+  test("get events of tasks after a moment, all at once, or as soon as a reader needs them", async () => {
     await using stores = openTestStores();
     const { outbox, ledger } = stores.stores;
     const results = () => stores.read("ledger", "SELECT task FROM results");
@@ -105,7 +105,7 @@ describe("the followers", () => {
     const { jobId } = await accepting;
     expect(stores.stores.ledger.findJob(jobId)?.status).toBe("queued");
     const [task] = await claimAll(stores);
-    if (task === undefined) throw new Error("nothing was claimed");
+    if (task === undefined) throw new Error("no task was claimed");
     const settled = stores.queue.settlements.settle({ claimed: task, verdict: complete });
     stores.queue.flush();
     await settled;
@@ -125,7 +125,7 @@ describe("the followers", () => {
   test("get at the next start what was committed and not delivered when the process died", async () => {
     await using stores = openTestStores();
     const [task] = await claimedJob(stores, 2);
-    if (task === undefined) throw new Error("nothing was claimed");
+    if (task === undefined) throw new Error("no task was claimed");
     const settled = stores.queue.settlements.settle({ claimed: task, verdict: discard });
     stores.queue.flush();
     await settled;
@@ -137,10 +137,10 @@ describe("the followers", () => {
     expectTrueCounters(stores);
   });
 
-  test("show a job's end at its own time, whatever else of it is told with it", async () => {
+  test("show a job's end at its own time, whatever other events come with it", async () => {
     await using stores = openTestStores();
     const [task] = await claimedJob(stores, 1);
-    if (task === undefined) throw new Error("nothing was claimed");
+    if (task === undefined) throw new Error("no task was claimed");
     const endedAt = stores.clock.now();
     const settled = stores.queue.settlements.settle({ claimed: task, verdict: discard });
     stores.queue.flush();
@@ -154,7 +154,7 @@ describe("the followers", () => {
   test("have dead letters before the ledger shows the job's end", async () => {
     await using stores = openTestStores();
     const [task] = await claimedJob(stores, 1);
-    if (task === undefined) throw new Error("nothing was claimed");
+    if (task === undefined) throw new Error("no task was claimed");
     const unblock = breakFollower(stores, "ledger");
     await settle(stores, task, discard);
     unblock();
@@ -171,7 +171,7 @@ describe("the followers", () => {
       const unblock = breakFollower(stores, store);
       await someHistory(stores);
       expect(stores.lags.length).toBeGreaterThan(0);
-      expect(stores.lags.every(({ follower }) => follower.path === stores.path(store))).toBe(true);
+      expect(stores.lags.every(({ projection }) => projection.path === stores.path(store))).toBe(true);
       expect(stores.stores.outbox.isDelivered).toBe(false);
       expect(stores.stores.outbox.isStuck).toBe(true);
       unblock();
@@ -255,10 +255,10 @@ describe("the followers", () => {
     await using stores = openTestStores();
     await someHistory(stores);
     for (const name of FOLLOWERS) {
-      const follower = followerOf(stores, name);
-      const at = follower.appliedSeq();
+      const projection = followerOf(stores, name);
+      const at = projection.appliedSeq();
       for (const seq of [at, at - 1, at + 2]) {
-        expect(() => follower.apply(seq, [{ events: [] }])).toThrow("does not follow");
+        expect(() => projection.apply(seq, [{ events: [] }])).toThrow("does not follow");
       }
     }
     stores.stores.outbox.replay();
@@ -267,7 +267,7 @@ describe("the followers", () => {
 });
 
 describe("trimming the outbox", () => {
-  test("forgets what both followers have durably, and numbers go on", async () => {
+  test("forgets what both projections have durably, and numbers go on", async () => {
     await using stores = openTestStores();
     await someHistory(stores);
     const last = outboxRows(stores).at(-1)?.seq ?? 0;
@@ -316,7 +316,7 @@ describe("trimming the outbox", () => {
     });
   }
 
-  test("happens by itself; if it fails it takes nobody along and is tried again", async () => {
+  test("happens by itself; if it fails no commit fails, and it is tried again", async () => {
     await using stores = openTestStores();
     for (let i = 0; i < 1999; i++) await stores.now(stores.queue.acceptor.accept(acceptance(1)));
     const unblock = breakTrim(stores);

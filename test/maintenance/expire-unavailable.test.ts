@@ -17,7 +17,7 @@ async function setup(stores: TestStores) {
   const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });
   const governor = new HostGovernor({ rules, clock, onFree: () => {} });
   const discarded: number[] = [];
-  const unreachable = new ExpireUnavailableHosts({
+  const expireUnavailable = new ExpireUnavailableHosts({
     queue,
     unavailable: (ms) => governor.unavailable(ms),
     settle: (settlement) => {
@@ -33,10 +33,10 @@ async function setup(stores: TestStores) {
     return stores.now(queue.acceptor.accept(acceptance(newTasks(2, [HOST]), { job })));
   };
   await submit();
-  /** Lets time pass, looks, and says how many tasks were given up in all. */
+  /** Lets time pass, runs a round, and resolves to the number of discarded tasks. */
   const after = async (ms: number) => {
     await clock.advance(ms);
-    await unreachable.run(new AbortController().signal);
+    await expireUnavailable.run(new AbortController().signal);
     return discarded.length;
   };
   const pause = async (ms: number) => {
@@ -48,14 +48,14 @@ async function setup(stores: TestStores) {
   return { governor, submit, after, pause };
 }
 
-test("what waits for a host that does not answer is given up after its time", async () => {
+test("a task that waits for a host without an answer is discarded after its time", async () => {
   await using stores = openTestStores();
   const { after } = await setup(stores);
   expect(await after(HOUR_MS - 1)).toBe(0);
   expect(await after(1)).toBe(2);
 });
 
-test("nothing is given up while the queue is paused, and the pause does not count", async () => {
+test("no task is discarded while the queue is paused, and the pause does not count", async () => {
   await using stores = openTestStores();
   const { after, pause } = await setup(stores);
   expect(await after(30 * MINUTE_MS)).toBe(0);
