@@ -39,6 +39,8 @@ function failuresIn(output: string): string[] {
   let file = "";
   let above: string[] = [];
   for (const line of output.split("\n")) {
+    // Behind it Bun names the failures once more, without their messages.
+    if (/^\d+ tests failed:$/.test(line)) break;
     above.push(line);
     if (/^\S+\.test\.ts:$/.test(line)) file = line;
     if (line.startsWith("(fail) ")) failures.push(`${file}\n${above.join("\n").slice(-FAILURE_LENGTH)}\n`);

@@ -81,7 +81,7 @@ describe.if("library" in faketime)("the clock is set", () => {
       const { job, resources, recover } = await waitingJob(service, origin);
       set(seconds);
       const hits = origin.hits("/throttled");
-      await eventually("it is tried again", () => origin.hits("/throttled") > hits + 1 || undefined, 10_000);
+      await eventually("it is tried again", () => origin.hits("/throttled") > hits + 1 || undefined);
       recover();
       expect(await service.finished(job, 15_000)).toMatchObject({ status: "completed" });
       expect(await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).toEqual([]);
@@ -104,7 +104,7 @@ describe.if("library" in faketime)("the clock is set", () => {
       set(seconds);
       await service.start();
       const hits = origin.hits("/throttled");
-      await eventually("it is tried again", () => origin.hits("/throttled") > hits || undefined, 10_000);
+      await eventually("it is tried again", () => origin.hits("/throttled") > hits || undefined);
       expect(await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).toEqual([]);
       recover();
       expect(await service.finished(job, 15_000)).toMatchObject({ status: "completed" });

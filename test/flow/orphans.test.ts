@@ -163,7 +163,7 @@ describe("the object of another attempt", () => {
     await late.store();
     await removed(s3);
     const found = await verify(service);
-    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining("shared/late is not there")]);
+    expect([found.code, found.stdout]).toEqual([1, expect.stringContaining("shared/late is missing")]);
   });
 
   test("that is replaced by a late one of the same task is reported, without reading all", async () => {
@@ -251,7 +251,7 @@ describe("the checker", () => {
     await service.finished(job);
     for (const key of ["2026/stored", "2026/failed", "2026/others", "else/stored"]) await open(s3, key);
     const found = await verify(service);
-    const named = [...found.stdout.matchAll(/inconsistency: no upload is left open: upload \S+ of (\S+) is/g)];
+    const named = [...found.stdout.matchAll(/inconsistency: no upload is left open: upload \S+ of (\S+) belongs/g)];
     expect(named.map(([, key]) => key)).toEqual([`${BUCKET}/2026/stored`, `${BUCKET}/2026/failed`]);
     await service.stop();
     const repaired = await runBinary(["verify", "--repair"], { cwd: service.folder, env: service.env });
