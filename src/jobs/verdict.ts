@@ -58,4 +58,6 @@ export interface Settlement {
   readonly verdict: Verdict;
   /** Absent where no attempt was made. */
   readonly upload?: UploadTraces;
+  /** The worker that made the attempt, counted from 1; absent where none did. */
+  readonly workerId?: number;
 }

@@ -8,9 +8,15 @@ import { urlForLog } from "./url-for-log.ts";
 
 /** A function that logs and counts the result of each attempt. No other place does. */
 export function createTaskReport(log: Log, metrics: Metrics, clock: Clock): (settlement: Settlement) => void {
-  return ({ claimed, verdict }) => {
+  return ({ claimed, verdict, workerId }) => {
     const { task, job } = claimed;
-    const line = { job_id: job.jobId, resource_id: task.resourceId, task_id: claimed.id, trace_id: job.traceId };
+    const line = {
+      job_id: job.jobId,
+      resource_id: task.resourceId,
+      task_id: claimed.id,
+      trace_id: job.traceId,
+      ...(workerId !== undefined && { worker_id: workerId }),
+    };
     switch (verdict.kind) {
       case "complete": {
         const { bytes, startedAt, httpStatus } = verdict.result;

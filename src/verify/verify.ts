@@ -219,7 +219,10 @@ function gatherExpected(
       const { task, jobId } = object;
       if (ref !== undefined) yield { ...ref, ...object };
       else
-        findings.report("an object is in this storage", `task ${task} of job ${jobId}: ${url} is not in this storage`);
+        findings.report(
+          "an object is in this storage",
+          `task ${task} of job ${jobId}: ${url} belongs to another storage`,
+        );
     }
   };
   expected.addAll(objects());

@@ -33,7 +33,8 @@ export function createReloadables(
         secrets.add(hostSecrets(config.download));
         configuredHeaders.setHosts(hostHeaders(config.download));
         const patterns = Object.keys(config.download.hosts).length;
-        return `${config.download.host.max_concurrency} downloads at a time, ${patterns} hosts with limits of their own`;
+        const atOnce = counted(config.download.host.max_concurrency, "download");
+        return `${atOnce} at a time, ${counted(patterns, "host pattern")} with limits of their own`;
       },
     },
   ];

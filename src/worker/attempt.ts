@@ -19,6 +19,7 @@ export interface AttemptTrace {
  */
 export class Attempt {
   readonly claimed: ClaimedTask;
+  readonly workerId: number;
   readonly trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
   readonly #controller = new AbortController();
   readonly #closed = new Set<string>();
@@ -26,8 +27,10 @@ export class Attempt {
   #probeOpen = false;
   #token: string | undefined;
 
-  constructor(claimed: ClaimedTask) {
+  /** `workerId` is the number of the worker that makes the attempt, counted from 1. */
+  constructor(claimed: ClaimedTask, workerId = 1) {
     this.claimed = claimed;
+    this.workerId = workerId;
   }
 
   /** Aborts with the reason for an early end. */

@@ -34,7 +34,7 @@ export async function execute(attempt: Attempt, deps: ExecuteDeps): Promise<{ se
     if (verdict.kind === "snooze" && verdict.waitingSince.class === "throttled") {
       deps.governor.throttle(claimed.host, verdict.availableAt - now);
     }
-    const settled = deps.settle({ claimed, verdict, upload: attempt.upload });
+    const settled = deps.settle({ claimed, verdict, upload: attempt.upload, workerId: attempt.workerId });
     settled.then(releaseKey, releaseKey);
     return { settled };
   } catch (error) {

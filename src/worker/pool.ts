@@ -49,7 +49,7 @@ export class WorkerPool {
   }
 
   start(): void {
-    this.#workers = Array.from({ length: this.#deps.workers }, () => this.#work());
+    this.#workers = Array.from({ length: this.#deps.workers }, (_, at) => this.#work(at + 1));
   }
 
   /**
@@ -71,13 +71,13 @@ export class WorkerPool {
     }
   }
 
-  async #work(): Promise<void> {
+  async #work(workerId: number): Promise<void> {
     const service = this.#deps.createService();
     const deps = { ...this.#deps, service };
     for (;;) {
       const claimed = await this.#next(service);
       if (claimed === undefined) break;
-      const attempt = new Attempt(claimed);
+      const attempt = new Attempt(claimed, workerId);
       this.#running.set(claimed.id, attempt);
       if (this.#deps.isCancelled(claimed)) attempt.abort(new InterruptedError("cancel"));
       const noted = this.#deps.onStart(claimed);

@@ -45,7 +45,7 @@ function textReport(findings: Findings, repairs: readonly string[], deep: boolea
     ...breaches.map(({ rule, message }) => `inconsistency: ${rule}: ${message}`),
   ];
   if (breachCount > breaches.length) lines.push(`inconsistency: and ${breachCount - breaches.length} more`);
-  lines.push(...unfinished.map((what) => `unfinished: ${what}; the next start completes it`));
+  lines.push(...unfinished.map((what) => `unfinished: ${what}; left for the next start`));
   lines.push(...notes.map((what) => `note: ${what}`));
   const read = deep ? `, ${bytesText(counts.bytesRead)} read` : "";
   lines.push(
