@@ -24,7 +24,7 @@ export async function runTests(
  */
 export function report(runs: readonly TestRun[]): number {
   for (const { output } of runs) process.stderr.write(output);
-  for (const failure of runs.flatMap(({ output }) => failuresIn(output))) console.log(failure);
+  for (const run of runs) for (const failure of failuresOf(run)) console.log(failure);
   const count = (what: string) => runs.reduce((sum, { output }) => sum + countIn(output, what), 0);
   console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
   return runs.find(({ code }) => code !== 0)?.code ?? 0;
@@ -32,6 +32,12 @@ export function report(runs: readonly TestRun[]): number {
 
 /** Longest text of one failure in the summary. */
 const FAILURE_LENGTH = 4000;
+
+/** What made a run fail: its failed tests, or else its last lines, since it ended some other way. */
+function failuresOf({ output, code }: TestRun): string[] {
+  const failures = failuresIn(output);
+  return code === 0 || failures.length > 0 ? failures : [output.slice(-FAILURE_LENGTH)];
+}
 
 /** Each failed test with its file and the messages that stand above its line. */
 function failuresIn(output: string): string[] {

@@ -203,6 +203,7 @@ export class App {
   async #startWork(): Promise<void> {
     const { log, stores, componentErrors, descriptors } = this.#foundation;
     await this.#work.hosts.restore();
+    if (this.isDraining) return;
     this.#scheduler.start([
       {
         everyMs: CLOSED_BUCKETS_EVERY_MS,
@@ -220,6 +221,7 @@ export class App {
     this.#phase = "running";
     this.#work.cancellation.resume();
     await this.#work.bulkOperations.resume();
+    if (this.isDraining) return;
     this.#work.pool.start();
     if (stores.queue.control.isPaused()) {
       log.warn("the queue is paused: no download starts until POST /operators/queue/resume");

@@ -28,16 +28,19 @@ export class IdempotencyKeys {
     const { idempotencyKey: key, tenant } = submission;
     if (key === undefined) return { body: await accept(undefined), replayed: false };
     const fingerprint = fingerprintOf(submission);
+    // First of all: repeats of an accepted submission that come at once must not stand in each other's way.
+    const known = await this.#acceptor.findIdempotent(tenant, key);
+    if (known !== undefined) {
+      if (!equal(known.fingerprint, fingerprint)) throw reused();
+      return { body: JSON.parse(known.answer) as Body, replayed: true };
+    }
+    // No wait may come between the look and the mark. `accept` refuses a key that was taken since it was looked up.
     const name = `${tenant} ${key}`; // neither may contain a space
     const other = this.#underWay.get(name);
     if (other !== undefined) throw equal(other, fingerprint) ? inProgress() : reused();
-    // Before the first wait: two submissions at once must not both find the key free.
     this.#underWay.set(name, fingerprint);
     try {
-      const known = await this.#acceptor.findIdempotent(tenant, key);
-      if (known === undefined) return { body: await accept(fingerprint), replayed: false };
-      if (!equal(known.fingerprint, fingerprint)) throw reused();
-      return { body: JSON.parse(known.answer) as Body, replayed: true };
+      return { body: await accept(fingerprint), replayed: false };
     } finally {
       this.#underWay.delete(name);
     }

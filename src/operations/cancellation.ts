@@ -60,14 +60,14 @@ export class Cancellation {
   }
 
   async #run(job: number, sweep: { again: boolean }): Promise<void> {
-    const { cancellations, clock, signal, onQueueError: onTrouble } = this.#deps;
+    const { cancellations, clock, signal, onQueueError } = this.#deps;
     while (sweep.again && !signal.aborted) {
       sweep.again = false;
       try {
         await this.#cancelWaiting(job);
       } catch (error) {
         if (signal.aborted) return; // the stores may be closed by now; the next start continues
-        onTrouble(error);
+        onQueueError(error);
         sweep.again = cancellations.isCancelling(job);
         await delay(clock, RETRY_MS, signal).catch(() => {}); // stopping
       }

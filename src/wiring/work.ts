@@ -273,7 +273,7 @@ function createCancellation({ stores, store, keys, log, clock, stopping, onQueue
         onLeftOver(waiting.task, error);
       }
     },
-    onQueueError: onQueueError,
+    onQueueError,
     clock,
     signal: stopping.signal,
   });

@@ -18,8 +18,9 @@ export function analysisEndpoint(deadLetters: DeadLetterReads): Endpoint {
       tag: "Dead letters",
       summary: "Count dead letters in groups",
       description:
-        "Groups the dead letters that match the filter, and counts each group. The largest group comes first. Days are " +
-        `days in UTC and are sorted by date, the latest first. The answer has at most ${ANALYSIS_GROUPS_MAX} groups.`,
+        "Groups the dead letters that match the filter, and counts each group. The largest group comes first. Days " +
+        "are days in UTC and are sorted by date, the latest first. " +
+        `The answer has at most ${ANALYSIS_GROUPS_MAX} groups.`,
       answers: { 200: { description: "The groups.", schema: "Analysis", example: ANALYSIS_EXAMPLE } },
     },
     query: { by: choice(GROUPINGS, "Property to group by. Default: `code`."), ...DEAD_LETTER_FILTER },

@@ -125,9 +125,9 @@ export function deadLetterChangeEndpoints(deps: DeadLetterChangeEndpointsDeps): 
 }
 
 const IN_BACKGROUND =
-  "Dead letters by filter are processed in the background, and processing continues after a restart. The answer is 200 " +
-  `if it completes within ${WAIT_SECONDS} seconds, else 202 with the operation to follow. \`Prefer\` changes that time. ` +
-  "An interrupted request can be repeated safely: no dead letter is processed twice.";
+  "Dead letters by filter are processed in the background, and processing continues after a restart. The answer is " +
+  `200 if it completes within ${WAIT_SECONDS} seconds, else 202 with the operation to follow. \`Prefer\` changes ` +
+  "that time. An interrupted request can be repeated safely: no dead letter is processed twice.";
 const ERRORS = ["INVALID_PAYLOAD", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "DISK_FULL"] as const;
 const LOCATION = { Location: "Path of the operation." };
 
@@ -140,8 +140,8 @@ function replayEndpoint(deps: DeadLetterChangeEndpointsDeps): Endpoint {
       tag: "Dead letters",
       summary: "Try dead letters again",
       description:
-        "Queues the tasks again. They are no longer dead letters, and their jobs return to `in_progress`. Their attempts " +
-        `start again from 0, and their history stays. ${IN_BACKGROUND}`,
+        "Queues the tasks again. They are no longer dead letters, and their jobs return to `in_progress`. Their " +
+        `attempts start again from 0, and their history stays. ${IN_BACKGROUND}`,
       headers: PREFER,
       body: { schema: "ReplayRequest", example: REPLAY_EXAMPLE },
       answers: {

@@ -11,8 +11,8 @@ const HEADERS = {
   ),
   "X-Fetchbox-Tenant": nameParameter("Tenant that the job is submitted for. Default: `default`.", "default"),
   "X-Fetchbox-Idempotency-Key": idempotencyKeyParameter(
-    "Makes repeats safe: a second submission of the same tenant, job type and body with this key gets the first answer. " +
-      "It must have 1 to 255 visible ASCII characters.",
+    "Makes repeats safe: a second submission of the same tenant, job type and body with this key gets the first " +
+      "answer. It must have 1 to 255 visible ASCII characters.",
   ),
   "Idempotency-Key": idempotencyKeyParameter("Another name for `X-Fetchbox-Idempotency-Key`."),
 };

@@ -31,8 +31,8 @@ export function submitEndpoint({ submit, bodyBytesMax, memory, tracer }: SubmitE
         "Accepts a manifest as a new job. After a 202 the job and its tasks are on disk and survive a crash. After " +
         "409, 429 or 5xx repeat the request with the same idempotency key: that never makes a second job. The " +
         "decompressed body has at most " +
-        `${bodyBytesMax} bytes (\`api.max_payload_bytes\`). An invalid manifest is rejected as a whole; \`details\` lists ` +
-        "the violations.",
+        `${bodyBytesMax} bytes (\`api.max_payload_bytes\`). An invalid manifest is rejected as a whole; \`details\` ` +
+        "lists the violations.",
       headers: SUBMISSION_HEADERS,
       body: { schema: "Manifest", example: MANIFEST_EXAMPLE },
       answers: {

@@ -39,27 +39,28 @@ export async function verify(options: VerifyOptions, context: CliContext): Promi
 }
 
 function textReport(findings: Findings, repairs: readonly string[], deep: boolean): string {
-  const { counts, inconsistencies: breaches, inconsistencyCount: breachCount, unfinished, notes } = findings;
+  const { counts, inconsistencies, inconsistencyCount, unfinished, notes } = findings;
   const lines = [
     ...repairs.map((what) => `repaired: ${what}`),
-    ...breaches.map(({ rule, message }) => `inconsistency: ${rule}: ${message}`),
+    ...inconsistencies.map(({ rule, message }) => `inconsistency: ${rule}: ${message}`),
   ];
-  if (breachCount > breaches.length) lines.push(`inconsistency: and ${breachCount - breaches.length} more`);
+  if (inconsistencyCount > inconsistencies.length)
+    lines.push(`inconsistency: and ${inconsistencyCount - inconsistencies.length} more`);
   lines.push(...unfinished.map((what) => `unfinished: ${what}; left for the next start`));
   lines.push(...notes.map((what) => `note: ${what}`));
   const read = deep ? `, ${bytesText(counts.bytesRead)} read` : "";
   lines.push(
     `${counted(counts.jobs, "job")}, ${counted(counts.tasks, "task")}, ${counted(counts.deadLetters, "dead letter")}, ` +
       `${counted(counts.objects, "object")}${read}: ` +
-      (breachCount === 0
+      (inconsistencyCount === 0
         ? "no inconsistencies"
-        : `${breachCount} ${breachCount === 1 ? "inconsistency" : "inconsistencies"}`),
+        : `${inconsistencyCount} ${inconsistencyCount === 1 ? "inconsistency" : "inconsistencies"}`),
   );
   return printableLines(`${lines.join("\n")}\n`);
 }
 
 function jsonReport(
-  { counts, inconsistencies: breaches, inconsistencyCount: breachCount, unfinished, notes }: Findings,
+  { counts, inconsistencies, inconsistencyCount, unfinished, notes }: Findings,
   repairs: readonly string[],
 ): string {
   const { jobs, tasks, deadLetters, objects, bytesRead } = counts;
@@ -69,8 +70,8 @@ function jsonReport(
     dead_letters: deadLetters,
     objects,
     bytes_read: bytesRead,
-    breach_count: breachCount,
-    breaches,
+    breach_count: inconsistencyCount,
+    breaches: inconsistencies,
     unfinished,
     notes,
     repaired: repairs,

@@ -38,11 +38,11 @@ export function logsEndpoint(
       tag: "Jobs",
       summary: "Read or follow a job's log",
       description:
-        "Lists the rows in order of their offsets. While the job is not terminal, ask again with `next_offset` for new " +
-        "rows. With `Accept: text/event-stream` or `application/x-ndjson` the answer is a stream: it sends the rows from " +
-        "`offset` on, then new rows, until the job is terminal, and ignores `limit`. The id of an event is the offset of " +
-        "its row. `Last-Event-ID` resumes an event stream, and `event: end` is its last event. A client that reads " +
-        "nothing for a minute is disconnected.",
+        "Lists the rows in order of their offsets. While the job is not terminal, ask again with `next_offset` for " +
+        "new rows. With `Accept: text/event-stream` or `application/x-ndjson` the answer is a stream: it sends the " +
+        "rows from `offset` on, then new rows, until the job is terminal, and ignores `limit`. The id of an event is " +
+        "the offset of its row. `Last-Event-ID` resumes an event stream, and `event: end` is its last event. A " +
+        "client that reads nothing for a minute is disconnected.",
       answers: {
         200: {
           description: "A page of the log, or a stream.",
