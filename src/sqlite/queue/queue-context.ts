@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { Lane } from "../../jobs/lane.ts";
 import type { Clock } from "../../std/clock.ts";
+import { BoundedMap } from "../../std/collections/bounded-map.ts";
 import { type OnDrift, RECOUNT_LANES } from "../counters.ts";
 import type { Changes, GroupCommit, TransactionCache } from "../group-commit.ts";
 import type { StartedTasks } from "./started-tasks.ts";
@@ -56,7 +57,7 @@ const HEADERS_MAX = 10_000;
  */
 export class JobCache implements TransactionCache {
   readonly #db: Database;
-  readonly #headers = new Map<number, JobHeader>();
+  readonly #headers = new BoundedMap<number, JobHeader>(HEADERS_MAX);
   /** Headers that the open transaction has read. */
   readonly #uncommitted = new Map<number, JobHeader>();
   /** Jobs that are known to be past `queued`. */
@@ -92,20 +93,13 @@ export class JobCache implements TransactionCache {
       createdAt: row.created_at,
     };
     if (this.#db.inTransaction) this.#uncommitted.set(seq, header);
-    else this.#keepHeader(seq, header);
+    else this.#headers.set(seq, header);
     return header;
   }
 
   keep(): void {
-    for (const [seq, header] of this.#uncommitted) this.#keepHeader(seq, header);
+    for (const [seq, header] of this.#uncommitted) this.#headers.set(seq, header);
     this.#uncommitted.clear();
-  }
-
-  #keepHeader(seq: number, header: JobHeader): void {
-    this.#headers.set(seq, header);
-    if (this.#headers.size <= HEADERS_MAX) return;
-    const [oldest] = this.#headers.keys();
-    if (oldest !== undefined) this.#headers.delete(oldest);
   }
 
   discard(): void {

@@ -134,8 +134,11 @@ function finish(
   }
   changes.events.push({ at: now, job: seq, kind: { $case: "jobFinished", value: { status } } });
   const job = context.jobs.get(seq);
-  changes.after("cache", () => context.jobs.forget(seq));
-  changes.after("notify", () => context.onFinished(job, status));
+  changes.after("notify", () => {
+    // Behind the outbox, whose projections read the job: read again, it would stay in memory.
+    context.jobs.forget(seq);
+    context.onFinished(job, status);
+  });
 }
 
 /** Removes the lanes of an ended job; it stops if a replay reopens the job. */
