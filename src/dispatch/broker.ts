@@ -8,7 +8,7 @@ import { Channel } from "./channel.ts";
 import { LaneReader } from "./lane-reader.ts";
 import { type Chosen, Lanes } from "./lanes.ts";
 import { Throughput } from "./throughput.ts";
-import { Window } from "./window.ts";
+import { NONE, those, Window } from "./window.ts";
 
 /** The broker wakes at least this often. */
 const ALARM_MAX_MS = 10_000;
@@ -16,6 +16,8 @@ const ALARM_MAX_MS = 10_000;
 const RETRY_MS = 1000;
 /** A task that must wait longer than this does not wait in the window, where it would keep others out. */
 const WINDOW_WAIT_MAX_MS = 1000;
+/** Held hosts are looked at again after their time, but no sooner than this from now. */
+const HELD_LOOK_MS = 20;
 /** Claimed ahead for one host, as a multiple of its limit: enough that no worker waits for a commit. */
 const AHEAD = 2;
 /**
@@ -337,9 +339,13 @@ export class Broker {
     return ahead > most / 2 ? 0 : most - ahead;
   }
 
-  /** To be called when tasks of a host have left the window. */
+  /**
+   * To be called when tasks of a host have left the window. The lanes of a host that is closed now, for example until
+   * its rate permits the next start, are freed too: the next choice holds them until the host opens.
+   */
   #freeLanes(host: string): void {
-    if (this.#lanes.isHeld(host) && this.#roomAhead(host) > 0) this.#lanes.free(host);
+    if (!this.#lanes.isHeld(host)) return;
+    if (this.#roomAhead(host) > 0 || this.#deps.hosts.closedFor(host) > 0) this.#lanes.free(host);
   }
 
   async #claimFailed(error: unknown): Promise<void> {
@@ -374,6 +380,8 @@ export class Broker {
     for (const due of this.#isToRefill ? [this.#lanes.nextDue(), this.#reader.dueAt] : []) {
       if (due !== undefined) at = Math.min(at, now + due - clock.steady());
     }
+    const opening = this.#isToRefill ? this.#lanes.nextOpening() : undefined;
+    if (opening !== undefined) at = Math.min(at, Math.max(now + opening - clock.steady(), now + HELD_LOOK_MS));
     at = Math.max(at, now + 1);
     if (this.#alarm !== undefined && this.#alarm.at <= at) return;
     this.#alarm?.cancel();
@@ -383,13 +391,4 @@ export class Broker {
     });
     this.#alarm = { at, cancel: () => timer.cancel() };
   }
-}
-
-const NONE: ReadonlySet<never> = new Set<never>();
-
-/** The names for which it is true: nearly always none. */
-function those<K>(names: Iterable<K>, isSo: (name: K) => boolean): ReadonlySet<K> {
-  let found: Set<K> | undefined;
-  for (const name of names) if (isSo(name)) (found ??= new Set()).add(name);
-  return found ?? NONE;
 }

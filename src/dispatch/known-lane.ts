@@ -67,3 +67,12 @@ export function nextOf(turn: JobTurn): KnownLane {
   turn.next = turn.ready.values();
   return turn.next.next().value as KnownLane;
 }
+
+/** The entry of a name; created when there is none. */
+export function obtain<K, V>(entries: Map<K, V>, name: K, create: (name: K) => V): V {
+  const known = entries.get(name);
+  if (known !== undefined) return known;
+  const created = create(name);
+  entries.set(name, created);
+  return created;
+}

@@ -10,6 +10,7 @@ import {
   type KnownLane,
   newTurn,
   nextOf,
+  obtain,
   WEIGHTS,
 } from "./known-lane.ts";
 import { Sleepers } from "./sleepers.ts";
@@ -174,6 +175,15 @@ export class Lanes {
     return this.#sleepers.first?.nextDue;
   }
 
+  /** When the first held host is looked at again; `undefined` if no host is held. */
+  nextOpening(): number | undefined {
+    for (let first = this.#openings.first; first !== undefined; first = this.#openings.first) {
+      if (first.item.heldUntil === first.due) return first.due;
+      this.#openings.pop();
+    }
+    return undefined;
+  }
+
   /** Whether the lanes of a host stand in line. */
   isHeld(host: string): boolean {
     return this.#hosts.get(host)?.heldUntil !== undefined;
@@ -292,10 +302,12 @@ export class Lanes {
     if (isHost(gate) && gate.line.size > LANES_SAFE) this.#longLines.add(gate);
   }
 
-  #close(gate: Gate, { closedFor }: Limits, now: number): void {
+  #close(gate: Gate, { closedFor, ofHost }: Limits, now: number): void {
     if (isHost(gate)) {
       const closedMs = closedFor(gate.name);
-      gate.heldUntil = now + (closedMs > 0 ? Math.min(closedMs, HOLD_MAX_MS) : HOLD_MAX_MS);
+      // A host that opened since its room was asked for is looked at again at once.
+      const hasOpened = closedMs <= 0 && ofHost(gate.name) > 0;
+      gate.heldUntil = now + (hasOpened ? 0 : closedMs > 0 ? Math.min(closedMs, HOLD_MAX_MS) : HOLD_MAX_MS);
       this.#openings.push(gate.heldUntil, gate);
     } else {
       gate.heldUntil = Number.POSITIVE_INFINITY;
@@ -384,13 +396,4 @@ export class Lanes {
     this.#turns.delete(turn);
     this.#turns.add(turn);
   }
-}
-
-/** The entry of a name; created when there is none. */
-function obtain<K, V>(entries: Map<K, V>, name: K, create: (name: K) => V): V {
-  const known = entries.get(name);
-  if (known !== undefined) return known;
-  const created = create(name);
-  entries.set(name, created);
-  return created;
 }

@@ -168,3 +168,12 @@ function add<K>(counts: Map<K, number>, name: K, change: number): void {
   if (count <= 0) counts.delete(name);
   else counts.set(name, count);
 }
+
+export const NONE: ReadonlySet<never> = new Set<never>();
+
+/** The names for which it is true: nearly always none. */
+export function those<K>(names: Iterable<K>, isSo: (name: K) => boolean): ReadonlySet<K> {
+  let found: Set<K> | undefined;
+  for (const name of names) if (isSo(name)) (found ??= new Set()).add(name);
+  return found ?? NONE;
+}
