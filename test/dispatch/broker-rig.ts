@@ -16,6 +16,8 @@ export const OPEN_BUCKETS: BucketGate = {
 
 export interface RigOptions extends Partial<Pick<BrokerDeps, "channelSize" | "windowSize" | "buckets">> {
   readonly hostLimit?: number;
+  /** Starts a second for each host; 0, the default, for any number. */
+  readonly ratePerSecond?: number;
 }
 
 /** A broker on a real queue and a real host governor; who receives from its channel plays the workers. */
@@ -37,10 +39,11 @@ export class BrokerRig implements AsyncDisposable {
   readonly #busy = new Map<string, number>();
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor({ channelSize = 4, windowSize = 16, hostLimit = 4, buckets = OPEN_BUCKETS }: RigOptions = {}) {
+  constructor(options: RigOptions = {}) {
+    const { channelSize = 4, windowSize = 16, hostLimit = 4, ratePerSecond = 0, buckets = OPEN_BUCKETS } = options;
     const { clock, queue } = this.stores;
     this.windowSize = windowSize;
-    const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond: 0, breakerFailures: 0 });
+    const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond, breakerFailures: 0 });
     this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
     const source: BrokerSource = {
       lanes: (limit, after) => {

@@ -23,6 +23,18 @@ describe("the broker", () => {
     expect(rig.stores.queue.control.depth()).toEqual({ pending: 0, running: 320, retrying: 0 });
   });
 
+  test("sends a task of a host with a rate whenever the next start is due, and waits for no other event", async () => {
+    await using rig = new BrokerRig({ hostLimit: 64, ratePerSecond: 20, windowSize: 128 });
+    await rig.accept(60, ["a.test"]);
+    rig.broker.start();
+    let done = 0;
+    for (let steps = 0; steps < 70; steps++) {
+      done += (await rig.work()).length;
+      await rig.advance(51);
+    }
+    expect(done).toBe(60);
+  });
+
   test("claims nothing before it is started", async () => {
     await using rig = new BrokerRig();
     await rig.accept(5);

@@ -68,6 +68,25 @@ test("the probes of a closed bucket are of one job after the other, whatever the
   expect(probed).toEqual([[0], [1], [2], [0], [1], [2]]);
 });
 
+test("a host that opens while a choice asks for it is not held for long, and the next look at it is known", () => {
+  const lanes = lanesOf(lane());
+  // Closed for the first question, open for all later ones: no time is left until it opens.
+  let asked = 0;
+  const opening = { ofHost: () => (asked++ === 0 ? 0 : 1), closedFor: () => 0 };
+  expect(sum(choose(lanes, 1, opening))).toBe(0);
+  expect(lanes.nextOpening()).toBe(NOW);
+  expect(sum(choose(lanes, 1, opening))).toBe(1);
+});
+
+test("the next look at a held host is known until its lanes are free", () => {
+  const lanes = lanesOf(lane());
+  expect(lanes.nextOpening()).toBeUndefined();
+  choose(lanes, 1, { ofHost: () => 0, closedFor: () => 300 });
+  expect(lanes.nextOpening()).toBe(NOW + 300);
+  lanes.free("a.test");
+  expect(lanes.nextOpening()).toBeUndefined();
+});
+
 describe("jobs take turns", () => {
   const three = () => (["high", "normal", "low"] as const).map((priority) => lane({ priority }));
 
