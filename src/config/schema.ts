@@ -106,6 +106,10 @@ const Queue = table({
   ),
   max_pending_tasks: integer(1, 1_000_000_000, 10_000_000, "Number of pending tasks at which new jobs get 429."),
   task_timeout_ms: integer(1, 7 * DAY_MS, 600_000, "Longest time of one attempt, download and upload together."),
+  upgrade_backup: Type.Boolean({
+    default: true,
+    description: "Back up the stores beside queue.db before a start that upgrades their schema.",
+  }),
   retention: table({ completed_days: days(7, "Days that finished tasks stay in queue.db.") }),
 });
 

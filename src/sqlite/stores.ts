@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { isBroken, isDiskFull, StoreError } from "../jobs/stores/store-error.ts";
 import type { Clock } from "../std/clock.ts";
 import type { Reach } from "../std/failpoint.ts";
+import { backUpBeforeUpgrade, type UpgradeBackup } from "./backup/back-up-before-upgrade.ts";
 import type { OnDrift } from "./counters.ts";
 import { DeadLetters } from "./dead-letters/dead-letters.ts";
 import { closeDatabase, openDatabase, upgradeDatabase } from "./file/database.ts";
@@ -33,6 +34,8 @@ interface StoresOptions {
   readonly onFull?: (error: unknown) => void;
   /** Called once when the content of a store has become unknown. No store is written from then on. */
   readonly onBroken?: (error: StoreError) => void;
+  /** The copy that a start makes before it upgrades a schema; absent: it makes none. */
+  readonly upgradeBackup?: UpgradeBackup;
   /** For crash tests that must show a loss of power: no commit is synced. */
   readonly isUnsafe?: boolean;
   /** For crash tests: called with the name of each step that is passed. */
@@ -74,6 +77,7 @@ export function openStores(options: StoresOptions): Stores {
   try {
     const paths = storePaths(options);
     lockAndInspect(paths, releases);
+    if (options.upgradeBackup !== undefined) backUpBeforeUpgrade(paths, options.upgradeBackup);
     const files = openFiles(paths, options.isUnsafe === true, releases);
     return joinStores(files, options, releases, close);
   } catch (error) {

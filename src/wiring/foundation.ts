@@ -133,7 +133,7 @@ interface StoreReports extends Pick<Foundation, "metrics" | "componentErrors" | 
 /** The stores, which report their commits and errors to the log, the metrics and the health of the components. */
 function openReportingStores(
   config: Config,
-  { log, clock, isUnsafe, reach }: FoundationDeps,
+  { log, clock, version, isUnsafe, reach }: FoundationDeps,
   { metrics, componentErrors, onQueueError, onBroken }: StoreReports,
 ): Stores {
   const stores: Stores = openStores({
@@ -153,6 +153,12 @@ function openReportingStores(
       metrics.counterRebuilt(counter);
       log.error({ counter }, "a counter was wrong and has been recounted; fetchbox verify checks all counters");
     },
+    ...(config.queue.upgrade_backup && {
+      upgradeBackup: {
+        version,
+        onBackup: (folder) => log.info({ folder }, "this version upgrades the stores; backing them up first"),
+      },
+    }),
     ...(isUnsafe === true && { isUnsafe: true }),
     onFull: onQueueError,
     onBroken,

@@ -26,6 +26,7 @@ test("without any file or variable every section has its defaults, decoded", () 
     max_throttle_ms: 3_600_000,
     max_pending_tasks: 10_000_000,
     task_timeout_ms: 600_000,
+    upgrade_backup: true,
     retention: { completed_days: 7 },
   });
   expect(config.ledger).toEqual({

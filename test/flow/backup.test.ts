@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -162,4 +163,76 @@ test("stores of the version before are checked and backed up as they are, and th
     expect((await command(upgraded, "backup", "new")).code).toBe(0);
     expect(await upgraded.stop()).toBe(0);
   }
+});
+
+/** A stopped service whose stores have the first schema of queue.db and ledger.db. */
+async function oldService(): Promise<Service> {
+  const service = await startService();
+  await service.stop();
+  ageLedger(join(service.folder, "data/ledger/ledger.db"));
+  ageQueue(join(service.folder, "data/queue/queue.db"));
+  return service;
+}
+
+function schemaOf(path: string): number {
+  using db = new Database(path, { readonly: true });
+  return db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? -1;
+}
+
+describe("a start that upgrades the stores", () => {
+  const NAME = "data/queue/before-upgrade-queue1-ledger1-dlq1";
+
+  test("backs them up first, once, and the backup restores the stores from before", async () => {
+    await using service = await oldService();
+    await service.start();
+    await service.stop();
+    const backup = join(service.folder, NAME);
+    const [queue, ledger] = [join(backup, "queue/queue.db"), join(backup, "ledger/ledger.db")];
+    expect([schemaOf(queue), schemaOf(ledger)]).toEqual([1, 1]);
+    expect(schemaOf(join(service.folder, "data/queue/queue.db"))).toBe(MIGRATIONS.queue.length);
+    expect(JSON.parse(readFileSync(join(backup, "backup.json"), "utf8"))).toMatchObject({ jobs: 0, tasks: 0 });
+    const made = statSync(queue).mtimeMs;
+    await service.start();
+    await service.stop();
+    expect(statSync(queue).mtimeMs).toBe(made);
+
+    await using restored = await prepareService();
+    restore(backup, restored);
+    await restored.start();
+    expect(await restored.stop()).toBe(0);
+  });
+
+  test("replaces the backup of an earlier upgrade from the same schemas, and what an interrupted one left", async () => {
+    await using service = await oldService();
+    const [backup, rest] = [NAME, "data/queue/.before-upgrade-queue1-ledger1-dlq1.partial-abc"].map((name) =>
+      join(service.folder, name),
+    ) as [string, string];
+    for (const folder of [backup, rest]) {
+      mkdirSync(folder);
+      writeFileSync(join(folder, "older"), "");
+    }
+    await service.start();
+    await service.stop();
+    expect(readdirSync(backup).sort()).toEqual(["backup.json", "dlq", "ledger", "queue"]);
+    expect(existsSync(rest)).toBe(false);
+  });
+
+  test("is refused where the backup fails, unless queue.upgrade_backup is off", async () => {
+    await using service = await oldService();
+    const backup = join(service.folder, NAME);
+    writeFileSync(backup, "in the way");
+    const refused = await command(service, "serve");
+    expect([refused.code, refused.stderr]).toEqual([
+      3,
+      expect.stringContaining(`${backup}: the backup before the upgrade failed: `),
+    ]);
+    expect(refused.stderr).toContain("set queue.upgrade_backup = false");
+    expect(schemaOf(join(service.folder, "data/queue/queue.db"))).toBe(1);
+    expect(readdirSync(join(service.folder, "data/queue")).filter((name) => name.includes("partial"))).toEqual([]);
+
+    await using without = await prepareService({ settings: { "queue.upgrade_backup": false } });
+    cpSync(join(service.folder, "data"), join(without.folder, "data"), { recursive: true });
+    await without.start();
+    expect(await without.stop()).toBe(0);
+  });
 });

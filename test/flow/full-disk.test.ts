@@ -221,21 +221,22 @@ describe("a full disk", () => {
       return;
     }
     const ledger = join(disk.path, "ledger/ledger.db");
-    for (const lacksRoom of [
-      () => {
-        for (const suffix of ["-wal", "-shm"]) rmSync(ledger + suffix);
-      },
-      () => ageLedger(ledger),
-    ]) {
+    const removeLog = () => {
+      for (const suffix of ["-wal", "-shm"]) rmSync(ledger + suffix);
+    };
+    const withoutBackup = { FETCHBOX__QUEUE__UPGRADE_BACKUP: "false" };
+    for (const [lacksRoom, env, place] of [
+      [removeLog, {}, /ledger\.db/],
+      [() => ageLedger(ledger), {}, /before-upgrade-\S+/],
+      [() => ageLedger(ledger), withoutBackup, /ledger\.db/],
+    ] as const) {
       await service.start();
       expect(await service.stop()).toBe(0);
       lacksRoom();
       fill(disk.path);
-      const { code, stderr } = await runBinary(["serve"], { cwd: service.folder, env: service.env });
-      expect([code, stderr]).toEqual([
-        1,
-        expect.stringMatching(/^fetchbox: \S+ledger\.db: .*the disk is full; make room/),
-      ]);
+      const { code, stderr } = await runBinary(["serve"], { cwd: service.folder, env: { ...service.env, ...env } });
+      const message = new RegExp(`^fetchbox: \\S+${place.source}: .*the disk is full; make room`);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(message)]);
       rmSync(join(disk.path, "ballast"));
     }
     await service.start();

@@ -91,7 +91,7 @@ export function upgradeDatabase(
   db: Database,
   { path, migrations }: Pick<DatabaseOptions, "path" | "migrations">,
 ): void {
-  const version = pragma(db, "user_version");
+  const version = readSchemaVersion(db);
   if (version >= migrations.length) return;
   try {
     migrate(db, migrations, version);
@@ -138,6 +138,11 @@ function fill(draft: string, migrations: readonly string[], found: DatabaseOptio
   }
 }
 
+/** The schema version of a store, which is 0 where it has no tables. */
+export function readSchemaVersion(db: Database): number {
+  return pragma(db, "user_version");
+}
+
 /**
  * The target of a link, which a file must not replace. The target may be on a disk that is not mounted now.
  */
@@ -153,7 +158,7 @@ function realPath(path: string): string {
  * @throws StoreError if the file is not a store of this program, or belongs to a newer version
  */
 export function checkStore(db: Database, path: string, newest: number): number {
-  const version = pragma(db, "user_version");
+  const version = readSchemaVersion(db);
   const owner = pragma(db, "application_id");
   const tables = db.query<{ n: number }, []>("SELECT count(*) AS n FROM sqlite_schema").get()?.n ?? 0;
   if (owner !== APPLICATION_ID && (owner !== 0 || tables > 0)) throw new StoreError(path, "is not a store of FetchBox");

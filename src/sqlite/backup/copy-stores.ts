@@ -2,15 +2,15 @@ import type { Database } from "bun:sqlite";
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { reasonOf, StoreError } from "../../jobs/stores/store-error.ts";
+import { inspectStores, requireStores } from "../file/inspect.ts";
+import { readMeta } from "../file/meta.ts";
+import { type ReadSource, readSteadily } from "../file/read-only.ts";
+import type { StorePaths } from "../file/store-paths.ts";
+import { sync } from "../file/sync.ts";
 import { readLast } from "../outbox.ts";
-import { inspectStores, requireStores } from "./inspect.ts";
-import { readMeta } from "./meta.ts";
-import { type ReadSource, readSteadily } from "./read-only.ts";
-import type { StorePaths } from "./store-paths.ts";
-import { sync } from "./sync.ts";
 
 /** The content of a backup. */
-interface BackupSummary {
+export interface BackupSummary {
   readonly installation: string;
   /** The last batch of queue.db. */
   readonly seq: number;
@@ -21,11 +21,12 @@ interface BackupSummary {
 /**
  * Copies the three stores into `folder` while a service may use them. It only reads. The projections are copied first
  * and stay pinned until queue.db is copied: the service cannot checkpoint a pinned projection. So its outbox keeps the
- * batches that the copies lack, and the first start on the copy delivers them.
+ * batches that the copies lack, and the first start on the copy delivers them. `isOurs`: the caller holds the locks of
+ * the stores' folders.
  * @throws StoreError if a start would refuse the stores, one is missing, or the copies do not fit together
  */
-export function copyStores(paths: StorePaths, folder: string): BackupSummary {
-  inspectStores(paths);
+export function copyStores(paths: StorePaths, folder: string, isOurs = false): BackupSummary {
+  inspectStores(paths, isOurs);
   requireStores(paths);
   const order = ["ledger", "dlq", "queue"] as const;
   readSteadily(
@@ -39,6 +40,7 @@ export function copyStores(paths: StorePaths, folder: string): BackupSummary {
       }
       sources.forEach((source, i) => copyStore(openSource(source, open), copyPath(folder, order[i] ?? "queue")));
     },
+    isOurs,
   );
   return checkCopies(folder);
 }
