@@ -1,6 +1,7 @@
 /**
  * Compiles the one executable: `bun scripts/build.ts [--target=bun-linux-arm64] [--outfile=dist/fetchbox]`; with
- * `--entry=FILE` another program in the same way.
+ * `--entry=FILE` another program in the same way. The commit in `fetchbox version` is that of the repository, or
+ * FETCHBOX_COMMIT from the environment where there is none.
  */
 import { $ } from "bun";
 
@@ -28,4 +29,14 @@ const entry = own.find((arg) => arg.startsWith("--entry="))?.slice("--entry=".le
 /** The threads' entries follow the program's, which gives the executable its name. */
 const entries = entry === undefined ? ["src/main.ts", "src/intake/handlers/handler-thread.ts"] : [entry];
 const outfile = own.some((arg) => arg.startsWith("--outfile")) ? [] : ["--outfile=dist/fetchbox"];
-await $`${process.execPath} build ${flags} ${entries} ${outfile} ${own.filter((arg) => !arg.startsWith("--entry="))}`;
+const define = `--define=FETCHBOX_COMMIT=${JSON.stringify(await commit())}`;
+await $`${process.execPath} build ${flags} ${define} ${entries} ${outfile} ${own.filter((arg) => !arg.startsWith("--entry="))}`;
+
+async function commit(): Promise<string> {
+  const given = process.env["FETCHBOX_COMMIT"];
+  if (given !== undefined) return given;
+  const head = await $`git rev-parse --short=12 HEAD`.quiet().nothrow();
+  if (head.exitCode !== 0) return "";
+  const changed = await $`git status --porcelain --untracked-files=no`.quiet().nothrow();
+  return `${head.text().trim()}${changed.text() === "" ? "" : "-dirty"}`;
+}

@@ -1,6 +1,6 @@
 import { Argument, Command, CommanderError } from "commander";
 import { suggest } from "../std/suggest.ts";
-import { VERSION } from "../version.ts";
+import { BUILD, VERSION } from "../version.ts";
 import type { BackupOptions } from "./commands/backup-command.ts";
 import { completionScript, SHELLS } from "./commands/completion.ts";
 import type { ConfigCommandOptions } from "./commands/config-command.ts";
@@ -126,11 +126,14 @@ function addSmallCommands(program: Command, context: CliContext): void {
     .action((shell: (typeof SHELLS)[number]) => context.out(completionScript(shell, program)));
   program
     .command("version")
-    .description("print the version")
+    .description("print the version, the commit and the runtime of this build")
     .option("--json", "print one line of JSON")
-    .action(({ json }: { json?: true }) =>
-      context.out(json === true ? jsonLine({ version: VERSION }) : `fetchbox ${VERSION}\n`),
-    );
+    .action(({ json }: { json?: true }) => context.out(json === true ? jsonLine(BUILD) : versionText()));
+}
+
+function versionText(): string {
+  const commit = BUILD.commit === "" ? "" : `commit ${BUILD.commit}, `;
+  return `fetchbox ${VERSION} (${commit}Bun ${BUILD.bun}, ${BUILD.platform})\n`;
 }
 
 /** Without this check, the default command would read an unknown word as its own argument. @throws UsageError */

@@ -112,5 +112,10 @@ test("a mistake has one name before it, and the command that was meant", async (
     expect(stderr).not.toMatch(/error:/i);
   }
   expect((await run("sevre")).stderr).toContain("unknown command 'sevre'; did you mean 'serve'?");
-  expect((await run("version", "--json")).stdout).toMatch(/^\{"version":"\d+\.\d+\.\d+"\}\n$/);
+  expect(JSON.parse((await run("version", "--json")).stdout)).toEqual({
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    commit: expect.stringMatching(/^([0-9a-f]{12}(-dirty)?)?$/),
+    bun: Bun.version,
+    platform: `${process.platform}-${process.arch}`,
+  });
 });

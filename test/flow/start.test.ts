@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, readdirSync, readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { BINARY, runBinary } from "../support/binary.ts";
+import { BINARY, runBinary, VERSION_LINE } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { prepareService, type Service, settingsEnv, startService } from "../support/service.ts";
@@ -214,7 +214,7 @@ test("the binary runs from an empty folder with nothing beside it", async () => 
   });
   expect([await child.exited, await child.stdout.text(), await child.stderr.text()]).toEqual([
     0,
-    expect.stringMatching(/^fetchbox \d+\.\d+\.\d+\n$/),
+    expect.stringMatching(VERSION_LINE),
     "",
   ]);
   expect(readdirSync(alone)).toEqual(["fetchbox"]);

@@ -52,3 +52,7 @@ export async function runBinary(args: readonly string[], options: RunOptions): P
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code: child.exitCode, stdout, stderr };
 }
+
+/** The line that `fetchbox version` prints: version, commit where the builder knew it, runtime and platform. */
+export const VERSION_LINE =
+  /^fetchbox \d+\.\d+\.\d+ \((commit [0-9a-f]{12}(-dirty)?, )?Bun \d+\.\d+\.\d+, \w+-\w+\)\n$/;
