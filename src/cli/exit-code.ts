@@ -7,6 +7,15 @@ import { isBroken, isBusy, isDiskFull, isForbidden, StoreError, StoreLockedError
 export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+/** The exit codes in words, for the manual page. */
+export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
+  [EXIT.done]: "The command is done.",
+  [EXIT.failed]: "The work failed.",
+  [EXIT.usage]: "The command line or the configuration is wrong.",
+  [EXIT.store]: "A store is damaged or missing; the message names the file, and nothing was changed.",
+  [EXIT.locked]: "Another process holds the data directory.",
+};
+
 /** The command line is wrong; the message names the reason and the remedy. */
 export class UsageError extends Error {
   override readonly name: string = "UsageError";

@@ -45,6 +45,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "fetchbox completion zsh > ~/.zsh/completions/_fetchbox",
     "fetchbox completion fish > ~/.config/fish/completions/fetchbox.fish",
   ],
+  man: ["fetchbox man | man -l -", "fetchbox man > /usr/local/share/man/man1/fetchbox.1"],
   version: ["fetchbox version --json"],
 };
 

@@ -125,6 +125,13 @@ function addSmallCommands(program: Command, context: CliContext): void {
     .addArgument(new Argument("<shell>", "the shell").choices(SHELLS))
     .action((shell: (typeof SHELLS)[number]) => context.out(completionScript(shell, program)));
   program
+    .command("man")
+    .description("print the manual page; man -l - shows it")
+    .action(async () => {
+      const { manPage } = await import("./commands/man-page.ts");
+      context.out(manPage(program, VERSION));
+    });
+  program
     .command("version")
     .description("print the version, the commit and the runtime of this build")
     .option("--json", "print one line of JSON")

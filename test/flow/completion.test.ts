@@ -119,3 +119,30 @@ test("a mistake has one name before it, and the command that was meant", async (
     platform: `${process.platform}-${process.arch}`,
   });
 });
+
+describe("the manual page", () => {
+  test("has every command with its options and examples", async () => {
+    const { code, stdout } = await run("man");
+    expect(code).toBe(0);
+    for (const path of await commands()) {
+      const help = (await run(...path, "--help")).stdout;
+      const section = stdout.split(/^\.SS /m).find((part) => part.startsWith(`${path.join(" ")} `));
+      expect([path, section === undefined]).toEqual([path, false]);
+      for (const [option] of help.matchAll(/(?<=^ {2}(?:-\w, )?)--[a-z-]+/gm)) {
+        if (option !== "--help") expect(section).toContain(`.B ${option.replaceAll("-", "\\-")}`);
+      }
+      const [, example = ""] = /^Examples:\n {2}(.*)$/m.exec(help) ?? [];
+      expect(section?.replaceAll("\\-", "-").replaceAll("\\e", "\\")).toContain(example);
+    }
+  });
+
+  test("is typeset by groff without a warning", async () => {
+    if (Bun.which("groff") === null) {
+      console.warn("the manual page was not typeset: groff is not installed");
+      return;
+    }
+    const page = (await run("man")).stdout;
+    const groff = Bun.spawn(["groff", "-man", "-Tutf8", "-ww", "-z"], { stdin: new Blob([page]), stderr: "pipe" });
+    expect([await groff.exited, await groff.stderr.text()]).toEqual([0, ""]);
+  });
+});
