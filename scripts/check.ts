@@ -14,6 +14,7 @@ const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ["format", ["biome", "check", "."]],
   ["lint", ["oxlint", "--type-aware", "src", "test", "scripts", "config"]],
   ["types", ["tsc", "--noEmit"]],
+  ["types of the load tests", ["tsc", "--noEmit", "-p", "load"]],
   ["proto", ["buf", "lint"]],
 ];
 

@@ -12,6 +12,8 @@ export interface ServiceOptions {
   readonly lanes: number;
   /** PEM file of an authority to trust. */
   readonly certificate?: string | undefined;
+  /** Further variables, without their prefix: QUEUE__WORKERS. */
+  readonly settings?: Readonly<Record<string, string | number>>;
 }
 
 export interface Service extends AsyncDisposable {
@@ -41,6 +43,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     STORAGE__ENDPOINT: s3,
     STORAGE__BUCKET: "bench",
     LOG__FORMAT: "json",
+    ...options.settings,
   };
   const own = Object.entries(settings).map(([name, value]) => [`FETCHBOX__${name}`, String(value)]);
   const begun = performance.now();
