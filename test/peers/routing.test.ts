@@ -271,8 +271,11 @@ describe.if(isHere).each([...ROUTERS])("%s", (name) => {
     for (const [key, home] of homes) expect(await submit(key)).toBe(home);
   });
 
-  test("an instance that is not ready gets no submission without a key", async () => {
-    second().isReady = false;
+  test.each([
+    ["is not ready", false],
+    ["does not answer checks", undefined],
+  ] as const)("an instance that %s gets no submission without a key", async (_name, isReady) => {
+    second().isReady = isReady;
     await eventually("thirty in a row go elsewhere", async () => {
       for (let i = 0; i < 30; i++) {
         if ((await echoOf(await ask("POST", "/jobs", {}, "{}"))).instance === 1) return undefined;

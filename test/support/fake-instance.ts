@@ -19,7 +19,8 @@ export class FakeInstance implements AsyncDisposable {
   readonly number: number;
   readonly port: number;
   readonly #seen: SeenRequest[];
-  isReady = true;
+  /** `undefined`: it does not answer the question. */
+  isReady: boolean | undefined = true;
   /** Answers instead of the echo. */
   answer: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   #server: ReturnType<typeof createServer> | undefined;
@@ -55,6 +56,7 @@ export class FakeInstance implements AsyncDisposable {
   #take(request: IncomingMessage, response: ServerResponse): void {
     const { method = "", url = "", headers } = request;
     if (url === "/health/ready") {
+      if (this.isReady === undefined) return;
       response.writeHead(this.isReady ? 200 : 503).end(JSON.stringify({ status: "ready", instance: this.number }));
       return;
     }

@@ -31,6 +31,8 @@ export class Routers {
       readFileSync(join(DEPLOY, name, file), "utf8")
         .replace(SHIPPED_ADDRESS, (_address, at: string) => `127.0.0.1:${ports[Number(at)]}`)
         .replace("listen 8080;", `listen 127.0.0.1:${port};`)
+        // Tests do not wait that long for nginx to use an instance again.
+        .replaceAll("fail_timeout=5s", "fail_timeout=1s")
         .replace("bind :8080", `bind 127.0.0.1:${port}`)
         .replace(/\bfetchbox_2\b/g, `fetchbox_${last}`)
         .replace(/^ +2 fetchbox/m, `${last} fetchbox`)
