@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { ErrorBody, JobSnapshot, ResourceRow } from "../support/answers.ts";
+import { type ErrorBody, type JobSnapshot, type ResourceRow, textsOf } from "../support/answers.ts";
 import { runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
@@ -109,7 +109,8 @@ async function expectWhole(clients: RoutedClients, origin: Origin, name: string,
     `${origin.url}/${name}/r${r}`,
     "completed",
   ]);
-  expect(resources.map(({ resource_id, url, state }) => [resource_id, url, state]).toSorted()).toEqual(expected);
+  const sorted = resources.toSorted((a, b) => a.resource_id.localeCompare(b.resource_id));
+  expect(sorted.map(({ resource_id, url, state }) => [resource_id, url, state])).toEqual(expected);
   for (let r = 0; r < RESOURCES_EACH; r++) {
     const hits = origin.hits(`/${name}/r${r}`);
     // Only the crash may have made the killed instance fetch a resource again.
@@ -183,12 +184,12 @@ describe.if(isHere).each([...ROUTERS])("%s", (router) => {
       headers: { accept: "text/event-stream" },
       proxy: false,
     } as RequestInit);
-    const reader = (logs.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
+    const texts = textsOf(logs);
     // Its first event is here while the download is held.
-    expect((await reader.read()).value).toStartWith("id: 0\n");
+    expect((await texts.next()).value).toStartWith("id: 0\n");
     held.release();
     let rest = "";
-    for (let part = await reader.read(); !part.done; part = await reader.read()) rest += part.value;
+    for await (const text of texts) rest += text;
     expect(rest).toEndWith('event: end\ndata: {"status":"completed"}\n\n');
 
     const { folder: cwd } = instances[0] as Service;

@@ -22,7 +22,7 @@ export class FakeInstance implements AsyncDisposable {
   /** `undefined`: it does not answer the question. */
   isReady: boolean | undefined = true;
   /** Answers instead of the echo. */
-  answer: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+  answer: ((request: IncomingMessage, response: ServerResponse) => void | Promise<void>) | undefined;
   #server: ReturnType<typeof createServer> | undefined;
 
   /** `seen` takes all requests but those for the readiness. */
@@ -62,7 +62,7 @@ export class FakeInstance implements AsyncDisposable {
     }
     const arrived = { instance: this.number, method, url, headers };
     this.#seen.push(arrived);
-    if (this.answer !== undefined) return this.answer(request, response);
+    if (this.answer !== undefined) return void this.answer(request, response);
     let body = "";
     request.setEncoding("latin1").on("data", (chunk: string) => (body += chunk));
     request.on("end", () => {
