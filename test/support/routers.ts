@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Unpacked, unpackDebian } from "./debian.ts";
-import { freePort, makeFolder, type Peer, startPeer } from "./peers.ts";
+import type { Unpacked } from "./debian.ts";
+import { freePort, makeFolder, type Peer, startPeer, unpackServers } from "./peers.ts";
 
 const DEPLOY = join(import.meta.dir, "../../deploy");
 /** The ports of the three instances in the shipped files: instance N has the address 10.0.0.1N:8080. */
@@ -12,7 +12,7 @@ export type RouterName = (typeof ROUTERS)[number];
 
 /** Routers with the shipped files, from Debian's packages; or the reason for their absence. */
 export function findRouters(): Routers | { readonly reason: string } {
-  const unpacked = unpackDebian("routers", ROUTERS);
+  const unpacked = unpackServers();
   return "reason" in unpacked ? unpacked : new Routers(unpacked);
 }
 
