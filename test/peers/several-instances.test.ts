@@ -10,7 +10,7 @@ import { prepareService, type Service } from "../support/service.ts";
 
 /** Three real instances behind the shipped configurations, under load, while one is killed and all are restarted. */
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const found = findRouters();
 if ("reason" in found) console.warn(`the tests of several instances are left out: ${found.reason}`);
