@@ -105,3 +105,9 @@ export async function errorOf(response: Response): Promise<ErrorBody> {
   if (/\bat .*:\d+:\d+|\/\$bunfs|node_modules/.test(text)) throw new Error(`an error with a stack: ${text}`);
   return body;
 }
+
+/** The parts of a body, as they arrive. */
+export async function* textsOf({ body }: Response): AsyncGenerator<string, void> {
+  const decoder = new TextDecoder();
+  for await (const chunk of body ?? []) yield decoder.decode(chunk, { stream: true });
+}

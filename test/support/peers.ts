@@ -18,7 +18,7 @@ import type { Service } from "./service.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 import type { Certificate } from "./tls.ts";
 
-const PACKAGES = ["nginx", "tinyproxy-bin", "squid", "dnsmasq-base", "python3-httpbin", "gunicorn"];
+const PACKAGES = ["nginx", "haproxy", "tinyproxy-bin", "squid", "dnsmasq-base", "python3-httpbin", "gunicorn"];
 
 const NOBODY = 65534;
 
@@ -32,8 +32,13 @@ export interface Peer extends AsyncDisposable {
 
 /** Real servers and proxies, unpacked from Debian's packages; or why there are none. */
 export function findPeers(): Peers | { readonly reason: string } {
-  const unpacked = unpackDebian("peers", PACKAGES);
+  const unpacked = unpackServers();
   return "reason" in unpacked ? unpacked : new Peers(unpacked);
+}
+
+/** Debian's packages of all servers and proxies together, because they share most libraries. */
+export function unpackServers(): Unpacked | { readonly reason: string } {
+  return unpackDebian("servers", PACKAGES);
 }
 
 /** microsocks, a SOCKS5 server: this machine's own, or unpacked from Debian's package; or why there is none. */
