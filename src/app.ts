@@ -4,13 +4,12 @@ import type { Reloadable } from "./config/load-config.ts";
 import type { Config } from "./config/schema.ts";
 import { formatBindAddress } from "./config/values/bind-address.ts";
 import type { Submit } from "./intake/submission.ts";
+import type { Stores } from "./jobs/stores/service-stores.ts";
 import { isDiskFull, type StoreError } from "./jobs/stores/store-error.ts";
 import { StorageCheck } from "./maintenance/bucket-check.ts";
-import { deliverOutbox } from "./maintenance/outbox-delivery.ts";
 import { recover } from "./maintenance/recover.ts";
 import { Scheduler } from "./maintenance/scheduler.ts";
 import type { Tracer } from "./net/tracer.ts";
-import type { Stores } from "./sqlite/stores.ts";
 import { delay } from "./std/clock.ts";
 import { type EventLoopWatch, watchEventLoop } from "./telemetry/event-loop-lag.ts";
 import type { HealthReport } from "./telemetry/health.ts";
@@ -32,7 +31,6 @@ import { removeOrphan } from "./worker/remove-orphan.ts";
 const RECOVER_TIMEOUT_MS = 10_000;
 const STORAGE_CHECK_EVERY_MS = 5000;
 const CLOSED_BUCKETS_EVERY_MS = 1000;
-const DELIVER_EVERY_MS = 1000;
 /** Time between two trials of a queue that could not be written, without a request. */
 const TRY_QUEUE_EVERY_MS = 1000;
 /** Time between two trials of a recovery that the disk had no room for. */
@@ -113,7 +111,7 @@ export class App {
     this.#scheduler = new Scheduler(foundation.clock);
     this.#health = createHealth({
       componentErrors: foundation.componentErrors,
-      fileWatch: this.stores.fileWatch,
+      stores: this.stores,
       storageCheck: this.#storageCheck,
       buckets: work.buckets,
       workerProblems: work.problems,
@@ -170,13 +168,13 @@ export class App {
     try {
       const temporaries = await sweepStorage();
       // The recovery must be the first change that the queue accepts, so it follows at once.
-      stores.catchUp();
+      await stores.catchUp();
       await this.#recover(temporaries);
       return true;
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       this.#hasRoom = false;
-      stores.queue.gate.hold(error);
+      stores.hold(error);
       if (componentErrors.note("queue", error)) {
         log.error({ err: error }, "the disk is full: no job is accepted and no download starts until it has room");
       }
@@ -201,7 +199,7 @@ export class App {
   }
 
   async #startWork(): Promise<void> {
-    const { log, stores, componentErrors, descriptors } = this.#foundation;
+    const { log, stores, descriptors } = this.#foundation;
     await this.#work.hosts.restore();
     if (this.isDraining) return;
     this.#scheduler.start([
@@ -213,13 +211,10 @@ export class App {
       ...this.#work.periodicTasks,
       { everyMs: TRY_QUEUE_EVERY_MS, run: () => this.#tryQueue() },
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },
-      {
-        everyMs: DELIVER_EVERY_MS,
-        run: () => void (deliverOutbox(stores.outbox) && componentErrors.clearProjections()),
-      },
+      ...stores.periodicTasks,
     ]);
     this.#phase = "running";
-    this.#work.cancellation.resume();
+    await this.#work.cancellation.resume();
     await this.#work.bulkOperations.resume();
     if (this.isDraining) return;
     this.#work.pool.start();
@@ -233,7 +228,7 @@ export class App {
   /** Tries a commit, whose success clears the error of the queue. */
   async #tryQueue(): Promise<void> {
     const { stores, componentErrors, onQueueError } = this.#foundation;
-    if (componentErrors.has("queue")) await stores.queue.tryRoom().catch(onQueueError);
+    if (componentErrors.has("queue")) await stores.tryWrite().catch(onQueueError);
   }
 
   /** Opens the API and returns its URL. @throws if the address is in use or not of this machine */
@@ -250,7 +245,7 @@ export class App {
   /** For an end of the process without `stop`: it must not count as a crash of the running tasks. */
   abandon(): void {
     try {
-      this.stores.queue.abandon();
+      this.stores.abandon();
     } catch {
       // The stores are closed already, so no task was running.
     }
@@ -265,7 +260,6 @@ export class App {
   async stop(): Promise<void> {
     const { clock, stores, stopping, onQueueError } = this.#foundation;
     const graceMs = this.#config.server.shutdown_grace_ms;
-    const hasWorked = this.#phase === "running";
     this.#phase = "draining";
     this.#scheduler.stop();
     this.#lagWatch?.stop();
@@ -285,9 +279,8 @@ export class App {
     this.#foundation.network.http.close();
     this.#foundation.descriptors.close();
     if (this.#isBroken) return; // to close the stores would write to them
-    stores.queue.flush();
-    if (hasWorked) deliverOutbox(stores.outbox);
-    stores.close();
+    await stores.finish();
+    await stores.close();
   }
 
   async #recover(temporaries: number): Promise<void> {

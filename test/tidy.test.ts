@@ -27,7 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
  * Stages do not know one another's means: these are for those alone that put the program together or look at stores.
  */
 const PRIVATE: Readonly<Record<string, readonly string[]>> = {
-  sqlite: ["verify", "wiring", "app.ts", "cli"],
+  sqlite: ["verify", "wiring", "cli"],
   "storage/s3": ["wiring", "cli"],
   "storage/local": ["wiring", "cli"],
   config: ["api", "wiring", "app.ts", "cli"],

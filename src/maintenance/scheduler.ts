@@ -1,13 +1,4 @@
-import type { Clock } from "../std/clock.ts";
-
-/** A task that runs periodically. */
-export interface PeriodicTask {
-  readonly everyMs: number;
-  /** The time until the first run; absent: `everyMs`. */
-  readonly firstMs?: number;
-  /** It must not throw. The time to the next run starts when it is done. */
-  readonly run: (signal: AbortSignal) => void | Promise<void>;
-}
+import type { Clock, PeriodicTask } from "../std/clock.ts";
 
 /** Runs periodic tasks until it is stopped, each at its own interval and never twice at a time. */
 export class Scheduler {

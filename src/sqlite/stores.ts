@@ -1,7 +1,8 @@
 import type { Database } from "bun:sqlite";
 import { dirname, resolve } from "node:path";
+import type { StoreRefusal, Stores } from "../jobs/stores/service-stores.ts";
 import { isBroken, isDiskFull, StoreError } from "../jobs/stores/store-error.ts";
-import type { Clock } from "../std/clock.ts";
+import type { Clock, PeriodicTask } from "../std/clock.ts";
 import type { Reach } from "../std/failpoint.ts";
 import { backUpBeforeUpgrade, type UpgradeBackup } from "./backup/back-up-before-upgrade.ts";
 import type { OnDrift } from "./counters.ts";
@@ -17,7 +18,7 @@ import { type StorePaths, storePaths } from "./file/store-paths.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { Outbox, type Projection } from "./outbox.ts";
 import { JobCache } from "./queue/queue-context.ts";
-import { TaskQueue } from "./queue/task-queue.ts";
+import { openTaskQueue, type TaskQueue } from "./queue/task-queue.ts";
 
 interface StoresOptions {
   /** Folders of queue.db, ledger.db and dlq.db; they may be one. */
@@ -27,6 +28,8 @@ interface StoresOptions {
   readonly clock: Pick<Clock, "now" | "steady">;
   /** Called when a projection could not apply a batch. It gets the batch later. */
   readonly onLag: (projection: Projection, error: unknown) => void;
+  /** Called when the projections have all that they missed. */
+  readonly onDelivered?: () => void;
   readonly onCommit?: (durationMs: number, members: number) => void;
   /** Called when a wrong counter has been recounted. */
   readonly onDrift: OnDrift;
@@ -42,21 +45,19 @@ interface StoresOptions {
   readonly reach?: Reach;
 }
 
-export interface Stores {
-  /** The id of the installation, the same in all three stores. */
-  readonly installation: string;
+/** The three SQLite stores, with the parts that only this backend has. The id of the installation is in all three. */
+export interface SqliteStores extends Stores {
   readonly queue: TaskQueue;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
   readonly outbox: Outbox;
-  readonly fileWatch: StoreFileWatch;
-  /**
-   * Completes an opening that the disk had no room for, and lets the queue accept changes again. @throws the error of a
-   * store; a full disk may have room later
-   */
   catchUp(): void;
+  finish(): void;
   close(): void;
 }
+
+/** Time between two deliveries of what a projection missed. */
+const DELIVER_EVERY_MS = 1000;
 
 /** A process that checks whether a folder is locked holds the lock for a moment. */
 const PROBE_MS = 500;
@@ -69,7 +70,7 @@ const PROBE_MS = 500;
  * @throws StoreError if a store is missing beside its siblings, foreign, damaged or from another time. Their files
  * then stay unchanged.
  */
-export function openStores(options: StoresOptions): Stores {
+export function openStores(options: StoresOptions): SqliteStores {
   const releases: (() => void)[] = [];
   const close = () => {
     for (const release of releases.splice(0).reverse()) release();
@@ -121,7 +122,12 @@ function openFiles(paths: StorePaths, isUnsafe: boolean, releases: (() => void)[
   return { paths, installation, queue, ledger: open("ledger", installation), dlq: open("dlq", installation) };
 }
 
-function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => void)[], close: () => void): Stores {
+function joinStores(
+  files: OpenFiles,
+  options: StoresOptions,
+  releases: (() => void)[],
+  close: () => void,
+): SqliteStores {
   const { paths, installation } = files;
   const jobs = new JobCache(files.queue);
   const bringUpToDate = () => outbox.deliver();
@@ -151,7 +157,7 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
   };
   const outbox: Outbox = new Outbox(files.queue, projections, options.onLag, noticeQueue);
   releases.push(() => outbox.close());
-  const queue: TaskQueue = new TaskQueue({
+  const queue: TaskQueue = openTaskQueue({
     db: files.queue,
     onFailed: noticeQueue,
     outbox,
@@ -172,7 +178,67 @@ function joinStores(files: OpenFiles, options: StoresOptions, releases: (() => v
     if (!isDiskFull(error)) throw error;
     queue.gate.hold(error);
   }
-  return { installation, queue, ledger, deadLetters, outbox, fileWatch: new StoreFileWatch(paths), catchUp, close };
+  const parts = { installation, queue, ledger, deadLetters, outbox, catchUp, close };
+  return { ...parts, ...serviceOf(queue, outbox, new StoreFileWatch(paths), options.onDelivered) };
+}
+
+/** What the stores offer to the service beside their parts. */
+function serviceOf(
+  queue: TaskQueue,
+  outbox: Outbox,
+  fileWatch: StoreFileWatch,
+  onDelivered: StoresOptions["onDelivered"],
+) {
+  const delivery: PeriodicTask = {
+    everyMs: DELIVER_EVERY_MS,
+    run: () => {
+      if (deliver(outbox)) onDelivered?.();
+    },
+  };
+  return {
+    periodicTasks: [delivery],
+    problemOf: (store) => fileWatch.problemOf(store),
+    refusal: () => refusalOf(queue, outbox, fileWatch),
+    hold: (error) => queue.gate.hold(error),
+    tryWrite: () => queue.tryWrite(),
+    makeDurable: () => outbox.makeDurable(),
+    abandon: () => queue.abandon(),
+    finish() {
+      queue.flush();
+      // While the queue is held, the opening may have yet to compare the stores with each other.
+      if (queue.gate.heldBy === undefined) deliver(outbox);
+    },
+  } satisfies Partial<SqliteStores>;
+}
+
+/** Delivers missed batches to the projections and trims the outbox. False if a projection still cannot be written. */
+function deliver(outbox: Outbox): boolean {
+  try {
+    if (!outbox.isDelivered) outbox.replay();
+    outbox.trim();
+    return true;
+  } catch {
+    // The first failure was logged; readiness shows it until a delivery works.
+    return false;
+  }
+}
+
+function refusalOf(queue: TaskQueue, outbox: Outbox, fileWatch: StoreFileWatch): StoreRefusal | undefined {
+  if (!fileWatch.isWhole) {
+    const message = "a store was deleted or moved away while it was in use; /operators/health names it";
+    return { isDiskFull: false, message };
+  }
+  const { heldBy } = queue.gate;
+  if (heldBy !== undefined) {
+    return { isDiskFull: true, message: "the disk is full; jobs are accepted again when it has room", cause: heldBy };
+  }
+  return outbox.isStuck ? behindRefusal(outbox.lastError) : undefined;
+}
+
+/** The refusal while a projection cannot be written: an accepted job could not be read back. */
+function behindRefusal(cause: unknown): StoreRefusal {
+  if (isDiskFull(cause)) return { isDiskFull: true, message: "the disk of ledger.db or dlq.db is full", cause };
+  return { isDiskFull: false, message: "ledger.db or dlq.db cannot be written to", cause };
 }
 
 /** The writes of an opening: the projections catch up and a new epoch starts. After a success it does no more. */

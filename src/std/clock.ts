@@ -1,3 +1,12 @@
+/** A task that runs periodically. */
+export interface PeriodicTask {
+  readonly everyMs: number;
+  /** The time until the first run; absent: `everyMs`. */
+  readonly firstMs?: number;
+  /** It must not throw. The time to the next run starts when it is done. */
+  readonly run: (signal: AbortSignal) => void | Promise<void>;
+}
+
 /** Time as an argument, so that tests need not sleep. */
 export interface Clock {
   /** Wall clock, milliseconds since the epoch: for times that are stored and shown. It may jump. */

@@ -3,10 +3,11 @@ import type { AuthSettings } from "../api/http/access.ts";
 import type { Config } from "../config/schema.ts";
 import type { Command } from "../intake/manifest/stored-manifest.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import type { Stores } from "../jobs/stores/service-stores.ts";
 import type { StoreError } from "../jobs/stores/store-error.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../net/egress-policy.ts";
 import type { Tracer } from "../net/tracer.ts";
-import { openStores, type Stores } from "../sqlite/stores.ts";
+import { openStores, type SqliteStores } from "../sqlite/stores.ts";
 import type { Clock } from "../std/clock.ts";
 import type { Reach } from "../std/failpoint.ts";
 import { KeyGuard } from "../storage/key-guard.ts";
@@ -136,7 +137,7 @@ function openReportingStores(
   { log, clock, version, isUnsafe, reach }: FoundationDeps,
   { metrics, componentErrors, onQueueError, onBroken }: StoreReports,
 ): Stores {
-  const stores: Stores = openStores({
+  const stores: SqliteStores = openStores({
     queuePath: config.queue.path,
     ledgerPath: config.ledger.path,
     dlqPath: config.dlq.path,
@@ -145,6 +146,7 @@ function openReportingStores(
       const isNew = componentErrors.note(path === stores.ledger.projection.path ? "ledger" : "dlq", error);
       if (isNew) log.error({ err: error, store: path }, "a store cannot be written; it gets its events later");
     },
+    onDelivered: () => componentErrors.clearProjections(),
     onCommit: (durationMs) => {
       componentErrors.clear("queue");
       metrics.commit(durationMs / 1000);

@@ -1,6 +1,6 @@
+import type { StoreName, Stores } from "../jobs/stores/service-stores.ts";
 import { isDiskFull } from "../jobs/stores/store-error.ts";
 import type { StorageCheck } from "../maintenance/bucket-check.ts";
-import type { StoreFileWatch, StoreName } from "../sqlite/file/store-file-watch.ts";
 import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
 
@@ -33,8 +33,8 @@ export class ComponentErrors {
     this.clear("dlq");
   }
 
-  of(component: StoreName, fileWatch: Pick<StoreFileWatch, "problemOf">): ComponentHealth {
-    const reason = fileWatch.problemOf(component) ?? this.#known.get(component)?.reason;
+  of(component: StoreName, stores: Pick<Stores, "problemOf">): ComponentHealth {
+    const reason = stores.problemOf(component) ?? this.#known.get(component)?.reason;
     return reason === undefined ? { status: "healthy" } : { status: "unhealthy", reason };
   }
 }
@@ -43,7 +43,7 @@ const PAUSED: ComponentHealth = { status: "degraded", reason: "paused: no downlo
 
 interface HealthDeps {
   readonly componentErrors: ComponentErrors;
-  readonly fileWatch: Pick<StoreFileWatch, "problemOf">;
+  readonly stores: Pick<Stores, "problemOf">;
   readonly storageCheck: Pick<StorageCheck, "problem" | "doubt">;
   readonly buckets: Pick<BucketHealth, "problems">;
   /** Reasons why the workers are held up. */
@@ -56,7 +56,7 @@ interface HealthDeps {
 
 /** The health of every component, for `/operators/health` and readiness. */
 export function createHealth(deps: HealthDeps): () => HealthReport {
-  const { componentErrors, fileWatch, storageCheck, buckets, phase, isPaused, stuckMs } = deps;
+  const { componentErrors, stores, storageCheck, buckets, phase, isPaused, stuckMs } = deps;
   return () => {
     const now = phase();
     const stage: ComponentHealth =
@@ -65,9 +65,9 @@ export function createHealth(deps: HealthDeps): () => HealthReport {
     const api = apiHealth(stage, stuckMs());
     const components = {
       api,
-      queue: componentErrors.of("queue", fileWatch),
-      ledger: componentErrors.of("ledger", fileWatch),
-      dlq: componentErrors.of("dlq", fileWatch),
+      queue: componentErrors.of("queue", stores),
+      ledger: componentErrors.of("ledger", stores),
+      dlq: componentErrors.of("dlq", stores),
       broker: stage.status === "healthy" && isPaused() ? PAUSED : stage,
       workers: workersHealth(stage, deps.workerProblems()),
       storage,

@@ -6,8 +6,7 @@ import { createSubmit } from "../intake/submit.ts";
 import { Failure } from "../jobs/failure.ts";
 import { newJobId } from "../jobs/job.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
-import { isDiskFull } from "../jobs/stores/store-error.ts";
-import type { Stores } from "../sqlite/stores.ts";
+import type { Stores } from "../jobs/stores/service-stores.ts";
 import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { Foundation } from "./foundation.ts";
 import { manifestLimits } from "./load-handlers.ts";
@@ -63,21 +62,9 @@ function closingWhenFull(
   };
 }
 
-function refusalOf({ queue, outbox, fileWatch }: Stores): IntakeError | undefined {
-  if (!fileWatch.isWhole) {
-    const message = "a store was deleted or moved away while it was in use; /operators/health names it";
-    return new IntakeError("STORAGE_UNAVAILABLE", message);
-  }
-  if (queue.gate.heldBy !== undefined) {
-    return new IntakeError("DISK_FULL", "the disk is full; jobs are accepted again when it has room", {
-      cause: queue.gate.heldBy,
-    });
-  }
-  return outbox.isStuck ? behindError(outbox.lastError) : undefined;
-}
-
-/** The error while a projection cannot be written: an accepted job could not be read back. */
-function behindError(cause: unknown): IntakeError {
-  if (isDiskFull(cause)) return new IntakeError("DISK_FULL", "the disk of ledger.db or dlq.db is full", { cause });
-  return new IntakeError("STORAGE_UNAVAILABLE", "ledger.db or dlq.db cannot be written to", { cause });
+function refusalOf(stores: Pick<Stores, "refusal">): IntakeError | undefined {
+  const refusal = stores.refusal();
+  if (refusal === undefined) return undefined;
+  const { isDiskFull, message, cause } = refusal;
+  return new IntakeError(isDiskFull ? "DISK_FULL" : "STORAGE_UNAVAILABLE", message, { cause });
 }

@@ -1,7 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { ClockTrust } from "../maintenance/clock-trust.ts";
 import { type Pruned, Retention } from "../maintenance/retention.ts";
-import type { PeriodicTask } from "../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../std/clock.ts";
 import type { Foundation } from "./foundation.ts";
 
 const DAY_MS = 86_400_000;
@@ -20,7 +20,7 @@ export function retentionTask(
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,
-    makeDurable: () => stores.outbox.makeDurable(),
+    makeDurable: () => stores.makeDurable(),
     limits: {
       queueJobsMs: config.queue.retention.completed_days * DAY_MS,
       ledgerJobsMs: config.ledger.retention_days_jobs * DAY_MS,

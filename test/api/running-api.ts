@@ -14,7 +14,7 @@ import type { AttemptRecord, ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import { createPassingTracer } from "../../src/net/tracer.ts";
 import { BulkOperationRunner } from "../../src/operations/bulk-operation-runner.ts";
-import { openStores, type Stores } from "../../src/sqlite/stores.ts";
+import { openStores, type SqliteStores } from "../../src/sqlite/stores.ts";
 import { systemClock } from "../../src/std/clock.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
 import { createLog } from "../../src/telemetry/log.ts";
@@ -51,7 +51,7 @@ type ErrorBody = Static<typeof ErrorSchema>;
 export interface TestApi extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
-  readonly stores: Stores;
+  readonly stores: SqliteStores;
   readonly submissions: Submission[];
   /** What the service logged. */
   readonly lines: (Static<typeof LineSchema> & Record<string, unknown>)[];
@@ -220,7 +220,7 @@ function conforming<T extends TSchema>(schema: T, body: unknown): Static<T> {
   return body;
 }
 
-async function accept(stores: Stores, submission: Submission, now: number): ReturnType<Submit> {
+async function accept(stores: SqliteStores, submission: Submission, now: number): ReturnType<Submit> {
   const { resources } = Value.Parse(SubmittedSchema, JSON.parse(new TextDecoder().decode(submission.body)));
   const jobId = newJobId(0);
   const manifestUrl = `s3://bucket/manifests/${submission.jobType}/${jobId}/metadata.json`;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { ClockTrust } from "../../src/maintenance/clock-trust.ts";
 import { type Pruned, Retention, type RetentionLimits } from "../../src/maintenance/retention.ts";
-import type { Stores } from "../../src/sqlite/stores.ts";
+import type { SqliteStores } from "../../src/sqlite/stores.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
 import { acceptance, claimAll, complete, discard, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -336,6 +336,6 @@ test("deleting a job reads no other job's rows: no table refers to it", async ()
   }
 });
 
-function retained({ queue, ledger, deadLetters, outbox }: Stores) {
+function retained({ queue, ledger, deadLetters, outbox }: SqliteStores) {
   return { queue, ledger, deadLetters, makeDurable: () => outbox.makeDurable() };
 }

@@ -3,7 +3,7 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Counter } from "../../src/sqlite/counters.ts";
 import type { Projection } from "../../src/sqlite/outbox.ts";
-import { openStores, type Stores } from "../../src/sqlite/stores.ts";
+import { openStores, type SqliteStores } from "../../src/sqlite/stores.ts";
 import { FakeClock, turn } from "./clock.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
@@ -17,7 +17,7 @@ export class TestStores implements AsyncDisposable {
   /** Counters that were wrong, and were counted anew. */
   readonly drifts: Counter[] = [];
   #folder: string;
-  #stores: Stores | undefined;
+  #stores: SqliteStores | undefined;
 
   constructor(folder: string, clock: FakeClock) {
     this.#folder = folder;
@@ -29,12 +29,12 @@ export class TestStores implements AsyncDisposable {
     return this.#folder;
   }
 
-  get stores(): Stores {
+  get stores(): SqliteStores {
     if (this.#stores === undefined) throw new Error("the stores are closed");
     return this.#stores;
   }
 
-  get queue(): Stores["queue"] {
+  get queue(): SqliteStores["queue"] {
     return this.stores.queue;
   }
 

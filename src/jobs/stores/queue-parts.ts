@@ -1,3 +1,4 @@
+import type { JobHeader, JobStatus } from "../job.ts";
 import type { Acceptor } from "./acceptor.ts";
 import type { Cancellations } from "./cancellations.ts";
 import type { DeadLetterChanges } from "./dead-letter-changes.ts";
@@ -20,6 +21,8 @@ export interface QueueParts {
   readonly control: QueueControl;
   readonly orphans: OrphanRecords;
   readonly retention: QueueRetention;
+  /** Calls `listener` after the commit that ended a job. */
+  onFinished(listener: (job: JobHeader, status: JobStatus) => void): void;
   /**
    * Puts back the tasks that were claimed when the last process died. A task that ran at too many crashes fails;
    * `onPoison` is called before. If the storage `storesLate`, uploads under way become orphans. For the start, before

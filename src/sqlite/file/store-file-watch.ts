@@ -1,7 +1,5 @@
 import { statSync } from "node:fs";
-
-const STORES = ["queue", "ledger", "dlq"] as const;
-export type StoreName = (typeof STORES)[number];
+import { STORE_NAMES, type StoreName } from "../../jobs/stores/service-stores.ts";
 
 /**
  * Checks whether the files of the open stores are still at their paths. A deleted or moved file still accepts writes,
@@ -26,7 +24,7 @@ export class StoreFileWatch {
 
   /** Whether all files are at their paths. */
   get isWhole(): boolean {
-    return STORES.every((store) => this.problemOf(store) === undefined);
+    return STORE_NAMES.every((store) => this.problemOf(store) === undefined);
   }
 }
 

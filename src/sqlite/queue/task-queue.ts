@@ -1,7 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { JobHeader, JobStatus } from "../../jobs/job.ts";
 import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
-import { type PoisonTask, type RecoveredQueue } from "../../jobs/stores/recovery.ts";
 import type { Clock } from "../../std/clock.ts";
 import type { Reach } from "../../std/failpoint.ts";
 import { DeadLetterCommands } from "../dead-letters/dead-letter-commands.ts";
@@ -40,72 +38,49 @@ const MEMBERS_MAX = 128;
 /** Bytes that a trial writes: a job with a few hundred tasks. */
 const TRIAL_BYTES = 65_536;
 
+/** The queue with the parts that only this backend has. */
+export interface TaskQueue extends QueueParts {
+  /** The switch that refuses every change: for good, or while the disk has no room for the writes of a start. */
+  readonly gate: Pick<GroupCommit, "halt" | "hold" | "resume" | "heldBy">;
+  /** Commits waiting changes at once. */
+  flush(): void;
+  /** See `Stores.abandon`. */
+  abandon(): void;
+  /** See `Stores.tryWrite`. */
+  tryWrite(): Promise<void>;
+}
+
 /**
  * queue.db: jobs and tasks, and the only truth about them (D1). Its parts, one for each consumer, share the group
  * commit: a change is on the disk when its promise resolves, and the projections show it.
  */
-export class TaskQueue implements QueueParts {
-  readonly acceptor: JobAcceptor;
-  readonly source: DueTasks;
-  readonly settlements: ClaimSettlements;
-  readonly cancellations: JobCancellations;
-  readonly deadLetters: DeadLetterCommands;
-  readonly hosts: HostRows;
-  readonly control: QueueState;
-  readonly orphans: UploadOrphans;
-  readonly retention: QueuePruning;
-  readonly #context: QueueContext;
-
-  constructor(deps: TaskQueueDeps) {
-    const listeners: LaneListeners = { onLane: () => {}, onWaitingAgain: () => {} };
-    const context = openContext(deps, listeners);
-    this.#context = context;
-    this.acceptor = new JobAcceptor(context);
-    this.source = new DueTasks(context, listeners);
-    this.settlements = new ClaimSettlements(context);
-    this.cancellations = new JobCancellations(context, listeners);
-    this.deadLetters = new DeadLetterCommands(context);
-    this.hosts = new HostRows(context);
-    this.control = new QueueState(context, deps.outbox);
-    this.orphans = new UploadOrphans(context);
-    this.retention = new QueuePruning(context);
-  }
-
-  /** Calls `listener` after the commit that ended a job. */
-  onFinished(listener: (job: JobHeader, status: JobStatus) => void): void {
-    this.#context.onFinished = listener;
-  }
-
-  /** The switch that refuses every change: for good, or while the disk has no room for the writes of a start. */
-  get gate(): Pick<GroupCommit, "halt" | "hold" | "resume" | "heldBy"> {
-    return this.#context.commit;
-  }
-
-  /** Commits waiting changes at once. */
-  flush(): void {
-    this.#context.commit.flush();
-  }
-
-  /**
-   * Requeues the tasks that were claimed when the last process died, and moves waits to this process's clock. A poison
-   * task fails, after a call of `onPoison`. If the storage `storesLate`, uploads under way become orphans. For the
-   * start, before the first claim.
-   */
-  recover(onPoison: (poison: PoisonTask) => Promise<void>, storesLate = false): Promise<RecoveredQueue> {
-    return recoverQueue(this.#context, this.orphans, onPoison, storesLate);
-  }
-
-  /** Notes at once that a signal ends the process: its end counts as a crash against no task. */
-  abandon(): void {
-    writeAbandoned(this.#context, true);
-  }
-
-  /** Writes and removes about as many bytes as a job, to check for room. @throws the error of the store */
-  async tryRoom(): Promise<void> {
-    const { commit, db } = this.#context;
-    await commit.run(() => writeMeta(db, "trial", "x".repeat(TRIAL_BYTES)));
-    await commit.run(() => writeMeta(db, "trial", ""));
-  }
+export function openTaskQueue(deps: TaskQueueDeps): TaskQueue {
+  const listeners: LaneListeners = { onLane: () => {}, onWaitingAgain: () => {} };
+  const context = openContext(deps, listeners);
+  const { commit, db } = context;
+  const orphans = new UploadOrphans(context);
+  return {
+    acceptor: new JobAcceptor(context),
+    source: new DueTasks(context, listeners),
+    settlements: new ClaimSettlements(context),
+    cancellations: new JobCancellations(context, listeners),
+    deadLetters: new DeadLetterCommands(context),
+    hosts: new HostRows(context),
+    control: new QueueState(context, deps.outbox),
+    orphans,
+    retention: new QueuePruning(context),
+    gate: commit,
+    onFinished: (listener) => {
+      context.onFinished = listener;
+    },
+    recover: (onPoison, storesLate = false) => recoverQueue(context, orphans, onPoison, storesLate),
+    flush: () => commit.flush(),
+    abandon: () => writeAbandoned(context, true),
+    async tryWrite() {
+      await commit.run(() => writeMeta(db, "trial", "x".repeat(TRIAL_BYTES)));
+      await commit.run(() => writeMeta(db, "trial", ""));
+    },
+  };
 }
 
 function openContext(deps: TaskQueueDeps, listeners: LaneListeners): QueueContext {

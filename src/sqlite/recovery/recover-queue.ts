@@ -8,7 +8,7 @@ import { crashCountOf, isPoison, putBack, readInterrupted, sweepStaged, writeAba
 
 const BATCH = 500;
 
-/** Runs the recovery of `TaskQueue.recover` in commits of a bounded size. */
+/** Runs the recovery of `QueueParts.recover` in commits of a bounded size. */
 export async function recoverQueue(
   context: QueueContext,
   orphans: UploadOrphans,

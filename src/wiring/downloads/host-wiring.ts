@@ -1,6 +1,6 @@
 import type { Config } from "../../config/schema.ts";
 import { ExpireUnavailableHosts } from "../../maintenance/expire-unavailable.ts";
-import type { PeriodicTask } from "../../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../../std/clock.ts";
 import { HostGovernor } from "../../worker/hosts/host-governor.ts";
 import { type HostLimits, HostRules } from "../../worker/hosts/host-rules.ts";
 import type { Settle } from "../../worker/settle.ts";

@@ -1,5 +1,5 @@
 import type { HostPermits } from "../../dispatch/broker-ports.ts";
-import type { PeriodicTask } from "../../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../../std/clock.ts";
 import type { Log } from "../../telemetry/log.ts";
 import { type Descriptors, limitFor, workersThatFit } from "../../worker/descriptors.ts";
 

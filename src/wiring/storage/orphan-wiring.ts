@@ -1,6 +1,6 @@
 import { sortOf } from "../../jobs/stores/orphan-records.ts";
 import { OrphanCleaner, type OrphanEvent } from "../../maintenance/orphan-cleaner.ts";
-import type { PeriodicTask } from "../../maintenance/scheduler.ts";
+import type { PeriodicTask } from "../../std/clock.ts";
 import type { Foundation } from "../foundation.ts";
 
 const EVERY_MS = 1000;
