@@ -82,10 +82,10 @@ export function withTables(page: string, tables: string): string {
 async function registeredMetrics(): Promise<Metric[]> {
   const metrics = createMetrics({
     version: "0",
-    queueDepth: () => ({ pending: 0, running: 0, retrying: 0 }),
-    dlqSize: () => 0,
+    queueDepth: () => Promise.resolve({ pending: 0, running: 0, retrying: 0 }),
+    dlqSize: () => Promise.resolve(0),
     workersBusy: () => 0,
-    orphans: () => ORPHANS,
+    orphans: () => Promise.resolve(ORPHANS),
   });
   recordEverything(metrics);
   const text = await metrics.scrape();

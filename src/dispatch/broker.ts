@@ -355,6 +355,7 @@ export class Broker {
   }
 
   #noteLane(lane: Lane): void {
+    this.#reader.changed(lane.id);
     this.#lanes.set(lane, this.#deps.clock.steady());
     this.wake();
   }

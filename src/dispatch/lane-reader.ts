@@ -39,6 +39,8 @@ export class LaneReader {
   /** The last sweep brought nothing, from the front to the end: the next one need not hurry. */
   #isFutile = false;
   #isReading = false;
+  /** Lanes that changed while a page was being read, which may hold older values; `undefined` where none is read. */
+  #changed: Set<number> | undefined;
   #isHungry = false;
   /** Counts starts and stops; a sweep of an earlier one ends. */
   #era = 0;
@@ -47,10 +49,16 @@ export class LaneReader {
     this.#deps = deps;
   }
 
-  /** When the next page is to be read, by the steady clock; `undefined` if no lane is missing. */
+  /** When the next page is to be read, by the steady clock; `undefined` if none is missing, or one is being read. */
   get dueAt(): number | undefined {
+    if (this.#changed !== undefined) return undefined;
     const due = Math.min(this.#missingDue, this.#after === undefined ? Number.POSITIVE_INFINITY : 0);
     return due === Number.POSITIVE_INFINITY ? undefined : Math.max(due, this.#pageReadAt + PAGE_EVERY_MS);
+  }
+
+  /** To be called when a lane in memory has changed. */
+  changed(lane: number): void {
+    this.#changed?.add(lane);
   }
 
   /** Reads all lanes again, from the front. */
@@ -65,6 +73,7 @@ export class LaneReader {
   stop(): void {
     this.#era++;
     this.#isReading = false;
+    this.#changed = undefined;
   }
 
   /** Continues the sweep if lanes are missing. `isHungry`: those in memory gave fewer tasks than the workers want. */
@@ -84,30 +93,40 @@ export class LaneReader {
   #sweep(): void {
     this.#isReading = true;
     const era = this.#era;
-    this.#readPages(() => era !== this.#era)
-      .catch((error: unknown) => this.#deps.onError(error))
+    const isOver = () => era !== this.#era;
+    this.#readPages(isOver)
+      .catch((error: unknown) => {
+        if (isOver()) return; // a later sweep reads the same lanes, or none is wanted
+        this.#changed = undefined;
+        this.#deps.onError(error);
+      })
       .finally(() => {
-        if (era === this.#era) this.#isReading = false;
+        if (!isOver()) this.#isReading = false;
       });
   }
 
   async #readPages(isOver: () => boolean): Promise<void> {
-    while (this.#readPage()) {
+    for (;;) {
+      if (this.#after === undefined) this.#begin();
+      const changed = new Set<number>();
+      this.#changed = changed;
+      const page = await this.#deps.source.lanes(LANES_AT_ONCE, this.#after);
+      if (isOver()) return;
+      this.#changed = undefined;
+      const continues = this.#take(page, changed);
       this.#deps.onPage();
+      if (!continues) return;
       await setImmediate();
       if (isOver()) return;
     }
-    this.#deps.onPage();
   }
 
-  /** Reads one page. False if the sweep stops here. */
-  #readPage(): boolean {
-    const { source, lanes, clock } = this.#deps;
+  /** Takes in a page, without the lanes that have changed since it was asked for. False if the sweep stops here. */
+  #take(page: readonly Lane[], changed: ReadonlySet<number>): boolean {
+    const { lanes, clock } = this.#deps;
     const now = clock.steady();
-    if (this.#after === undefined) this.#begin();
-    const page = source.lanes(LANES_AT_ONCE, this.#after);
     const before = lanes.size;
-    const kept = page.filter((lane) => lanes.set(lane, now)).length;
+    const kept = page.filter((lane) => changed.has(lane.id) || lanes.set(lane, now)).length;
     this.#brought += Math.max(0, lanes.size - before);
     this.#pageReadAt = now;
     this.#after = page.at(-1);

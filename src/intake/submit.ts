@@ -59,7 +59,7 @@ async function accept(
   fingerprint: Uint8Array | undefined,
   deps: SubmitDeps,
 ): Promise<SubmissionAnswer["body"]> {
-  refuseFullQueue(deps);
+  await refuseFullQueue(deps);
   const plan = planJob(submission, registered.settings, deps);
   const { job, parsed, storage } = plan;
   const { tasks, staged } = await stageTasks(plan, registered.handler, deps);
@@ -97,8 +97,8 @@ async function takeBack(
   if (storage.manifest.key.includes(job.jobId)) await deps.store.remove(storage.manifest, deps.signal).catch(() => {});
 }
 
-function refuseFullQueue({ queue, pendingMax }: SubmitDeps): void {
-  const { pending, running, retrying } = queue.control.depth();
+async function refuseFullQueue({ queue, pendingMax }: SubmitDeps): Promise<void> {
+  const { pending, running, retrying } = await queue.control.depth();
   if (pending + running + retrying >= pendingMax) throw queueFull();
 }
 

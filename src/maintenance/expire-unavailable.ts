@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import type { Lane } from "../jobs/lane.ts";
 import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { Settlement } from "../jobs/verdict.ts";
@@ -34,19 +35,25 @@ export class ExpireUnavailableHosts {
    * signal's reason
    */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#deps.queue.control.isPaused()) return;
     const { queue, maxThrottleMs, unavailable } = this.#deps;
-    // A pause moved the hosts' times; the times when tasks became due stay, and are read as if it had not been.
-    const hosts = unavailable(maxThrottleMs);
-    if (hosts.size === 0) return;
-    const dueBefore = queue.control.timeBefore(maxThrottleMs);
-    for (let lanes = queue.source.lanesAfter(0, LANES); lanes.length > 0; ) {
-      for (const { id, host } of lanes) {
-        const unavailableMs = hosts.get(host);
-        if (unavailableMs !== undefined) await this.#expire(id, dueBefore, unavailableMs, signal);
-      }
+    for (let afterId: number | undefined = 0; afterId !== undefined; ) {
+      if (queue.control.isPaused() || unavailable(maxThrottleMs).size === 0) return;
+      const lanes: Lane[] = await queue.source.lanesAfter(afterId, LANES);
+      await this.#expireAll(lanes, signal);
+      afterId = lanes.at(-1)?.id;
       await setImmediate();
-      lanes = queue.source.lanesAfter(lanes.at(-1)?.id ?? 0, LANES);
+    }
+  }
+
+  /** Hosts and times are those of now: since the lanes were read, a pause may have ended or a host come back. */
+  async #expireAll(lanes: readonly Lane[], signal: AbortSignal): Promise<void> {
+    const { queue, maxThrottleMs, unavailable } = this.#deps;
+    const hosts = unavailable(maxThrottleMs);
+    // A pause moved the hosts' times; the times when tasks became due stay, and are read as if it had not been.
+    const dueBefore = queue.control.timeBefore(maxThrottleMs);
+    for (const { id, host } of lanes) {
+      const unavailableMs = hosts.get(host);
+      if (unavailableMs !== undefined) await this.#expire(id, dueBefore, unavailableMs, signal);
     }
   }
 

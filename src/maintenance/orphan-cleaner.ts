@@ -87,7 +87,7 @@ export class OrphanCleaner {
   async #round(kinds: readonly OrphanKind[], signal: AbortSignal): Promise<number> {
     let removed = 0;
     while (!signal.aborted) {
-      const keys = this.#deps.orphans.dueKeys(kinds, BATCH);
+      const keys = await this.#deps.orphans.dueKeys(kinds, BATCH);
       if (keys.length === 0) break;
       const looked = await this.#lookAtAll(keys, signal);
       await this.#note(looked);
@@ -112,16 +112,17 @@ export class OrphanCleaner {
   async #lookUnder(ref: ObjectRef, signal: AbortSignal): Promise<Looked[]> {
     // The rows are read late: a settlement may have ended some since the key was found.
     const due = () => this.#deps.orphans.dueUnder(ref);
-    const looked = await this.#abort(due().filter(hasId), signal);
-    if (due().every(hasId)) return looked;
+    const looked = await this.#abort((await due()).filter(hasId), signal);
+    if ((await due()).every(hasId)) return looked;
     const isFree = await this.#deps.keys.remove(ref, async () => {
-      const others = due().filter((orphan) => !hasId(orphan));
+      // Only here, where no attempt can begin under the key any more.
+      const others = (await due()).filter((orphan) => !hasId(orphan));
       const uploads = others.filter(({ kind }) => kind === "upload");
       const objects = others.filter(({ kind }) => kind === "object");
       looked.push(...(await this.#abort(uploads, signal)), ...(await this.#removeFrom(ref, objects, signal)));
     });
     if (isFree) return looked;
-    const busy = due().filter((orphan) => !hasId(orphan));
+    const busy = (await due()).filter((orphan) => !hasId(orphan));
     return [...looked, ...busy.map((orphan): Looked => ({ orphan, look: { kind: "busy" } }))];
   }
 

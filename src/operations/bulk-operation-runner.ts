@@ -45,9 +45,9 @@ export class BulkOperationRunner {
   async tryOut(targets: readonly number[] | DeadLetterFilter, { overrides }: DeadLetterChange): Promise<void> {
     const { deadLetters } = this.#deps;
     if (overrides.headers === undefined) return; // no other override depends on the task
-    if (isIds(targets)) return void withOverrides(this.#find(targets), overrides);
+    if (isIds(targets)) return void withOverrides(await findAll(deadLetters, targets), overrides);
     for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-      const page = deadLetters.full(targets, before, BATCH);
+      const page = await deadLetters.full(targets, before, BATCH);
       withOverrides(page, overrides);
       const last = page.at(-1);
       if (last === undefined) return;
@@ -61,8 +61,8 @@ export class BulkOperationRunner {
     taskIds: readonly number[],
     change: DeadLetterChange,
   ): Promise<{ matched: number; changed: number }> {
-    const { deadLetterChanges, clock } = this.#deps;
-    const found = this.#find(taskIds);
+    const { deadLetterChanges, deadLetters, clock } = this.#deps;
+    const found = await findAll(deadLetters, taskIds);
     if (found.length === 0) return { matched: 0, changed: 0 };
     const changed = await changeDeadLetters(found, { ...change, dueFrom: clock.steady() }, deadLetterChanges);
     return { matched: found.length, changed };
@@ -71,7 +71,8 @@ export class BulkOperationRunner {
   /** Starts an operation on all dead letters that match a filter. It is durable when this resolves. */
   async begin(filter: DeadLetterFilter, change: DeadLetterChange): Promise<BulkOperation> {
     const { deadLetterChanges, deadLetters } = this.#deps;
-    const operation = await deadLetterChanges.begin({ ...change, filter, matched: deadLetters.count(filter) });
+    const matched = await deadLetters.count(filter);
+    const operation = await deadLetterChanges.begin({ ...change, filter, matched });
     this.#start(operation);
     return operation;
   }
@@ -95,10 +96,6 @@ export class BulkOperationRunner {
     return this.#deps.deadLetterChanges.operation(id);
   }
 
-  #find(taskIds: readonly number[]): FullDeadLetter[] {
-    return [...new Set(taskIds)].flatMap((id) => this.#deps.deadLetters.find(id) ?? []);
-  }
-
   #start(operation: BulkOperation): void {
     const stop = new AbortController();
     const done = this.#run(operation, stop.signal).finally(() => this.#running.delete(operation.id));
@@ -120,10 +117,12 @@ export class BulkOperationRunner {
 
   /** Changes the next dead letters of an operation, or ends it. Resolves to its new state. */
   async #step(operation: BulkOperation, stopped: AbortSignal): Promise<BulkOperation> {
-    const { deadLetters, clock, deadLetterChanges } = this.#deps;
+    const { deadLetters, clock, deadLetterChanges, signal } = this.#deps;
     const { id, filter, beforeTask, processed, ratePerSecond } = operation;
+    const batch = await deadLetters.full(filter, beforeTask, BATCH);
+    signal.throwIfAborted();
+    // After the read, so that a stop in its course changes no more dead letters.
     if (stopped.aborted) return this.#end(operation, "stopped");
-    const batch = deadLetters.full(filter, beforeTask, BATCH);
     const last = batch.at(-1);
     if (last === undefined) return this.#end(operation, "completed");
     // Replays whose time passed while no process ran must not start all at once.
@@ -150,6 +149,15 @@ export class BulkOperationRunner {
     await this.#deps.deadLetterChanges.end(operation.id, state, error);
     return { ...operation, state };
   }
+}
+
+/** The dead letters of some tasks, each once, as far as they exist. */
+export async function findAll(
+  deadLetters: Pick<DeadLetterReads, "find">,
+  taskIds: readonly number[],
+): Promise<FullDeadLetter[]> {
+  const found = await Promise.all([...new Set(taskIds)].map((id) => deadLetters.find(id)));
+  return found.filter((deadLetter) => deadLetter !== undefined);
 }
 
 export function isIds(targets: readonly number[] | DeadLetterFilter): targets is readonly number[] {

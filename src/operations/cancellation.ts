@@ -35,8 +35,8 @@ export class Cancellation {
   }
 
   /** Continues cancellations that the last process did not finish. */
-  resume(): void {
-    for (const job of this.#deps.cancellations.cancelling()) this.#sweep(job);
+  async resume(): Promise<void> {
+    for (const job of await this.#deps.cancellations.cancelling()) this.#sweep(job);
   }
 
   /** Resolves when the request is durable and running downloads are stopped. False if no such job is at work. */

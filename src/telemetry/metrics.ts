@@ -12,12 +12,12 @@ export type OrphanSort = "upload" | "late_upload" | "late_object";
 interface MetricsDeps {
   readonly version: string;
   /** Like the other functions, it is called at each scrape, must be cheap and must not throw. */
-  readonly queueDepth: () => Readonly<Record<"pending" | "running" | "retrying", number>>;
+  readonly queueDepth: () => Promise<Readonly<Record<"pending" | "running" | "retrying", number>>>;
   /** Without it the metrics lack `fetchbox_dlq_size`. */
-  readonly dlqSize?: () => number;
+  readonly dlqSize?: () => Promise<number>;
   readonly workersBusy: () => number;
   /** Uploads and objects in the storage that may belong to no job. */
-  readonly orphans: () => Readonly<Record<OrphanSort, number>>;
+  readonly orphans: () => Promise<Readonly<Record<OrphanSort, number>>>;
 }
 
 /** The fault of a request's token: it is missing or unknown. */
@@ -183,8 +183,8 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
     help: "Tasks in each state that is not final.",
     labelNames: ["state"],
     registers,
-    collect() {
-      for (const [state, tasks] of Object.entries(queueDepth())) this.set({ state }, tasks);
+    async collect() {
+      for (const [state, tasks] of Object.entries(await queueDepth())) this.set({ state }, tasks);
     },
   });
   if (dlqSize !== undefined) {
@@ -192,8 +192,8 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
       name: "fetchbox_dlq_size",
       help: "Dead letters.",
       registers,
-      collect() {
-        this.set(dlqSize());
+      async collect() {
+        this.set(await dlqSize());
       },
     });
   }
@@ -202,8 +202,8 @@ function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBu
     help: "Open uploads and late objects that the service looks for in the storage.",
     labelNames: ["kind"],
     registers,
-    collect() {
-      for (const [kind, count] of Object.entries(orphans())) this.set({ kind }, count);
+    async collect() {
+      for (const [kind, count] of Object.entries(await orphans())) this.set({ kind }, count);
     },
   });
   new Gauge({

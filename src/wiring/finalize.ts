@@ -17,27 +17,31 @@ interface FinalizeDeps {
  */
 export function createFinalize(deps: FinalizeDeps): (job: JobHeader, status: JobStatus) => void {
   return (job, status) => {
-    const handler = deps.handlers.get(job.jobType)?.handler;
-    if (handler?.finalize === undefined) return;
-    const report = reportOf(job, status, deps.ledger);
-    if (report === undefined) return;
-    handler.finalize(report).catch((error: unknown) => {
+    finalize(job, status, deps).catch((error: unknown) => {
       deps.log.warn({ job_id: job.jobId, trace_id: job.traceId, err: error }, "the handler's finalize failed");
     });
   };
 }
 
-function reportOf(job: JobHeader, status: JobStatus, ledger: LedgerReads): JobReport | undefined {
-  const record = ledger.findJob(job.jobId);
+async function finalize(job: JobHeader, status: JobStatus, { handlers, ledger }: FinalizeDeps): Promise<void> {
+  const handler = handlers.get(job.jobType)?.handler;
+  if (handler?.finalize === undefined) return;
+  const report = await reportOf(job, status, ledger);
+  if (report !== undefined) await handler.finalize(report);
+}
+
+async function reportOf(job: JobHeader, status: JobStatus, ledger: LedgerReads): Promise<JobReport | undefined> {
+  const record = await ledger.findJob(job.jobId);
   if (record === undefined) return undefined;
   const { total, completed, failed, cancelled } = record;
+  const failures = await ledger.failures(record, SNAPSHOT_ERRORS_MAX);
   return {
     job,
     status,
     counters: { total, completed, failed, cancelled },
     bytesStored: record.bytes,
     completedAt: record.completedAt ?? record.updatedAt,
-    errors: ledger.failures(record, SNAPSHOT_ERRORS_MAX).map((failure) => ({
+    errors: failures.map((failure) => ({
       resourceId: failure.resourceId,
       code: failure.errorCode ?? "",
       message: failure.errorMessage ?? "",

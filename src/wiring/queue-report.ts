@@ -36,11 +36,13 @@ export function createQueueControl(deps: QueueReportDeps): QueueEndpointsDeps {
   };
 }
 
-function queueReport(deps: QueueReportDeps): QueueReport {
+async function queueReport(deps: QueueReportDeps): Promise<QueueReport> {
   const { control, work } = deps;
-  const depth = shownDepth(control, deps.active);
-  const hosts = hostLoads(deps);
-  const moment = momentOf(deps, depth, hosts);
+  // The figures of the stores come first; those of memory are then all of one moment.
+  const figures = await readFigures(deps);
+  const { depth } = figures;
+  const hosts = hostLoads(deps, figures);
+  const moment = momentOf(deps, figures, hosts);
   const limit = limitingReason(moment);
   const left = moment.waiting + depth.running;
   const standstill = limit !== undefined && isStandstill(limit, moment);
@@ -50,7 +52,7 @@ function queueReport(deps: QueueReportDeps): QueueReport {
   return {
     ...depth,
     paused: control.isPaused(),
-    oldest_pending_age_ms: control.oldestPendingAgeMs(),
+    oldest_pending_age_ms: figures.oldestAgeMs,
     workers: { total: work.pool.total, busy: work.pool.busy },
     hosts: hosts.map(hostRow),
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
@@ -66,9 +68,31 @@ function queueReport(deps: QueueReportDeps): QueueReport {
   };
 }
 
+interface StoreFigures {
+  readonly depth: Pick<QueueReport, "pending" | "running" | "retrying">;
+  readonly oldestAgeMs: number;
+  readonly nextDueMs: number | undefined;
+  /** The same among hosts that have room. */
+  readonly nextOpenDueMs: number | undefined;
+  /** Waiting tasks by host. */
+  readonly waiting: ReadonlyMap<string, number>;
+}
+
+/** What the report needs of the queue, read at once. */
+async function readFigures({ control, active, work }: QueueReportDeps): Promise<StoreFigures> {
+  const [depth, oldestAgeMs, nextDueMs, nextOpenDueMs, waiting] = await Promise.all([
+    shownDepth(control, active),
+    control.oldestPendingAgeMs(),
+    control.nextDueMs(),
+    control.nextDueMs((host) => work.hosts.governor.room(host) > 0),
+    control.busiestHosts(BUSIEST_HOSTS_MAX),
+  ]);
+  return { depth, oldestAgeMs, nextDueMs, nextOpenDueMs, waiting };
+}
+
 function momentOf(
   { work, control, descriptors, ratePerWorker, isDiskFull, health, isStarting }: QueueReportDeps,
-  { pending, running, retrying }: Pick<QueueReport, "pending" | "running" | "retrying">,
+  { depth: { pending, running, retrying }, nextDueMs, nextOpenDueMs }: StoreFigures,
   hosts: readonly HostLoad[],
 ): QueueMoment {
   const { draining, components } = health();
@@ -78,8 +102,8 @@ function momentOf(
     isPaused: control.isPaused(),
     queueProblem: reason === undefined ? undefined : { reason, isDiskFull: isDiskFull() },
     waiting: pending + retrying,
-    nextDueMs: work.broker.buffered > 0 ? 0 : (control.nextDueMs() ?? 0),
-    nextOpenDueMs: control.nextDueMs((host) => work.hosts.governor.room(host) > 0),
+    nextDueMs: work.broker.buffered > 0 ? 0 : (nextDueMs ?? 0),
+    nextOpenDueMs,
     running,
     sinceEndedMs: work.rates.ended.sinceLastMs,
     workers: { total: work.pool.total, busy: work.pool.busy, waitingForRate: work.rateWaits.workers },
@@ -97,12 +121,11 @@ function oneDecimal(value: number): number {
 }
 
 /** The busiest hosts, the one with most tasks first. */
-function hostLoads({ control, active, work: { broker, hosts } }: QueueReportDeps): HostLoad[] {
+function hostLoads({ active, work: { broker, hosts } }: QueueReportDeps, { waiting }: StoreFigures): HostLoad[] {
   const { governor } = hosts;
   const running = new Map<string, number>();
   for (const { claimed } of active.list()) running.set(claimed.host, (running.get(claimed.host) ?? 0) + 1);
   const permitted = governor.running();
-  const waiting = control.busiestHosts(BUSIEST_HOSTS_MAX);
   return [...new Set([...waiting.keys(), ...permitted.keys()])]
     .map((host) => {
       const runs = running.get(host) ?? 0;

@@ -1,4 +1,8 @@
 import { expect, test } from "bun:test";
+import { jobEndpoints } from "../../src/api/endpoints/job-endpoints.ts";
+import { claimedJob, discard, settle } from "../sqlite/sample-jobs.ts";
+import { withLateRead } from "../support/late-read.ts";
+import { openTestStores } from "../support/stores.ts";
 import { failedForGood, startTestApi, stored, type TestApi, tryAgain } from "./running-api.ts";
 
 async function jobIdsByPages(api: TestApi, query: string): Promise<string[][]> {
@@ -70,6 +74,25 @@ test("a finished job has its counters, its errors and its end", async () => {
         timestamp: "2026-11-23T12:00:01.500Z",
       },
     ],
+    errors_truncated: false,
+  });
+});
+
+test("a job lists no more errors than it counts, though a task fails while it is read", async () => {
+  await using stores = openTestStores();
+  const [first, second] = await claimedJob(stores, 3);
+  if (first === undefined || second === undefined) throw new Error("too few were claimed");
+  await settle(stores, first, discard);
+  const read = Promise.withResolvers<void>();
+  const ledger = withLateRead(stores.stores.ledger, "findJob", () => read.promise);
+  const endpoint = jobEndpoints(ledger, () => Promise.resolve(false)).find(({ path }) => path.endsWith("/:job_id"));
+  const call = { request: new Request("http://localhost/"), params: { job_id: first.job.jobId }, requestId: "" };
+  const answer = endpoint?.answer({ ...call, note: () => {} });
+  await settle(stores, second, discard);
+  read.resolve();
+  expect(await (await answer)?.json()).toMatchObject({
+    resource_failed: 1,
+    errors: [{ resource_id: first.task.resourceId }],
     errors_truncated: false,
   });
 });

@@ -6,6 +6,7 @@ import { LOG_LEVELS, type LogLevel } from "../../src/jobs/stores/ledger-reads.ts
 import type { Ledger } from "../../src/sqlite/ledger/ledger.ts";
 import { Turns } from "../../src/std/turns.ts";
 import { acceptance, claimAll, complete, newJob } from "../sqlite/sample-jobs.ts";
+import { withLateRead } from "../support/late-read.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 interface Followed {
@@ -22,12 +23,13 @@ interface Followed {
 async function jobAtWork(stores: TestStores, tasks: number): Promise<JobRecord> {
   const job = newJob({ createdAt: stores.clock.now() });
   await stores.now(stores.queue.acceptor.accept(acceptance(tasks, { job })));
-  const record = stores.stores.ledger.findJob(job.jobId);
+  const record = await stores.stores.ledger.findJob(job.jobId);
   if (record === undefined) throw new Error("the job is not there");
   return record;
 }
 
 interface Start {
+  readonly ledger?: Ledger;
   readonly pages?: LogPages;
   readonly turns?: Turns;
   readonly format?: LogFormat;
@@ -37,7 +39,7 @@ interface Start {
 function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed {
   const { format = EVENT_STREAM, levels = LOG_LEVELS, turns = new Turns() } = given;
   const dropped: string[] = [];
-  const { ledger } = stores.stores;
+  const { ledger = stores.stores.ledger } = given;
   const { signal } = new AbortController();
   const pages = given.pages ?? new LogPages(ledger, stores.clock);
   const drop = (id: string) => dropped.push(id);
@@ -91,6 +93,34 @@ test("a stream without new rows sends a comment every 15 seconds", async () => {
   expect(followed.text()).toBe(": keep-alive\n\n".repeat(3));
 });
 
+test("news that come while the job is being read are not lost", async () => {
+  await using stores = openTestStores();
+  const job = await jobAtWork(stores, 1);
+  const read = Promise.withResolvers<void>();
+  const followed = start(stores, job, { ledger: withLateRead(stores.stores.ledger, "findJob", () => read.promise) });
+  await finishOne(stores);
+  read.resolve();
+  await stores.clock.advance(0);
+  expect(followed.text()).toStartWith("id: 0\n");
+  await stores.clock.advance(250);
+  expect(followed.text()).toEndWith('event: end\ndata: {"status":"completed"}\n\n');
+});
+
+test("clients that ask for the same page at once share one read", async () => {
+  await using stores = openTestStores();
+  const job = await jobAtWork(stores, 1);
+  let reads = 0;
+  const counted = {
+    logs: (...args: Parameters<Ledger["logs"]>) => {
+      reads++;
+      return stores.stores.ledger.logs(...args);
+    },
+  };
+  const pages = new LogPages(counted, stores.clock);
+  const [one, other] = await Promise.all([0, 1].map(() => pages.read(job, 0, LOG_LEVELS, JSON_LINES)));
+  expect([one?.next, other?.next, reads]).toEqual([1, 1, 1]);
+});
+
 test("a busy job is read a few times a second, however many clients follow it, and no row is lost", async () => {
   await using stores = openTestStores();
   const { ledger } = stores.stores;
@@ -119,7 +149,7 @@ test("a busy job is read a few times a second, however many clients follow it, a
     expect(other.text()).toBe(text);
   }
   expect(reads).toBeLessThan(others.length * 4);
-  expect(text.match(/^id: /gm)?.length).toBe(ledger.findJob(job.jobId)?.logCount ?? 0);
+  expect(text.match(/^id: /gm)?.length).toBe((await ledger.findJob(job.jobId))?.logCount ?? 0);
   expect(text).toEndWith('event: end\ndata: {"status":"completed"}\n\n');
   expect(stores.clock.pending).toBe(0);
 });
@@ -157,14 +187,14 @@ test("a disconnected client of events gets a comment, one of lines gets a body w
 });
 
 /** Makes the log of a job as long as that of a huge one: every hundredth row is an error. */
-function lengthen(stores: TestStores, { jobId, seq }: JobRecord, rows: number): JobRecord {
+async function lengthen(stores: TestStores, { jobId, seq }: JobRecord, rows: number): Promise<JobRecord> {
   stores.tamper(
     "ledger",
     `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows - 1})
      INSERT INTO logs SELECT ${seq}, i, 0, iif(i % 100 = 0, 'error', 'info'), 'row', NULL, '{}' FROM n`,
   );
   stores.tamper("ledger", `UPDATE jobs SET log_count = ${rows}, status = 'completed' WHERE seq = ${seq}`);
-  const long = stores.stores.ledger.findJob(jobId);
+  const long = await stores.stores.ledger.findJob(jobId);
   if (long === undefined) throw new Error("the job is not there");
   return long;
 }
@@ -177,7 +207,7 @@ test.each([
   async (_, levels, expected) => {
     await using stores = openTestStores();
     const { ledger } = stores.stores;
-    const job = lengthen(stores, await jobAtWork(stores, 1), 20_000);
+    const job = await lengthen(stores, await jobAtWork(stores, 1), 20_000);
     let turn = 0;
     let isOver = false;
     const count = () => {
@@ -187,9 +217,9 @@ test.each([
     setImmediate(count);
     const readsByTurn = new Map<number, number>();
     const counted = {
-      logs: (...args: Parameters<Ledger["logs"]>) => {
+      logs: async (...args: Parameters<Ledger["logs"]>) => {
         readsByTurn.set(turn, (readsByTurn.get(turn) ?? 0) + 1);
-        const stretch = ledger.logs(...args);
+        const stretch = await ledger.logs(...args);
         expect(stretch.next - args[1]).toBeLessThanOrEqual(2000);
         return stretch;
       },

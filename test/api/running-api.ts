@@ -115,7 +115,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       signal: new AbortController().signal,
     }),
     pools: new Set(["residential-us"]),
-    queueReport: () => QUEUE_EXAMPLE,
+    queueReport: () => Promise.resolve(QUEUE_EXAMPLE),
     setPaused: async (paused) => void (await stores.queue.control.setPaused(paused)),
     queue: stores.queue,
     ledger: stores.ledger,
@@ -190,7 +190,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       return Value.Parse(COMPONENTS.Accepted, await response.json()).job_id;
     },
     claim: async (limit) => {
-      const lanes = stores.queue.source.lanes(1000);
+      const lanes = await stores.queue.source.lanes(1000);
       const claim = stores.queue.source.claim(lanes.map(({ id }) => ({ lane: id, limit })));
       stores.queue.flush();
       const tasks = await claim;

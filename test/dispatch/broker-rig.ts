@@ -32,6 +32,10 @@ export class BrokerRig implements AsyncDisposable {
   releaseError: Error | undefined;
   /** Told of each page of lanes that is read. */
   onLanes: (lanes: readonly Lane[]) => void = () => {};
+  /** Set to keep pages of lanes back until it resolves. */
+  lateLanes: Promise<void> | undefined;
+  /** Pages of lanes that were read. */
+  pages = 0;
   claims = 0;
   #pumps = 0;
   /** How many tasks of a host were ever in workers' hands and in the channel at once. */
@@ -46,9 +50,11 @@ export class BrokerRig implements AsyncDisposable {
     const rules = new HostRules({ maxConcurrency: hostLimit, ratePerSecond, breakerFailures: 0 });
     this.governor = new HostGovernor({ rules, clock, onFree: () => this.broker.wake() });
     const source: BrokerSource = {
-      lanes: (limit, after) => {
-        const lanes = queue.source.lanes(limit, after);
+      lanes: async (limit, after) => {
+        const lanes = await queue.source.lanes(limit, after);
+        this.pages++;
         this.onLanes(lanes);
+        await this.lateLanes;
         return lanes;
       },
       onLane: (listener: (lane: Lane) => void) => queue.source.onLane(listener),

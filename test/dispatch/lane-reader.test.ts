@@ -16,9 +16,9 @@ class ReaderRig implements AsyncDisposable {
   error: Error | undefined;
   readonly reader: LaneReader = new LaneReader({
     source: {
-      lanes: (limit, after) => {
+      lanes: async (limit, after) => {
         if (this.error !== undefined) throw this.error;
-        const page = this.stores.queue.source.lanes(limit, after);
+        const page = await this.stores.queue.source.lanes(limit, after);
         this.pages.push(page.length);
         return page;
       },
@@ -44,13 +44,13 @@ class ReaderRig implements AsyncDisposable {
   }
 
   /** Lanes of the queue, without any bound. */
-  all(): Lane[] {
+  all(): Promise<Lane[]> {
     return this.stores.queue.source.lanes(1_000_000);
   }
 
   /** The tasks of some lanes in memory end. */
-  end(count: number): void {
-    const known = this.all().filter(({ id }) => this.lanes.has(id));
+  async end(count: number): Promise<void> {
+    const known = (await this.all()).filter(({ id }) => this.lanes.has(id));
     for (const lane of known.slice(0, count)) {
       this.stores.tamper("queue", `DELETE FROM lanes WHERE id = ${lane.id}`);
       this.lanes.set({ ...lane, waiting: 0 }, this.stores.clock.steady());
@@ -74,10 +74,10 @@ test("a sweep stops where the memory is nearly full, and continues there once fe
   rig.reader.continue(true);
   await rig.settle();
   expect(rig.pages.length).toBe(8);
-  rig.end(1600);
+  await rig.end(1600);
   rig.reader.continue(false);
   await rig.settle();
-  expect([rig.lanes.size, rig.all().length, rig.pages.length]).toEqual([2900, 2900, 10]);
+  expect([rig.lanes.size, (await rig.all()).length, rig.pages.length]).toEqual([2900, 2900, 10]);
   expect(rig.reader.dueAt).toBeUndefined();
 });
 
@@ -95,7 +95,7 @@ test("a sweep that finds no room for more of one host ends, and the next one doe
   await rig.settle();
   expect(rig.pages.length).toBe(pages);
   expect(rig.reader.dueAt).toBe(rig.stores.clock.steady() + 250);
-  rig.end(130);
+  await rig.end(130);
   rig.reader.continue(true);
   await rig.settle();
   expect(rig.lanes.size).toBe(257 - 1);

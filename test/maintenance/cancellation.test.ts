@@ -38,5 +38,5 @@ test("jobs that are cancelled at once share no commit: it takes a bounded number
   expect(await Promise.all(jobs.map(({ jobId }) => cancellation.cancel(jobId)))).toEqual([true, true, true, true]);
   await eventually("all are cancelled", () => underWay.all === 2400 || undefined);
   expect(underWay.most).toBeLessThanOrEqual(250);
-  expectTrueCounters(stores);
+  await expectTrueCounters(stores);
 });

@@ -3,6 +3,7 @@ import { ExpireUnavailableHosts } from "../../src/maintenance/expire-unavailable
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
 import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { withLateRead } from "../support/late-read.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const HOST = "dead.test";
@@ -12,13 +13,14 @@ const HOUR_MS = 60 * MINUTE_MS;
 /**
  * Tasks for a host that has just stopped answering, and a look for those that wait too long, as it is done each 5 s.
  */
-async function setup(stores: TestStores) {
+async function setup(stores: TestStores, whileReading: (governor: HostGovernor) => void = () => {}) {
   const { clock, queue } = stores;
   const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });
   const governor = new HostGovernor({ rules, clock, onFree: () => {} });
+  const source = withLateRead(queue.source, "lanesAfter", () => whileReading(governor));
   const discarded: number[] = [];
   const expireUnavailable = new ExpireUnavailableHosts({
-    queue,
+    queue: { source, control: queue.control },
     unavailable: (ms) => governor.unavailable(ms),
     settle: (settlement) => {
       discarded.push(settlement.claimed.id);
@@ -53,6 +55,12 @@ test("a task that waits for a host without an answer is discarded after its time
   const { after } = await setup(stores);
   expect(await after(HOUR_MS - 1)).toBe(0);
   expect(await after(1)).toBe(2);
+});
+
+test("no task is discarded whose host comes back while the lanes are read", async () => {
+  await using stores = openTestStores();
+  const { after } = await setup(stores, (governor) => governor.answered(HOST));
+  expect(await after(HOUR_MS)).toBe(0);
 });
 
 test("no task is discarded while the queue is paused, and the pause does not count", async () => {

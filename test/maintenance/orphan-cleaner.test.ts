@@ -401,7 +401,7 @@ test("what there is of orphans is counted by its sort", async () => {
   bench.stores.crash();
   await bench.stores.queue.orphans.begin();
   await bench.stores.queue.recover(() => Promise.resolve(), true);
-  expect(bench.stores.queue.orphans.counts()).toEqual({ upload: 2, late_upload: 1, late_object: 3 });
+  expect(await bench.stores.queue.orphans.counts()).toEqual({ upload: 2, late_upload: 1, late_object: 3 });
 });
 
 test("a look that the end of the service interrupts changes no record", async () => {

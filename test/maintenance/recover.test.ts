@@ -69,7 +69,7 @@ describe("recovery at start-up", () => {
     expect(aborted).toEqual(["upload of a", "upload of b"]);
     expect(leftOver).toEqual([]);
     expect(uploadsLeft(stores)).toEqual([]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("keeps an upload that cannot be aborted now for the next start, and continues", async () => {
@@ -118,7 +118,7 @@ describe("recovery at start-up", () => {
       leftOver: ["resources/r1 UPLOAD_UNAVAILABLE"],
       interrupted: 2,
     });
-    expect(stores.stores.deadLetters.size()).toBe(2);
-    expectTrueCounters(stores);
+    expect(await stores.stores.deadLetters.size()).toBe(2);
+    await expectTrueCounters(stores);
   });
 });

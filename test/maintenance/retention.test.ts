@@ -91,10 +91,10 @@ describe("a job that ended", () => {
     await stores.clock.advance(14 * DAY);
     await rig.run();
     expect(stores.read("ledger", "SELECT offset FROM logs")).toEqual([]);
-    expect(stores.stores.ledger.findJob(job)).toMatchObject({ logCount: 5, completed: 3 });
+    expect(await stores.stores.ledger.findJob(job)).toMatchObject({ logCount: 5, completed: 3 });
     await stores.clock.advance(9 * DAY);
     await rig.run();
-    expect(stores.stores.ledger.findJob(job)).toBeUndefined();
+    expect(await stores.stores.ledger.findJob(job)).toBeUndefined();
     expect(stores.read("ledger", "SELECT task FROM results")).toEqual([]);
     expect([rig.count("queue_jobs"), rig.count("ledger_jobs"), rig.count("log_rows")]).toEqual([1, 1, 5]);
   });
@@ -106,11 +106,11 @@ describe("a job that ended", () => {
     await stores.clock.advance(90 * DAY);
     await rig.run();
     expect([jobsIn(stores, "queue"), jobsIn(stores, "ledger")]).toEqual([[job], [job]]);
-    expect(stores.stores.deadLetters.size()).toBe(1);
+    expect(await stores.stores.deadLetters.size()).toBe(1);
     await stores.clock.advance(1);
     await rig.run();
     expect([jobsIn(stores, "queue"), jobsIn(stores, "ledger")]).toEqual([[], []]);
-    expect(stores.stores.deadLetters.size()).toBe(0);
+    expect(await stores.stores.deadLetters.size()).toBe(0);
     expect(rig.count("dead_letters")).toBe(1);
   });
 
@@ -138,7 +138,7 @@ describe("a job that ended", () => {
     await rig.run();
     expect(jobsIn(stores, "queue")).toEqual([late.jobId]);
     expect(stores.read("queue", "SELECT id FROM tasks")).toEqual([{ id: 3 }, { id: 4 }, { id: 5 }]);
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
   });
 });
 
@@ -154,7 +154,7 @@ test("a job at work is never pruned, nor the key that it was submitted under", a
   await rig.run();
   expect(jobsIn(stores, "queue").length).toBe(1);
   expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeDefined();
-  expectTrueCounters(stores);
+  await expectTrueCounters(stores);
   for (const claimed of await claimAll(stores)) {
     await stores.now(stores.queue.settlements.settle({ claimed, verdict: complete }));
   }
@@ -188,7 +188,7 @@ test("beyond the size of dlq.db the oldest dead letters go, and as many as it ta
   expect(left.length).toBeGreaterThan(500);
   expect(left.at(-1)?.task).toBe(2000);
   expect(left[0]?.task).toBe(2001 - left.length);
-  expectTrueCounters(stores);
+  await expectTrueCounters(stores);
 });
 
 test("a job larger than one step goes in several, and a crash between two of them does no harm", async () => {

@@ -23,9 +23,9 @@ describe("an accepted job", () => {
       { host: "a.test", waiting: 3, nextDue: job.createdAt, of: header },
       { host: "b.test:8080", waiting: 2, nextDue: job.createdAt, of: header },
     ]);
-    expect(stores.queue.source.lanes(10)).toEqual(lanes);
+    expect(await stores.queue.source.lanes(10)).toEqual(lanes);
     const { spanId: _spanId, sampled: _sampled, ...told } = job; // the attempts' alone
-    expect(stores.stores.ledger.findJob(job.jobId)).toMatchObject({
+    expect(await stores.stores.ledger.findJob(job.jobId)).toMatchObject({
       ...told,
       status: "queued",
       total: 5,
@@ -34,7 +34,7 @@ describe("an accepted job", () => {
       updatedAt: job.createdAt,
       completedAt: null,
     });
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("keeps every field of its tasks", async () => {
@@ -85,7 +85,7 @@ describe("an accepted job", () => {
     await Promise.all([first, last]);
     expect(stores.read("queue", "SELECT id FROM tasks ORDER BY id").length).toBe(5);
     expect(new Set([(await first).seq, (await last).seq]).size).toBe(2);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("refuses a job id that is there already, alone", async () => {
@@ -95,7 +95,7 @@ describe("an accepted job", () => {
     stores.queue.flush();
     const outcomes = await Promise.allSettled(accepts);
     expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 });
 
@@ -112,8 +112,8 @@ describe("the limit of tasks under way", () => {
       "fulfilled",
       "rejected",
     ]);
-    expect(stores.queue.control.depth().pending).toBe(10);
-    expectTrueCounters(stores);
+    expect((await stores.queue.control.depth()).pending).toBe(10);
+    await expectTrueCounters(stores);
   });
 
   test("counts tasks that run or wait to be tried again, and none that ended", async () => {
@@ -125,7 +125,7 @@ describe("the limit of tasks under way", () => {
     ).toBeInstanceOf(QueueFullError);
     await settle(stores, task ?? never(), complete);
     await stores.now(stores.queue.acceptor.accept(acceptance(1, { pendingMax: 3 })));
-    expect(stores.queue.control.depth()).toEqual({ pending: 1, running: 2, retrying: 0 });
+    expect(await stores.queue.control.depth()).toEqual({ pending: 1, running: 2, retrying: 0 });
   });
 
   test("counts what was staged, at the end", async () => {
@@ -136,8 +136,8 @@ describe("the limit of tasks under way", () => {
     expect(await rejectionOf(stores.now(stores.queue.acceptor.accept(more)))).toBeInstanceOf(QueueFullError);
     expect(countOf(stores, "tasks")).toBe(8);
     await stores.now(stores.queue.acceptor.accept({ ...more, pendingMax: 11 }));
-    expect(stores.queue.control.depth().pending).toBe(11);
-    expectTrueCounters(stores);
+    expect((await stores.queue.control.depth()).pending).toBe(11);
+    await expectTrueCounters(stores);
   });
 });
 
@@ -164,7 +164,7 @@ describe("an idempotency key", () => {
     expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
     expect(await rejectionOf(accepts[1] ?? never())).toBeInstanceOf(IdempotencyTakenError);
     expect(countOf(stores, "tasks")).toBe(2);
-    expect(stores.queue.control.depth().pending).toBe(2);
+    expect((await stores.queue.control.depth()).pending).toBe(2);
   });
 
   test("is free after a submission under it was refused", async () => {
@@ -185,11 +185,11 @@ describe("a staged job", () => {
     const staged = await stores.now(stores.queue.acceptor.stage(job, newTasks(5)));
     await stores.now(stores.queue.acceptor.stage(job, newTasks(5), staged));
     expect(lanes).toEqual([]);
-    expect(stores.queue.source.lanes(10)).toEqual([]);
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
-    expect(stores.stores.ledger.findJob(job.jobId)).toBeUndefined();
+    expect(await stores.queue.source.lanes(10)).toEqual([]);
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(await stores.stores.ledger.findJob(job.jobId)).toBeUndefined();
     expect(await claimAll(stores)).toEqual([]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("becomes live with all its tasks, between those of others", async () => {
@@ -200,12 +200,12 @@ describe("a staged job", () => {
     const second = await stores.now(stores.queue.acceptor.stage(job, newTasks(3, ["b.test"]), first));
     await stores.now(stores.queue.acceptor.accept(acceptance(2, { job, staged: second })));
 
-    expect(stores.stores.ledger.findJob(job.jobId)).toMatchObject({ total: 10, firstTask: 1, lastTask: 14 });
-    const record = stores.stores.ledger.findJob(job.jobId) ?? never();
+    expect(await stores.stores.ledger.findJob(job.jobId)).toMatchObject({ total: 10, firstTask: 1, lastTask: 14 });
+    const record = (await stores.stores.ledger.findJob(job.jobId)) ?? never();
     expect(
-      stores.queue.control.tasksOfJob({ job: record, afterId: 0, limit: 100 }, ["pending"]).map(({ id }) => id),
+      (await stores.queue.control.tasksOfJob({ job: record, afterId: 0, limit: 100 }, ["pending"])).map(({ id }) => id),
     ).toEqual([1, 2, 3, 4, 5, 10, 11, 12, 13, 14]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
     expect((await claimAll(stores)).length).toBe(14);
   });
 
@@ -217,7 +217,7 @@ describe("a staged job", () => {
     const second = await stores.now(stores.queue.acceptor.stage(job, newTasks(3), first));
     await stores.now(stores.queue.acceptor.unstage(second));
     expect([countOf(stores, "jobs"), countOf(stores, "tasks"), countOf(stores, "lanes")]).toEqual([1, 4, 1]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("goes a thousand tasks at a time, with turns of the event loop between, by unstage and at the start", async () => {
@@ -236,7 +236,7 @@ describe("a staged job", () => {
         stores.queue.recover(() => Promise.resolve()),
       ),
     ).toEqual([2500, 1500, 500, 0]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("that is removed in part when the process dies is sound, and swept", async () => {
@@ -247,7 +247,7 @@ describe("a staged job", () => {
     stores.queue.flush();
     stores.crash();
     expect(countOf(stores, "tasks")).toBe(500);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
     await stores.queue.recover(() => Promise.resolve());
     expect([countOf(stores, "jobs"), countOf(stores, "tasks"), countOf(stores, "lanes")]).toEqual([0, 0, 0]);
   });
@@ -263,7 +263,7 @@ describe("a staged job", () => {
     stores.crash();
     expect(await stores.queue.recover(() => Promise.resolve())).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 1 });
     expect([countOf(stores, "jobs"), countOf(stores, "tasks")]).toEqual([2, 7]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("that was accepted is not removed by a late unstage", async () => {
@@ -273,7 +273,7 @@ describe("a staged job", () => {
     await stores.now(stores.queue.acceptor.accept(acceptance(1, { job, staged })));
     await stores.now(stores.queue.acceptor.unstage(staged));
     expect(countOf(stores, "tasks")).toBe(3);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 });
 

@@ -19,15 +19,15 @@ describe("a claim", () => {
     expect((await claimAll(stores, 10)).map(({ id }) => id)).toEqual([3]);
     await stores.clock.advance(50);
     expect((await claimAll(stores, 10)).map(({ id }) => id)).toEqual([1]);
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 1 });
-    expect(stores.queue.source.lanes(10)).toMatchObject([{ waiting: 1, nextDue: now + 100_000 }]);
-    expectTrueCounters(stores);
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 1 });
+    expect(await stores.queue.source.lanes(10)).toMatchObject([{ waiting: 1, nextDue: now + 100_000 }]);
+    await expectTrueCounters(stores);
   });
 
   test("tells what its lanes hold afterwards, empty ones too", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(6, ["a.test", "b.test"]))));
-    const [a, b] = stores.queue.source.lanes(10);
+    const [a, b] = await stores.queue.source.lanes(10);
     const lanes: Lane[] = [];
     stores.queue.source.onLane((lane) => lanes.push(lane));
     await stores.now(
@@ -45,24 +45,25 @@ describe("a claim", () => {
   test("of many lanes leaves what is not due yet, and what is over a lane's limit", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(12, ["a.test", "b.test", "c.test"]))));
-    const lane = firstOf(stores.queue.source.lanes(10).filter(({ host }) => host === "a.test")).id;
+    const lane = firstOf((await stores.queue.source.lanes(10)).filter(({ host }) => host === "a.test")).id;
     const first = firstOf(await stores.now(stores.queue.source.claim([{ lane, limit: 1 }])));
     await settle(stores, first, retryAt(stores.clock.now() + 1000));
-    const requests = stores.queue.source
-      .lanes(10)
-      .map(({ id, host }) => ({ lane: id, limit: host === "b.test" ? 1 : 9 }));
+    const requests = (await stores.queue.source.lanes(10)).map(({ id, host }) => ({
+      lane: id,
+      limit: host === "b.test" ? 1 : 9,
+    }));
     const claimed = await stores.now(stores.queue.source.claim(requests));
     const counts = Map.groupBy(claimed, ({ host }) => host);
     expect(["a.test", "b.test", "c.test"].map((host) => counts.get(host)?.length)).toEqual([3, 1, 4]);
     expect(claimed).not.toContainEqual(expect.objectContaining({ id: first.id }));
-    expect(stores.queue.control.depth()).toEqual({ pending: 3, running: 8, retrying: 1 });
-    expectTrueCounters(stores);
+    expect(await stores.queue.control.depth()).toEqual({ pending: 3, running: 8, retrying: 1 });
+    await expectTrueCounters(stores);
   });
 
   test("of two in one commit gets different tasks under different ids", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.acceptor.accept(acceptance(5)));
-    const request = [{ lane: firstOf(stores.queue.source.lanes(1)).id, limit: 3 }];
+    const request = [{ lane: firstOf(await stores.queue.source.lanes(1)).id, limit: 3 }];
     const claims = [stores.queue.source.claim(request), stores.queue.source.claim(request)];
     stores.queue.flush();
     const [first = [], second = []] = await Promise.all(claims);
@@ -78,12 +79,12 @@ describe("a claim", () => {
     const job = newJob();
     await stores.now(stores.queue.acceptor.accept(acceptance(3, { job })));
     await claimAll(stores, 1);
-    expect(stores.stores.ledger.findJob(job.jobId)?.status).toBe("in_progress");
+    expect((await stores.stores.ledger.findJob(job.jobId))?.status).toBe("in_progress");
     stores.reopen();
     const before = stores.stores.outbox.length;
     await claimAll(stores, 1);
     expect(stores.stores.outbox.length).toBe(before);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("of a lane that is gone takes nothing and does no harm", async () => {
@@ -91,7 +92,7 @@ describe("a claim", () => {
     const task = firstOf(await claimedJob(stores));
     await settle(stores, task, complete);
     await stores.now(stores.queue.acceptor.accept(acceptance(1)));
-    const lane = firstOf(stores.queue.source.lanes(1)).id;
+    const lane = firstOf(await stores.queue.source.lanes(1)).id;
     const claimed = await stores.now(
       stores.queue.source.claim([
         { lane: task.lane, limit: 5 },
@@ -99,7 +100,7 @@ describe("a claim", () => {
       ]),
     );
     expect(claimed.length).toBe(1);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 });
 

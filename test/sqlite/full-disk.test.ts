@@ -21,30 +21,30 @@ test("jobs and settlements that share a commit that fails are as if they had not
   const told: unknown[] = [];
   stores.queue.source.onLane((lane) => told.push(lane));
   const again = acceptance(5, { idempotency: { key: "k", fingerprint: new Uint8Array([1]), answer: "{}" } });
-  const tryAll = () => {
+  const tryAll = async () => {
     const tries = [
       stores.queue.acceptor.accept(again),
       stores.queue.settlements.settle({ claimed: one, verdict: complete }),
       stores.queue.settlements.settle({ claimed: two, verdict: complete }),
-      stores.queue.source.claim(stores.queue.source.lanes(10).map(({ id }) => ({ lane: id, limit: 5 }))),
+      stores.queue.source.claim((await stores.queue.source.lanes(10)).map(({ id }) => ({ lane: id, limit: 5 }))),
     ] as const;
     stores.queue.flush();
     return tries;
   };
   const repair = breakSeal(stores);
-  for (const attempt of tryAll()) expect(String(await rejectionOf(attempt))).toContain("disk is full");
+  for (const attempt of await tryAll()) expect(String(await rejectionOf(attempt))).toContain("disk is full");
   expect(told).toEqual([]);
-  expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
+  expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 3, retrying: 0 });
   expect(await stores.queue.acceptor.findIdempotent("default", "k")).toBeUndefined();
-  expect(stores.stores.ledger.findJob(again.job.jobId)).toBeUndefined();
-  expectTrueCounters(stores);
+  expect(await stores.stores.ledger.findJob(again.job.jobId)).toBeUndefined();
+  await expectTrueCounters(stores);
 
   repair();
-  const [accepted, first, second] = tryAll();
+  const [accepted, first, second] = await tryAll();
   expect([(await accepted).jobId, await first, await second]).toEqual([again.job.jobId, true, true]);
-  expect(stores.queue.control.depth()).toEqual({ pending: 5, running: 1, retrying: 0 });
+  expect(await stores.queue.control.depth()).toEqual({ pending: 5, running: 1, retrying: 0 });
   stores.crash();
-  expectTrueCounters(stores);
+  await expectTrueCounters(stores);
 });
 
 test("a job whose commit failed lends its name to no later one", async () => {
@@ -74,7 +74,7 @@ test("a job that was refused lends its name to none that shares its commit", asy
   const next = acceptance(3);
   await stores.now(stores.queue.acceptor.accept(next));
   expect(new Set((await claimAll(stores)).map(({ job }) => job.jobId))).toEqual(new Set([next.job.jobId]));
-  expectTrueCounters(stores);
+  await expectTrueCounters(stores);
 });
 
 test("a full disk is distinguished from other errors", () => {

@@ -110,8 +110,8 @@ describe("new stores", () => {
     }
     for (const [path, log] of left) writeFileSync(path, log);
     stores.open();
-    expect(stores.stores.ledger.listJobs({}, Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(await stores.stores.ledger.listJobs({}, Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     expect(readdirSync(stores.folder).filter((name) => name.endsWith(".new"))).toEqual([]);
   });
 
@@ -263,7 +263,7 @@ describe("a store is refused, and no file is changed,", () => {
     refusal(stores);
     stores.tamper("dlq", "PRAGMA user_version = 1");
     stores.open();
-    expect(stores.queue.control.depth().running).toBe(1);
+    expect((await stores.queue.control.depth()).running).toBe(1);
   });
 });
 

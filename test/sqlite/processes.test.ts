@@ -47,9 +47,9 @@ describe("jobs that were acknowledged", () => {
     expect(found.filter(({ total, n }) => total !== n)).toEqual([]);
     expect(stores.read("queue", "SELECT * FROM jobs WHERE status = 'staged'")).toEqual([]);
     for (const line of acknowledged.slice(-20)) {
-      expect(stores.stores.ledger.findJob(line.split(" ")[0] ?? "")?.status).toBe("queued");
+      expect((await stores.stores.ledger.findJob(line.split(" ")[0] ?? ""))?.status).toBe("queued");
     }
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
     expect(stores.read<unknown>("queue", "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
   });
 
@@ -58,9 +58,9 @@ describe("jobs that were acknowledged", () => {
     const some = acceptance(3);
     await stores.now(stores.queue.acceptor.accept(some));
     stores.crash();
-    expect(stores.stores.ledger.findJob(some.job.jobId)?.total).toBe(3);
-    expect(stores.queue.control.depth().pending).toBe(3);
-    expectTrueCounters(stores);
+    expect((await stores.stores.ledger.findJob(some.job.jobId))?.total).toBe(3);
+    expect((await stores.queue.control.depth()).pending).toBe(3);
+    await expectTrueCounters(stores);
   });
 });
 
@@ -72,14 +72,14 @@ describe("a folder of stores", () => {
     expect(second).toBe("StoreLockedError\n");
     expect(stores.read("queue", "SELECT tasks FROM depth WHERE state = 'pending'")).toEqual([{ tasks: 2 }]);
     await stores.now(stores.queue.acceptor.accept(acceptance(1)));
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("is held against this process, too, and free once the stores are closed", async () => {
     await using stores = openTestStores();
     expect(() => stores.open()).toThrow(StoreLockedError);
     stores.reopen();
-    expect(stores.queue.control.depth().pending).toBe(0);
+    expect((await stores.queue.control.depth()).pending).toBe(0);
   });
 
   test("is free as soon as its process was killed", async () => {

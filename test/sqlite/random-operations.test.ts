@@ -41,10 +41,10 @@ class Wanderer {
     const dice = this.#random(1000);
     if (dice < 120) this.#accept();
     else if (dice < 150) this.#stage();
-    else if (dice < 400) this.#claim();
+    else if (dice < 400) await this.#claim();
     else if (dice < 800) this.#settle();
-    else if (dice < 815) this.#cancel();
-    else if (dice < 860) this.#takeLetters();
+    else if (dice < 815) await this.#cancel();
+    else if (dice < 860) await this.#takeLetters();
     else if (dice < 890) this.#settleStale();
     else if (dice < 930) await this.#commit();
     else if (dice < 985) await this.#stores.clock.advance(this.#random(3000));
@@ -63,14 +63,14 @@ class Wanderer {
     await this.#restart();
     for (;;) {
       await this.#stores.clock.advance(10_000);
-      this.#claim();
+      await this.#claim();
       await this.#commit();
       if (this.#claimed.length === 0) break;
       while (this.#claimed.length > 0) this.#settle();
       await this.#commit();
     }
-    while (this.#stores.queue.cancellations.cancelling().length > 0) {
-      this.#sweepCancelled();
+    while ((await this.#stores.queue.cancellations.cancelling()).length > 0) {
+      await this.#sweepCancelled();
       await this.#commit();
     }
   }
@@ -96,8 +96,11 @@ class Wanderer {
     );
   }
 
-  #claim(): void {
-    const requests = this.#stores.queue.source.lanes(20).map(({ id }) => ({ lane: id, limit: 1 + this.#random(6) }));
+  async #claim(): Promise<void> {
+    const requests = (await this.#stores.queue.source.lanes(20)).map(({ id }) => ({
+      lane: id,
+      limit: 1 + this.#random(6),
+    }));
     this.#run(this.#stores.queue.source.claim(requests).then((tasks) => this.#claimed.push(...tasks)));
   }
 
@@ -122,16 +125,16 @@ class Wanderer {
     );
   }
 
-  #cancel(): void {
+  async #cancel(): Promise<void> {
     const live = this.#stores.read<{ job_id: string }>("queue", "SELECT job_id FROM jobs WHERE finished_at IS NULL");
     const job = live[this.#random(Math.max(1, live.length))];
     if (job !== undefined) this.#run(this.#stores.queue.cancellations.request(job.job_id));
-    this.#sweepCancelled();
+    await this.#sweepCancelled();
   }
 
-  #sweepCancelled(): void {
+  async #sweepCancelled(): Promise<void> {
     const { queue } = this.#stores;
-    for (const job of queue.cancellations.cancelling()) {
+    for (const job of await queue.cancellations.cancelling()) {
       const waiting = queue.cancellations.waiting(job, 0, 1 + this.#random(10));
       this.#run(
         waiting.then((tasks) =>
@@ -145,18 +148,18 @@ class Wanderer {
   }
 
   /** Replays or drops some dead letters, some of them twice. */
-  #takeLetters(): void {
+  async #takeLetters(): Promise<void> {
     const { queue, stores, clock } = this.#stores;
-    const letters = stores.deadLetters.list({}, Number.MAX_SAFE_INTEGER, 1 + this.#random(4));
+    const letters = await stores.deadLetters.list({}, Number.MAX_SAFE_INTEGER, 1 + this.#random(4));
     if (this.#random(3) === 0) {
       const dropped = letters.map(({ task, resourceId }) => ({ id: task, resourceId }));
       this.#run(queue.deadLetters.discard([...dropped, ...dropped], "given_up"));
       return;
     }
-    const replays = letters.flatMap(({ task }) => {
-      const letter = stores.deadLetters.find(task);
+    const found = await Promise.all(letters.map(({ task }) => stores.deadLetters.find(task)));
+    const replays = found.flatMap((letter) => {
       if (letter === undefined) return [];
-      const { contents, history } = letter;
+      const { task, contents, history } = letter;
       return [{ id: task, task: contents, history, availableAt: clock.steady() + this.#random(2000) }];
     });
     this.#run(queue.deadLetters.replay(replays));
@@ -186,7 +189,7 @@ class Wanderer {
     this.#stale.push(...this.#claimed.splice(0));
     this.#staged = [];
     await this.#stores.queue.recover(() => Promise.resolve());
-    expectTrueCounters(this.#stores);
+    await expectTrueCounters(this.#stores);
   }
 
   #run(work: Promise<unknown>): void {
@@ -207,9 +210,9 @@ for (const seed of [1, 2, 3, 4]) {
     for (let i = 0; i < 3000; i++) await wanderer.step();
     await wanderer.finish();
     expect(wanderer.unexpected).toEqual([]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
     expect(stores.drifts).toEqual([]);
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
     const ended = stores.read<{ n: number }>("ledger", "SELECT count(*) AS n FROM results")[0]?.n ?? 0;
     expect(ended).toBeGreaterThan(500);
     stores.stores.outbox.trim();

@@ -5,19 +5,21 @@ import type { TestStores } from "../support/stores.ts";
 const LIVE = ["pending", "running", "retrying"];
 
 /** Every counter of the three stores against a recount of what it counts. */
-export function expectTrueCounters(stores: TestStores): void {
-  expectTrueQueue(stores);
-  expectTrueFollowers(stores);
+export async function expectTrueCounters(stores: TestStores): Promise<void> {
+  await expectTrueQueue(stores);
+  await expectTrueFollowers(stores);
 }
 
-function expectTrueQueue(stores: TestStores): void {
+async function expectTrueQueue(stores: TestStores): Promise<void> {
   const states = stores.read<{ state: string; n: number }>(
     "queue",
     `SELECT state, count(*) AS n FROM tasks JOIN jobs ON jobs.seq = tasks.job
      WHERE jobs.status <> 'staged' GROUP BY state`,
   );
   const recounted = Object.fromEntries(LIVE.map((state) => [state, states.find((row) => row.state === state)?.n ?? 0]));
-  expect(stores.queue.control.depth()).toEqual(recounted as ReturnType<typeof stores.queue.control.depth>);
+  expect(await stores.queue.control.depth()).toEqual(
+    recounted as Awaited<ReturnType<typeof stores.queue.control.depth>>,
+  );
 
   const wrongJobs = stores.read(
     "queue",
@@ -44,7 +46,7 @@ function expectTrueQueue(stores: TestStores): void {
     `SELECT host, sum(waiting) AS tasks FROM lanes JOIN jobs ON jobs.seq = lanes.job
      WHERE jobs.status <> 'staged' AND waiting > 0 GROUP BY host ORDER BY tasks DESC, host`,
   );
-  expect([...stores.queue.control.busiestHosts(1000)]).toEqual(waits.map(({ host, tasks }) => [host, tasks]));
+  expect([...(await stores.queue.control.busiestHosts(1000))]).toEqual(waits.map(({ host, tasks }) => [host, tasks]));
 
   const strayTasks = stores.read(
     "queue",
@@ -53,7 +55,7 @@ function expectTrueQueue(stores: TestStores): void {
   expect(strayTasks).toEqual([]);
 }
 
-function expectTrueFollowers(stores: TestStores): void {
+async function expectTrueFollowers(stores: TestStores): Promise<void> {
   stores.stores.outbox.deliver();
   expect(stores.stores.outbox.isDelivered).toBe(true);
   const columns =
@@ -68,15 +70,20 @@ function expectTrueFollowers(stores: TestStores): void {
   const letters = stores.read<{ id: number }>("dlq", "SELECT task AS id, job FROM dead_letters ORDER BY task");
   expect(letters).toEqual(stores.read("queue", "SELECT id, job FROM tasks WHERE letter = 1 ORDER BY id"));
   const { deadLetters } = stores.stores;
-  expect(deadLetters.size()).toBe(letters.length);
+  expect(await deadLetters.size()).toBe(letters.length);
   for (const grouping of GROUPINGS) {
     // A condition that all fulfil lets them be read and counted.
-    const [counted, recounted] = [{}, { since: 0 }].map((filter) =>
-      deadLetters
-        .groups(grouping, filter, 1000)
-        .map(({ key, letters: n, firstAt, lastAt }) => ({ key, n, firstAt, lastAt })),
+    const [counted, recounted] = await Promise.all(
+      [{}, { since: 0 }].map(async (filter) =>
+        (await deadLetters.groups(grouping, filter, 1000)).map(({ key, letters: n, firstAt, lastAt }) => ({
+          key,
+          n,
+          firstAt,
+          lastAt,
+        })),
+      ),
     );
-    expect(counted).toEqual(recounted ?? []);
+    expect(counted).toEqual(recounted);
   }
 
   const wrongLogs = stores.read(

@@ -24,8 +24,8 @@ describe("recover", () => {
     await claimAll(stores, 1);
     stores.crash();
     expect(await recover(stores)).toEqual({ interrupted: 3, suspects: 0, sweptJobs: 0, poison: [] });
-    expect(stores.queue.control.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
-    expectTrueCounters(stores);
+    expect(await stores.queue.control.depth()).toEqual({ pending: 2, running: 0, retrying: 2 });
+    await expectTrueCounters(stores);
     const again = await claimAll(stores);
     expect(again.map(({ id, crashes, attempts }) => ({ id, crashes, attempts }))).toEqual([
       { id: 1, crashes: 1, attempts: 1 },
@@ -68,15 +68,15 @@ describe("recover", () => {
     stores.crash();
     const { poison } = await recover(stores);
     expect(poison).toEqual([{ id: 1, jobId: task.job.jobId, task: task.task }]);
-    const deadLetter = stores.stores.deadLetters.find(1);
+    const deadLetter = await stores.stores.deadLetters.find(1);
     expect(deadLetter).toMatchObject({ code: "TASK_INTERRUPTED", attempts: 1, resourceId: "r0", host: "origin.test" });
     expect(deadLetter?.history.map(({ code, startedAt }) => [code, startedAt])).toEqual([
       [attempt.code, attempt.startedAt],
       ...begunAt.map((at) => ["TASK_INTERRUPTED", at]),
     ]);
-    expect(stores.stores.ledger.findJob(task.job.jobId)?.status).toBe("failed");
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
-    expectTrueCounters(stores);
+    expect((await stores.stores.ledger.findJob(task.job.jobId))?.status).toBe("failed");
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+    await expectTrueCounters(stores);
     expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 0, poison: [] });
   });
 
@@ -98,13 +98,13 @@ describe("recover", () => {
       waited,
       waited,
     ]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("a suspect is first in its lane, counts a crash only where its start is noted, and is no suspect after its end", async () => {
     await using stores = openTestStores();
     await stores.now(stores.queue.acceptor.accept(acceptance(4)));
-    const lane = stores.queue.source.lanes(1)[0]?.id ?? never();
+    const lane = (await stores.queue.source.lanes(1))[0]?.id ?? never();
     stores.tamper("queue", "UPDATE tasks SET crashes = 2 WHERE id = 2");
     const claimed = await stores.now(stores.queue.source.claim([{ lane, limit: 2 }]));
     for (const task of claimed) await stores.now(stores.queue.settlements.markStarted(task));
@@ -123,7 +123,7 @@ describe("recover", () => {
     expect([again.id, again.crashes]).toEqual([2, 3]);
     await settle(stores, again, retryAt(stores.clock.now()));
     expect((await claimAll(stores)).find(({ id }) => id === 2)?.crashes).toBe(0);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("counts no crash for tasks that the process before had started", async () => {
@@ -152,7 +152,7 @@ describe("recover", () => {
     await recover(stores);
     await claimAll(stores);
     const job = { seq: ran.job.seq, firstTask: ran.id, lastTask: ran.id };
-    const shown = stores.queue.control.tasksOfJob({ job, afterId: 0, limit: 10 }, ["pending", "running"]);
+    const shown = await stores.queue.control.tasksOfJob({ job, afterId: 0, limit: 10 }, ["pending", "running"]);
     expect(shown.map(({ state }) => state)).toEqual(["pending"]);
   });
 
@@ -176,11 +176,11 @@ describe("recover", () => {
         { job: { seq: task.job.seq, firstTask: 1, lastTask: task.id }, afterId: 0, limit: 10 },
         ["pending", "running"],
       );
-    expect(shown().map(({ state }) => state)).toEqual(["pending"]);
+    expect((await shown()).map(({ state }) => state)).toEqual(["pending"]);
     const marked = stores.queue.settlements.markStarted(task);
     stores.queue.flush();
     await marked;
-    expect(shown().map(({ state }) => state)).toEqual(["running"]);
+    expect((await shown()).map(({ state }) => state)).toEqual(["running"]);
   });
 
   test("that is itself cut short buries and counts once", async () => {
@@ -197,8 +197,8 @@ describe("recover", () => {
     expect(await cut.catch((error: Error) => error.message)).toBe("killed while it cleaned up");
     stores.crash();
     expect((await recover(stores)).poison.length).toBe(1);
-    expect(stores.stores.deadLetters.size()).toBe(1);
-    expectTrueCounters(stores);
+    expect(await stores.stores.deadLetters.size()).toBe(1);
+    await expectTrueCounters(stores);
   });
 
   test("puts back more than one batch takes", async () => {
@@ -207,8 +207,8 @@ describe("recover", () => {
     await claimAll(stores); // the rest
     stores.crash();
     expect((await recover(stores)).interrupted).toBe(1201);
-    expect(stores.queue.control.depth()).toEqual({ pending: 1201, running: 0, retrying: 0 });
-    expectTrueCounters(stores);
+    expect(await stores.queue.control.depth()).toEqual({ pending: 1201, running: 0, retrying: 0 });
+    await expectTrueCounters(stores);
   });
 });
 

@@ -40,7 +40,7 @@ describe("the rate of a replay", () => {
     await stores.clock.advance(60_000);
     await stores.now(stores.queue.control.setPaused(false));
     expect(await dueBySteps(stores, 8)).toEqual([1, 1, 1, 1, 1, 1, 1, 0]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("counts from the end of a pause where it began in one", async () => {
@@ -68,8 +68,8 @@ describe("the rate of a replay", () => {
     stores.crash();
     await stores.clock.advance(30_000);
     await stores.queue.recover(() => Promise.resolve());
-    expectTrueCounters(stores);
-    expect(stores.queue.control.depth().retrying).toBe(10);
+    await expectTrueCounters(stores);
+    expect((await stores.queue.control.depth()).retrying).toBe(10);
   });
 
   test("delays no other task", async () => {

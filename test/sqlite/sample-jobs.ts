@@ -36,8 +36,8 @@ export function acceptance(tasks: number | readonly Task[] = 1, more: Partial<Ac
 }
 
 /** Claims at most `limit` tasks of every lane that waits. */
-export function claimAll(stores: TestStores, limit = 1000): Promise<ClaimedTask[]> {
-  const requests = stores.queue.source.lanes(10_000).map(({ id }) => ({ lane: id, limit }));
+export async function claimAll(stores: TestStores, limit = 1000): Promise<ClaimedTask[]> {
+  const requests = (await stores.queue.source.lanes(10_000)).map(({ id }) => ({ lane: id, limit }));
   return stores.now(stores.queue.source.claim(requests));
 }
 

@@ -65,7 +65,7 @@ describe("a verdict", () => {
     await stores.clock.advance(500);
     expect(await settle(stores, task, complete)).toBe(true);
     expect(rowOf(stores)).toMatchObject({ state: "completed", available_at: null, claim_id: null, size: 0 });
-    expect(stores.stores.ledger.result(task.id)).toEqual({
+    expect(await stores.stores.ledger.result(task.id)).toEqual({
       task: task.id,
       state: "completed",
       resourceId: "r0",
@@ -78,13 +78,13 @@ describe("a verdict", () => {
       finishedAt: stores.clock.now(),
       history: [],
     });
-    expect(stores.stores.ledger.findJob(task.job.jobId)).toMatchObject({
+    expect(await stores.stores.ledger.findJob(task.job.jobId)).toMatchObject({
       status: "completed",
       completed: 1,
       bytes: result.bytes,
       completedAt: stores.clock.now(),
     });
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("retry: an attempt is spent, the task waits as retrying", async () => {
@@ -96,12 +96,12 @@ describe("a verdict", () => {
     expect(await settle(stores, task, retryAt(due))).toBe(true);
     expect(rowOf(stores)).toMatchObject({ state: "retrying", available_at: due, claim_id: null, attempts: 1 });
     expect(lanes).toMatchObject([{ waiting: 1, nextDue: due }]);
-    expect(stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 1 });
+    expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 1 });
     await stores.clock.advance(5000);
     const again = firstOf(await claimAll(stores));
     expect(again).toMatchObject({ attempts: 1, history: [attempt], waitingSince: undefined, task: task.task });
     expect(again.claimId).toBeGreaterThan(task.claimId);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("snooze: no attempt is spent, and since when it waits is kept until the next retry", async () => {
@@ -114,7 +114,7 @@ describe("a verdict", () => {
     expect(again).toMatchObject({ attempts: 0, waitingSince: { class: "throttled", at: now } });
     await settle(stores, again, retryAt(now + 20));
     expect(rowOf(stores)).toMatchObject({ attempts: 1, waiting_class: null, waiting_since: null });
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("release: the task is as if it had never been claimed", async () => {
@@ -127,7 +127,7 @@ describe("a verdict", () => {
     const snoozed = firstOf(await claimAll(stores));
     await settle(stores, snoozed, release);
     expect(rowOf(stores)).toMatchObject({ state: "retrying", waiting_class: "throttled", waiting_since: since });
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("discard: a dead letter holds the task with its headers and attempts, the queue no longer", async () => {
@@ -140,7 +140,7 @@ describe("a verdict", () => {
     await settle(stores, task, { ...discard, attempts: 2 } as Verdict);
 
     expect(rowOf(stores)).toMatchObject({ state: "failed", size: 0 });
-    const deadLetter = stores.stores.deadLetters.find(task.id);
+    const deadLetter = await stores.stores.deadLetters.find(task.id);
     expect(deadLetter).toMatchObject({
       task: task.id,
       jobId: job.jobId,
@@ -152,7 +152,7 @@ describe("a verdict", () => {
       failedAt: stores.clock.now(),
     });
     expect(deadLetter?.history.map(({ code }) => code)).toEqual(["DOWNLOAD_HTTP_502", "DOWNLOAD_HTTP_404"]);
-    expect(stores.stores.ledger.result(task.id)).toMatchObject({
+    expect(await stores.stores.ledger.result(task.id)).toMatchObject({
       state: "failed",
       httpStatus: 404,
       errorCode: "DOWNLOAD_HTTP_404",
@@ -161,8 +161,8 @@ describe("a verdict", () => {
       sha256: null,
     });
     expect(stores.read("queue", "SELECT 1 FROM tasks WHERE instr(payload, 'secret') > 0")).toEqual([]);
-    expect(stores.stores.deadLetters.size()).toBe(1);
-    expectTrueCounters(stores);
+    expect(await stores.stores.deadLetters.size()).toBe(1);
+    await expectTrueCounters(stores);
   });
 
   test("keeps the first and the latest attempts of many", async () => {
@@ -198,7 +198,7 @@ describe("a stale claim", () => {
       expect(dump(stores)).toEqual(before);
       expect(await settle(stores, fresh, complete)).toBe(true);
       expect(await settle(stores, fresh, verdict)).toBe(false);
-      expectTrueCounters(stores);
+      await expectTrueCounters(stores);
     });
   }
 
@@ -210,7 +210,7 @@ describe("a stale claim", () => {
     );
     stores.queue.flush();
     expect(await Promise.all(settles)).toEqual([true, false, false]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 
   test("of before a crash cannot settle what was claimed anew, even if the wall clock went back", async () => {
@@ -343,8 +343,9 @@ describe("a job ends", () => {
     test(`as ${status} after ${verdicts.map(({ kind }) => kind).join(" and ")}, and that is told once`, async () => {
       await using stores = openTestStores();
       const told: [JobHeader, JobStatus][] = [];
+      const shown: ReturnType<typeof stores.stores.ledger.findJob>[] = [];
       stores.queue.onFinished((job, as) => {
-        expect(stores.stores.ledger.findJob(job.jobId)?.status).toBe(as);
+        shown.push(stores.stores.ledger.findJob(job.jobId));
         told.push([job, as]);
       });
       const tasks = await claimedJob(stores, 2);
@@ -353,11 +354,12 @@ describe("a job ends", () => {
         await settle(stores, task, verdicts[i] ?? complete);
       }
       expect(told).toEqual([[firstOf(tasks).job, status]]);
+      expect((await Promise.all(shown)).map((job) => job?.status)).toEqual([status]);
       expect(stores.read("queue", "SELECT * FROM lanes")).toEqual([]);
-      const job = stores.stores.ledger.findJob(firstOf(tasks).job.jobId) ?? never();
+      const job = (await stores.stores.ledger.findJob(firstOf(tasks).job.jobId)) ?? never();
       expect(job).toMatchObject({ status, completedAt: stores.clock.now() });
-      expect(stores.stores.ledger.logs(job, 0, 100, ["info"]).rows.at(-1)?.message).toBe(`job ${status}`);
-      expectTrueCounters(stores);
+      expect((await stores.stores.ledger.logs(job, 0, 100, ["info"])).rows.at(-1)?.message).toBe(`job ${status}`);
+      await expectTrueCounters(stores);
     });
   }
 
@@ -370,9 +372,10 @@ describe("a job ends", () => {
     );
     stores.queue.flush();
     await Promise.all(settles);
-    const statusOf = ([task]: ClaimedTask[]) => stores.stores.ledger.findJob(task?.job.jobId ?? "")?.status;
-    expect([statusOf(one), statusOf(two)]).toEqual(["completed", "in_progress"]);
-    expectTrueCounters(stores);
+    const statusOf = async ([task]: ClaimedTask[]) =>
+      (await stores.stores.ledger.findJob(task?.job.jobId ?? ""))?.status;
+    expect([await statusOf(one), await statusOf(two)]).toEqual(["completed", "in_progress"]);
+    await expectTrueCounters(stores);
   });
 
   test("with very many lanes, which go a thousand at a time, and with retention if the process dies before", async () => {
@@ -433,7 +436,7 @@ describe("a job ends", () => {
       stores.read("queue", "SELECT id FROM lanes").length === 0 ? true : undefined,
     );
     expect(await countedUntil(stores, "lanes", gone)).toEqual([1500, 500, 0]);
-    expectTrueCounters(stores);
+    await expectTrueCounters(stores);
   });
 });
 

@@ -41,7 +41,7 @@ async function storesWithEveryEvent(): Promise<TestStores> {
   await stores.now(stores.queue.acceptor.accept(acceptance([whole, ...newTasks(3)], { job, idempotency })));
   await settleAll(stores, await claimAll(stores), [retry, encoded, discard, complete]);
   await settleAll(stores, await claimAll(stores), [discard]);
-  const [first, second] = stores.stores.deadLetters.full({}, Number.MAX_SAFE_INTEGER, 10);
+  const [first, second] = await stores.stores.deadLetters.full({}, Number.MAX_SAFE_INTEGER, 10);
   if (first === undefined || second === undefined) throw new Error("too few dead letters");
   const { task: id, contents: task, history } = first;
   await stores.now(stores.queue.deadLetters.replay([{ id, task, history, availableAt: 7 }]));

@@ -1,10 +1,16 @@
 import { expect, test } from "bun:test";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 
-const orphans = () => ({ upload: 2, late_upload: 0, late_object: 1 });
+const orphans = () => Promise.resolve({ upload: 2, late_upload: 0, late_object: 1 });
 
 function metricsAt(depth = { pending: 0, running: 0, retrying: 0 }) {
-  return createMetrics({ version: "1.2.3", queueDepth: () => depth, dlqSize: () => 4, workersBusy: () => 5, orphans });
+  return createMetrics({
+    version: "1.2.3",
+    queueDepth: () => Promise.resolve(depth),
+    dlqSize: () => Promise.resolve(4),
+    workersBusy: () => 5,
+    orphans,
+  });
 }
 
 /** Name and labels to value. */
@@ -75,7 +81,12 @@ test("gauges are read when they are scraped", async () => {
 
 test("the size of the dead letters can be left out", async () => {
   const depth = { pending: 0, running: 0, retrying: 0 };
-  const metrics = createMetrics({ version: "1", queueDepth: () => depth, workersBusy: () => 0, orphans });
+  const metrics = createMetrics({
+    version: "1",
+    queueDepth: () => Promise.resolve(depth),
+    workersBusy: () => 0,
+    orphans,
+  });
   expect(await metrics.scrape()).not.toContain("fetchbox_dlq_size");
 });
 

@@ -6,7 +6,7 @@ import { mapOf } from "../../intake/manifest/manifest-schema.ts";
 import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
 import type { DeadLetterFilter, DeadLetterReads } from "../../jobs/stores/dead-letter-reads.ts";
 import { HEADER_VALUE_BYTES_MAX, REQUEST_HEADERS_MAX } from "../../net/request-header.ts";
-import { type BulkOperationRunner, isIds } from "../../operations/bulk-operation-runner.ts";
+import { type BulkOperationRunner, findAll, isIds } from "../../operations/bulk-operation-runner.ts";
 import { type DeadLetterChange, HeadersError } from "../../operations/dead-letter-change.ts";
 import { json } from "../http/json-response.ts";
 import { readParameters } from "../http/parameters.ts";
@@ -227,9 +227,9 @@ async function carryOut(
     if (dryRun) await operations.tryOut(letters, change);
     if (isIds(letters)) {
       if (!dryRun) return await operations.changeSome(letters, change);
-      return { matched: new Set(letters.filter((id) => deadLetters.find(id) !== undefined)).size, changed: 0 };
+      return { matched: (await findAll(deadLetters, letters)).length, changed: 0 };
     }
-    const matched = deadLetters.count(letters);
+    const matched = await deadLetters.count(letters);
     if (dryRun || matched === 0) return { matched, changed: 0 };
     const { wait = WAIT_SECONDS, isAsync } = preferenceOf(call.request.headers);
     const { id } = await operations.begin(letters, change);

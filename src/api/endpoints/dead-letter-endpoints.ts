@@ -75,8 +75,8 @@ function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
       limit: integer(LIST_LIMIT, "Maximum number of dead letters on the page."),
       cursor: cursorParameter("dlq"),
     },
-    answer: (_call, { limit, cursor, ...filter }) => {
-      const rows = deadLetters.list(filterOf(filter), cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+    answer: async (_call, { limit, cursor, ...filter }) => {
+      const rows = await deadLetters.list(filterOf(filter), cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("dlq", task));
       return json({ entries: page.map(rowOf), next_cursor });
     },
@@ -102,8 +102,8 @@ function readDeadLetter(deadLetters: DeadLetterReads): Endpoint {
       },
       errors: ["DLQ_ENTRY_NOT_FOUND"],
     },
-    answer: ({ params }) => {
-      const letter = deadLetterOf(deadLetters, params);
+    answer: async ({ params }) => {
+      const letter = await deadLetterOf(deadLetters, params);
       const body: DeadLetterDetail = { ...rowOf(letter), history: letter.history.map(attemptRow) };
       return json(body);
     },
@@ -126,16 +126,19 @@ function discardDeadLetter(
       errors: ["DLQ_ENTRY_NOT_FOUND", "DISK_FULL"],
     },
     answer: async ({ params }) => {
-      if (!(await discard(deadLetterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      if (!(await discard(await deadLetterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
       return new Response(null, { status: 204 });
     },
   };
 }
 
 /** The dead letter of a path. @throws ApiError DLQ_ENTRY_NOT_FOUND */
-function deadLetterOf(deadLetters: DeadLetterReads, params: Readonly<Record<string, string>>): FullDeadLetter {
+async function deadLetterOf(
+  deadLetters: DeadLetterReads,
+  params: Readonly<Record<string, string>>,
+): Promise<FullDeadLetter> {
   const id = params.task_id ?? "";
-  const letter = /^\d{1,15}$/.test(id) ? deadLetters.find(Number(id)) : undefined;
+  const letter = /^\d{1,15}$/.test(id) ? await deadLetters.find(Number(id)) : undefined;
   if (letter === undefined) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
   return letter;
 }

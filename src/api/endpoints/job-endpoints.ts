@@ -17,14 +17,14 @@ const JOBS_PER_TURN = 100;
 export const LIST_LIMIT = { minimum: 1, maximum: 1000, fallback: 100 };
 
 /** The job of a path in its current state. @throws ApiError JOB_NOT_FOUND */
-export function jobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): JobRecord {
-  ledger.bringUpToDate();
+export async function jobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): Promise<JobRecord> {
+  await ledger.bringUpToDate();
   return lastKnownJobOf(ledger, params);
 }
 
 /** The job of a path in its state of a moment ago, while it runs: cheap enough for clients that poll. */
-function lastKnownJobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): JobRecord {
-  const job = ledger.findJob((params.job_id ?? "").toLowerCase());
+async function lastKnownJobOf(ledger: LedgerReads, params: Readonly<Record<string, string>>): Promise<JobRecord> {
+  const job = await ledger.findJob((params.job_id ?? "").toLowerCase());
   if (job === undefined) throw new ApiError("JOB_NOT_FOUND");
   return job;
 }
@@ -48,9 +48,9 @@ function cancelJob(ledger: LedgerReads, cancel: (jobId: string) => Promise<boole
       errors: ["JOB_NOT_FOUND", "JOB_FINISHED", "DISK_FULL"],
     },
     answer: async ({ params }) => {
-      const { jobId } = jobOf(ledger, params);
+      const { jobId } = await jobOf(ledger, params);
       if (!(await cancel(jobId))) throw new ApiError("JOB_FINISHED");
-      return json(snapshotOf(ledger, jobOf(ledger, params)), { status: 202 });
+      return json(await snapshotOf(ledger, await jobOf(ledger, params)), { status: 202 });
     },
   };
 }
@@ -83,13 +83,13 @@ function listJobs(ledger: LedgerReads): Endpoint {
     },
     answer: async (_call, { status, job_type, tenant, idempotency_key, limit, cursor }) => {
       const filter = { status, jobType: job_type, tenant, idempotencyKey: idempotency_key };
-      ledger.bringUpToDate();
-      const rows = ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+      await ledger.bringUpToDate();
+      const rows = await ledger.listJobs(filter, cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, (job) => formatCursor("jobs", job.seq));
       const jobs: JobSnapshot[] = [];
       let errorsLeft = ERRORS_PER_PAGE_MAX;
       for (const job of page) {
-        const snapshot = snapshotOf(ledger, job, Math.min(SNAPSHOT_ERRORS_MAX, errorsLeft));
+        const snapshot = await snapshotOf(ledger, job, Math.min(SNAPSHOT_ERRORS_MAX, errorsLeft));
         errorsLeft -= snapshot.errors.length;
         jobs.push(snapshot);
         if (jobs.length % JOBS_PER_TURN === 0) await setImmediate();
@@ -111,12 +111,14 @@ function readJob(ledger: LedgerReads): Endpoint {
       answers: { 200: { description: "The current state of the job.", schema: "Job", example: JOB_EXAMPLE } },
       errors: ["JOB_NOT_FOUND"],
     },
-    answer: ({ params }) => json(snapshotOf(ledger, lastKnownJobOf(ledger, params))),
+    answer: async ({ params }) => json(await snapshotOf(ledger, await lastKnownJobOf(ledger, params))),
   };
 }
 
-function snapshotOf(ledger: LedgerReads, job: JobRecord, errorsMax = SNAPSHOT_ERRORS_MAX): JobSnapshot {
-  const failures = job.failed === 0 || errorsMax === 0 ? [] : ledger.failures(job, errorsMax);
+async function snapshotOf(ledger: LedgerReads, job: JobRecord, errorsMax = SNAPSHOT_ERRORS_MAX): Promise<JobSnapshot> {
+  // A task that failed since the job was read must not show as an error that the job does not count.
+  const limit = Math.min(job.failed, errorsMax);
+  const failures = limit === 0 ? [] : await ledger.failures(job, limit);
   return {
     job_id: job.jobId,
     job_type: job.jobType,

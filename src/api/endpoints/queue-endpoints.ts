@@ -4,7 +4,7 @@ import type { QueueReport } from "../openapi/service-schemas.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 export interface QueueEndpointsDeps {
-  readonly queueReport: () => QueueReport;
+  readonly queueReport: () => Promise<QueueReport>;
   /** Stops starting downloads, or starts them again; running ones finish. The pause survives a restart. */
   readonly setPaused: (paused: boolean) => Promise<void>;
 }
@@ -28,7 +28,7 @@ function readQueue({ queueReport }: QueueEndpointsDeps): Endpoint {
       description: "Shows the number of tasks, the busiest hosts, the throughput, and the limit that holds tasks back.",
       answers: { 200: { description: "The current state of the queue.", schema: "Queue", example: QUEUE_EXAMPLE } },
     },
-    answer: () => json(queueReport()),
+    answer: async () => json(await queueReport()),
   };
 }
 
@@ -57,7 +57,7 @@ function switchQueue(
     },
     answer: async () => {
       await setPaused(paused);
-      return json(queueReport());
+      return json(await queueReport());
     },
   };
 }

@@ -43,9 +43,9 @@ export function resourcesEndpoint(ledger: LedgerReads, control: Pick<QueueContro
       limit: integer(LIST_LIMIT, "Maximum number of resources on the page."),
       cursor: cursorParameter("resources"),
     },
-    answer: ({ params }, { state, limit, cursor }) => {
-      const job = jobOf(ledger, params);
-      const rows = readRows(ledger, control, { job, state, afterTask: cursor ?? 0, limit: limit + 1 });
+    answer: async ({ params }, { state, limit, cursor }) => {
+      const job = await jobOf(ledger, params);
+      const rows = await readRows(ledger, control, { job, state, afterTask: cursor ?? 0, limit: limit + 1 });
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("resources", task));
       return json({ resources: page.flatMap(({ row }) => row ?? []), next_cursor });
     },
@@ -60,23 +60,25 @@ interface WantedRows {
   readonly limit: number;
 }
 
-function readRows(
+async function readRows(
   ledger: LedgerReads,
   control: Pick<QueueControl, "tasksOfJob">,
   { job, state, afterTask, limit }: WantedRows,
-): Row[] {
+): Promise<Row[]> {
   if (state === "completed" || state === "failed" || state === "cancelled") {
-    return ledger.results(job, afterTask, limit, state).map(endedRow);
+    return (await ledger.results(job, afterTask, limit, state)).map(endedRow);
   }
   // The queue forgets a finished job long before the ledger does.
-  if (state === undefined && isFinished(job.status)) return ledger.results(job, afterTask, limit).map(endedRow);
-  return control
-    .tasksOfJob({ job, afterId: afterTask, limit }, state === undefined ? TASK_STATES : [state])
-    .map((queued) => {
+  if (state === undefined && isFinished(job.status)) return (await ledger.results(job, afterTask, limit)).map(endedRow);
+  const states = state === undefined ? TASK_STATES : [state];
+  const tasks = await control.tasksOfJob({ job, afterId: afterTask, limit }, states);
+  return Promise.all(
+    tasks.map(async (queued) => {
       if (queued.task !== undefined) return { task: queued.id, row: liveRow(queued, queued.task) };
-      const result = ledger.result(queued.id);
+      const result = await ledger.result(queued.id);
       return result === undefined ? { task: queued.id, row: undefined } : endedRow(result);
-    });
+    }),
+  );
 }
 
 function endedRow(result: ResultRecord): Row {

@@ -88,14 +88,14 @@ function hangup(): Promise<void> {
 async function runJob(app: App, jobId: string, context: CliContext, stop: AbortSignal): Promise<ExitCode> {
   const startedAt = systemClock.monotonic();
   const display = await openDisplay(context);
-  let job = findJob(app, jobId);
+  let job = await findJob(app, jobId);
   const turns = new Turns();
   let offset = 0;
   for (;;) {
-    const { rows, next } = app.stores.ledger.logs(job, offset, LINES_PER_LOOK, ["info", "warn", "error"]);
+    const { rows, next } = await app.stores.ledger.logs(job, offset, LINES_PER_LOOK, ["info", "warn", "error"]);
     offset = next;
     display.print(rows);
-    job = findJob(app, jobId);
+    job = await findJob(app, jobId);
     display.show(job, app);
     if (isFinished(job.status) && offset === job.logCount) break;
     if (stop.aborted) break;
@@ -133,8 +133,8 @@ function placeText(path: string, lines: readonly number[] | undefined): string {
   return line === undefined ? path : `line ${line}`;
 }
 
-function findJob(app: App, jobId: string): JobRecord {
-  const job = app.stores.ledger.findJob(jobId);
+async function findJob(app: App, jobId: string): Promise<JobRecord> {
+  const job = await app.stores.ledger.findJob(jobId);
   if (job === undefined) throw new Error(`job ${jobId} is not in the ledger`);
   return job;
 }

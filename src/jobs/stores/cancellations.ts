@@ -21,7 +21,7 @@ export interface Cancellations {
   /** True from the commit of the mark until the job has ended. */
   isCancelling(job: number): boolean;
   /** Numbers of the jobs that are being cancelled; after a start, those that the last process did not finish. */
-  cancelling(): number[];
+  cancelling(): Promise<number[]>;
   /** Waiting tasks of a job with ids above `afterId`, in order of their ids. */
   waiting(job: number, afterId: number, limit: number): Promise<WaitingTask[]>;
   /** Cancels those of some tasks that still wait. */

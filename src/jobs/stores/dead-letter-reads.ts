@@ -51,15 +51,15 @@ export interface DeadLetterGroup {
 /** Reads dead letters. `DeadLetterChanges` changes them. */
 export interface DeadLetterReads {
   /** The number of all dead letters. */
-  size(): number;
+  size(): Promise<number>;
   /** Dead letters with task ids below `beforeTask`, the newest task first. */
-  list(filter: DeadLetterFilter, beforeTask: number, limit: number): DeadLetterRecord[];
+  list(filter: DeadLetterFilter, beforeTask: number, limit: number): Promise<DeadLetterRecord[]>;
   /** A dead letter with its attempts and with all that its task needs to run again. */
-  find(task: number): FullDeadLetter | undefined;
+  find(task: number): Promise<FullDeadLetter | undefined>;
   /** The same as `find` for each that matches, with task ids below `beforeTask`, the newest task first. */
-  full(filter: DeadLetterFilter, beforeTask: number, limit: number): FullDeadLetter[];
+  full(filter: DeadLetterFilter, beforeTask: number, limit: number): Promise<FullDeadLetter[]>;
   /** The number of those that match. */
-  count(filter: DeadLetterFilter): number;
+  count(filter: DeadLetterFilter): Promise<number>;
   /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
-  groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[];
+  groups(by: Grouping, filter: DeadLetterFilter, limit: number): Promise<DeadLetterGroup[]>;
 }

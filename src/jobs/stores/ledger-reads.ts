@@ -89,22 +89,25 @@ export interface QueuedTask {
 /** Reads what happened to jobs. It decides nothing. */
 export interface LedgerReads {
   /** Takes in all that was committed: later reads agree with the queue. */
-  bringUpToDate(): void;
-  /** Calls `onNews` before each change of a job can be read, until the returned function is called. */
+  bringUpToDate(): Promise<void>;
+  /**
+   * Calls `onNews` for each change of a job, until the returned function is called. A read that starts in a later turn
+   * of the event loop shows the change.
+   */
   watch(seq: number, onNews: () => void): () => void;
   /** A job at work may show counters of a moment ago; `bringUpToDate` first makes them exact. */
-  findJob(jobId: string): JobRecord | undefined;
+  findJob(jobId: string): Promise<JobRecord | undefined>;
   /** Jobs with numbers below `beforeSeq`, the newest first. */
-  listJobs(filter: JobFilter, beforeSeq: number, limit: number): JobRecord[];
+  listJobs(filter: JobFilter, beforeSeq: number, limit: number): Promise<JobRecord[]>;
   /** The first failed tasks of a job, in order of their ids. */
-  failures(job: JobRecord, limit: number): ResultRecord[];
+  failures(job: JobRecord, limit: number): Promise<ResultRecord[]>;
   /** Results of a job with task ids above `afterTask`, in order of their ids. */
-  results(job: JobRecord, afterTask: number, limit: number, state?: ResultRecord["state"]): ResultRecord[];
+  results(job: JobRecord, afterTask: number, limit: number, state?: ResultRecord["state"]): Promise<ResultRecord[]>;
   /** The result of one task, once it has ended. */
-  result(task: number): ResultRecord | undefined;
+  result(task: number): Promise<ResultRecord | undefined>;
   /**
    * Log lines of a job from `offset` on. One call reads a bounded number of rows, whatever their levels: for more, the
    * caller continues at `next` in another turn of the event loop.
    */
-  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogStretch;
+  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): Promise<LogStretch>;
 }

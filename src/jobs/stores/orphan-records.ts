@@ -58,9 +58,9 @@ export interface OrphanRecords {
   /** Takes over uploads that an attempt recorded after its task was settled. */
   adopt(): Promise<void>;
   /** Keys with due orphans, the longest due first. */
-  dueKeys(kinds: readonly OrphanKind[], limit: number): ObjectRef[];
+  dueKeys(kinds: readonly OrphanKind[], limit: number): Promise<ObjectRef[]>;
   /** The due orphans under one key. */
-  dueUnder(ref: ObjectRef): Orphan[];
+  dueUnder(ref: ObjectRef): Promise<Orphan[]>;
   note(changes: OrphanChanges): Promise<void>;
-  counts(): Record<OrphanSort, number>;
+  counts(): Promise<Record<OrphanSort, number>>;
 }

@@ -4,7 +4,7 @@ import type { QueuedTask } from "./ledger-reads.ts";
 /** Tasks in the states that are not final. */
 export type Depth = Readonly<Record<Extract<TaskState, "pending" | "running" | "retrying">, number>>;
 
-/** The pause, and the figures of the queue that operators see. */
+/** The pause, and the figures of the queue that operators see. Memory answers what is no promise. */
 export interface QueueControl {
   isPaused(): boolean;
   /**
@@ -15,18 +15,18 @@ export interface QueueControl {
   /** The time `ms` ago by the steady clock, without the last pause. */
   timeBefore(ms: number): number;
   /** Tasks by state; the ledger and the dead letters are read no older than this. */
-  depth(): Depth;
+  depth(): Promise<Depth>;
   /** How long the longest due task has been due, in milliseconds; 0 if no task is due. */
-  oldestPendingAgeMs(): number;
+  oldestPendingAgeMs(): Promise<number>;
   /**
    * Milliseconds until the first waiting task is due, among hosts for which `isAskedFor` holds; 0 if one is due now,
    * `undefined` if no such task is among the lanes that are due first.
    */
-  nextDueMs(isAskedFor?: (host: string) => boolean): number | undefined;
+  nextDueMs(isAskedFor?: (host: string) => boolean): Promise<number | undefined>;
   /** The hosts with most waiting tasks, and their numbers. */
-  busiestHosts(limit: number): Map<string, number>;
+  busiestHosts(limit: number): Promise<Map<string, number>>;
   /** Tasks of one job with ids above `afterId` in some states, in order of their ids. */
-  tasksOfJob(job: TaskRange, states: readonly TaskState[]): QueuedTask[];
+  tasksOfJob(job: TaskRange, states: readonly TaskState[]): Promise<QueuedTask[]>;
 }
 
 /** A part of a job's tasks. */

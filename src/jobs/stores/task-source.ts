@@ -11,10 +11,13 @@ export interface LaneRequest {
 export interface TaskSource {
   /** Calls `listener` after each commit with the new contents of every lane that changed, which may be a new lane. */
   onLane(listener: (lane: Lane) => void): void;
-  /** Lanes with waiting tasks, the first due first; with `after`, those behind it. */
-  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[];
+  /**
+   * Lanes with waiting tasks, the first due first; with `after`, those behind it. A lane that a listener gets while
+   * this reads may be older in the answer.
+   */
+  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Promise<Lane[]>;
   /** Lanes with waiting tasks and ids above `afterId`, in order of their ids. */
-  lanesAfter(afterId: number, limit: number): Lane[];
+  lanesAfter(afterId: number, limit: number): Promise<Lane[]>;
   /**
    * Claims due tasks of some lanes, the oldest first; a lane with fewer due tasks gives fewer. `due` is a time of the
    * steady clock and defaults to now.

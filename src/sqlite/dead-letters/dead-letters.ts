@@ -65,12 +65,12 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** The number of dead letters. */
-  size(): number {
+  async size(): Promise<number> {
     return this.#current.query<{ letters: number }, []>("SELECT letters FROM size").get()?.letters ?? 0;
   }
 
   /** Dead letters with task ids before `beforeTask`, newest task first. */
-  list(filter: DeadLetterFilter, beforeTask: number, limit: number): DeadLetterRecord[] {
+  async list(filter: DeadLetterFilter, beforeTask: number, limit: number): Promise<DeadLetterRecord[]> {
     const { where, values } = conditionsOf(filter, "task < $before");
     return this.#current
       .query<DeadLetterRecord, [Record<string, string | number>]>(
@@ -80,7 +80,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** A dead letter with its attempts and its task, which can run again. */
-  find(task: number): FullDeadLetter | undefined {
+  async find(task: number): Promise<FullDeadLetter | undefined> {
     const row = this.#current
       .query<DeadLetterRow, [number]>(`SELECT ${COLUMNS}, letter FROM dead_letters WHERE task = ?`)
       .get(task);
@@ -88,7 +88,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** Matching dead letters with their tasks, with task ids before `beforeTask`, the newest task first. */
-  full(filter: DeadLetterFilter, beforeTask: number, limit: number): FullDeadLetter[] {
+  async full(filter: DeadLetterFilter, beforeTask: number, limit: number): Promise<FullDeadLetter[]> {
     const { where, values } = conditionsOf(filter, "task < $before");
     return this.#current
       .query<DeadLetterRow, [Record<string, string | number>]>(
@@ -119,7 +119,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** The number of matches. It reads no dead letter if the filter is empty or names one counted group. */
-  count(filter: DeadLetterFilter): number {
+  async count(filter: DeadLetterFilter): Promise<number> {
     const [[name, key] = [], ...others] = Object.entries(filter).filter(([, value]) => value !== undefined);
     if (name === undefined) return this.size();
     const grouping = COUNTED[name as keyof DeadLetterFilter];
@@ -133,7 +133,7 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** The groups of the matching dead letters: the largest first, or the latest days. */
-  groups(by: Grouping, filter: DeadLetterFilter, limit: number): DeadLetterGroup[] {
+  async groups(by: Grouping, filter: DeadLetterFilter, limit: number): Promise<DeadLetterGroup[]> {
     const conditions = conditionsOf(filter);
     return conditions.where === ""
       ? allGroups(this.#current, by, limit)

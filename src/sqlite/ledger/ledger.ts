@@ -47,7 +47,7 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /** Applies all committed events: later reads agree with queue.db. */
-  bringUpToDate(): void {
+  async bringUpToDate(): Promise<void> {
     this.#bringUpToDate();
   }
 
@@ -57,8 +57,8 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /**
-   * Calls `onNews` when a job, given by its number, has new rows, just before they can be read. The returned function
-   * ends this.
+   * Calls `onNews` when a job, given by its number, has new rows. This turn of the event loop commits them. The
+   * returned function ends this.
    */
   watch(seq: number, onNews: () => void): () => void {
     const watchers = this.#watchers.get(seq) ?? new Set();
@@ -77,7 +77,7 @@ export class Ledger implements LedgerReads, LedgerRetention {
    * Finds a job. The counters, failures and log lines of a running one may be a moment old, so that polling causes no
    * extra work. A caller that needs current ones calls `bringUpToDate` first.
    */
-  findJob(jobId: string): JobRecord | undefined {
+  async findJob(jobId: string): Promise<JobRecord | undefined> {
     return (
       this.#db
         .query<JobRecord, [string]>(`SELECT ${JOB_COLUMNS} FROM jobs WHERE job_id = ? AND pruning = 0`)
@@ -86,12 +86,12 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /** Jobs older than `beforeSeq`, newest first. */
-  listJobs(filter: JobFilter, beforeSeq: number, limit: number): JobRecord[] {
+  async listJobs(filter: JobFilter, beforeSeq: number, limit: number): Promise<JobRecord[]> {
     return listJobs(this.#db, filter, beforeSeq, limit);
   }
 
   /** The first failed tasks of a job, in order of their ids. */
-  failures(job: JobRecord, limit: number): ResultRecord[] {
+  async failures(job: JobRecord, limit: number): Promise<ResultRecord[]> {
     return this.#db
       .query<ResultRow, [number, number]>(
         `SELECT ${RESULT_COLUMNS} FROM results WHERE job = ? AND state = 'failed' ORDER BY task LIMIT ?`,
@@ -101,7 +101,12 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /** Results of a job with task ids after `afterTask`, in order of their ids. */
-  results(job: JobRecord, afterTask: number, limit: number, state?: ResultRecord["state"]): ResultRecord[] {
+  async results(
+    job: JobRecord,
+    afterTask: number,
+    limit: number,
+    state?: ResultRecord["state"],
+  ): Promise<ResultRecord[]> {
     return this.#current
       .query<ResultRow, [number, number, number, number, string | null, number]>(
         `SELECT ${RESULT_COLUMNS} FROM results WHERE task > max(?, ?) AND task <= ? AND job = ?
@@ -112,7 +117,7 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /** One task's result, if it ended. */
-  result(task: number): ResultRecord | undefined {
+  async result(task: number): Promise<ResultRecord | undefined> {
     const row = this.#current
       .query<ResultRow, [number]>(`SELECT ${RESULT_COLUMNS} FROM results WHERE task = ?`)
       .get(task);
@@ -148,7 +153,7 @@ export class Ledger implements LedgerReads, LedgerRetention {
    * Log lines of a job from `offset` on, up to `job.logCount`. One call reads a bounded number of rows, whatever their
    * levels. A caller that wants more continues at `next` in another turn of the event loop.
    */
-  logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): LogStretch {
+  async logs(job: JobRecord, offset: number, limit: number, levels: readonly LogLevel[]): Promise<LogStretch> {
     const end = Math.min(offset + LOG_ROWS_PER_READ, job.logCount);
     const rows = this.#db
       .query<LogRecord, [number, number, number, string, number]>(

@@ -102,7 +102,7 @@ export class JobCancellations implements Cancellations {
     return this.#context.jobs.cancelling.has(job);
   }
 
-  cancelling(): number[] {
+  async cancelling(): Promise<number[]> {
     return [...this.#context.jobs.cancelling];
   }
 

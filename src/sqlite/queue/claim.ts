@@ -144,11 +144,11 @@ export class DueTasks implements TaskSource {
     this.#listeners.onLane = listener;
   }
 
-  lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Lane[] {
+  async lanes(limit: number, after?: Pick<Lane, "id" | "nextDue">): Promise<Lane[]> {
     return readLanes(this.#context, limit, after);
   }
 
-  lanesAfter(afterId: number, limit: number): Lane[] {
+  async lanesAfter(afterId: number, limit: number): Promise<Lane[]> {
     return readLanesAfter(this.#context, afterId, limit);
   }
 

@@ -30,24 +30,24 @@ export class QueueState implements QueueControl {
     return timeBefore(this.#context, ms);
   }
 
-  depth(): Depth {
+  async depth(): Promise<Depth> {
     this.#outbox.deliver();
     return readDepth(this.#context);
   }
 
-  oldestPendingAgeMs(): number {
+  async oldestPendingAgeMs(): Promise<number> {
     return readOldestAgeMs(this.#context);
   }
 
-  nextDueMs(isAskedFor: (host: string) => boolean = () => true): number | undefined {
+  async nextDueMs(isAskedFor: (host: string) => boolean = () => true): Promise<number | undefined> {
     return readNextDueMs(this.#context, isAskedFor);
   }
 
-  busiestHosts(limit: number): Map<string, number> {
+  async busiestHosts(limit: number): Promise<Map<string, number>> {
     return readBusiestHosts(this.#context, limit);
   }
 
-  tasksOfJob(range: TaskRange, states: readonly TaskState[]): QueuedTask[] {
+  async tasksOfJob(range: TaskRange, states: readonly TaskState[]): Promise<QueuedTask[]> {
     return readTasksOfJob(this.#context, range, states);
   }
 }

@@ -59,11 +59,11 @@ export class UploadOrphans implements OrphanRecords {
   }
 
   /** Keys with orphans that are due, the longest due first. */
-  dueKeys(kinds: readonly OrphanKind[], limit: number): ObjectRef[] {
+  async dueKeys(kinds: readonly OrphanKind[], limit: number): Promise<ObjectRef[]> {
     return readDueKeys(this.#context, kinds, limit);
   }
 
-  dueUnder(ref: ObjectRef): Orphan[] {
+  async dueUnder(ref: ObjectRef): Promise<Orphan[]> {
     return readDueUnder(this.#context, ref);
   }
 
@@ -75,7 +75,7 @@ export class UploadOrphans implements OrphanRecords {
   }
 
   /** The number of orphans of each sort. */
-  counts(): Record<OrphanSort, number> {
+  async counts(): Promise<Record<OrphanSort, number>> {
     return countOrphans(this.#context);
   }
 }

@@ -14,6 +14,11 @@ const ROWS = 200;
 const KEPT_MS = 250;
 const PAGES_MAX = 100;
 
+interface RowFormat {
+  readonly contentType: string;
+  readonly row: (job: JobRecord, row: LogRecord) => string;
+}
+
 interface Kept extends LogPageText {
   readonly logCount: number;
 }
@@ -22,6 +27,8 @@ interface Kept extends LogPageText {
 export class LogPages {
   readonly #ledger: Pick<LedgerReads, "logs">;
   readonly #kept: ExpiringMap<Kept>;
+  /** Reads that are under way. */
+  readonly #reading = new Map<string, Promise<LogPageText>>();
   readonly #encoder = new TextEncoder();
 
   constructor(ledger: Pick<LedgerReads, "logs">, clock: Pick<Clock, "monotonic">) {
@@ -30,24 +37,28 @@ export class LogPages {
   }
 
   /** Rows from `offset` on in the given format; those of a moment ago, if they are kept. */
-  read(
-    job: JobRecord,
-    offset: number,
-    levels: readonly LogLevel[],
-    format: { readonly contentType: string; readonly row: (job: JobRecord, row: LogRecord) => string },
-  ): LogPageText {
+  async read(job: JobRecord, offset: number, levels: readonly LogLevel[], format: RowFormat): Promise<LogPageText> {
     const key = `${job.seq} ${offset} ${levels.length} ${format.contentType}`;
     const known = this.#kept.get(key);
     if (known !== undefined && (known.bytes.length > 0 || known.logCount === job.logCount)) {
       return known;
     }
-    const { rows, next } = this.#ledger.logs(job, offset, ROWS, levels);
-    const page: Kept = {
-      bytes: this.#encoder.encode(rows.map((row) => format.row(job, row)).join("")),
-      next,
-      logCount: job.logCount,
-    };
-    this.#kept.set(key, page);
-    return page;
+    const readKey = `${key} ${job.logCount}`;
+    const underWay = this.#reading.get(readKey);
+    if (underWay !== undefined) return underWay;
+    const reading = this.#render(job, offset, levels, format)
+      .then((page) => {
+        this.#kept.set(key, page);
+        return page;
+      })
+      .finally(() => this.#reading.delete(readKey));
+    this.#reading.set(readKey, reading);
+    return reading;
+  }
+
+  async #render(job: JobRecord, offset: number, levels: readonly LogLevel[], format: RowFormat): Promise<Kept> {
+    const { rows, next } = await this.#ledger.logs(job, offset, ROWS, levels);
+    const bytes = this.#encoder.encode(rows.map((row) => format.row(job, row)).join(""));
+    return { bytes, next, logCount: job.logCount };
   }
 }

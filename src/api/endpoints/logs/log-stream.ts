@@ -106,12 +106,13 @@ async function* follow(
   over: AbortSignal,
   { ledger, pages, clock, turns }: LogStreamDeps,
 ): AsyncGenerator<Uint8Array, void> {
+  // The watch begins before the first read, so that no change falls between the two.
   using news = new News(ledger, seq, clock);
   let next = offset;
   while (!over.aborted) {
-    const job = ledger.findJob(jobId);
+    const job = await ledger.findJob(jobId);
     if (job === undefined) return; // its retention has passed
-    const page = pages.read(job, next, levels, format);
+    const page = await pages.read(job, next, levels, format);
     next = page.next;
     if (page.bytes.length > 0) yield page.bytes;
     if (next < job.logCount) {

@@ -70,7 +70,7 @@ export function logsEndpoint(
       level: choice(LOG_LEVELS, "Only rows of this level or a more severe one. Default: all levels."),
     },
     answer: async (call, { offset, limit, level }) => {
-      const job = jobOf(ledger, call.params);
+      const job = await jobOf(ledger, call.params);
       const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
       const format = formatOf(call.request);
       if (format !== undefined) {
@@ -124,7 +124,7 @@ async function pageOfLog(
   const rows: LogRecord[] = [];
   let next = offset;
   for (;;) {
-    const stretch = ledger.logs(job, next, limit - rows.length, levels);
+    const stretch = await ledger.logs(job, next, limit - rows.length, levels);
     rows.push(...stretch.rows);
     next = stretch.next;
     if (rows.length === limit || next >= job.logCount || signal.aborted) break;
