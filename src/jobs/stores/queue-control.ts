@@ -4,7 +4,7 @@ import type { QueuedTask } from "./ledger-reads.ts";
 /** Tasks in the states that are not final. */
 export type Depth = Readonly<Record<Extract<TaskState, "pending" | "running" | "retrying">, number>>;
 
-/** The pause, and the figures of the queue that operators see. Memory answers what is no promise. */
+/** The pause, and the figures of the queue that operators see. A backend answers from memory what is no promise. */
 export interface QueueControl {
   isPaused(): boolean;
   /**
