@@ -167,7 +167,7 @@ function proxyCycles(pools: Readonly<Record<string, { readonly fallbacks: readon
 }
 
 /** Checks the storage's keys against one another: buckets and addressing by the endpoint, and the objects' headers. */
-export function checkStorage(check: CrossCheck): void {
+function checkStorage(check: CrossCheck): void {
   if (check.usable(["storage", "backend"], ["storage", "endpoint"], ["storage", "addressing"])) {
     checkAddressing(check);
     checkBuckets(check);

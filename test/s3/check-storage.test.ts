@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/std/clock.ts";
 import type { CheckStep } from "../../src/storage/check-step.ts";
 import { checkStorage, type StorageCheckOptions } from "../../src/storage/s3/check/check-storage.ts";
 import { textOf } from "../../src/storage/s3/client/xml.ts";
@@ -27,7 +28,7 @@ function check(endpoint: string, options: Partial<StorageCheckOptions> = {}): Pr
       now: Date.now,
       random: () => 0,
       wait: () => Promise.resolve(),
-      monotonic: () => performance.now(),
+      clock: systemClock,
       bucket: "artifacts",
       signal: never,
       ...options,
@@ -405,7 +406,7 @@ test("a check that nobody reads to its end removes what it stored", async () => 
     now: Date.now,
     random: () => 0,
     wait: () => Promise.resolve(),
-    monotonic: () => performance.now(),
+    clock: systemClock,
     signal: never,
   })) {
     if (name === "PUT 11 bytes") break;

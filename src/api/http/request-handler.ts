@@ -1,3 +1,4 @@
+import type { Clock } from "../../std/clock.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics, SignInFailure } from "../../telemetry/metrics.ts";
 import { type Endpoint, refuseQuery } from "../endpoints/endpoint.ts";
@@ -10,6 +11,7 @@ import type { LimitRequests } from "./request-limit.ts";
 export type StartPhase = "recovering" | "without room";
 
 interface ServeDeps {
+  readonly clock: Pick<Clock, "monotonic">;
   readonly authorize: Authorize;
   readonly limit: LimitRequests;
   /** The IP address that a request came from. */
@@ -48,7 +50,7 @@ export function createServe(deps: ServeDeps): Serve {
   const atWork = new RequestsAtWork();
   void deps.broken.then((error) => atWork.end(storeBroken(error)));
   return async (endpoint, request, params) => {
-    const startedAt = performance.now();
+    const startedAt = deps.clock.monotonic();
     const requestId = requestIdOf(request) ?? deps.newRequestId();
     const noted: Record<string, string> = {};
     let response: Response;
@@ -67,7 +69,7 @@ export function createServe(deps: ServeDeps): Serve {
     }
     for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value);
     response.headers.set("x-request-id", requestId);
-    const durationMs = performance.now() - startedAt;
+    const durationMs = deps.clock.monotonic() - startedAt;
     const fields = { request_id: requestId, ...noted };
     record(deps, { endpoint, request, status: response.status, durationMs, fields });
     return response;

@@ -15,7 +15,6 @@ import { Probe } from "./probe.ts";
 
 export interface StorageCheckOptions extends S3StoreOptions {
   readonly bucket: string;
-  readonly monotonic: () => number;
   readonly signal: AbortSignal;
 }
 

@@ -16,7 +16,7 @@ export interface EndpointOptions {
 }
 
 /** Where the URL of a bucket or an object points. */
-export interface Place {
+interface Place {
   /** The name that is resolved, and that the certificate must have. */
   readonly name: string;
   /** With the port, where it is not the scheme's. */
