@@ -108,7 +108,8 @@ function openFiles(paths: StorePaths, isUnsafe: boolean, releases: (() => void)[
   const open = (store: keyof StorePaths, installation: string) => {
     const found = (created: Database) => writeMeta(created, "installation", installation);
     const [path, migrations] = [paths[store], MIGRATIONS[store]];
-    const synchronous = isUnsafe ? "OFF" : store === "queue" ? "FULL" : "NORMAL";
+    const safe = store === "queue" ? "FULL" : "NORMAL";
+    const synchronous = isUnsafe ? "OFF" : safe;
     const db = openDatabase({ path, migrations, synchronous, found });
     releases.push(() => closeDatabase(db));
     upgradeDatabase(db, { path, migrations });

@@ -167,6 +167,26 @@ describe("a handler of one's own", () => {
     }
   });
 
+  test("that cannot be loaded is told beside every other one", async () => {
+    await using service = await prepareService({
+      toml: ["a", "b", "c"].map((name) => `[handlers.${name}]\nhandler = "${name}.ts"\n`).join(""),
+      files: {
+        "a.ts": "throw new Error('boom');",
+        "b.ts": "export default { prepare: (m) => m, *buildTasks() {} };",
+        "c.ts": "export default { prepare() {} };",
+      },
+    });
+    const run = (...args: string[]) =>
+      runBinary(["config", "check", ...args], { cwd: service.folder, env: service.env });
+    const { code, stderr } = await run();
+    expect([code, stderr.match(/\[handlers\.\w\](?= handler =)/g)]).toEqual([2, ["[handlers.a]", "[handlers.c]"]]);
+    const { problems } = JSON.parse((await run("--json")).stdout) as { problems: { message: string }[] };
+    expect(problems.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^\[handlers\.a\] .*: boom$/),
+      expect.stringMatching(/^\[handlers\.c\] .* lacks the method buildTasks$/),
+    ]);
+  });
+
   test("whose threads are all at other jobs for long is not said to have failed", async () => {
     await using service = await startService({
       toml: '[handlers.hung]\nhandler = "hung.ts"\ndeadline_ms = 1500\n',

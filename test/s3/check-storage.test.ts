@@ -331,13 +331,10 @@ describe("a check fails", () => {
   });
 
   test("where a refused body is visible, where bytes are others, and where the removed object stays", async () => {
-    const visible = await checkWith((call) =>
-      isOf("wrong-sum-3")(call) && call.method === "HEAD"
-        ? answer(200, "x".repeat(11))
-        : isOf("wrong-sum-3")(call)
-          ? refusal(400, "BadDigest")
-          : undefined,
-    );
+    const visible = await checkWith((call) => {
+      if (!isOf("wrong-sum-3")(call)) return undefined;
+      return call.method === "HEAD" ? answer(200, "x".repeat(11)) : refusal(400, "BadDigest");
+    });
     expect(visible.of("signed SHA-256").detail).toContain("visible all the same");
     const other = await checkWith((call) =>
       isOf("object")(call) && call.method === "GET" ? answer(200, "fetchbox no") : undefined,

@@ -292,3 +292,11 @@ describe("a header of the configuration", () => {
     expect(net.sent[1]).toMatchObject({ Cookie: "session=ours; s=1" });
   });
 });
+
+test.each([
+  [1, "more than 1 redirect"],
+  [2, "more than 2 redirects"],
+])("after %d redirects the next one is refused", async (maxRedirects, message) => {
+  const net = new Net({ "http://a.test/": to("/") });
+  await expect(net.follow("http://a.test/", {}, { maxRedirects })).rejects.toMatchObject({ message });
+});

@@ -60,8 +60,7 @@ export function createServe(deps: ServeDeps): Serve {
       const caller = admit(deps, endpoint, request, requestId);
       if (caller?.name !== undefined) noted["token_name"] = caller.name;
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
-      // Pages and scrapers may add parameters of their own; endpoints of operators refuse unknown ones.
-      if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
+      if (endpoint.query === undefined && !takesAnyQuery(endpoint)) refuseQuery(request.url);
       const note = (fields: Readonly<Record<string, string>>) => void Object.assign(noted, fields);
       response = await atWork.run(endpoint.answer({ request, params, requestId, note }));
     } catch (error) {
@@ -74,6 +73,11 @@ export function createServe(deps: ServeDeps): Serve {
     record(deps, { endpoint, request, status: response.status, durationMs, fields });
     return response;
   };
+}
+
+/** Probes and browsers may add parameters of their own. A path without an endpoint has its own error. */
+function takesAnyQuery({ path, access }: Endpoint): boolean {
+  return access === "nothing" || path.startsWith("/health/") || path.startsWith("/swagger");
 }
 
 /** Checks access and rate. The limit applies to each token, and to each address without a known token. */

@@ -10,6 +10,7 @@ import {
   type StagedJob,
 } from "../../jobs/stores/acceptor.ts";
 import { hostOf, type Task } from "../../jobs/task.ts";
+import { numbered } from "../../std/counted.ts";
 import { insertRows } from "../file/insert-rows.ts";
 import type { Changes } from "../group-commit.ts";
 import { encodeTask } from "../task-codec.ts";
@@ -149,7 +150,9 @@ function addPending(context: QueueContext, tasks: number, max: number): void {
   const { pending, running, retrying } = readDepth(context);
   const before = pending + running + retrying;
   if (before + tasks > max) {
-    throw new QueueFullError(`${before} tasks are queued or running; ${tasks} more would exceed the limit of ${max}`);
+    throw new QueueFullError(
+      `the queue holds ${numbered(before, "task")}; ${tasks} more would exceed the limit of ${max}`,
+    );
   }
   context.db.query<never, [number]>("UPDATE depth SET tasks = tasks + ? WHERE state = 'pending'").run(tasks);
 }

@@ -1,6 +1,7 @@
 import type { ObjectStore, StoredObject } from "../../../jobs/object-store.ts";
 import type { Clock } from "../../../std/clock.ts";
 import { base64OfHex, sha256Hex } from "../../../std/digest.ts";
+import { errorText } from "../../../std/error-text.ts";
 import { StepFailure } from "../../check-step.ts";
 import { isPage } from "../check-bucket.ts";
 import { SHA256_HEADER } from "../client/copy-checks.ts";
@@ -161,7 +162,7 @@ export class Probe {
       try {
         await work();
       } catch (error) {
-        left.push(`${what} (${error instanceof Error ? error.message : String(error)})`);
+        left.push(`${what} (${errorText(error)})`);
       }
     };
     for (const { key, uploadId } of this.#uploads.values()) {
