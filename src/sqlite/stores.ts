@@ -77,7 +77,7 @@ export function openStores(options: StoresOptions): Stores {
   try {
     const paths = storePaths(options);
     lockAndInspect(paths, releases);
-    if (options.upgradeBackup !== undefined) backUpBeforeUpgrade(paths, options.upgradeBackup);
+    if (options.upgradeBackup !== undefined) backUpBeforeUpgrade(paths, options.upgradeBackup, options.clock.now());
     const files = openFiles(paths, options.isUnsafe === true, releases);
     return joinStores(files, options, releases, close);
   } catch (error) {

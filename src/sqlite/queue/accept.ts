@@ -185,10 +185,9 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
 
 function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
   const now = context.clock.steady();
-  const hostOfUrl = cachedHostOf();
   const counts = new Map<string, LaneCount>();
   const laneOfTask = tasks.map(({ url, bucket }) => {
-    const host = hostOfUrl(url);
+    const host = hostOf(url);
     const name = laneName(host, bucket);
     let count = counts.get(name);
     if (count === undefined) counts.set(name, (count = { host, bucket, tasks: 0 }));
@@ -237,22 +236,6 @@ function addToLanes(
     )
     .all(job, dueAt, JSON.stringify(counts.map(({ host, bucket, tasks }) => [host, bucket, tasks])));
   return new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
-}
-
-/** `hostOf` with a cache: of URLs with the same origin it parses one. */
-function cachedHostOf(): (url: string) => string {
-  const hosts = new Map<string, string>();
-  return (url) => {
-    // The host stands before the first "/" after the scheme's, whatever else does.
-    const end = url.indexOf("/", "https://".length);
-    const start = end === -1 ? url : url.slice(0, end);
-    let host = hosts.get(start);
-    if (host === undefined) {
-      host = hostOf(url);
-      hosts.set(start, host);
-    }
-    return host;
-  };
 }
 
 /**
