@@ -2,9 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { Glob } from "bun";
+import { exportsOf } from "./support/source-exports.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const SOURCES = [...new Glob("src/**/*.ts").scanSync(ROOT)].filter((file) => !file.startsWith("src/gen/")).sort();
+/** Every file that may import from src. */
+const FILES = [...SOURCES, ...new Glob("{test,scripts,config}/**/*.ts").scanSync(ROOT)];
 
 /**
  * The layers of src, the lowest first. A folder imports from its own layer only itself, and otherwise from the layers
@@ -36,6 +39,51 @@ const PRIVATE: Readonly<Record<string, readonly string[]>> = {
 const FILES_PER_FOLDER_MAX = 15;
 const BANNED_NAMES = ["utils", "helpers", "common", "types", "index", "misc", "manager", "base", "constants", "shared"];
 
+/** Files with a timer or a clock of their own, each with its reason. This list may only become shorter. */
+const REAL_TIME: Readonly<Record<string, string>> = {
+  "src/std/clock.ts": "It is the clock.",
+  "src/telemetry/standard-output.ts": "Log lines must not depend on the parts that write them.",
+  "src/sqlite/group-commit.ts": "A commit waits a few milliseconds of a real disk's time for more members.",
+  "src/sqlite/outbox.ts": "Events gather for a few milliseconds of a real disk's time.",
+  "src/api/http/request-body.ts": "It limits how long a real client sends a body that was refused.",
+  "src/cli/run-to-exit.ts": "It sleeps without a turn of the event loop, because the process is about to end.",
+  "src/app.ts": "Last limits of the start and the stop: the process must end, whatever the clock does.",
+  "src/storage/s3/clean-up.ts": "A last limit for a request after the upload's own limit.",
+  "src/storage/s3/check/probe.ts": "A last limit for requests after the command was stopped.",
+  "src/maintenance/bucket-check.ts": "It limits one request of a periodic check, which has the clock.",
+};
+const TIME =
+  /\b(setTimeout|setInterval|Date\.now|performance\.now|AbortSignal\.timeout|Bun\.sleep(Sync)?)\(|\bnew Date\(\)/;
+
+/** Values that src exports for tests alone, each group with its reason. This list may only become shorter. */
+const FOR_TESTS: Readonly<Record<string, readonly string[]>> = {
+  "pages and answers are compared with them": [
+    "src/api/openapi/openapi-document.ts#COMPONENTS",
+    "src/config/field.ts#formatSize",
+    "src/intake/manifest/manifest-schema.ts#ResourceSchema",
+    "src/intake/manifest/manifest-schema.ts#StorageSchema",
+    "src/jobs/failure.ts#FAILURE_CLASSES",
+  ],
+  "they are pure, and have many more cases than a test of the whole can try": [
+    "src/cli/commands/reload.ts#changedKeys",
+    "src/config/field.ts#parseSize",
+    "src/config/sources/tree.ts#expandReferences",
+    "src/config/sources/variables.ts#parseEnvFile",
+    "src/http/race.ts#interleaveFamilies",
+    "src/net/media-type.ts#essenceOf",
+    "src/worker/retry.ts#backoff",
+  ],
+  "a test reaches these limits": [
+    "src/dispatch/lanes.ts#LOOKS_MAX",
+    "src/jobs/object-key.ts#KEY_BYTES_MAX",
+    "src/maintenance/orphan-cleaner.ts#LOOK_EVERY_MAX_MS",
+    "src/maintenance/orphan-cleaner.ts#WATCH_MS",
+    "src/maintenance/orphan-cleaner.ts#BLIND_WATCH_MS",
+    "src/worker/timeout.ts#CLEAN_UP_MS",
+  ],
+  "a test asks SQLite for its plan": ["src/sqlite/ledger/list-jobs.ts#JOBS_OF_KEY"],
+};
+
 describe("the source is tidy", () => {
   test("folders import only what stands below them", () => {
     const breaches = SOURCES.flatMap((file) =>
@@ -53,6 +101,17 @@ describe("the source is tidy", () => {
 
   test("the process is ended by main.ts alone", () => {
     expect(SOURCES.filter((file) => /process\.exit\(/.test(code(file)))).toEqual(["src/main.ts"]);
+  });
+
+  test("only a few files have a timer or a clock of their own", () => {
+    expect(SOURCES.filter((file) => TIME.test(code(file)))).toEqual(Object.keys(REAL_TIME).sort());
+  });
+
+  test("commands choose the real clock, and a handler's thread, which gets no objects", () => {
+    const others = SOURCES.filter((file) => !file.startsWith("src/cli/") && file !== "src/std/clock.ts");
+    expect(others.filter((file) => /\bsystemClock\b/.test(code(file)))).toEqual([
+      "src/intake/handlers/handler-thread.ts",
+    ]);
   });
 
   test("files are named for what they hold, in kebab-case", () => {
@@ -104,6 +163,16 @@ describe("the source is tidy", () => {
     expect(SOURCES.filter((file) => !reached.has(file) && !file.endsWith(".d.ts"))).toEqual([]);
   });
 
+  test("an export has a use", () => {
+    const exported = exportsOf(ROOT, SOURCES, FILES);
+    const outside = exported.filter(({ importers }) => !importers.some((file) => file.startsWith("src/")));
+    const isDead = ({ isUsedAtHome, importers }: (typeof exported)[number]) => !isUsedAtHome || importers.length === 0;
+    expect(outside.filter(isDead).map(({ id }) => id)).toEqual([]);
+    // Types of options and ports serve the helpers of tests; values need a place in the list.
+    const values = outside.filter(({ isType, importers }) => !isType && !importers.some(isScript));
+    expect(values.map(({ id }) => id).sort()).toEqual(Object.values(FOR_TESTS).flat().sort());
+  });
+
   test("no file is longer than 400 lines", () => {
     expect(SOURCES.filter((file) => code(file).split("\n").length > 400)).toEqual([]);
   });
@@ -117,6 +186,10 @@ describe("the source is tidy", () => {
     expect(files.filter((file) => code(file).includes("../shared"))).toEqual([]);
   });
 });
+
+function isScript(file: string): boolean {
+  return file.startsWith("scripts/");
+}
 
 function code(file: string): string {
   return readFileSync(join(ROOT, file), "utf8");

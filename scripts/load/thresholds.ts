@@ -54,7 +54,8 @@ function compare(expression: string, metric: Metric | undefined, tags: Tags, { s
   const values = metric?.values(tags) ?? [];
   // A counter's "rate" is per second, that of a rate its share.
   const isPerSecond = method === "rate" && metric?.kind === "counter";
-  const how = method === "rate" ? (isPerSecond ? "per_second" : "avg") : method;
+  const howRate = isPerSecond ? "per_second" : "avg";
+  const how = method === "rate" ? howRate : method;
   const value = aggregate(how, values, (performance.now() - startedAt) / 1000);
   // Counters begin at 0; others without a sample have no value to judge.
   const isEmpty = values.length === 0 && method !== "count";

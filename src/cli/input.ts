@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { IntakeError } from "../intake/intake-error.ts";
+import { fileErrorText } from "../std/error-text.ts";
 import { UsageError } from "./exit-code.ts";
 
 /** The bytes of a file, or of standard input for "-". @throws UsageError */
@@ -7,7 +8,7 @@ export function readInput(path: string): Uint8Array {
   try {
     return readFileSync(path === "-" ? 0 : path);
   } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    throw new UsageError(`cannot read ${path}: ${fileErrorText(error)}`, { cause: error });
   }
 }
 

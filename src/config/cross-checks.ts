@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { relative, sep } from "node:path";
 import { CONFIG_METADATA_BYTES_MAX, METADATA_HEADER } from "../jobs/object-attributes.ts";
 import { headerNameProblem, headerValueProblem, REQUEST_HEADERS_MAX } from "../net/request-header.ts";
+import { fileErrorText } from "../std/error-text.ts";
 import { goesWithEveryRequest, lowerCaseNames, storageHeaderProblem } from "../storage/storage-header.ts";
 import type { Config, HandlerConfig, StorageConfig } from "./schema.ts";
 import type { KeyPath } from "./sources/key-path.ts";
@@ -143,7 +144,7 @@ function caFileProblem(file: string): string | undefined {
     readCaFile(file);
     return undefined;
   } catch (error) {
-    return `names the file ${file}, which FetchBox cannot use: ${(error as Error).message}`;
+    return `names the file ${file}, which FetchBox cannot use: ${fileErrorText(error)}`;
   }
 }
 
@@ -167,7 +168,7 @@ function proxyCycles(pools: Readonly<Record<string, { readonly fallbacks: readon
 }
 
 /** Checks the storage's keys against one another: buckets and addressing by the endpoint, and the objects' headers. */
-export function checkStorage(check: CrossCheck): void {
+function checkStorage(check: CrossCheck): void {
   if (check.usable(["storage", "backend"], ["storage", "endpoint"], ["storage", "addressing"])) {
     checkAddressing(check);
     checkBuckets(check);

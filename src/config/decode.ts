@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { errorText } from "../std/error-text.ts";
 import { suggest } from "../std/suggest.ts";
 import { maskedNamesOf, mayHoldSecret, nameRuleOf, secretPartOf, wrapsSecrets } from "./field.ts";
 import { type KeyPath, shownKey } from "./sources/key-path.ts";
@@ -113,7 +114,7 @@ function withSecrets(values: object, raw: unknown): Record<string, unknown> {
 function checkLength(schema: TSchema, items: readonly unknown[], path: KeyPath, report: Report): boolean {
   const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema as { minItems?: number; maxItems?: number };
   if (items.length >= minItems && items.length <= maxItems) return true;
-  report(path, `must be ${expectation(schema)}, got ${items.length} entries`, true);
+  report(path, `must be ${expectation(schema)}, got ${items.length}`, true);
   return false;
 }
 
@@ -132,7 +133,7 @@ function decodeLeaf(schema: TSchema, raw: unknown, path: KeyPath, report: Report
   try {
     return schema[TransformKind].Decode(value) as unknown;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorText(error);
     report(path, `${message}${got(schema, raw)}`, true);
     return undefined;
   }

@@ -13,7 +13,7 @@ const LANES_FEW = LANES_MAX / 2;
 /** While lanes are missing that are due, a page is read at least this often, in milliseconds. */
 const PAGE_EVERY_MS = 250;
 
-export interface LaneReaderDeps {
+interface LaneReaderDeps {
   readonly source: Pick<BrokerSource, "lanes">;
   readonly lanes: Lanes;
   readonly clock: Pick<Clock, "steady">;

@@ -306,8 +306,8 @@ export class Lanes {
     if (isHost(gate)) {
       const closedMs = closedFor(gate.name);
       // A host that opened since its room was asked for is looked at again at once.
-      const hasOpened = closedMs <= 0 && ofHost(gate.name) > 0;
-      gate.heldUntil = now + (hasOpened ? 0 : closedMs > 0 ? Math.min(closedMs, HOLD_MAX_MS) : HOLD_MAX_MS);
+      const openMs = closedMs <= 0 && ofHost(gate.name) > 0 ? 0 : HOLD_MAX_MS;
+      gate.heldUntil = now + Math.min(closedMs > 0 ? closedMs : openMs, HOLD_MAX_MS);
       this.#openings.push(gate.heldUntil, gate);
     } else {
       gate.heldUntil = Number.POSITIVE_INFINITY;

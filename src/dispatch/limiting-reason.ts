@@ -14,7 +14,7 @@ export interface HostLoad extends HostView {
 }
 
 /** A bucket that cannot be written to. */
-export interface ClosedBucketLoad {
+interface ClosedBucketLoad {
   readonly bucket: string;
   readonly code: string;
   readonly message: string;

@@ -17,7 +17,7 @@ interface Line {
 }
 
 /** How to send tasks on. */
-export interface Outlet {
+interface Outlet {
   /** Whether another task can be sent. */
   readonly isOpen: () => boolean;
   /** Whether a task of the host may start now. */

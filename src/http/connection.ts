@@ -302,16 +302,8 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
   }
 }
 
-/** Requests are put together here, one after the other: an array for each would cost more than its two copies. */
-const scratch = Buffer.allocUnsafe(ONE_PIECE_BYTES_MAX + 16 * 1024);
-
-/** Head and body in one array, which is valid until the next call. */
-function inOnePiece(head: string, body: Uint8Array | undefined): Uint8Array {
-  const length = head.length + (body?.length ?? 0);
-  const bytes = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
-  bytes.write(head, "latin1");
-  if (body !== undefined) bytes.set(body, head.length);
-  return bytes.subarray(0, length);
+function inOnePiece(head: string, body: Uint8Array = new Uint8Array()): Uint8Array {
+  return Buffer.concat([Buffer.from(head, "latin1"), body]);
 }
 
 function sourceOf(bytes: Uint8Array): BodySource {

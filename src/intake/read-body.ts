@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import zlib from "node:zlib";
+import { numbered } from "../std/counted.ts";
 import type { HeldBytes } from "./body-memory.ts";
 import { IntakeError } from "./intake-error.ts";
 
@@ -89,5 +90,5 @@ function withRoom(bytes: Uint8Array<ArrayBuffer>, needed: number, max: number): 
 }
 
 function tooLarge(limitBytes: number): IntakeError {
-  return new IntakeError("PAYLOAD_TOO_LARGE", `the body is larger than ${limitBytes} bytes`);
+  return new IntakeError("PAYLOAD_TOO_LARGE", `the body is larger than ${numbered(limitBytes, "byte")}`);
 }

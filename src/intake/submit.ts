@@ -117,6 +117,7 @@ async function stageTasks(
         tasks = [];
       }
       tasks = tasks.length === 0 ? batch : tasks.concat(batch);
+      if (tasks.length + (staged?.total ?? 0) > deps.pendingMax) throw tooManyTasks(deps.pendingMax);
     }
     return { tasks, staged };
   } catch (error) {
@@ -191,6 +192,15 @@ function intakeErrorOf(error: unknown): unknown {
 
 function queueFull(cause?: unknown): IntakeError {
   return new IntakeError("QUEUE_FULL", "the queue is full; try again later", { cause });
+}
+
+/** An empty queue could not take the job either. */
+function tooManyTasks(pendingMax: number): IntakeError {
+  const limit = `queue.max_pending_tasks is ${pendingMax}`;
+  return new IntakeError(
+    "QUEUE_FULL",
+    `the job has more tasks than the queue ever holds (${limit}); split the manifest`,
+  );
 }
 
 function diskFull(cause: unknown): IntakeError {

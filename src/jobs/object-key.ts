@@ -7,12 +7,8 @@ export const SEGMENT_BYTES_MAX = 255;
 // C0, DEL and C1: no file name and no URL should hold them.
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\]/;
 
-/** Nearly every path matches this: then no further check is needed. */
-const SIMPLE = /^\w[\w.~-]*(?:\/\w[\w.~-]*)*$/;
-
 /** The violation of a path of `/`-separated segments, or `undefined`. A trailing `/` is an empty segment. */
 export function pathProblem(path: string): string | undefined {
-  if (SIMPLE.test(path)) return undefined;
   if (path === "") return "must not be empty";
   if (!path.isWellFormed()) return "must not contain a lone surrogate";
   if (FORBIDDEN.test(path)) return "must not contain control characters or backslashes";

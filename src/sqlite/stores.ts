@@ -78,7 +78,7 @@ export function openStores(options: StoresOptions): SqliteStores {
   try {
     const paths = storePaths(options);
     lockAndInspect(paths, releases);
-    if (options.upgradeBackup !== undefined) backUpBeforeUpgrade(paths, options.upgradeBackup);
+    if (options.upgradeBackup !== undefined) backUpBeforeUpgrade(paths, options.upgradeBackup, options.clock.now());
     const files = openFiles(paths, options.isUnsafe === true, releases);
     return joinStores(files, options, releases, close);
   } catch (error) {
@@ -109,7 +109,8 @@ function openFiles(paths: StorePaths, isUnsafe: boolean, releases: (() => void)[
   const open = (store: keyof StorePaths, installation: string) => {
     const found = (created: Database) => writeMeta(created, "installation", installation);
     const [path, migrations] = [paths[store], MIGRATIONS[store]];
-    const synchronous = isUnsafe ? "OFF" : store === "queue" ? "FULL" : "NORMAL";
+    const safe = store === "queue" ? "FULL" : "NORMAL";
+    const synchronous = isUnsafe ? "OFF" : safe;
     const db = openDatabase({ path, migrations, synchronous, found });
     releases.push(() => closeDatabase(db));
     upgradeDatabase(db, { path, migrations });

@@ -1,4 +1,4 @@
-import { Failure } from "../jobs/failure.ts";
+import { Failure, type FailureCode } from "../jobs/failure.ts";
 import type { FailedOutcome, Outcome } from "../jobs/verdict.ts";
 import type { Clock } from "../std/clock.ts";
 
@@ -9,7 +9,8 @@ const MAX_WAIT_MS = 30_000;
  * Refusals in a row that may each concern their object. One more of them concerns the bucket: its policy has changed,
  * or a proxy before the storage has lost the storage. A small upload then decides within a second.
  */
-const IN_A_ROW_MAX = { denied: 100, rejected: 200, other: 10 } as const;
+const IN_A_ROW_MAX: Partial<Record<FailureCode, number>> = { UPLOAD_ACCESS_DENIED: 100, UPLOAD_REJECTED: 200 };
+const IN_A_ROW_MAX_OTHERS = 10;
 
 /** A probe that reaches no worker within this time is lost, in milliseconds. Only a fault of ours can cause that. */
 const LOST_MS = 60_000;
@@ -264,8 +265,8 @@ function judgeRefusal(bucket: Bucket, outcome: FailedOutcome): FailedOutcome {
   const isRejected = failure.code === "UPLOAD_REJECTED";
   if (!isRejected && !(failure.mayConcernObject && bucket.state === "proven")) return outcome;
   bucket.refusedInARow++;
-  const max = isRejected ? "rejected" : failure.code === "UPLOAD_ACCESS_DENIED" ? "denied" : "other";
-  if (bucket.refusedInARow <= IN_A_ROW_MAX[max]) return isRejected ? outcome : withCode(outcome, "UPLOAD_REJECTED");
+  if (bucket.refusedInARow <= (IN_A_ROW_MAX[failure.code] ?? IN_A_ROW_MAX_OTHERS))
+    return isRejected ? outcome : withCode(outcome, "UPLOAD_REJECTED");
   return isRejected ? withCode(outcome, "UPLOAD_UNAVAILABLE") : outcome;
 }
 

@@ -1,3 +1,5 @@
+import { errorText } from "../std/error-text.ts";
+
 /**
  * A check in steps, as `fetchbox storage check` shows it: each backend has its own steps, and all run and read alike.
  */
@@ -56,7 +58,7 @@ async function perform({ run }: Step, signal: AbortSignal) {
     if (typeof found === "string") return { result: "ok", detail: found, isFinal: false } as const;
     return { result: "note", detail: found.note, isFinal: false } as const;
   } catch (error) {
-    const detail = signal.aborted ? "interrupted" : error instanceof Error ? error.message : String(error);
+    const detail = signal.aborted ? "interrupted" : errorText(error);
     return { result: "failed", detail, isFinal: error instanceof StepFailure && error.isFinal } as const;
   }
 }

@@ -1,4 +1,5 @@
 import { Failure } from "../jobs/failure.ts";
+import { numbered } from "../std/counted.ts";
 
 /** Counts the bytes of an upload against the size that was declared for it. */
 export interface DeclaredSize {
@@ -14,10 +15,10 @@ export function declaredSize(size: number | undefined): DeclaredSize {
   return {
     add(bytes) {
       seen += bytes;
-      if (size !== undefined && seen > size) throw mismatch(`more than the ${size} bytes`);
+      if (size !== undefined && seen > size) throw mismatch(`more than the ${numbered(size, "byte")}`);
     },
     total() {
-      if (size !== undefined && seen !== size) throw mismatch(`${seen} instead of the ${size} bytes`);
+      if (size !== undefined && seen !== size) throw mismatch(`${seen} instead of the ${numbered(size, "byte")}`);
       return seen;
     },
   };

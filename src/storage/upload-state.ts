@@ -3,7 +3,7 @@ import { Failure } from "../jobs/failure.ts";
 type Stage = "open" | "failed" | "completing" | "stored" | "aborted";
 
 /** An upload that `abort` ended. */
-export interface Aborted {
+interface Aborted {
   /** The error of the write that failed, or else that of the abort. */
   readonly error: unknown;
   /** The object may be visible: a request or a rename that makes it so had started. */

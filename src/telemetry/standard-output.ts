@@ -9,36 +9,18 @@ export interface LogDestination {
 
 /** Most characters that wait for a reader that has stopped reading. */
 const WAITING_MAX = 1024 * 1024;
-/** Most characters of one write. */
-const GATHERED_MAX = 16 * 1024;
-/** The beginning of a line that can wait until the next turn of the event loop. */
-const INFO = '{"level":"info"';
 const STDOUT = 1;
 
 /**
- * Standard output for the log. The system has each line before the next turn of the event loop, so a killed process
- * loses no line about a visible effect. It never waits: for a stopped reader (a stopped journald, a pipe to `less`), up
- * to 1 MiB of lines wait in memory. Further lines are dropped, and a line counts them once the reader continues. A
- * closed reader or a full disk does not end the process.
+ * Standard output for the log. The system has each line before `write` returns, so a killed process loses no line about
+ * a visible effect.
+ *
+ * It never waits: for a stopped reader (a stopped journald, a pipe to `less`), up to 1 MiB of lines wait in memory.
+ * Further lines are dropped, and a line counts them once the reader continues. A closed reader or a full disk does not
+ * end the process.
  */
 export function standardOutput(): LogDestination {
-  const writer = writerFor(STDOUT);
-  let gathered = "";
-  const flush = () => {
-    const lines = gathered;
-    gathered = "";
-    if (lines !== "") writer(lines);
-  };
-  process.on("exit", flush);
-  return {
-    write(line) {
-      // Many tasks end with one commit, so their lines are one write. A problem is written before any answer to it.
-      if (gathered === "") setImmediate(flush);
-      gathered += line;
-      if (gathered.length > GATHERED_MAX || !line.startsWith(INFO)) flush();
-    },
-    isTerminal: process.stdout.isTTY === true,
-  };
+  return { write: writerFor(STDOUT), isTerminal: process.stdout.isTTY === true };
 }
 
 /** Writes whole lines; never throws and never waits. */
@@ -117,9 +99,12 @@ function unblockedWriter(fd: number): LineWriter {
   };
 }
 
+/** Bytes that Bun's sink takes before it writes. */
+const SINK_BYTES = 16 * 1024;
+
 /** A writer for sockets and other outputs that cannot be reopened. Bun's sink waits until they accept more. */
 function sinkWriter(): LineWriter {
-  const sink = Bun.stdout.writer({ highWaterMark: GATHERED_MAX });
+  const sink = Bun.stdout.writer({ highWaterMark: SINK_BYTES });
   const waiting = new BoundedLines(WAITING_MAX);
   let isBusy = false;
 

@@ -16,6 +16,11 @@ export interface ExpectedObject extends ObjectRef {
   readonly etag: string | null;
 }
 
+/** The place of an object in the ledger, for a finding. */
+export function writerText({ task, jobId }: Pick<ExpectedObject, "task" | "jobId">): string {
+  return task === 0 ? `the manifest of job ${jobId}` : `task ${task} of job ${jobId}`;
+}
+
 /**
  * The objects that must exist, in a temporary file, so that millions of them need no memory and the stores stay free
  * while the storage is read.

@@ -1,6 +1,7 @@
 import type { ObjectInfo, ObjectRef, ObjectStore } from "../jobs/object-store.ts";
 import { DEFAULT_FOLDERS, hasDefaultFolder, ownerOf } from "../jobs/storage-keys.ts";
-import type { ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
+import { numbered } from "../std/counted.ts";
+import { type ExpectedObject, type ExpectedObjects, writerText } from "./expected-objects.ts";
 import type { Findings } from "./findings.ts";
 import type { LiveStores } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
@@ -63,7 +64,12 @@ async function checkFound(ref: ObjectRef, { bytes, etag }: Seen, deps: ObjectChe
   const [first] = writers;
   if (first === undefined) return;
   if (fitting.length === 0) {
-    reportUnlessReplayed("an object has its size", first, `has ${bytes} bytes; ${first.bytes} were stored`, deps);
+    reportUnlessReplayed(
+      "an object has its size",
+      first,
+      `has ${numbered(bytes, "byte")}, not the ${first.bytes} that were stored`,
+      deps,
+    );
   } else if (deps.deep || fitting.every((writer) => isOther(writer.etag, etag))) {
     const sha256 = await digestOf(ref, deps);
     if (sha256 === undefined) reportMissing(ref, deps);
@@ -113,7 +119,7 @@ function reportUnlessReplayed(
   { liveStores, findings }: ObjectChecksDeps,
 ): void {
   if (writer.task !== 0 && !liveStores.isCompleted(writer.task)) return;
-  findings.report(rule, `task ${writer.task} of job ${writer.jobId}: ${nameOf(writer)} ${what}`);
+  findings.report(rule, `${writerText(writer)}: ${nameOf(writer)} ${what}`);
 }
 
 /** Checks an object that no task is expected to have stored. */

@@ -6,7 +6,7 @@ import { MIGRATIONS } from "../sqlite/file/migrations.ts";
 import type { StorePaths } from "../sqlite/file/store-paths.ts";
 import type { Clock } from "../std/clock.ts";
 import { counted } from "../std/counted.ts";
-import { type ExpectedObject, ExpectedObjects } from "./expected-objects.ts";
+import { type ExpectedObject, ExpectedObjects, writerText } from "./expected-objects.ts";
 import { Findings } from "./findings.ts";
 import { hasOrphans, LiveStores } from "./live-stores.ts";
 import { checkObjects, type RunInManifest } from "./object-checks.ts";
@@ -121,7 +121,7 @@ function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findi
   runSqlChecks(db, QUEUE_CHECKS, findings);
   if (behind === 0) runSqlChecks(db, PROJECTION_CHECKS, findings);
   else if (options.isRunning()) findings.notes.push("ledger.db and dlq.db lag behind; they were not compared");
-  else findings.unfinished.push(`${behind} batches that are not in ledger.db or dlq.db yet; they were not compared`);
+  else findings.unfinished.push(`batches that are not in ledger.db or dlq.db yet: ${behind}; they were not compared`);
   checkClaims(snapshot, options, findings);
 }
 
@@ -216,13 +216,8 @@ function gatherExpected(
   const objects = function* () {
     for (const { url, ...object } of rows.iterate()) {
       const ref = refOf(url);
-      const { task, jobId } = object;
       if (ref !== undefined) yield { ...ref, ...object };
-      else
-        findings.report(
-          "an object is in this storage",
-          `task ${task} of job ${jobId}: ${url} belongs to another storage`,
-        );
+      else findings.report("an object is in this storage", `${writerText(object)}: ${url} belongs to another storage`);
     }
   };
   expected.addAll(objects());

@@ -1,6 +1,7 @@
 import type { StoreName, Stores } from "../jobs/stores/service-stores.ts";
 import { isDiskFull } from "../jobs/stores/store-error.ts";
 import type { StorageCheck } from "../maintenance/bucket-check.ts";
+import { errorText } from "../std/error-text.ts";
 import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { ComponentHealth, HealthReport } from "../telemetry/health.ts";
 
@@ -10,7 +11,7 @@ export class ComponentErrors {
 
   /** Notes an error. False if the same one is known, so that a retry is not logged each time. */
   note(component: StoreName, error: unknown): boolean {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     if (this.#known.get(component)?.reason === reason) return false;
     this.#known.set(component, { reason, isDiskFull: isDiskFull(error) });
     return true;

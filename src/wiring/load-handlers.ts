@@ -1,6 +1,6 @@
 import type { Config, HandlerConfig } from "../config/schema.ts";
 import { createDefaultHandler } from "../intake/handlers/default-handler.ts";
-import { type FileHandlerDeps, loadFileHandler } from "../intake/handlers/file-handler.ts";
+import { type FileHandlerDeps, HandlerLoadError, loadFileHandler } from "../intake/handlers/file-handler.ts";
 import type { HandlerRunner, HandlerSettings } from "../intake/handlers/handler.ts";
 import type { Message } from "../intake/handlers/thread-protocol.ts";
 import type { RegisteredHandler } from "../intake/job-plan.ts";
@@ -10,27 +10,29 @@ import type { EgressPolicy } from "../net/egress-policy.ts";
 import type { Clock } from "../std/clock.ts";
 import { plainHeaders } from "./downloads/header-tables.ts";
 
-/** The configured handlers by job type; `onMessage` receives their output. @throws HandlerLoadError */
+/**
+ * The configured handlers by job type; `onMessage` receives their output.
+ * @throws HandlerLoadError with every file that cannot be loaded
+ */
 export async function loadHandlers(
   handlers: Config["handlers"],
   { onMessage, clock }: { readonly onMessage: (jobType: string, said: Message) => void; readonly clock: Clock },
 ): Promise<ReadonlyMap<string, RegisteredHandler>> {
   const registered = new Map<string, RegisteredHandler>();
-  try {
-    for (const [jobType, config] of Object.entries(handlers)) {
-      registered.set(jobType, {
-        handler: await loadHandler(jobType, config, {
-          onMessage: (said) => onMessage(jobType, said),
-          clock,
-        }),
-        settings: handlerSettings(config),
-      });
+  const problems: HandlerLoadError[] = [];
+  for (const [jobType, config] of Object.entries(handlers)) {
+    try {
+      const handler = await loadHandler(jobType, config, { onMessage: (said) => onMessage(jobType, said), clock });
+      registered.set(jobType, { handler, settings: handlerSettings(config) });
+    } catch (error) {
+      if (!(error instanceof HandlerLoadError)) throw error;
+      problems.push(error);
     }
-    return registered;
-  } catch (error) {
-    closeHandlers(registered);
-    throw error;
   }
+  if (problems.length === 0) return registered;
+  closeHandlers(registered);
+  const lines = problems.flatMap((problem) => problem.lines);
+  throw new HandlerLoadError(lines, { cause: problems[0] });
 }
 
 /** Ends all running calls of the handlers. */

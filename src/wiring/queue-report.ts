@@ -48,7 +48,6 @@ async function queueReport(deps: QueueReportDeps): Promise<QueueReport> {
   const standstill = limit !== undefined && isStandstill(limit, moment);
   // Work done before a standstill, or before the end of all work, is no present rate.
   const rateOf = (rate: Pick<RecentRate, "perSecond">) => (standstill || left === 0 ? 0 : rate.perSecond());
-  const endedPerSecond = rateOf(work.rates.ended);
   return {
     ...depth,
     paused: control.isPaused(),
@@ -58,7 +57,7 @@ async function queueReport(deps: QueueReportDeps): Promise<QueueReport> {
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
     stored_per_second: oneDecimal(rateOf(work.rates.stored)),
     failed_per_second: oneDecimal(rateOf(work.rates.failed)),
-    seconds_left: left === 0 ? 0 : endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond),
+    seconds_left: secondsLeft(left, rateOf(work.rates.ended)),
     closed_buckets: work.buckets.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
       code,
@@ -90,6 +89,12 @@ async function readFigures({ control, active, work }: QueueReportDeps): Promise<
   return { depth, oldestAgeMs, nextDueMs, nextOpenDueMs, waiting };
 }
 
+/** `null` while the end cannot be foreseen. */
+function secondsLeft(left: number, endedPerSecond: number): number | null {
+  if (left === 0) return 0;
+  return endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond);
+}
+
 function momentOf(
   { work, control, descriptors, ratePerWorker, isDiskFull, health, isStarting }: QueueReportDeps,
   { depth: { pending, running, retrying }, nextDueMs, nextOpenDueMs }: StoreFigures,
@@ -97,8 +102,9 @@ function momentOf(
 ): QueueMoment {
   const { draining, components } = health();
   const { reason } = components.queue;
+  const phase = isStarting() ? "starting" : "running";
   return {
-    phase: draining ? "draining" : isStarting() ? "starting" : "running",
+    phase: draining ? "draining" : phase,
     isPaused: control.isPaused(),
     queueProblem: reason === undefined ? undefined : { reason, isDiskFull: isDiskFull() },
     waiting: pending + retrying,

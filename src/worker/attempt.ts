@@ -28,7 +28,7 @@ export class Attempt {
   #token: string | undefined;
 
   /** `workerId` is the number of the worker that makes the attempt, counted from 1. */
-  constructor(claimed: ClaimedTask, workerId = 1) {
+  constructor(claimed: ClaimedTask, workerId: number) {
     this.claimed = claimed;
     this.workerId = workerId;
   }

@@ -159,3 +159,10 @@ test("an open service is called by an address, localhost or a name of its own, n
   }
   expect(createAcceptedHost({ publicUrl: "", hosts: [] })("")).toBe(false);
 });
+
+test("a token whose role is not enough is told which roles are", async () => {
+  await using api = await startTestApi({ auth });
+  expect((await api.error("/operators/dlq", 403, bearer("SUBMIT-SECRET-OF-THIS-TEST"))).message).toBe(
+    "a token with the role submit does not allow this; use a token with the role operator or read",
+  );
+});

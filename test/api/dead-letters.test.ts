@@ -109,6 +109,19 @@ test("a task that is not a dead letter is not found", async () => {
   }
 });
 
+test.each<[object, string, string]>([
+  [{ rate_per_second: 0 }, "/rate_per_second", "must be a number from 0.001 to 1000000"],
+  [{ rate_per_second: 1e7 }, "/rate_per_second", "must be a number from 0.001 to 1000000"],
+  [{ rate_per_second: "5" }, "/rate_per_second", "must be a number from 0.001 to 1000000"],
+  [{ task_ids: Array.from({ length: 1001 }, (_, at) => at + 1) }, "/task_ids", "must have at most 1000 elements"],
+  [{ task_ids: [] }, "/task_ids", "must have at least 1 element"],
+])("the replay %j is refused in words", async (body, path, message) => {
+  await using api = await startTestApi();
+  const headers = { "content-type": "application/json" };
+  const init = { method: "POST", headers, body: JSON.stringify(body) };
+  expect((await api.error("/operators/dlq/replay", 400, init)).details).toEqual([{ path, message }]);
+});
+
 test.each([
   "code=a b",
   "host=",

@@ -176,8 +176,15 @@ test.each([
   ["GET", "/operators/health"],
   ["GET", "/operators/dlq/operations"],
   ["DELETE", "/operators/dlq/1"],
+  ["POST", "/jobs"],
+  ["GET", "/metrics"],
 ])("%s %s takes no parameters, and says so", async (method, path) => {
   await using api = await startTestApi();
   const { code, details } = await api.error(`${path}?x=1`, 400, { method });
   expect([code, details[0]?.path]).toEqual(["INVALID_PAYLOAD", "/query/x"]);
+});
+
+test.each(["/health/live", "/health/ready", "/swagger"])("%s takes any parameters", async (path) => {
+  await using api = await startTestApi();
+  expect((await api.fetch(`${path}?x=1`)).status).toBe(200);
 });

@@ -37,5 +37,6 @@ function kindOf(schema: TSchema): string {
     return `size, ${formatSize(Number(schema["minimum"]))} to ${formatSize(Number(schema["maximum"]))}`;
   }
   if (KindGuard.IsArray(schema)) return `list, ${schema.minItems ?? 0} to ${schema.maxItems}`;
-  return KindGuard.IsBoolean(schema) ? "true or false" : KindGuard.IsRecord(schema) ? "table" : "string";
+  if (KindGuard.IsBoolean(schema)) return "true or false";
+  return KindGuard.IsRecord(schema) ? "table" : "string";
 }

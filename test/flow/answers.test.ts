@@ -274,6 +274,18 @@ test("a full queue is answered with 429, and takes jobs again once there is room
   expect((await service.post(manifestOf(3))).status).toBe(202);
 });
 
+test("a manifest that no queue could take is told so", async () => {
+  await using service = await startService({ settings: { "queue.max_pending_tasks": 1 } });
+  const resources = ["a", "b"].map((id) => ({ id, url: "http://127.0.0.1:9/x" }));
+  const response = await service.post({ manifest_version: "v1", resources });
+  expect([response.status, response.headers.get("retry-after")]).toEqual([429, "10"]);
+  expect(await errorOf(response)).toMatchObject({
+    code: "QUEUE_FULL",
+    message: "the job has more tasks than the queue ever holds (queue.max_pending_tasks is 1); split the manifest",
+  });
+  expect(await LOCAL.keys(service, ["manifests/"])).toEqual([]);
+});
+
 test("a storage that cannot be reached is answered with 503, and readiness says so", async () => {
   await using service = await startService({
     settings: { "storage.backend": "s3", "storage.endpoint": "http://127.0.0.1:1" },

@@ -59,6 +59,9 @@ describe("a handler of one's own", () => {
       await eventually("the line of the log", () => service.log.includes(error.request_id) || undefined);
     }
     await eventually("the cause", () => service.log.includes("secret of the handler") || undefined);
+    // The build keeps the names of classes and functions.
+    expect(service.log).toContain('"err":{"type":"IntakeError"');
+    expect(service.log).toMatch(/\bat tasksOf \(/);
     await expectNoJob(service);
   });
 
@@ -165,6 +168,26 @@ describe("a handler of one's own", () => {
       expect(stderr).toContain('[handlers.broken] handler = "');
       expect(stderr).toMatch(place);
     }
+  });
+
+  test("that cannot be loaded is told beside every other one", async () => {
+    await using service = await prepareService({
+      toml: ["a", "b", "c"].map((name) => `[handlers.${name}]\nhandler = "${name}.ts"\n`).join(""),
+      files: {
+        "a.ts": "throw new Error('boom');",
+        "b.ts": "export default { prepare: (m) => m, *buildTasks() {} };",
+        "c.ts": "export default { prepare() {} };",
+      },
+    });
+    const run = (...args: string[]) =>
+      runBinary(["config", "check", ...args], { cwd: service.folder, env: service.env });
+    const { code, stderr } = await run();
+    expect([code, stderr.match(/\[handlers\.\w\](?= handler =)/g)]).toEqual([2, ["[handlers.a]", "[handlers.c]"]]);
+    const { problems } = JSON.parse((await run("--json")).stdout) as { problems: { message: string }[] };
+    expect(problems.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^\[handlers\.a\] .*: boom$/),
+      expect.stringMatching(/^\[handlers\.c\] .* lacks the method buildTasks$/),
+    ]);
   });
 
   test("whose threads are all at other jobs for long is not said to have failed", async () => {

@@ -75,7 +75,7 @@ class Bench implements AsyncDisposable {
   /** An attempt at a claimed task: stores a body and settles with the given verdict and leftovers. */
   async attempt(claimed: ClaimedTask, verdict: Verdict, bytes = 100): Promise<void> {
     const { queue } = this.stores;
-    const running = new Attempt(claimed);
+    const running = new Attempt(claimed, 1);
     const letGo = this.keys.hold(claimed.task);
     const { onClosed, ...tracking } = running.track(queue.orphans.tokenOf(claimed));
     const options = { contentType: "x/y", signal: never, ...tracking };
@@ -155,7 +155,7 @@ describe("an object that S3 stores after its attempt was abandoned", () => {
       const claimed = await bench.claim();
       const putting = bench.store
         .put(claimed.task, pattern(100), {
-          ...new Attempt(claimed).track(bench.stores.queue.orphans.tokenOf(claimed)),
+          ...new Attempt(claimed, 1).track(bench.stores.queue.orphans.tokenOf(claimed)),
           contentType: "x/y",
           signal: never,
         })

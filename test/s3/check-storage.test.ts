@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/std/clock.ts";
 import type { CheckStep } from "../../src/storage/check-step.ts";
 import { checkStorage, type StorageCheckOptions } from "../../src/storage/s3/check/check-storage.ts";
 import { textOf } from "../../src/storage/s3/client/xml.ts";
@@ -27,7 +28,7 @@ function check(endpoint: string, options: Partial<StorageCheckOptions> = {}): Pr
       now: Date.now,
       random: () => 0,
       wait: () => Promise.resolve(),
-      monotonic: () => performance.now(),
+      clock: systemClock,
       bucket: "artifacts",
       signal: never,
       ...options,
@@ -330,13 +331,10 @@ describe("a check fails", () => {
   });
 
   test("where a refused body is visible, where bytes are others, and where the removed object stays", async () => {
-    const visible = await checkWith((call) =>
-      isOf("wrong-sum-3")(call) && call.method === "HEAD"
-        ? answer(200, "x".repeat(11))
-        : isOf("wrong-sum-3")(call)
-          ? refusal(400, "BadDigest")
-          : undefined,
-    );
+    const visible = await checkWith((call) => {
+      if (!isOf("wrong-sum-3")(call)) return undefined;
+      return call.method === "HEAD" ? answer(200, "x".repeat(11)) : refusal(400, "BadDigest");
+    });
     expect(visible.of("signed SHA-256").detail).toContain("visible all the same");
     const other = await checkWith((call) =>
       isOf("object")(call) && call.method === "GET" ? answer(200, "fetchbox no") : undefined,
@@ -405,7 +403,7 @@ test("a check that nobody reads to its end removes what it stored", async () => 
     now: Date.now,
     random: () => 0,
     wait: () => Promise.resolve(),
-    monotonic: () => performance.now(),
+    clock: systemClock,
     signal: never,
   })) {
     if (name === "PUT 11 bytes") break;

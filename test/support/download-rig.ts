@@ -94,7 +94,7 @@ export class DownloadRig implements AsyncDisposable {
 
   /** An attempt for the service, so that a test can abort it. */
   attempt(target: string, task: Partial<Task> = {}): Attempt {
-    return new Attempt(this.claimed(target, task));
+    return new Attempt(this.claimed(target, task), 1);
   }
 
   claimed(target: string, task: Partial<Task> = {}): ClaimedTask {

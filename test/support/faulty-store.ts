@@ -1,4 +1,5 @@
 import type { Upload } from "../../src/jobs/object-store.ts";
+import { systemClock } from "../../src/std/clock.ts";
 import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
 import type { FaultyS3 } from "./faulty-s3.ts";
@@ -26,6 +27,7 @@ export function storeOptionsOn(endpoint: string, options: Partial<S3StoreOptions
     http: testClient(),
     resolve: noNames,
     now: Date.now,
+    clock: systemClock,
     random: () => 0,
     wait: () => Promise.resolve(),
     ...options,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { systemClock } from "../../src/std/clock.ts";
 import { S3Client } from "../../src/storage/s3/client/s3-client.ts";
 import { fixedCredentials } from "../../src/storage/s3/credentials/credential-source.ts";
 import type { S3StoreOptions } from "../../src/storage/s3/s3-store.ts";
@@ -37,6 +38,7 @@ export function s3OptionsOf(server: S3Server): S3StoreOptions {
     http: testClient(),
     resolve: noNames,
     now: Date.now,
+    clock: systemClock,
     random: Math.random,
     wait: () => Promise.resolve(),
     timeoutMs: 20_000,

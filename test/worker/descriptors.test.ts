@@ -31,7 +31,7 @@ test("a shortage of descriptors costs no attempt, and no other attempt starts fo
       return Promise.resolve(failedWith(new Failure("UPLOAD_UNAVAILABLE", "cannot store", { cause: emfile() })));
     }),
   );
-  const call = () => service.call(new Attempt(claimedTask()));
+  const call = () => service.call(new Attempt(claimedTask(), 1));
   expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
   expect(await call()).toEqual({ kind: "interrupted", by: "no descriptors" });
   expect(calls).toBe(1);
@@ -48,7 +48,7 @@ test("while there are enough descriptors a failure stays as it is", async () => 
   const { told, descriptors } = setup();
   const failed = failedWith(new Failure("DOWNLOAD_CONNECT_FAILED", "refused"));
   const service = descriptorGuard(descriptors)(serviceOf(() => Promise.resolve(failed)));
-  expect(await service.call(new Attempt(claimedTask()))).toEqual(failed);
+  expect(await service.call(new Attempt(claimedTask(), 1))).toEqual(failed);
   expect(told).toEqual([]);
   descriptors.close();
 });

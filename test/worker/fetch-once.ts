@@ -9,7 +9,7 @@ import { noNames, testClient } from "../support/http.ts";
 
 const [url = "", address = ""] = process.argv.slice(2);
 try {
-  const hop = { url: new URL(url), headers: {}, attempt: new Attempt(claimedTask()) };
+  const hop = { url: new URL(url), headers: {}, attempt: new Attempt(claimedTask(), 1) };
   const response = await request(hop, undefined, {
     http: testClient(),
     addresses: () => Promise.resolve([address]),

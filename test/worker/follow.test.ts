@@ -3,7 +3,7 @@ import { HeaderFields } from "../../src/http/message/header-fields.ts";
 import { AttemptCookies } from "../../src/worker/download/cookies.ts";
 import { follow, type HopResponse, type RedirectDeps } from "../../src/worker/download/redirects.ts";
 import { FakeClock } from "../support/clock.ts";
-import { failureOf } from "../support/rejection.ts";
+import { failureOf, rejectionOf } from "../support/rejection.ts";
 
 type Headers = Readonly<Record<string, string>>;
 type Answer = readonly [status: number, ...fields: (readonly [name: string, value: string])[]];
@@ -291,4 +291,12 @@ describe("a header of the configuration", () => {
     await net.follow("http://a.test/", {}, { configured });
     expect(net.sent[1]).toMatchObject({ Cookie: "session=ours; s=1" });
   });
+});
+
+test.each([
+  [1, "more than 1 redirect"],
+  [2, "more than 2 redirects"],
+])("after %d redirects the next one is refused", async (maxRedirects, message) => {
+  const net = new Net({ "http://a.test/": to("/") });
+  expect(await rejectionOf(net.follow("http://a.test/", {}, { maxRedirects }))).toMatchObject({ message });
 });

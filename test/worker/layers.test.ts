@@ -37,7 +37,7 @@ test("the first layer is the outermost, for calls and for readiness", async () =
     });
   const service = compose([named("a"), named("b")], stored);
   await service.ready(never);
-  expect(await service.call(new Attempt(CLAIMED))).toBe(STORED);
+  expect(await service.call(new Attempt(CLAIMED, 1))).toBe(STORED);
   expect(seen).toEqual(["b ready", "a ready", "into a", "into b", "out of b", "out of a"]);
 });
 
@@ -45,7 +45,7 @@ describe("the rate limit", () => {
   /** Calls as often as it may within a time. */
   async function callsIn(ms: number, perSecond: number, clock: FakeClock, service: Service): Promise<number> {
     let calls = 0;
-    const attempt = new Attempt(CLAIMED);
+    const attempt = new Attempt(CLAIMED, 1);
     const worker = (async () => {
       for (;;) {
         await service.ready(attempt.signal);
@@ -140,7 +140,7 @@ describe("the timeout", () => {
         5000,
         clock,
         new OverdueAttempts(),
-      )(serviceOf(({ signal }) => untilAborted(signal))).call(new Attempt(CLAIMED)),
+      )(serviceOf(({ signal }) => untilAborted(signal))).call(new Attempt(CLAIMED, 1)),
     );
     await clock.advance(5000);
     expect(await ended).toMatchObject({ code: "DOWNLOAD_TIMEOUT", class: "transient" });
@@ -160,7 +160,7 @@ describe("the timeout", () => {
         return untilAborted(signal);
       }),
     );
-    const ended = rejectionOf(service.call(new Attempt(CLAIMED)));
+    const ended = rejectionOf(service.call(new Attempt(CLAIMED, 1)));
     await clock.advance(4999);
     expect(isAborted).toBe(false);
     await clock.advance(1);
@@ -169,9 +169,9 @@ describe("the timeout", () => {
 
   test("leaves no timer behind", async () => {
     const clock = new FakeClock();
-    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(new Attempt(CLAIMED))).toBe(STORED);
+    expect(await timeout(5000, clock, new OverdueAttempts())(stored).call(new Attempt(CLAIMED, 1))).toBe(STORED);
     const throwing = serviceOf(() => Promise.reject(new Error("boom")));
-    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(new Attempt(CLAIMED)));
+    await rejectionOf(timeout(5000, clock, new OverdueAttempts())(throwing).call(new Attempt(CLAIMED, 1)));
     expect(clock.pending).toBe(0);
   });
 
@@ -181,7 +181,7 @@ describe("the timeout", () => {
       new FakeClock(),
       new OverdueAttempts(),
     )(serviceOf(({ signal }) => untilAborted(signal)));
-    const attempt = new Attempt(CLAIMED);
+    const attempt = new Attempt(CLAIMED, 1);
     const ended = rejectionOf(service.call(attempt));
     const reason = new InterruptedError("cancel");
     attempt.abort(reason);
@@ -194,7 +194,7 @@ describe("the timeout", () => {
       const clock = new FakeClock();
       const overdue = new OverdueAttempts();
       const work = Promise.withResolvers<Outcome>();
-      const attempt = new Attempt(CLAIMED);
+      const attempt = new Attempt(CLAIMED, 1);
       const outcome = timeout(5000, clock, overdue)(serviceOf(() => work.promise)).call(attempt);
       return { clock, overdue, work, attempt, outcome };
     }
@@ -243,7 +243,7 @@ describe("the host permit", () => {
     const service = hostPermit(governor, clock)(serviceOf(outcome));
     const call = async () => {
       governor.acquire(HOST);
-      await service.call(new Attempt(CLAIMED)).catch(() => {});
+      await service.call(new Attempt(CLAIMED, 1)).catch(() => {});
     };
     return { clock, governor, call, roomWhenFreed };
   }

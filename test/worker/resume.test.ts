@@ -110,12 +110,8 @@ describe("a file that changes while it is fetched", () => {
         const range = /^bytes=(\d+)-$/.exec(exchange.header("range") ?? "")?.[1];
         const from = Number(range ?? 0);
         const status = range === undefined ? "200 OK" : "206 Part";
-        const fields =
-          range === undefined
-            ? isFirst
-              ? first
-              : ""
-            : `${rest}Content-Range: bytes ${from}-${BYTES - 1}/${BYTES}\r\n`;
+        const whole = isFirst ? first : "";
+        const fields = range === undefined ? whole : `${rest}Content-Range: bytes ${from}-${BYTES - 1}/${BYTES}\r\n`;
         await exchange.send(`HTTP/1.1 ${status}\r\n${fields}Content-Length: ${BYTES - from}\r\n\r\n`);
         await exchange.send(isFirst ? OLD.subarray(0, COME) : NEW.subarray(from));
         if (isFirst) exchange.end();

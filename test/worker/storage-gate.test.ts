@@ -24,7 +24,7 @@ function setup() {
       return call.promise;
     }),
   );
-  const call = (bucket = "artifacts") => service.call(new Attempt(claimedTask({ bucket })));
+  const call = (bucket = "artifacts") => service.call(new Attempt(claimedTask({ bucket }), 1));
   /** One admitted call, with this outcome. */
   const end = async (outcome: Outcome, bucket?: string) => {
     const before = calls.length;

@@ -19,7 +19,7 @@ const CLAIMED = claimedTask();
 const POLICY = { maxRetries: 0, backoffMs: 1, backoffMaxMs: 1, maxThrottleMs: 1, maxUnavailableMs: 1 };
 
 /** Executes one attempt; the settlement ends when the test resolves `settling`. */
-function executed(service: Service, attempt = new Attempt(CLAIMED), clock = new FakeClock()) {
+function executed(service: Service, attempt = new Attempt(CLAIMED, 1), clock = new FakeClock()) {
   const keys = new KeyGuard();
   const settlements: Settlement[] = [];
   const settling = Promise.withResolvers<void>();
@@ -54,7 +54,7 @@ describe("the settlement records the start of an upload", () => {
 
   test("of an abandoned attempt", async () => {
     const clock = new FakeClock();
-    const attempt = new Attempt(CLAIMED);
+    const attempt = new Attempt(CLAIMED, 1);
     const hanging = timeout(600_000, clock, new OverdueAttempts())(beginning(() => new Promise(() => {})));
     const { execution, settlements } = executed(hanging, attempt, clock);
     await turn();

@@ -61,7 +61,7 @@ function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
     doc: {
       tag: "Dead letters",
       summary: "List dead letters",
-      description: "Lists the tasks that failed permanently, newest task first.",
+      description: "Lists the tasks that failed permanently by task id, the newest task first.",
       answers: {
         200: {
           description: "A page of dead letters.",

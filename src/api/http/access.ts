@@ -45,7 +45,7 @@ export function createAuthorize(settings: AuthSettings): Authorize {
     if (!MAY[found.role].includes(access)) {
       const roles = rolesFor(access).join(" or ");
       throw new ApiError("FORBIDDEN", {
-        message: `a token of the role ${found.role} does not allow this; use one of the role ${roles}`,
+        message: `a token with the role ${found.role} does not allow this; use a token with the role ${roles}`,
       });
     }
     return found;

@@ -1,5 +1,6 @@
 import type { HeldBytes } from "../../intake/body-memory.ts";
 import { readBody } from "../../intake/read-body.ts";
+import { numbered } from "../../std/counted.ts";
 import { ApiError } from "./errors.ts";
 
 /** @throws ApiError UNSUPPORTED_MEDIA_TYPE unless `Content-Type` is JSON */
@@ -22,7 +23,7 @@ export async function readRequestBody(request: Request, limitBytes: number, held
   if (Number(declared ?? 0) > (isPlain ? limitBytes : 2 * limitBytes + 1024)) {
     await drain(request);
     throw new ApiError("PAYLOAD_TOO_LARGE", {
-      message: `the body is larger than ${limitBytes} bytes`,
+      message: `the body is larger than ${numbered(limitBytes, "byte")}`,
       headers: { connection: "close" },
     });
   }

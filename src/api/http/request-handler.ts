@@ -1,3 +1,4 @@
+import type { Clock } from "../../std/clock.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics, SignInFailure } from "../../telemetry/metrics.ts";
 import { type Endpoint, refuseQuery } from "../endpoints/endpoint.ts";
@@ -10,6 +11,7 @@ import type { LimitRequests } from "./request-limit.ts";
 export type StartPhase = "recovering" | "without room";
 
 interface ServeDeps {
+  readonly clock: Pick<Clock, "monotonic">;
   readonly authorize: Authorize;
   readonly limit: LimitRequests;
   /** The IP address that a request came from. */
@@ -48,7 +50,7 @@ export function createServe(deps: ServeDeps): Serve {
   const atWork = new RequestsAtWork();
   void deps.broken.then((error) => atWork.end(storeBroken(error)));
   return async (endpoint, request, params) => {
-    const startedAt = performance.now();
+    const startedAt = deps.clock.monotonic();
     const requestId = requestIdOf(request) ?? deps.newRequestId();
     const noted: Record<string, string> = {};
     let response: Response;
@@ -58,8 +60,7 @@ export function createServe(deps: ServeDeps): Serve {
       const caller = admit(deps, endpoint, request, requestId);
       if (caller?.name !== undefined) noted["token_name"] = caller.name;
       if (endpoint.method !== "GET") refuseWhileStarting(deps);
-      // Pages and scrapers may add parameters of their own; endpoints of operators refuse unknown ones.
-      if (endpoint.query === undefined && endpoint.path.startsWith("/operators/")) refuseQuery(request.url);
+      if (endpoint.query === undefined && !takesAnyQuery(endpoint)) refuseQuery(request.url);
       const note = (fields: Readonly<Record<string, string>>) => void Object.assign(noted, fields);
       response = await atWork.run(endpoint.answer({ request, params, requestId, note }));
     } catch (error) {
@@ -67,11 +68,16 @@ export function createServe(deps: ServeDeps): Serve {
     }
     for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value);
     response.headers.set("x-request-id", requestId);
-    const durationMs = performance.now() - startedAt;
+    const durationMs = deps.clock.monotonic() - startedAt;
     const fields = { request_id: requestId, ...noted };
     record(deps, { endpoint, request, status: response.status, durationMs, fields });
     return response;
   };
+}
+
+/** Probes and browsers may add parameters of their own. A path without an endpoint has its own error. */
+function takesAnyQuery({ path, access }: Endpoint): boolean {
+  return access === "nothing" || path.startsWith("/health/") || path.startsWith("/swagger");
 }
 
 /** Checks access and rate. The limit applies to each token, and to each address without a known token. */

@@ -4,6 +4,7 @@ import { isDiskFull, isForbidden, StoreError } from "../../jobs/stores/store-err
 import { BackupFolderError, BackupNameError, backUpStores } from "../../sqlite/backup/back-up-stores.ts";
 import { namedDamage } from "../../sqlite/file/find-damage.ts";
 import { storePaths } from "../../sqlite/file/store-paths.ts";
+import { systemClock } from "../../std/clock.ts";
 import { isOwnFolder } from "../../std/own-folder.ts";
 import { VERSION } from "../../version.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
@@ -23,7 +24,7 @@ export function backup(directory: string, options: BackupOptions, context: CliCo
   requireFree(target);
   const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
   try {
-    const facts = backUpStores(paths, target, { version: VERSION });
+    const facts = backUpStores(paths, target, { version: VERSION, now: systemClock.now() });
     const text = `${printable(target)}: ${counted(facts.jobs, "job")}, ${counted(facts.tasks, "task")}\n`;
     context.out(options.json === true ? jsonLine({ directory: target, ...facts }) : text);
   } catch (error) {

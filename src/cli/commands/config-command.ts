@@ -80,7 +80,8 @@ async function tryHandlers({ handlers }: Config, { err }: CliContext): Promise<v
 
 function problemsOf(error: unknown): readonly Problem[] {
   if (error instanceof ConfigError) return error.problems;
-  if (error instanceof HandlerLoadError) return [{ source: "handlers", key: "", message: error.message }];
+  if (error instanceof HandlerLoadError)
+    return error.lines.map((message) => ({ source: "handlers", key: "", message }));
   throw error;
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Message } from "../../intake/handlers/thread-protocol.ts";
 import { IntakeError } from "../../intake/intake-error.ts";
@@ -8,7 +7,7 @@ import { systemClock } from "../../std/clock.ts";
 import { checkHandler } from "../../wiring/handler-check.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { UsageError } from "../exit-code.ts";
-import { detailLines } from "../input.ts";
+import { detailLines, readInput } from "../input.ts";
 import { table } from "../terminal/table.ts";
 import { jsonLine } from "../terminal/terminal-text.ts";
 import { counted } from "../terminal/units.ts";
@@ -39,7 +38,7 @@ export async function handlersCheck(
       jobType,
       settings: { ...settings, handler: path },
       isConfigured: settings.handler === path,
-      manifest: read(resolve(context.cwd, manifest)),
+      manifest: readInput(resolve(context.cwd, manifest)),
     };
     for await (const batch of checkHandler(check, config, { onMessage, clock: systemClock })) tasks.push(...batch);
   } catch (error) {
@@ -48,14 +47,6 @@ export async function handlersCheck(
   }
   if (options.json === true) for (const task of tasks) context.out(jsonLine(task));
   else context.out(tasksText(tasks, jobType));
-}
-
-function read(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UsageError(`cannot read the manifest: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 function problemText(error: IntakeError): string {

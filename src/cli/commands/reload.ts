@@ -3,6 +3,7 @@ import type { Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
 import { keyText } from "../../config/sources/key-path.ts";
 import { Secret } from "../../config/values/secret.ts";
+import { errorText } from "../../std/error-text.ts";
 import { isObject } from "../../std/is-object.ts";
 import type { Log } from "../../telemetry/log.ts";
 
@@ -33,7 +34,7 @@ export async function reload({ started, read, reloadables, log }: ReloadDeps): P
     try {
       reloaded[part.name] = await part.reload(config);
     } catch (error) {
-      failed[part.name] = error instanceof Error ? error.message : String(error);
+      failed[part.name] = errorText(error);
     }
   }
   const taken = reloadables.flatMap(({ keys }) => keys);

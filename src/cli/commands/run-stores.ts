@@ -2,6 +2,7 @@ import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lockDirectory } from "../../sqlite/file/directory-lock.ts";
+import { systemClock } from "../../std/clock.ts";
 import { isOwnFolder } from "../../std/own-folder.ts";
 import { UsageError } from "../exit-code.ts";
 
@@ -37,7 +38,7 @@ function sweepDeadRuns(): void {
       const found = lstatSync(folder);
       if (!isOwnFolder(found) || (found.mode & OTHERS) !== 0) continue;
       // The run of a younger folder may not have locked it yet.
-      if (Date.now() - found.mtimeMs < SETTLED_MS) continue;
+      if (systemClock.now() - found.mtimeMs < SETTLED_MS) continue;
       const release = lockDirectory(folder);
       rmSync(folder, { recursive: true, force: true });
       release();

@@ -89,7 +89,7 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
 
 function addDeadLetterCommands(dlq: Command, context: CliContext): void {
   const remote = remoteWith(context);
-  filtered(remote(dlq, "list", "list dead letters, newest first"))
+  filtered(remote(dlq, "list", "list dead letters, the newest task first"))
     .option("--limit <count>", "most dead letters to list", "20")
     .option("--cursor <cursor>", "continue a list at this cursor")
     .action((flags: ListFlags) => listDeadLetters(flags, remoteOf(flags, context)));

@@ -57,7 +57,7 @@ function rowOf(operation: OperationRow): string[] {
     operation.status,
     String(operation.changed),
     String(operation.matched),
-    durationText((Date.now() - Date.parse(operation.started_at)) / 1000),
+    durationText((systemClock.now() - Date.parse(operation.started_at)) / 1000),
     filter.length === 0 ? "all" : filter.join(" "),
   ];
 }

@@ -24,7 +24,7 @@ interface RequestLimits {
 const LIMITS: RequestLimits = { anyMs: 30_000, submitMs: 600_000 };
 
 /** A complete answer. */
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;

@@ -1,4 +1,5 @@
 import type { JobSnapshot } from "../../api/openapi/schemas.ts";
+import { systemClock } from "../../std/clock.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { secondText } from "../terminal/moments.ts";
 import { table } from "../terminal/table.ts";
@@ -74,7 +75,7 @@ function rowOf(job: JobSnapshot): string[] {
     `${job.resource_completed}/${job.resource_total}`,
     String(job.resource_failed),
     bytesText(job.bytes_stored),
-    durationText((Date.now() - Date.parse(job.created_at)) / 1000),
+    durationText((systemClock.now() - Date.parse(job.created_at)) / 1000),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { QueueReport } from "../../api/openapi/service-schemas.ts";
+import { systemClock } from "../../std/clock.ts";
 import { roughDuration } from "../../std/duration-text.ts";
 import { clockText } from "../terminal/moments.ts";
 import { table } from "../terminal/table.ts";
@@ -73,7 +74,7 @@ function rowOf(host: HostRow): string[] {
 function stateText(host: HostRow): string {
   const { state, limit, max_concurrency: most, rate_per_second: rate, code, closed_for_ms: closedMs } = host;
   const why = code === null ? "" : ` (${shortCode(code)})`;
-  const until = clockText(Date.now() + closedMs);
+  const until = clockText(systemClock.now() + closedMs);
   switch (state) {
     case "open":
       return "open";

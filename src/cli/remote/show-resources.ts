@@ -66,7 +66,8 @@ function writePage(rows: readonly ResourceRow[], before: string, { out, width }:
 }
 
 function cellsOf({ resource_id, state, bytes, storage_key: key, error }: ResourceRow, folder: string): string[] {
-  const object = key === null ? (error === null ? "" : `– ${error.code}`) : key.slice(folder.length);
+  const problem = error === null ? "" : `– ${error.code}`;
+  const object = key === null ? problem : key.slice(folder.length);
   return [resource_id, state, bytes === null ? "" : bytesText(bytes), object];
 }
 

@@ -58,13 +58,18 @@ function plain(name: string): string {
   return name.toLowerCase().replace(/[-.]/g, "_");
 }
 
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ["true", true],
+  ["false", false],
+]);
+
 /** The text of a variable as the schema's type: number, boolean, or list by commas. Any other text stays as it is. */
 function envValue(schema: TSchema, text: string): unknown {
   const trimmed = text.trim();
   if (KindGuard.IsArray(schema))
     return trimmed === "" ? [] : trimmed.split(",").map((item) => envValue(schema.items, item));
   if (KindGuard.IsTransform(schema) || KindGuard.IsString(schema)) return trimmed;
-  if (KindGuard.IsBoolean(schema)) return trimmed === "true" ? true : trimmed === "false" ? false : text;
+  if (KindGuard.IsBoolean(schema)) return BOOLEANS.get(trimmed) ?? text;
   if (KindGuard.IsNumber(schema) || KindGuard.IsInteger(schema))
     return /^-?\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : text;
   return trimmed;

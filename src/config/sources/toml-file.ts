@@ -93,13 +93,9 @@ const KEYS: ReadonlySet<string> = new Set(keysOf(ConfigSchema));
 
 /** The names of the schema's keys, at any depth. */
 function keysOf(schema: TSchema): string[] {
-  const inner = KindGuard.IsObject(schema)
-    ? schema.properties
-    : KindGuard.IsRecord(schema)
-      ? schema.patternProperties
-      : {};
-  const own = KindGuard.IsObject(schema) ? Object.keys(inner) : [];
-  return [...own, ...Object.values(inner).flatMap(keysOf)];
+  if (KindGuard.IsRecord(schema)) return Object.values(schema.patternProperties).flatMap(keysOf);
+  if (!KindGuard.IsObject(schema)) return [];
+  return [...Object.keys(schema.properties), ...Object.values(schema.properties).flatMap(keysOf)];
 }
 
 /** Longer paths name no key of the configuration; their first parts are enough to find them. */

@@ -31,7 +31,7 @@ export class FileText {
 }
 
 /** Returns the value of a variable, or `undefined`. */
-export type Lookup = (name: string) => string | undefined;
+type Lookup = (name: string) => string | undefined;
 
 /** Whether a text consists of one `${NAME}` reference. */
 export function isReference(template: string): boolean {

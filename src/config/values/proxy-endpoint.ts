@@ -3,7 +3,7 @@ import { Secret } from "./secret.ts";
 
 type ProxyKind = "http" | "https" | "socks5";
 
-export interface ProxyEndpoint {
+interface ProxyEndpoint {
   readonly kind: ProxyKind;
   /** `scheme://host:port`, without userinfo and without the scheme's default port: safe to log. */
   readonly url: string;

@@ -25,7 +25,8 @@ export function framingOf(head: ResponseHead, requestMethod: string): Framing {
   const { status, headers } = head;
   if (requestMethod === "CONNECT" && status >= 200 && status < 300) return { kind: "none", keepsConnection: true };
   const isTransferCoded = headers.has("transfer-encoding");
-  const body = hasNoBody(status, requestMethod) ? NO_BODY : isTransferCoded ? codedBody(headers) : plainBody(headers);
+  const bodyEnd = isTransferCoded ? codedBody : plainBody;
+  const body = hasNoBody(status, requestMethod) ? NO_BODY : bodyEnd(headers);
   // With a Content-Length beside it, or from HTTP/1.0, it may be an attempt at response splitting (RFC 9112, 6.1, 6.3).
   const isDubious = isTransferCoded && (head.version === "1.0" || headers.has("content-length"));
   return { ...body, keepsConnection: body.kind !== "until-close" && !isDubious && isPersistent(head) };

@@ -1,4 +1,6 @@
 import type { Clock } from "../../std/clock.ts";
+import { numbered } from "../../std/counted.ts";
+import { errorText } from "../../std/error-text.ts";
 import type { Manifest } from "../manifest/manifest-schema.ts";
 import type { HandlerRunner, JobContext, JobReport } from "./handler.ts";
 import { HandlerPort } from "./handler-port.ts";
@@ -9,9 +11,15 @@ export class HandlerBusyError extends Error {
   override readonly name = "HandlerBusyError";
 }
 
-/** A handler's file cannot be loaded; the message names the file and the cause. */
+/** Handlers whose files cannot be loaded: a line for each, with the file and the cause. */
 export class HandlerLoadError extends Error {
   override readonly name = "HandlerLoadError";
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[], options?: ErrorOptions) {
+    super(lines.join("\n"), options);
+    this.lines = lines;
+  }
 }
 
 export interface FileHandlerDeps {
@@ -44,7 +52,7 @@ export async function loadFileHandler(deps: FileHandlerDeps): Promise<HandlerRun
   } catch (error) {
     const { name, file } = deps;
     const place = name === undefined ? file : `[handlers.${name}] handler = "${file}"`;
-    throw new HandlerLoadError(`${place}: ${(error as Error).message}`, { cause: error });
+    throw new HandlerLoadError([`${place}: ${errorText(error)}`], { cause: error });
   }
   return {
     tasks: (manifest, context) => expand(manifest, context, threads, deps),
@@ -74,7 +82,8 @@ async function* expand(
       if (answer.kind !== "tasks") throw new Error(`the handler's thread answered with ${answer.kind}`);
       isDone = answer.isLast;
       made += answer.tasks.length;
-      if (made > maxTasks) throw new Error(`the handler makes more than ${maxTasks} tasks, the limit for one job`);
+      if (made > maxTasks)
+        throw new Error(`the handler makes more than ${numbered(maxTasks, "task")}, the limit for one job`);
       yield answer.tasks;
       if (isDone) return;
     }

@@ -3,6 +3,7 @@
  * answers one request at a time, and is an entry point of the build.
  */
 import { format } from "node:util";
+import { systemClock } from "../../std/clock.ts";
 import type { JobHandler } from "./handler.ts";
 import { loadProblem } from "./load-problem.ts";
 import { forbidEnding, takeOutput } from "./thread-limits.ts";
@@ -93,8 +94,8 @@ function iteratorOf(made: Iterable<unknown> | AsyncIterable<unknown>): Steps {
 
 async function gather(from: Steps): Promise<Reply> {
   const tasks: unknown[] = [];
-  const since = performance.now();
-  while (tasks.length < TASKS_PER_ANSWER && performance.now() - since < GATHER_MS) {
+  const since = systemClock.monotonic();
+  while (tasks.length < TASKS_PER_ANSWER && systemClock.monotonic() - since < GATHER_MS) {
     const step = await from.next();
     if (step.done === true) {
       steps = undefined;

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
+import { errorText } from "../../std/error-text.ts";
 
 const PROBLEMS_MAX = 5;
 
@@ -37,5 +38,5 @@ function stackPlace(error: unknown, file: string): string | undefined {
 }
 
 function messageOf(error: unknown): string {
-  return stripVTControlCharacters(error instanceof Error ? error.message : String(error));
+  return stripVTControlCharacters(errorText(error));
 }

@@ -90,7 +90,8 @@ class Grammar {
 
   #ended(): void {
     const isObject = this.#isObject.at(-1);
-    this.#expected = isObject === undefined ? "the end" : isObject ? "',' or '}'" : "',' or ']'";
+    const expected = isObject === true ? "',' or '}'" : "',' or ']'";
+    this.#expected = isObject === undefined ? "the end" : expected;
   }
 
   #value(char: string): string | undefined {

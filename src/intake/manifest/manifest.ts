@@ -1,4 +1,5 @@
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { numbered } from "../../std/counted.ts";
 import { IntakeError, VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
 import { parseStrictJson, type StrictJson } from "../json/strict-json.ts";
 import { StrictJsonError } from "../json/strict-json-error.ts";
@@ -43,7 +44,10 @@ function checkManifest(value: unknown, limits: ManifestLimits): Manifest {
 function countViolation(value: unknown, maxResources: number): Violation | undefined {
   if (typeof value !== "object" || value === null || !("resources" in value)) return undefined;
   if (!Array.isArray(value.resources) || value.resources.length <= maxResources) return undefined;
-  return { path: "/resources", message: `must have at most ${maxResources} elements, has ${value.resources.length}` };
+  return {
+    path: "/resources",
+    message: `must have at most ${numbered(maxResources, "element")}, has ${value.resources.length}`,
+  };
 }
 
 function invalidManifest(details: readonly Violation[]): IntakeError {

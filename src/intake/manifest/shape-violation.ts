@@ -2,6 +2,7 @@ import type { TSchema } from "@sinclair/typebox";
 import type { TypeCheck } from "@sinclair/typebox/compiler";
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors";
 import { isHeaderName } from "../../net/request-header.ts";
+import { numbered } from "../../std/counted.ts";
 import { pointerStep } from "../../std/quote.ts";
 import { VIOLATIONS_MAX, type Violation } from "../intake-error.ts";
 
@@ -35,14 +36,22 @@ const NOUNS: Partial<Record<ValueErrorType, string>> = {
 function messageFor({ type, schema, message, value }: ValueError): string {
   if (type === ValueErrorType.ObjectAdditionalProperties) return "is an unknown field";
   if (type === ValueErrorType.ObjectRequiredProperty) return "is required";
-  if (type === ValueErrorType.ArrayMinItems) return `must have at least ${schema["minItems"]} element`;
+  if (type === ValueErrorType.ArrayMinItems) return `must have at least ${numbered(schema["minItems"], "element")}`;
+  if (type === ValueErrorType.ArrayMaxItems) return `must have at most ${numbered(schema["maxItems"], "element")}`;
   if (type === ValueErrorType.Literal) return `must be ${JSON.stringify(schema["const"])}`;
   if (type === ValueErrorType.Union) return `must be one of ${alternativesOf(schema).join(", ")}`;
   if (type >= ValueErrorType.IntegerExclusiveMaximum && type <= ValueErrorType.Integer) {
-    return `must be a whole number from ${schema["minimum"]} to ${schema["maximum"]}`;
+    return `must be a whole number ${rangeOf(schema)}`;
+  }
+  if (type >= ValueErrorType.NumberExclusiveMaximum && type <= ValueErrorType.Number) {
+    return `must be a number ${rangeOf(schema)}`;
   }
   const noun = NOUNS[type];
   return noun === undefined ? message : `must be ${noun}, is ${nameOfType(value)}`;
+}
+
+function rangeOf(schema: TSchema): string {
+  return `from ${schema["minimum"]} to ${schema["maximum"]}`;
 }
 
 function alternativesOf(schema: TSchema): string[] {

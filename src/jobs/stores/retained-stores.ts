@@ -1,5 +1,5 @@
 /** Where retention stops in the ledger's jobs: they are ordered by their end. */
-export interface EndedJob {
+interface EndedJob {
   readonly completedAt: number;
   readonly seq: number;
 }

@@ -24,7 +24,7 @@ const STORES = ["queue", "ledger", "dlq"] as const;
  * folders.
  * @throws StoreError if the backup fails; the stores then stay unchanged
  */
-export function backUpBeforeUpgrade(paths: StorePaths, { version, onBackup }: UpgradeBackup): void {
+export function backUpBeforeUpgrade(paths: StorePaths, { version, onBackup }: UpgradeBackup, now: number): void {
   if (Object.values(paths).some(isAbsent)) return;
   const schemas = schemasOf(paths);
   if (STORES.every((store) => schemas[store] === MIGRATIONS[store].length)) return;
@@ -33,7 +33,7 @@ export function backUpBeforeUpgrade(paths: StorePaths, { version, onBackup }: Up
   onBackup(folder);
   try {
     removeOlder(dirname(folder), name);
-    backUpStores(paths, folder, { version, isOurs: true });
+    backUpStores(paths, folder, { version, now, isOurs: true });
   } catch (error) {
     throw failure(folder, error);
   }

@@ -5,7 +5,7 @@ import { sync } from "../file/sync.ts";
 import { type BackupSummary, copyStores } from "./copy-stores.ts";
 
 /** The content of a backup's `backup.json`. */
-export interface BackupFacts extends BackupSummary {
+interface BackupFacts extends BackupSummary {
   /** The version of the program that made the backup. */
   readonly version: string;
   /** RFC 3339. */
@@ -14,6 +14,8 @@ export interface BackupFacts extends BackupSummary {
 
 interface BackUpOptions {
   readonly version: string;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly now: number;
   /** The caller holds the locks of the stores' folders. */
   readonly isOurs?: boolean;
 }
@@ -37,11 +39,11 @@ export class BackupNameError extends BackupFolderError {}
  * name once it is complete and on the disk; after an error nothing of it is left.
  * @throws BackupFolderError, BackupNameError, or the errors of `copyStores`
  */
-export function backUpStores(paths: StorePaths, target: string, { version, isOurs }: BackUpOptions): BackupFacts {
+export function backUpStores(paths: StorePaths, target: string, { version, now, isOurs }: BackUpOptions): BackupFacts {
   const partial = makePartial(target);
   try {
     const summary = copyStores(paths, partial, isOurs);
-    const facts = { version, created_at: new Date().toISOString(), ...summary };
+    const facts = { version, created_at: new Date(now).toISOString(), ...summary };
     writeFileSync(join(partial, "backup.json"), `${JSON.stringify(facts, null, 2)}\n`, { mode: 0o600, flush: true });
     sync(partial);
     moveInto(target, partial);

@@ -10,6 +10,7 @@ import {
   type StagedJob,
 } from "../../jobs/stores/acceptor.ts";
 import { hostOf, type Task } from "../../jobs/task.ts";
+import { numbered } from "../../std/counted.ts";
 import { insertRows } from "../file/insert-rows.ts";
 import type { Changes } from "../group-commit.ts";
 import { encodeTask } from "../task-codec.ts";
@@ -149,7 +150,9 @@ function addPending(context: QueueContext, tasks: number, max: number): void {
   const { pending, running, retrying } = readDepth(context);
   const before = pending + running + retrying;
   if (before + tasks > max) {
-    throw new QueueFullError(`${before} tasks are queued or running; ${tasks} more would exceed the limit of ${max}`);
+    throw new QueueFullError(
+      `the queue holds ${numbered(before, "task")}; ${tasks} more would exceed the limit of ${max}`,
+    );
   }
   context.db.query<never, [number]>("UPDATE depth SET tasks = tasks + ? WHERE state = 'pending'").run(tasks);
 }
@@ -182,10 +185,9 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
 
 function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
   const now = context.clock.steady();
-  const hostOfUrl = cachedHostOf();
   const counts = new Map<string, LaneCount>();
   const laneOfTask = tasks.map(({ url, bucket }) => {
-    const host = hostOfUrl(url);
+    const host = hostOf(url);
     const name = laneName(host, bucket);
     let count = counts.get(name);
     if (count === undefined) counts.set(name, (count = { host, bucket, tasks: 0 }));
@@ -234,22 +236,6 @@ function addToLanes(
     )
     .all(job, dueAt, JSON.stringify(counts.map(({ host, bucket, tasks }) => [host, bucket, tasks])));
   return new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
-}
-
-/** `hostOf` with a cache: of URLs with the same origin it parses one. */
-function cachedHostOf(): (url: string) => string {
-  const hosts = new Map<string, string>();
-  return (url) => {
-    // The host stands before the first "/" after the scheme's, whatever else does.
-    const end = url.indexOf("/", "https://".length);
-    const start = end === -1 ? url : url.slice(0, end);
-    let host = hosts.get(start);
-    if (host === undefined) {
-      host = hostOf(url);
-      hosts.set(start, host);
-    }
-    return host;
-  };
 }
 
 /**

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, rmdir, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CHECK_FOLDER } from "../../jobs/object-key.ts";
+import { errorText } from "../../std/error-text.ts";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../check-step.ts";
 import { errnoOf } from "./local-failure.ts";
 import { type OpenFile, openFile } from "./open-file.ts";
@@ -131,7 +132,7 @@ class Trial {
       for (const [folder, first] of [...this.#made].toReversed()) await pruneFolders(folder, first);
       return undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return errorText(error);
     }
   }
 

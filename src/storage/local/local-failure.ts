@@ -2,8 +2,9 @@ import { lstatSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, type NamedFailureCode } from "../../jobs/failure.ts";
 import type { ObjectRef } from "../../jobs/object-store.ts";
+import { errorText } from "../../std/error-text.ts";
 import { isForeignLink } from "../../std/own-folder.ts";
-import { shorten } from "../../std/shorten.ts";
+import { shorten } from "../../std/quote.ts";
 
 const CODES: Readonly<Record<string, NamedFailureCode>> = {
   ENOSPC: "UPLOAD_DISK_FULL",
@@ -53,7 +54,7 @@ export function localFailure(error: unknown, ref: ObjectRef, root: string, signa
     if (conflict !== undefined) return conflict;
   }
   const code = obstacle === undefined ? CODES[errno] : undefined;
-  const reason = obstacle ?? REASONS[errno] ?? (error instanceof Error ? error.message : String(error));
+  const reason = obstacle ?? REASONS[errno] ?? errorText(error);
   const message = `bucket ${ref.bucket}: cannot store or read ${shorten(ref.key)}: ${errno}: ${reason}`;
   return new Failure(code ?? "UPLOAD_UNAVAILABLE", message, { cause: error });
 }

@@ -1,6 +1,3 @@
-import { Failure } from "../../jobs/failure.ts";
-import { createDeadline } from "./client/request-deadline.ts";
-
 /** A service that hangs must not hold up a shutdown for long. */
 const CLEAN_UP_MS = 10_000;
 
@@ -9,18 +6,10 @@ const CLEAN_UP_MS = 10_000;
  * and takes 10 s at most. False where it failed: the remains are removed later, by the record of `onOpen`.
  */
 export async function cleanUp(work: (signal: AbortSignal) => Promise<unknown>): Promise<boolean> {
-  const never = new AbortController().signal;
-  const clock = createDeadline(
-    never,
-    CLEAN_UP_MS,
-    () => new Failure("UPLOAD_TIMEOUT", "S3 takes too long to clean up"),
-  );
   try {
-    await work(clock.signal);
+    await work(AbortSignal.timeout(CLEAN_UP_MS));
     return true;
   } catch {
     return false;
-  } finally {
-    clock.end();
   }
 }

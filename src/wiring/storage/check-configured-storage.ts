@@ -21,9 +21,8 @@ export async function* checkConfiguredStorage(run: StorageCheckRun): AsyncGenera
   const { config, bucket, clock, signal } = run;
   if (config.storage.backend === "local") return yield* checkFolder({ path: config.storage.path, bucket, signal });
   const network = createNetwork(config, clock);
-  const { monotonic } = clock;
   try {
-    yield* checkStorage({ ...s3Options(config, { network, credentials: run.credentials }), bucket, monotonic, signal });
+    yield* checkStorage({ ...s3Options(config, { network, credentials: run.credentials }), bucket, signal });
   } finally {
     network.http.close();
   }

@@ -95,6 +95,7 @@ export function s3Options(settings: StorageSettings, { network, credentials }: S
     resolve,
     ca: [...(readCaFile(tls.ca_file) ?? []), ...(readCaFile(config.ca_file) ?? [])],
     now: clock.now,
+    clock,
     random: Math.random,
     wait: (ms, signal) => delay(clock, ms, signal),
   };

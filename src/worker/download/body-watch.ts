@@ -1,5 +1,6 @@
 import { Failure } from "../../jobs/failure.ts";
 import type { Clock } from "../../std/clock.ts";
+import { numbered } from "../../std/counted.ts";
 
 interface BodySpeed {
   /** Longest silence of the host. */
@@ -94,7 +95,7 @@ export class BodyWatch {
     const seconds = Math.round(elapsedMs / 1000);
     return new Failure(
       "DOWNLOAD_TOO_SLOW",
-      `${perSecond} bytes per second over ${seconds} s, the minimum is ${minBytesPerSecond}`,
+      `${numbered(perSecond, "byte")} per second over ${seconds} s, the minimum is ${minBytesPerSecond}`,
     );
   }
 

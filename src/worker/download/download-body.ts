@@ -1,5 +1,6 @@
 import type { HttpResponse } from "../../http/connection.ts";
 import { Failure } from "../../jobs/failure.ts";
+import { numbered } from "../../std/counted.ts";
 import type { Attempt } from "../attempt.ts";
 import type { BodyWatch } from "./body-watch.ts";
 import { toFailure } from "./http-failure.ts";
@@ -126,8 +127,9 @@ export class Body {
   }
 
   #truncated(cause?: unknown): Failure {
-    const of = this.#declared === undefined ? "" : ` of ${this.#declared}`;
-    return new Failure("DOWNLOAD_TRUNCATED", `the body ended after ${this.#bytes}${of} bytes`, { cause });
+    const [seen, declared] = [this.#bytes, this.#declared];
+    const end = declared === undefined ? numbered(seen, "byte") : `${seen} of ${numbered(declared, "byte")}`;
+    return new Failure("DOWNLOAD_TRUNCATED", `the body ended after ${end}`, { cause });
   }
 }
 

@@ -3,6 +3,7 @@ import { Failure, httpFailure } from "../../jobs/failure.ts";
 import { basicAuthorization } from "../../net/basic-authorization.ts";
 import { percentDecoded } from "../../net/percent-decoded.ts";
 import { type RequestHeaders, withDefaults } from "../../net/request-header.ts";
+import { numbered } from "../../std/counted.ts";
 import type { AttemptCookies } from "./cookies.ts";
 
 /** The part of an answer that redirects need. */
@@ -56,7 +57,7 @@ export async function follow<R extends HopResponse>(
     if (!REDIRECTS.has(response.status)) return { response, url };
     response.discard();
     if (hops >= maxRedirects) {
-      throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${maxRedirects} redirects`);
+      throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${numbered(maxRedirects, "redirect")}`);
     }
     const next = target(response, url, allowDowngrade);
     await cookies.note(url, response.headers.all("set-cookie"));

@@ -5,6 +5,7 @@ import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../../jobs/o
 import type { ClaimedTask, Integrity, Task } from "../../jobs/task.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../../net/media-type.ts";
 import type { Clock } from "../../std/clock.ts";
+import { numbered } from "../../std/counted.ts";
 import type { KeyGuard } from "../../storage/key-guard.ts";
 import type { Attempt } from "../attempt.ts";
 import { BodyWatch } from "./body-watch.ts";
@@ -181,7 +182,8 @@ function storableType(response: HttpResponse): string {
 
 function checkHead(response: HttpResponse, task: Task, declared: number | undefined, maxBytes: number): void {
   if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes, declared);
-  if (declared !== undefined && task.size !== undefined && declared !== task.size) throw wrongSize(declared, task.size);
+  if (declared !== undefined && task.size !== undefined && declared !== task.size)
+    throw wrongSize(numbered(declared, "byte"), task.size);
   const type = response.headers.get("content-type");
   if (task.contentType !== undefined && !matchesMediaType(task.contentType, type)) {
     const served = type === undefined ? "has no Content-Type" : `is ${type.slice(0, 100)}`;
@@ -201,7 +203,8 @@ function sniffHtml(start: Uint8Array, task: Task): void {
 /** Ends a body as soon as it exceeds a limit. */
 function checkLength(bytes: number, task: Task, maxBytes: number): void {
   if (bytes > maxBytes) throw tooLarge(maxBytes);
-  if (task.size !== undefined && bytes > task.size) throw wrongSize(`more than ${task.size}`, task.size);
+  if (task.size !== undefined && bytes > task.size)
+    throw wrongSize(`more than ${numbered(task.size, "byte")}`, task.size);
 }
 
 /** Whether anything but the end of the connection proves that the body is whole. */
@@ -216,17 +219,17 @@ function weaker(integrity: Integrity, { provenBy }: StoredObject): Integrity {
 }
 
 function verify(task: Task, bytes: number, checksum: Checksum): string {
-  if (task.size !== undefined && bytes !== task.size) throw wrongSize(bytes, task.size);
+  if (task.size !== undefined && bytes !== task.size) throw wrongSize(numbered(bytes, "byte"), task.size);
   return checksum.verify();
 }
 
 function tooLarge(maxBytes: number, declared?: number): Failure {
-  const size = declared === undefined ? "the body is" : `the answer declares ${declared} bytes,`;
-  return new Failure("DOWNLOAD_TOO_LARGE", `${size} over the limit of ${maxBytes} bytes`);
+  const size = declared === undefined ? "the body is" : `the answer declares ${numbered(declared, "byte")},`;
+  return new Failure("DOWNLOAD_TOO_LARGE", `${size} over the limit of ${numbered(maxBytes, "byte")}`);
 }
 
-function wrongSize(actual: number | string, expected: number): Failure {
-  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual} bytes, the manifest requires ${expected}`);
+function wrongSize(actual: string, expected: number): Failure {
+  return new Failure("DOWNLOAD_SIZE_MISMATCH", `the body has ${actual}, the manifest requires ${expected}`);
 }
 
 function wrongType(message: string): Failure {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { CHECK_FOLDER } from "../../../jobs/object-key.ts";
+import { errorText } from "../../../std/error-text.ts";
 import { type CheckStep, runSteps, type Step, StepFailure, type StepFinding } from "../../check-step.ts";
 import { checkBucket } from "../check-bucket.ts";
 import { S3Client } from "../client/s3-client.ts";
@@ -15,7 +16,6 @@ import { Probe } from "./probe.ts";
 
 export interface StorageCheckOptions extends S3StoreOptions {
   readonly bucket: string;
-  readonly monotonic: () => number;
   readonly signal: AbortSignal;
 }
 
@@ -65,6 +65,6 @@ async function bucketStep(client: S3Client, bucket: string, signal: AbortSignal)
   } catch (error) {
     // Where the service does not answer, each further step would only wait as long.
     const isSilent = error instanceof S3Failure && error.httpStatus === undefined;
-    throw new StepFailure(error instanceof Error ? error.message : String(error), { isFinal: isSilent, cause: error });
+    throw new StepFailure(errorText(error), { isFinal: isSilent, cause: error });
   }
 }

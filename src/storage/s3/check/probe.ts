@@ -1,5 +1,7 @@
 import type { ObjectStore, StoredObject } from "../../../jobs/object-store.ts";
+import type { Clock } from "../../../std/clock.ts";
 import { base64OfHex, sha256Hex } from "../../../std/digest.ts";
+import { errorText } from "../../../std/error-text.ts";
 import { StepFailure } from "../../check-step.ts";
 import { isPage } from "../check-bucket.ts";
 import { SHA256_HEADER } from "../client/copy-checks.ts";
@@ -21,8 +23,7 @@ interface ProbeOptions {
   /** Before every key; ends in `/`. */
   readonly prefix: string;
   readonly signal: AbortSignal;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, "monotonic">;
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
   /** The headers that the configuration sends with every object. */
   readonly objectHeaders: Readonly<Record<string, string>>;
@@ -69,16 +70,16 @@ export class Probe {
 
   /** One request and its answer, a refusal included. Rejects where there is no answer. */
   async ask({ name, ...request }: ProbeRequest): Promise<TimedReply> {
-    const { client, bucket, prefix, monotonic, signal } = this.#options;
+    const { client, bucket, prefix, clock, signal } = this.#options;
     const key = name === undefined ? undefined : prefix + name;
     const isNew = key !== undefined && isWrite(request) && !this.#keys.has(key);
     if (isNew) this.#keys.add(key);
-    const begun = monotonic();
+    const begun = clock.monotonic();
     const reply = await client.ask({ ...request, ...(key !== undefined && { key }), bucket }, signal);
     // A refused object needs no removal.
     if (isNew && reply.status >= 300 && reply.status <= 499) this.#keys.delete(key);
     this.#noteVersion(key, reply);
-    return { ...reply, ms: monotonic() - begun };
+    return { ...reply, ms: clock.monotonic() - begun };
   }
 
   put(name: string, { headers, ...more }: Partial<ProbeRequest> = {}): Promise<TimedReply> {
@@ -161,7 +162,7 @@ export class Probe {
       try {
         await work();
       } catch (error) {
-        left.push(`${what} (${error instanceof Error ? error.message : String(error)})`);
+        left.push(`${what} (${errorText(error)})`);
       }
     };
     for (const { key, uploadId } of this.#uploads.values()) {

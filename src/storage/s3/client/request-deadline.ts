@@ -1,3 +1,5 @@
+import type { Clock } from "../../../std/clock.ts";
+
 /** A signal that fires with the outer one, or after some time without progress. */
 export interface Deadline {
   readonly signal: AbortSignal;
@@ -11,20 +13,32 @@ export interface Deadline {
   readonly end: () => void;
 }
 
-/** Starts to run at once. `expired` makes the abort reason. */
-export function createDeadline(outer: AbortSignal, ms: number, expired: () => unknown): Deadline {
+interface DeadlineOptions {
+  readonly clock: Pick<Clock, "after" | "monotonic">;
+  readonly limitMs: number;
+  readonly signal: AbortSignal;
+  /** Makes the reason for a limit that passed. */
+  readonly onLimit: () => unknown;
+}
+
+/** Starts to run at once. Progress only records the time, and a single timer checks it. */
+export function createDeadline({ clock, limitMs, signal: outer, onLimit }: DeadlineOptions): Deadline {
   const controller = new AbortController();
   const onAbort = () => controller.abort(outer.reason);
-  let timer: Timer | undefined;
+  let touchedAt: number | undefined;
+  let timer: { cancel(): void } | undefined;
 
-  function pause(): void {
-    clearTimeout(timer);
+  function check(): void {
     timer = undefined;
+    if (touchedAt === undefined) return;
+    const leftMs = touchedAt + limitMs - clock.monotonic();
+    if (leftMs > 0) timer = clock.after(leftMs, check);
+    else controller.abort(onLimit());
   }
 
   function touch(): void {
-    if (timer === undefined) timer = setTimeout(() => controller.abort(expired()), ms);
-    else timer.refresh();
+    touchedAt = clock.monotonic();
+    timer ??= clock.after(limitMs, check);
   }
 
   if (outer.aborted) onAbort();
@@ -33,10 +47,13 @@ export function createDeadline(outer: AbortSignal, ms: number, expired: () => un
   return {
     signal: controller.signal,
     touch,
-    pause,
+    pause() {
+      touchedAt = undefined;
+    },
     abort: (reason) => controller.abort(reason),
     end() {
-      pause();
+      touchedAt = undefined;
+      timer?.cancel();
       outer.removeEventListener("abort", onAbort);
     },
   };

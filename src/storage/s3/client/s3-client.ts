@@ -4,6 +4,7 @@ import { HttpError } from "../../../http/http-error.ts";
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
 import type { BodySource, RequestBody } from "../../../http/message/outgoing-body.ts";
 import { Failure } from "../../../jobs/failure.ts";
+import type { Clock } from "../../../std/clock.ts";
 import { sha256Hex } from "../../../std/digest.ts";
 import { type CredentialSource, isAboutTheKeys } from "../credentials/credential-source.ts";
 import { readAnswer } from "./answer-body.ts";
@@ -26,6 +27,7 @@ export interface S3ClientOptions extends EndpointOptions {
   readonly http: HttpClient;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  readonly clock: Pick<Clock, "after" | "monotonic">;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
   /** Resolves after some milliseconds, or rejects with the signal's reason. */
@@ -101,8 +103,8 @@ export class S3Client {
 
   /** Starts the clock of one request. */
   deadline(request: S3Request, signal: AbortSignal): Deadline {
-    const ms = this.#timeoutOf(request);
-    return createDeadline(signal, ms, () => timedOut(request, ms));
+    const limitMs = this.#timeoutOf(request);
+    return createDeadline({ clock: this.#options.clock, limitMs, signal, onLimit: () => timedOut(request, limitMs) });
   }
 
   /** One try; the answer's body is left to be read. Throws `Failure` without a 2xx, or the signal's reason. */

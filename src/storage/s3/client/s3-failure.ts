@@ -101,7 +101,7 @@ function isUnclear(code: NamedFailureCode, { s3Code = "", status = 0 }: { s3Code
 }
 
 /** The request, for messages. */
-export interface Asked {
+interface Asked {
   readonly method: string;
   readonly bucket: string;
 }

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { HttpError } from "../../../http/http-error.ts";
 import type { Target } from "../../../http/route.ts";
+import { errorText } from "../../../std/error-text.ts";
 import { encodePath } from "./sign.ts";
 
 export interface EndpointOptions {
@@ -16,7 +17,7 @@ export interface EndpointOptions {
 }
 
 /** Where the URL of a bucket or an object points. */
-export interface Place {
+interface Place {
   /** The name that is resolved, and that the certificate must have. */
   readonly name: string;
   /** With the port, where it is not the scheme's. */
@@ -41,7 +42,8 @@ export class ServiceEndpoint {
     this.#name = url.hostname;
     this.#path = url.pathname.replace(/\/$/, "");
     this.#isTls = url.protocol === "https:";
-    this.#port = url.port === "" ? (this.#isTls ? 443 : 80) : Number(url.port);
+    const usualPort = this.#isTls ? 443 : 80;
+    this.#port = url.port === "" ? usualPort : Number(url.port);
   }
 
   placeOf(bucket: string, key: string | undefined): Place {
@@ -70,7 +72,7 @@ export class ServiceEndpoint {
       return await this.#options.resolve(name, signal);
     } catch (error) {
       signal.throwIfAborted();
-      throw new HttpError("connect", error instanceof Error ? error.message : String(error), { cause: error });
+      throw new HttpError("connect", errorText(error), { cause: error });
     }
   }
 }

@@ -41,17 +41,6 @@ export function createSigner(region: string, credentials: S3Credentials): Signer
     return dayKey;
   }
 
-  let second = Number.NaN;
-  let time = "";
-
-  /** `20130524T000000Z`; many requests share a second. */
-  function timeOf(now: number): string {
-    if (Math.floor(now / 1000) === second) return time;
-    second = Math.floor(now / 1000);
-    time = new Date(now).toISOString().replace(/[-:]|\.\d{3}/g, "");
-    return time;
-  }
-
   return (request, now) => {
     const time = timeOf(now);
     const date = time.slice(0, 8);
@@ -75,6 +64,11 @@ export function createSigner(region: string, credentials: S3Credentials): Signer
       `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope},SignedHeaders=${signedHeaders},Signature=${signature}`;
     return headers;
   };
+}
+
+/** `20130524T000000Z` */
+function timeOf(now: number): string {
+  return new Date(now).toISOString().replace(/[-:]|\.\d{3}/g, "");
 }
 
 /** A key as the path of a URL: everything but RFC 3986's unreserved characters and `/` becomes %XX. */

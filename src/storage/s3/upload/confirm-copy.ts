@@ -1,5 +1,6 @@
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
 import type { ObjectRef, StoredObject } from "../../../jobs/object-store.ts";
+import { numbered } from "../../../std/counted.ts";
 import { base64OfHex } from "../../../std/digest.ts";
 import { corrupt, isMadeBy, SHA256_HEADER } from "../client/copy-checks.ts";
 import type { S3Client } from "../client/s3-client.ts";
@@ -41,7 +42,7 @@ export async function confirmCopy(client: S3Client, copy: CopyToConfirm): Promis
   }
   traits.isS3 = true;
   const size = Number(found.get("content-length"));
-  if (size !== bytes) throw corrupt(`S3 has stored ${size} bytes of the object instead of ${bytes}`);
+  if (size !== bytes) throw corrupt(`S3 has stored ${numbered(size, "byte")} of the object instead of ${bytes}`);
   const checksum = found.get(SHA256_HEADER);
   if (sha256 === undefined || checksum === undefined) return { bytes, etag, provenBy: isProven ? "checksum" : "size" };
   if (checksum !== base64OfHex(sha256))

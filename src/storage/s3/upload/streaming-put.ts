@@ -2,6 +2,7 @@ import type { HttpResponse } from "../../../http/connection.ts";
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
 import { Failure } from "../../../jobs/failure.ts";
 import type { ObjectRef, StoredObject, Upload, UploadTracking } from "../../../jobs/object-store.ts";
+import { numbered } from "../../../std/counted.ts";
 import { base64OfHex } from "../../../std/digest.ts";
 import { type DeclaredSize, declaredSize } from "../../declared-size.ts";
 import { UploadState } from "../../upload-state.ts";
@@ -174,7 +175,8 @@ export class StreamingPut implements Upload {
     const isUncertain = error instanceof S3Failure && error.isUncertain;
     const found = isUncertain ? await this.#verification.find(signal).catch(() => undefined) : undefined;
     if (found === undefined) throw error;
-    if (found.bytes !== size) throw corrupt(`S3 has stored ${found.bytes} bytes of the object instead of ${size}`);
+    if (found.bytes !== size)
+      throw corrupt(`S3 has stored ${numbered(found.bytes, "byte")} of the object instead of ${size}`);
     return found;
   }
 }
