@@ -16,7 +16,9 @@ export async function clientTypesOf(document: string): Promise<string> {
     const [from, to] = [join(folder, "openapi.json"), join(folder, "openapi.ts")];
     await Bun.write(from, document);
     const generator = join(CLIENT, "node_modules/openapi-typescript/bin/cli.js");
-    const run = Bun.spawn([process.execPath, generator, from, "--output", to], { stdout: "pipe", stderr: "pipe" });
+    // A property with a default may be left out of a request.
+    const flags = ["--default-non-nullable=false", "--output", to];
+    const run = Bun.spawn([process.execPath, generator, from, ...flags], { stdout: "pipe", stderr: "pipe" });
     const [code, complaint] = await Promise.all([run.exited, run.stderr.text(), run.stdout.text()]);
     if (code !== 0) throw new Error(`openapi-typescript failed:\n${complaint}`);
     return await Bun.file(to).text();

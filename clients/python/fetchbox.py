@@ -302,7 +302,7 @@ class Client:
 
     def _backoff(self, failures: int) -> float:
         # The random half keeps many clients from coming back at the same time.
-        full = min(_DELAY_MAX, self._retry_delay * 2**failures)
+        full = min(_DELAY_MAX, self._retry_delay * 2.0**failures)
         return full / 2 + random.random() * full / 2
 
     def _exchange(

@@ -15,6 +15,7 @@ export interface Runtime {
 }
 
 const NODE = Bun.which("node");
+const DENO = Bun.which("deno");
 /** Debian's own, which is the oldest that many users have; another one otherwise. */
 export const PYTHON = Bun.which("python3", { PATH: "/usr/bin" }) ?? Bun.which("python3");
 
@@ -28,6 +29,11 @@ export const RUNTIMES: readonly Runtime[] = [
     name: "TypeScript on Node",
     command: async () => [NODE ?? "", driver("mjs"), join(await builtClient(), "dist/index.js")],
     absent: NODE === null ? "there is no node" : undefined,
+  },
+  {
+    name: "TypeScript on Deno",
+    command: async () => [DENO ?? "", "run", "--allow-all", driver("mjs"), join(await builtClient(), "dist/index.js")],
+    absent: DENO === null ? "there is no deno" : undefined,
   },
   {
     name: "Python",

@@ -572,7 +572,7 @@ export interface components {
                  * @description Priority of the job's tasks over those of other jobs. Default: `normal`.
                  * @default normal
                  */
-                priority: "low" | "normal" | "high";
+                priority?: "low" | "normal" | "high";
             };
             /** @description The resources to download, 1 to `api.max_resources_per_manifest`, 1000 by default. */
             resources: {
@@ -1036,7 +1036,7 @@ export interface components {
              * @description True: only check the request and count the matches; change nothing.
              * @default false
              */
-            dry_run: boolean;
+            dry_run?: boolean;
             /** @description Number of tasks that become due per second, 0.001 to 1000000. Default: all become due at once. */
             rate_per_second?: number;
             /** @description Changes to the tasks before they are tried again. */
@@ -1120,7 +1120,7 @@ export interface components {
              * @description True: only check the request and count the matches; change nothing.
              * @default false
              */
-            dry_run: boolean;
+            dry_run?: boolean;
         };
         /** @description The result of a discard. */
         GivenUp: {
