@@ -22,17 +22,23 @@ export const PYTHON = Bun.which("python3", { PATH: "/usr/bin" }) ?? Bun.which("p
 export const RUNTIMES: readonly Runtime[] = [
   {
     name: "TypeScript on Bun",
-    command: async () => [process.execPath, driver("mjs"), join(CLIENTS, "typescript/src/index.ts")],
+    command: async () => [process.execPath, driver("mjs"), join(CLIENTS, "typescript/src/fetchbox.ts")],
     absent: undefined,
   },
   {
     name: "TypeScript on Node",
-    command: async () => [NODE ?? "", driver("mjs"), join(await builtClient(), "dist/index.js")],
+    command: async () => [NODE ?? "", driver("mjs"), join(await builtClient(), "dist/fetchbox.js")],
     absent: NODE === null ? "there is no node" : undefined,
   },
   {
     name: "TypeScript on Deno",
-    command: async () => [DENO ?? "", "run", "--allow-all", driver("mjs"), join(await builtClient(), "dist/index.js")],
+    command: async () => [
+      DENO ?? "",
+      "run",
+      "--allow-all",
+      driver("mjs"),
+      join(await builtClient(), "dist/fetchbox.js"),
+    ],
     absent: DENO === null ? "there is no deno" : undefined,
   },
   {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { FetchBoxClient } from "../../clients/typescript/src/index.ts";
+import { FetchBoxClient } from "../../clients/typescript/src/fetchbox.ts";
 import { CLIENT_TYPES, clientTypesOf } from "../../scripts/client-types.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
@@ -52,8 +52,8 @@ test("npm packs the built client with its types, README and licence, and no more
     "package.json",
   ]);
   expect(paths.filter((path) => path.startsWith("dist/") && !/\.(?:d\.ts|js)$/.test(path))).toEqual([]);
-  expect(paths).toContain("dist/index.js");
-  expect(paths).toContain("dist/index.d.ts");
+  expect(paths).toContain("dist/fetchbox.js");
+  expect(paths).toContain("dist/fetchbox.d.ts");
 });
 
 test("an aborted signal ends a wait, a followed log, a list and a delayed repeat with its reason", async () => {
