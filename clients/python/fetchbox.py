@@ -287,10 +287,11 @@ class Client:
                 return send()
             except FetchBoxError as error:
                 if error.status in (429, 503) and error.retry_after is not None:
-                    busy += error.retry_after
+                    # A service that asks for no wait would otherwise be asked without a pause and without an end.
+                    failures, pause = 0, max(error.retry_after, self._retry_delay)
+                    busy += pause
                     if busy > self._busy_timeout:
                         raise
-                    failures, pause = 0, error.retry_after
                 elif repeatable and _is_transient(error) and failures < self._retries:
                     pause = self._backoff(failures)
                     failures += 1
@@ -316,7 +317,7 @@ class Client:
         connection = self._connection(timeout or self._timeout)
         try:
             response = self._send(connection, method, path, headers or {}, body)
-            return response.status, response.headers, response.read()
+            return response.status, response.headers, self._masked(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
             raise self._failure(error) from error
         finally:
@@ -333,8 +334,9 @@ class Client:
             connection.close()
             try:
                 response = self._send(connection, "GET", path, headers, None)
-                if response.status != 200:
-                    raise _error_of_answer(response.status, response.headers, response.read())
+                status = response.status
+                if status != 200:
+                    raise _error_of_answer(status, response.headers, self._masked(status, response.read()))
                 if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                     raise FetchBoxError("UNEXPECTED_ANSWER", "the server did not answer with an event stream")
                 return response
@@ -367,6 +369,12 @@ class Client:
         access = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         connection.request(method, self._prefix + path, body=body, headers={**headers, **access})
         return connection.getresponse()
+
+    def _masked(self, status: int, body: bytes) -> bytes:
+        """The body of an answer. In that of an error the token is hidden: a wrong server may repeat it."""
+        if self._token is None or 200 <= status <= 299:
+            return body
+        return body.replace(self._token.encode("ascii"), b"***")
 
     def _failure(self, error: Exception) -> FetchBoxError:
         server = f"{self._scheme}://{self._netloc}{self._prefix}"
@@ -415,16 +423,24 @@ def _checked_json(status: int, headers: http.client.HTTPMessage, body: bytes) ->
 def _error_of_answer(status: int, headers: http.client.HTTPMessage, body: bytes) -> FetchBoxError:
     facts: Json = {"status": status, "retry_after": _retry_after(headers.get("Retry-After"))}
     error = _parsed(body)
-    if not isinstance(error, dict) or not isinstance(error.get("code"), str) or "details" not in error:
-        # Another server may have answered, and its text may repeat the request's headers.
+    if not _is_error_body(error):
         text = f"the server answered {status}, but not as FetchBox does; check the URL of the service"
         if 300 <= status <= 399:
             text = "the server redirects; the client follows no redirect, so name the service itself"
         return FetchBoxError("UNEXPECTED_ANSWER", text, request_id=headers.get("X-Request-Id"), **facts)
     details = error["details"]
     places = "".join(f"; {d['path']}: {d['message']}" if d["path"] else f"; {d['message']}" for d in details)
-    message = f"{error.get('message')}{places}"
+    message = error["message"] + places
     return FetchBoxError(error["code"], message, request_id=error.get("request_id"), details=details, **facts)
+
+
+def _is_error_body(body: Any) -> bool:
+    if not isinstance(body, dict) or not isinstance(body.get("details"), list):
+        return False
+    texts = [body.get("code"), body.get("message")]
+    for detail in body["details"]:
+        texts += [detail.get("path"), detail.get("message")] if isinstance(detail, dict) else [None]
+    return all(isinstance(text, str) for text in texts)
 
 
 def _retry_after(header: Optional[str]) -> Optional[float]:

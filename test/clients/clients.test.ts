@@ -208,6 +208,13 @@ describe.each(RUNTIMES.filter(({ absent }) => absent === undefined))("the client
     const urls = Array.from({ length: PENDING_MAX + 1 }, () => `${origin.url}/never`);
     const full = await client.failure("submit", manifestOf(...urls));
     expect([full.code, full.status, (full.retryAfterMs ?? 0) >= 1000]).toEqual(["QUEUE_FULL", 429, true]);
+    let impatient = 0;
+    origin.answer("/operators/jobs/busy", (_request, response) => {
+      response.writeHead(429, { "retry-after": "0" }).end(`${impatient++}`);
+    });
+    await using pressed = await start({ server: origin.url, busyTimeoutMs: 50 });
+    expect((await pressed.failure("job", "busy")).status).toBe(429);
+    expect(impatient).toBe(11);
     let requests = 0;
     const broken = Bun.serve({
       port: 0,
@@ -276,8 +283,20 @@ describe.each(RUNTIMES.filter(({ absent }) => absent === undefined))("the client
     origin.answer("/operators/jobs/redirect", (_request, response) =>
       response.writeHead(302, { location: `${service.url}/operators/jobs/j` }).end(),
     );
+    origin.answer("/operators/jobs/json", (request, response) => {
+      const said = `denied: ${request.headers.authorization}`;
+      const details = [{ path: said, message: said }];
+      response.writeHead(403).end(JSON.stringify({ code: "FORBIDDEN", message: said, request_id: "r", details }));
+    });
+    origin.answer("/operators/jobs/odd", (_request, response) => {
+      response.writeHead(400).end('{"code":"ODD","message":"m","details":[7]}');
+    });
     await using elsewhere = await start({ server: origin.url });
     const errors = [missing, invalid, odd, forbidden];
+    const masked = await elsewhere.failure("job", "json");
+    expect(masked.message).toBe("denied: Bearer ***; denied: Bearer ***: denied: Bearer ***");
+    expect([masked.text.includes(TOKEN), masked.details[0]?.path]).toEqual([false, "denied: Bearer ***"]);
+    expect((await elsewhere.failure("job", "odd")).code).toBe("UNEXPECTED_ANSWER");
     for (const id of ["echo", "deny", "redirect"]) errors.push(await elsewhere.failure("job", id));
     expect(errors.slice(4).map(({ isOurs, code }) => [isOurs, code])).toEqual(
       [1, 2, 3].map(() => [true, "UNEXPECTED_ANSWER"]),

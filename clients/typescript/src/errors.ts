@@ -41,18 +41,21 @@ export class FetchBoxError extends Error {
   }
 }
 
-/** The error for an answer that is no success. `body` is its parsed JSON, or its text. */
-export function errorOfAnswer(response: Response, body: unknown): FetchBoxError {
+/**
+ * The error for an answer that is no success. `body` is its parsed JSON, or its text. `masked` hides the token: a wrong
+ * server may repeat it.
+ */
+export function errorOfAnswer(response: Response, body: unknown, masked: (text: string) => string): FetchBoxError {
   const { status, headers } = response;
   const retryAfterMs = retryAfter(headers.get("retry-after"));
   if (!isErrorBody(body)) {
     const requestId = headers.get("x-request-id") ?? undefined;
-    // Another server may have answered, and its text may repeat the request's headers.
     return new FetchBoxError("UNEXPECTED_ANSWER", unexpectedText(response), { status, requestId, retryAfterMs });
   }
-  const { code, message, request_id: requestId, details } = body;
+  const { code, message, request_id: requestId } = body;
+  const details = body.details.map((detail) => ({ path: masked(detail.path), message: masked(detail.message) }));
   const places = details.map(({ path, message: text }) => `; ${path === "" ? "" : `${path}: `}${text}`).join("");
-  return new FetchBoxError(code, `${message}${places}`, { status, requestId, details, retryAfterMs });
+  return new FetchBoxError(masked(code), `${masked(message)}${places}`, { status, requestId, details, retryAfterMs });
 }
 
 function unexpectedText({ status, type }: Response): string {
@@ -64,7 +67,12 @@ function unexpectedText({ status, type }: Response): string {
 function isErrorBody(body: unknown): body is ErrorBody {
   if (typeof body !== "object" || body === null) return false;
   const { code, message, details } = body as Partial<ErrorBody>;
-  return typeof code === "string" && typeof message === "string" && Array.isArray(details);
+  const areDetails = Array.isArray(details) && details.every((each) => isText(each?.path) && isText(each?.message));
+  return isText(code) && isText(message) && areDetails;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
 }
 
 /** `Retry-After` in seconds or as a date, in milliseconds; `undefined` for a missing or invalid one. */

@@ -36,10 +36,12 @@ export async function repeated<T>(
     } catch (error) {
       if (!(error instanceof FetchBoxError)) throw error;
       if (isBusy(error)) {
-        busyMs += error.retryAfterMs;
+        // A service that asks for no wait at all would otherwise be asked without a pause and without an end.
+        const waitMs = Math.max(error.retryAfterMs, policy.retryDelayMs);
+        busyMs += waitMs;
         if (busyMs > policy.busyTimeoutMs) throw error;
         failures = 0;
-        await delay(error.retryAfterMs, signal);
+        await delay(waitMs, signal);
       } else {
         if (repeatable !== "always" || !isTransient(error) || failures >= policy.retries) throw error;
         await delay(backoffMs(policy, failures), signal);

@@ -36,11 +36,13 @@ export class Transport {
   readonly policy: RetryPolicy;
   readonly requestTimeoutMs: number;
   readonly #server: string;
+  readonly #masked: (text: string) => string;
 
   /** @throws FetchBoxError if the URL or the token is invalid */
   constructor(options: TransportOptions) {
     this.#server = checkedServer(options.server);
     const token = options.token === undefined ? undefined : checkedHeader("token", options.token);
+    this.#masked = (text) => (token === undefined ? text : text.replaceAll(token, "***"));
     this.policy = {
       retries: options.retries ?? 6,
       retryDelayMs: options.retryDelayMs ?? 250,
@@ -66,7 +68,12 @@ export class Transport {
   answer<T>(send: (signal: AbortSignal) => Promise<Answer<T>>, options: CallOptions = {}): Promise<Answer<T>> {
     const { repeatable = "always", timeoutMs = this.requestTimeoutMs, signal } = options;
     const attempt = () => this.within(timeoutMs, signal, send);
-    return repeated(() => attempt().then(successful), this.policy, repeatable, signal);
+    const successful = async () => {
+      const answer = await attempt();
+      if (!answer.response.ok) throw errorOfAnswer(answer.response, answer.error, this.#masked);
+      return answer;
+    };
+    return repeated(successful, this.policy, repeatable, signal);
   }
 
   /** The result of one attempt that ends with a time limit or a signal. @throws FetchBoxError, the signal's reason */
@@ -89,11 +96,6 @@ export class Transport {
       clearTimeout(timer);
     }
   }
-}
-
-function successful<T>(answer: Answer<T>): Answer<T> {
-  if (!answer.response.ok) throw errorOfAnswer(answer.response, answer.error);
-  return answer;
 }
 
 /** The message of the innermost cause: `fetch` of Node hides the reason there. */
