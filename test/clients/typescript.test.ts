@@ -5,6 +5,7 @@ import { FetchBoxClient } from "../../clients/typescript/src/fetchbox.ts";
 import { CLIENT_TYPES, clientTypesOf } from "../../scripts/client-types.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
+import { rejectionOf } from "../support/rejection.ts";
 import { type Service, startService } from "../support/service.ts";
 import { builtClient } from "./built-client.ts";
 
@@ -28,7 +29,7 @@ async function heldJob(client: FetchBoxClient, path: string) {
   const held = origin.hold(path, new Uint8Array(10));
   const { job_id } = await client.submit({ manifest_version: "v1", resources: [{ id: "a", url: held.url }] });
   await held.reached;
-  return { job_id, release: held.release };
+  return { job_id, release: () => held.release() };
 }
 
 test("the types are those of the OpenAPI document; if not: bun scripts/client-types.ts", async () => {
@@ -82,7 +83,7 @@ test("an aborted signal ends a wait, a followed log, a list and a delayed repeat
   await eventually("a row and the busy answer", () => (rows > 0 && origin.hits("/jobs") > 0 ? true : undefined));
   stop.abort(reason);
   expect(await Promise.all(ends)).toEqual([reason, reason, reason, reason]);
-  await expect(client.jobs({}, { signal }).next()).rejects.toBe(reason);
+  expect(await rejectionOf(client.jobs({}, { signal }).next())).toBe(reason);
   release();
   expect(await client.wait(job_id)).toMatchObject({ status: "completed" });
 });
@@ -128,5 +129,5 @@ test("an own fetch is used, and a list of URLs may come from an asynchronous sou
   const jobs = await client.submitUrls(urls(), { batchSize: 2, onSubmitted: ({ job_id }) => seen.push(job_id) });
   expect(jobs.map(({ resource_count }) => resource_count)).toEqual([2, 1]);
   expect([asked, seen]).toEqual([["/jobs", "/jobs"], jobs.map(({ job_id }) => job_id)]);
-  await expect(client.submitUrls([], { batchSize: 0 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  expect(await rejectionOf(client.submitUrls([], { batchSize: 0 }))).toMatchObject({ code: "INVALID_ARGUMENT" });
 });
