@@ -2,6 +2,7 @@
 FROM node:22.22.0-bookworm-slim@sha256:dd9d21971ec4395903fa6143c2b9267d048ae01ca6d3ea96f16cb30df6187d94 AS build
 WORKDIR /src
 COPY package.json bun.lock ./
+COPY clients/typescript/package.json clients/typescript/
 RUN npx --yes bun@1.4.5 install --frozen-lockfile
 COPY . .
 RUN npx --yes bun@1.4.5 run build

@@ -12,9 +12,10 @@ import { testServer } from "./test-s3/test-server.ts";
 
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ["format", ["biome", "check", "."]],
-  ["lint", ["oxlint", "--type-aware", "src", "test", "scripts", "config"]],
+  ["lint", ["oxlint", "--type-aware", "src", "test", "scripts", "config", "clients"]],
   ["types", ["tsc", "--noEmit"]],
   ["types of the load tests", ["tsc", "--noEmit", "-p", "load"]],
+  ["types of the TypeScript client", ["tsc", "--noEmit", "-p", "clients/typescript"]],
   ["proto", ["buf", "lint"]],
 ];
 

@@ -3,8 +3,8 @@
  * components are the Bun runtime and the packages of "dependencies" with all that they need, each with its version,
  * licence and the digest that bun.lock pins.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Factories } from "@cyclonedx/cyclonedx-library/Contrib/License";
 import { ComponentType, HashAlgorithm } from "@cyclonedx/cyclonedx-library/Enums";
 import { Bom, Component } from "@cyclonedx/cyclonedx-library/Models";
@@ -26,7 +26,7 @@ const program = new Component(ComponentType.Application, about.name, {
 });
 program.licenses.add(licences.makeFromString(about.license));
 program.dependencies.add(bun().bomRef);
-for (const name of Object.keys(about.dependencies)) program.dependencies.add(component(name, "").bomRef);
+for (const name of Object.keys(about.dependencies)) program.dependencies.add(component(name, "", ROOT).bomRef);
 
 const bom = new Bom();
 bom.metadata.component = program;
@@ -45,19 +45,20 @@ function bun(): Component {
   return runtime;
 }
 
-/** The component of a package as the package with the key `parent` sees it, with all that it needs. */
-function component(name: string, parent: string): Component {
+/** The component of a package as the package with the key `parent` in the folder `from` sees it, with all its needs. */
+function component(name: string, parent: string, from: string): Component {
   const key = keyOf(name, parent);
   const known = components.get(key);
   if (known !== undefined) return known;
   const [id = "", , { dependencies = {} } = {}, digest = ""] = lock.packages[key] as LockedPackage;
   const version = id.slice(name.length + 1);
+  const folder = folderOf(name, from);
   const purl = `pkg:npm/${name.replace("@", "%40")}@${version}`;
   const made = new Component(ComponentType.Library, name, { bomRef: purl, version, purl });
   components.set(key, made);
   made.hashes.set(HashAlgorithm["SHA-512"], Buffer.from(digest.replace("sha512-", ""), "base64").toString("hex"));
-  made.licenses.add(licences.makeFromString(licenceOf(key)));
-  for (const needed of Object.keys(dependencies)) made.dependencies.add(component(needed, key).bomRef);
+  made.licenses.add(licences.makeFromString(licenceOf(folder)));
+  for (const needed of Object.keys(dependencies)) made.dependencies.add(component(needed, key, folder).bomRef);
   return made;
 }
 
@@ -79,10 +80,17 @@ function namesOf(key: string): string[] {
   return key.match(/(@[^/]+\/)?[^/]+/g) ?? [];
 }
 
-function licenceOf(key: string): string {
-  const folder = namesOf(key).join("/node_modules/");
-  const text = readFileSync(join(ROOT, "node_modules", folder, "package.json"), "utf8");
-  const { license } = JSON.parse(text) as { license?: string };
-  if (license === undefined) throw new Error(`${key} names no licence`);
+/** The folder where a package finds another one, as Node resolves it, in any layout of node_modules. */
+function folderOf(name: string, from: string): string {
+  for (let above = from; above !== dirname(above); above = dirname(above)) {
+    const folder = join(above, "node_modules", name);
+    if (existsSync(folder)) return realpathSync(folder);
+  }
+  throw new Error(`${name} is not installed; run bun install`);
+}
+
+function licenceOf(folder: string): string {
+  const { license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { license?: string };
+  if (license === undefined) throw new Error(`${folder} names no licence`);
   return license;
 }

@@ -4,7 +4,15 @@ import { Glob } from "bun";
 
 export const ROOT = resolve(import.meta.dir, "../..");
 
-const PATTERNS = ["*.md", "src/**/*.md", "docs/**/*.md", "config/**/*.md", "deploy/**/*.md", "scripts/**/*.md"];
+const PATTERNS = [
+  "*.md",
+  "src/**/*.md",
+  "docs/**/*.md",
+  "config/**/*.md",
+  "deploy/**/*.md",
+  "scripts/**/*.md",
+  "clients/*/*.md",
+];
 
 /** All Markdown pages of the project, by their paths below its root. */
 export const PAGES: readonly string[] = filesOf(PATTERNS);
