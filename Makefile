@@ -16,6 +16,6 @@ check: install
 test: install
 	$(BUN) test
 dev-up:
-	docker compose up --build --detach
+	docker compose --file deploy/compose/compose.yaml up --build --detach
 dev-down:
-	docker compose down
+	docker compose --file deploy/compose/compose.yaml down

@@ -3,25 +3,16 @@
  * `bun scripts/metrics-reference.ts`. A test fails while the page differs from the code.
  */
 import { join } from "node:path";
+import { HOST_STATES, type HostStateName } from "../src/jobs/host-view.ts";
 import { PRUNED } from "../src/maintenance/retention.ts";
-import type { Counter } from "../src/sqlite/counters.ts";
+import { COUNTERS } from "../src/sqlite/counters.ts";
+import type { DiskUse } from "../src/telemetry/gauges.ts";
 import type { ComponentHealth, HealthReport } from "../src/telemetry/health.ts";
-import { createMetrics, type Metrics, type OrphanSort, SIGN_IN_FAILURES } from "../src/telemetry/metrics.ts";
+import { createMetrics, type Metrics } from "../src/telemetry/metrics.ts";
 
 export const METRICS_PAGE = join(import.meta.dir, "../docs/reference/metrics.md");
 const START = "<!-- scripts/metrics-reference.ts writes everything from here -->\n";
 const END = "<!-- to here -->\n";
-
-/** The types require every member, so that a new one is missing here before it is missing on the page. */
-const ORPHANS: Readonly<Record<OrphanSort, number>> = { upload: 0, late_upload: 0, late_object: 0 };
-const COUNTERS: Readonly<Record<Counter, true>> = {
-  jobs: true,
-  lanes: true,
-  depth: true,
-  host_waits: true,
-  ledger_jobs: true,
-  dead_letters: true,
-};
 
 const UP: ComponentHealth = { status: "healthy" };
 const HEALTHY: HealthReport["components"] = {
@@ -33,6 +24,9 @@ const HEALTHY: HealthReport["components"] = {
   workers: UP,
   storage: UP,
 };
+
+const USE: DiskUse = { bytes: 0, freeBytes: 0 };
+const DISKS = new Map(Object.entries({ queue: USE, ledger: USE, dlq: USE, storage: { ...USE, bytes: undefined } }));
 
 /** Sets of values that the configuration or another page lists; the others are listed value by value. */
 const DESCRIBED: Readonly<Record<string, string>> = {
@@ -82,12 +76,17 @@ export function withTables(page: string, tables: string): string {
 async function registeredMetrics(): Promise<Metric[]> {
   const metrics = createMetrics({
     version: "0",
-    queueDepth: () => Promise.resolve({ pending: 0, running: 0, retrying: 0 }),
-    dlqSize: () => Promise.resolve(0),
+    queueDepth: () => ({ pending: 0, running: 0, retrying: 0 }),
+    dlqSize: () => 0,
     workersBusy: () => 0,
-    orphans: () => Promise.resolve(ORPHANS),
+    orphans: () => ({ upload: 0, late_upload: 0, late_object: 0 }),
+    isPaused: () => false,
+    oldestDueMs: () => 0,
+    disks: async () => DISKS,
+    lastBackupAt: async () => 0,
+    labels: { jobTypes: ["default"], pools: ["pool"], pruned: PRUNED, counters: COUNTERS },
   });
-  recordEverything(metrics);
+  registerLate(metrics);
   const text = await metrics.scrape();
   const found = text
     .split("\n\n")
@@ -96,22 +95,11 @@ async function registeredMetrics(): Promise<Metric[]> {
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Records something in every metric that has no sample by itself, and each value of a closed set of labels. */
-function recordEverything(metrics: Metrics): void {
-  metrics.jobAccepted("default");
-  metrics.taskCompleted("default");
-  metrics.taskFailed("default", "DOWNLOAD_TIMEOUT");
-  metrics.taskRetried("DOWNLOAD_TIMEOUT");
-  metrics.proxyFailed("pool");
-  metrics.request("/jobs", "POST", 202, 0);
-  for (const what of PRUNED) metrics.pruned(what, 0);
-  for (const counter of Object.keys(COUNTERS)) metrics.counterRebuilt(counter);
-  for (const reason of SIGN_IN_FAILURES) metrics.signInFailed(reason);
-  for (const kind of ["upload", "late_upload", "late_object"] as const satisfies readonly OrphanSort[]) {
-    metrics.orphanRemoved(kind);
-    metrics.orphanFailed(kind);
-  }
+/** Registers the metrics that the service registers later. */
+function registerLate(metrics: Metrics): void {
   metrics.serveHealth(() => ({ components: HEALTHY }));
+  const hosts = Object.fromEntries(HOST_STATES.map((state) => [state, 0])) as Record<HostStateName, number>;
+  metrics.serveWork({ workers: 0, hosts: () => hosts });
 }
 
 /** One metric of the text format: its help, its type and its samples. */

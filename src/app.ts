@@ -120,6 +120,7 @@ export class App {
       stuckMs: () => this.#lagWatch?.stuckMs(),
     });
     foundation.metrics.serveHealth(this.#health);
+    foundation.metrics.serveWork({ workers: work.pool.total, hosts: () => work.hosts.governor.counts() });
     void foundation.broken.then(() => {
       this.#isBroken = true;
     });

@@ -5,7 +5,8 @@ import { GROUP_KEYS } from "./dead-letters/dead-letter-groups.ts";
  * Derived counters of the stores, which spare a count of rows. The rows are the truth: a counter that cannot be right
  * is recounted and reported. It never fails a commit.
  */
-export type Counter = "jobs" | "lanes" | "depth" | "host_waits" | "ledger_jobs" | "dead_letters";
+export const COUNTERS = ["jobs", "lanes", "depth", "host_waits", "ledger_jobs", "dead_letters"] as const;
+export type Counter = (typeof COUNTERS)[number];
 
 /** Called after the commit that recounted a wrong counter. */
 export type OnDrift = (counter: Counter) => void;

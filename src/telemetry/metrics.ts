@@ -1,24 +1,30 @@
 // The whole package loads an HTTP client for pushing, which takes a tenth of the start.
 import Counter from "prom-client/lib/counter.js";
-import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
 import Registry from "prom-client/lib/registry.js";
-import type { FailureCode } from "../jobs/failure.ts";
+import { FAILURE_CLASSES, type FailureCode } from "../jobs/failure.ts";
+import { ORPHAN_SORTS, type OrphanSort } from "../jobs/stores/orphan-records.ts";
+import { addGauges, addHealth, addWork, type GaugeReads, type WorkReads } from "./gauges.ts";
 import type { HealthReport } from "./health.ts";
 
-/** The kinds of orphans in the queue: open uploads, and late uploads and objects. */
-export type OrphanSort = "upload" | "late_upload" | "late_object";
-
-interface MetricsDeps {
-  readonly version: string;
-  /** Like the other functions, it is called at each scrape, must be cheap and must not throw. */
-  readonly queueDepth: () => Promise<Readonly<Record<"pending" | "running" | "retrying", number>>>;
-  /** Without it the metrics lack `fetchbox_dlq_size`. */
-  readonly dlqSize?: () => Promise<number>;
-  readonly workersBusy: () => number;
-  /** Uploads and objects in the storage that may belong to no job. */
-  readonly orphans: () => Promise<Readonly<Record<OrphanSort, number>>>;
+interface MetricsDeps extends GaugeReads {
+  readonly labels: LabelSets;
 }
+
+/** The values of labels that are known at the start. Their counters exist at 0: `increase()` misses a first sample. */
+interface LabelSets {
+  readonly jobTypes: readonly string[];
+  readonly pools: readonly string[];
+  /** Names of the rows that retention deletes. */
+  readonly pruned: readonly string[];
+  /** Names of the stores' counters. */
+  readonly counters: readonly string[];
+}
+
+/** The statuses of `POST /jobs` that alerts watch. */
+const SUBMISSION_STATUSES = ["202", "429", "500", "503", "507"];
+/** The codes but those with an HTTP status of an origin, of which there are too many. */
+const NAMED_CODES = Object.keys(FAILURE_CLASSES);
 
 /** The fault of a request's token: it is missing or unknown. */
 export const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
@@ -51,6 +57,8 @@ export interface Metrics {
   eventLoopLag(seconds: number): void;
   /** Registers the function that reads the components' health at each scrape. */
   serveHealth(read: () => Pick<HealthReport, "components">): void;
+  /** Registers the functions that read the workers and the hosts at each scrape. */
+  serveWork(reads: WorkReads): void;
   /** All metrics in the Prometheus text format. */
   scrape(): Promise<string>;
   readonly contentType: string;
@@ -64,56 +72,40 @@ const WAIT_SECONDS = [0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 
 /** The service's metrics in their own registry. An observation costs about a microsecond. */
 export function createMetrics(deps: MetricsDeps): Metrics {
   const registry = new Registry();
-  const registers = [registry];
-  const counter = <T extends string>(name: string, help: string, labelNames: T[]) =>
-    labelled(new Counter({ name, help, labelNames, registers }), labelNames);
-
-  const accepted = counter("fetchbox_jobs_accepted_total", "Accepted jobs.", ["job_type"]);
-  const completed = counter("fetchbox_tasks_completed_total", "Tasks with a stored object.", ["job_type"]);
-  const failed = counter("fetchbox_tasks_failed_total", "Tasks that became dead letters.", ["job_type", "code"]);
-  const retries = counter("fetchbox_task_retries_total", "Failed attempts that are followed by another attempt.", [
-    "code",
-  ]);
-  const proxyFailures = counter("fetchbox_proxy_failures_total", "Failures of the proxies themselves.", ["pool"]);
-  const orphansRemoved = counter("fetchbox_orphans_removed_total", "Orphans removed from the storage.", ["kind"]);
-  const orphanFailures = counter("fetchbox_orphan_failures_total", "Failed attempts to remove an orphan.", ["kind"]);
-  const rebuilt = counter("fetchbox_counters_rebuilt_total", "Wrong counters that were rebuilt.", ["counter"]);
-  const signIns = signInCounter(registry);
-  const requests = counter("fetchbox_http_requests_total", "Answered requests.", ["route", "method", "status"]);
-  const prunedRows = new Counter({
-    name: "fetchbox_retention_pruned_total",
-    help: "Rows deleted by age or size.",
-    labelNames: ["what"],
-    registers,
+  const counters = createCounters(registry, deps.labels);
+  const bytes = new Counter({
+    name: "fetchbox_download_bytes_total",
+    help: "Bytes downloaded.",
+    registers: [registry],
   });
-  const bytes = new Counter({ name: "fetchbox_download_bytes_total", help: "Bytes downloaded.", registers });
-  const { download, upload, wait, request, commit, lag } = createHistograms(registers);
+  const { download, upload, wait, request, commit, lag } = createHistograms([registry]);
   addGauges(registry, deps);
 
   return {
-    jobAccepted: (jobType) => accepted(jobType),
-    taskCompleted: (jobType) => completed(jobType),
-    taskFailed: (jobType, code) => failed(jobType, code),
-    taskRetried: (code) => retries(code),
-    proxyFailed: (pool) => proxyFailures(pool),
-    orphanRemoved: (kind) => orphansRemoved(kind),
-    orphanFailed: (kind) => orphanFailures(kind),
-    counterRebuilt: (name) => rebuilt(name),
-    pruned: (what, count) => prunedRows.inc({ what }, count),
+    jobAccepted: (jobType) => counters.accepted([jobType]),
+    taskCompleted: (jobType) => counters.completed([jobType]),
+    taskFailed: (jobType, code) => counters.failed([jobType, code]),
+    taskRetried: (code) => counters.retries([code]),
+    proxyFailed: (pool) => counters.proxyFailures([pool]),
+    orphanRemoved: (kind) => counters.orphansRemoved([kind]),
+    orphanFailed: (kind) => counters.orphanFailures([kind]),
+    counterRebuilt: (name) => counters.rebuilt([name]),
+    pruned: (what, count) => counters.pruned([what], count),
     downloaded: (size, seconds) => {
       bytes.inc(size);
       download.observe(seconds);
     },
     uploaded: (seconds) => upload.observe(seconds),
     waited: (seconds) => wait.observe(seconds),
-    signInFailed: (reason) => signIns.inc({ reason }),
+    signInFailed: (reason) => counters.signIns([reason]),
     request: (route, method, status, seconds) => {
-      requests(route, method, String(status));
+      counters.requests([route, method, String(status)]);
       request.observe(seconds);
     },
     commit: (seconds) => commit.observe(seconds),
     eventLoopLag: (seconds) => lag.observe(seconds),
     serveHealth: (read) => addHealth(registry, read),
+    serveWork: (reads) => addWork(registry, reads),
     scrape: () => registry.metrics(),
     contentType: registry.contentType,
   };
@@ -136,88 +128,84 @@ function createHistograms(registers: Registry[]) {
   };
 }
 
-function signInCounter(registry: Registry): Counter<"reason"> {
-  const failures = new Counter({
-    name: "fetchbox_auth_failures_total",
-    help: "Requests without a valid token where one is needed.",
-    labelNames: ["reason"],
-    registers: [registry],
-  });
-  // `increase()` misses the first sample of a new series.
-  for (const reason of SIGN_IN_FAILURES) failures.inc({ reason }, 0);
-  return failures;
-}
-
-/** A function that counts by label values; each combination makes its label object once. */
-function labelled<T extends string>(counter: Counter<T>, names: readonly T[]): (...values: string[]) => void {
-  const known = new Map<string, ReturnType<Counter<T>["labels"]>>();
-  return (...values) => {
-    const key = values.join("\0");
-    let child = known.get(key);
-    if (child === undefined) {
-      child = counter.labels(...values.slice(0, names.length));
-      known.set(key, child);
-    }
-    child.inc();
+/** Every counter with labels, as a function that counts by the labels' values. */
+function createCounters(registry: Registry, { jobTypes, pools, pruned, counters }: LabelSets) {
+  const counter = <T extends string>(name: string, help: string, labelNames: T[], known: string[][]) =>
+    labelled(new Counter({ name, help, labelNames, registers: [registry] }), known);
+  const one = (values: readonly string[]) => values.map((value) => [value]);
+  return {
+    accepted: counter("fetchbox_jobs_accepted_total", "Accepted jobs.", ["job_type"], one(jobTypes)),
+    completed: counter("fetchbox_tasks_completed_total", "Tasks with a stored object.", ["job_type"], one(jobTypes)),
+    failed: counter(
+      "fetchbox_tasks_failed_total",
+      "Tasks that became dead letters.",
+      ["job_type", "code"],
+      jobTypes.flatMap((jobType) => NAMED_CODES.map((code) => [jobType, code])),
+    ),
+    retries: counter(
+      "fetchbox_task_retries_total",
+      "Failed attempts that are followed by another attempt.",
+      ["code"],
+      one(NAMED_CODES),
+    ),
+    proxyFailures: counter(
+      "fetchbox_proxy_failures_total",
+      "Failures of the proxies themselves.",
+      ["pool"],
+      one(pools),
+    ),
+    orphansRemoved: counter(
+      "fetchbox_orphans_removed_total",
+      "Orphans removed from the storage.",
+      ["kind"],
+      one(ORPHAN_SORTS),
+    ),
+    orphanFailures: counter(
+      "fetchbox_orphan_failures_total",
+      "Failed attempts to remove an orphan.",
+      ["kind"],
+      one(ORPHAN_SORTS),
+    ),
+    rebuilt: counter(
+      "fetchbox_counters_rebuilt_total",
+      "Wrong counters that were rebuilt.",
+      ["counter"],
+      one(counters),
+    ),
+    pruned: counter("fetchbox_retention_pruned_total", "Rows deleted by age or size.", ["what"], one(pruned)),
+    signIns: counter(
+      "fetchbox_auth_failures_total",
+      "Requests without a valid token where one is needed.",
+      ["reason"],
+      one(SIGN_IN_FAILURES),
+    ),
+    requests: counter(
+      "fetchbox_http_requests_total",
+      "Answered requests.",
+      ["route", "method", "status"],
+      SUBMISSION_STATUSES.map((status) => ["/jobs", "POST", status]),
+    ),
   };
 }
 
-function addHealth(registry: Registry, read: () => Pick<HealthReport, "components">): void {
-  new Gauge({
-    name: "fetchbox_component_up",
-    help: "0 if a component is unhealthy, else 1; /operators/health has the reason.",
-    labelNames: ["component"],
-    registers: [registry],
-    collect() {
-      for (const [component, { status }] of Object.entries(read().components)) {
-        this.set({ component }, status === "unhealthy" ? 0 : 1);
-      }
-    },
-  });
-}
-
-function addGauges(registry: Registry, { version, queueDepth, dlqSize, workersBusy, orphans }: MetricsDeps): void {
-  const registers = [registry];
-  new Gauge({
-    name: "fetchbox_queue_depth",
-    help: "Tasks in each state that is not final.",
-    labelNames: ["state"],
-    registers,
-    async collect() {
-      for (const [state, tasks] of Object.entries(await queueDepth())) this.set({ state }, tasks);
-    },
-  });
-  if (dlqSize !== undefined) {
-    new Gauge({
-      name: "fetchbox_dlq_size",
-      help: "Dead letters.",
-      registers,
-      async collect() {
-        this.set(await dlqSize());
-      },
-    });
-  }
-  new Gauge({
-    name: "fetchbox_orphans",
-    help: "Open uploads and late objects that the service looks for in the storage.",
-    labelNames: ["kind"],
-    registers,
-    async collect() {
-      for (const [kind, count] of Object.entries(await orphans())) this.set({ kind }, count);
-    },
-  });
-  new Gauge({
-    name: "fetchbox_worker_busy_count",
-    help: "Workers that run a task.",
-    registers,
-    collect() {
-      this.set(workersBusy());
-    },
-  });
-  new Gauge({
-    name: "fetchbox_build_info",
-    help: "Always 1, with the version as a label.",
-    labelNames: ["version"],
-    registers,
-  }).set({ version }, 1);
+/**
+ * A function that counts by label values; each combination makes its label object once. The combinations in `known`
+ * exist at 0.
+ */
+function labelled<T extends string>(
+  counter: Counter<T>,
+  known: readonly string[][],
+): (values: readonly string[], count?: number) => void {
+  const children = new Map<string, ReturnType<Counter<T>["labels"]>>();
+  const count = (values: readonly string[], by = 1) => {
+    const key = values.join("\0");
+    let child = children.get(key);
+    if (child === undefined) {
+      child = counter.labels(...values);
+      children.set(key, child);
+    }
+    child.inc(by);
+  };
+  for (const values of known) count(values, 0);
+  return count;
 }

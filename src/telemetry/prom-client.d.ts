@@ -11,3 +11,9 @@ declare module "prom-client/lib/histogram.js" {
 declare module "prom-client/lib/registry.js" {
   export { Registry as default } from "prom-client";
 }
+declare module "prom-client/lib/metrics/*" {
+  import type { Registry } from "prom-client";
+
+  const addMetrics: (registry: Registry) => void;
+  export default addMetrics;
+}

@@ -5,8 +5,10 @@ import type { Command } from "../intake/manifest/stored-manifest.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
 import type { Stores } from "../jobs/stores/service-stores.ts";
 import type { StoreError } from "../jobs/stores/store-error.ts";
+import { PRUNED } from "../maintenance/retention.ts";
 import { createEgressPolicy, type EgressPolicy, listensOn } from "../net/egress-policy.ts";
 import type { Tracer } from "../net/tracer.ts";
+import { COUNTERS } from "../sqlite/counters.ts";
 import { openStores, type SqliteStores } from "../sqlite/stores.ts";
 import type { Clock } from "../std/clock.ts";
 import type { Reach } from "../std/failpoint.ts";
@@ -16,6 +18,7 @@ import type { Log } from "../telemetry/log.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { Descriptors, readDescriptorLimit } from "../worker/descriptors.ts";
 import { ActiveDownloads } from "../worker/download/active-downloads.ts";
+import { createDiskReport } from "./disk-report.ts";
 import { createNetwork, type Network } from "./downloads/network.ts";
 import { ComponentErrors } from "./health-wiring.ts";
 import { shownDepth } from "./shown-depth.ts";
@@ -83,6 +86,15 @@ export function openFoundation(config: Config, deps: FoundationDeps): Foundation
     ...(config.dlq.enable_metrics && { dlqSize: () => stores.deadLetters.size() }),
     workersBusy: () => active.count,
     orphans: () => stores.queue.orphans.counts(),
+    isPaused: () => stores.queue.control.isPaused(),
+    oldestDueMs: () => stores.queue.control.oldestPendingAgeMs(),
+    ...createDiskReport(config, () => stores.installation),
+    labels: {
+      jobTypes: Object.keys(config.handlers),
+      pools: Object.keys(config.proxies),
+      pruned: PRUNED,
+      counters: COUNTERS,
+    },
   });
   const onBroken = (error: StoreError) => broken.resolve(error);
   const stores = openReportingStores(config, deps, { metrics, componentErrors, onQueueError, onBroken });

@@ -96,6 +96,11 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     dlqSize: () => stores.deadLetters.size(),
     workersBusy: () => 0,
     orphans: () => stores.queue.orphans.counts(),
+    isPaused: () => stores.queue.control.isPaused(),
+    oldestDueMs: () => stores.queue.control.oldestPendingAgeMs(),
+    disks: async () => new Map(),
+    lastBackupAt: async () => 0,
+    labels: { jobTypes: ["default"], pools: [], pruned: [], counters: [] },
   });
   const api = createApi({
     submit: (submission) => {

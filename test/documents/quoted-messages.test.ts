@@ -19,6 +19,9 @@ const QUOTED: Readonly<Record<string, readonly string[]>> = {
     "too few file descriptors",
     "this user may not use it",
     "as before",
+    "the event loop was blocked for",
+    "a proxy failed: it rests, the others of its pool are used",
+    "its time cannot be written beside",
   ],
   "docs/operate/configuration.md": [
     "must be a whole number between ",

@@ -23,6 +23,10 @@ function restore(backup: string, service: Service): void {
   }
 }
 
+async function metricsOf(service: Service): Promise<string> {
+  return (await service.fetch("/metrics")).text();
+}
+
 describe("a backup", () => {
   test("of a busy service holds every job that was accepted before, and a service goes on from it", async () => {
     await using origin = await startOrigin();
@@ -90,6 +94,37 @@ describe("a backup", () => {
     mkdirSync(join(service.folder, "empty"));
     expect((await command(service, "backup", "empty")).code).toBe(0);
     expect(readdirSync(service.folder).filter((name) => name.includes("partial"))).toEqual([]);
+  });
+
+  test("leaves its time where the metrics show it, also after a restore", async () => {
+    const startedAt = Date.now();
+    await using service = await startService();
+    const shown = async (of: Service) => {
+      const [, value] = /^fetchbox_last_backup_timestamp_seconds (\S+)$/m.exec(await metricsOf(of)) ?? [];
+      return Number(value) * 1000;
+    };
+    const withoutBackup = await shown(service);
+    expect(withoutBackup).toBeGreaterThanOrEqual(startedAt);
+    expect(withoutBackup).toBeLessThanOrEqual(Date.now());
+    const taken = await command(service, "backup", "copy", "--json");
+    const { created_at: at } = JSON.parse(taken.stdout) as { created_at: string };
+    expect([taken.code, taken.stderr, await shown(service)]).toEqual([0, "", Date.parse(at)]);
+    expect(readFileSync(join(service.folder, "data/queue/last-backup"), "utf8")).toBe(`${at}\n`);
+    expect(readdirSync(join(service.folder, "data/queue")).filter((name) => name.startsWith("."))).toEqual([]);
+
+    await using restored = await prepareService();
+    restore(join(service.folder, "copy"), restored);
+    await restored.start();
+    expect(await shown(restored)).toBe(Date.parse(at));
+  });
+
+  test("is complete even if its time cannot be written down", async () => {
+    await using service = await startService();
+    mkdirSync(join(service.folder, "data/queue/last-backup/full"), { recursive: true });
+    const taken = await command(service, "backup", "copy");
+    expect([taken.code, taken.stderr]).toEqual([0, expect.stringContaining("its time cannot be written beside")]);
+    expect(existsSync(join(service.folder, "copy/backup.json"))).toBe(true);
+    expect(await metricsOf(service)).toMatch(/^fetchbox_last_backup_timestamp_seconds 1\d+/m);
   });
 
   test("of a store that is missing or damaged is refused, and nothing is left of it", async () => {

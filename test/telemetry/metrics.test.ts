@@ -1,16 +1,34 @@
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { HEALTHY } from "../api/running-api.ts";
 
-const orphans = () => Promise.resolve({ upload: 2, late_upload: 0, late_object: 1 });
+const HOSTS = { open: 1, slowed: 0, rate: 0, waiting: 0, breaker: 3, probing: 0 };
+const orphans = () => ({ upload: 2, late_upload: 0, late_object: 1 });
 
-function metricsAt(depth = { pending: 0, running: 0, retrying: 0 }) {
-  return createMetrics({
-    version: "1.2.3",
-    queueDepth: () => Promise.resolve(depth),
-    dlqSize: () => Promise.resolve(4),
-    workersBusy: () => 5,
-    orphans,
-  });
+const DISKS = new Map([
+  ["queue", { bytes: 100, freeBytes: 5000 }],
+  ["ledger", { bytes: undefined, freeBytes: 7000 }],
+]);
+const READS = {
+  version: "1.2.3",
+  queueDepth: () => ({ pending: 0, running: 0, retrying: 0 }),
+  workersBusy: () => 5,
+  orphans,
+  isPaused: () => true,
+  oldestDueMs: () => 2500,
+  disks: async () => DISKS,
+  lastBackupAt: async () => 1_795_000_000_500,
+  labels: {
+    jobTypes: ["default", "gallery"],
+    pools: ["eu"],
+    pruned: ["dead_letters"],
+    counters: ["jobs"],
+  },
+} satisfies Parameters<typeof createMetrics>[0];
+
+function metricsAt(depth = READS.queueDepth()) {
+  return createMetrics({ ...READS, queueDepth: () => depth, dlqSize: () => 4 });
 }
 
 /** Name and labels to value. */
@@ -66,6 +84,62 @@ test("what is told is counted and measured", async () => {
   }
 });
 
+test("the pause, the oldest task, the workers, the hosts, the disks and the last backup are shown", async () => {
+  const metrics = metricsAt();
+  metrics.serveWork({ workers: 8, hosts: () => HOSTS });
+  const samples = samplesOf(await metrics.scrape());
+  expect(samples.get("fetchbox_paused")).toBe(1);
+  expect(samples.get("fetchbox_oldest_due_seconds")).toBe(2.5);
+  expect(samples.get("fetchbox_worker_count")).toBe(8);
+  expect(samples.get('fetchbox_hosts{state="breaker"}')).toBe(3);
+  expect(samples.get('fetchbox_store_bytes{store="queue"}')).toBe(100);
+  expect(samples.has('fetchbox_store_bytes{store="ledger"}')).toBe(false);
+  expect(samples.get('fetchbox_disk_free_bytes{store="ledger"}')).toBe(7000);
+  expect(samples.get("fetchbox_last_backup_timestamp_seconds")).toBe(1_795_000_000.5);
+});
+
+test("a figure that is no longer known has no sample", async () => {
+  let disks = new Map([["queue", { bytes: 100, freeBytes: 5000 }]]);
+  const metrics = createMetrics({ ...READS, disks: async () => disks });
+  expect(await metrics.scrape()).toContain("fetchbox_store_bytes{");
+  disks = new Map();
+  expect(await metrics.scrape()).not.toContain("fetchbox_store_bytes{");
+});
+
+test("counters exist at 0 before the first event, wherever their labels are known", async () => {
+  const samples = samplesOf(await metricsAt().scrape());
+  const expected = [
+    'fetchbox_jobs_accepted_total{job_type="gallery"}',
+    'fetchbox_tasks_completed_total{job_type="gallery"}',
+    'fetchbox_tasks_failed_total{job_type="gallery",code="TASK_INTERRUPTED"}',
+    'fetchbox_task_retries_total{code="UPLOAD_UNAVAILABLE"}',
+    'fetchbox_proxy_failures_total{pool="eu"}',
+    'fetchbox_orphans_removed_total{kind="late_upload"}',
+    'fetchbox_orphan_failures_total{kind="late_upload"}',
+    'fetchbox_counters_rebuilt_total{counter="jobs"}',
+    'fetchbox_retention_pruned_total{what="dead_letters"}',
+    'fetchbox_auth_failures_total{reason="unknown"}',
+    'fetchbox_http_requests_total{route="/jobs",method="POST",status="507"}',
+    "fetchbox_download_bytes_total",
+  ];
+  expect(expected.filter((sample) => samples.get(sample) !== 0)).toEqual([]);
+});
+
+test("figures of the process itself are right", async () => {
+  const metrics = metricsAt();
+  const before = samplesOf(await metrics.scrape());
+  const figure = (name: string, samples = before) => samples.get(`process_${name}`) ?? Number.NaN;
+  expect(Math.abs(figure("start_time_seconds") - (Date.now() / 1000 - process.uptime()))).toBeLessThan(2);
+  expect(figure("resident_memory_bytes")).toBeGreaterThan(10e6);
+  const until = process.cpuUsage().user + 50_000;
+  while (process.cpuUsage().user < until);
+  const after = samplesOf(await metrics.scrape());
+  expect(figure("cpu_seconds_total", after) - figure("cpu_seconds_total")).toBeGreaterThan(0.04);
+  if (process.platform !== "linux") return;
+  expect(Math.abs(figure("open_fds") - readdirSync("/proc/self/fd").length)).toBeLessThan(20);
+  expect(figure("max_fds")).toBeGreaterThan(figure("open_fds"));
+});
+
 test("gauges are read when they are scraped", async () => {
   const depth = { pending: 1, running: 2, retrying: 3 };
   const metrics = metricsAt(depth);
@@ -80,25 +154,23 @@ test("gauges are read when they are scraped", async () => {
 });
 
 test("the size of the dead letters can be left out", async () => {
-  const depth = { pending: 0, running: 0, retrying: 0 };
-  const metrics = createMetrics({
-    version: "1",
-    queueDepth: () => Promise.resolve(depth),
-    workersBusy: () => 0,
-    orphans,
-  });
+  const metrics = createMetrics(READS);
   expect(await metrics.scrape()).not.toContain("fetchbox_dlq_size");
 });
 
 test("two services in one process count apart", async () => {
   const [one, other] = [metricsAt(), metricsAt()];
   one.jobAccepted("default");
-  expect(await other.scrape()).not.toContain('job_type="default"');
+  const samples = samplesOf(await other.scrape());
+  expect(samples.get('fetchbox_jobs_accepted_total{job_type="default"}')).toBe(0);
 });
 
 test("every metric has a help text and a type", async () => {
-  const text = await metricsAt().scrape();
+  const metrics = metricsAt();
+  metrics.serveHealth(() => ({ components: HEALTHY.components }));
+  metrics.serveWork({ workers: 8, hosts: () => HOSTS });
+  const text = await metrics.scrape();
   const names = (kind: string) => [...text.matchAll(new RegExp(`^# ${kind} (\\S+) .+$`, "gm"))].map(([, name]) => name);
   expect(names("TYPE")).toEqual(names("HELP"));
-  expect(names("TYPE").length).toBe(23);
+  expect(names("TYPE").length).toBe(40);
 });

@@ -378,6 +378,63 @@ describe("the record for the next process", () => {
   });
 });
 
+describe("the counts by state", () => {
+  const COUNTS = { open: 0, slowed: 0, rate: 0, waiting: 0, breaker: 0, probing: 0 };
+
+  test("follow the calls, and the deadlines that end a state without a call", async () => {
+    const { clock, governor, use } = setup();
+    expect(governor.counts()).toEqual(COUNTS);
+    governor.acquire("busy");
+    for (let i = 0; i < 3; i++) use("failed", "down");
+    governor.throttle("asked", 5000);
+    expect(governor.counts()).toEqual({ ...COUNTS, open: 1, breaker: 1, waiting: 1 });
+    await clock.advance(1000);
+    expect(governor.counts()).toEqual({ ...COUNTS, open: 1, probing: 1, waiting: 1 });
+    use("answered", "down");
+    expect(governor.counts()).toEqual({ ...COUNTS, open: 1, slowed: 1, waiting: 1 });
+    await clock.advance(4000);
+    governor.nextOpening(); // the host that asked for a pause is forgotten
+    expect(governor.counts()).toEqual({ ...COUNTS, open: 1, slowed: 1 });
+    await clock.advance(3_600_000);
+    expect(governor.counts().slowed).toBe(0);
+    governor.release("busy");
+    expect(governor.counts().open).toBe(1); // the slowed host, until its next download
+    use("answered", "down");
+    expect(governor.counts()).toEqual(COUNTS);
+  });
+
+  test("are those of a walk over the hosts, whatever happens", async () => {
+    const { clock, governor } = setup({ ratePerSecond: 2 });
+    const hosts = Array.from({ length: 40 }, (_, i) => `host-${i}`);
+    const acts: ((host: string) => void)[] = [
+      (host) => governor.acquire(host),
+      (host) => governor.release(host, 20),
+      (host) => governor.answered(host),
+      (host) => governor.failed(host, "DOWNLOAD_TIMEOUT"),
+      (host) => governor.complained(host),
+      (host) => governor.throttle(host, 1500),
+      (host) => governor.throttled(host, 4000),
+      () => governor.nextOpening(),
+    ];
+    let random = 1;
+    const next = (below: number) => {
+      random = (random * 48_271) % 2_147_483_647;
+      return random % below;
+    };
+    for (let i = 0; i < 5000; i++) {
+      acts[next(acts.length)]?.(hosts[next(hosts.length)] ?? "");
+      if (i % 10 !== 0) continue;
+      await clock.advance(1000);
+      const { rate, open, ...restricted } = governor.counts();
+      const states = hosts.map((host) => governor.view(host).state);
+      const walked = Object.keys(restricted).map((state) => [state, states.filter((each) => each === state).length]);
+      expect(restricted as Record<string, number>).toEqual(Object.fromEntries(walked));
+      const sum = Object.values(restricted).reduce((all, each) => all + each, rate + open);
+      expect(sum).toBe(governor.size);
+    }
+  });
+});
+
 describe("memory", () => {
   test("a host without a state of its own is forgotten", () => {
     const { governor, use } = setup();

@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, type Stats } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { isDiskFull, isForbidden, StoreError } from "../../jobs/stores/store-error.ts";
 import { BackupFolderError, BackupNameError, backUpStores } from "../../sqlite/backup/back-up-stores.ts";
+import { noteBackup } from "../../sqlite/backup/last-backup.ts";
 import { namedDamage } from "../../sqlite/file/find-damage.ts";
 import { storePaths } from "../../sqlite/file/store-paths.ts";
 import { systemClock } from "../../std/clock.ts";
@@ -25,10 +26,24 @@ export function backup(directory: string, options: BackupOptions, context: CliCo
   const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
   try {
     const facts = backUpStores(paths, target, { version: VERSION, now: systemClock.now() });
+    noteBeside(paths.queue, facts.created_at, context);
     const text = `${printable(target)}: ${counted(facts.jobs, "job")}, ${counted(facts.tasks, "task")}\n`;
     context.out(options.json === true ? jsonLine({ directory: target, ...facts }) : text);
   } catch (error) {
     throw failure(error, target, Object.values(paths));
+  }
+}
+
+/** The backup is complete, so a failure to write its time down is no failure of the backup. */
+function noteBeside(queueDb: string, at: string, context: CliContext): void {
+  try {
+    noteBackup(dirname(queueDb), at);
+  } catch (error) {
+    const reason = (error as Error).message;
+    context.err(
+      `fetchbox: the backup is complete, but its time cannot be written beside ${queueDb}: ${reason}; ` +
+        "run the backup as the user of the service, or fetchbox_last_backup_timestamp_seconds does not show it\n",
+    );
   }
 }
 

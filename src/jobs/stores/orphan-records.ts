@@ -14,7 +14,7 @@ export interface NewOrphan extends ObjectRef {
 }
 
 /** An upload that is open, one that may be or may yet come, and an object that may yet come. */
-const ORPHAN_SORTS = ["upload", "late_upload", "late_object"] as const;
+export const ORPHAN_SORTS = ["upload", "late_upload", "late_object"] as const;
 
 export type OrphanSort = (typeof ORPHAN_SORTS)[number];
 

@@ -3,6 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type { StorePaths } from "../file/store-paths.ts";
 import { sync } from "../file/sync.ts";
 import { type BackupSummary, copyStores } from "./copy-stores.ts";
+import { noteBackup } from "./last-backup.ts";
 
 /** The content of a backup's `backup.json`. */
 interface BackupFacts extends BackupSummary {
@@ -45,6 +46,8 @@ export function backUpStores(paths: StorePaths, target: string, { version, now, 
     const summary = copyStores(paths, partial, isOurs);
     const facts = { version, created_at: new Date(now).toISOString(), ...summary };
     writeFileSync(join(partial, "backup.json"), `${JSON.stringify(facts, null, 2)}\n`, { mode: 0o600, flush: true });
+    // Restored stores are as old as their backup, not without one.
+    noteBackup(join(partial, "queue"), facts.created_at);
     sync(partial);
     moveInto(target, partial);
     sync(dirname(target));

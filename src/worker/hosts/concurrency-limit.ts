@@ -37,6 +37,11 @@ export class ConcurrencyLimit {
     return this.#slowedAt;
   }
 
+  /** The time at which the limit is lifted. */
+  get slowUntil(): number {
+    return this.#slowedAt + FORGET_MS;
+  }
+
   isSlow(now: number): boolean {
     if (this.#limit < this.#most && now - this.#slowedAt >= FORGET_MS) this.#limit = this.#most;
     return this.#limit < this.#most;

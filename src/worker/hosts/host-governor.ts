@@ -4,6 +4,7 @@ import type { HostView } from "../../jobs/host-view.ts";
 import type { Clock } from "../../std/clock.ts";
 import { HostMachine } from "./host-machine.ts";
 import type { HostRules } from "./host-rules.ts";
+import { type HostCounts, HostTally } from "./host-tally.ts";
 import { Openings } from "./openings.ts";
 
 /** Most hosts in memory; the oldest one without a download makes room. */
@@ -27,6 +28,7 @@ export class HostGovernor {
   readonly #hosts = new Map<string, HostMachine>();
   /** Hosts that may be closed for a time. */
   readonly #closed = new Openings();
+  readonly #tally = new HostTally();
   /** Hosts whose record may be out of date. */
   readonly #changed = new Set<string>();
   #taken: ReadonlySet<string> = new Set();
@@ -44,6 +46,7 @@ export class HostGovernor {
     for (const [host, machine] of this.#hosts) {
       if (machine.setLimits(rules.limitsOf(host), now)) this.#changed.add(host);
       if (this.#closed.has(host)) this.#closed.note(host, machine.opensAt);
+      this.#tally.note(host, machine, now);
     }
     this.#deps.onFree();
   }
@@ -51,6 +54,11 @@ export class HostGovernor {
   /** The number of hosts in memory. */
   get size(): number {
     return this.#hosts.size;
+  }
+
+  /** The numbers of hosts in memory by state: those with a download, a restriction or failures in a row. */
+  counts(): HostCounts {
+    return this.#tally.counts(this.#now(), (host) => this.#hosts.get(host));
   }
 
   /** Downloads that may start now. */
@@ -105,21 +113,29 @@ export class HostGovernor {
   /** The host answered: its breaker closes, and a slowed host may take more. */
   answered(host: string): void {
     const machine = this.#hosts.get(host);
-    if (machine?.answered(this.#now()) === true) this.#changed.add(host);
-    if (machine !== undefined && this.#closed.has(host)) this.#closed.note(host, machine.opensAt);
+    if (machine === undefined) return;
+    const now = this.#now();
+    if (machine.answered(now)) this.#changed.add(host);
+    if (this.#closed.has(host)) this.#closed.note(host, machine.opensAt);
+    this.#tally.note(host, machine, now);
   }
 
   /** Closes the host for a while, for every job. */
   throttle(host: string, ms: number): void {
+    const now = this.#now();
     const machine = this.#machine(host);
-    machine.pauseUntil(this.#now() + ms);
+    machine.pauseUntil(now + ms);
     this.#closed.note(host, machine.opensAt);
+    this.#tally.note(host, machine, now);
     this.#writeDown(host);
   }
 
   /** The host reported overload. To be called before the download's `release`. */
   complained(host: string, code?: FailureCode): void {
-    this.#machine(host).complained(this.#now(), code);
+    const now = this.#now();
+    const machine = this.#machine(host);
+    machine.complained(now, code);
+    this.#tally.note(host, machine, now);
     this.#writeDown(host);
   }
 
@@ -129,13 +145,16 @@ export class HostGovernor {
     const machine = this.#machine(host);
     machine.throttled(now + ms, now, code);
     this.#closed.note(host, machine.opensAt);
+    this.#tally.note(host, machine, now);
     this.#writeDown(host);
   }
 
   /** The host had a transient failure; enough of them in a row open its breaker. */
   failed(host: string, code?: FailureCode): void {
+    const now = this.#now();
     const machine = this.#machine(host);
-    const effect = machine.failed(this.#now(), code);
+    const effect = machine.failed(now, code);
+    this.#tally.note(host, machine, now);
     if (effect === "slowed") this.#changed.add(host);
     if (effect !== "breaker") return;
     this.#closed.note(host, machine.opensAt);
@@ -183,6 +202,7 @@ export class HostGovernor {
       const machine = HostMachine.restored(record, this.#rules.limitsOf(host), now, ahead);
       this.#hosts.set(host, machine);
       this.#closed.note(host, machine.opensAt);
+      this.#tally.note(host, machine, now);
     }
   }
 
@@ -230,13 +250,14 @@ export class HostGovernor {
       if (this.#hosts.size >= HOSTS_MAX) this.#forgetOldest();
       machine = new HostMachine(this.#rules.limitsOf(host));
       this.#hosts.set(host, machine);
+      this.#tally.note(host, machine, this.#now());
     }
     return machine;
   }
 
   #forgetIfFresh(host: string, machine: HostMachine, now: number): void {
     if (!machine.isFresh(now)) return;
-    this.#hosts.delete(host);
+    this.#forget(host);
     if (machine.mayHaveRecord) this.#changed.add(host);
   }
 
@@ -245,8 +266,13 @@ export class HostGovernor {
     for (const [host, machine] of this.#hosts) {
       if (machine.underWay > 0) continue;
       if (machine.isWorthRemembering(now)) this.#changed.add(host);
-      this.#hosts.delete(host);
+      this.#forget(host);
       return;
     }
+  }
+
+  #forget(host: string): void {
+    this.#hosts.delete(host);
+    this.#tally.forget(host);
   }
 }

@@ -103,6 +103,20 @@ export class HostMachine {
     return this.#limits.ratePerSecond > 0 ? "rate" : "open";
   }
 
+  /** The deadline of the present state; `undefined` if only an event ends it. */
+  endOf(state: HostStateName): number | undefined {
+    switch (state) {
+      case "breaker":
+        return this.#breakerUntil;
+      case "waiting":
+        return this.#pausedUntil;
+      case "slowed":
+        return this.#concurrency.slowUntil;
+      default:
+        return undefined;
+    }
+  }
+
   /** Downloads that have a permit. */
   get underWay(): number {
     return this.#startedAt.length;
