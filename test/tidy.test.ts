@@ -7,7 +7,7 @@ import { exportsOf } from "./support/source-exports.ts";
 const ROOT = join(import.meta.dir, "..");
 const SOURCES = [...new Glob("src/**/*.ts").scanSync(ROOT)].filter((file) => !file.startsWith("src/gen/")).sort();
 /** Every file that may import from src. */
-const FILES = [...SOURCES, ...new Glob("{test,scripts,config}/**/*.ts").scanSync(ROOT)];
+const IMPORTERS = [...SOURCES, ...new Glob("{test,scripts,config}/**/*.ts").scanSync(ROOT)];
 
 /** The TypeScript client's files, without the generated one. The layers are no matter of theirs. */
 const CLIENT = [...new Glob("clients/typescript/src/*.ts").scanSync(ROOT)]
@@ -170,7 +170,7 @@ describe("the source is tidy", () => {
   });
 
   test("an export has a use", () => {
-    const exported = exportsOf(ROOT, SOURCES, FILES);
+    const exported = exportsOf(ROOT, SOURCES, IMPORTERS);
     const outside = exported.filter(({ importers }) => !importers.some((file) => file.startsWith("src/")));
     const isDead = ({ isUsedAtHome, importers }: (typeof exported)[number]) => !isUsedAtHome || importers.length === 0;
     expect(outside.filter(isDead).map(({ id }) => id)).toEqual([]);
