@@ -1,7 +1,7 @@
 /**
  * Broad lists beside narrow ones, in turns on one service: `bun scripts/bench/broad-list.ts [--binary=dist/fetchbox]
- * [--tasks=20000] [--lanes=200000] [--rounds=3] [--parts=rate,accept,dead,start]`. Prints a ratio per line. `--tasks` is
- * the size of one turn, `--lanes` the size of a backlog.
+ * [--tasks=20000] [--lanes=200000] [--dead-jobs=100000] [--rounds=3] [--parts=rate,accept,dead,start]`. Prints a ratio
+ * per line. `--tasks` is the size of one turn, `--lanes` the size of a backlog.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,8 @@ import { ended, loopbackAddress, peakMiB, type Service, startService, submit } f
 const FEW_HOSTS = 50;
 const RESOURCES_PER_JOB = 1000;
 const CLIENTS = 8;
-const DEAD_JOBS = 100_000;
+/** Jobs of one task each: with more clients they share more commits. */
+const CLIENTS_OF_SMALL_JOBS = 64;
 /** Nobody listens there. */
 const DEAD_PORT = 9;
 
@@ -22,11 +23,13 @@ const { values } = parseArgs({
     binary: { type: "string", default: "dist/fetchbox" },
     tasks: { type: "string", default: "20000" },
     lanes: { type: "string", default: "200000" },
+    "dead-jobs": { type: "string", default: "100000" },
     rounds: { type: "string", default: "3" },
     parts: { type: "string", default: "rate,accept,dead,start" },
   },
 });
 const [tasks, lanes, rounds] = [values.tasks, values.lanes, values.rounds].map(Number) as [number, number, number];
+const deadJobs = Number(values["dead-jobs"]);
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-broad-"));
 const servers: Bun.Subprocess[] = [];
 let number = 0;
@@ -62,7 +65,7 @@ async function rate(options: Options, port: string): Promise<void> {
 
 async function accept(options: Options, port: string): Promise<void> {
   await using service = await startService(options);
-  await pause(service);
+  await control(service, "pause");
   const ratio = await inTurns(async (hosts) => void (await post(service, port, tasks, hosts)), tasks);
   print(`acceptance of ${tasks} tasks for as many hosts, beside ${FEW_HOSTS} hosts`, ratio, "≥ 0.7");
 }
@@ -78,20 +81,22 @@ async function dead(options: Options, port: string): Promise<void> {
   await small(); // warm
   const alone = await small();
   const host = `http://${loopbackAddress(0)}:${DEAD_PORT}/`;
-  await inClients(DEAD_JOBS, 1, async () => {
+  // The attempts on the host would take half of the time.
+  await control(service, "pause");
+  const submitOne = async () => {
     const resources = [{ id: `i${number}`, url: host + number++ }];
     await submit(service.url, JSON.stringify({ manifest_version: "v1", resources }));
-  });
-  print(
-    `a job of 10 tasks beside ${DEAD_JOBS} jobs for a dead host, ms (alone ${alone.toFixed(0)})`,
-    await small(),
-    "",
-  );
+  };
+  const took = await seconds(() => inClients({ count: deadJobs, step: 1, clients: CLIENTS_OF_SMALL_JOBS }, submitOne));
+  process.stderr.write(`${deadJobs} jobs in ${took.toFixed(0)} s\n`);
+  await control(service, "resume");
+  const words = `a job of 10 tasks beside ${deadJobs} jobs for a dead host, ms (alone ${alone.toFixed(0)})`;
+  print(words, await small(), "");
 }
 
 async function start(options: Options, port: string): Promise<void> {
   const filled = await startService(options);
-  await pause(filled);
+  await control(filled, "pause");
   await post(filled, port, lanes, lanes);
   await filled.stop("SIGKILL");
   const times: number[] = [];
@@ -110,7 +115,7 @@ async function start(options: Options, port: string): Promise<void> {
 
 /** Lets it work for a while. */
 async function work(service: Service): Promise<void> {
-  await (await fetch(`${service.url}/operators/queue/resume`, { method: "POST" })).arrayBuffer();
+  await control(service, "resume");
   await Bun.sleep(20_000);
   print(`peak RSS with ${lanes} lanes pending, MiB`, await peakMiB(service.pid), "≤ 250");
 }
@@ -135,7 +140,7 @@ async function seconds(run: () => Promise<void>): Promise<number> {
 /** Posts tasks for a number of hosts that no earlier call has used. Returns the jobs. */
 async function post(service: Service, port: string, count: number, hosts: number): Promise<string[]> {
   const jobs: string[] = [];
-  await inClients(count, RESOURCES_PER_JOB, async () => {
+  await inClients({ count, step: RESOURCES_PER_JOB, clients: CLIENTS }, async () => {
     jobs.push(await submit(service.url, manifest(port, RESOURCES_PER_JOB, hosts)));
   });
   return jobs;
@@ -150,19 +155,20 @@ function manifest(port: string, count: number, hosts: number): string {
   return JSON.stringify({ manifest_version: "v1", resources });
 }
 
-async function inClients(count: number, step: number, call: () => Promise<void>): Promise<void> {
-  let left = count;
+/** Repeats a call, each time for `step` of `count`. */
+async function inClients(work: { count: number; step: number; clients: number }, call: () => Promise<void>) {
+  let left = work.count;
   const client = async () => {
     while (left > 0) {
-      left -= step;
+      left -= work.step;
       await call();
     }
   };
-  await Promise.all(Array.from({ length: CLIENTS }, client));
+  await Promise.all(Array.from({ length: work.clients }, client));
 }
 
-async function pause(service: Service): Promise<void> {
-  await (await fetch(`${service.url}/operators/queue/pause`, { method: "POST" })).arrayBuffer();
+async function control(service: Service, command: "pause" | "resume"): Promise<void> {
+  await (await fetch(`${service.url}/operators/queue/${command}`, { method: "POST" })).arrayBuffer();
 }
 
 /** Starts a server of this folder, and returns its port. */

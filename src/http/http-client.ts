@@ -9,6 +9,7 @@ import type { ResponseLimits } from "./message/head-reader.ts";
 import type { BodySource, RequestBody } from "./message/outgoing-body.ts";
 import { type RequestFields, requestHead } from "./message/request-head.ts";
 import { openRoute, type Route, type RouteLimits, type Target } from "./route.ts";
+import type { Transport } from "./transport/transport.ts";
 
 export interface HttpRequest {
   readonly method: string;
@@ -125,7 +126,12 @@ class SocketClient implements HttpClient {
     signal.throwIfAborted();
     const transport = await openRoute(this.#connector, { route, target, limits, signal });
     const key = this.#places.keyOf(request, route.kind === "direct" ? transport.address : (target.addresses[0] ?? ""));
-    const connection = new HttpConnection(transport, {
+    return this.#exchange(this.#connectionOver(transport, key), request, head);
+  }
+
+  /** A method of its own, so that a kept connection does not hold the request that opened it. */
+  #connectionOver(transport: Transport, key: string): HttpConnection {
+    return new HttpConnection(transport, {
       clock: this.#options.clock,
       limits: this.#options.limits,
       onFree: (freed) => {
@@ -134,7 +140,6 @@ class SocketClient implements HttpClient {
         else this.#idle.add(key, freed, idleMsOf(freed.keepAlive));
       },
     });
-    return this.#exchange(connection, request, head);
   }
 
   #exchange(connection: HttpConnection, request: HttpRequest, head: string): Promise<HttpResponse> {
