@@ -11,9 +11,11 @@ import { join, resolve } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { eventually } from "../test/support/eventually.ts";
 import { startOrigin } from "../test/support/origin.ts";
-import { Buildah, type ImageConfig, output } from "./container/buildah.ts";
-import { firstProcess, type ImageMounts, startInImage } from "./container/image-process.ts";
+import { Buildah, type ImageConfig } from "./container/buildah.ts";
+import { firstProcess } from "./container/first-process.ts";
+import { type ImageMounts, startInImage } from "./container/image-process.ts";
 import { makeLocalBases } from "./container/local-bases.ts";
+import { cannotRun, output, passed } from "./container/run-command.ts";
 
 const IMAGE = "localhost/fetchbox";
 const TOKEN = "operator-token-of-the-container-test";
@@ -21,7 +23,7 @@ const REVISION = "0123456789abcdef0123456789abcdef01234567";
 const SOURCE = "https://example.com/fetchbox";
 const HAS_LOCAL_BASES = process.argv.includes("--local-bases");
 
-const reason = cannotRun();
+const reason = cannotRun(["buildah", "unshare", "setpriv", ...(HAS_LOCAL_BASES ? ["debootstrap", "npm"] : [])]);
 if (reason !== undefined) {
   console.log(`test-container is skipped: ${reason}`);
 } else {
@@ -35,14 +37,6 @@ if (reason !== undefined) {
   }
 }
 
-function cannotRun(): string | undefined {
-  if (process.platform !== "linux") return "it needs Linux";
-  if (process.getuid?.() !== 0) return "it needs root, to mount and to change the root directory";
-  const tools = ["buildah", "unshare", "setpriv", ...(HAS_LOCAL_BASES ? ["debootstrap", "npm"] : [])];
-  const missing = tools.filter((tool) => Bun.which(tool) === null);
-  return missing.length === 0 ? undefined : `these programs are missing: ${missing.join(", ")}`;
-}
-
 async function main(buildah: Buildah, folder: string): Promise<void> {
   build(buildah, folder);
   const { config, root } = buildah.open(IMAGE);
@@ -53,10 +47,6 @@ async function main(buildah: Buildah, folder: string): Promise<void> {
   chownSync(data, 10001, 10001);
   await checkRun(config, { root, data });
   passed(`the image has ${Math.round(Number(output(["du", "-s", "--block-size=1000000", root]).split("\t")[0]))} MB`);
-}
-
-function passed(text: string): void {
-  console.log(`ok    ${text}`);
 }
 
 function build(buildah: Buildah, folder: string): void {

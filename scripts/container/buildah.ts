@@ -1,16 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-
-/** Runs a command to its end, and returns its output without spaces at the ends. @throws with its error output */
-export function output(command: readonly string[], env: Readonly<Record<string, string>> = {}): string {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], {
-    env: { ...process.env, ...env },
-    stdin: "ignore",
-  });
-  if (exitCode === 0) return stdout.toString().trim();
-  const text = `${stdout.toString()}\n${stderr.toString()}`.trim().slice(-3000);
-  throw new Error(`${command.slice(0, 6).join(" ")} … ended with ${exitCode}:\n${text}`);
-}
+import { output } from "./run-command.ts";
 
 /** The parts of an image's configuration that the test looks at, in Docker's spelling. */
 export interface ImageConfig {

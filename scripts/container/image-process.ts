@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { ImageConfig } from "./buildah.ts";
 
 export interface ImageMounts {
@@ -34,14 +32,4 @@ export function startInImage(
     stdout: "pipe",
     stderr: "pipe",
   });
-}
-
-/** The process that is number 1 in its namespace, as this machine numbers it; `undefined` before it has started. */
-export function firstProcess(outer: number): number | undefined {
-  const child = readFileSync(join("/proc", `${outer}`, "task", `${outer}`, "children"), "utf8")
-    .trim()
-    .split(" ")[0];
-  if (child === undefined || child === "") return undefined;
-  const numbers = /^NSpid:\s+(.*)$/m.exec(readFileSync(`/proc/${child}/status`, "utf8"))?.[1]?.split(/\s+/) ?? [];
-  return numbers.at(-1) === "1" ? Number(child) : undefined;
 }

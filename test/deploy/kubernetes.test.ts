@@ -72,7 +72,7 @@ describe("kustomizations", () => {
   test("the ConfigMap and the Secret of the pod come from generators", () => {
     const kustomizations = FOLDERS.map(readKustomization);
     const sources = pod?.volumes?.flatMap((volume) => volume.projected?.sources ?? []) ?? [];
-    const names = sources.flatMap(({ configMap, secret }) => [configMap?.name, secret?.name]).filter(Boolean);
+    const names = sources.map(({ configMap, secret }) => configMap?.name ?? secret?.name ?? "");
     const generated = kustomizations.flatMap(({ configMapGenerator = [], secretGenerator = [] }) => [
       ...configMapGenerator.map(({ name }) => name),
       ...secretGenerator.map(({ name }) => name),
