@@ -1,7 +1,7 @@
 /**
  * Packs an executable with its units, example configuration, completions and man page:
  * `bun scripts/package.ts [--deb] [--tar] [--binary=dist/fetchbox] [--out=dist/packages]`. Without --deb and --tar it
- * makes both, and then SHA256SUMS of all files in the folder. The same commit gives the same bytes.
+ * makes both, and then SHA256SUMS of all files in the folder. The same commit and executable give the same bytes.
  */
 import {
   chmodSync,
