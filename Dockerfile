@@ -8,7 +8,8 @@ WORKDIR /src
 COPY package.json bun.lock ./
 RUN npx --yes bun@1.4.5 install --frozen-lockfile
 COPY . .
-RUN npx --yes bun@1.4.5 run build
+ARG REVISION=""
+RUN FETCHBOX_COMMIT="$(printf %.12s "$REVISION")" npx --yes bun@1.4.5 run build
 
 # /image becomes the root of the image. glibc brings its own resolver; nsswitch.conf makes it read /etc/hosts first.
 FROM ${BASE_IMAGE} AS root

@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import manifest from "../package.json" with { type: "json" };
-import { COMPLETIONS, missingFiles, packagedFiles } from "./package/layout.ts";
+import { missingFiles, PRINTED, packagedFiles } from "./package/layout.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const DEBIAN = "deploy/debian";
@@ -80,9 +80,8 @@ async function fill(root: string): Promise<void> {
     cpSync(from, join(root, to));
     chmodSync(join(root, to), mode);
   }
-  for (const [shell, to] of Object.entries(COMPLETIONS)) {
-    await Bun.write(join(root, to), run([process.execPath, "src/main.ts", "completion", shell]));
-  }
+  // The source prints them as the executable does, which may be one for another machine.
+  for (const { args, to } of PRINTED) await Bun.write(join(root, to), run([process.execPath, "src/main.ts", ...args]));
   chmodFolders(root);
 }
 

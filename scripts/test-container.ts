@@ -119,6 +119,8 @@ async function checkRun(config: ImageConfig, mounts: ImageMounts): Promise<void>
     const health = () => healthCheck(config, mounts, url);
     await eventually("the health check succeeds", async () => ((await health()) === 0 ? true : undefined));
     passed("the health check succeeds, without a token, under a read-only root");
+    const version = await startInImage(mounts, config, ["fetchbox", "version"]).stdout.text();
+    assert.match(version, new RegExp(`${manifest.version}.*${REVISION.slice(0, 12)}`, "s"));
     await runJob(url, mounts.data);
     process.kill(first, "SIGHUP");
     await eventually("the log has: reloaded", () => (log.includes('"msg":"reloaded"') ? true : undefined));

@@ -1,4 +1,4 @@
-import { existsSync, globSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 
 /** A file of the package: where it comes from in the project, and its place below `/`. */
@@ -9,9 +9,8 @@ export interface PackagedFile {
 }
 
 const UNITS = "deploy/systemd";
-const MAN_PAGES = "dist/man/*.[1-8]";
 
-/** All files of the package that the project has. */
+/** All files of the package that lie in the project. */
 export function packagedFiles(binary: string): PackagedFile[] {
   const doc = "usr/share/doc/fetchbox";
   return [
@@ -29,12 +28,7 @@ export function packagedFiles(binary: string): PackagedFile[] {
     ...["README.md", "CHANGELOG.md", "config/fetchbox.example.toml"].map((file) =>
       plain(file, `${doc}/${basename(file)}`),
     ),
-    ...manPages(),
   ];
-}
-
-function manPages(): PackagedFile[] {
-  return globSync(MAN_PAGES).map((page) => plain(page, `usr/share/man/man${page.at(-1)}/${basename(page)}`));
 }
 
 function program(from: string, to: string): PackagedFile {
@@ -45,12 +39,13 @@ function plain(from: string, to: string): PackagedFile {
   return { from, to, mode: 0o644 };
 }
 
-/** The completions of the shells, by the place where each shell finds them. */
-export const COMPLETIONS: Readonly<Record<string, string>> = {
-  bash: "usr/share/bash-completion/completions/fetchbox",
-  zsh: "usr/share/zsh/vendor-completions/_fetchbox",
-  fish: "usr/share/fish/vendor_completions.d/fetchbox.fish",
-};
+/** The files that `fetchbox` itself prints: its arguments, and the place where shells and man find the output. */
+export const PRINTED: readonly { readonly args: readonly string[]; readonly to: string }[] = [
+  { args: ["completion", "bash"], to: "usr/share/bash-completion/completions/fetchbox" },
+  { args: ["completion", "zsh"], to: "usr/share/zsh/vendor-completions/_fetchbox" },
+  { args: ["completion", "fish"], to: "usr/share/fish/vendor_completions.d/fetchbox.fish" },
+  { args: ["man"], to: "usr/share/man/man1/fetchbox.1" },
+];
 
 export function missingFiles(files: readonly PackagedFile[]): string[] {
   return files.map(({ from }) => from).filter((file) => !existsSync(file));

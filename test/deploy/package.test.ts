@@ -75,6 +75,7 @@ describe.if(canPack)("the Debian package", () => {
       "usr/lib/sysusers.d/fetchbox.conf": "-rw-r--r--",
       "usr/lib/tmpfiles.d/fetchbox.conf": "-rw-r--r--",
       "usr/share/bash-completion/completions/fetchbox": "-rw-r--r--",
+      "usr/share/man/man1/fetchbox.1": "-rw-r--r--",
     });
   });
 
@@ -91,8 +92,11 @@ describe.if(canPack)("the Debian package", () => {
     expect(run("sh", "-n", script)).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
-  test("has an executable that runs, with a configuration that is valid", () => {
+  test("has an executable that runs, with its own manual and completions, and a configuration that is valid", () => {
     const fetchbox = join(unpacked, "usr/bin/fetchbox");
+    const read = (file: string) => readFileSync(join(unpacked, "usr/share", file), "utf8");
+    expect(run(fetchbox, "man").stdout).toBe(read("man/man1/fetchbox.1"));
+    expect(run(fetchbox, "completion", "bash").stdout).toBe(read("bash-completion/completions/fetchbox"));
     expect(run(fetchbox, "--version").stdout.trim()).toBe(manifest.version);
     const etc = join(unpacked, "etc/fetchbox");
     const checked = run(fetchbox, "config", "check", "--config", `${etc}/fetchbox.toml`, "--env-file", `${etc}/.env`);
