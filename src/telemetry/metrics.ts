@@ -27,7 +27,7 @@ const SUBMISSION_STATUSES = ["202", "429", "500", "503", "507"];
 const NAMED_CODES = Object.keys(FAILURE_CLASSES);
 
 /** The fault of a request's token: it is missing or unknown. */
-export const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
+const SIGN_IN_FAILURES = ["missing", "unknown"] as const;
 export type SignInFailure = (typeof SIGN_IN_FAILURES)[number];
 
 /** The metrics that the stages report to. All durations are seconds, all sizes bytes. */

@@ -126,11 +126,13 @@ describe("what comes from elsewhere is pinned:", () => {
 
   test("images by version and digest", () => {
     const images = [
-      ...found(read("Dockerfile"), /^FROM (\S+)/gm),
+      ...found(read("Dockerfile"), /^ARG \w+_IMAGE=(\S+)/gm),
       ...found(read("deploy/compose/compose.yaml"), /image: (\S+\/\S+)/g),
       ...workflows.flatMap((text) => found(text, /container: (\S+)/g)),
     ];
     expect(images.length).toBeGreaterThanOrEqual(5);
+    const bases = found(read("Dockerfile"), /^FROM (\S+)/gm);
+    expect(bases.filter((base) => !/^(?:\$\{\w+_IMAGE\}|scratch)$/.test(base))).toEqual([]);
     expect(images.filter((image) => !/:v?\d+[.-]\d+\S*@sha256:[0-9a-f]{64}$/.test(image))).toEqual([]);
   });
 });
@@ -138,7 +140,9 @@ describe("what comes from elsewhere is pinned:", () => {
 test("units and images clear the variables by which Bun runs other code, and the security page names them", () => {
   const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
   for (const name of ["BUN_BE_BUN", "BUN_OPTIONS", "BUN_INSPECT"]) {
-    expect(read("deploy/fetchbox.service")).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
+    for (const unit of ["fetchbox", "fetchbox-backup"]) {
+      expect(read(`deploy/systemd/${unit}.service`)).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
+    }
     expect(read("Dockerfile")).toMatch(new RegExp(`^ENTRYPOINT \\["env", .*"-u", "${name}"`, "m"));
     expect(read("docs/operate/security.md")).toContain(`\`${name}`);
   }

@@ -128,6 +128,35 @@ test("health names every component, and ends with 1 only where the service is un
   await Bun.$`mv ${away} ${bucket}`.quiet();
 });
 
+test("health --live and --ready need no token, and end with 1 where the service does not answer or take jobs", async () => {
+  const env = { FETCHBOX__SERVER__AUTH__TOKENS: "operator:canary-of-the-operator-1" };
+  await using service = await startService({ env });
+  const health = (server: string, ...args: string[]) =>
+    runBinary(["health", "--server", server, ...args], { cwd: service.folder });
+  expect((await health(service.url)).stderr).toContain("UNAUTHORIZED");
+  expect((await health(service.url, "--live")).stdout).toBe("alive\n");
+  expect(await health(service.url, "--ready", "--json")).toEqual({
+    code: 0,
+    stdout: '{"status":"ready"}\n',
+    stderr: "",
+  });
+  expect(await health(service.url, "--live", "--ready")).toMatchObject({ code: 2, stdout: "" });
+  const [bucket, away] = [`${service.folder}/data/objects`, `${service.folder}/away`];
+  await Bun.$`mv ${bucket} ${away}`.quiet();
+  const ended = await eventually("the service is not ready", async () => {
+    const result = await health(service.url, "--ready");
+    return result.code === 1 ? result : undefined;
+  });
+  expect(ended.stderr).toContain("NOT_READY");
+  expect((await health(service.url, "--live")).code).toBe(0);
+  await Bun.$`mv ${away} ${bucket}`.quiet();
+  const stranger = Bun.serve({ port: 0, fetch: () => Response.json({}) });
+  expect((await health(stranger.url.href, "--live")).stderr).toContain("is not FetchBox");
+  await stranger.stop(true);
+  await service.stop();
+  expect(await health(service.url, "--live")).toMatchObject({ code: 1, stdout: "" });
+});
+
 test("jobs are cancelled by a filter: their number comes first, and nothing happens without a yes", async () => {
   await using at = await desk();
   await at.out("pause");

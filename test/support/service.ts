@@ -15,6 +15,8 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that the binary is run by. */
   readonly through?: readonly string[];
+  /** The command line of the service; `serve` by default. */
+  readonly args?: readonly string[];
   /** A bearer token that `get` and `post` send. */
   readonly token?: string;
 }
@@ -46,15 +48,17 @@ export class Service implements AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
   readonly #token: string | undefined;
   readonly #through: readonly string[];
+  readonly #args: readonly string[];
   #process: ReturnType<typeof spawnBinary> | undefined;
   #url = "";
   #output: { stdout: string; stderr: string; ended: Promise<unknown> }[] = [];
 
-  constructor(folder: string, env: Readonly<Record<string, string>>, { token, through }: ServiceOptions) {
+  constructor(folder: string, env: Readonly<Record<string, string>>, { token, through, args }: ServiceOptions) {
     this.folder = folder;
     this.env = env;
     this.#token = token;
     this.#through = through ?? [];
+    this.#args = args ?? ["serve"];
   }
 
   get url(): string {
@@ -83,7 +87,7 @@ export class Service implements AsyncDisposable {
 
   /** Starts a process on the folder, and waits until it answers. */
   async start(): Promise<void> {
-    const child = spawnBinary(["serve"], { cwd: this.folder, env: this.env, through: this.#through });
+    const child = spawnBinary(this.#args, { cwd: this.folder, env: this.env, through: this.#through });
     const output = { stdout: "", stderr: "", ended: Promise.resolve() as Promise<unknown> };
     output.ended = Promise.all([
       collect(child.stdout, (text) => (output.stdout += text)),

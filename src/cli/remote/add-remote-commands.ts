@@ -18,7 +18,7 @@ import {
   type SelectFlags,
   showDeadLetter,
 } from "./remote-dead-letters.ts";
-import { showHealth } from "./show-health.ts";
+import { checkProbe, type HealthFlags, showHealth } from "./show-health.ts";
 import { type JobsFlags, listJobs, showJob } from "./show-jobs.ts";
 import { type LogsFlags, showLogs } from "./show-logs.ts";
 import { showQueue, switchQueue } from "./show-queue.ts";
@@ -73,9 +73,14 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
 
   addDeadLetterCommands(program.command("dlq").description("list, replay or discard dead letters"), context);
 
-  remote(program, "health", "show the health of the service; exit code 1 if it is unhealthy").action(
-    async (flags: RemoteFlags) => setCode(await showHealth(flags, remoteOf(flags, context))),
-  );
+  remote(program, "health", "show the health of the service; exit code 1 if it is unhealthy")
+    .option("--live", "only check that the service answers; needs no token")
+    .option("--ready", "only check that the service accepts jobs; needs no token")
+    .action(async (flags: HealthFlags) => {
+      const probes = flags.live === true || flags.ready === true;
+      if (probes) await checkProbe(flags, remoteOf(flags, context));
+      else setCode(await showHealth(flags, remoteOf(flags, context)));
+    });
   remote(program, "queue", "show pending and running tasks, their limits and the busiest hosts").action(
     (flags: RemoteFlags) => showQueue(flags, remoteOf(flags, context)),
   );
