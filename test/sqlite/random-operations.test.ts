@@ -4,7 +4,7 @@ import type { ClaimedTask } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { acceptance, complete, discard, newJob, newTasks, release, retryAt, snoozeUntil } from "./sample-jobs.ts";
+import { acceptance, complete, discard, newJob, newTasks, release, retryAt, snoozeUntil } from "../support/sample-jobs.ts";
 
 const HOSTS = ["a.test", "b.test", "c.test:81"];
 

@@ -123,7 +123,8 @@ interface LaneRow {
 }
 
 const LANE_COLUMNS = "lanes.id, job, host, bucket, waiting, next_due";
-const NEXT_DUE =
+/** The due time of a lane's first task. */
+export const NEXT_DUE =
   "coalesce((SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)";
 
 /** Lanes of live jobs. */

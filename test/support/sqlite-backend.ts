@@ -1,0 +1,34 @@
+import { expect } from "bun:test";
+import type { BackendStores } from "../contract/stores/backend.ts";
+import { expectTrueCounters } from "../sqlite/recount.ts";
+import { openTestStores } from "./stores.ts";
+
+/** Stores on SQLite, in a temporary folder. */
+export async function openSqliteBackend(): Promise<BackendStores> {
+  const stores = openTestStores();
+  return {
+    clock: stores.clock,
+    get queue() {
+      return stores.queue;
+    },
+    get ledger() {
+      return stores.stores.ledger;
+    },
+    get deadLetters() {
+      return stores.stores.deadLetters;
+    },
+    async now(work) {
+      stores.queue.flush();
+      return await work;
+    },
+    reopen: async () => stores.reopen(),
+    crash: async () => stores.crash(),
+    abandon: () => stores.queue.abandon(),
+    onFinished: (listener) => stores.queue.onFinished(listener),
+    async expectTrueCounters() {
+      await expectTrueCounters(stores);
+      expect([stores.drifts, stores.lags]).toEqual([[], []]);
+    },
+    [Symbol.asyncDispose]: () => stores[Symbol.asyncDispose](),
+  };
+}
