@@ -1,11 +1,12 @@
 import { expect } from "bun:test";
 import type { BackendStores } from "../contract/stores/backend.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
+import { FakeClock } from "./clock.ts";
 import { openTestStores } from "./stores.ts";
 
 /** Stores on SQLite, in a temporary folder. */
 export async function openSqliteBackend(): Promise<BackendStores> {
-  const stores = openTestStores();
+  const stores = openTestStores(new FakeClock(), true);
   return {
     clock: stores.clock,
     get queue() {
@@ -23,6 +24,7 @@ export async function openSqliteBackend(): Promise<BackendStores> {
     },
     reopen: async () => stores.reopen(),
     crash: async () => stores.crash(),
+    makeDurable: async () => stores.stores.outbox.makeDurable(),
     abandon: () => stores.queue.abandon(),
     onFinished: (listener) => stores.queue.onFinished(listener),
     async expectTrueCounters() {

@@ -27,6 +27,8 @@ export interface BackendStores extends AsyncDisposable {
   reopen(): Promise<void>;
   /** Ends the process as SIGKILL does, and starts the next one. Changes that still gather for a commit are lost. */
   crash(): Promise<void>;
+  /** Makes durable what the ledger and the dead letters took in. False if one of them cannot be written. */
+  makeDurable(): Promise<boolean>;
   /** Notes a second stop signal: the end of this process is no crash. */
   abandon(): void;
   /** Calls `listener` after the commit that ended a job. */
