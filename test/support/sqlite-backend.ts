@@ -9,6 +9,9 @@ export async function openSqliteBackend(): Promise<BackendStores> {
   const stores = openTestStores(new FakeClock(), true);
   return {
     clock: stores.clock,
+    get stores() {
+      return stores.stores;
+    },
     get queue() {
       return stores.queue;
     },
@@ -22,11 +25,11 @@ export async function openSqliteBackend(): Promise<BackendStores> {
       stores.queue.flush();
       return await work;
     },
-    reopen: async () => stores.reopen(),
+    async reopen() {
+      stores.stores.finish();
+      stores.reopen();
+    },
     crash: async () => stores.crash(),
-    makeDurable: async () => stores.stores.outbox.makeDurable(),
-    abandon: () => stores.queue.abandon(),
-    onFinished: (listener) => stores.queue.onFinished(listener),
     async expectTrueCounters() {
       await expectTrueCounters(stores);
       expect([stores.drifts, stores.lags]).toEqual([[], []]);

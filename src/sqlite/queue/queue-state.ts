@@ -60,9 +60,7 @@ const LOOKS_MAX = 5000;
  * started counts from its claim.
  */
 function readOldestAgeMs({ db, clock }: QueueContext): number {
-  const waiting = db
-    .query<{ next_due: number }, []>(`${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT 1`)
-    .get();
+  const waiting = db.query<{ next_due: number }, []>(`${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT 1`).get();
   const claimed = db
     .query<{ due: number | null }, []>(
       `SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND id NOT IN (${STARTED})`,

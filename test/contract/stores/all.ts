@@ -10,6 +10,7 @@ import { describeOrphanRecords } from "./orphan-records.ts";
 import { describeQueueControl } from "./queue-control.ts";
 import { describeRecovery } from "./recovery.ts";
 import { describeRetention } from "./retention.ts";
+import { describeServiceStores } from "./service-stores.ts";
 import { describeSettlements } from "./settlements.ts";
 import { describeStagedJobs } from "./staged-jobs.ts";
 import { describeTaskSource } from "./task-source.ts";
@@ -30,5 +31,6 @@ export function describeStores(name: string, open: OpenBackend): void {
     describeDeadLetterReads(open);
     describeRetention(open);
     describeRecovery(open);
+    describeServiceStores(open);
   });
 }

@@ -1,15 +1,7 @@
-import type { JobHeader, JobStatus } from "../../../src/jobs/job.ts";
-import type { DeadLetterReads } from "../../../src/jobs/stores/dead-letter-reads.ts";
-import {
-  type JobRecord,
-  type LedgerReads,
-  LOG_LEVELS,
-  type QueuedTask,
-} from "../../../src/jobs/stores/ledger-reads.ts";
+import { type JobRecord, LOG_LEVELS, type QueuedTask } from "../../../src/jobs/stores/ledger-reads.ts";
 import type { TaskRange } from "../../../src/jobs/stores/queue-control.ts";
-import type { QueueParts } from "../../../src/jobs/stores/queue-parts.ts";
 import type { PoisonTask, RecoveredQueue } from "../../../src/jobs/stores/recovery.ts";
-import type { DeadLetterRetention, LedgerRetention } from "../../../src/jobs/stores/retained-stores.ts";
+import type { Stores } from "../../../src/jobs/stores/service-stores.ts";
 import { TASK_STATES, type TaskState } from "../../../src/jobs/task.ts";
 import type { FakeClock } from "../../support/clock.ts";
 import { present } from "../../support/sample-jobs.ts";
@@ -17,24 +9,19 @@ import { present } from "../../support/sample-jobs.ts";
 /** The stores of one backend, empty at first, which the test moves through time and through crashes. */
 export interface BackendStores extends AsyncDisposable {
   readonly clock: FakeClock;
-  /** The parts of the current process; `reopen` and `crash` replace them. */
-  readonly queue: QueueParts;
-  readonly ledger: LedgerReads & LedgerRetention;
-  readonly deadLetters: DeadLetterReads & DeadLetterRetention;
+  /** Those of the current process; `reopen` and `crash` replace them. */
+  readonly stores: Stores;
+  readonly queue: Stores["queue"];
+  readonly ledger: Stores["ledger"];
+  readonly deadLetters: Stores["deadLetters"];
   /** Commits at once, so that no test waits for other changes to gather. */
-  now<T>(work: Promise<T>): Promise<T>;
+  readonly now: <T>(work: Promise<T>) => Promise<T>;
   /** Ends the process in order, and starts the next one. */
-  reopen(): Promise<void>;
+  readonly reopen: () => Promise<void>;
   /** Ends the process as SIGKILL does, and starts the next one. Changes that still gather for a commit are lost. */
-  crash(): Promise<void>;
-  /** Makes durable what the ledger and the dead letters took in. False if one of them cannot be written. */
-  makeDurable(): Promise<boolean>;
-  /** Notes a second stop signal: the end of this process is no crash. */
-  abandon(): void;
-  /** Calls `listener` after the commit that ended a job. */
-  onFinished(listener: (job: JobHeader, status: JobStatus) => void): void;
+  readonly crash: () => Promise<void>;
   /** Compares every counter that the backend keeps with a recount, by means of its own. */
-  expectTrueCounters(): Promise<void>;
+  readonly expectTrueCounters: () => Promise<void>;
 }
 
 export type OpenBackend = () => Promise<BackendStores>;

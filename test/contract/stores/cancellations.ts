@@ -62,8 +62,7 @@ function describeRequests(open: OpenBackend): void {
     test("is one, however often it is made", async () => {
       await using stores = await open();
       const { jobId, seq } = await accepted(stores);
-      const { request } = stores.queue.cancellations;
-      const both = [1, 2].map(() => request.call(stores.queue.cancellations, jobId));
+      const both = [1, 2].map(() => stores.queue.cancellations.request(jobId));
       expect(await stores.now(Promise.all(both))).toEqual([seq, seq]);
       const before = await everythingOf(stores, jobId);
       expect(await requested(stores, jobId)).toBe(seq);

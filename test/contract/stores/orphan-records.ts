@@ -247,9 +247,9 @@ function describeLooks(open: OpenBackend): void {
       await stores.clock.advance(LATER_MS);
       const under = await orphans.dueUnder({ bucket, key });
       const both = { task: claimed.id, bucket, key, leftAt, looks: 0, failures: 0 };
-      expect(under.map(({ id: _, ...orphan }) => orphan)).toEqual([
-        { ...both, kind: "upload", name: "u" },
-        { ...both, kind: "object", name: "token" },
+      expect(under).toEqual([
+        { ...both, id: present(under[0]).id, kind: "upload", name: "u" },
+        { ...both, id: present(under[1]).id, kind: "object", name: "token" },
       ]);
       expect(await orphans.dueKeys(["object"], 10)).toEqual([{ bucket, key }]);
       expect(await orphans.dueUnder({ bucket, key: "other" })).toEqual([]);

@@ -19,15 +19,19 @@ function randomFrom(seed: number): Random {
 /** Random operations on the stores and on books of plain objects: all reads agree after each one. */
 export function describeRandomOperations(name: string, open: OpenBackend): void {
   describe(name, () => {
-    test.each(SEEDS)("all reads agree with the books after each random operation, crashes included (seed %i)", async (seed) => {
-      await using stores = await open();
-      const operations = new RandomOperations(stores, randomFrom(seed));
-      for (let step = 0; step < STEPS; step++) await operations.step();
-      await operations.finish();
-      await stores.expectTrueCounters();
-      expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
-      expect(await stores.makeDurable()).toBe(true);
-      for (const count of Object.values(operations.counts)) expect(count).toBeGreaterThan(0);
-    }, 120_000);
+    test.each(SEEDS)(
+      "all reads agree with the books after each random operation, crashes included (seed %i)",
+      async (seed) => {
+        await using stores = await open();
+        const operations = new RandomOperations(stores, randomFrom(seed));
+        for (let step = 0; step < STEPS; step++) await operations.step();
+        await operations.finish();
+        await stores.expectTrueCounters();
+        expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
+        expect(stores.stores.makeDurable()).toBe(true);
+        for (const count of Object.values(operations.counts)) expect(count).toBeGreaterThan(0);
+      },
+      120_000,
+    );
   });
 }

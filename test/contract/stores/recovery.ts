@@ -133,7 +133,7 @@ function describeCrashCounts(open: OpenBackend): void {
     test("counts no task after a second stop signal, and the next crash counts again", async () => {
       await using stores = await open();
       await claimedJob(stores, 1);
-      stores.abandon();
+      stores.stores.abandon();
       await stores.crash();
       await recover(stores);
       const claims = (await claimAll(stores)).map(({ crashes, mayHaveStored }) => [crashes, mayHaveStored]);

@@ -46,12 +46,12 @@ function describeQueueRetention(open: OpenBackend): void {
       await stores.now(stores.queue.acceptor.stage(newJob(), acceptance(1).tasks));
       const { retention, deadLetters } = stores.queue;
       const now = stores.clock.now();
-      expect(await retention.prunableJobs(now, 10)).toEqual([one.seq]);
-      expect(await retention.prunableJobs(now + 1, 10)).toEqual([one.seq, two.seq]);
-      expect(await retention.prunableJobs(now + 1, 1)).toEqual([one.seq]);
-      const refs = await stores.deadLetters.oldest(now + 1, 10);
+      expect(retention.prunableJobs(now, 10)).toEqual([one.seq]);
+      expect(retention.prunableJobs(now + 1, 10)).toEqual([one.seq, two.seq]);
+      expect(retention.prunableJobs(now + 1, 1)).toEqual([one.seq]);
+      const refs = stores.deadLetters.oldest(now + 1, 10);
       await stores.now(deadLetters.discard(refs, "pruned"));
-      expect(await retention.prunableJobs(now + 1, 10)).toEqual([one.seq, two.seq, dead.seq]);
+      expect(retention.prunableJobs(now + 1, 10)).toEqual([one.seq, two.seq, dead.seq]);
     });
 
     test("removes ended jobs with their tasks, and only these", async () => {
@@ -61,7 +61,7 @@ function describeQueueRetention(open: OpenBackend): void {
       const live = await stores.now(stores.queue.acceptor.accept(acceptance(2)));
       const { retention } = stores.queue;
       expect(await stores.now(retention.pruneJobs([ended.seq, dead.seq, live.seq, 999_999], FAR))).toBe(1);
-      const kept = await Promise.all([ended.seq, dead.seq, live.seq].map((seq) => retention.hasJob(seq)));
+      const kept = [ended.seq, dead.seq, live.seq].map((seq) => retention.hasJob(seq));
       expect(kept).toEqual([false, true, true]);
       expect(await tasksOf(stores, ended)).toEqual([]);
       expect(await jobOf(stores, ended.jobId)).toEqual(ended);
@@ -77,10 +77,10 @@ function describeQueueRetention(open: OpenBackend): void {
       const left = (await tasksOf(stores, { seq, ...job })).length;
       expect(left).toBeWithin(1, 25);
       await stores.crash();
-      expect(await stores.queue.retention.prunableJobs(stores.clock.now() + 1, 10)).toEqual([seq]);
+      expect(stores.queue.retention.prunableJobs(stores.clock.now() + 1, 10)).toEqual([seq]);
       let gone = 0;
       for (let steps = 0; gone === 0 && steps < 10; steps++) gone = await step();
-      expect([gone, await stores.queue.retention.hasJob(seq)]).toEqual([1, false]);
+      expect([gone, stores.queue.retention.hasJob(seq)]).toEqual([1, false]);
     });
 
     test("leaves a job that a replay has opened again", async () => {
@@ -88,7 +88,7 @@ function describeQueueRetention(open: OpenBackend): void {
       const dead = await endedJob(stores, 1, discard);
       const { contents: task, history, task: id } = firstOf(await stores.deadLetters.full({}, FAR, 1));
       await stores.now(stores.queue.deadLetters.replay([{ id, task, history, availableAt: 0 }]));
-      expect(await stores.queue.retention.prunableJobs(stores.clock.now() + 1, 10)).toEqual([]);
+      expect(stores.queue.retention.prunableJobs(stores.clock.now() + 1, 10)).toEqual([]);
       expect(await stores.now(stores.queue.retention.pruneJobs([dead.seq], FAR))).toBe(0);
       expect((await claimAll(stores)).length).toBe(1);
     });
@@ -105,7 +105,7 @@ function describeQueueRetention(open: OpenBackend): void {
     test("has no page to give back where nothing was removed", async () => {
       await using stores = await open();
       for (const part of [stores.queue.retention, stores.ledger, stores.deadLetters]) {
-        expect(await part.giveBackPages(100)).toBe(false);
+        expect(part.giveBackPages(100)).toBe(false);
       }
     });
   });
@@ -132,7 +132,7 @@ function describeKeys(open: OpenBackend): void {
 
     const listed = async (key: string) => (await stores.ledger.listJobs({ idempotencyKey: key }, FAR, 10)).length;
     expect([await listed("old"), await listed("new")]).toEqual([1, 1]);
-    expect([await stores.ledger.pruneKeys(before, 1), await stores.ledger.pruneKeys(before, 10)]).toEqual([1, 1]);
+    expect([stores.ledger.pruneKeys(before, 1), stores.ledger.pruneKeys(before, 10)]).toEqual([1, 1]);
     expect([await listed("old"), await listed("at work"), await listed("new")]).toEqual([0, 0, 1]);
     const again = { key: "old", fingerprint: new Uint8Array(32), answer: '{"again":1}' };
     await stores.now(acceptor.accept(acceptance(1, { idempotency: again })));
@@ -159,9 +159,9 @@ function describeLedgerRetention(open: OpenBackend): void {
       ended.push({ seq: late.job.seq, completedAt: stores.clock.now() });
       const { ledger } = stores;
       const before = stores.clock.now() + 1;
-      expect(await ledger.prunableJobs(before, START, 10)).toEqual(ended);
-      expect(await ledger.prunableJobs(before - 1, START, 10)).toEqual(ended.slice(0, 3));
-      expect(await ledger.prunableJobs(before, present(ended[1]), 1)).toEqual(ended.slice(2, 3));
+      expect(ledger.prunableJobs(before, START, 10)).toEqual(ended);
+      expect(ledger.prunableJobs(before - 1, START, 10)).toEqual(ended.slice(0, 3));
+      expect(ledger.prunableJobs(before, present(ended[1]), 1)).toEqual(ended.slice(2, 3));
     });
 
     test("removes jobs with their results and logs; a job that is gone in part is hidden", async () => {
@@ -169,11 +169,11 @@ function describeLedgerRetention(open: OpenBackend): void {
       const large = await endedJob(stores, 20);
       const small = await endedJob(stores, 1);
       const { ledger } = stores;
-      expect(await ledger.pruneJobs([large.seq], 5)).toBe(0);
+      expect(ledger.pruneJobs([large.seq], 5)).toBe(0);
       expect(await ledger.findJob(large.jobId)).toBeUndefined();
       expect((await ledger.listJobs({}, FAR, 10)).map(({ seq }) => seq)).toEqual([small.seq]);
       let gone = 0;
-      for (let steps = 0; gone === 0 && steps < 50; steps++) gone = await ledger.pruneJobs([large.seq], 10);
+      for (let steps = 0; gone === 0 && steps < 50; steps++) gone = ledger.pruneJobs([large.seq], 10);
       expect(gone).toBe(1);
       expect(await ledger.results(large, 0, 100)).toEqual([]);
       expect((await ledger.logs(large, 0, 100, LOG_LEVELS)).rows).toEqual([]);
@@ -190,12 +190,12 @@ function describeLedgerRetention(open: OpenBackend): void {
       const before = stores.clock.now();
       let rows = 0;
       for (let steps = 0, more = true; more && steps < 20; steps++) {
-        const pruned = await ledger.pruneLogs(before, 4);
+        const pruned = ledger.pruneLogs(before, 4);
         rows += pruned.rows;
         more = pruned.more;
       }
       expect(rows).toBe(old.logCount);
-      expect(await ledger.pruneLogs(before, 4)).toEqual({ rows: 0, more: false });
+      expect(ledger.pruneLogs(before, 4)).toEqual({ rows: 0, more: false });
       expect((await ledger.logs(old, 0, 100, LOG_LEVELS)).rows).toEqual([]);
       expect((await ledger.logs(young, 0, 100, LOG_LEVELS)).rows.length).toBe(young.logCount);
       expect(await jobOf(stores, old.jobId)).toEqual(old);
@@ -216,21 +216,21 @@ function describeDeadLetterRetention(open: OpenBackend): void {
       }
       const refs = order.map(({ id, task }) => ({ id, resourceId: task.resourceId }));
       const now = stores.clock.now();
-      expect(await stores.deadLetters.oldest(now + 1, 10)).toEqual(refs);
-      expect(await stores.deadLetters.oldest(now, 10)).toEqual(refs.slice(0, 2));
-      expect(await stores.deadLetters.oldest(now, 1)).toEqual(refs.slice(0, 1));
+      expect(stores.deadLetters.oldest(now + 1, 10)).toEqual(refs);
+      expect(stores.deadLetters.oldest(now, 10)).toEqual(refs.slice(0, 2));
+      expect(stores.deadLetters.oldest(now, 1)).toEqual(refs.slice(0, 1));
     });
 
     test("knows the size of all, which grows with them", async () => {
       await using stores = await open();
-      const before = await stores.deadLetters.bytes();
+      const before = stores.deadLetters.bytes();
       await endedJob(stores, 500, discard);
-      const after = await stores.deadLetters.bytes();
+      const after = stores.deadLetters.bytes();
       expect(after - before).toBeGreaterThan(500 * 100);
-      const refs = await stores.deadLetters.oldest(stores.clock.now() + 1, 1000);
+      const refs = stores.deadLetters.oldest(stores.clock.now() + 1, 1000);
       await stores.now(stores.queue.deadLetters.discard(refs, "pruned"));
       expect([refs.length, await stores.deadLetters.size()]).toEqual([500, 0]);
-      expect(await stores.deadLetters.bytes()).toBeLessThan(after);
+      expect(stores.deadLetters.bytes()).toBeLessThan(after);
     });
   });
 }

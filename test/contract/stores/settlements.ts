@@ -286,7 +286,7 @@ function describeEndsOfJobs(open: OpenBackend): void {
       test(`as ${status} after ${verdicts.map(({ kind }) => kind).join(" and ")}, and that is told once`, async () => {
         await using stores = await open();
         const told: [JobHeader, JobStatus][] = [];
-        stores.onFinished((job, as) => told.push([job, as]));
+        stores.queue.onFinished((job, as) => told.push([job, as]));
         const tasks = await claimedJob(stores, 2);
         for (const [i, task] of tasks.entries()) {
           expect(told).toEqual([]);

@@ -23,6 +23,8 @@ export function describeTaskSource(open: OpenBackend): void {
   describeLanes(open);
 }
 
+const byName = (a: readonly unknown[], b: readonly unknown[]) => String(a).localeCompare(String(b));
+
 /** Notes each lane that the source announces: its host and how many tasks wait. */
 function announced({ queue }: BackendStores): [string, number][] {
   const lanes: [string, number][] = [];
@@ -122,7 +124,7 @@ function describeClaimsOfLanes(open: OpenBackend): void {
         { lane: present(b).id, limit: 9 },
       ];
       await stores.now(stores.queue.source.claim(requests));
-      expect(lanes.sort()).toEqual([
+      expect(lanes.sort(byName)).toEqual([
         [present(a).host, 1],
         [present(b).host, 0],
       ]);
@@ -180,7 +182,7 @@ function describeLanes(open: OpenBackend): void {
         expect(job).toEqual(header);
         return [host, bucket, waiting];
       });
-      expect(lanes.sort()).toEqual([
+      expect(lanes.sort(byName)).toEqual([
         ["a.test", "artifacts", 2],
         ["a.test", "other", 1],
         ["b.test", "artifacts", 1],

@@ -1,7 +1,12 @@
 import type { HostChange, HostRecord } from "../../../../src/jobs/host-record.ts";
 import { isFinished, type JobHeader, type JobStatus, statusOf } from "../../../../src/jobs/job.ts";
 import type { StagedJob } from "../../../../src/jobs/stores/acceptor.ts";
-import type { BulkOperation, DiscardReason, OperationStep, Replay } from "../../../../src/jobs/stores/dead-letter-changes.ts";
+import type {
+  BulkOperation,
+  DiscardReason,
+  OperationStep,
+  Replay,
+} from "../../../../src/jobs/stores/dead-letter-changes.ts";
 import type { LogLevel } from "../../../../src/jobs/stores/ledger-reads.ts";
 import { type AttemptRecord, type ClaimedTask, hostOf, type Task, withAttempt } from "../../../../src/jobs/task.ts";
 import type { Verdict } from "../../../../src/jobs/verdict.ts";
