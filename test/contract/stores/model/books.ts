@@ -1,5 +1,5 @@
 import type { HostChange, HostRecord } from "../../../../src/jobs/host-record.ts";
-import { isFinished, type JobHeader, type JobStatus, statusOf } from "../../../../src/jobs/job.ts";
+import { isFinished, type JobHeader } from "../../../../src/jobs/job.ts";
 import type { StagedJob } from "../../../../src/jobs/stores/acceptor.ts";
 import type {
   BulkOperation,
@@ -12,50 +12,7 @@ import { type AttemptRecord, type ClaimedTask, hostOf, type Task, withAttempt } 
 import type { Verdict } from "../../../../src/jobs/verdict.ts";
 import type { FakeClock } from "../../../support/clock.ts";
 import { present } from "../../../support/sample-jobs.ts";
-
-export interface ModelTask {
-  readonly id: number;
-  readonly job: ModelJob;
-  task: Task;
-  host: string;
-  /** `running` from the claim on, whether a worker has started it or not. */
-  state: "waiting" | "running" | "completed" | "failed" | "cancelled";
-  /** By the steady clock. */
-  availableAt: number;
-  claimedAt: number;
-  claimId: number;
-  isStarted: boolean;
-  attempts: number;
-  crashes: number;
-  crashTimes: number[];
-  waitingSince: ClaimedTask["waitingSince"];
-  mayHaveStored: boolean;
-  history: readonly AttemptRecord[];
-  hasDeadLetter: boolean;
-  result: ModelResult | undefined;
-}
-
-export interface ModelResult {
-  readonly attempts: number;
-  readonly httpStatus: number | null;
-  readonly bytes: number | null;
-  readonly errorCode: string | null;
-  readonly errorMessage: string | null;
-  readonly finishedAt: number;
-  readonly history: readonly AttemptRecord[];
-}
-
-export interface ModelJob {
-  readonly header: JobHeader;
-  readonly tasks: ModelTask[];
-  readonly logs: (readonly [LogLevel, string, string | null])[];
-  isStaged: boolean;
-  isCancelling: boolean;
-  hasStarted: boolean;
-  isInQueue: boolean;
-  updatedAt: number;
-  completedAt: number | null;
-}
+import { jobStatus, type ModelJob, type ModelResult, type ModelTask } from "./model-job.ts";
 
 /** The books of all stores as plain objects: the reference that a backend's reads must agree with. */
 export class Books {
@@ -406,15 +363,4 @@ export class Books {
       this.hosts.set(host, { ...record, ...moved });
     }
   }
-}
-
-export function jobStatus(job: ModelJob): JobStatus {
-  const count = (state: ModelTask["state"]) => job.tasks.filter((task) => task.state === state).length;
-  const status = statusOf({
-    total: job.tasks.length,
-    completed: count("completed"),
-    failed: count("failed"),
-    cancelled: count("cancelled"),
-  });
-  return status === "in_progress" && !job.hasStarted ? "queued" : status;
 }

@@ -1,10 +1,11 @@
 import { expect } from "bun:test";
 import type { Lane } from "../../../../src/jobs/lane.ts";
 import { LOG_LEVELS } from "../../../../src/jobs/stores/ledger-reads.ts";
-import { TASK_STATES, type TaskState } from "../../../../src/jobs/task.ts";
+import { type ClaimedTask, TASK_STATES, type TaskState } from "../../../../src/jobs/task.ts";
 import { present } from "../../../support/sample-jobs.ts";
 import type { BackendStores } from "../backend.ts";
-import { type Books, jobStatus, type ModelJob, type ModelTask } from "./books.ts";
+import type { Books } from "./books.ts";
+import { jobStatus, type ModelJob, type ModelTask } from "./model-job.ts";
 
 const ALL = Number.MAX_SAFE_INTEGER;
 const MANY = 100_000;
@@ -190,4 +191,24 @@ async function expectLanes({ queue }: BackendStores, books: Books): Promise<Lane
   expect(lanes).toEqual(lanes.toSorted((a, b) => a.nextDue - b.nextDue || a.id - b.id));
   expect(await queue.source.lanesAfter(0, MANY)).toEqual(lanes.toSorted((a, b) => a.id - b.id));
   return lanes;
+}
+
+/** The claim that a task of the books must be given as; the stores choose its numbers. */
+export function claimOf({ job, task, ...model }: ModelTask, claimed: readonly ClaimedTask[]): ClaimedTask {
+  const { id, host, attempts, crashes, mayHaveStored, history, waitingSince } = model;
+  const same = present(claimed.find((each) => each.id === id));
+  const { claimId, lane } = same;
+  return {
+    id,
+    claimId,
+    lane,
+    job: job.header,
+    task: expect.objectContaining(task) as unknown as ClaimedTask["task"],
+    host,
+    attempts,
+    crashes,
+    mayHaveStored,
+    history,
+    waitingSince,
+  };
 }

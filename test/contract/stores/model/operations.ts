@@ -21,8 +21,9 @@ import {
   snoozeUntil,
 } from "../../../support/sample-jobs.ts";
 import { type BackendStores, jobOf, recover } from "../backend.ts";
-import { Books, type ModelJob, type ModelTask } from "./books.ts";
-import { Comparison } from "./comparison.ts";
+import { Books } from "./books.ts";
+import { Comparison, claimOf } from "./comparison.ts";
+import type { ModelJob, ModelTask } from "./model-job.ts";
 
 const HOSTS = ["a.test", "b.test", "c.test:81"];
 /** Jobs that are in the ledger at most: each is read after each step. */
@@ -378,23 +379,4 @@ export class RandomOperations {
 /** Hides the type of the value that a change resolves to. */
 function change<T>(work: Promise<T>, apply: (value: T) => void | Promise<void>): Change<never> {
   return { work, apply } as unknown as Change<never>;
-}
-
-function claimOf({ job, task, ...model }: ModelTask, claimed: readonly ClaimedTask[]): ClaimedTask {
-  const { id, host, attempts, crashes, mayHaveStored, history, waitingSince } = model;
-  const same = present(claimed.find((each) => each.id === id));
-  const { claimId, lane } = same;
-  return {
-    id,
-    claimId,
-    lane,
-    job: job.header,
-    task: expect.objectContaining(task) as unknown as ClaimedTask["task"],
-    host,
-    attempts,
-    crashes,
-    mayHaveStored,
-    history,
-    waitingSince,
-  };
 }
