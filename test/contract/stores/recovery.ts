@@ -289,6 +289,18 @@ function describeTimes(open: OpenBackend): void {
       expect(again.waitingSince).toEqual({ class: "throttled", at: at + 7_200_000 });
     });
 
+    test("in which the clock was set back leaves a task due that has long been due, for every reader", async () => {
+      await using stores = await open();
+      await stores.now(stores.queue.acceptor.accept(acceptance(1)));
+      await stores.clock.advance(7_200_000);
+      await stores.now(stores.queue.hosts.note(() => [])); // a sign of life
+      stores.clock.jump(-3_600_000);
+      await stores.crash();
+      await recover(stores);
+      expect(await stores.queue.control.oldestPendingAgeMs()).toBe(3_600_000);
+      expect((await claimAll(stores)).length).toBe(1);
+    });
+
     test("in which the clock was set back makes no task wait longer than it was to", async () => {
       await using stores = await open();
       const at = await snoozed(stores, 5000);
