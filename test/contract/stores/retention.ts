@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { LOG_LEVELS } from "../../../src/jobs/stores/ledger-reads.ts";
-import type { EndedJob } from "../../../src/jobs/stores/retained-stores.ts";
+import type { LedgerRetention } from "../../../src/jobs/stores/retained-stores.ts";
 import type { Verdict } from "../../../src/jobs/verdict.ts";
 import {
   acceptance,
@@ -24,6 +24,8 @@ export function describeRetention(open: OpenBackend): void {
 }
 
 const FAR = 1000;
+
+type EndedJob = ReturnType<LedgerRetention["prunableJobs"]>[number];
 
 /** A job whose tasks all end now. */
 async function endedJob(stores: BackendStores, tasks = 1, verdict: Verdict = complete) {
