@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { jobEndpoints } from "../../src/api/endpoints/job-endpoints.ts";
-import { claimedJob, discard, settle } from "../sqlite/sample-jobs.ts";
 import { withLateRead } from "../support/late-read.ts";
+import { claimedJob, discard, settle } from "../support/sample-jobs.ts";
 import { openTestStores } from "../support/stores.ts";
 import { failedForGood, startTestApi, stored, type TestApi, tryAgain } from "./running-api.ts";
 

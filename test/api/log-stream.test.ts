@@ -5,8 +5,8 @@ import type { JobRecord } from "../../src/jobs/stores/ledger-reads.ts";
 import { LOG_LEVELS, type LogLevel } from "../../src/jobs/stores/ledger-reads.ts";
 import type { Ledger } from "../../src/sqlite/ledger/ledger.ts";
 import { Turns } from "../../src/std/turns.ts";
-import { acceptance, claimAll, complete, newJob } from "../sqlite/sample-jobs.ts";
 import { withLateRead } from "../support/late-read.ts";
+import { acceptance, claimAll, complete, newJob } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 interface Followed {

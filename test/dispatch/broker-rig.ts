@@ -4,7 +4,7 @@ import type { Lane } from "../../src/jobs/lane.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
 import { HostRules } from "../../src/worker/hosts/host-rules.ts";
-import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { acceptance, newJob, newTasks } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 export const OPEN_BUCKETS: BucketGate = {

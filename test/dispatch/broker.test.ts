@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
-import { claimedJob, retryAt, settle } from "../sqlite/sample-jobs.ts";
 import type { FakeClock } from "../support/clock.ts";
+import { claimedJob, retryAt, settle } from "../support/sample-jobs.ts";
 import { BrokerRig, OPEN_BUCKETS } from "./broker-rig.ts";
 
 const ids = (tasks: readonly ClaimedTask[]) => tasks.map(({ id }) => id);

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { LaneReader } from "../../src/dispatch/lane-reader.ts";
 import { Lanes } from "../../src/dispatch/lanes.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
-import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { acceptance, newJob, newTasks } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 /** A reader on a real queue. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { LANES_MAX, Lanes, type Limits, LOOKS_MAX } from "../../src/dispatch/lanes.ts";
 import type { Priority } from "../../src/jobs/job.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
-import { newJob } from "../sqlite/sample-jobs.ts";
+import { newJob } from "../support/sample-jobs.ts";
 
 const NOW = 1000;
 const FREE: Limits = { ofHost: () => 1_000_000, ofBucket: () => 1_000_000, closedFor: () => 0 };

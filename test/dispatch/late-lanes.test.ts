@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { LaneReader } from "../../src/dispatch/lane-reader.ts";
 import { Lanes } from "../../src/dispatch/lanes.ts";
 import type { Lane } from "../../src/jobs/lane.ts";
-import { claimAll, release } from "../sqlite/sample-jobs.ts";
+import { claimAll, release } from "../support/sample-jobs.ts";
 import { BrokerRig } from "./broker-rig.ts";
 
 type Late = PromiseWithResolvers<Lane[]>;

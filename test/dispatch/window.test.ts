@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Window } from "../../src/dispatch/window.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
-import { newJob, newTasks } from "../sqlite/sample-jobs.ts";
+import { newJob, newTasks } from "../support/sample-jobs.ts";
 
 let id = 0;
 function claimed(host: string, { job = 1, crashes = 0, bucket = "artifacts" } = {}): ClaimedTask {

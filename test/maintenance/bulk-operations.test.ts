@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { BulkOperationRunner } from "../../src/operations/bulk-operation-runner.ts";
-import { claimedJob, discard, settle } from "../sqlite/sample-jobs.ts";
 import { withLateRead } from "../support/late-read.ts";
+import { claimedJob, discard, settle } from "../support/sample-jobs.ts";
 import { openTestStores } from "../support/stores.ts";
 
 test("an operation that is stopped while it reads changes no dead letter", async () => {

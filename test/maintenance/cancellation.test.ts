@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { Cancellation } from "../../src/operations/cancellation.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
-import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { eventually } from "../support/eventually.ts";
+import { acceptance, newJob, newTasks } from "../support/sample-jobs.ts";
 import { openTestStores } from "../support/stores.ts";
 
 test("jobs that are cancelled at once share no commit: it takes a bounded number of tasks", async () => {

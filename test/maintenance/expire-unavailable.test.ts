@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { ExpireUnavailableHosts } from "../../src/maintenance/expire-unavailable.ts";
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
 import { HostRules } from "../../src/worker/hosts/host-rules.ts";
-import { acceptance, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { withLateRead } from "../support/late-read.ts";
+import { acceptance, newJob, newTasks } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const HOST = "dead.test";

@@ -12,13 +12,13 @@ import {
 } from "../../src/maintenance/orphan-cleaner.ts";
 import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { Attempt } from "../../src/worker/attempt.ts";
-import { claimAll, claimedJob, complete, discard, newTasks } from "../sqlite/sample-jobs.ts";
 import { turn } from "../support/clock.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { isPut, MIB, never, PART, storeOn, writeAll } from "../support/faulty-store.ts";
 import type { S3Call } from "../support/memory-s3.ts";
 import { pattern } from "../support/pattern.ts";
 import { rejectionOf } from "../support/rejection.ts";
+import { claimAll, claimedJob, complete, discard, newTasks } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const SECOND = 1000;

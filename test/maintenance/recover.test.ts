@@ -5,7 +5,7 @@ import { OrphanCleaner } from "../../src/maintenance/orphan-cleaner.ts";
 import { type RecoverDeps, recover } from "../../src/maintenance/recover.ts";
 import { KeyGuard } from "../../src/storage/key-guard.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
-import { claimAll, claimedJob, newJob, newTasks, settle, snoozeUntil } from "../sqlite/sample-jobs.ts";
+import { claimAll, claimedJob, newJob, newTasks, settle, snoozeUntil } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const signal = new AbortController().signal;

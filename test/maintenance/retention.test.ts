@@ -4,8 +4,8 @@ import { ClockTrust } from "../../src/maintenance/clock-trust.ts";
 import { type Pruned, Retention, type RetentionLimits } from "../../src/maintenance/retention.ts";
 import type { SqliteStores } from "../../src/sqlite/stores.ts";
 import { expectTrueCounters } from "../sqlite/recount.ts";
-import { acceptance, claimAll, complete, discard, newJob, newTasks } from "../sqlite/sample-jobs.ts";
 import { FakeClock } from "../support/clock.ts";
+import { acceptance, claimAll, complete, discard, newJob, newTasks } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 
 const DAY = 86_400_000;

@@ -1,6 +1,6 @@
 import { openStores } from "../../src/sqlite/stores.ts";
 import { systemClock } from "../../src/std/clock.ts";
-import { acceptance, newTasks } from "./sample-jobs.ts";
+import { acceptance, newTasks } from "../support/sample-jobs.ts";
 
 // Run by tests: accepts jobs without end in the folder that is its argument, and prints the id of each once it is
 // accepted. Prints "locked" and ends where it cannot have the folder.

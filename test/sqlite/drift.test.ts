@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { Counter } from "../../src/sqlite/counters.ts";
+import { acceptance, claimAll, complete, discard, newTasks, release, settle } from "../support/sample-jobs.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { acceptance, claimAll, complete, discard, newTasks, release, settle } from "./sample-jobs.ts";
 
 const HOSTS = ["a.test", "b.test"];
 

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { StoreError } from "../../src/jobs/stores/store-error.ts";
+import { claimedJob, complete, settle } from "../support/sample-jobs.ts";
 import { makeFolder, openTestStores, type StoreName, TestStores } from "../support/stores.ts";
-import { claimedJob, complete, settle } from "./sample-jobs.ts";
 
 const FRAME = 24 + 4096;
 

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { isDiskFull } from "../../src/jobs/stores/store-error.ts";
 import { rejectionOf } from "../support/rejection.ts";
+import { acceptance, claimAll, claimedJob, complete } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { acceptance, claimAll, claimedJob, complete } from "./sample-jobs.ts";
 
 /** Lets the commit fail at its very end, after all its members did their work, until the function is called. */
 function breakSeal(stores: TestStores): () => void {

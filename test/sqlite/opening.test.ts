@@ -19,8 +19,8 @@ import { StoreError } from "../../src/jobs/stores/store-error.ts";
 import { openStores } from "../../src/sqlite/stores.ts";
 import { systemClock } from "../../src/std/clock.ts";
 import { digest, pattern } from "../support/pattern.ts";
+import { acceptance, claimedJob, complete, settle } from "../support/sample-jobs.ts";
 import { makeFolder, openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
-import { acceptance, claimedJob, complete, settle } from "./sample-jobs.ts";
 
 const STORES: readonly StoreName[] = ["queue", "ledger", "dlq"];
 

@@ -2,9 +2,9 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { StoreLockedError } from "../../src/jobs/stores/store-error.ts";
+import { acceptance } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { acceptance } from "./sample-jobs.ts";
 
 const PROGRAM = join(import.meta.dir, "accepting-process.ts");
 

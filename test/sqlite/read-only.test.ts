@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { inspectStores } from "../../src/sqlite/file/inspect.ts";
 import { ReadSource, readSteadily } from "../../src/sqlite/file/read-only.ts";
 import { LiveStores } from "../../src/verify/live-stores.ts";
+import { acceptance } from "../support/sample-jobs.ts";
 import { openTestStores, type StoreName, type TestStores } from "../support/stores.ts";
-import { acceptance } from "./sample-jobs.ts";
 
 const STORES: readonly StoreName[] = ["queue", "ledger", "dlq"];
 

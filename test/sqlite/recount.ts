@@ -41,6 +41,12 @@ async function expectTrueQueue(stores: TestStores): Promise<void> {
   );
   expect(wrongLanes).toEqual([]);
 
+  const strayLanes = stores.read(
+    "queue",
+    "SELECT id FROM lanes WHERE job NOT IN (SELECT seq FROM jobs WHERE finished_at IS NULL)",
+  );
+  expect(strayLanes).toEqual([]);
+
   const waits = stores.read<{ host: string; tasks: number }>(
     "queue",
     `SELECT host, sum(waiting) AS tasks FROM lanes JOIN jobs ON jobs.seq = lanes.job

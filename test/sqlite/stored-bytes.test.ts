@@ -3,8 +3,18 @@ import { join } from "node:path";
 import type { ClaimedTask, Task } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
 import { decodeHistory, decodeTask, encodeHistory, encodeTask } from "../../src/sqlite/task-codec.ts";
+import {
+  acceptance,
+  attempt,
+  claimAll,
+  complete,
+  discard,
+  newJob,
+  newTasks,
+  result,
+  settle,
+} from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
-import { acceptance, attempt, claimAll, complete, discard, newJob, newTasks, result, settle } from "./sample-jobs.ts";
 
 /** One line for each stored message, in hex. Stores of earlier builds hold these bytes, so no line may change. */
 const STORED = join(import.meta.dir, "stored-bytes.txt");
@@ -65,4 +75,20 @@ test("a task and a history that earlier builds stored are read", async () => {
   const [task = "", history = ""] = await stored();
   expect(decodeTask(Buffer.from(task, "hex"))).toEqual(whole);
   expect(decodeHistory(Buffer.from(history, "hex"))).toEqual([attempt, wholeAttempt]);
+});
+
+test("nothing of a task's contents stays in queue.db once it has ended", async () => {
+  for (const verdict of [complete, discard, { kind: "cancel" }] as const) {
+    await using stores = openTestStores();
+    const tasks = newTasks(1).map((task) => ({ ...task, headers: { Cookie: "secret" } }));
+    await stores.now(stores.queue.acceptor.accept(acceptance(tasks)));
+    const secrets = () => stores.read("queue", "SELECT id FROM tasks WHERE instr(payload, 'secret') > 0").length;
+    const [before, [claimed]] = [secrets(), await claimAll(stores)];
+    if (claimed === undefined) throw new Error("no task was claimed");
+    await settle(stores, claimed, verdict);
+    expect([before, secrets()]).toEqual([1, 0]);
+    expect(stores.read("queue", "SELECT length(payload) AS size, history FROM tasks")).toEqual([
+      { size: 0, history: null },
+    ]);
+  }
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Task } from "../../src/jobs/task.ts";
 import { decodeHistory, decodeTask, encodeHistory, encodeTask } from "../../src/sqlite/task-codec.ts";
-import { attempt } from "./sample-jobs.ts";
+import { attempt } from "../support/sample-jobs.ts";
 
 const plain: Task = {
   resourceId: "r",

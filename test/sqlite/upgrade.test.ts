@@ -8,9 +8,9 @@ import { JOBS_OF_KEY } from "../../src/sqlite/ledger/list-jobs.ts";
 import { ageLedger } from "../support/old-ledger.ts";
 import { ageQueue } from "../support/old-queue.ts";
 import { digest } from "../support/pattern.ts";
+import { attempt, claimAll, claimedJob, complete, discard, release, result, settle } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
-import { attempt, claimAll, claimedJob, complete, discard, release, result, settle } from "./sample-jobs.ts";
 
 const NEWEST = MIGRATIONS.ledger.length;
 const schemaOf = (stores: TestStores) =>

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { copyFileSync, cpSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findWalDamage } from "../../src/sqlite/file/wal-check.ts";
+import { acceptance } from "../support/sample-jobs.ts";
 import { makeFolder, openTestStores, type TestStores } from "../support/stores.ts";
-import { acceptance } from "./sample-jobs.ts";
 
 const FRAME = 24 + 4096;
 

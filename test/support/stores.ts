@@ -16,12 +16,14 @@ export class TestStores implements AsyncDisposable {
   readonly lags: { readonly projection: Projection; readonly error: unknown }[] = [];
   /** Counters that were wrong, and were counted anew. */
   readonly drifts: Counter[] = [];
+  readonly #isUnsafe: boolean;
   #folder: string;
   #stores: SqliteStores | undefined;
 
-  constructor(folder: string, clock: FakeClock) {
+  constructor(folder: string, clock: FakeClock, isUnsafe = false) {
     this.#folder = folder;
     this.clock = clock;
+    this.#isUnsafe = isUnsafe;
     this.open();
   }
 
@@ -52,6 +54,7 @@ export class TestStores implements AsyncDisposable {
       clock: this.clock,
       onLag: (projection, error) => this.lags.push({ projection, error }),
       onDrift: (counter) => this.drifts.push(counter),
+      isUnsafe: this.#isUnsafe,
     });
   }
 
@@ -117,8 +120,9 @@ export class TestStores implements AsyncDisposable {
   }
 }
 
-export function openTestStores(clock = new FakeClock()): TestStores {
-  return new TestStores(makeFolder(), clock);
+/** `isUnsafe`: no commit waits for the disk. A killed process loses nothing by that, as the kernel has the writes. */
+export function openTestStores(clock = new FakeClock(), isUnsafe = false): TestStores {
+  return new TestStores(makeFolder(), clock, isUnsafe);
 }
 
 export function makeFolder(): string {

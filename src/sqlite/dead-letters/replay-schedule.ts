@@ -1,5 +1,5 @@
 import { readMeta, writeMeta } from "../file/meta.ts";
-import type { QueueContext } from "../queue/queue-context.ts";
+import { NEXT_DUE, type QueueContext } from "../queue/queue-context.ts";
 
 /** Notes the time of the last task that replays at a rate have scheduled. Runs inside a transaction. */
 export function noteReplaySchedule({ db, clock }: QueueContext, dueAt: readonly number[]): void {
@@ -21,9 +21,15 @@ export function resumeReplaySchedule({ db, clock }: QueueContext, since: number)
     .get(since);
   const lateMs = now - (first?.due ?? now);
   if (lateMs <= 0) return;
-  db.query<never, [number, number]>(
-    `UPDATE tasks SET available_at = available_at + ?2 WHERE id IN (SELECT id ${SCHEDULED_REPLAYS})`,
-  ).run(since, lateMs);
+  const moved = db
+    .query<{ lane: number }, [number, number]>(
+      `UPDATE tasks SET available_at = available_at + ?2 WHERE id IN (SELECT id ${SCHEDULED_REPLAYS}) RETURNING lane`,
+    )
+    .all(since, lateMs);
+  const lanes = JSON.stringify([...new Set(moved.map(({ lane }) => lane))]);
+  db.query<never, [string]>(`UPDATE lanes SET next_due = ${NEXT_DUE} WHERE id IN (SELECT value FROM json_each(?))`).run(
+    lanes,
+  );
   // The rest of a running replay follows the tasks that it has requeued.
   db.query<never, [number]>(
     "UPDATE letter_operations SET due_from = due_from + ? WHERE state = 'running' AND rate_per_second IS NOT NULL",

@@ -30,10 +30,11 @@ interface TaskRow {
  */
 function claimTasks(
   context: QueueContext,
-  requests: readonly LaneRequest[],
+  asked: readonly LaneRequest[],
   due: number,
   changes: Changes,
 ): ClaimedTask[] {
+  const requests = withoutCancelling(context, asked);
   const claimId = nextNumber(context, "claim", 1);
   const claim = { claimId, claimedAt: context.clock.steady(), due };
   const taken = requests.length > 1 ? takeSmallLanes(context, requests, claim) : undefined;
@@ -52,6 +53,15 @@ function claimTasks(
   for (const task of tasks) changes.stateChanged(waitingState(task), -1);
   startJobs(context, tasks, context.clock.now(), changes);
   return tasks;
+}
+
+/** Takes no task from lanes of jobs that are being cancelled: a caller may have asked before it knew of the mark. */
+function withoutCancelling({ db, jobs }: QueueContext, requests: readonly LaneRequest[]): readonly LaneRequest[] {
+  if (jobs.cancelling.size === 0) return requests;
+  const jobOf = db.query<{ job: number }, [number]>("SELECT job FROM lanes WHERE id = ?");
+  return requests.map((request) =>
+    jobs.cancelling.has(jobOf.get(request.lane)?.job ?? 0) ? { ...request, limit: 0 } : request,
+  );
 }
 
 /** The state of a waiting task, by whether it has an attempt. */

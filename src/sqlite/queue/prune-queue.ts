@@ -25,6 +25,7 @@ function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number,
   for (const seq of jobs) {
     if (left <= 0) break;
     const deleted = pruneJob(context, seq, left, changes);
+    if (deleted === undefined) continue;
     if (deleted < left) gone++;
     left -= deleted + 1;
   }
@@ -33,9 +34,9 @@ function pruneJobs(context: QueueContext, jobs: readonly number[], rows: number,
 
 /**
  * Deletes up to `limit` tasks of a job, and the job itself if they are fewer. Returns their number. A job that a replay
- * has reopened stays. Runs inside a transaction.
+ * has reopened stays, and gives `undefined`. Runs inside a transaction.
  */
-function pruneJob(context: QueueContext, seq: number, limit: number, after: Changes): number {
+function pruneJob(context: QueueContext, seq: number, limit: number, after: Changes): number | undefined {
   const { db, jobs } = context;
   const job = db
     .query<{ first: number; last: number }, [number]>(
@@ -43,7 +44,7 @@ function pruneJob(context: QueueContext, seq: number, limit: number, after: Chan
        RETURNING first_task AS first, last_task AS last`,
     )
     .get(seq);
-  if (job === null) return 0;
+  if (job === null) return undefined;
   const { changes } = db
     .query<never, [number, number, number, number]>(
       "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE id BETWEEN ? AND ? AND job = ? LIMIT ?)",

@@ -123,11 +123,12 @@ interface LaneRow {
 }
 
 const LANE_COLUMNS = "lanes.id, job, host, bucket, waiting, next_due";
-const NEXT_DUE =
+/** The due time of a lane's first task. */
+export const NEXT_DUE =
   "coalesce((SELECT min(available_at) FROM tasks WHERE lane = lanes.id AND available_at IS NOT NULL), next_due)";
 
-/** Lanes of live jobs. */
-const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
+/** Lanes with tasks that wait for a claim: those of staged jobs and of jobs that are being cancelled are left out. */
+export const WAITING_LANES = `SELECT l.id, l.job, l.host, l.bucket, l.waiting, l.next_due FROM lanes l JOIN jobs j ON j.seq = l.job
   WHERE l.waiting > 0 AND j.status <> 'staged' AND j.cancelling = 0`;
 
 /** Lanes that one turn of the event loop reads. */

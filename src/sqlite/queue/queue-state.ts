@@ -5,7 +5,7 @@ import type { Outbox } from "../outbox.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { readDepth } from "./depth.ts";
 import { isPaused, timeBefore, writePaused } from "./pause.ts";
-import type { QueueContext } from "./queue-context.ts";
+import { type QueueContext, WAITING_LANES } from "./queue-context.ts";
 import { STARTED } from "./started-tasks.ts";
 import { readBusiestHosts } from "./waits.ts";
 
@@ -60,26 +60,24 @@ const LOOKS_MAX = 5000;
  * started counts from its claim.
  */
 function readOldestAgeMs({ db, clock }: QueueContext): number {
-  const waiting = db
-    .query<{ due: number }, []>("SELECT next_due AS due FROM lanes WHERE waiting > 0 ORDER BY next_due LIMIT 1")
-    .get();
+  const waiting = db.query<{ next_due: number }, []>(`${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT 1`).get();
   const claimed = db
     .query<{ due: number | null }, []>(
       `SELECT min(claimed_at) AS due FROM tasks WHERE claim_id IS NOT NULL AND id NOT IN (${STARTED})`,
     )
     .get();
-  const due = Math.min(waiting?.due ?? Number.POSITIVE_INFINITY, claimed?.due ?? Number.POSITIVE_INFINITY);
+  const due = Math.min(waiting?.next_due ?? Number.POSITIVE_INFINITY, claimed?.due ?? Number.POSITIVE_INFINITY);
   return due === Number.POSITIVE_INFINITY ? 0 : Math.max(0, Math.round(clock.steady() - due));
 }
 
 /** The time until the first task of the wanted hosts is due: see `QueueControl.nextDueMs`. */
 function readNextDueMs({ db, clock }: QueueContext, isAskedFor: (host: string) => boolean): number | undefined {
-  const lanes = db.query<{ due: number; host: string }, [number]>(
-    "SELECT next_due AS due, host FROM lanes WHERE waiting > 0 ORDER BY next_due, id LIMIT ?",
+  const lanes = db.query<{ next_due: number; host: string }, [number]>(
+    `${WAITING_LANES} ORDER BY l.next_due, l.id LIMIT ?`,
   );
   for (const limit of [1, LOOKS_MAX]) {
     const first = lanes.all(limit).find(({ host }) => isAskedFor(host));
-    if (first !== undefined) return Math.max(0, first.due - clock.steady());
+    if (first !== undefined) return Math.max(0, first.next_due - clock.steady());
   }
   return undefined;
 }

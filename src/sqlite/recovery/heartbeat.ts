@@ -3,7 +3,7 @@ import { resumeReplaySchedule } from "../dead-letters/replay-schedule.ts";
 import { readMeta, writeMeta } from "../file/meta.ts";
 import type { Changes } from "../group-commit.ts";
 import { isPaused, readPausedAt, shiftWaits } from "../queue/pause.ts";
-import type { QueueContext } from "../queue/queue-context.ts";
+import { NEXT_DUE, type QueueContext } from "../queue/queue-context.ts";
 
 /** Shortest time between two notes, in milliseconds. */
 const NOTE_EVERY_MS = 1000;
@@ -42,7 +42,7 @@ export function rebaseWaits(context: QueueContext): void {
   db.query<never, [number, number]>(
     "UPDATE tasks SET available_at = max(0, available_at + ?) WHERE available_at > ?",
   ).run(gapMs, now);
-  db.query<never, [number]>("UPDATE lanes SET next_due = max(0, next_due + ?)").run(gapMs);
+  db.query<never, []>(`UPDATE lanes SET next_due = ${NEXT_DUE}`).run();
   db.query<never, [number]>(
     "UPDATE hosts SET closed_until = closed_until + ?1, breaker_until = breaker_until + ?1, slowed_at = slowed_at + ?1",
   ).run(gapMs);

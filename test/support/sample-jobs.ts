@@ -1,8 +1,17 @@
 import { newJobId } from "../../src/jobs/job.ts";
 import type { Acceptance, NewJob } from "../../src/jobs/stores/acceptor.ts";
+import type { QueueParts } from "../../src/jobs/stores/queue-parts.ts";
 import type { AttemptRecord, ClaimedTask, Task, TaskResult } from "../../src/jobs/task.ts";
 import type { Verdict } from "../../src/jobs/verdict.ts";
-import type { TestStores } from "../support/stores.ts";
+import type { FakeClock } from "./clock.ts";
+
+/** The stores of a test, as far as these helpers need them. */
+interface SampleStores {
+  readonly clock: FakeClock;
+  readonly queue: Pick<QueueParts, "acceptor" | "source" | "settlements">;
+  /** Commits at once, so that no test waits for other changes to gather. */
+  now<T>(work: Promise<T>): Promise<T>;
+}
 
 export function newJob(more: Partial<NewJob> = {}): NewJob {
   const jobId = newJobId(0);
@@ -36,17 +45,17 @@ export function acceptance(tasks: number | readonly Task[] = 1, more: Partial<Ac
 }
 
 /** Claims at most `limit` tasks of every lane that waits. */
-export async function claimAll(stores: TestStores, limit = 1000): Promise<ClaimedTask[]> {
+export async function claimAll(stores: SampleStores, limit = 1000): Promise<ClaimedTask[]> {
   const requests = (await stores.queue.source.lanes(10_000)).map(({ id }) => ({ lane: id, limit }));
   return stores.now(stores.queue.source.claim(requests));
 }
 
-export function settle(stores: TestStores, claimed: ClaimedTask, verdict: Verdict): Promise<boolean> {
+export function settle(stores: SampleStores, claimed: ClaimedTask, verdict: Verdict): Promise<boolean> {
   return stores.now(stores.queue.settlements.settle({ claimed, verdict }));
 }
 
 /** A job of `count` tasks that are all in a worker's hands. */
-export async function claimedJob(stores: TestStores, count = 1, more: Partial<NewJob> = {}): Promise<ClaimedTask[]> {
+export async function claimedJob(stores: SampleStores, count = 1, more: Partial<NewJob> = {}): Promise<ClaimedTask[]> {
   const job = newJob({ createdAt: stores.clock.now(), ...more });
   await stores.now(stores.queue.acceptor.accept(acceptance(count, { job })));
   return claimAll(stores);
@@ -90,4 +99,17 @@ export function retryAt(availableAt: number): Verdict {
 
 export function snoozeUntil(availableAt: number, since: number): Verdict {
   return { kind: "snooze", attempt, availableAt, waitingSince: { class: "throttled", at: since } };
+}
+
+/** The first of a list that must not be empty. */
+export function firstOf<T>(list: readonly T[]): T {
+  const [first] = list;
+  if (first === undefined) throw new Error("the list is empty");
+  return first;
+}
+
+/** A value that must be there. */
+export function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("a value is missing");
+  return value;
 }

@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { turn } from "../support/clock.ts";
+import { eventually } from "../support/eventually.ts";
+import { acceptance, claimAll, complete, newJob, newTasks, present } from "../support/sample-jobs.ts";
+import { countedUntil, openTestStores } from "../support/stores.ts";
+import { expectTrueCounters } from "./recount.ts";
+
+describe("a job ends", () => {
+  test("with very many lanes, which go a thousand at a time, and with retention if the process dies before", async () => {
+    await using stores = openTestStores();
+    const hosts = Array.from({ length: 2500 }, (_, i) => `h${i}.test`);
+    const job = newJob({ createdAt: stores.clock.now() });
+    await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(2500, hosts), { job })));
+    const claimed = await claimAll(stores);
+    const settled = Promise.all(
+      claimed.map((task) => stores.queue.settlements.settle({ claimed: task, verdict: complete })),
+    );
+    stores.queue.flush();
+    await settled;
+    expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
+    stores.crash();
+    expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
+    const before = stores.clock.now() + 1;
+    for (
+      let jobs = stores.queue.retention.prunableJobs(before, 10);
+      jobs.length > 0;
+      jobs = stores.queue.retention.prunableJobs(before, 10)
+    ) {
+      await stores.now(stores.queue.retention.pruneJobs(jobs, 400));
+    }
+    expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(0);
+  });
+
+  test("with very many lanes, in the background; an acceptance and a cancel tell of them a page at a time", async () => {
+    await using stores = openTestStores();
+    const hosts = Array.from({ length: 2500 }, (_, i) => `h${i}.test`);
+    const job = newJob({ createdAt: stores.clock.now() });
+    let turns = 0;
+    const toldIn = new Map<number, number>();
+    const told = new Set<number>();
+    stores.queue.source.onLane(({ id }) => {
+      toldIn.set(turns, (toldIn.get(turns) ?? 0) + 1);
+      told.add(id);
+    });
+    await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(2500, hosts), { job })));
+    while (told.size < 2500) {
+      turns++;
+      await turn();
+    }
+    expect([...toldIn.values()]).toEqual([500, 500, 500, 500, 500]);
+    expect(stores.read("queue", "SELECT count(*) AS hosts, sum(tasks) AS tasks FROM waits")).toEqual([
+      { hosts: 2500, tasks: 2500 },
+    ]);
+    toldIn.clear();
+    const cancelling = stores.queue.cancellations.request(job.jobId);
+    stores.queue.flush();
+    const seq = present(await untilDone(cancelling, () => turns++));
+    expect([...toldIn.values()]).toEqual([500, 500, 500, 500, 500]);
+    const tasks = (await stores.queue.cancellations.waiting(seq, 0, 5000)).map(({ id }) => id);
+    const cancelled = stores.queue.cancellations.cancelWaiting(seq, tasks);
+    stores.queue.flush();
+    await cancelled;
+    const gone = eventually("all lanes are gone", () =>
+      stores.read("queue", "SELECT id FROM lanes").length === 0 ? true : undefined,
+    );
+    expect(await countedUntil(stores, "lanes", gone)).toEqual([1500, 500, 0]);
+    await expectTrueCounters(stores);
+  });
+});
+
+/** Counts the turns of the event loop until some work is done. */
+async function untilDone<T>(work: Promise<T>, onTurn: () => void): Promise<T> {
+  let isDone = false;
+  void work.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    await turn();
+    onTurn();
+  }
+  return await work;
+}
