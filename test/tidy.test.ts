@@ -68,7 +68,6 @@ const FOR_TESTS: Readonly<Record<string, readonly string[]>> = {
     "src/config/field.ts#formatSize",
     "src/intake/manifest/manifest-schema.ts#ResourceSchema",
     "src/intake/manifest/manifest-schema.ts#StorageSchema",
-    "src/jobs/failure.ts#FAILURE_CLASSES",
   ],
   "they are pure, and have many more cases than a test of the whole can try": [
     "src/cli/commands/reload.ts#changedKeys",
