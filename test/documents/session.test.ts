@@ -16,6 +16,8 @@ const NOT_RUN: readonly (readonly [part: string, reason: string])[] = [
   ["run check", "the tests are a part of it"],
   ["FETCHBOX__STORAGE__BACKEND=s3", "it needs a bucket and keys; test/s3 runs these commands against Ceph"],
   ["systemctl", "it needs systemd and root"],
+  ["sudo -u fetchbox", "it needs root and the user of the service"],
+  ["iostat", "it needs sysstat, and watches the machine for 25 s"],
 ];
 
 /** Commands of the pages, and what stands for them here. */
