@@ -202,13 +202,14 @@ export class App {
   async #startWork(): Promise<void> {
     const { log, stores, descriptors } = this.#foundation;
     await this.#work.hosts.restore();
+    const retention = await retentionTask(this.#config, this.#foundation);
     if (this.isDraining) return;
     this.#scheduler.start([
       {
         everyMs: CLOSED_BUCKETS_EVERY_MS,
         run: (signal) => (descriptors.isShort() ? undefined : this.#storageCheck.tryClosed(signal)),
       },
-      retentionTask(this.#config, this.#foundation),
+      retention,
       ...this.#work.periodicTasks,
       { everyMs: TRY_QUEUE_EVERY_MS, run: () => this.#tryQueue() },
       { everyMs: DROP_EXPIRED_EVERY_MS, run: () => this.#foundation.network.http.dropExpired() },

@@ -1,3 +1,4 @@
+import type { DeadLetterRef } from "../jobs/stores/dead-letter-changes.ts";
 import type { QueueParts } from "../jobs/stores/queue-parts.ts";
 import type { DeadLetterRetention, LedgerRetention } from "../jobs/stores/retained-stores.ts";
 import { type Clock, delay } from "../std/clock.ts";
@@ -21,7 +22,7 @@ interface RetentionDeps {
   readonly ledger: LedgerRetention;
   readonly deadLetters: DeadLetterRetention;
   /** Makes applied batches durable in the projections. False if one of them cannot be written now. */
-  readonly makeDurable: () => boolean;
+  readonly makeDurable: () => Promise<boolean>;
   readonly limits: RetentionLimits;
   readonly trust: ClockTrust;
   readonly clock: Clock;
@@ -76,15 +77,18 @@ export class Retention {
   async #pruneDeadLetters(now: number, signal: AbortSignal): Promise<void> {
     const { limits, deadLetters, onOverSize } = this.#deps;
     await this.#drop(() => deadLetters.oldest(now - limits.deadLettersMs, DEAD_LETTERS), signal);
-    if (deadLetters.bytes() <= limits.deadLetterBytesMax) return;
-    onOverSize(deadLetters.bytes());
-    const isOver = () => deadLetters.bytes() > limits.deadLetterBytesMax;
-    await this.#drop(() => (isOver() ? deadLetters.oldest(Number.MAX_SAFE_INTEGER, DEAD_LETTERS) : []), signal);
+    const isOver = (bytes: number) => bytes > limits.deadLetterBytesMax;
+    const bytes = await deadLetters.bytes();
+    if (!isOver(bytes)) return;
+    onOverSize(bytes);
+    const next = async () =>
+      isOver(await deadLetters.bytes()) ? deadLetters.oldest(Number.MAX_SAFE_INTEGER, DEAD_LETTERS) : [];
+    await this.#drop(next, signal);
   }
 
-  async #drop(next: () => { id: number; resourceId: string }[], signal: AbortSignal): Promise<void> {
+  async #drop(next: () => Promise<DeadLetterRef[]>, signal: AbortSignal): Promise<void> {
     const { queue, onPruned } = this.#deps;
-    for (let batch = next(); batch.length > 0; batch = next()) {
+    for (let batch = await next(); batch.length > 0; batch = await next()) {
       const discarded = await queue.deadLetters.discard(batch, "pruned");
       onPruned("dead_letters", discarded);
       if (discarded === 0) return; // a projection that lags still has them
@@ -97,13 +101,10 @@ export class Retention {
     const { retention } = queue;
     // The ledger must not forget a job that the queue still has.
     const before = now - Math.min(limits.queueJobsMs, limits.ledgerJobsMs);
-    for (
-      let jobs = retention.prunableJobs(before, ROWS);
-      jobs.length > 0;
-      jobs = retention.prunableJobs(before, ROWS)
-    ) {
+    const next = () => retention.prunableJobs(before, ROWS);
+    for (let jobs = await next(); jobs.length > 0; jobs = await next()) {
       // A projection that lost a batch with the power gets it again, and needs its job then.
-      if (!makeDurable()) break;
+      if (!(await makeDurable())) break;
       onPruned("queue_jobs", await retention.pruneJobs(jobs, ROWS));
       await this.#pause(signal);
     }
@@ -118,29 +119,30 @@ export class Retention {
   async #pruneLedger(now: number, signal: AbortSignal): Promise<void> {
     const { limits, ledger, queue, onPruned } = this.#deps;
     for (let more = true; more; ) {
-      const pruned = ledger.pruneLogs(now - limits.logsMs, ROWS);
+      const pruned = await ledger.pruneLogs(now - limits.logsMs, ROWS);
       onPruned("log_rows", pruned.rows);
       ({ more } = pruned);
       await this.#pause(signal);
     }
     const before = now - limits.ledgerJobsMs;
     for (let after = { completedAt: 0, seq: 0 }; ; ) {
-      const jobs = ledger.prunableJobs(before, after, ROWS);
+      const jobs = await ledger.prunableJobs(before, after, ROWS);
       // A job that is still in the queue has dead letters or may be replayed.
-      const gone = jobs.map(({ seq }) => seq).filter((seq) => !queue.retention.hasJob(seq));
-      const pruned = ledger.pruneJobs(gone, ROWS);
+      const kept = new Set(await queue.retention.keptJobs(jobs.map(({ seq }) => seq)));
+      const gone = jobs.map(({ seq }) => seq).filter((seq) => !kept.has(seq));
+      const pruned = await ledger.pruneJobs(gone, ROWS);
       onPruned("ledger_jobs", pruned);
       if (pruned === gone.length) after = jobs.at(-1) ?? after;
       if (jobs.length < ROWS && pruned === gone.length) break;
       await this.#pause(signal);
     }
-    while (ledger.pruneKeys(now - limits.keysMs, ROWS) === ROWS) await this.#pause(signal);
+    while ((await ledger.pruneKeys(now - limits.keysMs, ROWS)) === ROWS) await this.#pause(signal);
   }
 
   async #giveBackSpace(signal: AbortSignal): Promise<void> {
     const { queue, ledger, deadLetters } = this.#deps;
     for (const store of [queue.retention, ledger, deadLetters]) {
-      while (store.giveBackPages(PAGES)) await this.#pause(signal);
+      while (await store.giveBackPages(PAGES)) await this.#pause(signal);
     }
   }
 

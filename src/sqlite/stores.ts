@@ -202,7 +202,7 @@ function serviceOf(
     refusal: () => refusalOf(queue, outbox, fileWatch),
     hold: (error) => queue.gate.hold(error),
     tryWrite: () => queue.tryWrite(),
-    makeDurable: () => outbox.makeDurable(),
+    makeDurable: async () => outbox.makeDurable(),
     abandon: () => queue.abandon(),
     finish() {
       queue.flush();

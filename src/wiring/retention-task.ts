@@ -10,11 +10,11 @@ const EVERY_MS = 60_000;
 const FIRST_MS = 5000;
 
 /** The periodic task that deletes rows past their retention. */
-export function retentionTask(
+export async function retentionTask(
   config: Pick<Config, "queue" | "ledger" | "dlq">,
   { stores, clock, log, metrics }: Foundation,
-): PeriodicTask {
-  const trust = new ClockTrust(clock, stores.queue.retention.clockTrustedAt());
+): Promise<PeriodicTask> {
+  const trust = new ClockTrust(clock, await stores.queue.retention.clockTrustedAt());
   const pruned = new Map<Pruned, number>();
   const retention = new Retention({
     queue: stores.queue,

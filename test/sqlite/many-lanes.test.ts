@@ -22,9 +22,9 @@ describe("a job ends", () => {
     expect(stores.read("queue", "SELECT id FROM lanes").length).toBe(1500);
     const before = stores.clock.now() + 1;
     for (
-      let jobs = stores.queue.retention.prunableJobs(before, 10);
+      let jobs = await stores.queue.retention.prunableJobs(before, 10);
       jobs.length > 0;
-      jobs = stores.queue.retention.prunableJobs(before, 10)
+      jobs = await stores.queue.retention.prunableJobs(before, 10)
     ) {
       await stores.now(stores.queue.retention.pruneJobs(jobs, 400));
     }

@@ -39,7 +39,7 @@ export interface Stores {
   /** Writes and removes about as many bytes as a job, to check for room. @throws the error of the store */
   tryWrite(): Promise<void>;
   /** Makes durable what the ledger and the dead letters took in. False if one of them cannot be written now. */
-  makeDurable(): boolean;
+  makeDurable(): Promise<boolean>;
   /** Notes at once that a signal ends the process: its end counts as a crash against no task. */
   abandon(): void;
   /** Commits waiting changes, and brings the other stores up to date with them. For an orderly end, before `close`. */

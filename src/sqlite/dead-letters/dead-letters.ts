@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { DeadLetter } from "../../gen/fetchbox/v1/dead_letter.ts";
 import type { Event, TaskFailed } from "../../gen/fetchbox/v1/event.ts";
 import type { JobHeader } from "../../jobs/job.ts";
+import type { DeadLetterRef } from "../../jobs/stores/dead-letter-changes.ts";
 import {
   type DeadLetterFilter,
   type DeadLetterGroup,
@@ -99,9 +100,9 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** Dead letters from before `before` (milliseconds since the epoch), the oldest first. */
-  oldest(before: number, limit: number): { id: number; resourceId: string }[] {
+  async oldest(before: number, limit: number): Promise<DeadLetterRef[]> {
     return this.#current
-      .query<{ id: number; resourceId: string }, [number, number]>(
+      .query<DeadLetterRef, [number, number]>(
         `SELECT task AS id, resource_id AS resourceId FROM dead_letters WHERE failed_at < ? ORDER BY failed_at, task
          LIMIT ?`,
       )
@@ -109,12 +110,12 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** The bytes that dlq.db uses. */
-  bytes(): number {
+  async bytes(): Promise<number> {
     return usedBytes(this.#current);
   }
 
   /** Returns up to `limit` free pages to the file system. False if there are too few of them. */
-  giveBackPages(limit: number): boolean {
+  async giveBackPages(limit: number): Promise<boolean> {
     return giveBackPages(this.#current, limit);
   }
 

@@ -125,27 +125,27 @@ export class Ledger implements LedgerReads, LedgerRetention {
   }
 
   /** Deletes about `limit` log rows of jobs that ended before `before`. */
-  pruneLogs(before: number, limit: number): { rows: number; more: boolean } {
+  async pruneLogs(before: number, limit: number): Promise<{ rows: number; more: boolean }> {
     return pruneLogs(this.#current, before, limit);
   }
 
   /** Jobs that ended before `before`, the oldest first, from the one after `after` on. */
-  prunableJobs(before: number, after: EndedJob, limit: number): EndedJob[] {
+  async prunableJobs(before: number, after: EndedJob, limit: number): Promise<EndedJob[]> {
     return readPrunableJobs(this.#current, before, after, limit);
   }
 
-  /** Deletes jobs until about `rows` rows are gone. Returns the number of deleted jobs. */
-  pruneJobs(jobs: readonly number[], rows: number): number {
+  /** Deletes jobs until about `rows` rows are gone. Resolves to the number of deleted jobs. */
+  async pruneJobs(jobs: readonly number[], rows: number): Promise<number> {
     return pruneJobs(this.#current, jobs, rows);
   }
 
-  /** Deletes up to `limit` idempotency keys from before `before`. Returns their number. */
-  pruneKeys(before: number, limit: number): number {
+  /** Deletes up to `limit` idempotency keys from before `before`. Resolves to their number. */
+  async pruneKeys(before: number, limit: number): Promise<number> {
     return pruneKeys(this.#current, before, limit);
   }
 
   /** Returns up to `limit` free pages to the file system. False if there are too few of them. */
-  giveBackPages(limit: number): boolean {
+  async giveBackPages(limit: number): Promise<boolean> {
     return giveBackPages(this.#current, limit);
   }
 

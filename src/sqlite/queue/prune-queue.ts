@@ -76,7 +76,7 @@ export class QueuePruning implements QueueRetention {
   }
 
   /** Jobs that ended before `before` (milliseconds since the epoch) and may be pruned. */
-  prunableJobs(before: number, limit: number): number[] {
+  async prunableJobs(before: number, limit: number): Promise<number[]> {
     return readPrunable(this.#context, before, limit);
   }
 
@@ -90,17 +90,20 @@ export class QueuePruning implements QueueRetention {
     return this.#context.commit.run(() => pruneKeys(this.#context, before, limit));
   }
 
-  hasJob(seq: number): boolean {
-    return this.#context.db.query<unknown, [number]>("SELECT 1 FROM jobs WHERE seq = ?").get(seq) !== null;
+  async keptJobs(jobs: readonly number[]): Promise<number[]> {
+    return this.#context.db
+      .query<{ seq: number }, [string]>("SELECT seq FROM jobs WHERE seq IN (SELECT value FROM json_each(?))")
+      .all(JSON.stringify(jobs))
+      .map(({ seq }) => seq);
   }
 
   /** Returns up to `limit` free pages to the file system. False if there are too few of them. */
-  giveBackPages(limit: number): boolean {
+  async giveBackPages(limit: number): Promise<boolean> {
     return giveBackPages(this.#context.db, limit);
   }
 
   /** The time when the wall clock was last trusted, in milliseconds since the epoch; 0 if it never was. */
-  clockTrustedAt(): number {
+  async clockTrustedAt(): Promise<number> {
     return Number(readMeta(this.#context.db, "clock_trusted"));
   }
 

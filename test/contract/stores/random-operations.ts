@@ -28,7 +28,7 @@ export function describeRandomOperations(name: string, open: OpenBackend): void 
         await operations.finish();
         await stores.expectTrueCounters();
         expect(await stores.queue.control.depth()).toEqual({ pending: 0, running: 0, retrying: 0 });
-        expect(stores.stores.makeDurable()).toBe(true);
+        expect(await stores.stores.makeDurable()).toBe(true);
         for (const count of Object.values(operations.counts)) expect(count).toBeGreaterThan(0);
       },
       120_000,

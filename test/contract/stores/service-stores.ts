@@ -22,7 +22,7 @@ export function describeServiceStores(open: OpenBackend): void {
       expect(STORE_NAMES.map((name) => stores.stores.problemOf(name))).toEqual([undefined, undefined, undefined]);
       expect(stores.stores.refusal()).toBeUndefined();
       await stores.now(stores.stores.tryWrite());
-      expect(stores.stores.makeDurable()).toBe(true);
+      expect(await stores.stores.makeDurable()).toBe(true);
     });
 
     test("that are on hold refuse every change with the reason, until they have caught up", async () => {

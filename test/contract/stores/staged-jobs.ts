@@ -58,7 +58,7 @@ export function describeStagedJobs(open: OpenBackend): void {
       await stores.now(stores.queue.acceptor.accept(acceptance(4)));
       const second = await stores.now(stores.queue.acceptor.stage(job, newTasks(3), first));
       await stores.now(stores.queue.acceptor.unstage(second));
-      expect([stores.queue.retention.hasJob(second.seq), await tasksOf(stores, second)]).toEqual([false, []]);
+      expect([await stores.queue.retention.keptJobs([second.seq]), await tasksOf(stores, second)]).toEqual([[], []]);
       expect((await stores.queue.source.lanes(10)).map(({ waiting }) => waiting)).toEqual([4]);
       await stores.expectTrueCounters();
       await stores.now(stores.queue.acceptor.accept(acceptance(1, { job })));
@@ -73,7 +73,7 @@ export function describeStagedJobs(open: OpenBackend): void {
       await stores.now(stores.queue.acceptor.accept(acceptance(1, { job: live, staged })));
       await stores.crash();
       expect(await recover(stores)).toEqual({ interrupted: 0, suspects: 0, sweptJobs: 1, poison: [] });
-      expect([stores.queue.retention.hasJob(gone.seq), await tasksOf(stores, gone)]).toEqual([false, []]);
+      expect([await stores.queue.retention.keptJobs([gone.seq]), await tasksOf(stores, gone)]).toEqual([[], []]);
       expect((await stores.queue.control.depth()).pending).toBe(7);
       await stores.expectTrueCounters();
     });

@@ -75,7 +75,7 @@ export class RandomOperations {
     else if (dice < 890) await this.#run(this.#pause());
     else if (dice < 905) await this.#run(this.#noteHost());
     else if (dice < 920) await this.#prune();
-    else if (dice < 925) expect(this.#stores.stores.makeDurable()).toBe(true);
+    else if (dice < 925) expect(await this.#stores.stores.makeDurable()).toBe(true);
     else if (dice < 975) await clock.advance(this.#random(3000));
     else if (dice < 985) clock.jump(this.#random(2000) - 1000);
     else await this.#restart();
@@ -321,7 +321,7 @@ export class RandomOperations {
   async #prune(): Promise<void> {
     const { queue, ledger, now } = this.#stores;
     const before = Number.MAX_SAFE_INTEGER;
-    const jobs = queue.retention.prunableJobs(before, 1000);
+    const jobs = await queue.retention.prunableJobs(before, 1000);
     expect(await now(queue.retention.pruneJobs(jobs, 1_000_000))).toBe(jobs.length);
     for (const seq of jobs) present(this.books.jobs.get(seq)).isInQueue = false;
     const keys = [...this.books.keys].filter(([, { job }]) => !job.isInQueue || job.completedAt !== null);
@@ -330,8 +330,8 @@ export class RandomOperations {
     await this.#comparison.run();
     const gone = this.books.live().filter(({ isInQueue }) => !isInQueue);
     const seqs = gone.map(({ header }) => header.seq);
-    expect(ledger.pruneJobs(seqs, 1_000_000)).toBe(seqs.length);
-    ledger.pruneKeys(before, 1000);
+    expect(await ledger.pruneJobs(seqs, 1_000_000)).toBe(seqs.length);
+    await ledger.pruneKeys(before, 1000);
     for (const job of gone) {
       for (const { id } of job.tasks) this.books.tasks.delete(id);
       this.books.jobs.delete(job.header.seq);
