@@ -15,7 +15,7 @@ export class StoreLockedError extends Error {
 
   constructor(path: string) {
     super(
-      `${path}: another FetchBox process works in this directory; stop it, or choose other paths in [queue], [ledger] and [dlq]`,
+      `${path}: another FetchBox process works in this directory; stop it, or choose other paths in [queue], [ledger], [dlq] and [storage]`,
     );
   }
 }
