@@ -1,5 +1,16 @@
-import { Rate } from "k6/metrics";
-import { holds, manifestOf, read, scaled, seconds, submit, THRESHOLDS } from "./service.ts";
+import {
+  holds,
+  type Idle,
+  idle,
+  manifestOf,
+  read,
+  SLOW,
+  scaled,
+  seconds,
+  slow,
+  submit,
+  THRESHOLDS,
+} from "./service.ts";
 
 /** Five readers walk all lists while jobs come in. */
 export const options = {
@@ -18,19 +29,8 @@ export const options = {
   thresholds: { ...THRESHOLDS, slow_submit: ["rate<0.01"] },
 };
 
-const IDLE_SUBMITS = 50;
-const slow = new Rate("slow_submit");
-
-interface Idle {
-  readonly p99Ms: number;
-}
-
-export async function setup(): Promise<Idle> {
-  const times: number[] = [];
-  for (let i = 0; i < IDLE_SUBMITS; i++) {
-    times.push((await submit(manifestOf({ resources: scaled(100) }))).timings.duration);
-  }
-  return { p99Ms: Math.max(...times) };
+export function setup(): Promise<Idle> {
+  return idle(manifestOf({ resources: scaled(100) }));
 }
 
 export async function walk() {
@@ -61,5 +61,5 @@ async function pages(path: string, rows: string): Promise<void> {
 export async function submissions({ p99Ms }: Idle) {
   const answer = await submit(manifestOf({ resources: scaled(100) }));
   holds("the job is accepted", answer.status === 202);
-  slow.add(answer.timings.duration > 5 * p99Ms);
+  slow.add(answer.timings.duration > SLOW * p99Ms);
 }

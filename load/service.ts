@@ -1,6 +1,6 @@
 import { check } from "k6";
 import http, { type RefinedResponse, type RequestBody } from "k6/http";
-import { Counter, Trend } from "k6/metrics";
+import { Counter, Rate, Trend } from "k6/metrics";
 import { setTimeout } from "k6/timers";
 
 /** The service under load, and the origin that its jobs download from; both on this machine. */
@@ -97,9 +97,27 @@ export async function submit(manifest: string, options: SubmitOptions = {}): Pro
   return answer;
 }
 
+/** Submissions that took more than `SLOW` times as long as the slowest on an idle service. */
+export const slow = new Rate("slow_submit");
+export const SLOW = 5;
+const IDLE_SUBMITS = 50;
+
+export interface Idle {
+  /** The 99th percentile of 50 submissions is their slowest. */
+  readonly p99Ms: number;
+}
+
+/** Measures submissions one after another, and waits until their jobs have ended. */
+export async function idle(manifest: string): Promise<Idle> {
+  const times: number[] = [];
+  for (let i = 0; i < IDLE_SUBMITS; i++) times.push((await submit(manifest)).timings.duration);
+  await drained();
+  return { p99Ms: Math.max(...times) };
+}
+
 /** The id of the job that an answer accepted. */
 export function jobOf(answer: Answer): string {
-  return String(answer.json("job_id"));
+  return answer.json("job_id") as string;
 }
 
 export interface Job {

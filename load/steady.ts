@@ -1,5 +1,16 @@
-import { Rate } from "k6/metrics";
-import { drained, holds, manifestOf, read, seconds, submit, THRESHOLDS } from "./service.ts";
+import {
+  drained,
+  holds,
+  type Idle,
+  idle,
+  manifestOf,
+  read,
+  SLOW,
+  seconds,
+  slow,
+  submit,
+  THRESHOLDS,
+} from "./service.ts";
 
 /** Fifty jobs of ten resources a second, for a minute. */
 export const options = {
@@ -20,26 +31,15 @@ export const options = {
 };
 
 const RESOURCES = 10;
-const IDLE_SUBMITS = 50;
-const slow = new Rate("slow_submit");
 
-interface Idle {
-  readonly p99Ms: number;
-}
-
-export async function setup(): Promise<Idle> {
-  const times: number[] = [];
-  for (let i = 0; i < IDLE_SUBMITS; i++) {
-    times.push((await submit(manifestOf({ resources: RESOURCES }))).timings.duration);
-  }
-  await drained();
-  return { p99Ms: Math.max(...times) };
+export function setup(): Promise<Idle> {
+  return idle(manifestOf({ resources: RESOURCES }));
 }
 
 export default async function steady({ p99Ms }: Idle) {
   const answer = await submit(manifestOf({ resources: RESOURCES }));
   holds("the job is accepted", answer.status === 202);
-  slow.add(answer.timings.duration > 5 * p99Ms);
+  slow.add(answer.timings.duration > SLOW * p99Ms);
 }
 
 export async function teardown() {
