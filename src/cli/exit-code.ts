@@ -1,7 +1,15 @@
 import { ConfigError } from "../config/config-error.ts";
 import { HandlerLoadError } from "../intake/handlers/file-handler.ts";
 import { Failure } from "../jobs/failure.ts";
-import { isBroken, isBusy, isDiskFull, isForbidden, StoreError, StoreLockedError } from "../jobs/stores/store-error.ts";
+import {
+  isBroken,
+  isBusy,
+  isDiskFull,
+  isForbidden,
+  StoreError,
+  StoreLockedError,
+  UpgradeBackupError,
+} from "../jobs/stores/store-error.ts";
 
 /** The exit codes of the process. */
 export const EXIT = { done: 0, failed: 1, usage: 2, store: 3, locked: 4 } as const;
@@ -33,6 +41,7 @@ export function exitCodeOf(error: unknown): ExitCode | undefined {
   if (error instanceof WorkFailedError || error instanceof Failure) return EXIT.failed;
   // A full disk does not damage a store.
   if (isDiskFull(error) || (error instanceof StoreError && isDiskFull(error.cause))) return EXIT.failed;
+  if (error instanceof UpgradeBackupError) return isForbidden(error.cause) ? EXIT.usage : EXIT.failed;
   // A store that this user may not open is not damaged: another path or owner is the remedy.
   if (error instanceof StoreError && isForbidden(error.cause)) return EXIT.usage;
   if (error instanceof StoreLockedError || (error instanceof StoreError && isBusy(error.cause))) return EXIT.locked;

@@ -53,6 +53,8 @@ export interface Metrics {
   signInFailed(reason: SignInFailure): void;
   /** `route` is the pattern of a route, never a client's path. */
   request(route: string, method: string, status: number, seconds: number): void;
+  /** Makes the count of such answers exist at 0. */
+  expectAnswer(route: string, method: string, status: number): void;
   commit(seconds: number): void;
   eventLoopLag(seconds: number): void;
   /** Registers the function that reads the components' health at each scrape. */
@@ -102,6 +104,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
       counters.requests([route, method, String(status)]);
       request.observe(seconds);
     },
+    expectAnswer: (route, method, status) => counters.requests([route, method, String(status)], 0),
     commit: (seconds) => commit.observe(seconds),
     eventLoopLag: (seconds) => lag.observe(seconds),
     serveHealth: (read) => addHealth(registry, read),

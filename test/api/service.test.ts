@@ -53,3 +53,17 @@ test("the metrics are served in the Prometheus text format", async () => {
   expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
   expect(await response.text()).toContain('fetchbox_queue_depth{state="pending"} 2');
 });
+
+test("a full disk's answers to changing requests count from 0, so that an alert sees the first one", async () => {
+  await using api = await startTestApi();
+  const text = await (await api.fetch("/metrics")).text();
+  for (const [method, route] of [
+    ["POST", "/jobs"],
+    ["POST", "/operators/jobs/:job_id/cancel"],
+    ["POST", "/operators/dlq/replay"],
+    ["DELETE", "/operators/dlq/:task_id"],
+    ["POST", "/operators/queue/pause"],
+  ]) {
+    expect(text).toContain(`fetchbox_http_requests_total{route="${route}",method="${method}",status="507"} 0\n`);
+  }
+});

@@ -258,7 +258,7 @@ describe("a start that upgrades the stores", () => {
     writeFileSync(backup, "in the way");
     const refused = await command(service, "serve");
     expect([refused.code, refused.stderr]).toEqual([
-      3,
+      1,
       expect.stringContaining(`${backup}: the backup before the upgrade failed: `),
     ]);
     expect(refused.stderr).toContain("set queue.upgrade_backup = false");

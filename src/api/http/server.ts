@@ -27,6 +27,8 @@ import { ApiError } from "./errors.ts";
 import { createServe, type StartPhase } from "./request-handler.ts";
 import { limitRequests } from "./request-limit.ts";
 
+const DISK_FULL = 507;
+
 export interface ApiDeps extends QueueEndpointsDeps {
   readonly submit: Submit;
   /** Cancels a job; false if it has ended. */
@@ -40,7 +42,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly ledger: LedgerReads;
   readonly deadLetters: DeadLetterReads;
   readonly health: () => HealthReport;
-  readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request" | "signInFailed">;
+  readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request" | "signInFailed" | "expectAnswer">;
   readonly log: Log;
   readonly limits: {
     readonly maxPayloadBytes: number;
@@ -100,6 +102,8 @@ export function createApi(deps: ApiDeps) {
     strictPath: true,
   });
   for (const endpoint of endpoints) {
+    // A full disk refuses every change. An alert counts these answers, and `increase()` misses a first sample.
+    if (endpoint.method !== "GET") deps.metrics.expectAnswer(endpoint.path, endpoint.method, DISK_FULL);
     for (const method of endpoint.method === "GET" ? ["GET", "HEAD"] : [endpoint.method]) {
       app.route(method, endpoint.path, ({ request, params }) => serve(endpoint, request, params), { parse: "none" });
     }

@@ -9,6 +9,11 @@ export class StoreError extends Error {
   }
 }
 
+/** The backup before an upgrade failed, so the stores were not upgraded. They are as they were. */
+export class UpgradeBackupError extends Error {
+  override readonly name = "UpgradeBackupError";
+}
+
 /** Another process holds the data directory. The process ends with exit code 4. */
 export class StoreLockedError extends Error {
   override readonly name = "StoreLockedError";

@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { isDiskFull, StoreError } from "../../jobs/stores/store-error.ts";
+import { isDiskFull, StoreError, UpgradeBackupError } from "../../jobs/stores/store-error.ts";
 import { isOwnFolder } from "../../std/own-folder.ts";
 import { isAbsent, readSchemaVersion } from "../file/database.ts";
 import { MIGRATIONS } from "../file/migrations.ts";
@@ -22,7 +22,7 @@ const STORES = ["queue", "ledger", "dlq"] as const;
  * stores, so the backup is the way back. It stands beside queue.db. Its name has the schemas of all stores, so that a
  * start after an interrupted upgrade does not replace the backup from before it. The caller holds the locks of the
  * folders.
- * @throws StoreError if the backup fails; the stores then stay unchanged
+ * @throws UpgradeBackupError if the backup fails, StoreError if a store is damaged; the stores then stay unchanged
  */
 export function backUpBeforeUpgrade(paths: StorePaths, { version, onBackup }: UpgradeBackup, now: number): void {
   if (Object.values(paths).some(isAbsent)) return;
@@ -35,7 +35,7 @@ export function backUpBeforeUpgrade(paths: StorePaths, { version, onBackup }: Up
     removeOlder(dirname(folder), name);
     backUpStores(paths, folder, { version, now, isOurs: true });
   } catch (error) {
-    throw failure(folder, error);
+    throw error instanceof StoreError ? error : failure(folder, error);
   }
 }
 
@@ -65,9 +65,9 @@ function removeOlder(parent: string, name: string): void {
   }
 }
 
-function failure(folder: string, error: unknown): StoreError {
+function failure(folder: string, error: unknown): UpgradeBackupError {
   const cause = error instanceof BackupFolderError ? error.cause : error;
   const reason = isDiskFull(cause) ? "the disk is full" : (cause as Error).message;
   const remedy = "make room or solve that, or set queue.upgrade_backup = false after a backup of your own";
-  return new StoreError(folder, `the backup before the upgrade failed: ${reason}; ${remedy}`, { cause });
+  return new UpgradeBackupError(`${folder}: the backup before the upgrade failed: ${reason}; ${remedy}`, { cause });
 }
