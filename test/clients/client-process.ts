@@ -53,6 +53,8 @@ export interface DriverOptions {
   readonly token?: string;
   readonly retries?: number;
   readonly busyTimeoutMs?: number;
+  /** Of the TypeScript client. */
+  readonly silenceTimeoutMs?: number;
   readonly timeoutMs?: number;
 }
 

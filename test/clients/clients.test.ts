@@ -114,7 +114,8 @@ describe.each(RUNTIMES.filter(({ absent }) => absent === undefined))("the client
 
   test("follows a log to its end, over a cut connection", async () => {
     await using proxy = await startCuttingProxy(service.url);
-    await using client = await start({ server: proxy.url });
+    // Bun's `fetch` sometimes misses the end of a connection that falls between two reads.
+    await using client = await start({ server: proxy.url, silenceTimeoutMs: 2000 });
     const held = origin.hold(`/${tenant}/held-log`, new Uint8Array(10));
     const job = await client.call<Accepted>("submit", manifestOf(held.url, origin.serve(`/${tenant}/b`, "x")));
     await held.reached;

@@ -4,8 +4,8 @@ import { pathToFileURL } from "node:url";
 
 const [, , modulePath, optionsText] = process.argv;
 const { FetchBoxClient, FetchBoxError } = await import(pathToFileURL(modulePath).href);
-const { server, token, retries, retryDelayMs, busyTimeoutMs, timeoutMs } = JSON.parse(optionsText);
-const client = new FetchBoxClient({ server, token, retries, retryDelayMs, busyTimeoutMs, requestTimeoutMs: timeoutMs });
+const { timeoutMs, ...options } = JSON.parse(optionsText);
+const client = new FetchBoxClient({ ...options, requestTimeoutMs: timeoutMs });
 
 const CALLS = {
   submit: (manifest, { key, jobType, tenant } = {}) => client.submit(manifest, { idempotencyKey: key, jobType, tenant }),

@@ -212,7 +212,7 @@ const codes = (rows: readonly ResourceRow[]) => rows.map(({ state, error }) => e
 /** What `fetchbox_proxy_failures_total` says of each pool. */
 async function failures(service: Service): Promise<Record<string, number>> {
   const metrics = await (await service.fetch("/metrics")).text();
-  const lines = metrics.matchAll(/^fetchbox_proxy_failures_total\{pool="([^"]+)"\} (\d+)$/gm);
+  const lines = metrics.matchAll(/^fetchbox_proxy_failures_total\{pool="([^"]+)"\} ([1-9]\d*)$/gm);
   return Object.fromEntries([...lines].map(([, name, count]) => [name, Number(count)]));
 }
 

@@ -4,9 +4,6 @@ import type { LogFilter, LogRow } from "./model.ts";
 import { backoffMs, delay, isTransient } from "./retry.ts";
 import type { Transport } from "./transport.ts";
 
-/** The service sends a comment every 15 s; a connection that is silent for longer is dead. */
-const SILENCE_MAX_MS = 45_000;
-
 export interface FollowOptions {
   readonly filter: LogFilter;
   readonly signal: AbortSignal | undefined;
@@ -55,7 +52,7 @@ async function* eventsOf(
     const received: EventSourceMessage[] = [];
     const parser = createParser({ onEvent: (event) => received.push(event) });
     for (;;) {
-      const { done, value } = await transport.within(SILENCE_MAX_MS, undefined, (limit) =>
+      const { done, value } = await transport.within(transport.silenceTimeoutMs, undefined, (limit) =>
         read(reader, limit, closing),
       );
       if (done || value === undefined) return;

@@ -10,6 +10,8 @@ export interface TransportOptions extends Partial<RetryPolicy> {
   readonly token?: string | undefined;
   /** The longest time of one request; default 60 s. A submission may take ten times as long. */
   readonly requestTimeoutMs?: number;
+  /** The longest silence of a followed log; default 45 s. The service sends a comment every 15 s. */
+  readonly silenceTimeoutMs?: number;
   /** In place of the global `fetch`, for proxies and own certificates. */
   readonly fetch?: (request: Request) => Promise<Response>;
 }
@@ -28,6 +30,7 @@ export interface CallOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 60_000;
+const SILENCE_TIMEOUT_MS = 45_000;
 
 /** Sends requests, with the token, the time limit and the repeats. */
 export class Transport {
@@ -35,6 +38,7 @@ export class Transport {
   readonly api: Client<paths>;
   readonly policy: RetryPolicy;
   readonly requestTimeoutMs: number;
+  readonly silenceTimeoutMs: number;
   readonly #server: string;
   readonly #masked: (text: string) => string;
 
@@ -49,6 +53,7 @@ export class Transport {
       busyTimeoutMs: options.busyTimeoutMs ?? 600_000,
     };
     this.requestTimeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+    this.silenceTimeoutMs = options.silenceTimeoutMs ?? SILENCE_TIMEOUT_MS;
     this.api = createClient<paths>({
       baseUrl: this.#server,
       // A redirect would send the token to a server that the caller did not name.
