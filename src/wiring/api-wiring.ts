@@ -1,5 +1,5 @@
-import { createAcceptedHost } from "../api/http/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
+import { createAcceptedHost } from "../api/sign-in/accepted-host.ts";
 import type { Config } from "../config/schema.ts";
 import type { Foundation } from "./foundation.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
@@ -13,7 +13,7 @@ export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
   work: Pick<Work, "cancellation" | "bulkOperations"> & QueueReportDeps["work"],
-  service: Pick<ApiDeps, "submit" | "health" | "starting">,
+  service: Pick<ApiDeps, "submit" | "health" | "starting" | "configuration">,
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;

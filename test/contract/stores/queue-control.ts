@@ -183,7 +183,14 @@ function describeReplayRate(open: OpenBackend): void {
 
     test("moves with the operation that replays, so that its rest follows", async () => {
       await using stores = await open();
-      const replay = { kind: "replay", filter: {}, overrides: {}, ratePerSecond: 10, matched: 10 } as const;
+      const replay = {
+        kind: "replay",
+        filter: {},
+        overrides: {},
+        ratePerSecond: 10,
+        matched: 10,
+        startedBy: null,
+      } as const;
       const paced = await stores.now(stores.queue.deadLetters.begin(replay));
       const atOnce = await stores.now(stores.queue.deadLetters.begin({ ...replay, ratePerSecond: undefined }));
       await replayed(stores);
