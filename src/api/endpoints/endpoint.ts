@@ -30,8 +30,8 @@ export interface Call {
   readonly address: string;
   /** Adds to the request's line in the log. */
   readonly note: (fields: Readonly<Record<string, string>>) => void;
-  /** Adds a change that the request made to the operators' activity. The default of `token` is the caller's name. */
-  readonly recordActivity: (activity: Activity, token?: string) => void;
+  /** Adds a change that the request made to the operators' activity. The default of `by` is the caller. */
+  readonly recordActivity: (activity: Activity, by?: Pick<Caller, "name">) => void;
 }
 
 /** The documentation of one answer. */

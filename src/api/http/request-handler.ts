@@ -74,8 +74,8 @@ export function createServe(deps: ServeDeps): Serve {
         caller,
         address: deps.addressOf(request),
         note: (fields) => void Object.assign(noted, fields),
-        recordActivity: (activity, token = caller?.name) =>
-          deps.activity.add({ ...activity, at: deps.clock.now(), token, requestId }),
+        recordActivity: (activity, by = caller) =>
+          deps.activity.add({ ...activity, at: deps.clock.now(), token: by?.name, requestId }),
       };
       response = await atWork.run(endpoint.answer(call));
     } catch (error) {
