@@ -340,6 +340,37 @@ describe("a session's cookie", () => {
     }
   });
 
+  test("has these rights at every endpoint of the OpenAPI document", async () => {
+    await using api = await startTestApi({ auth: auth() });
+    const bearer = (role: Role) => ({ authorization: `Bearer ${SECRETS[role]}` });
+    const { paths } = (await (await api.fetch("/swagger/json", { headers: bearer("read") })).json()) as {
+      paths: Record<string, Record<string, { description: string }>>;
+    };
+    const operations = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { description }]) => ({
+        path: path.replaceAll(/\{\w+\}/g, "1"),
+        method: method.toUpperCase(),
+        access: description.slice(description.lastIndexOf("Access: ")),
+      })),
+    );
+    const restricted = operations.filter(({ access }) => !access.includes("open to everyone"));
+    expect(restricted.length).toBeGreaterThanOrEqual(ENDPOINTS.length);
+    for (const role of ROLES) {
+      const cookie = await cookieOf(api, SECRETS[role]);
+      for (const { path, method, access } of restricted) {
+        const byCookie = await api.fetch(path, own(cookie, method));
+        const byToken = await api.fetch(path, { method, headers: bearer(role) });
+        expect([role, method, path, byCookie.status]).toEqual([role, method, path, byToken.status]);
+        expect([role, method, path, byCookie.status !== 403]).toEqual([
+          role,
+          method,
+          path,
+          access.includes(`\`${role}\``),
+        ]);
+      }
+    }
+  });
+
   test("opens no endpoint without a session", async () => {
     await using api = await startTestApi({ auth: auth() });
     for (const [method, path] of ENDPOINTS) {

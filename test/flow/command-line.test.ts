@@ -256,7 +256,7 @@ describe("where a configuration comes from", () => {
     }
     const document = JSON.parse((await at.run([...args, "--json"], env)).stdout) as {
       configuration: string;
-      values: { key: string; value: unknown; layer: string; source: string }[];
+      values: { key: string; value: unknown; layer: string; source: string; secret: boolean }[];
     };
     expect(document.configuration).toBe("own.toml");
     const shown = new Map(document.values.map(({ key, ...value }) => [key, value]));
