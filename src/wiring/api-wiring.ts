@@ -1,5 +1,5 @@
+import { createAcceptedHost } from "../api/http/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
-import { createAcceptedHost } from "../api/sign-in/accepted-host.ts";
 import type { Config } from "../config/schema.ts";
 import type { Foundation } from "./foundation.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createAcceptedHost } from "../../src/api/sign-in/accepted-host.ts";
+import { createAcceptedHost } from "../../src/api/http/accepted-host.ts";
 import { parseAccessToken } from "../../src/config/values/access-token.ts";
 import { startTestApi } from "./running-api.ts";
 

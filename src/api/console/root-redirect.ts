@@ -1,5 +1,5 @@
 import { acceptedType } from "../http/accepted-type.ts";
-import { CONSOLE_POLICY } from "../http/page-policy.ts";
+import { CONSOLE_POLICY } from "./page-policy.ts";
 
 /** The redirect of `/` to the console, for browsers alone; `undefined` for any other request. */
 export function redirectToConsole({ method, headers }: Request, path: string): Response | undefined {
