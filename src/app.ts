@@ -1,5 +1,5 @@
 import type { StartPhase } from "./api/http/request-handler.ts";
-import type { RunningServer } from "./api/http/server.ts";
+import type { ApiDeps, RunningServer } from "./api/http/server.ts";
 import type { Reloadable } from "./config/load-config.ts";
 import type { Config } from "./config/schema.ts";
 import { formatBindAddress } from "./config/values/bind-address.ts";
@@ -233,11 +233,15 @@ export class App {
     if (componentErrors.has("queue")) await stores.tryWrite().catch(onQueueError);
   }
 
-  /** Opens the API and returns its URL. @throws if the address is in use or not of this machine */
-  listen(): string {
+  /**
+   * Opens the API, which shows the values of `configuration`, and returns its URL.
+   * @throws if the address is in use or not of this machine
+   */
+  listen(configuration: ApiDeps["configuration"]): string {
     this.#server = openHttp(this.#config, this.#foundation, this.#work, {
       submit: this.submit,
       health: this.#health,
+      configuration,
       starting: () => this.#startPhase(),
     });
     this.#foundation.own.port = this.#server.port;

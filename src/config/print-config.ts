@@ -1,6 +1,6 @@
 import { KindGuard, TransformKind, type TSchema } from "@sinclair/typebox";
 import { stringify } from "smol-toml";
-import { maskedNamesOf } from "./field.ts";
+import { maskedNamesOf, mayHoldSecret } from "./field.ts";
 import type { LoadedConfig, ValueLayer } from "./load-config.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { type KeyPath, keyText } from "./sources/key-path.ts";
@@ -28,9 +28,11 @@ export function printConfig(config: Config, origins?: Origins): string {
 }
 
 /** A value of the configuration as it is printed, with its layer. */
-interface PrintedValue extends ValueLayer {
+export interface PrintedValue extends ValueLayer {
   readonly key: string;
   readonly value: unknown;
+  /** True if the value contains a secret, which is masked. */
+  readonly secret: boolean;
 }
 
 /** The configuration for programs: one row for each value. */
@@ -39,7 +41,18 @@ export function listConfig({ config, layerOf, writtenAt }: Pick<LoadedConfig, "c
     key: keyText(path),
     value,
     ...layerOf(path),
+    secret: hasSecret(path, value),
   }));
+}
+
+/** True if a printed value may hold a secret, and shows a mask or a reference in its place. */
+function hasSecret(path: KeyPath, value: unknown): boolean {
+  let schema: TSchema | undefined = ConfigSchema;
+  for (const step of path) {
+    if (schema === undefined || maskedNamesOf(schema) !== undefined) break;
+    schema = KindGuard.IsObject(schema) ? schema.properties[step] : recordSchema(schema);
+  }
+  return schema !== undefined && mayHoldSecret(schema) && /\*\*\*|\$\{/.test(JSON.stringify(value));
 }
 
 /** Every value but the tables, with its path. */

@@ -69,10 +69,14 @@ export class BulkOperationRunner {
   }
 
   /** Starts an operation on all dead letters that match a filter. It is durable when this resolves. */
-  async begin(filter: DeadLetterFilter, change: DeadLetterChange): Promise<BulkOperation> {
+  async begin(
+    filter: DeadLetterFilter,
+    change: DeadLetterChange,
+    startedBy: string | null = null,
+  ): Promise<BulkOperation> {
     const { deadLetterChanges, deadLetters } = this.#deps;
     const matched = await deadLetters.count(filter);
-    const operation = await deadLetterChanges.begin({ ...change, filter, matched });
+    const operation = await deadLetterChanges.begin({ ...change, filter, matched, startedBy });
     this.#start(operation);
     return operation;
   }

@@ -13,7 +13,7 @@ export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
   work: Pick<Work, "cancellation" | "bulkOperations"> & QueueReportDeps["work"],
-  service: Pick<ApiDeps, "submit" | "health" | "starting">,
+  service: Pick<ApiDeps, "submit" | "health" | "starting" | "configuration">,
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;

@@ -26,11 +26,15 @@ export interface QueueReportDeps {
 export function createQueueControl(deps: QueueReportDeps): QueueEndpointsDeps {
   const { control, work } = deps;
   return {
-    async setPaused(paused) {
-      const pausedMs = await control.setPaused(paused);
-      if (paused) return work.broker.pause();
-      work.hosts.governor.resumed(pausedMs);
-      work.broker.resume();
+    async setPaused(paused, by) {
+      const isChange = control.isPaused() !== paused;
+      const pausedMs = await control.setPaused(paused, by);
+      if (paused) await work.broker.pause();
+      else {
+        work.hosts.governor.resumed(pausedMs);
+        work.broker.resume();
+      }
+      return isChange;
     },
     queueReport: () => queueReport(deps),
   };

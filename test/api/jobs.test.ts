@@ -86,8 +86,15 @@ test("a job lists no more errors than it counts, though a task fails while it is
   const read = Promise.withResolvers<void>();
   const ledger = withLateRead(stores.stores.ledger, "findJob", () => read.promise);
   const endpoint = jobEndpoints(ledger, () => Promise.resolve(false)).find(({ path }) => path.endsWith("/:job_id"));
-  const call = { request: new Request("http://localhost/"), params: { job_id: first.job.jobId }, requestId: "" };
-  const answer = endpoint?.answer({ ...call, note: () => {} });
+  const answer = endpoint?.answer({
+    request: new Request("http://localhost/"),
+    params: { job_id: first.job.jobId },
+    requestId: "",
+    caller: undefined,
+    address: "",
+    note: () => {},
+    recordActivity: () => {},
+  });
   await settle(stores, second, discard);
   read.resolve();
   expect(await (await answer)?.json()).toMatchObject({

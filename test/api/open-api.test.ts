@@ -61,9 +61,12 @@ test("the document describes every endpoint and nothing else", async () => {
   const operations = operationsOf(await readDocument(api));
   expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
     "delete /operators/dlq/{task_id}",
+    "delete /operators/session",
     "get /health/live",
     "get /health/ready",
     "get /metrics",
+    "get /operators/activity",
+    "get /operators/config",
     "get /operators/dlq",
     "get /operators/dlq/analysis",
     "get /operators/dlq/operations",
@@ -75,6 +78,7 @@ test("the document describes every endpoint and nothing else", async () => {
     "get /operators/jobs/{job_id}/logs",
     "get /operators/jobs/{job_id}/resources",
     "get /operators/queue",
+    "get /operators/session",
     "get /swagger",
     "get /swagger/json",
     "post /jobs",
@@ -84,6 +88,7 @@ test("the document describes every endpoint and nothing else", async () => {
     "post /operators/jobs/{job_id}/cancel",
     "post /operators/queue/pause",
     "post /operators/queue/resume",
+    "post /operators/session",
   ]);
   expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
 });

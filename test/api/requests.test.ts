@@ -10,6 +10,29 @@ test("an unknown path is answered with 404 in the one shape", async () => {
   }
 });
 
+test("the root leads browsers to the console, and other clients nowhere", async () => {
+  await using api = await startTestApi();
+  const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+  for (const method of ["GET", "HEAD"]) {
+    for (const path of ["/", "/?utm_source=mail"]) {
+      const response = await api.fetch(path, { method, headers: { accept: browser } });
+      expect([response.status, new URL(response.headers.get("location") ?? "", api.url + path).href]).toEqual([
+        303,
+        `${api.url}/console`,
+      ]);
+      expect(response.headers.get("content-security-policy")).toBe(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+          "base-uri 'self'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+      );
+    }
+  }
+  for (const accept of ["*/*", "application/json", "text/plain", "application/json, text/html;q=0.5"]) {
+    expect((await api.error("/", 404, { headers: { accept } })).code).toBe("NOT_FOUND");
+  }
+  expect((await api.error("/", 404, { method: "POST", headers: { accept: browser } })).code).toBe("NOT_FOUND");
+  expect((await api.error("/nope", 404, { headers: { accept: browser } })).code).toBe("NOT_FOUND");
+});
+
 test.each([
   ["DELETE", "/jobs", "POST"],
   ["GET", "/jobs", "POST"],

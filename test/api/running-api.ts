@@ -121,7 +121,11 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     }),
     pools: new Set(["residential-us"]),
     queueReport: () => Promise.resolve(QUEUE_EXAMPLE),
-    setPaused: async (paused) => void (await stores.queue.control.setPaused(paused)),
+    setPaused: async (paused, by) => {
+      const isChange = stores.queue.control.isPaused() !== paused;
+      await stores.queue.control.setPaused(paused, by);
+      return isChange;
+    },
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,
@@ -144,7 +148,8 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     auth: { mode: "token", tokens: [] },
     starting: () => undefined,
     version: "1.2.3",
-    clock: { monotonic: () => now, after: systemClock.after },
+    configuration: () => [],
+    clock: { now: () => now, monotonic: () => now, after: systemClock.after },
     broken: new Promise(() => {}),
     stopping: new AbortController().signal,
     newRequestId: () => Bun.randomUUIDv7(),

@@ -256,13 +256,18 @@ describe("where a configuration comes from", () => {
     }
     const document = JSON.parse((await at.run([...args, "--json"], env)).stdout) as {
       configuration: string;
-      values: { key: string; value: unknown; layer: string; source: string }[];
+      values: { key: string; value: unknown; layer: string; source: string; secret: boolean }[];
     };
     expect(document.configuration).toBe("own.toml");
     const shown = new Map(document.values.map(({ key, ...value }) => [key, value]));
-    expect(shown.get("queue.workers")).toEqual({ value: 3, layer: "file", source: "own.toml:4" });
-    expect(shown.get("queue.max_retries")).toEqual({ value: 7, layer: ".env", source: ".env:1" });
-    expect(shown.get("queue.channel_size")).toEqual({ value: 16, layer: "default", source: "default" });
+    expect(shown.get("queue.workers")).toEqual({ value: 3, layer: "file", source: "own.toml:4", secret: false });
+    expect(shown.get("queue.max_retries")).toEqual({ value: 7, layer: ".env", source: ".env:1", secret: false });
+    expect(shown.get("queue.channel_size")).toEqual({
+      value: 16,
+      layer: "default",
+      source: "default",
+      secret: false,
+    });
     expect(shown.get("storage.region")).toMatchObject({ layer: "environment", source: "environment AWS_REGION" });
   });
 });
@@ -305,6 +310,10 @@ endpoints = ["http://me:\${S_PASSWORD}@\${S_PROXY}:8080"]
       }
     }
     expect(text.stdout).toContain('allowed_buckets = [ "plain-bucket", "${S_BUCKET}-two" ]  # own.toml:7\n');
+    const { values } = JSON.parse(json.stdout) as { values: { key: string; secret: boolean }[] };
+    const marked = values.filter(({ secret }) => secret).map(({ key }) => key);
+    expect(marked).toContain("proxies.p.endpoints");
+    expect(marked).not.toContain("storage.bucket");
     expect(Bun.TOML.parse(text.stdout)).toMatchObject({ storage: { bucket: "${S_BUCKET}" } });
     const above = { ...env, FETCHBOX__STORAGE__BUCKET: "of-the-environment" };
     expect((await at.run(args, above)).stdout).toContain('bucket = "of-the-environment"  # environment FETCHBOX__');

@@ -1,7 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { runBinary } from "../support/binary.ts";
 import { eventually } from "../support/eventually.ts";
-import { prepareService, startService } from "../support/service.ts";
+import { prepareService, type Service, startService } from "../support/service.ts";
 
 setDefaultTimeout(60_000);
 
@@ -70,4 +72,96 @@ test("a token of less than 16 characters stops the start", async () => {
   const { code, stderr } = await runBinary(["serve"], { cwd: service.folder, env: service.env });
   expect([code, stderr]).toEqual([2, expect.stringContaining("must have a token of 16 to 1024")]);
   expect(stderr).not.toContain("canary");
+});
+
+/** A request of a browser: without a bearer token. */
+function browse(service: Service, path: string, init: RequestInit = {}): Promise<Response> {
+  return fetch(service.url + path, { ...init, proxy: false } as RequestInit);
+}
+
+async function signIn(service: Service, token: string): Promise<string> {
+  const response = await browse(service, "/operators/session", {
+    method: "POST",
+    headers: { "content-type": "application/json", "sec-fetch-site": "same-origin" },
+    body: JSON.stringify({ token }),
+  });
+  expect([response.status, await response.json()]).toMatchObject([200, { role: "operator" }]);
+  return (response.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+}
+
+test("a browser signs in, reads, changes and signs out; a restart ends its session, and the log has no secret", async () => {
+  await using service = await startService({
+    env: { FETCHBOX__SERVER__AUTH__TOKENS: `operator/alice:${TOKEN}`, FETCHBOX__LOG__LEVEL: "debug" },
+    token: TOKEN,
+  });
+  const cookie = await signIn(service, TOKEN);
+  const page = { cookie, "sec-fetch-site": "same-origin" };
+  for (const path of ["/swagger", "/swagger/json", "/operators/jobs", "/metrics"])
+    expect([path, (await browse(service, path, { headers: { cookie } })).status]).toEqual([path, 200]);
+  const pause = (headers: Record<string, string>) =>
+    browse(service, "/operators/queue/pause", { method: "POST", headers }).then(({ status }) => status);
+  expect([await pause({ cookie }), await pause({ cookie, origin: "https://evil.example" })]).toEqual([403, 403]);
+  expect([await pause({ cookie, origin: service.url }), await pause(page)]).toEqual([200, 200]);
+  const { entries } = (await (await browse(service, "/operators/activity", { headers: { cookie } })).json()) as {
+    entries: { action: string; token: string }[];
+  };
+  expect(entries.map(({ action, token }) => `${token} ${action}`)).toEqual(["alice pause", "alice sign-in"]);
+
+  const { job_id: job } = (await (
+    await browse(service, "/jobs", {
+      method: "POST",
+      headers: { ...page, "content-type": "application/json" },
+      body: JSON.stringify({ manifest_version: "v1", resources: [{ id: "a", url: "http://host.example/" }] }),
+    })
+  ).json()) as { job_id: string };
+  const stream = await browse(service, `/operators/jobs/${job}/logs`, {
+    headers: { cookie, accept: "text/event-stream" },
+  });
+  const first = await stream.body?.getReader().read();
+  expect(new TextDecoder().decode(first?.value)).toContain("job accepted");
+
+  const other = await signIn(service, TOKEN);
+  const out = await browse(service, "/operators/session", { method: "DELETE", headers: page });
+  expect(out.status).toBe(204);
+  const statusOf = async (sent: string) =>
+    (await browse(service, "/operators/jobs", { headers: { cookie: sent } })).status;
+  expect([await statusOf(cookie), await statusOf(other)]).toEqual([401, 200]);
+  expect(await service.stop()).toBe(0);
+  const log = service.log;
+  await service.start();
+  expect(await statusOf(other)).toBe(401);
+  for (const secret of ["canary", cookie.split("=")[1] ?? "", other.split("=")[1] ?? ""]) {
+    expect(secret.length).toBeGreaterThan(5);
+    expect(log + service.log).not.toContain(secret);
+  }
+  expect(log).toContain('"token_name":"alice"');
+});
+
+test("a reload that removes or changes a token ends its sessions, and the configuration shows the new tokens", async () => {
+  const env = (alice: string) =>
+    `ALICE=${alice}\nBOB=canary-token-of-bob-2\nFETCHBOX__QUEUE__WORKERS=3\nFETCHBOX__LOG__LEVEL=debug\n`;
+  await using service = await startService({
+    toml: '[server.auth]\ntokens = ["operator/alice:${ALICE}", "operator/bob:${BOB}"]\n',
+    files: { "config/.env": env("canary-token-of-alice-1") },
+  });
+  const [alice, bob] = [
+    await signIn(service, "canary-token-of-alice-1"),
+    await signIn(service, "canary-token-of-bob-2"),
+  ];
+  const statusOf = async (cookie: string) =>
+    (await browse(service, "/operators/config", { headers: { cookie } })).status;
+  expect([await statusOf(alice), await statusOf(bob)]).toEqual([200, 200]);
+  writeFileSync(join(service.folder, "config/.env"), env("canary-token-of-alice-3").replace("debug", "info"));
+  service.signal("SIGHUP");
+  await eventually("it reloads", () => service.log.includes('"msg":"reloaded"') || undefined);
+  expect([await statusOf(alice), await statusOf(bob)]).toEqual([401, 200]);
+
+  const answer = await (await browse(service, "/operators/config", { headers: { cookie: bob } })).text();
+  expect(answer).not.toContain("canary");
+  const { values } = JSON.parse(answer) as { values: { key: string }[] };
+  const rowOf = (wanted: string) => values.filter(({ key }) => key === wanted);
+  expect(rowOf("log.level")).toEqual([{ key: "log.level", value: "info", source: "env", secret: false }] as never);
+  expect(rowOf("queue.workers")).toEqual([{ key: "queue.workers", value: 3, source: "env", secret: false }] as never);
+  expect(rowOf("ledger.retention_days_jobs")).toMatchObject([{ source: "default", secret: false }]);
+  expect(rowOf("server.auth.tokens")).toMatchObject([{ source: "file", secret: true }]);
 });

@@ -170,6 +170,33 @@ describe("a queue without orphans", () => {
   });
 });
 
+describe("a queue without names of tokens", () => {
+  test("is upgraded: the authors of its operations and of its pause are unknown, later ones are known", async () => {
+    await using stores = openTestStores();
+    const change = { kind: "replay", filter: {}, overrides: {}, ratePerSecond: 1, matched: 0 } as const;
+    const old = await stores.now(stores.queue.deadLetters.begin({ ...change, startedBy: "alice" }));
+    const pausedAt = stores.clock.steady();
+    await stores.now(stores.queue.control.setPaused(true, "alice"));
+    stores.close();
+    ageQueue(stores.path("queue"));
+    stores.tamper("queue", "DELETE FROM meta WHERE name IN ('paused_by', 'paused_since')");
+    stores.clock.tick(5000);
+    stores.open();
+    expect(stores.queue.control.pause()).toEqual({ by: null, at: pausedAt });
+    const later = await stores.now(stores.queue.deadLetters.begin({ ...change, startedBy: "bob" }));
+    const starters = async () =>
+      (await stores.queue.deadLetters.operations()).map(({ id, state, startedBy }) => [id, state, startedBy]);
+    const expected = [
+      [later.id, "running", "bob"],
+      [old.id, "running", null],
+    ];
+    expect(await starters()).toEqual(expected);
+    stores.reopen();
+    expect(await starters()).toEqual(expected);
+    expect(stores.read<unknown>("queue", "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
+  });
+});
+
 test("jobs are found by an idempotency key through its index", async () => {
   await using stores = openTestStores();
   const plan = stores.read<{ detail: string }>(

@@ -35,7 +35,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Lists the jobs, newest first. A page has at most 1000 `errors` in total, those of its first jobs. `errors_truncated` is true for a job whose errors are left out.
+         * @description Lists the jobs, the last accepted first. A page has at most 1000 `errors` in total, those of its first jobs. `errors_truncated` is true for a job whose errors are left out.
          *
          *     Access: a token of the role `operator` or `submit` or `read`.
          */
@@ -145,7 +145,7 @@ export interface paths {
         };
         /**
          * List dead letters
-         * @description Lists the tasks that failed permanently, newest task first.
+         * @description Lists the tasks that failed permanently by task id, the newest task first.
          *
          *     Access: a token of the role `operator` or `read`.
          */
@@ -464,6 +464,84 @@ export interface paths {
          *     Access: a token of the role `operator` or `read`.
          */
         get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the session
+         * @description Shows whether requests need a token, and the rights of the sender.
+         *
+         *     Access: open to everyone, without a token.
+         */
+        get: operations["get_operators_session"];
+        put?: never;
+        /**
+         * Sign in with a browser
+         * @description Starts a session with the rights of a token. The cookie of the answer then replaces the bearer token. The session ends after 12 hours without a request, after 7 days, at a restart, or when the token changes. After 5 wrong tokens within a minute an address has to wait.
+         *
+         *     Access: open to everyone, without a token.
+         */
+        post: operations["post_operators_session"];
+        /**
+         * Sign out
+         * @description Ends the session of the request's cookie, and removes the cookie. Without a session it does nothing.
+         *
+         *     Access: open to everyone, without a token.
+         */
+        delete: operations["delete_operators_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the changes that operators made
+         * @description Lists the latest 1000 changes since the start of the service, the newest first. The log has all.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the configuration
+         * @description Lists every value that the service uses, with its origin, as `fetchbox config print` does.
+         *
+         *     Access: a token of the role `operator`.
+         */
+        get: operations["get_operators_config"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1083,6 +1161,8 @@ export interface components {
                  * @example 2026-11-23T12:00:00.000Z
                  */
                 started_at: string;
+                /** @description Name of the token that started the operation; null if it is unknown. */
+                started_by: string | null;
                 /** @description End of the operation. RFC 3339, in UTC. Null while it runs. */
                 finished_at: string | null;
                 /** @description Cause of the failure, for people; null without a failure. */
@@ -1153,6 +1233,8 @@ export interface components {
                  * @example 2026-11-23T12:00:00.000Z
                  */
                 started_at: string;
+                /** @description Name of the token that started the operation; null if it is unknown. */
+                started_by: string | null;
                 /** @description End of the operation. RFC 3339, in UTC. Null while it runs. */
                 finished_at: string | null;
                 /** @description Cause of the failure, for people; null without a failure. */
@@ -1184,6 +1266,8 @@ export interface components {
              * @example 2026-11-23T12:00:00.000Z
              */
             started_at: string;
+            /** @description Name of the token that started the operation; null if it is unknown. */
+            started_by: string | null;
             /** @description End of the operation. RFC 3339, in UTC. Null while it runs. */
             finished_at: string | null;
             /** @description Cause of the failure, for people; null without a failure. */
@@ -1216,6 +1300,8 @@ export interface components {
                  * @example 2026-11-23T12:00:00.000Z
                  */
                 started_at: string;
+                /** @description Name of the token that started the operation; null if it is unknown. */
+                started_by: string | null;
                 /** @description End of the operation. RFC 3339, in UTC. Null while it runs. */
                 finished_at: string | null;
                 /** @description Cause of the failure, for people; null without a failure. */
@@ -1371,6 +1457,64 @@ export interface components {
             openapi: string;
         } & {
             [key: string]: unknown;
+        };
+        /** @description The rights of the request's sender. */
+        SessionState: {
+            /** @description True if requests need a token or a session. */
+            needed: boolean;
+            /** @description Role of the request's token or session; null without one. */
+            role: ("operator" | "submit" | "read") | null;
+            /** @description End of the session if no further request follows. RFC 3339, in UTC. Null without a session: for a bearer token, or at a service that needs no token. */
+            expires_at: string | null;
+        };
+        /** @description The token to sign in with. */
+        SignInRequest: {
+            /** @description A token of `server.auth.tokens`, without role and name. */
+            token: string;
+        };
+        /** @description The new session. */
+        SignedIn: {
+            /** @description Role of the token. */
+            role: "operator" | "submit" | "read";
+            /** @description End of the session if no further request follows. RFC 3339, in UTC. Null without a session: for a bearer token, or at a service that needs no token. */
+            expires_at: string | null;
+        };
+        /** @description A page of the operators' activity. */
+        ActivityList: {
+            /** @description The changes, the newest first. */
+            entries: {
+                /**
+                 * @description Time of the change. RFC 3339, in UTC.
+                 * @example 2026-11-23T12:00:00.000Z
+                 */
+                at: string;
+                /** @description Name of the operator's token; null for a token without a name. */
+                token: string | null;
+                /** @description Kind of the change. */
+                action: "pause" | "resume" | "cancel" | "replay" | "discard" | "stop" | "reopen" | "sign-in";
+                /** @description The changed object, for people: a job, a filter of dead letters, an operation or a host; null for the queue. */
+                target: string | null;
+                /** @description Number of changed objects; of matching dead letters for a filter; null if the change has no number. */
+                count: number | null;
+                /** @description Id of the request, as in the service's log. */
+                request_id: string;
+            }[];
+            /** @description Value of the parameter `cursor` for the next page; null on the last page. Its contents may change: do not parse it. */
+            next_cursor: string | null;
+        };
+        /** @description The configuration of the running service. */
+        ConfigList: {
+            /** @description The values, one for each key. */
+            values: {
+                /** @description Path of the key, as in the TOML file. */
+                key: string;
+                /** @description The value in use. Secrets are `***`, or a reference to a variable. */
+                value: unknown;
+                /** @description Origin of the value. `env`: the environment or `.env`. */
+                source: "default" | "file" | "env";
+                /** @description True if the value contains a secret, which is masked. */
+                secret: boolean;
+            }[];
         };
     };
     responses: never;
@@ -2603,6 +2747,7 @@ export interface operations {
                      *         "met": 182400,
                      *         "changed": 182400,
                      *         "started_at": "2026-11-23T12:00:00.000Z",
+                     *         "started_by": "alice",
                      *         "finished_at": null,
                      *         "error": null
                      *       }
@@ -2761,6 +2906,7 @@ export interface operations {
                      *         "met": 182400,
                      *         "changed": 182400,
                      *         "started_at": "2026-11-23T12:00:00.000Z",
+                     *         "started_by": "alice",
                      *         "finished_at": null,
                      *         "error": null
                      *       }
@@ -2887,6 +3033,7 @@ export interface operations {
                      *           "met": 182400,
                      *           "changed": 182400,
                      *           "started_at": "2026-11-23T12:00:00.000Z",
+                     *           "started_by": "alice",
                      *           "finished_at": null,
                      *           "error": null
                      *         }
@@ -2971,6 +3118,7 @@ export interface operations {
                      *       "met": 182400,
                      *       "changed": 182400,
                      *       "started_at": "2026-11-23T12:00:00.000Z",
+                     *       "started_by": "alice",
                      *       "finished_at": null,
                      *       "error": null
                      *     }
@@ -3062,6 +3210,7 @@ export interface operations {
                      *       "met": 182400,
                      *       "changed": 182400,
                      *       "started_at": "2026-11-23T12:00:00.000Z",
+                     *       "started_by": "alice",
                      *       "finished_at": "2026-11-23T12:02:00.000Z",
                      *       "error": null
                      *     }
@@ -3656,6 +3805,416 @@ export interface operations {
                      *     fetchbox_queue_depth{state="pending"} 0
                      */
                     "text/plain": string;
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rights of the sender. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "needed": true,
+                     *       "role": "operator",
+                     *       "expires_at": "2026-11-24T00:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionState"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_operators_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "the-secret-of-a-token"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SignInRequest"];
+            };
+        };
+        responses: {
+            /** @description The session has started. */
+            200: {
+                headers: {
+                    /** @description The cookie of the session. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "role": "operator",
+                     *       "expires_at": "2026-11-24T00:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignedIn"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `PAYLOAD_TOO_LARGE`: the body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: the body must be application/json, uncompressed or gzip. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_UNAVAILABLE`: the storage or a store cannot be used at the moment; try again later. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    delete_operators_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no session any more. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_UNAVAILABLE`: the storage or a store cannot be used at the moment; try again later. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_activity: {
+        parameters: {
+            query?: {
+                /** @description Maximum number of changes on the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page; absent: the first page. The filters must be the same as for that page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of changes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entries": [
+                     *         {
+                     *           "at": "2026-11-23T12:00:00.000Z",
+                     *           "token": "alice",
+                     *           "action": "replay",
+                     *           "target": "code=DOWNLOAD_HTTP_403 host=img.example.com",
+                     *           "count": 830,
+                     *           "request_id": "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f01"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ActivityList"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_config: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The values. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "values": [
+                     *         {
+                     *           "key": "queue.workers",
+                     *           "value": 8,
+                     *           "source": "default",
+                     *           "secret": false
+                     *         },
+                     *         {
+                     *           "key": "server.auth.tokens",
+                     *           "value": [
+                     *             "operator/alice:***"
+                     *           ],
+                     *           "source": "env",
+                     *           "secret": true
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ConfigList"];
                 };
             };
             /** @description `UNAUTHORIZED`: the request needs a bearer token. */

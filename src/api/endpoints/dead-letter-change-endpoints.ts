@@ -16,7 +16,7 @@ import { GIVE_UP_EXAMPLE, OPERATION_EXAMPLE, REPLAY_EXAMPLE } from "../openapi/s
 import { OperationSchema } from "../openapi/schemas.ts";
 import { DEAD_LETTER_FILTER, filterOf } from "./dead-letter-endpoints.ts";
 import type { Call, Endpoint } from "./endpoint.ts";
-import { operationRow } from "./operation-row.ts";
+import { filterText, operationRow } from "./operation-row.ts";
 
 const IDS_MAX = 1000;
 
@@ -225,14 +225,18 @@ async function carryOut(
 ): Promise<CarriedOut> {
   try {
     if (dryRun) await operations.tryOut(letters, change);
+    const action = change.kind === "give_up" ? "discard" : change.kind;
     if (isIds(letters)) {
-      if (!dryRun) return await operations.changeSome(letters, change);
-      return { matched: (await findAll(deadLetters, letters)).length, changed: 0 };
+      if (dryRun) return { matched: (await findAll(deadLetters, letters)).length, changed: 0 };
+      const some = await operations.changeSome(letters, change);
+      if (some.changed > 0) call.recordActivity({ action, target: idsText(letters), count: some.changed });
+      return some;
     }
     const matched = await deadLetters.count(letters);
     if (dryRun || matched === 0) return { matched, changed: 0 };
     const { wait = WAIT_SECONDS, isAsync } = preferenceOf(call.request.headers);
-    const { id } = await operations.begin(letters, change);
+    const { id } = await operations.begin(letters, change, call.caller?.name);
+    call.recordActivity({ action, target: filterText(letters), count: matched });
     const waitSeconds = isAsync ? 0 : Math.min(wait, WAIT_SECONDS_MAX);
     const operation = await operations.ended(id, waitSeconds * 1000);
     if (operation?.state === "failed") throw new HeadersError(operation.error ?? "");
@@ -242,6 +246,13 @@ async function carryOut(
     if (!(error instanceof HeadersError)) throw error;
     throw invalidBody([{ path: "/overrides/headers", message: error.message }]);
   }
+}
+
+/** Task ids that the activity names. */
+const NAMED_MAX = 10;
+
+function idsText(ids: readonly number[]): string {
+  return `task_ids=${ids.slice(0, NAMED_MAX).join(",")}${ids.length > NAMED_MAX ? ",…" : ""}`;
 }
 
 function answered(counts: Readonly<Record<string, number>>, operation: BulkOperation | undefined): Response {

@@ -125,8 +125,10 @@ function discardDeadLetter(
       answers: { 204: { description: "The dead letter was discarded.", empty: true } },
       errors: ["DLQ_ENTRY_NOT_FOUND", "DISK_FULL"],
     },
-    answer: async ({ params }) => {
-      if (!(await discard(await deadLetterOf(deadLetters, params)))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+    answer: async ({ params, recordActivity }) => {
+      const deadLetter = await deadLetterOf(deadLetters, params);
+      if (!(await discard(deadLetter))) throw new ApiError("DLQ_ENTRY_NOT_FOUND");
+      recordActivity({ action: "discard", target: `task_ids=${deadLetter.task}`, count: 1 });
       return new Response(null, { status: 204 });
     },
   };

@@ -1,5 +1,7 @@
+import type { Activity } from "../console/activity-log.ts";
 import type { ErrorCode } from "../http/errors.ts";
 import { type Parameters, readParameters, type Values } from "../http/parameters.ts";
+import type { Caller } from "../sign-in/caller.ts";
 
 /**
  * The right that a call needs:
@@ -8,12 +10,13 @@ import { type Parameters, readParameters, type Values } from "../http/parameters
  * |---|---|
  * | `open` | none |
  * | `nothing` | none, but an unknown token is refused: for paths without an endpoint |
+ * | `session` | none, but an unknown token is refused: for signing in and out |
  * | `submit` | to submit jobs |
  * | `jobs` | to read jobs |
  * | `read` | to read everything |
  * | `operator` | to change things |
  */
-export type Access = "open" | "nothing" | "submit" | "jobs" | "read" | "operator";
+export type Access = "open" | "nothing" | "session" | "submit" | "jobs" | "read" | "operator";
 
 /** One request on its way through an endpoint. */
 export interface Call {
@@ -21,8 +24,14 @@ export interface Call {
   /** The values of the path's parameters. */
   readonly params: Readonly<Record<string, string>>;
   readonly requestId: string;
+  /** The caller, if a token or a session identifies it. */
+  readonly caller: Caller | undefined;
+  /** IP address of the client. */
+  readonly address: string;
   /** Adds to the request's line in the log. */
   readonly note: (fields: Readonly<Record<string, string>>) => void;
+  /** Adds a change that the request made to the operators' activity. The default of `by` is the caller. */
+  readonly recordActivity: (activity: Activity, by?: Pick<Caller, "name">) => void;
 }
 
 /** The documentation of one answer. */

@@ -47,9 +47,10 @@ function cancelJob(ledger: LedgerReads, cancel: (jobId: string) => Promise<boole
       answers: { 202: { description: "The current state of the job.", schema: "Job", example: JOB_EXAMPLE } },
       errors: ["JOB_NOT_FOUND", "JOB_FINISHED", "DISK_FULL"],
     },
-    answer: async ({ params }) => {
+    answer: async ({ params, recordActivity }) => {
       const { jobId } = await jobOf(ledger, params);
       if (!(await cancel(jobId))) throw new ApiError("JOB_FINISHED");
+      recordActivity({ action: "cancel", target: jobId, count: 1 });
       return json(await snapshotOf(ledger, await jobOf(ledger, params)), { status: 202 });
     },
   };

@@ -52,7 +52,7 @@ function readOperation({ changes }: OperationEndpointsDeps): Endpoint {
   };
 }
 
-function stopOperation({ operations }: OperationEndpointsDeps): Endpoint {
+function stopOperation({ operations, changes }: OperationEndpointsDeps): Endpoint {
   return {
     method: "POST",
     path: "/operators/dlq/operations/:operation_id/stop",
@@ -65,7 +65,13 @@ function stopOperation({ operations }: OperationEndpointsDeps): Endpoint {
       answers: { 200: { description: "The final progress.", schema: "Operation", example: ENDED } },
       errors: ["NOT_FOUND", "DISK_FULL"],
     },
-    answer: async ({ params }) => json(operationRow(found(await operations.stop(idOf(params))))),
+    answer: async ({ params, recordActivity }) => {
+      const before = found(await changes.operation(idOf(params)));
+      const after = found(await operations.stop(before.id));
+      if (before.state === "running" && after.state === "stopped")
+        recordActivity({ action: "stop", target: `operation ${after.id}`, count: after.changed });
+      return json(operationRow(after));
+    },
   };
 }
 

@@ -5,8 +5,11 @@ import type { Endpoint } from "./endpoint.ts";
 
 export interface QueueEndpointsDeps {
   readonly queueReport: () => Promise<QueueReport>;
-  /** Stops starting downloads, or starts them again; running ones finish. The pause survives a restart. */
-  readonly setPaused: (paused: boolean) => Promise<void>;
+  /**
+   * Stops starting downloads, or starts them again; running ones finish. The pause survives a restart, with the name
+   * `by` of the token that began it. False if the queue already was in this state.
+   */
+  readonly setPaused: (paused: boolean, by: string | null) => Promise<boolean>;
 }
 
 export function queueEndpoints(deps: QueueEndpointsDeps): Endpoint[] {
@@ -55,8 +58,9 @@ function switchQueue(
       },
       errors: ["DISK_FULL"],
     },
-    answer: async () => {
-      await setPaused(paused);
+    answer: async ({ caller, recordActivity }) => {
+      const isChange = await setPaused(paused, caller?.name ?? null);
+      if (isChange) recordActivity({ action: paused ? "pause" : "resume", target: null, count: null });
       return json(await queueReport());
     },
   };

@@ -1,6 +1,10 @@
-import { timingSafeEqual } from "node:crypto";
 import { type AccessToken, ROLES, type Role } from "../../config/values/access-token.ts";
 import type { Access } from "../endpoints/endpoint.ts";
+import type { Caller } from "../sign-in/caller.ts";
+import type { KnownToken, KnownTokens } from "../sign-in/known-tokens.ts";
+import { requireOwnPage } from "../sign-in/own-page.ts";
+import type { SessionCookie } from "../sign-in/session-cookie.ts";
+import type { Session, Sessions } from "../sign-in/sessions.ts";
 import { ApiError } from "./errors.ts";
 
 export interface AuthSettings {
@@ -14,48 +18,73 @@ export interface AuthSettings {
 }
 
 /** True if everyone who can connect may use the API. */
-export function isOpenToAll({ mode, tokens }: AuthSettings): boolean {
+export function isOpenToAll({ mode, tokens }: Pick<AuthSettings, "mode" | "tokens">): boolean {
   return mode === "none" || tokens.length === 0;
 }
 
-/** The caller of a request, identified by its token. It contains no secret. */
-export interface Caller {
-  /** Differs between tokens. */
-  readonly id: string;
-  /** The token's name in the configuration; `undefined` if it has none. */
-  readonly name: string | undefined;
+/**
+ * Identifies the caller by its bearer token, or else by its session; `undefined` if the access needs neither.
+ * @throws ApiError UNAUTHORIZED or FORBIDDEN unless the request's headers allow the access
+ */
+export type Authorize = (access: Access, request: Request) => Caller | undefined;
+
+interface AuthorizeDeps {
+  readonly settings: AuthSettings;
+  readonly tokens: KnownTokens;
+  readonly sessions: Sessions;
+  readonly cookie: SessionCookie;
+  /** Origin of `server.public_url`, if that is configured. */
+  readonly publicOrigin: string | undefined;
 }
 
-/**
- * Identifies the caller; `undefined` if the access needs no token.
- * @throws ApiError UNAUTHORIZED or FORBIDDEN unless the `Authorization` header allows the access
- */
-export type Authorize = (access: Access, authorization: string | null) => Caller | undefined;
-
-/** Checks bearer tokens (RFC 6750, sections 2.1 and 3) in constant time. */
-export function createAuthorize(settings: AuthSettings): Authorize {
-  const knownTokens = tokensOf(settings);
-  return (access, authorization) => {
-    if (isOpenToAll(settings)) return undefined;
-    if (access === "open" || (access === "nothing" && authorization === null)) return undefined;
-    const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-    if (sent === undefined) throw unauthorized("the request needs a bearer token: Authorization: Bearer TOKEN", "");
-    const found = tokenOf(knownTokens(), sent);
-    if (found === undefined) throw unauthorized("the bearer token is unknown", ', error="invalid_token"');
-    if (!MAY[found.role].includes(access)) {
-      const roles = rolesFor(access).join(" or ");
-      throw new ApiError("FORBIDDEN", {
-        message: `a token with the role ${found.role} does not allow this; use a token with the role ${roles}`,
-      });
+/** Checks bearer tokens (RFC 6750, sections 2.1 and 3) in constant time, and the cookies of sessions. */
+export function createAuthorize({ settings, tokens, sessions, cookie, publicOrigin }: AuthorizeDeps): Authorize {
+  return (access, request) => {
+    if (isOpenToAll(settings) || access === "open") return undefined;
+    const authorization = request.headers.get("authorization");
+    const session = isBearer(authorization) ? undefined : sessionOf(request, { sessions, cookie });
+    if (session !== undefined) {
+      requireRole(session.token, access);
+      requireOwnPage(request, publicOrigin);
+      return callerOf(session.token, session);
     }
-    return found;
+    if (access === "nothing" && authorization === null) return undefined;
+    if (access === "session" && !isBearer(authorization)) return undefined;
+    const secret = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+    if (secret === undefined) throw unauthorized(missingText(cookie.idsOf(request)), "");
+    const token = tokens.find(secret);
+    if (token === undefined) throw unauthorized("the bearer token is unknown", ', error="invalid_token"');
+    requireRole(token, access);
+    return callerOf(token, undefined);
   };
 }
 
+/** The session of a request's cookie. */
+function sessionOf(request: Request, { sessions, cookie }: Pick<AuthorizeDeps, "sessions" | "cookie">) {
+  for (const id of cookie.idsOf(request)) {
+    const session = sessions.use(id);
+    if (session !== undefined) return session;
+  }
+  return undefined;
+}
+
+function missingText(sessionIds: readonly string[]): string {
+  if (sessionIds.length > 0) return "the session has ended; sign in again";
+  return "the request needs a bearer token: Authorization: Bearer TOKEN";
+}
+
+function isBearer(authorization: string | null): boolean {
+  return authorization !== null && /^Bearer\b/i.test(authorization);
+}
+
+function callerOf({ id, name, role }: KnownToken, session: Session | undefined): Caller {
+  return { id, name, role, session };
+}
+
 const MAY: Readonly<Record<Role, readonly Access[]>> = {
-  operator: ["nothing", "submit", "jobs", "read", "operator"],
-  submit: ["nothing", "submit", "jobs"],
-  read: ["nothing", "jobs", "read"],
+  operator: ["nothing", "session", "submit", "jobs", "read", "operator"],
+  submit: ["nothing", "session", "submit", "jobs"],
+  read: ["nothing", "session", "jobs", "read"],
 };
 
 /** The roles whose tokens allow an access. */
@@ -63,37 +92,14 @@ export function rolesFor(access: Access): Role[] {
   return ROLES.filter((role) => MAY[role].includes(access));
 }
 
-interface KnownToken extends Caller {
-  readonly role: Role;
-  readonly digest: Uint8Array;
+function requireRole({ role }: KnownToken, access: Access): void {
+  if (MAY[role].includes(access)) return;
+  throw new ApiError("FORBIDDEN", {
+    message: `a token with the role ${role} does not allow this; use a token with the role ${rolesFor(access).join(" or ")}`,
+  });
 }
 
-/** The digests of the tokens in the settings, computed once for each list. */
-function tokensOf(settings: AuthSettings): () => readonly KnownToken[] {
-  let { tokens } = settings;
-  const digested = () =>
-    tokens.map(({ role, name, token }, at) => ({ id: `token ${at}`, name, role, digest: digestOf(token.reveal()) }));
-  let known = digested();
-  return () => {
-    if (tokens === settings.tokens) return known;
-    tokens = settings.tokens;
-    known = digested();
-    return known;
-  };
-}
-
-function tokenOf(known: readonly KnownToken[], sent: string): KnownToken | undefined {
-  const digest = digestOf(sent);
-  // It compares all tokens, so that the time does not depend on the matching one.
-  const found = known.filter((token) => timingSafeEqual(token.digest, digest));
-  return found.toSorted((a, b) => MAY[b.role].length - MAY[a.role].length)[0];
-}
-
-/** A digest, so that all compared values have the same length. */
-function digestOf(token: string): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(token).digest();
-}
-
-function unauthorized(message: string, error: string): ApiError {
+/** The answer to a request without a valid token. `error` is the rest of the challenge (RFC 6750, section 3). */
+export function unauthorized(message: string, error: string): ApiError {
   return new ApiError("UNAUTHORIZED", { message, headers: { "www-authenticate": `Bearer realm="fetchbox"${error}` } });
 }

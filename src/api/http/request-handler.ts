@@ -1,8 +1,12 @@
 import type { Clock } from "../../std/clock.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics, SignInFailure } from "../../telemetry/metrics.ts";
-import { type Endpoint, refuseQuery } from "../endpoints/endpoint.ts";
-import type { Authorize, Caller } from "./access.ts";
+import type { ActivityLog } from "../console/activity-log.ts";
+import { type Call, type Endpoint, refuseQuery } from "../endpoints/endpoint.ts";
+import type { Caller } from "../sign-in/caller.ts";
+import { logFailedSignIn } from "../sign-in/failed-sign-in.ts";
+import { refuseForeignPage, refuseForeignSignIn } from "../sign-in/own-page.ts";
+import type { Authorize } from "./access.ts";
 import { ApiError, errorResponse, storeBroken, toApiError } from "./errors.ts";
 import { RequestsAtWork } from "./open-requests.ts";
 import type { LimitRequests } from "./request-limit.ts";
@@ -11,7 +15,7 @@ import type { LimitRequests } from "./request-limit.ts";
 export type StartPhase = "recovering" | "without room";
 
 interface ServeDeps {
-  readonly clock: Pick<Clock, "monotonic">;
+  readonly clock: Pick<Clock, "monotonic" | "now">;
   readonly authorize: Authorize;
   readonly limit: LimitRequests;
   /** The IP address that a request came from. */
@@ -25,6 +29,7 @@ interface ServeDeps {
   /** True if everyone who can connect may use the API, and with them every page in their browsers. */
   readonly isOpen: () => boolean;
   readonly newRequestId: () => string;
+  readonly activity: Pick<ActivityLog, "add">;
   /** The phase of the start; `undefined` once it is over. Until then only reading requests are answered. */
   readonly starting: () => StartPhase | undefined;
   /** Resolves when the content of a store is unknown: waiting clients then get an answer before the process ends. */
@@ -57,12 +62,22 @@ export function createServe(deps: ServeDeps): Serve {
     try {
       if (!endpoint.path.startsWith("/health/")) refuseForeignHost(deps, request);
       if (deps.isOpen()) refuseForeignPage(request, deps.publicOrigin);
+      else if (endpoint.access === "session") refuseForeignSignIn(request, deps.publicOrigin);
       const caller = admit(deps, endpoint, request, requestId);
       if (caller?.name !== undefined) noted["token_name"] = caller.name;
-      if (endpoint.method !== "GET") refuseWhileStarting(deps);
+      if (endpoint.method !== "GET" && endpoint.access !== "session") refuseWhileStarting(deps);
       if (endpoint.query === undefined && !takesAnyQuery(endpoint)) refuseQuery(request.url);
-      const note = (fields: Readonly<Record<string, string>>) => void Object.assign(noted, fields);
-      response = await atWork.run(endpoint.answer({ request, params, requestId, note }));
+      const call: Call = {
+        request,
+        params,
+        requestId,
+        caller,
+        address: deps.addressOf(request),
+        note: (fields) => void Object.assign(noted, fields),
+        recordActivity: (activity, by = caller) =>
+          deps.activity.add({ ...activity, at: deps.clock.now(), token: by?.name, requestId }),
+      };
+      response = await atWork.run(endpoint.answer(call));
     } catch (error) {
       response = answerError(deps.log, error, requestId);
     }
@@ -82,17 +97,20 @@ function takesAnyQuery({ path, access }: Endpoint): boolean {
 
 /** Checks access and rate. The limit applies to each token, and to each address without a known token. */
 function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId: string): Caller | undefined {
-  const { authorize, limit, addressOf, metrics } = deps;
+  const { authorize, limit, addressOf, metrics, log } = deps;
   const { access } = endpoint;
   let caller: Caller | undefined;
   try {
-    caller = authorize(access, request.headers.get("authorization"));
+    caller = authorize(access, request);
   } catch (error) {
     const isUnknown = error instanceof ApiError && error.code === "UNAUTHORIZED";
-    if (isUnknown) metrics.signInFailed(signInFailure(request));
+    const reason = signInFailure(request);
+    const address = addressOf(request);
+    if (isUnknown) metrics.signInFailed(reason);
     // Before the log line, so that a client over the limit does not fill the log.
-    limit(addressOf(request));
-    if (isUnknown) logFailedSignIn(deps, endpoint, request, requestId);
+    limit(address);
+    const failed = { requestId, address, method: methodOf(request), route: endpoint.path, reason };
+    if (isUnknown) logFailedSignIn(log, failed);
     throw error;
   }
   if (access !== "open") limit(caller?.id ?? addressOf(request));
@@ -101,13 +119,6 @@ function admit(deps: ServeDeps, endpoint: Endpoint, request: Request, requestId:
 
 function signInFailure({ headers }: Request): SignInFailure {
   return headers.has("authorization") ? "unknown" : "missing";
-}
-
-/** Logs a failed sign-in of any method, without the token that was sent. */
-function logFailedSignIn(deps: ServeDeps, { path: route }: Endpoint, request: Request, requestId: string): void {
-  const reason = signInFailure(request);
-  const fields = { request_id: requestId, address: deps.addressOf(request), method: methodOf(request), route, reason };
-  deps.log.warn(fields, `sign-in failed: the token is ${reason}`);
 }
 
 /**
@@ -141,23 +152,6 @@ function refuseForeignHost({ isAcceptedHost, isOpen }: ServeDeps, request: Reque
   if (isAcceptedHost === undefined || !isOpen() || host === null || isAcceptedHost(host)) return;
   throw new ApiError("FORBIDDEN", {
     message: "the name in Host is not one of this service; use its IP address, or add the name to server.hosts",
-  });
-}
-
-/**
- * Refuses changing requests of pages of another origin (CSRF). Browsers name the page's origin in these headers:
- * https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/
- */
-function refuseForeignPage({ method, headers }: Request, publicOrigin: string | undefined): void {
-  if (method === "GET" || method === "HEAD") return;
-  const origin = headers.get("origin");
-  const isOwn =
-    origin === null || origin === publicOrigin || URL.parse(origin)?.host === headers.get("host")?.toLowerCase();
-  const site = headers.get("sec-fetch-site") ?? "none";
-  if (isOwn && (site === "none" || site === "same-origin")) return;
-  throw new ApiError("FORBIDDEN", {
-    message:
-      "a web page of another origin must not change the service; configure server.auth.tokens, or use its own page",
   });
 }
 

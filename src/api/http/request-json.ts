@@ -15,9 +15,13 @@ const NAMES_MAX = 1000;
  * The JSON of a small request.
  * @throws ApiError if it is not JSON, is too large, or does not have the shape; it lists every violation
  */
-export async function readRequestJson<T extends TSchema>(request: Request, shape: TypeCheck<T>): Promise<Static<T>> {
+export async function readRequestJson<T extends TSchema>(
+  request: Request,
+  shape: TypeCheck<T>,
+  bytesMax = BYTES_MAX,
+): Promise<Static<T>> {
   refuseOtherMediaTypes(request);
-  const value = parse(await readRequestBody(request, BYTES_MAX));
+  const value = parse(await readRequestBody(request, bytesMax));
   if (!shape.Check(value)) throw invalidBody(shapeViolations(shape, value));
   return value;
 }

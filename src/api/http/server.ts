@@ -1,4 +1,5 @@
 import { Elysia } from "elysia";
+import type { PrintedValue } from "../../config/print-config.ts";
 import { BodyMemory } from "../../intake/body-memory.ts";
 import type { Submit } from "../../intake/submission.ts";
 import type { DeadLetterReads, FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
@@ -10,6 +11,10 @@ import type { Clock } from "../../std/clock.ts";
 import type { HealthReport } from "../../telemetry/health.ts";
 import type { Log } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import { activityEndpoint } from "../console/activity-endpoint.ts";
+import { ActivityLog } from "../console/activity-log.ts";
+import { configEndpoint } from "../console/config-endpoint.ts";
+import { redirectToConsole } from "../console/root-redirect.ts";
 import { analysisEndpoint } from "../endpoints/analysis-endpoint.ts";
 import { deadLetterChangeEndpoints } from "../endpoints/dead-letter-change-endpoints.ts";
 import { deadLetterEndpoints } from "../endpoints/dead-letter-endpoints.ts";
@@ -22,6 +27,11 @@ import { resourcesEndpoint } from "../endpoints/resources-endpoint.ts";
 import { serviceEndpoints } from "../endpoints/service-endpoints.ts";
 import { submitEndpoint } from "../endpoints/submit-endpoint.ts";
 import { swaggerEndpoints } from "../openapi/swagger.ts";
+import { KnownTokens } from "../sign-in/known-tokens.ts";
+import { SessionCookie } from "../sign-in/session-cookie.ts";
+import { sessionEndpoints } from "../sign-in/session-endpoints.ts";
+import { Sessions } from "../sign-in/sessions.ts";
+import { SignInLimit } from "../sign-in/sign-in-limit.ts";
 import { type AuthSettings, createAuthorize, isOpenToAll } from "./access.ts";
 import { ApiError } from "./errors.ts";
 import { createServe, type StartPhase } from "./request-handler.ts";
@@ -58,8 +68,10 @@ export interface ApiDeps extends QueueEndpointsDeps {
   readonly starting: () => StartPhase | undefined;
   /** Resolves when the content of a store is unknown. */
   readonly broken: Promise<Error>;
+  /** The values of the configuration in use, with secrets masked. */
+  readonly configuration: () => readonly PrintedValue[];
   readonly version: string;
-  readonly clock: Pick<Clock, "after" | "monotonic">;
+  readonly clock: Pick<Clock, "after" | "monotonic" | "now">;
   /** Ends the streams: the server is about to stop. */
   readonly stopping: AbortSignal;
   readonly newRequestId: () => string;
@@ -85,12 +97,25 @@ type Api = ReturnType<typeof createApi>;
 
 /** The HTTP API as an application with a method `fetch`; it opens no socket. */
 export function createApi(deps: ApiDeps) {
-  const endpoints = apiEndpoints(deps);
+  const activity = new ActivityLog();
+  const tokens = new KnownTokens(deps.auth);
+  const signIn = {
+    tokens,
+    sessions: new Sessions({ tokens, clock: deps.clock }),
+    cookie: new SessionCookie(deps.publicOrigin),
+    isOpen: () => isOpenToAll(deps.auth),
+  };
+  const endpoints = apiEndpoints(deps, [
+    ...sessionEndpoints({ ...deps, ...signIn, signInLimit: new SignInLimit(deps.clock) }),
+    activityEndpoint(activity),
+    configEndpoint(deps.configuration),
+  ]);
   const limit = limitRequests(deps.limits.requestsPerSecond, deps.clock);
   const serve = createServe({
     ...deps,
-    isOpen: () => isOpenToAll(deps.auth),
-    authorize: createAuthorize(deps.auth),
+    isOpen: signIn.isOpen,
+    authorize: createAuthorize({ ...signIn, settings: deps.auth, publicOrigin: deps.publicOrigin }),
+    activity,
     limit,
     addressOf,
   });
@@ -116,7 +141,7 @@ export function createApi(deps: ApiDeps) {
   return app.onError(({ request }) => serve(unmatched, request, {}));
 }
 
-function apiEndpoints(deps: ApiDeps): Endpoint[] {
+function apiEndpoints(deps: ApiDeps, more: readonly Endpoint[]): Endpoint[] {
   const endpoints = [
     submitEndpoint({
       submit: deps.submit,
@@ -142,6 +167,7 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     ...operationEndpoints({ ...deps, changes: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
+    ...more,
   ];
   // The code that makes the document is loaded at its first request, so that it does not delay the start.
   const document = async () => (await import("../openapi/openapi-document.ts")).openApiDocument(all, deps.version);
@@ -186,6 +212,8 @@ function unmatchedEndpoint(endpoints: readonly Endpoint[]): Endpoint {
     access: "nothing",
     answer: ({ request }) => {
       const path = pathOf(request.url);
+      const redirect = redirectToConsole(request, path);
+      if (redirect !== undefined) return redirect;
       const exact = patterns.filter((known) => known.path === path);
       const matching = exact.length > 0 ? exact : patterns.filter(({ pattern }) => pattern.test(path));
       const allowed = matching.flatMap(({ methods }) => methods);

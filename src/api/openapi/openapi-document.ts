@@ -1,6 +1,8 @@
 import { swagger } from "@elysiajs/swagger";
 import { type DocumentDecoration, Elysia } from "elysia";
 import { ManifestSchema } from "../../intake/manifest/manifest-schema.ts";
+import { ActivityListSchema } from "../console/activity-endpoint.ts";
+import { ConfigListSchema } from "../console/config-endpoint.ts";
 import {
   GivenUpSchema,
   GiveUpRequestSchema,
@@ -11,6 +13,8 @@ import type { AnswerDoc, Endpoint, EndpointDoc } from "../endpoints/endpoint.ts"
 import { rolesFor } from "../http/access.ts";
 import { ERRORS, type ErrorCode } from "../http/errors.ts";
 import type { Parameter, Parameters } from "../http/parameters.ts";
+import { SESSION_COOKIE } from "../sign-in/session-cookie.ts";
+import * as session from "../sign-in/session-endpoints.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service-schemas.ts";
 
@@ -37,6 +41,11 @@ export const COMPONENTS = {
   Alive: service.AliveSchema,
   Ready: service.ReadySchema,
   OpenApi: service.OpenApiSchema,
+  SessionState: session.SessionStateSchema,
+  SignInRequest: session.SignInRequestSchema,
+  SignedIn: session.SignedInSchema,
+  ActivityList: ActivityListSchema,
+  ConfigList: ConfigListSchema,
 };
 
 /** The OpenAPI document of the endpoints that have a `doc`. */
@@ -76,6 +85,14 @@ function documentation(version: string) {
     components: {
       schemas: JSON.parse(JSON.stringify(COMPONENTS)),
       securitySchemes: {
+        session: {
+          type: "apiKey" as const,
+          in: "cookie",
+          name: SESSION_COOKIE,
+          description:
+            "The cookie that `POST /operators/session` sets. With an https `server.public_url` its name begins with " +
+            "`__Host-`. Requests for changes must come from the service's own page.",
+        },
         token: {
           type: "http" as const,
           scheme: "bearer",
@@ -116,12 +133,12 @@ function operation(endpoint: Endpoint, doc: EndpointDoc) {
     }),
     responses: { ...errorAnswers(endpoint, doc), ...goodAnswers(doc) },
     // The empty requirement: a service without tokens is open to everyone.
-    security: endpoint.access === "open" ? [] : [{ token: [] }, {}],
+    security: endpoint.access === "open" ? [] : [{ token: [] }, { session: [] }, {}],
   };
 }
 
 function accessText({ access }: Endpoint): string {
-  if (access === "open") return "Access: open to everyone, without a token.";
+  if (access === "open" || access === "session") return "Access: open to everyone, without a token.";
   return `Access: a token of the role ${rolesFor(access)
     .map((role) => `\`${role}\``)
     .join(" or ")}.`;

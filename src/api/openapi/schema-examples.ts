@@ -165,6 +165,7 @@ export const OPERATION_EXAMPLE = {
   met: 182_400,
   changed: 182_400,
   started_at: "2026-11-23T12:00:00.000Z",
+  started_by: "alice",
   finished_at: null,
   error: null,
 };

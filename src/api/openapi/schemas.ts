@@ -257,6 +257,7 @@ export const OperationSchema = closed(
     met: count("Number of dead letters processed so far."),
     changed: count("Number of dead letters replayed or discarded so far. The others were gone already."),
     started_at: time("Start of the operation."),
+    started_by: orNull(Type.String(), "Name of the token that started the operation; null if it is unknown."),
     finished_at: timeOrNull("End of the operation.", "Null while it runs."),
     error: orNull(Type.String(), "Cause of the failure, for people; null without a failure."),
   },

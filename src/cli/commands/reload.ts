@@ -1,5 +1,6 @@
 import { ConfigError, renderProblems } from "../../config/config-error.ts";
-import type { Reloadable } from "../../config/load-config.ts";
+import { type ConfigValues, isBelow } from "../../config/config-values.ts";
+import type { LoadedConfig, Reloadable } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
 import { keyText } from "../../config/sources/key-path.ts";
 import { Secret } from "../../config/values/secret.ts";
@@ -11,7 +12,9 @@ interface ReloadDeps {
   /** The configuration at the start of the process. */
   readonly started: Config;
   /** Reads the configuration again. @throws ConfigError */
-  readonly read: () => Config;
+  readonly read: () => LoadedConfig;
+  /** The values that operators see. */
+  readonly values: Pick<ConfigValues, "take">;
   readonly reloadables: readonly Reloadable[];
   readonly log: Log;
 }
@@ -20,19 +23,21 @@ interface ReloadDeps {
  * Reads the configuration again, passes it to every reloadable part, and logs one line. An invalid configuration
  * changes nothing. The line names the changed keys that need a restart.
  */
-export async function reload({ started, read, reloadables, log }: ReloadDeps): Promise<void> {
-  let config: Config;
+export async function reload({ started, read, reloadables, values, log }: ReloadDeps): Promise<void> {
+  let loaded: LoadedConfig;
   try {
-    config = read();
+    loaded = read();
   } catch (error) {
     log.error({ problems: problemsOf(error) }, "reload failed: the configuration is invalid; the old one stays in use");
     return;
   }
+  const { config } = loaded;
   const reloaded: Record<string, string> = {};
   const failed: Record<string, string> = {};
   for (const part of reloadables) {
     try {
       reloaded[part.name] = await part.reload(config);
+      values.take(loaded, part.keys);
     } catch (error) {
       failed[part.name] = errorText(error);
     }
@@ -51,10 +56,6 @@ export async function reload({ started, read, reloadables, log }: ReloadDeps): P
 function problemsOf(error: unknown): string[] {
   const problems = error instanceof ConfigError ? error.problems.map((problem) => renderProblems([problem])) : [error];
   return problems.map((problem) => String(problem).split("\n", 1)[0] ?? "");
-}
-
-function isBelow(key: string, other: string): boolean {
-  return key === other || key.startsWith(`${other}.`);
 }
 
 /** The keys with different values in two configurations, as written in TOML; a list is one value. */

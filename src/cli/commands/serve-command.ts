@@ -1,5 +1,6 @@
 import { type App, createApp } from "../../app.ts";
 import { renderProblems } from "../../config/config-error.ts";
+import { ConfigValues } from "../../config/config-values.ts";
 import type { LoadedConfig } from "../../config/load-config.ts";
 import type { Config } from "../../config/schema.ts";
 import { formatBindAddress } from "../../config/values/bind-address.ts";
@@ -44,6 +45,7 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
     ...(reach !== undefined && { reach }),
     isUnsafe: isUnsafe(context.env["FETCHBOX_UNSAFE_SYNCHRONOUS"], log),
   });
+  const values = new ConfigValues(loaded);
   const closed = Promise.withResolvers<void>();
   const stop = stopSignal(() => {
     log.warn("second stop signal; the next start returns unfinished tasks to the queue");
@@ -51,12 +53,13 @@ export async function serve(options: ConfigOptions, context: CliContext): Promis
   }, closed.promise);
   const reloadDeps = {
     started: config,
-    read: () => loadedOf(options, { ...context, env }).config,
+    read: () => loadedOf(options, { ...context, env }),
+    values,
     reloadables: app.reloadables(credentials),
     log,
   };
   hangups.begin(async () => (hangups.isTerminalGone() ? closed.resolve() : reload(reloadDeps)));
-  const url = await start(app, config);
+  const url = await start(app, config, values);
   announceStart(url, loaded, log, context);
   const stopped = stop.then((signal) => {
     log.info({ signal, grace_ms: config.server.shutdown_grace_ms }, "stopping; a second signal stops at once");
@@ -81,9 +84,9 @@ function announceStart(url: string, loaded: LoadedConfig, log: Log, { out, cwd }
 }
 
 /** Listens first, so that a taken address fails the start before any work. The service is ready after the start. */
-async function start(app: App, config: Config): Promise<string> {
+async function start(app: App, config: Config, values: ConfigValues): Promise<string> {
   try {
-    const url = app.listen();
+    const url = app.listen(() => values.list());
     await app.start();
     return url;
   } catch (error) {

@@ -23,6 +23,8 @@ export interface NewBulkOperation {
   readonly ratePerSecond: number | undefined;
   /** Letters that match now. */
   readonly matched: number;
+  /** Name of the token that started it; `null` if it is unknown. */
+  readonly startedBy: string | null;
 }
 
 /** Something that is done to all dead letters of a filter, downwards by their task ids. */

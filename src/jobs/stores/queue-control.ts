@@ -4,14 +4,24 @@ import type { QueuedTask } from "./ledger-reads.ts";
 /** Tasks in the states that are not final. */
 export type Depth = Readonly<Record<Extract<TaskState, "pending" | "running" | "retrying">, number>>;
 
+/** A pause of the queue. */
+export interface Pause {
+  /** Name of the token that began it; `null` if it is unknown. */
+  readonly by: string | null;
+  /** Its start, milliseconds since the epoch. */
+  readonly at: number;
+}
+
 /** The pause, and the figures of the queue that operators see. A backend answers from memory what is no promise. */
 export interface QueueControl {
   isPaused(): boolean;
+  /** The current pause; `undefined` while the queue is not paused. */
+  pause(): Pause | undefined;
   /**
    * Begins or ends a pause. Resolves to the length of the pause that ends here, in milliseconds: every deadline of
-   * what waits moves by it.
+   * what waits moves by it. `by` names the token that begins it; a pause that has begun keeps its name.
    */
-  setPaused(paused: boolean): Promise<number>;
+  setPaused(paused: boolean, by?: string | null): Promise<number>;
   /** The time `ms` ago by the steady clock, without the last pause. */
   timeBefore(ms: number): number;
   /** Tasks by state; the ledger and the dead letters are read no older than this. */

@@ -18,7 +18,7 @@ interface Row extends Omit<BulkOperation, "filter" | "overrides" | "ratePerSecon
 }
 
 const COLUMNS = `id, kind, state, filter, overrides, rate_per_second AS ratePerSecond, matched, met AS processed, changed,
-  before_task AS beforeTask, due_from AS dueFrom, started_at AS startedAt, finished_at AS finishedAt, error`;
+  before_task AS beforeTask, due_from AS dueFrom, started_at AS startedAt, started_by AS startedBy, finished_at AS finishedAt, error`;
 
 /** Runs inside a transaction. */
 export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOperation): BulkOperation {
@@ -26,11 +26,11 @@ export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOp
     `DELETE FROM letter_operations WHERE state <> 'running' AND id <=
        (SELECT id FROM letter_operations WHERE state <> 'running' ORDER BY id DESC LIMIT 1 OFFSET ?)`,
   ).run(ENDED_KEPT - 1);
-  const { kind, filter, overrides, ratePerSecond, matched } = operation;
+  const { kind, filter, overrides, ratePerSecond, matched, startedBy } = operation;
   const row = db
-    .query<Row, [string, string, string, number | null, number, number, number, number]>(
+    .query<Row, [string, string, string, number | null, number, number, number, number, string | null]>(
       `INSERT INTO letter_operations (kind, state, filter, overrides, rate_per_second, matched, before_task, due_from,
-         started_at) VALUES (?, 'running', ?, ?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
+         started_at, started_by) VALUES (?, 'running', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ${COLUMNS}`,
     )
     .get(
       kind,
@@ -41,6 +41,7 @@ export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOp
       Number.MAX_SAFE_INTEGER,
       clock.steady(),
       clock.now(),
+      startedBy,
     );
   if (row === null) throw new Error("an operation was not inserted");
   return operationOf(row);

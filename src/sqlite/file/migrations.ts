@@ -6,10 +6,11 @@ import ledgerKeys from "../migrations/ledger-004.sql" with { type: "text" };
 import queueSchema from "../migrations/queue-001.sql" with { type: "text" };
 import queueOrphans from "../migrations/queue-002.sql" with { type: "text" };
 import queueCrashTimes from "../migrations/queue-003.sql" with { type: "text" };
+import queueStarters from "../migrations/queue-004.sql" with { type: "text" };
 
 /** The SQL scripts of each store, in order. The schema version of a store is the number of scripts that ran. */
 export const MIGRATIONS = {
-  queue: [queueSchema, queueOrphans, queueCrashTimes],
+  queue: [queueSchema, queueOrphans, queueCrashTimes, queueStarters],
   ledger: [ledgerSchema, ledgerCodings, ledgerIntegrity, ledgerKeys],
   dlq: [dlqSchema],
 } as const satisfies Record<string, readonly string[]>;

@@ -1,10 +1,10 @@
 import type { QueuedTask } from "../../jobs/stores/ledger-reads.ts";
-import type { Depth, QueueControl, TaskRange } from "../../jobs/stores/queue-control.ts";
+import type { Depth, Pause, QueueControl, TaskRange } from "../../jobs/stores/queue-control.ts";
 import type { TaskState } from "../../jobs/task.ts";
 import type { Outbox } from "../outbox.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import { readDepth } from "./depth.ts";
-import { isPaused, timeBefore, writePaused } from "./pause.ts";
+import { isPaused, readPause, timeBefore, writePaused } from "./pause.ts";
 import { type QueueContext, WAITING_LANES } from "./queue-context.ts";
 import { STARTED } from "./started-tasks.ts";
 import { readBusiestHosts } from "./waits.ts";
@@ -22,8 +22,12 @@ export class QueueState implements QueueControl {
     return isPaused(this.#context);
   }
 
-  setPaused(paused: boolean): Promise<number> {
-    return this.#context.commit.run(() => writePaused(this.#context, paused));
+  pause(): Pause | undefined {
+    return readPause(this.#context);
+  }
+
+  setPaused(paused: boolean, by: string | null = null): Promise<number> {
+    return this.#context.commit.run(() => writePaused(this.#context, paused, by));
   }
 
   timeBefore(ms: number): number {

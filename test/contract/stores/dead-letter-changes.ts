@@ -168,6 +168,7 @@ const OPERATION: NewBulkOperation = {
   overrides: { headers: { Cookie: "secret" }, proxyPool: "pool" },
   ratePerSecond: 2.5,
   matched: 7,
+  startedBy: "alice",
 };
 
 function describeOperations(open: OpenBackend): void {

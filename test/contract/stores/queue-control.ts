@@ -42,6 +42,23 @@ function describePauses(open: OpenBackend): void {
       expect(await pause(stores, false)).toBe(0);
     });
 
+    test("keeps the name of its first token and its start, across a crash", async () => {
+      await using stores = await open();
+      const { control } = stores.queue;
+      expect(control.pause()).toBeUndefined();
+      const at = stores.clock.now();
+      await stores.now(control.setPaused(true, "alice"));
+      await stores.clock.advance(1000);
+      await stores.now(control.setPaused(true, "bob"));
+      await stores.crash();
+      expect(stores.queue.control.pause()).toEqual({ by: "alice", at });
+      await pause(stores, false);
+      expect(stores.queue.control.pause()).toBeUndefined();
+      await stores.clock.advance(1000);
+      await pause(stores, true);
+      expect(stores.queue.control.pause()).toEqual({ by: null, at: at + 2000 });
+    });
+
     test("moves the time since when a task waits for its storage", async () => {
       await using stores = await open();
       const task = firstOf(await claimedJob(stores, 1));
@@ -183,7 +200,14 @@ function describeReplayRate(open: OpenBackend): void {
 
     test("moves with the operation that replays, so that its rest follows", async () => {
       await using stores = await open();
-      const replay = { kind: "replay", filter: {}, overrides: {}, ratePerSecond: 10, matched: 10 } as const;
+      const replay = {
+        kind: "replay",
+        filter: {},
+        overrides: {},
+        ratePerSecond: 10,
+        matched: 10,
+        startedBy: null,
+      } as const;
       const paced = await stores.now(stores.queue.deadLetters.begin(replay));
       const atOnce = await stores.now(stores.queue.deadLetters.begin({ ...replay, ratePerSecond: undefined }));
       await replayed(stores);

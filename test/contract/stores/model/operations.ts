@@ -284,7 +284,14 @@ export class RandomOperations {
     }
     const ratePerSecond = this.#random(2) === 0 ? undefined : 1 + this.#random(5);
     const overrides = { proxyPool: "p" };
-    const operation = { kind: "replay", filter: { code: "c" }, overrides, ratePerSecond, matched: 3 } as const;
+    const operation = {
+      kind: "replay",
+      filter: { code: "c" },
+      overrides,
+      ratePerSecond,
+      matched: 3,
+      startedBy: "alice",
+    } as const;
     return change(deadLetters.begin(operation), (begun) => {
       const { state, processed, changed, dueFrom } = begun;
       expect([state, processed, changed, dueFrom]).toEqual(["running", 0, 0, this.#stores.clock.steady()]);
