@@ -33,6 +33,7 @@ const COMPLAINT_FAILURES = 3;
  * | its deadline | `breaker` | `probing` | |
  * | its deadline | `waiting` | `probing` if the breaker was open, else free | |
  * | an hour without a slow-down | `slowed` | `open` or `rate` | |
+ * | `reopen` | `waiting`, `breaker` | `probing` | the pause ends |
  * | `setLimits` without a breaker | `breaker`, `probing` | free, or `waiting` until its end | the breaker closes |
  *
  * Free is `slowed` below the configured concurrency, else `rate` or `open`; a limit changes in every state.
@@ -154,6 +155,15 @@ export class HostMachine {
     };
   }
 
+  /** The limit after complaints, as a fraction. */
+  get currentLimit(): number {
+    return this.#concurrency.limit;
+  }
+
+  get failuresInARow(): number {
+    return this.#failuresInARow;
+  }
+
   /** How long no answer has closed the breaker, in milliseconds; `undefined` while it is closed. */
   unavailableFor(now: number): number | undefined {
     return this.#unavailableSince === undefined ? undefined : now - this.#unavailableSince;
@@ -204,6 +214,17 @@ export class HostMachine {
     const hasClosed = this.#closeBreaker();
     if (!this.#concurrency.isSlow(now)) return hasClosed;
     this.#concurrency.speedUp();
+    return true;
+  }
+
+  /** Lets one download test a closed host before its time. False if the host is not closed. */
+  reopen(now: number): boolean {
+    const state = this.stateAt(now);
+    if (state !== "waiting" && state !== "breaker") return false;
+    // Not 0, because the host may have a record of the pause.
+    this.#pausedUntil = Math.min(this.#pausedUntil, now);
+    this.#breakerUntil = Math.min(this.#breakerUntil, now);
+    this.#breakerMs = BREAKER_FIRST_MS;
     return true;
   }
 
