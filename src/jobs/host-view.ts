@@ -13,6 +13,11 @@ export const HOST_GROUPS = {
 } as const satisfies Readonly<Record<string, readonly HostStateName[]>>;
 export type HostGroup = keyof typeof HOST_GROUPS;
 
+/** Whether no download from the host may start in this state. */
+export function isShut(state: HostStateName): boolean {
+  return state === "waiting" || state === "breaker";
+}
+
 /** A host as an operator sees it. */
 export interface HostView {
   readonly state: HostStateName;

@@ -7,7 +7,7 @@ import type { UploadTraces } from "../jobs/verdict.ts";
  * `headers`: the request is sent. `body`: the head of the answer has come. `storing`: the body is complete.
  */
 export const DOWNLOAD_STAGES = ["connecting", "headers", "body", "storing"] as const;
-export type DownloadStage = (typeof DOWNLOAD_STAGES)[number];
+type DownloadStage = (typeof DOWNLOAD_STAGES)[number];
 
 /** Facts of an attempt that its record shows, whether it succeeds or fails. The download fills them in. */
 export interface AttemptTrace {

@@ -21,6 +21,8 @@ import { type QueueEndpointsDeps, queueEndpoints } from "../endpoints/queue-endp
 import { resourcesEndpoint } from "../endpoints/resources-endpoint.ts";
 import { serviceEndpoints } from "../endpoints/service-endpoints.ts";
 import { submitEndpoint } from "../endpoints/submit-endpoint.ts";
+import { type DownloadsEndpointDeps, downloadsEndpoint } from "../endpoints/traffic/downloads-endpoint.ts";
+import { type HostEndpointsDeps, hostEndpoints } from "../endpoints/traffic/host-endpoints.ts";
 import { swaggerEndpoints } from "../openapi/swagger.ts";
 import { type AuthSettings, createAuthorize, isOpenToAll } from "./access.ts";
 import { ApiError } from "./errors.ts";
@@ -29,7 +31,7 @@ import { limitRequests } from "./request-limit.ts";
 
 const DISK_FULL = 507;
 
-export interface ApiDeps extends QueueEndpointsDeps {
+export interface ApiDeps extends QueueEndpointsDeps, DownloadsEndpointDeps, HostEndpointsDeps {
   readonly submit: Submit;
   /** Cancels a job; false if it has ended. */
   readonly cancel: (jobId: string) => Promise<boolean>;
@@ -59,7 +61,7 @@ export interface ApiDeps extends QueueEndpointsDeps {
   /** Resolves when the content of a store is unknown. */
   readonly broken: Promise<Error>;
   readonly version: string;
-  readonly clock: Pick<Clock, "after" | "monotonic">;
+  readonly clock: Pick<Clock, "after" | "monotonic" | "now">;
   /** Ends the streams: the server is about to stop. */
   readonly stopping: AbortSignal;
   readonly newRequestId: () => string;
@@ -141,6 +143,8 @@ function apiEndpoints(deps: ApiDeps): Endpoint[] {
     ...deadLetterChangeEndpoints(deps),
     ...operationEndpoints({ ...deps, changes: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
+    downloadsEndpoint(deps),
+    ...hostEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
   ];
   // The code that makes the document is loaded at its first request, so that it does not delay the start.

@@ -13,6 +13,7 @@ import { ERRORS, type ErrorCode } from "../http/errors.ts";
 import type { Parameter, Parameters } from "../http/parameters.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service-schemas.ts";
+import * as traffic from "./traffic-schemas.ts";
 
 /** The schemas of the document by name. TypeBox marks them with symbols, which JSON drops. */
 export const COMPONENTS = {
@@ -33,6 +34,9 @@ export const COMPONENTS = {
   Operation: schemas.OperationSchema,
   OperationList: schemas.OperationListSchema,
   Queue: service.QueueSchema,
+  DownloadList: traffic.DownloadListSchema,
+  HostList: traffic.HostListSchema,
+  HostDetail: traffic.HostDetailSchema,
   Health: service.HealthSchema,
   Alive: service.AliveSchema,
   Ready: service.ReadySchema,

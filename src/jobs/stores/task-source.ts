@@ -23,6 +23,6 @@ export interface TaskSource {
    * steady clock and defaults to now.
    */
   claim(requests: readonly LaneRequest[], due?: number): Promise<ClaimedTask[]>;
-  /** Makes the first waiting task of a host due now, unless one is due already. False if no task waits, or one is due. */
+  /** Makes the first waiting task of a host due now. False, without a change, if one is due or no task waits. */
   bringForward(host: string): Promise<boolean>;
 }

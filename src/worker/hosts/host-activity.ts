@@ -8,7 +8,7 @@ const WINDOW_MS = 300_000;
 const SLOT_MS = 30_000;
 
 /** The attempts of one host that ended lately. */
-export interface HostFigures {
+interface HostFigures {
   readonly completed: number;
   /** Failed attempts, also those that are repeated. */
   readonly failed: number;

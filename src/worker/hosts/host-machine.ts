@@ -1,5 +1,5 @@
 import type { HostRecord } from "../../jobs/host-record.ts";
-import type { HostStateName, HostView } from "../../jobs/host-view.ts";
+import { type HostStateName, type HostView, isShut } from "../../jobs/host-view.ts";
 import { RETRY_AFTER_MAX_MS } from "../retry.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { HostLimits } from "./host-rules.ts";
@@ -219,8 +219,7 @@ export class HostMachine {
 
   /** Lets one download test a closed host before its time. False if the host is not closed. */
   reopen(now: number): boolean {
-    const state = this.stateAt(now);
-    if (state !== "waiting" && state !== "breaker") return false;
+    if (!isShut(this.stateAt(now))) return false;
     // Not 0, because the host may have a record of the pause.
     this.#pausedUntil = Math.min(this.#pausedUntil, now);
     this.#breakerUntil = Math.min(this.#breakerUntil, now);
@@ -272,7 +271,7 @@ export class HostMachine {
   }
 
   #concurrencyOf(state: HostStateName, now: number): number {
-    if (state === "waiting" || state === "breaker") return 0;
+    if (isShut(state)) return 0;
     return state === "probing" ? 1 : this.#concurrency.downloads(now);
   }
 
