@@ -140,6 +140,10 @@ const PATH_PARAMETERS: Readonly<Record<string, { description: string; example: s
   job_id: { description: "Id of the job, a UUIDv7.", example: "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00" },
   task_id: { description: "Id of the task, a sequential number.", example: 1 },
   operation_id: { description: "Id of the operation, a sequential number.", example: 7 },
+  host: {
+    description: "Name or address of the host, with the port unless it is the default of the scheme.",
+    example: "cdn.example.com",
+  },
 };
 
 function pathParameters(path: string) {
