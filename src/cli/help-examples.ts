@@ -31,6 +31,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "dlq stop": ["fetchbox dlq stop 3"],
   health: ["fetchbox health", "fetchbox health --json | jq .components.storage"],
   queue: ["fetchbox queue", "watch -n 5 fetchbox queue", "fetchbox queue --json | jq -r .limited_by.reason"],
+  top: ["fetchbox top", "fetchbox top --json | jq '.downloads.downloads[] | select(.bytes_per_second == 0)'"],
   pause: ["fetchbox pause"],
   resume: ["fetchbox resume"],
   "config check": ["fetchbox config check --config config/fetchbox.toml"],

@@ -1,6 +1,7 @@
 import { createAcceptedHost } from "../api/http/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
 import type { Config } from "../config/schema.ts";
+import { createHostReports } from "./downloads/host-report.ts";
 import type { Foundation } from "./foundation.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
 import type { Work } from "./work.ts";
@@ -30,6 +31,8 @@ export function openHttp(
       health: service.health,
       isStarting: () => service.starting() !== undefined,
     }),
+    downloads: () => active.list(),
+    hosts: createHostReports({ work, queue: stores.queue, deadLetters: stores.deadLetters, active, clock }),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,

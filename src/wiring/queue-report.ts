@@ -133,8 +133,7 @@ function oneDecimal(value: number): number {
 /** The busiest hosts, the one with most tasks first. */
 function hostLoads({ active, work: { broker, hosts } }: QueueReportDeps, { waiting }: StoreFigures): HostLoad[] {
   const { governor } = hosts;
-  const running = new Map<string, number>();
-  for (const { claimed } of active.list()) running.set(claimed.host, (running.get(claimed.host) ?? 0) + 1);
+  const running = active.byHost();
   const permitted = governor.running();
   return [...new Set([...waiting.keys(), ...permitted.keys()])]
     .map((host) => {

@@ -14,6 +14,7 @@ import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
 import type { ConfiguredHeaders } from "../worker/configured-headers.ts";
 import { readDescriptorLimit } from "../worker/descriptors.ts";
+import type { HostActivity } from "../worker/hosts/host-activity.ts";
 import type { HostGovernor } from "../worker/hosts/host-governor.ts";
 import type { RateWaits } from "../worker/hosts/rate-limit.ts";
 import { OverdueAttempts } from "../worker/overdue-attempts.ts";
@@ -62,6 +63,8 @@ interface Rates {
 
 /** Tasks that the broker holds at least, so that no worker waits for a commit. */
 const WINDOW_MIN = 128;
+/** The interval in which the speeds of the downloads are measured. */
+const SPEED_EVERY_MS = 1000;
 /** Period of the rates that operators see. */
 const RATE_SECONDS = 60;
 /**
@@ -76,7 +79,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const buckets = new BucketHealth({ clock, watched: config.storage.bucket, onOpen: () => broker.wake() });
   const overdue = new OverdueAttempts();
   const hosts = createHosts(config.download, foundation, () => broker.wake());
-  const { governor } = hosts;
+  const { governor, activity } = hosts;
   const configuredHeaders = createConfiguredHeaders(config);
   const secrets = new SecretMask([...handlerSecrets(config), ...hostSecrets(config.download), ...proxySecrets(config)]);
   const broker: Broker = createBroker(config, foundation, { governor, buckets, workers });
@@ -84,7 +87,19 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const rates = createRates(clock);
   const rateWaits: RateWaits = { workers: 0 };
   const settle = createSettlement(foundation, rates);
-  const parts = { workers, buckets, overdue, governor, configuredHeaders, secrets, broker, rates, rateWaits, settle };
+  const parts = {
+    workers,
+    buckets,
+    overdue,
+    governor,
+    activity,
+    configuredHeaders,
+    secrets,
+    broker,
+    rates,
+    rateWaits,
+    settle,
+  };
   const pool = createPool(config, foundation, parts);
   const orphanCleaner = createOrphanCleaner(foundation);
   return {
@@ -105,6 +120,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       ...hostTasks(hosts, settle, config.queue.max_throttle_ms, foundation),
       orphanTask(orphanCleaner, foundation),
       descriptorTask(descriptors),
+      { everyMs: SPEED_EVERY_MS, run: () => foundation.active.sample(clock.monotonic()) },
     ],
     hosts,
     configuredHeaders,
@@ -159,6 +175,7 @@ interface PoolParts extends Pick<Work, "broker" | "buckets" | "configuredHeaders
   readonly workers: number;
   readonly overdue: OverdueAttempts;
   readonly governor: HostGovernor;
+  readonly activity: HostActivity;
   readonly rateWaits: RateWaits;
   readonly settle: Settle;
 }
@@ -204,7 +221,7 @@ function createPool(config: Config, foundation: Foundation, parts: PoolParts): W
 function createDownloads(config: Config, foundation: Foundation, parts: PoolParts): () => Service {
   const { log, clock, metrics, store, stores, version, network, keys, policy, active, descriptors, tracer } =
     foundation;
-  const { configuredHeaders, secrets, governor, buckets, overdue, rateWaits } = parts;
+  const { configuredHeaders, secrets, governor, activity, buckets, overdue, rateWaits } = parts;
   return createDownloadService({
     config,
     configuredHeaders,
@@ -216,6 +233,7 @@ function createDownloads(config: Config, foundation: Foundation, parts: PoolPart
     keys,
     policy,
     governor,
+    activity,
     buckets,
     active,
     overdue,

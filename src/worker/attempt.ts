@@ -2,6 +2,13 @@ import type { UploadTracking } from "../jobs/object-store.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import type { UploadTraces } from "../jobs/verdict.ts";
 
+/**
+ * The steps of a download. `connecting`: it resolves a name or opens a connection; a redirect starts again here.
+ * `headers`: the request is sent. `body`: the head of the answer has come. `storing`: the body is complete.
+ */
+export const DOWNLOAD_STAGES = ["connecting", "headers", "body", "storing"] as const;
+type DownloadStage = (typeof DOWNLOAD_STAGES)[number];
+
 /** Facts of an attempt that its record shows, whether it succeeds or fails. The download fills them in. */
 export interface AttemptTrace {
   /** The address that was connected to; empty until one is known. */
@@ -11,6 +18,8 @@ export interface AttemptTrace {
   /** 0 until the head of an answer has come. */
   httpStatus: number;
   bytes: number;
+  /** The record does not show it, because it changes while the attempt runs. */
+  stage: DownloadStage;
 }
 
 /**
@@ -20,7 +29,7 @@ export interface AttemptTrace {
 export class Attempt {
   readonly claimed: ClaimedTask;
   readonly workerId: number;
-  readonly trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0 };
+  readonly trace: AttemptTrace = { address: "", proxy: "", httpStatus: 0, bytes: 0, stage: "connecting" };
   readonly #controller = new AbortController();
   readonly #closed = new Set<string>();
   #uploadBegan = false;

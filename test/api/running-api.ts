@@ -120,6 +120,12 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       signal: new AbortController().signal,
     }),
     pools: new Set(["residential-us"]),
+    downloads: () => [],
+    hosts: {
+      page: async () => ({ hosts: [], next: undefined }),
+      find: async () => undefined,
+      reopen: async () => undefined,
+    },
     queueReport: () => Promise.resolve(QUEUE_EXAMPLE),
     setPaused: async (paused, by) => {
       const isChange = stores.queue.control.isPaused() !== paused;

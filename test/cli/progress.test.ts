@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import { Progress } from "../../src/cli/terminal/progress.ts";
-import { Speedometer } from "../../src/cli/terminal/speedometer.ts";
 import type { JobRecord } from "../../src/jobs/stores/ledger-reads.ts";
 import { ActiveDownloads } from "../../src/worker/download/active-downloads.ts";
+import { Speedometer } from "../../src/worker/download/speedometer.ts";
 import { claimedTask } from "../support/claimed.ts";
 
 function traceOf(bytes: number) {
-  return { address: "", proxy: "", httpStatus: 200, bytes };
+  return { address: "", proxy: "", httpStatus: 200, bytes, stage: "body" as const };
 }
 
 const JOB = { total: 10, completed: 2, failed: 1, cancelled: 0, bytes: 2_000_000 } as JobRecord;

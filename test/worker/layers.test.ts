@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Failure, type FailureCode, httpFailure } from "../../src/jobs/failure.ts";
 import type { Outcome } from "../../src/jobs/verdict.ts";
 import { Attempt } from "../../src/worker/attempt.ts";
+import { HostActivity } from "../../src/worker/hosts/host-activity.ts";
 import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
 import { hostPermit } from "../../src/worker/hosts/host-permit.ts";
 import { HostRules } from "../../src/worker/hosts/host-rules.ts";
@@ -240,7 +241,7 @@ describe("the host permit", () => {
     const roomWhenFreed: number[] = [];
     const onFree = () => roomWhenFreed.push(governor.room(HOST));
     const governor: HostGovernor = new HostGovernor({ rules: new HostRules(limits), clock, onFree });
-    const service = hostPermit(governor, clock)(serviceOf(outcome));
+    const service = hostPermit(governor, new HostActivity(clock), clock)(serviceOf(outcome));
     const call = async () => {
       governor.acquire(HOST);
       await service.call(new Attempt(CLAIMED, 1)).catch(() => {});

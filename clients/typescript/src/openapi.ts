@@ -384,6 +384,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/operators/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List running downloads
+         * @description Lists the downloads that run now, with their stage, address and speed.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_downloads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List hosts
+         * @description Lists the hosts that tasks wait for, that downloads run from, that were active in the last five minutes, or that are slowed or closed. The work for a page does not grow with the number of hosts. So each part of up to 400 hosts is sorted, not the whole list, and a page can be short or empty: continue until `next_cursor` is null. A host that changes between two pages may be missing, or be listed twice.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_hosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/hosts/{host}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a host
+         * @description Shows one host: its limits, its state and its figures. The host is URL-encoded, with its port unless that is the default of the scheme: `cdn.example.com%3A8443`.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_hosts_by_host"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/hosts/{host}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a closed host now
+         * @description Ends the pause that the host asked for, or that its breaker set. One download tests the host; its result decides. If no task of the host is due, the first one becomes due. A host that is not closed is unchanged.
+         *
+         *     Access: a token of the role `operator`.
+         */
+        post: operations["post_operators_hosts_by_host_reopen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/operators/health": {
         parameters: {
             query?: never;
@@ -1379,6 +1467,124 @@ export interface components {
                 /** @description Time in milliseconds until the next try. */
                 closed_for_ms: number;
             }[];
+        };
+        /** @description The running downloads. */
+        DownloadList: {
+            /** @description Number of running downloads that match the filter. */
+            total: number;
+            /** @description The first of them, in the order of `sort`. */
+            downloads: {
+                /** @description Id of the task, a sequential number. */
+                task_id: number;
+                /** @description Id of the job, a UUIDv7. */
+                job_id: string;
+                /** @description Job type: the name of the configured handler that expanded the manifest. */
+                job_type: string;
+                /** @description Tenant that the job was submitted for. */
+                tenant: string;
+                /** @description Id of the resource in the manifest. */
+                resource_id: string;
+                /** @description URL of the resource, without user name and password. */
+                url: string;
+                /** @description Host of the URL, with the port unless it is the default of the scheme. */
+                host: string;
+                /** @description IP address that the download uses now, also after a redirect; empty until it is known. */
+                address: string;
+                /** @description URL of the proxy, without user name and password; null for a direct connection. */
+                proxy: string | null;
+                /** @description Number of this attempt, from 1. */
+                attempt: number;
+                /** @description `connecting`: it resolves the name or opens a connection. `headers`: the request is sent. `body`: the head of the answer has come. `storing`: the body is complete. */
+                stage: "connecting" | "headers" | "body" | "storing";
+                /** @description HTTP status of the latest answer; null until its head has come. */
+                http_status: number | null;
+                /**
+                 * @description Start of the attempt. RFC 3339, in UTC.
+                 * @example 2026-11-23T12:00:00.000Z
+                 */
+                started_at: string;
+                /** @description Number of body bytes received. */
+                bytes: number;
+                /** @description Size of the body; null while it is unknown. */
+                bytes_total: number | null;
+                /** @description Speed over the last five seconds; 0 in the first second. */
+                bytes_per_second: number;
+            }[];
+        };
+        /** @description A page of hosts. */
+        HostList: {
+            /** @description The hosts, in the order of `sort`. */
+            hosts: {
+                /** @description Name or address, with the port unless it is the default of the scheme. */
+                host: string;
+                /** @description Number of tasks that wait for this host. */
+                waiting: number;
+                /** @description Number of running downloads. */
+                running: number;
+                /** @description Number of downloads that may run at once now; 0 while no download may start. */
+                limit: number;
+                /** @description Number of downloads that the configuration allows at once. */
+                configured_limit: number;
+                /** @description Number of downloads at once that the host can take, by its answers. Below 1, one at a time with pauses. A pause or a breaker does not change it. */
+                current_limit: number;
+                /** @description `open`: no restriction. `slowed`: fewer downloads at once after the host throttled. `rate`: starts wait for the rate limit. `waiting`: the host asked for a pause. `breaker`: paused after failures in a row. `probing`: one download tests the host after a breaker, or after a reopening. */
+                state: "open" | "slowed" | "rate" | "waiting" | "breaker" | "probing";
+                /** @description Time in milliseconds until downloads may start again; 0 if they may start now. */
+                closed_for_ms: number;
+                /** @description Number of transient failures since the last answer. */
+                failures_in_a_row: number;
+                /** @description Time since which no probe has reached the host. RFC 3339, in UTC. Null while its breaker is closed. */
+                unavailable_since: string | null;
+                /** @description Number of downloads that the configuration lets start per second; 0: no limit. */
+                rate_per_second: number;
+                /** @description Pattern of `[download.hosts]` that sets the limits; null: `[download.host]` sets the limits. */
+                rule: string | null;
+                /** @description Number of resources stored in the last five minutes. */
+                completed_5m: number;
+                /** @description Number of attempts that failed in the last five minutes, also those that are repeated. */
+                failed_5m: number;
+                /** @description Number of body bytes that the attempts of the last five minutes received. */
+                bytes_5m: number;
+                /** @description Number of dead letters of this host. */
+                dead_letters: number;
+            }[];
+            /** @description Value of the parameter `cursor` for the next page; null on the last page. Its contents may change: do not parse it. */
+            next_cursor: string | null;
+        };
+        /** @description A host: its limits, its state and its figures. */
+        HostDetail: {
+            /** @description Name or address, with the port unless it is the default of the scheme. */
+            host: string;
+            /** @description Number of tasks that wait for this host. */
+            waiting: number;
+            /** @description Number of running downloads. */
+            running: number;
+            /** @description Number of downloads that may run at once now; 0 while no download may start. */
+            limit: number;
+            /** @description Number of downloads that the configuration allows at once. */
+            configured_limit: number;
+            /** @description Number of downloads at once that the host can take, by its answers. Below 1, one at a time with pauses. A pause or a breaker does not change it. */
+            current_limit: number;
+            /** @description `open`: no restriction. `slowed`: fewer downloads at once after the host throttled. `rate`: starts wait for the rate limit. `waiting`: the host asked for a pause. `breaker`: paused after failures in a row. `probing`: one download tests the host after a breaker, or after a reopening. */
+            state: "open" | "slowed" | "rate" | "waiting" | "breaker" | "probing";
+            /** @description Time in milliseconds until downloads may start again; 0 if they may start now. */
+            closed_for_ms: number;
+            /** @description Number of transient failures since the last answer. */
+            failures_in_a_row: number;
+            /** @description Time since which no probe has reached the host. RFC 3339, in UTC. Null while its breaker is closed. */
+            unavailable_since: string | null;
+            /** @description Number of downloads that the configuration lets start per second; 0: no limit. */
+            rate_per_second: number;
+            /** @description Pattern of `[download.hosts]` that sets the limits; null: `[download.host]` sets the limits. */
+            rule: string | null;
+            /** @description Number of resources stored in the last five minutes. */
+            completed_5m: number;
+            /** @description Number of attempts that failed in the last five minutes, also those that are repeated. */
+            failed_5m: number;
+            /** @description Number of body bytes that the attempts of the last five minutes received. */
+            bytes_5m: number;
+            /** @description Number of dead letters of this host. */
+            dead_letters: number;
         };
         /** @description The health of the service. */
         Health: {
@@ -3560,6 +3766,416 @@ export interface operations {
             };
             /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_UNAVAILABLE`: the storage or a store cannot be used at the moment; try again later. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DISK_FULL`: the service's disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_downloads: {
+        parameters: {
+            query?: {
+                /** @description Only downloads from this host, with its port as in `host`. Example: `cdn.example.com`. */
+                host?: string;
+                /** @description Only downloads of this job. Example: `019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00`. */
+                job_id?: string;
+                /** @description The order: `slowest` first (the default), `oldest` first, or `largest` body first. */
+                sort?: "slowest" | "oldest" | "largest";
+                /** @description Maximum number of downloads in the answer. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The running downloads. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "total": 1,
+                     *       "downloads": [
+                     *         {
+                     *           "task_id": 4711,
+                     *           "job_id": "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00",
+                     *           "job_type": "default",
+                     *           "tenant": "default",
+                     *           "resource_id": "cover.jpg",
+                     *           "url": "https://cdn.example.com/image.jpg",
+                     *           "host": "cdn.example.com",
+                     *           "address": "192.0.2.7",
+                     *           "proxy": null,
+                     *           "attempt": 1,
+                     *           "stage": "body",
+                     *           "http_status": 200,
+                     *           "started_at": "2026-11-23T12:00:02.100Z",
+                     *           "bytes": 3145728,
+                     *           "bytes_total": 8388608,
+                     *           "bytes_per_second": 524288
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DownloadList"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_hosts: {
+        parameters: {
+            query?: {
+                /** @description Only hosts in these states. `open`: `open` and `rate`. `slowed`: `slowed`. `closed`: `waiting`, `breaker` and `probing`. */
+                state?: "open" | "slowed" | "closed";
+                /** @description Only hosts whose name contains this text. Example: `example.com`. */
+                q?: string;
+                /** @description The order: most `waiting` tasks first (the default), most `running` downloads first, or most `failed` attempts of the last five minutes first. */
+                sort?: "waiting" | "running" | "failed";
+                /** @description Maximum number of hosts on the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page; absent: the first page. The filters must be the same as for that page. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of hosts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "hosts": [
+                     *         {
+                     *           "host": "cdn.example.com",
+                     *           "waiting": 380,
+                     *           "running": 0,
+                     *           "limit": 0,
+                     *           "configured_limit": 8,
+                     *           "current_limit": 2,
+                     *           "state": "breaker",
+                     *           "closed_for_ms": 12000,
+                     *           "failures_in_a_row": 5,
+                     *           "unavailable_since": "2026-11-23T12:00:02.100Z",
+                     *           "rate_per_second": 0,
+                     *           "rule": "*.example.com",
+                     *           "completed_5m": 1240,
+                     *           "failed_5m": 12,
+                     *           "bytes_5m": 84000000,
+                     *           "dead_letters": 3
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HostList"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_hosts_by_host: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name or address of the host, with the port unless it is the default of the scheme.
+                 * @example cdn.example.com
+                 */
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The host. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "host": "cdn.example.com",
+                     *       "waiting": 380,
+                     *       "running": 0,
+                     *       "limit": 0,
+                     *       "configured_limit": 8,
+                     *       "current_limit": 2,
+                     *       "state": "breaker",
+                     *       "closed_for_ms": 12000,
+                     *       "failures_in_a_row": 5,
+                     *       "unavailable_since": "2026-11-23T12:00:02.100Z",
+                     *       "rate_per_second": 0,
+                     *       "rule": "*.example.com",
+                     *       "completed_5m": 1240,
+                     *       "failed_5m": 12,
+                     *       "bytes_5m": 84000000,
+                     *       "dead_letters": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HostDetail"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `NOT_FOUND`: no endpoint or operation has this path; /swagger lists the endpoints. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_operators_hosts_by_host_reopen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name or address of the host, with the port unless it is the default of the scheme.
+                 * @example cdn.example.com
+                 */
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The host, after the change. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "host": "cdn.example.com",
+                     *       "waiting": 380,
+                     *       "running": 0,
+                     *       "limit": 1,
+                     *       "configured_limit": 8,
+                     *       "current_limit": 2,
+                     *       "state": "probing",
+                     *       "closed_for_ms": 0,
+                     *       "failures_in_a_row": 5,
+                     *       "unavailable_since": "2026-11-23T12:00:02.100Z",
+                     *       "rate_per_second": 0,
+                     *       "rule": "*.example.com",
+                     *       "completed_5m": 1240,
+                     *       "failed_5m": 12,
+                     *       "bytes_5m": 84000000,
+                     *       "dead_letters": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HostDetail"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `NOT_FOUND`: no endpoint or operation has this path; /swagger lists the endpoints. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -26,6 +26,8 @@ import { type QueueEndpointsDeps, queueEndpoints } from "../endpoints/queue-endp
 import { resourcesEndpoint } from "../endpoints/resources-endpoint.ts";
 import { serviceEndpoints } from "../endpoints/service-endpoints.ts";
 import { submitEndpoint } from "../endpoints/submit-endpoint.ts";
+import { type DownloadsEndpointDeps, downloadsEndpoint } from "../endpoints/traffic/downloads-endpoint.ts";
+import { type HostEndpointsDeps, hostEndpoints } from "../endpoints/traffic/host-endpoints.ts";
 import { swaggerEndpoints } from "../openapi/swagger.ts";
 import { KnownTokens } from "../sign-in/known-tokens.ts";
 import { SessionCookie } from "../sign-in/session-cookie.ts";
@@ -39,7 +41,7 @@ import { limitRequests } from "./request-limit.ts";
 
 const DISK_FULL = 507;
 
-export interface ApiDeps extends QueueEndpointsDeps {
+export interface ApiDeps extends QueueEndpointsDeps, DownloadsEndpointDeps, HostEndpointsDeps {
   readonly submit: Submit;
   /** Cancels a job; false if it has ended. */
   readonly cancel: (jobId: string) => Promise<boolean>;
@@ -166,6 +168,8 @@ function apiEndpoints(deps: ApiDeps, more: readonly Endpoint[]): Endpoint[] {
     ...deadLetterChangeEndpoints(deps),
     ...operationEndpoints({ ...deps, changes: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
+    downloadsEndpoint(deps),
+    ...hostEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
     ...more,
   ];

@@ -17,6 +17,7 @@ import { SESSION_COOKIE } from "../sign-in/session-cookie.ts";
 import * as session from "../sign-in/session-endpoints.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service-schemas.ts";
+import * as traffic from "./traffic-schemas.ts";
 
 /** The schemas of the document by name. TypeBox marks them with symbols, which JSON drops. */
 export const COMPONENTS = {
@@ -37,6 +38,9 @@ export const COMPONENTS = {
   Operation: schemas.OperationSchema,
   OperationList: schemas.OperationListSchema,
   Queue: service.QueueSchema,
+  DownloadList: traffic.DownloadListSchema,
+  HostList: traffic.HostListSchema,
+  HostDetail: traffic.HostDetailSchema,
   Health: service.HealthSchema,
   Alive: service.AliveSchema,
   Ready: service.ReadySchema,
@@ -153,6 +157,10 @@ const PATH_PARAMETERS: Readonly<Record<string, { description: string; example: s
   job_id: { description: "Id of the job, a UUIDv7.", example: "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00" },
   task_id: { description: "Id of the task, a sequential number.", example: 1 },
   operation_id: { description: "Id of the operation, a sequential number.", example: 7 },
+  host: {
+    description: "Name or address of the host, with the port unless it is the default of the scheme.",
+    example: "cdn.example.com",
+  },
 };
 
 function pathParameters(path: string) {

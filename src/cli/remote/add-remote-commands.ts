@@ -24,6 +24,7 @@ import { type LogsFlags, showLogs } from "./show-logs.ts";
 import { showQueue, switchQueue } from "./show-queue.ts";
 import { type ResourcesFlags, showResources } from "./show-resources.ts";
 import { type SubmitFlags, submitFile } from "./submit-file.ts";
+import { showTop, type TopFlags } from "./top/show-top.ts";
 
 /** Adds the commands for a running service. `setCode` receives the exit code. */
 export function addRemoteCommands(program: Command, context: CliContext, setCode: (code: ExitCode) => void): void {
@@ -84,6 +85,9 @@ export function addRemoteCommands(program: Command, context: CliContext, setCode
   remote(program, "queue", "show pending and running tasks, their limits and the busiest hosts").action(
     (flags: RemoteFlags) => showQueue(flags, remoteOf(flags, context)),
   );
+  remote(program, "top", "show the queue, its running downloads and hosts, every second at a terminal; q quits")
+    .option("--once", "print one snapshot, also at a terminal")
+    .action((flags: TopFlags) => showTop(flags, remoteOf(flags, context)));
   for (const [to, description] of [
     ["pause", "stop starting downloads; running ones finish"],
     ["resume", "start downloads again"],

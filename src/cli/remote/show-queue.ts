@@ -34,19 +34,26 @@ export async function switchQueue(to: "pause" | "resume", flags: RemoteFlags, re
 }
 
 function queueText(report: QueueReport, width: number | undefined): string {
-  const { pending, running, retrying, oldest_pending_age_ms: age, hosts } = report;
-  const depth = `${countText(pending)} pending · ${countText(running)} running · ${countText(retrying)} retrying`;
-  const lines = [withRates(depth, ratesText(report), width), ...limitLines(report)];
-  if (age > OLD_MS) lines.push(`the oldest task has been due for ${roughDuration(age)}`);
+  const lines = summaryLines(report, width);
+  const { hosts } = report;
   if (hosts.length === 0) return `${lines.join("\n")}\n`;
   return `${lines.join("\n")}\n${table(COLUMNS, hosts.map(rowOf), width)}`;
 }
 
+/** The depth and the rates of the queue, its limit, and the age of its oldest task. */
+export function summaryLines(report: QueueReport, width: number | undefined): string[] {
+  const { pending, running, retrying, oldest_pending_age_ms: age } = report;
+  const depth = `${countText(pending)} pending · ${countText(running)} running · ${countText(retrying)} retrying`;
+  const lines = [...withRates(depth, ratesText(report), width), ...limitLines(report)];
+  if (age > OLD_MS) lines.push(`the oldest task has been due for ${roughDuration(age)}`);
+  return lines;
+}
+
 /** Depth and rates on one line, or on two lines of a narrow terminal. */
-function withRates(depth: string, rates: string, width = Number.POSITIVE_INFINITY): string {
-  if (rates === "") return depth;
+function withRates(depth: string, rates: string, width = Number.POSITIVE_INFINITY): string[] {
+  if (rates === "") return [depth];
   const line = depth + GAP + rates;
-  return Bun.stringWidth(line) <= width ? line : `${depth}\n${rates}`;
+  return Bun.stringWidth(line) <= width ? [line] : [depth, rates];
 }
 
 function ratesText({ stored_per_second: stored, failed_per_second: failed, seconds_left: left }: QueueReport): string {
@@ -71,7 +78,10 @@ function rowOf(host: HostRow): string[] {
   return [host.host, countText(host.waiting), countText(host.running), countText(host.limit), stateText(host)];
 }
 
-function stateText(host: HostRow): string {
+type HostState = Omit<HostRow, "host" | "waiting" | "running">;
+
+/** The state of a host in words, with its reason and its end. */
+export function stateText(host: HostState): string {
   const { state, limit, max_concurrency: most, rate_per_second: rate, code, closed_for_ms: closedMs } = host;
   const why = code === null ? "" : ` (${shortCode(code)})`;
   const until = clockText(systemClock.now() + closedMs);
@@ -91,7 +101,7 @@ function stateText(host: HostRow): string {
   }
 }
 
-function slowedText({ code, slowed_ms_ago: ms }: HostRow): string {
+function slowedText({ code, slowed_ms_ago: ms }: HostState): string {
   const parts = [...(code === null ? [] : [shortCode(code)]), ...(ms === null ? [] : [`${roughDuration(ms)} ago`])];
   return parts.length === 0 ? "" : ` (${parts.join(" ")})`;
 }

@@ -1,6 +1,6 @@
 import type { JobRecord } from "../../jobs/stores/ledger-reads.ts";
 import type { ActiveDownload } from "../../worker/download/active-downloads.ts";
-import { Speedometer } from "./speedometer.ts";
+import { Speedometer } from "../../worker/download/speedometer.ts";
 import { clipEnd, clipMiddle, printable } from "./terminal-text.ts";
 import { bytesText, countText, durationText } from "./units.ts";
 

@@ -35,8 +35,37 @@ export interface QueueControl {
   nextDueMs(isAskedFor?: (host: string) => boolean): Promise<number | undefined>;
   /** The hosts with most waiting tasks, and their numbers. */
   busiestHosts(limit: number): Promise<Map<string, number>>;
+  /**
+   * A part of the hosts with waiting tasks, those with most tasks first. It examines a bounded number of hosts, so a
+   * part may have fewer hosts than its limit before the end.
+   */
+  waitingHosts(part: WaitingHostsPart): Promise<WaitingHosts>;
+  /** The numbers of waiting tasks of some hosts; a host without one is absent. */
+  waitingOf(hosts: readonly string[]): Promise<Map<string, number>>;
   /** Tasks of one job with ids above `afterId` in some states, in order of their ids. */
   tasksOfJob(job: TaskRange, states: readonly TaskState[]): Promise<QueuedTask[]>;
+}
+
+/** A host and the number of its waiting tasks. */
+export interface WaitingHost {
+  readonly host: string;
+  readonly tasks: number;
+}
+
+/** A part of the hosts with waiting tasks. */
+export interface WaitingHostsPart {
+  /** The last host before it; absent: it is the first part. */
+  readonly after?: WaitingHost | undefined;
+  readonly limit: number;
+  /** Only hosts whose name contains this text; absent or empty: all. */
+  readonly contains?: string | undefined;
+}
+
+export interface WaitingHosts {
+  /** The number of waiting tasks by host. */
+  readonly hosts: ReadonlyMap<string, number>;
+  /** The last host that was examined, after which the next part starts; `undefined` at the end. */
+  readonly next: WaitingHost | undefined;
 }
 
 /** A part of a job's tasks. */

@@ -23,4 +23,6 @@ export interface TaskSource {
    * steady clock and defaults to now.
    */
   claim(requests: readonly LaneRequest[], due?: number): Promise<ClaimedTask[]>;
+  /** Makes the first waiting task of a host due now. False, without a change, if one is due or no task waits. */
+  bringForward(host: string): Promise<boolean>;
 }

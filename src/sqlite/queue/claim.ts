@@ -4,6 +4,7 @@ import type { ClaimedTask, TaskState } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
 import {
+  firstLaneOf,
   type LaneListeners,
   nextNumber,
   type QueueContext,
@@ -141,6 +142,23 @@ function startJobs(context: QueueContext, tasks: readonly ClaimedTask[], now: nu
   }
 }
 
+/** Makes the first task of a host due now: see `TaskSource.bringForward`. Runs inside a transaction. */
+function bringForward(context: QueueContext, host: string, changes: Changes): boolean {
+  const lane = firstLaneOf(context, host);
+  const now = context.clock.steady();
+  if (lane === undefined || lane.nextDue <= now) return false;
+  context.db
+    .query<never, [number, number]>(
+      `UPDATE tasks SET available_at = ? WHERE id =
+         (SELECT id FROM tasks WHERE lane = ? AND available_at IS NOT NULL ORDER BY available_at, id LIMIT 1)`,
+    )
+    .run(now, lane.id);
+  for (const moved of shrinkLanes(context, [[lane.id, 0]], changes).values()) {
+    changes.after("notify", () => context.onLane(moved));
+  }
+  return true;
+}
+
 export class DueTasks implements TaskSource {
   readonly #context: QueueContext;
   readonly #listeners: LaneListeners;
@@ -164,5 +182,9 @@ export class DueTasks implements TaskSource {
 
   claim(requests: readonly LaneRequest[], due = this.#context.clock.steady()): Promise<ClaimedTask[]> {
     return this.#context.commit.run((changes) => claimTasks(this.#context, requests, due, changes));
+  }
+
+  bringForward(host: string): Promise<boolean> {
+    return this.#context.commit.run((changes) => bringForward(this.#context, host, changes));
   }
 }

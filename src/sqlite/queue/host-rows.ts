@@ -14,19 +14,20 @@ interface HostRow {
 }
 
 function readHosts({ db }: QueueContext): HostRecord[] {
-  return db
-    .query<HostRow, []>("SELECT * FROM hosts")
-    .all()
-    .map((row) => ({
-      host: row.host,
-      closedUntil: row.closed_until,
-      failuresInARow: row.failures,
-      breakerMs: row.breaker_ms,
-      breakerUntil: row.breaker_until,
-      unavailableSince: row.unavailable_since ?? undefined,
-      concurrencyLimit: row.bears,
-      slowedAt: row.slowed_at,
-    }));
+  return db.query<HostRow, []>("SELECT * FROM hosts").all().map(recordOf);
+}
+
+function recordOf(row: HostRow): HostRecord {
+  return {
+    host: row.host,
+    closedUntil: row.closed_until,
+    failuresInARow: row.failures,
+    breakerMs: row.breaker_ms,
+    breakerUntil: row.breaker_until,
+    unavailableSince: row.unavailable_since ?? undefined,
+    concurrencyLimit: row.bears,
+    slowedAt: row.slowed_at,
+  };
 }
 
 /** Writes or deletes the records of hosts. Runs inside a transaction. */
@@ -63,6 +64,11 @@ export class HostRows implements HostBook {
 
   async known(): Promise<HostRecord[]> {
     return readHosts(this.#context);
+  }
+
+  async find(host: string): Promise<HostRecord | undefined> {
+    const row = this.#context.db.query<HostRow, [string]>("SELECT * FROM hosts WHERE host = ?").get(host);
+    return row === null ? undefined : recordOf(row);
   }
 
   note(take: () => readonly HostChange[]): Promise<void> {

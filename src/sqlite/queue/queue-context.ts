@@ -160,6 +160,17 @@ export function readLanesAfter(context: QueueContext, afterId: number, limit: nu
   return rows.map((row) => laneOf(context, row));
 }
 
+/** The lane of a host that is due first. It reads lanes in order of their due times until it finds one of the host. */
+export function firstLaneOf(context: QueueContext, host: string): Lane | undefined {
+  // Without a waiting task, the search would read all lanes.
+  const waits = context.db.query<{ tasks: number }, [string]>("SELECT tasks FROM waits WHERE host = ?").get(host);
+  if ((waits?.tasks ?? 0) === 0) return undefined;
+  const row = context.db
+    .query<LaneRow, [string]>(`${WAITING_LANES} AND l.host = ? ORDER BY l.next_due, l.id LIMIT 1`)
+    .get(host);
+  return row === null ? undefined : laneOf(context, row);
+}
+
 /** Lanes of a job with waiting tasks, ordered by host and bucket; with a position only those after it. */
 export function readLanesOfJob(
   context: QueueContext,

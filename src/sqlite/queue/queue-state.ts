@@ -1,5 +1,12 @@
 import type { QueuedTask } from "../../jobs/stores/ledger-reads.ts";
-import type { Depth, Pause, QueueControl, TaskRange } from "../../jobs/stores/queue-control.ts";
+import type {
+  Depth,
+  Pause,
+  QueueControl,
+  TaskRange,
+  WaitingHosts,
+  WaitingHostsPart,
+} from "../../jobs/stores/queue-control.ts";
 import type { TaskState } from "../../jobs/task.ts";
 import type { Outbox } from "../outbox.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
@@ -7,7 +14,7 @@ import { readDepth } from "./depth.ts";
 import { isPaused, readPause, timeBefore, writePaused } from "./pause.ts";
 import { type QueueContext, WAITING_LANES } from "./queue-context.ts";
 import { STARTED } from "./started-tasks.ts";
-import { readBusiestHosts } from "./waits.ts";
+import { readBusiestHosts, readWaitingHosts, readWaitingOf } from "./waits.ts";
 
 export class QueueState implements QueueControl {
   readonly #context: QueueContext;
@@ -49,6 +56,14 @@ export class QueueState implements QueueControl {
 
   async busiestHosts(limit: number): Promise<Map<string, number>> {
     return readBusiestHosts(this.#context, limit);
+  }
+
+  async waitingHosts(part: WaitingHostsPart): Promise<WaitingHosts> {
+    return readWaitingHosts(this.#context, part);
+  }
+
+  async waitingOf(hosts: readonly string[]): Promise<Map<string, number>> {
+    return readWaitingOf(this.#context, hosts);
   }
 
   async tasksOfJob(range: TaskRange, states: readonly TaskState[]): Promise<QueuedTask[]> {

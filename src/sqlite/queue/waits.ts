@@ -1,3 +1,4 @@
+import type { WaitingHost, WaitingHosts, WaitingHostsPart } from "../../jobs/stores/queue-control.ts";
 import { DROP_WAITS, RECOUNT_WAITS } from "../counters.ts";
 import type { Changes } from "../group-commit.ts";
 import type { QueueContext } from "./queue-context.ts";
@@ -43,5 +44,49 @@ export function readBusiestHosts({ db }: QueueContext, limit: number): Map<strin
   const rows = db
     .query<{ host: string; tasks: number }, [number]>("SELECT host, tasks FROM waits ORDER BY tasks DESC, host LIMIT ?")
     .all(limit);
+  return new Map(rows.map(({ host, tasks }) => [host, tasks]));
+}
+
+/** A search examines this many hosts at most. */
+const EXAMINED_MAX = 5000;
+/** A search that has found this many hosts stops. */
+const FOUND_MIN = 50;
+
+/** A part of the hosts with waiting tasks: see `QueueControl.waitingHosts`. */
+export function readWaitingHosts(context: QueueContext, part: WaitingHostsPart): WaitingHosts {
+  const { limit, contains = "" } = part;
+  const hosts = new Map<string, number>();
+  let { after } = part;
+  for (let examined = 0; ; ) {
+    const wanted = Math.min(Math.max(limit, examined * 3), EXAMINED_MAX - examined);
+    const rows = readWaitsAfter(context, after, wanted);
+    for (const { host, tasks } of rows) if (host.includes(contains)) hosts.set(host, tasks);
+    examined += rows.length;
+    after = rows.at(-1);
+    if (rows.length < wanted) return { hosts, next: undefined };
+    if (contains === "" || hosts.size >= FOUND_MIN || examined >= EXAMINED_MAX) return { hosts, next: after };
+  }
+}
+
+/** The hosts after a host, by their numbers of waiting tasks. */
+function readWaitsAfter({ db }: QueueContext, after: WaitingHost | undefined, limit: number): WaitingHost[] {
+  // Two searches, because one condition for both columns would read all hosts with as many tasks.
+  const same = db.query<WaitingHost, [number, string, number]>(
+    "SELECT host, tasks FROM waits WHERE tasks = ? AND host > ? ORDER BY host LIMIT ?",
+  );
+  const fewer = db.query<WaitingHost, [number, number]>(
+    "SELECT host, tasks FROM waits WHERE tasks > 0 AND tasks < ? ORDER BY tasks DESC, host LIMIT ?",
+  );
+  const first = after === undefined ? [] : same.all(after.tasks, after.host, limit);
+  return [...first, ...fewer.all(after?.tasks ?? Number.MAX_SAFE_INTEGER, limit - first.length)];
+}
+
+/** The numbers of waiting tasks of some hosts. */
+export function readWaitingOf({ db }: QueueContext, hosts: readonly string[]): Map<string, number> {
+  const rows = db
+    .query<WaitingHost, [string]>(
+      "SELECT host, tasks FROM waits WHERE host IN (SELECT value FROM json_each(?)) AND tasks > 0",
+    )
+    .all(JSON.stringify(hosts));
   return new Map(rows.map(({ host, tasks }) => [host, tasks]));
 }

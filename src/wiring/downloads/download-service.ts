@@ -14,6 +14,7 @@ import { type Descriptors, descriptorGuard } from "../../worker/descriptors.ts";
 import type { ActiveDownloads } from "../../worker/download/active-downloads.ts";
 import { download } from "../../worker/download/download.ts";
 import { type ProxyEndpoint, type ProxyPool, ProxyPools, type ProxyServer } from "../../worker/download/proxies.ts";
+import type { HostActivity } from "../../worker/hosts/host-activity.ts";
 import type { HostGovernor } from "../../worker/hosts/host-governor.ts";
 import { hostPermit } from "../../worker/hosts/host-permit.ts";
 import { type RateWaits, rateLimit } from "../../worker/hosts/rate-limit.ts";
@@ -36,6 +37,7 @@ interface DownloadServiceDeps {
   readonly keys: KeyGuard;
   readonly policy: EgressPolicy;
   readonly governor: HostGovernor;
+  readonly activity: HostActivity;
   readonly buckets: BucketHealth;
   readonly descriptors: Descriptors;
   readonly active: ActiveDownloads;
@@ -82,7 +84,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     compose(
       [
         rateLimit(config.queue.rate_limit_per_worker, clock, deps.rateWaits),
-        hostPermit(deps.governor, clock),
+        hostPermit(deps.governor, deps.activity, clock),
         storageGate(deps.buckets),
         timeout(config.queue.task_timeout_ms, clock, deps.overdue),
         descriptorGuard(deps.descriptors),

@@ -1,6 +1,7 @@
 import type { Config } from "../../config/schema.ts";
 import { ExpireUnavailableHosts } from "../../maintenance/expire-unavailable.ts";
 import type { PeriodicTask } from "../../std/clock.ts";
+import { HostActivity } from "../../worker/hosts/host-activity.ts";
 import { HostGovernor } from "../../worker/hosts/host-governor.ts";
 import { type HostLimits, HostRules } from "../../worker/hosts/host-rules.ts";
 import type { Settle } from "../../worker/settle.ts";
@@ -12,6 +13,7 @@ const EXPIRE_EVERY_MS = 5000;
 
 export interface Hosts {
   readonly governor: HostGovernor;
+  readonly activity: HostActivity;
   /** Writes changes to queue.db; after a failure the next call writes them. */
   readonly note: () => Promise<void>;
   /** Reads the hosts that an earlier process knew; to be called after `recover`. */
@@ -47,6 +49,7 @@ export function createHosts(
   });
   return {
     governor,
+    activity: new HostActivity(clock),
     note,
     restore: async () => governor.restore(await queue.hosts.known()),
     setLimits: (changed) => governor.setRules(rulesOf(changed)),

@@ -111,6 +111,7 @@ export class Body {
 
   #end(): void {
     this.#ended = true;
+    this.#trace.stage = "storing";
     if (this.#declared !== undefined && this.#bytes !== this.#declared) throw this.#truncated();
   }
 

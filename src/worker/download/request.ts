@@ -64,6 +64,7 @@ export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, dep
   const { trace, signal } = hop.attempt;
   trace.address = "";
   trace.httpStatus = 0;
+  trace.stage = "connecting";
   const addresses = await deps.addresses(url, signal);
   // Without a connection the last address is the one that was tried last.
   trace.address = addresses.at(-1) ?? "";
@@ -73,6 +74,7 @@ export async function request(hop: Hop, endpoint: ProxyEndpoint | undefined, dep
         ? await send(hop, addresses, { kind: "direct" }, deps)
         : await sendThrough(endpoint, hop, addresses, deps);
     trace.httpStatus = response.status;
+    trace.stage = "body";
     return response;
   } catch (error) {
     signal.throwIfAborted();
@@ -139,11 +141,10 @@ function send(hop: Hop, addresses: readonly string[], route: Route, deps: Reques
       headTimeoutMs,
     },
     signal,
-    ...(route.kind === "direct" && {
-      onConnection: (address: string) => {
-        trace.address = address;
-      },
-    }),
+    onConnection: (address: string) => {
+      trace.stage = "headers";
+      if (route.kind === "direct") trace.address = address;
+    },
   };
   return deps.http.send(request);
 }

@@ -1,6 +1,6 @@
 import type { FailureCode } from "../../jobs/failure.ts";
 import type { HostChange, HostRecord } from "../../jobs/host-record.ts";
-import type { HostView } from "../../jobs/host-view.ts";
+import type { HostGroup, HostStatus, HostView } from "../../jobs/host-view.ts";
 import type { Clock } from "../../std/clock.ts";
 import { HostMachine } from "./host-machine.ts";
 import type { HostRules } from "./host-rules.ts";
@@ -91,6 +91,46 @@ export class HostGovernor {
   view(host: string): HostView {
     const machine = this.#hosts.get(host) ?? new HostMachine(this.#rules.limitsOf(host));
     return machine.viewAt(this.#now());
+  }
+
+  /** Whether the host is in memory. */
+  has(host: string): boolean {
+    return this.#hosts.has(host);
+  }
+
+  /** The hosts in memory, or those with a restriction. A change while the caller iterates may show or not. */
+  hosts(group?: Exclude<HostGroup, "open">): Iterable<string> {
+    if (group === undefined) return this.#hosts.keys();
+    return this.#tally.restricted(group, this.#now(), (host) => this.#hosts.get(host));
+  }
+
+  /** The host's state with its numbers. `record` has the state of a host that is in queue.db alone. */
+  status(host: string, record?: HostRecord): HostStatus {
+    const now = this.#now();
+    const machine = this.#hosts.get(host) ?? this.#unknown(host, record, now);
+    return {
+      ...machine.viewAt(now),
+      rule: this.#rules.patternOf(host),
+      limit: machine.concurrencyAt(now),
+      currentLimit: machine.currentLimit,
+      permitted: machine.underWay,
+      closedForMs: Math.max(0, machine.opensAt - now),
+      failuresInARow: machine.failuresInARow,
+      unavailableMs: machine.unavailableFor(now),
+    };
+  }
+
+  /** Lets one download test a closed host now. False if the host is not closed. */
+  reopen(host: string, record?: HostRecord): boolean {
+    if (!this.#hosts.has(host) && record !== undefined) this.restore([record]);
+    const machine = this.#hosts.get(host);
+    const now = this.#now();
+    if (machine?.reopen(now) !== true) return false;
+    this.#closed.note(host, machine.opensAt);
+    this.#tally.note(host, machine, now);
+    this.#writeDown(host);
+    this.#deps.onFree();
+    return true;
   }
 
   acquire(host: string): void {
@@ -242,6 +282,14 @@ export class HostGovernor {
   #writeDown(host: string): void {
     this.#changed.add(host);
     this.#deps.onClosed?.();
+  }
+
+  /** The machine of a host that is not in memory. */
+  #unknown(host: string, record: HostRecord | undefined, now: number): HostMachine {
+    const limits = this.#rules.limitsOf(host);
+    return record === undefined
+      ? new HostMachine(limits)
+      : HostMachine.restored(record, limits, now, this.#steadyAhead);
   }
 
   #machine(host: string): HostMachine {

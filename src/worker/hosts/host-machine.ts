@@ -1,5 +1,5 @@
 import type { HostRecord } from "../../jobs/host-record.ts";
-import type { HostStateName, HostView } from "../../jobs/host-view.ts";
+import { type HostStateName, type HostView, isShut } from "../../jobs/host-view.ts";
 import { RETRY_AFTER_MAX_MS } from "../retry.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { HostLimits } from "./host-rules.ts";
@@ -33,6 +33,7 @@ const COMPLAINT_FAILURES = 3;
  * | its deadline | `breaker` | `probing` | |
  * | its deadline | `waiting` | `probing` if the breaker was open, else free | |
  * | an hour without a slow-down | `slowed` | `open` or `rate` | |
+ * | `reopen` | `waiting`, `breaker` | `probing` | the pause ends |
  * | `setLimits` without a breaker | `breaker`, `probing` | free, or `waiting` until its end | the breaker closes |
  *
  * Free is `slowed` below the configured concurrency, else `rate` or `open`; a limit changes in every state.
@@ -154,6 +155,15 @@ export class HostMachine {
     };
   }
 
+  /** The limit after complaints, as a fraction. */
+  get currentLimit(): number {
+    return this.#concurrency.limit;
+  }
+
+  get failuresInARow(): number {
+    return this.#failuresInARow;
+  }
+
   /** How long no answer has closed the breaker, in milliseconds; `undefined` while it is closed. */
   unavailableFor(now: number): number | undefined {
     return this.#unavailableSince === undefined ? undefined : now - this.#unavailableSince;
@@ -207,6 +217,16 @@ export class HostMachine {
     return true;
   }
 
+  /** Lets one download test a closed host before its time. False if the host is not closed. */
+  reopen(now: number): boolean {
+    if (!isShut(this.stateAt(now))) return false;
+    // Not 0, because the host may have a record of the pause.
+    this.#pausedUntil = Math.min(this.#pausedUntil, now);
+    this.#breakerUntil = Math.min(this.#breakerUntil, now);
+    this.#breakerMs = BREAKER_FIRST_MS;
+    return true;
+  }
+
   pauseUntil(until: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, until);
   }
@@ -251,7 +271,7 @@ export class HostMachine {
   }
 
   #concurrencyOf(state: HostStateName, now: number): number {
-    if (state === "waiting" || state === "breaker") return 0;
+    if (isShut(state)) return 0;
     return state === "probing" ? 1 : this.#concurrency.downloads(now);
   }
 

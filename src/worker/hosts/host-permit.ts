@@ -2,13 +2,18 @@ import type { Outcome } from "../../jobs/verdict.ts";
 import type { Clock } from "../../std/clock.ts";
 import { RETRY_AFTER_MAX_MS } from "../retry.ts";
 import type { Layer } from "../service.ts";
+import type { HostActivity } from "./host-activity.ts";
 import type { HostGovernor } from "./host-governor.ts";
 
 /**
  * Gives back the permit that the broker took for the task's host, and reports the outcome to the governor. Any answer
  * closes the host's breaker, transient failures open it, and a complaint slows the host down.
  */
-export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">): Layer {
+export function hostPermit(
+  governor: HostGovernor,
+  activity: Pick<HostActivity, "note">,
+  clock: Pick<Clock, "steady">,
+): Layer {
   return (inner) => ({
     ready: (signal) => inner.ready(signal),
     async call(attempt) {
@@ -17,6 +22,9 @@ export function hostPermit(governor: HostGovernor, clock: Pick<Clock, "steady">)
       try {
         const outcome = await inner.call(attempt);
         report(governor, host, outcome);
+        if (outcome.kind !== "interrupted") {
+          activity.note(host, outcome.kind === "stored" ? "completed" : "failed", attempt.trace.bytes);
+        }
         return outcome;
       } finally {
         governor.release(host, clock.steady() - startedAt);

@@ -1,8 +1,10 @@
-import { HOST_STATES, type HostStateName } from "../../jobs/host-view.ts";
+import { HOST_GROUPS, HOST_STATES, type HostGroup, type HostStateName } from "../../jobs/host-view.ts";
 import type { HostMachine } from "./host-machine.ts";
 
 /** The number of hosts in each state. */
 export type HostCounts = Readonly<Record<HostStateName, number>>;
+
+type MachineOf = (host: string) => HostMachine | undefined;
 
 interface Noted {
   readonly state: HostStateName;
@@ -21,6 +23,10 @@ export class HostTally {
   readonly #noted = new Map<string, Noted>();
   readonly #ends = new Map<number, Set<string>>();
   readonly #counts: Record<HostStateName, number> = ofEach(() => 0);
+  /** The hosts in each state of a restriction, in the order in which they came into it. */
+  readonly #members: Readonly<Record<HostStateName, Set<string> | undefined>> = ofEach((state) =>
+    (HOST_GROUPS.open as readonly HostStateName[]).includes(state) ? undefined : new Set(),
+  );
 
   /** Notes the present state of a host. To be called when the state may have changed. */
   note(host: string, machine: Pick<HostMachine, "stateAt" | "endOf">, now: number): void {
@@ -31,6 +37,7 @@ export class HostTally {
     if (before?.state === state && before.endsIn === endsIn) return;
     if (before !== undefined) this.forget(host);
     this.#counts[state]++;
+    this.#members[state]?.add(host);
     if (endsIn === undefined) return void this.#noted.set(host, LASTING[state]);
     this.#noted.set(host, { state, endsIn });
     const hosts = this.#ends.get(endsIn);
@@ -44,14 +51,27 @@ export class HostTally {
     if (noted === undefined) return;
     this.#noted.delete(host);
     this.#counts[noted.state]--;
+    this.#members[noted.state]?.delete(host);
     if (noted.endsIn === undefined) return;
     const hosts = this.#ends.get(noted.endsIn);
     hosts?.delete(host);
     if (hosts?.size === 0) this.#ends.delete(noted.endsIn);
   }
 
-  /** The counts, and before that the new states of the hosts whose deadline has passed. */
-  counts(now: number, machineOf: (host: string) => HostMachine | undefined): HostCounts {
+  /** The counts. `machineOf` gives the new states of the hosts whose deadline has passed. */
+  counts(now: number, machineOf: MachineOf): HostCounts {
+    this.#passDeadlines(now, machineOf);
+    return { ...this.#counts };
+  }
+
+  /** The hosts with a restriction of a group. */
+  *restricted(group: Exclude<HostGroup, "open">, now: number, machineOf: MachineOf): Generator<string> {
+    this.#passDeadlines(now, machineOf);
+    for (const state of HOST_GROUPS[group]) yield* this.#members[state] ?? [];
+  }
+
+  /** Notes the new states of the hosts whose deadline has passed. */
+  #passDeadlines(now: number, machineOf: MachineOf): void {
     // The longest state lasts an hour, so there are at most some thousand seconds.
     for (const [second, hosts] of this.#ends) {
       if (second * 1000 > now) continue;
@@ -60,7 +80,6 @@ export class HostTally {
         if (machine !== undefined) this.note(host, machine, now);
       }
     }
-    return { ...this.#counts };
   }
 }
 

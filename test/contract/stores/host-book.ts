@@ -30,6 +30,8 @@ export function describeHostBook(open: OpenBackend): void {
       await noted(stores, RECORD, other);
       await stores.crash();
       expect(await knownTo(stores)).toEqual([RECORD, other]);
+      expect(await stores.queue.hosts.find("b.test:81")).toEqual(other);
+      expect(await stores.queue.hosts.find("b.test")).toBeUndefined();
     });
 
     test("replaces a record by a later one, and forgets one that is to be forgotten", async () => {

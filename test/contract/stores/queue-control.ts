@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { HostRecord } from "../../../src/jobs/host-record.ts";
+import type { WaitingHost, WaitingHosts } from "../../../src/jobs/stores/queue-control.ts";
 import { TASK_STATES } from "../../../src/jobs/task.ts";
 import {
   acceptance,
@@ -304,6 +305,32 @@ function describeFigures(open: OpenBackend): void {
         new Map([
           ["b.test", 2],
           ["c.test", 1],
+        ]),
+      );
+    });
+
+    test("list the hosts with waiting tasks in parts, and those whose names contain a text", async () => {
+      await using stores = await open();
+      const { acceptor, control } = stores.queue;
+      const names = Array.from(
+        { length: 130 },
+        (_, i) => `h${String(i).padStart(3, "0")}.${i % 10 === 7 ? "b" : "a"}.test`,
+      );
+      await stores.now(acceptor.accept(acceptance(newTasks(131, ["h129.a.test", ...names]))));
+      const seen: string[] = [];
+      let after: WaitingHost | undefined;
+      do {
+        const part: WaitingHosts = await control.waitingHosts({ after, limit: 50 });
+        seen.push(...part.hosts.keys());
+        after = part.next;
+      } while (after !== undefined);
+      expect(seen).toEqual(["h129.a.test", ...names.slice(0, -1)]);
+      const found = await control.waitingHosts({ limit: 50, contains: ".b.t" });
+      expect([[...found.hosts.keys()], found.next]).toEqual([names.filter((name) => name.includes(".b.")), undefined]);
+      expect(await control.waitingOf(["h129.a.test", "h000.a.test", "none.test"])).toEqual(
+        new Map([
+          ["h129.a.test", 2],
+          ["h000.a.test", 1],
         ]),
       );
     });

@@ -67,6 +67,23 @@ function describeClaims(open: OpenBackend): void {
       expect(await stores.now(stores.queue.source.claim(request))).toEqual([]);
     });
 
+    test("takes a host's first task once that was brought forward, and no other", async () => {
+      await using stores = await open();
+      const { source } = stores.queue;
+      await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(3, ["a.test", "a.test", "b.test"]))));
+      for (const [i, task] of (await claimAll(stores)).entries()) {
+        await settle(stores, task, retryAt(stores.clock.steady() + 60_000 - i));
+      }
+      const lanes = announced(stores);
+      expect(await stores.now(source.bringForward("c.test"))).toBe(false);
+      expect(await stores.now(source.bringForward("a.test"))).toBe(true);
+      expect(lanes).toEqual([["a.test", 2]]);
+      expect(await stores.now(source.bringForward("a.test"))).toBe(false);
+      expect((await claimAll(stores)).map(({ task }) => task.resourceId)).toEqual(["r1"]);
+      expect(await stores.queue.control.nextDueMs()).toBe(60_000 - 2);
+      await stores.expectTrueCounters();
+    });
+
     test("gives a task with all that its attempts left", async () => {
       await using stores = await open();
       const tasks = newTasks(1, ["a.test:81"]);

@@ -162,6 +162,11 @@ async function expectFigures({ queue, clock }: BackendStores, books: Books): Pro
   expect(await control.nextDueMs()).toBe(due.length === 0 ? undefined : Math.min(...due));
   const hosts = [...Map.groupBy(waiting, ({ host }) => host)].map(([host, all]) => [host, all.length] as const);
   expect(await control.busiestHosts(MANY)).toEqual(new Map(hosts));
+  expect(await control.waitingHosts({ limit: MANY })).toEqual({
+    hosts: new Map(hosts),
+    next: undefined,
+  });
+  expect(await control.waitingOf([...hosts.map(([host]) => host), "unknown.test"])).toEqual(new Map(hosts));
 
   expect(control.isPaused()).toBe(books.isPaused);
   const cancelling = books.live().filter(({ isCancelling }) => isCancelling);
