@@ -1,7 +1,10 @@
+import { hostname } from "node:os";
 import { createAcceptedHost } from "../api/http/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
 import type { Config } from "../config/schema.ts";
+import type { PeriodicTask } from "../std/clock.ts";
 import type { Foundation } from "./foundation.ts";
+import { createOverview } from "./overview/overview.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
 import type { Work } from "./work.ts";
 
@@ -13,23 +16,38 @@ export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
   work: Pick<Work, "cancellation" | "bulkOperations"> & QueueReportDeps["work"],
-  service: Pick<ApiDeps, "submit" | "health" | "starting">,
+  service: Pick<ApiDeps, "submit" | "health" | "starting"> & { readonly schedule: (task: PeriodicTask) => void },
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();
+  const queueControl = createQueueControl({
+    work,
+    control: stores.queue.control,
+    active,
+    descriptors: foundation.descriptors,
+    ratePerWorker: config.queue.rate_limit_per_worker,
+    isDiskFull: () => foundation.componentErrors.isDiskFull("queue"),
+    health: service.health,
+    isStarting: () => service.starting() !== undefined,
+  });
+  const overview = createOverview({
+    name: instanceName(hostname(), config.server.instance),
+    version,
+    maxPending: config.queue.max_pending_tasks,
+    stores,
+    work,
+    queueReport: queueControl.queueReport,
+    health: service.health,
+    clock,
+  });
+  service.schedule(overview.periodicTask);
   const api = createApi({
     ...service,
-    ...createQueueControl({
-      work,
-      control: stores.queue.control,
-      active,
-      descriptors: foundation.descriptors,
-      ratePerWorker: config.queue.rate_limit_per_worker,
-      isDiskFull: () => foundation.componentErrors.isDiskFull("queue"),
-      health: service.health,
-      isStarting: () => service.starting() !== undefined,
-    }),
+    ...queueControl,
+    overview: overview.read,
+    rateHistory: work.rates.history,
+    speedOf: (job) => work.rates.jobs.speedOf(job),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
@@ -64,4 +82,9 @@ export function openHttp(
       return server.stop(signal);
     },
   };
+}
+
+/** The name of an instance for people: the machine, and the number where several instances share a machine. */
+function instanceName(machine: string, instance: number): string {
+  return instance === 0 ? machine : `${machine}/${instance}`;
 }

@@ -8,9 +8,11 @@ import {
   ReplayRequestSchema,
 } from "../endpoints/dead-letter-change-endpoints.ts";
 import type { AnswerDoc, Endpoint, EndpointDoc } from "../endpoints/endpoint.ts";
+import { CancelledSchema, CancelRequestSchema } from "../endpoints/jobs/cancel-jobs-endpoint.ts";
 import { rolesFor } from "../http/access.ts";
 import { ERRORS, type ErrorCode } from "../http/errors.ts";
 import type { Parameter, Parameters } from "../http/parameters.ts";
+import * as overview from "./overview-schemas.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service-schemas.ts";
 
@@ -32,6 +34,11 @@ export const COMPONENTS = {
   GivenUp: GivenUpSchema,
   Operation: schemas.OperationSchema,
   OperationList: schemas.OperationListSchema,
+  CancelRequest: CancelRequestSchema,
+  Cancelled: CancelledSchema,
+  JobCounts: overview.JobCountsSchema,
+  Overview: overview.OverviewSchema,
+  Rates: overview.RatesSchema,
   Queue: service.QueueSchema,
   Health: service.HealthSchema,
   Alive: service.AliveSchema,
