@@ -4,19 +4,24 @@ import { type ApiDeps, createApi, type RunningServer, startServer } from "../api
 import type { Config } from "../config/schema.ts";
 import type { PeriodicTask } from "../std/clock.ts";
 import type { Foundation } from "./foundation.ts";
-import { createOverview } from "./overview/overview.ts";
+import { createOverview, type OverviewDeps } from "./overview/overview.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
 import type { Work } from "./work.ts";
 
 /** A silent connection is closed after this time. */
 const IDLE_SECONDS = 120;
 
+interface Schedule {
+  /** Runs a task periodically until the service stops. */
+  readonly schedule: (task: PeriodicTask) => void;
+}
+
 /** Opens the API. @throws if the address is in use or not of this machine */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
   work: Pick<Work, "cancellation" | "bulkOperations"> & QueueReportDeps["work"],
-  service: Pick<ApiDeps, "submit" | "health" | "starting"> & { readonly schedule: (task: PeriodicTask) => void },
+  service: Pick<ApiDeps, "submit" | "health" | "starting"> & Schedule,
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;
@@ -31,21 +36,12 @@ export function openHttp(
     health: service.health,
     isStarting: () => service.starting() !== undefined,
   });
-  const overview = createOverview({
-    name: instanceName(hostname(), config.server.instance),
-    version,
-    maxPending: config.queue.max_pending_tasks,
-    stores,
-    work,
-    queueReport: queueControl.queueReport,
-    health: service.health,
-    clock,
-  });
-  service.schedule(overview.periodicTask);
+  const { queueReport } = queueControl;
+  const overview = openOverview(config, foundation, work, { ...service, queueReport });
   const api = createApi({
     ...service,
     ...queueControl,
-    overview: overview.read,
+    overview,
     rateHistory: work.rates.history,
     speedOf: (job) => work.rates.jobs.speedOf(job),
     cancel: (jobId) => work.cancellation.cancel(jobId),
@@ -82,6 +78,27 @@ export function openHttp(
       return server.stop(signal);
     },
   };
+}
+
+/** The overview, with the periodic task that it needs. */
+function openOverview(
+  { server, queue }: Pick<Config, "server" | "queue">,
+  { stores, version, clock }: Foundation,
+  work: OverviewDeps["work"],
+  { schedule, ...reports }: Pick<OverviewDeps, "queueReport" | "health"> & Schedule,
+): ApiDeps["overview"] {
+  const name = instanceName(hostname(), server.instance);
+  const { read, periodicTask } = createOverview({
+    name,
+    version,
+    maxPending: queue.max_pending_tasks,
+    stores,
+    work,
+    ...reports,
+    clock,
+  });
+  schedule(periodicTask);
+  return read;
 }
 
 /** The name of an instance for people: the machine, and the number where several instances share a machine. */

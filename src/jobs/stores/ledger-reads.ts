@@ -113,8 +113,8 @@ export interface LedgerReads {
   /** Jobs with numbers below `beforeSeq`, the newest first. */
   listJobs(filter: JobFilter, beforeSeq: number, limit: number): Promise<JobRecord[]>;
   /**
-   * Counts the jobs by status. Without a type and a tenant the counts are exact. With one of them, the store examines at
-   * most `limit` jobs of each status, the newest first.
+   * Counts the jobs by status. Without a type and a tenant the counts are exact. With one of them, the store examines
+   * at most `limit` jobs of each status, the newest first.
    */
   countJobs(filter: Pick<JobFilter, "jobType" | "tenant">, limit: number): Promise<JobCounts>;
   /** The first failed tasks of a job, in order of their ids. */

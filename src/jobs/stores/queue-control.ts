@@ -26,8 +26,8 @@ export interface QueueControl {
   /** The hosts with most waiting tasks, and their numbers. */
   busiestHosts(limit: number): Promise<Map<string, number>>;
   /**
-   * The number of tasks that wait for a bucket; `undefined` if more lanes than `lanesMax` wait, so that a count would be
-   * too expensive.
+   * The number of tasks that wait for a bucket; `undefined` if more lanes than `lanesMax` wait, so that a count would
+   * be too expensive.
    */
   waitingForBucket(bucket: string, lanesMax: number): Promise<number | undefined>;
   /** Tasks of one job with ids above `afterId` in some states, in order of their ids. */

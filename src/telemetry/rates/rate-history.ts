@@ -2,11 +2,11 @@ import type { Clock } from "../../std/clock.ts";
 
 /** Figures whose events are added up in each step. */
 export const SUMS = ["completed", "failed", "retried", "accepted", "bytes"] as const;
-export type Sum = (typeof SUMS)[number];
+type Sum = (typeof SUMS)[number];
 
 /** Figures that show the last value of each step. */
 export const LEVELS = ["pending", "running", "retrying", "busy", "dead_letters"] as const;
-export type Level = (typeof LEVELS)[number];
+type Level = (typeof LEVELS)[number];
 
 /** The windows of the history, each with its number of steps. */
 const WINDOWS = {
@@ -21,7 +21,7 @@ export const RATE_WINDOWS = Object.keys(WINDOWS) as RateWindow[];
 export const RECENT_SECONDS = 60;
 
 /** The figures of the completed steps of one window; null for a step without a sample. */
-export interface RateSeries {
+interface RateSeries {
   readonly stepSeconds: (typeof WINDOWS)[RateWindow]["stepSeconds"];
   /** Milliseconds since the epoch, by the wall clock. */
   readonly from: number;

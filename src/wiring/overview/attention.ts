@@ -6,7 +6,7 @@ import { roughDuration } from "../../std/duration-text.ts";
 import { HEALTH_COMPONENTS, type HealthReport } from "../../telemetry/health.ts";
 
 /** The length of the texts, so that the overview stays small. */
-const TEXT_MAX = 240;
+const TEXT_MAX = 200;
 
 /** A failure code with many new dead letters. */
 export interface GrowingCode {
@@ -18,7 +18,7 @@ export interface GrowingCode {
 }
 
 /** The present state, as far as it may need attention. Times are milliseconds since the epoch. */
-export interface AttentionState {
+interface AttentionState {
   readonly health: HealthReport;
   /** Since when a component has not been healthy, if that is known. */
   readonly componentSince: (name: string) => number | undefined;
@@ -115,7 +115,7 @@ function growingCodes({ codes }: AttentionState): Attention[] {
   return codes.map(({ code, added, since }) => {
     const query = new URLSearchParams({ code, since: isoTime(since) });
     const text = `${code}: ${added} new dead letters in the last hour`;
-    return item("dead_letters", "warning", text, { since, href: `/console/dead-letters?${query}` });
+    return item("dead_letters", "warning", text, { since, href: `/console/dead-letters?${query.toString()}` });
   });
 }
 

@@ -1,5 +1,6 @@
 import { operationRow } from "../../api/endpoints/operation-row.ts";
 import { isoTime } from "../../api/http/iso-time.ts";
+import { jsonText } from "../../api/http/json-response.ts";
 import { LAST_HOUR_MAX, OVERVIEW_MAX, type Overview } from "../../api/openapi/overview-schemas.ts";
 import type { QueueReport } from "../../api/openapi/service-schemas.ts";
 import type { Stores } from "../../jobs/stores/service-stores.ts";
@@ -10,6 +11,7 @@ import type { Work } from "../work.ts";
 import { attentionOf, type GrowingCode, shortened } from "./attention.ts";
 import { FirstSeen } from "./first-seen.ts";
 
+const OVERVIEW_BYTES_MAX = 16_384;
 const HOUR_MS = 3_600_000;
 /** A code with this many new dead letters in an hour needs attention. */
 const GROWING_FROM = 100;
@@ -57,9 +59,17 @@ export function createOverview(deps: OverviewDeps): OverviewReport {
     read: async () => {
       const health = deps.health();
       noteHealth(health);
-      return readOverview(deps, { startedAt, health, unwell });
+      return fitted(await readOverview(deps, { startedAt, health, unwell }));
     },
   };
+}
+
+/** An overview of at most `OVERVIEW_BYTES_MAX`: the least urgent items make room. */
+function fitted(overview: Overview): Overview {
+  for (let length = overview.attention.length; ; length--) {
+    const shown = { ...overview, attention: overview.attention.slice(0, length) };
+    if (length === 0 || Buffer.byteLength(jsonText(shown)) <= OVERVIEW_BYTES_MAX) return shown;
+  }
 }
 
 interface Known {

@@ -2,7 +2,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { VIOLATIONS_MAX, type Violation } from "../../../intake/intake-error.ts";
 import type { LedgerReads } from "../../../jobs/stores/ledger-reads.ts";
-import { CANCELLABLE, type CancelFilter, cancelJobs } from "../../../operations/cancel-jobs.ts";
+import { CANCELLABLE, type CancelFilter, cancelJobs } from "../../../operations/bulk-cancellation.ts";
 import { json } from "../../http/json-response.ts";
 import { choice, nameParameter, readParameters, time } from "../../http/parameters.ts";
 import { invalidBody, readRequestJson } from "../../http/request-json.ts";

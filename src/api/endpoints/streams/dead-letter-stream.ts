@@ -27,8 +27,8 @@ interface WantedDeadLetters {
 }
 
 /**
- * Makes the stream of all dead letters that match a filter, one line of JSON each. It goes down by the task ids, so that
- * no dead letter comes twice, whatever changes meanwhile.
+ * Makes the stream of all dead letters that match a filter, one line of JSON each. It goes down by the task ids, so
+ * that no dead letter comes twice, whatever changes meanwhile.
  */
 export function deadLetterStreams(
   deadLetters: Pick<DeadLetterReads, "list">,
