@@ -35,7 +35,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Lists the jobs, newest first. A page has at most 1000 `errors` in total, those of its first jobs. `errors_truncated` is true for a job whose errors are left out.
+         * @description Lists the jobs, the last accepted first. A page has at most 1000 `errors` in total, those of its first jobs. `errors_truncated` is true for a job whose errors are left out.
          *
          *     Access: a token of the role `operator` or `submit` or `read`.
          */
