@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { JOB_STATUSES, type JobStatus } from "../../jobs/job.ts";
 import type { JobCounts, JobFilter } from "../../jobs/stores/ledger-reads.ts";
 
@@ -10,8 +11,11 @@ interface Examined {
   readonly matching: number;
 }
 
-/** Counts the jobs by status: from the maintained counts, or by at most `limit` jobs of each status. */
-export function countJobs(db: Database, filter: Filter, limit: number): JobCounts {
+/**
+ * Counts the jobs by status: from the maintained counts, or by at most `limit` jobs of each status, one status in each
+ * turn of the event loop.
+ */
+export async function countJobs(db: Database, filter: Filter, limit: number): Promise<JobCounts> {
   const counts: Record<JobStatus, number> = {
     queued: 0,
     in_progress: 0,
@@ -30,6 +34,7 @@ export function countJobs(db: Database, filter: Filter, limit: number): JobCount
     const { examined, matching } = examine(db, filter, status, limit + 1);
     counts[status] = Math.min(matching, limit);
     isCapped ||= examined > limit;
+    await setImmediate();
   }
   return { counts, isCapped };
 }
@@ -57,7 +62,7 @@ function pruningJobs(db: Database, column: "tenant" | "job_type", value: string,
   return (
     db
       .query<{ n: number }, [string, string]>(
-        `SELECT count(*) AS n FROM jobs WHERE pruning = 1 AND ${column} = ? AND status = ?`,
+        `SELECT count(*) AS n FROM jobs INDEXED BY jobs_pruning WHERE pruning = 1 AND ${column} = ? AND status = ?`,
       )
       .get(value, status)?.n ?? 0
   );
