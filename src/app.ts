@@ -67,6 +67,7 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
     // The log lines of the job's settlements come first.
     deps.clock.after(0, () => {
       log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, status }, `job ${status}`);
+      work.rates.jobs.forget(job.seq);
       finalize(job, status);
     });
   });
@@ -75,7 +76,12 @@ export async function createApp(config: Config, deps: Omit<FoundationDeps, "trac
     config,
     foundation,
     work,
-    createIntake(config, foundation, { buckets: work.buckets, handlers, isDraining: () => app.isDraining }),
+    createIntake(config, foundation, {
+      buckets: work.buckets,
+      handlers,
+      isDraining: () => app.isDraining,
+      onTasks: (tasks) => work.rates.history.add("accepted", tasks),
+    }),
   );
   return app;
 }
@@ -243,6 +249,7 @@ export class App {
       health: this.#health,
       configuration,
       starting: () => this.#startPhase(),
+      schedule: (task) => this.#scheduler.start([task]),
     });
     this.#foundation.own.port = this.#server.port;
     return `http://${formatBindAddress({ ...this.#config.server.bind_addr, port: this.#server.port })}`;

@@ -44,6 +44,10 @@ export const recountGroups = (dlq: "" | "dlq.") =>
    WHERE (grouping, key, letters) NOT IN (SELECT grouping, key, letters FROM ${dlq}groups)
    ON CONFLICT (grouping, key) DO UPDATE SET letters = excluded.letters`;
 
+/** The same for ledger.db, whose triggers count the jobs. */
+export const JOBS_IN_STATUS = `(SELECT count(*) FROM ledger.jobs j WHERE j.status = c.status AND j.pruning = 0)`;
+export const RECOUNT_JOB_COUNTS = `UPDATE ledger.job_counts AS c SET jobs = ${JOBS_IN_STATUS} WHERE jobs <> ${JOBS_IN_STATUS}`;
+
 /** The rows that `groups` of dlq.db must hold. */
 export function deadLetterGroups(dlq: "" | "dlq."): string {
   return GROUPINGS.map(

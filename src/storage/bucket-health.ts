@@ -24,6 +24,10 @@ interface ClosedBucketView {
   readonly code: string;
   readonly message: string;
   readonly closedForMs: number;
+  /** The time since it closed. */
+  readonly closedSinceMs: number;
+  /** `probing`: a task probes it now. */
+  readonly state: "closed" | "probing";
 }
 
 /** How a task was admitted: to an open bucket, or as the one probe of a closed one. */
@@ -42,6 +46,7 @@ interface Bucket {
   state: "unproven" | "proven" | "closed" | "probing";
   /** The reason for the latest closing. */
   failure: Failure | undefined;
+  closedAt: number;
   closedUntil: number;
   /** A probe is on its way to a worker, at most until then. */
   sentUntil: number;
@@ -97,12 +102,17 @@ export class BucketHealth {
   /** Closed buckets, each with its reason and the time until its next probe. */
   closed(): ClosedBucketView[] {
     const now = this.#now();
-    return [...this.problems()].map(([bucket, { code, message }]) => ({
-      bucket,
-      code,
-      message,
-      closedForMs: Math.max(0, (this.#closed.get(bucket)?.closedUntil ?? now) - now),
-    }));
+    return [...this.problems()].map(([bucket, { code, message }]) => {
+      const { closedUntil = now, closedAt = now, state } = this.#closed.get(bucket) ?? {};
+      return {
+        bucket,
+        code,
+        message,
+        closedForMs: Math.max(0, closedUntil - now),
+        closedSinceMs: now - closedAt,
+        state: state === "probing" ? state : "closed",
+      };
+    });
   }
 
   /** How many tasks for a bucket may start now: any number, none, or the next probe. */
@@ -223,6 +233,7 @@ export class BucketHealth {
     const isRelapse = this.#closed.has(bucket.name) || now - bucket.openedAt <= RELAPSE_MS;
     const waitedMs = isRelapse ? bucket.waitMs : undefined;
     const waitMs = waitedMs === undefined ? FIRST_WAIT_MS : Math.min(waitedMs * 2, MAX_WAIT_MS);
+    if (!this.#closed.has(bucket.name)) bucket.closedAt = now;
     this.#closed.set(bucket.name, bucket);
     bucket.state = "closed";
     bucket.failure = failure;
@@ -239,6 +250,7 @@ export class BucketHealth {
       name,
       state: "unproven",
       failure: undefined,
+      closedAt: 0,
       closedUntil: 0,
       sentUntil: 0,
       waitMs: undefined,

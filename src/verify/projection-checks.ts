@@ -1,4 +1,4 @@
-import { deadLetterGroups } from "../sqlite/counters.ts";
+import { deadLetterGroups, JOBS_IN_STATUS } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
 const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning = 0";
@@ -52,6 +52,11 @@ export const PROJECTION_CHECKS: readonly SqlCheck[] = [
         sum(state = 'cancelled') AS cancelled, sum(bytes) AS bytes FROM ledger.results GROUP BY job) r ON r.job = j.seq
       WHERE j.pruning = 0 AND (j.completed, j.failed, j.cancelled, j.bytes) IS NOT (coalesce(r.completed, 0), coalesce(r.failed, 0),
         coalesce(r.cancelled, 0), coalesce(r.bytes, 0))`,
+  },
+  {
+    rule: "the counts of jobs by status are recounts",
+    sql: `SELECT format('the counter of %s jobs is %d, there are %d', c.status, c.jobs, ${JOBS_IN_STATUS}) AS message
+      FROM ledger.job_counts c WHERE c.jobs <> ${JOBS_IN_STATUS}`,
   },
   {
     rule: "a job's log has no gap",

@@ -4,6 +4,7 @@ import {
   DROP_WAITS,
   dropGroups,
   RECOUNT_DEPTH,
+  RECOUNT_JOB_COUNTS,
   RECOUNT_JOBS,
   RECOUNT_LANES,
   RECOUNT_WAITS,
@@ -49,6 +50,7 @@ const QUEUE_REPAIRS: readonly Repair[] = [
         AND (q.status, q.completed, q.failed, q.cancelled) IS NOT
           (ledger.jobs.status, ledger.jobs.completed, ledger.jobs.failed, ledger.jobs.cancelled))`,
   },
+  { what: "counts of jobs by status", sql: RECOUNT_JOB_COUNTS },
   {
     what: "byte counts of ledger.db",
     sql: `UPDATE ledger.jobs SET bytes = ${RESULT_BYTES} WHERE bytes <> ${RESULT_BYTES}`,

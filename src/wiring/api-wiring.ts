@@ -1,38 +1,52 @@
+import { hostname } from "node:os";
 import { createAcceptedHost } from "../api/http/accepted-host.ts";
 import { type ApiDeps, createApi, type RunningServer, startServer } from "../api/http/server.ts";
 import type { Config } from "../config/schema.ts";
+import type { PeriodicTask } from "../std/clock.ts";
 import { createHostReports } from "./downloads/host-report.ts";
 import type { Foundation } from "./foundation.ts";
+import { createOverview, type OverviewDeps } from "./overview/overview.ts";
 import { createQueueControl, type QueueReportDeps } from "./queue-report.ts";
 import type { Work } from "./work.ts";
 
 /** A silent connection is closed after this time. */
 const IDLE_SECONDS = 120;
 
+interface Schedule {
+  /** Runs a task periodically until the service stops. */
+  readonly schedule: (task: PeriodicTask) => void;
+}
+
 /** Opens the API. @throws if the address is in use or not of this machine */
 export function openHttp(
   config: Pick<Config, "server" | "api" | "proxies" | "queue">,
   foundation: Foundation,
   work: Pick<Work, "cancellation" | "bulkOperations"> & QueueReportDeps["work"],
-  service: Pick<ApiDeps, "submit" | "health" | "starting" | "configuration">,
+  service: Pick<ApiDeps, "submit" | "health" | "starting" | "configuration"> & Schedule,
 ): RunningServer {
   const { log, clock, version, metrics, stores, active, tracer, access, clients, broken } = foundation;
   const { bind_addr: address } = config.server;
   const stopping = new AbortController();
+  const queueControl = createQueueControl({
+    work,
+    control: stores.queue.control,
+    active,
+    descriptors: foundation.descriptors,
+    ratePerWorker: config.queue.rate_limit_per_worker,
+    isDiskFull: () => foundation.componentErrors.isDiskFull("queue"),
+    health: service.health,
+    isStarting: () => service.starting() !== undefined,
+  });
+  const { queueReport } = queueControl;
+  const overview = openOverview(config, foundation, work, { ...service, queueReport });
   const api = createApi({
     ...service,
-    ...createQueueControl({
-      work,
-      control: stores.queue.control,
-      active,
-      descriptors: foundation.descriptors,
-      ratePerWorker: config.queue.rate_limit_per_worker,
-      isDiskFull: () => foundation.componentErrors.isDiskFull("queue"),
-      health: service.health,
-      isStarting: () => service.starting() !== undefined,
-    }),
+    ...queueControl,
     downloads: () => active.list(),
     hosts: createHostReports({ work, queue: stores.queue, deadLetters: stores.deadLetters, active, clock }),
+    overview,
+    rateHistory: work.rates.history,
+    speedOf: (job) => work.rates.jobs.speedOf(job),
     cancel: (jobId) => work.cancellation.cancel(jobId),
     discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
@@ -67,4 +81,30 @@ export function openHttp(
       return server.stop(signal);
     },
   };
+}
+
+/** The overview, with the periodic task that it needs. */
+function openOverview(
+  { server, queue }: Pick<Config, "server" | "queue">,
+  { stores, version, clock }: Foundation,
+  work: OverviewDeps["work"],
+  { schedule, ...reports }: Pick<OverviewDeps, "queueReport" | "health"> & Schedule,
+): ApiDeps["overview"] {
+  const name = instanceName(hostname(), server.instance);
+  const { read, periodicTask } = createOverview({
+    name,
+    version,
+    maxPending: queue.max_pending_tasks,
+    stores,
+    work,
+    ...reports,
+    clock,
+  });
+  schedule(periodicTask);
+  return read;
+}
+
+/** The name of an instance for people: the machine, and the number where several instances share a machine. */
+function instanceName(machine: string, instance: number): string {
+  return instance === 0 ? machine : `${machine}/${instance}`;
 }

@@ -15,13 +15,15 @@ interface IntakeDeps {
   readonly buckets: Pick<BucketHealth, "close">;
   readonly handlers: ReadonlyMap<string, RegisteredHandler>;
   readonly isDraining: () => boolean;
+  /** Called with the number of tasks that were accepted. */
+  readonly onTasks: (tasks: number) => void;
 }
 
 /** The function that turns a submission into a durable job. */
 export function createIntake(
   config: Config,
   { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
-  { buckets, handlers, isDraining }: IntakeDeps,
+  { buckets, handlers, isDraining, onTasks }: IntakeDeps,
 ): Submit {
   return createSubmit({
     handlers,
@@ -37,6 +39,7 @@ export function createIntake(
     refusal: () => refusalOf(stores),
     onAccepted: (job, tasks) => {
       metrics.jobAccepted(job.jobType);
+      onTasks(tasks);
       log.info({ job_id: job.jobId, trace_id: job.traceId, job_type: job.jobType, tasks }, "job accepted");
     },
     signal: stopping.signal,

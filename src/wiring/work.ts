@@ -9,6 +9,8 @@ import { BulkOperationRunner } from "../operations/bulk-operation-runner.ts";
 import { Cancellation } from "../operations/cancellation.ts";
 import type { Clock, PeriodicTask } from "../std/clock.ts";
 import { BucketHealth } from "../storage/bucket-health.ts";
+import { JobRates } from "../telemetry/rates/job-rates.ts";
+import { RateHistory } from "../telemetry/rates/rate-history.ts";
 import { RecentRate } from "../telemetry/recent-rate.ts";
 import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
@@ -29,6 +31,7 @@ import { createHosts, type Hosts, hostTasks } from "./downloads/host-wiring.ts";
 import { handlerSecrets, hostSecrets, proxySecrets } from "./downloads/sent-secrets.ts";
 import { countWorkers, descriptorTask, whileDescriptorsLast } from "./downloads/worker-count.ts";
 import type { Foundation } from "./foundation.ts";
+import { rateSamplingTask } from "./overview/rate-sampling.ts";
 import { createOrphanCleaner, orphanTask } from "./storage/orphan-wiring.ts";
 
 /** The path from the queue to the storage: the broker, its channel, and the workers that read from it. */
@@ -59,6 +62,10 @@ interface Rates {
   readonly failed: RecentRate;
   /** Tasks that ended: stored, failed for good or cancelled. */
   readonly ended: RecentRate;
+  /** The rates of each running job. */
+  readonly jobs: JobRates;
+  /** The figures of the last day. */
+  readonly history: RateHistory;
 }
 
 /** Tasks that the broker holds at least, so that no worker waits for a commit. */
@@ -121,6 +128,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       orphanTask(orphanCleaner, foundation),
       descriptorTask(descriptors),
       { everyMs: SPEED_EVERY_MS, run: () => foundation.active.sample(clock.monotonic()) },
+      rateSamplingTask({ history: rates.history, stores, active: foundation.active }),
     ],
     hosts,
     configuredHeaders,
@@ -136,6 +144,8 @@ function createRates(clock: Clock): Rates {
     stored: new RecentRate(clock, RATE_SECONDS),
     failed: new RecentRate(clock, RATE_SECONDS),
     ended: new RecentRate(clock, RATE_SECONDS),
+    jobs: new JobRates(clock),
+    history: new RateHistory(clock),
   };
 }
 
@@ -259,13 +269,25 @@ function brokerSource({ source, settlements, cancellations }: QueueParts): Broke
   };
 }
 
-/** A report that also counts the tasks that end. */
-function countEnds({ stored, failed, ended }: Rates, report: (settlement: Settlement) => void) {
+/** A report that also counts the tasks that end or are tried again. */
+function countEnds({ stored, failed, ended, jobs, history }: Rates, report: (settlement: Settlement) => void) {
   return (settlement: Settlement) => {
-    const { kind } = settlement.verdict;
-    if (kind === "complete") stored.note();
-    if (kind === "discard") failed.note();
-    if (kind === "complete" || kind === "discard" || kind === "cancel") ended.note();
+    const { verdict, claimed } = settlement;
+    const isStored = verdict.kind === "complete";
+    if (verdict.kind === "complete") {
+      stored.note();
+      history.add("completed");
+      history.add("bytes", verdict.result.bytes);
+    }
+    if (verdict.kind === "discard") {
+      failed.note();
+      history.add("failed");
+    }
+    if (verdict.kind === "retry" || verdict.kind === "snooze") history.add("retried");
+    if (isStored || verdict.kind === "discard" || verdict.kind === "cancel") {
+      ended.note();
+      jobs.note(claimed.job.seq, isStored);
+    }
     report(settlement);
   };
 }

@@ -33,6 +33,8 @@ test("a new job is queued, and its counters are 0", async () => {
     job_id: id,
     job_type: "gallery",
     tenant: "t1",
+    priority: "normal",
+    trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as unknown as string,
     status: "queued",
     resource_total: 3,
     resource_completed: 0,
@@ -43,6 +45,8 @@ test("a new job is queued, and its counters are 0", async () => {
     created_at: "2026-11-23T12:00:00.000Z",
     updated_at: "2026-11-23T12:00:00.000Z",
     completed_at: null,
+    rate: null,
+    eta_seconds: null,
     log_count: 1,
     errors: [],
     errors_truncated: false,
@@ -85,7 +89,9 @@ test("a job lists no more errors than it counts, though a task fails while it is
   await settle(stores, first, discard);
   const read = Promise.withResolvers<void>();
   const ledger = withLateRead(stores.stores.ledger, "findJob", () => read.promise);
-  const endpoint = jobEndpoints(ledger, () => Promise.resolve(false)).find(({ path }) => path.endsWith("/:job_id"));
+  const endpoint = jobEndpoints({ ledger, cancel: () => Promise.resolve(false), speedOf: () => undefined }).find(
+    ({ path }) => path.endsWith("/:job_id"),
+  );
   const answer = endpoint?.answer({
     request: new Request("http://localhost/"),
     params: { job_id: first.job.jobId },

@@ -5,6 +5,7 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { type ApiDeps, createApi, startServer } from "../../src/api/http/server.ts";
 import { COMPONENTS } from "../../src/api/openapi/openapi-document.ts";
+import { OVERVIEW_EXAMPLE } from "../../src/api/openapi/overview-examples.ts";
 import { QUEUE_EXAMPLE } from "../../src/api/openapi/schema-examples.ts";
 import { ErrorSchema } from "../../src/api/openapi/schemas.ts";
 import type { Submission, Submit } from "../../src/intake/submission.ts";
@@ -19,6 +20,7 @@ import { systemClock } from "../../src/std/clock.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { RateHistory } from "../../src/telemetry/rates/rate-history.ts";
 
 const healthy = { status: "healthy" } as const;
 export const HEALTHY: HealthReport = {
@@ -132,6 +134,9 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       await stores.queue.control.setPaused(paused, by);
       return isChange;
     },
+    overview: () => Promise.resolve(OVERVIEW_EXAMPLE),
+    rateHistory: new RateHistory({ now: () => now, steady: () => now }),
+    speedOf: () => undefined,
     queue: stores.queue,
     ledger: stores.ledger,
     deadLetters: stores.deadLetters,

@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { JOB_STATUSES, type JobStatus } from "../../src/jobs/job.ts";
 import { GROUPINGS } from "../../src/jobs/stores/dead-letter-reads.ts";
 import type { TestStores } from "../support/stores.ts";
 
@@ -91,6 +92,17 @@ async function expectTrueFollowers(stores: TestStores): Promise<void> {
     );
     expect(counted).toEqual(recounted);
   }
+
+  const recounts = stores.read<{ status: JobStatus; n: number }>(
+    "ledger",
+    "SELECT status, count(*) AS n FROM jobs WHERE pruning = 0 GROUP BY status",
+  );
+  const { counts } = await stores.stores.ledger.countJobs({}, 0);
+  expect(counts).toEqual(
+    Object.fromEntries(
+      JOB_STATUSES.map((status) => [status, recounts.find((row) => row.status === status)?.n ?? 0]),
+    ) as typeof counts,
+  );
 
   const wrongLogs = stores.read(
     "ledger",

@@ -223,6 +223,12 @@ describe("an inconsistency is found and named", () => {
          failed_at, letter FROM dead_letters WHERE task = 7`,
       true,
     ],
+    [
+      "the counts of jobs by status are recounts",
+      "ledger",
+      "UPDATE job_counts SET jobs = 9 WHERE status = 'completed'",
+      true,
+    ],
     ["the number of dead letters is a recount", "dlq", "UPDATE size SET letters = 9", true],
     ["the groups of dead letters are recounts", "dlq", "UPDATE groups SET letters = 9 WHERE grouping = 'code'", true],
     ["the groups of dead letters are recounts", "dlq", "DELETE FROM groups WHERE grouping = 'host'", true],

@@ -276,9 +276,9 @@ test("a closed bucket is shown with its code, and for how long until it is tried
   expect(gate.closed()).toEqual([]);
   await end(away);
   const shown = { bucket: "artifacts", code: "UPLOAD_UNAVAILABLE", message: "the storage does not answer" };
-  expect(gate.closed()).toEqual([{ ...shown, closedForMs: 1000 }]);
+  expect(gate.closed()).toEqual([{ ...shown, closedForMs: 1000, closedSinceMs: 0, state: "closed" }]);
   await clock.advance(1500);
-  expect(gate.closed()).toEqual([{ ...shown, closedForMs: 0 }]);
+  expect(gate.closed()).toEqual([{ ...shown, closedForMs: 0, closedSinceMs: 1500, state: "closed" }]);
   await end(STORED);
   expect(gate.closed()).toEqual([]);
 });

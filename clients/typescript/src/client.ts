@@ -163,8 +163,13 @@ export class FetchBoxClient {
   ): AsyncGenerator<model.DeadLetter, void, undefined> {
     return rowsOf(
       this.#transport,
-      ({ signal: limit, ...cursor }) =>
-        this.api.GET("/operators/dlq", { params: { query: { ...filter, ...cursor } }, signal: limit }),
+      async ({ signal: limit, ...cursor }) => {
+        const params = { query: { ...filter, ...cursor } };
+        const headers = { accept: "application/json" };
+        const { data, ...answer } = await this.api.GET("/operators/dlq", { params, headers, signal: limit });
+        // A text is the answer to another `Accept`.
+        return data === undefined || typeof data === "string" ? answer : { ...answer, data };
+      },
       ({ entries }) => entries,
       signal,
     );

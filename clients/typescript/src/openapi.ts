@@ -92,6 +92,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/operators/jobs/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count jobs by status
+         * @description Without a filter the counts are exact. With one, the service examines at most the newest 10000 jobs of each status.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_jobs_counts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/jobs/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel many jobs
+         * @description Cancels each job as `POST /operators/jobs/{job_id}/cancel` does. Jobs that have ended, and ids of unknown jobs, are left out. Jobs that are accepted meanwhile stay out, too. An interrupted request can be repeated.
+         *
+         *     Access: a token of the role `operator`.
+         */
+        post: operations["post_operators_jobs_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/operators/jobs/{job_id}/logs": {
         parameters: {
             query?: never;
@@ -145,7 +189,7 @@ export interface paths {
         };
         /**
          * List dead letters
-         * @description Lists the tasks that failed permanently by task id, the newest task first.
+         * @description Lists the tasks that failed permanently by task id, the newest task first. With `Accept: application/x-ndjson` the answer is a stream of all that match, one line each, and ignores `limit`. No dead letter comes twice. A client that reads nothing for a minute is disconnected.
          *
          *     Access: a token of the role `operator` or `read`.
          */
@@ -466,6 +510,50 @@ export interface paths {
          *     Access: a token of the role `operator`.
          */
         post: operations["post_operators_hosts_by_host_reopen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the state of the service at a glance
+         * @description An answer of at most 16 KiB that a page can poll. Its cost does not depend on the number of jobs, tasks and dead letters.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/operators/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the figures of the last hours
+         * @description The figures are kept in memory for a day, and start again with the process. A step before the start, and a step without a sample, has the value null.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_rates"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -834,6 +922,10 @@ export interface components {
             job_type: string;
             /** @description Tenant that the job was submitted for. */
             tenant: string;
+            /** @description Priority of its tasks. */
+            priority: "low" | "normal" | "high";
+            /** @description W3C trace id of the job, 32 hexadecimal digits. */
+            trace_id: string;
             /** @description `queued`: no task has started. `in_progress`: tasks wait or run. `completed`: all resources are stored. `partial`: some failed. `failed`: all failed. `cancelled`: the job was cancelled. The last four are terminal. */
             status: "queued" | "in_progress" | "completed" | "partial" | "failed" | "cancelled";
             /** @description Number of tasks. */
@@ -860,6 +952,10 @@ export interface components {
             updated_at: string;
             /** @description Time at which the job became terminal. RFC 3339, in UTC. Null before. */
             completed_at: string | null;
+            /** @description Objects stored per second now; null if no task of the job ended lately, and once the job is terminal. */
+            rate: number | null;
+            /** @description Estimated seconds until the job's end; null with `rate`. */
+            eta_seconds: number | null;
             /** @description Number of rows in the job's log. */
             log_count: number;
             /** @description The first failures, at most 100. */
@@ -894,6 +990,10 @@ export interface components {
                 job_type: string;
                 /** @description Tenant that the job was submitted for. */
                 tenant: string;
+                /** @description Priority of its tasks. */
+                priority: "low" | "normal" | "high";
+                /** @description W3C trace id of the job, 32 hexadecimal digits. */
+                trace_id: string;
                 /** @description `queued`: no task has started. `in_progress`: tasks wait or run. `completed`: all resources are stored. `partial`: some failed. `failed`: all failed. `cancelled`: the job was cancelled. The last four are terminal. */
                 status: "queued" | "in_progress" | "completed" | "partial" | "failed" | "cancelled";
                 /** @description Number of tasks. */
@@ -920,6 +1020,10 @@ export interface components {
                 updated_at: string;
                 /** @description Time at which the job became terminal. RFC 3339, in UTC. Null before. */
                 completed_at: string | null;
+                /** @description Objects stored per second now; null if no task of the job ended lately, and once the job is terminal. */
+                rate: number | null;
+                /** @description Estimated seconds until the job's end; null with `rate`. */
+                eta_seconds: number | null;
                 /** @description Number of rows in the job's log. */
                 log_count: number;
                 /** @description The first failures, at most 100. */
@@ -1395,6 +1499,256 @@ export interface components {
                 /** @description Cause of the failure, for people; null without a failure. */
                 error: string | null;
             }[];
+        };
+        /** @description Selects the jobs to cancel. Exactly one of `job_ids` and `filter`. */
+        CancelRequest: {
+            /** @description Jobs by their ids, 1 to 1000. Either this or `filter`. */
+            job_ids?: string[];
+            /** @description Jobs by filter; `{}` matches all that have not ended. Either this or `job_ids`. */
+            filter?: {
+                /** @description Only jobs with this status. Default: both. */
+                status?: string;
+                /** @description Only jobs of this type. */
+                job_type?: string;
+                /** @description Only jobs of this tenant. */
+                tenant?: string;
+                /** @description Only jobs that were accepted at this time or later. */
+                since?: string;
+                /** @description Only jobs that were accepted before this time. */
+                until?: string;
+            };
+            /**
+             * @description True: only count the matches; change nothing.
+             * @default false
+             */
+            dry_run?: boolean;
+        };
+        /** @description The result of a cancellation of many jobs. */
+        Cancelled: {
+            /** @description Number of selected jobs that had not ended. */
+            matched: number;
+            /** @description Number of jobs that are cancelled; 0 for a dry run. */
+            cancelled: number;
+        };
+        /** @description The number of jobs in each status. */
+        JobCounts: {
+            /** @description The number of jobs in each status. */
+            counts: {
+                /** @description Number of jobs that are `queued`. */
+                queued: number;
+                /** @description Number of jobs that are `in_progress`. */
+                in_progress: number;
+                /** @description Number of jobs that are `completed`. */
+                completed: number;
+                /** @description Number of jobs that are `partial`. */
+                partial: number;
+                /** @description Number of jobs that are `failed`. */
+                failed: number;
+                /** @description Number of jobs that are `cancelled`. */
+                cancelled: number;
+            };
+            /** @description Number of jobs of each status that were examined at most, the newest first, if there are more: a count may then be too low. Null if all counts are exact. */
+            capped_at: number | null;
+        };
+        /** @description The state of the service at a glance. */
+        Overview: {
+            /** @description The process that answers. */
+            instance: {
+                /** @description Name of the machine. If `server.instance` is not 0, `/` and its number follow. */
+                name: string;
+                /** @description Version of FetchBox. */
+                version: string;
+                /**
+                 * @description Start of the process. RFC 3339, in UTC.
+                 * @example 2026-11-23T12:00:00.000Z
+                 */
+                started_at: string;
+            };
+            /** @description Health of the service, as `GET /operators/health` explains it. */
+            health: "healthy" | "degraded" | "unhealthy";
+            /** @description The queue. */
+            queue: {
+                /** @description Number of tasks that wait for their first attempt. */
+                pending: number;
+                /** @description Number of tasks that run. */
+                running: number;
+                /** @description Number of tasks that wait for another attempt. */
+                retrying: number;
+                /** @description True while the queue is paused: no download starts. */
+                paused: boolean;
+                /** @description Name of the token that paused the queue; null if unknown. */
+                paused_by: string | null;
+                /** @description Start of the pause. RFC 3339, in UTC. Null without a pause, or if unknown. */
+                paused_at: string | null;
+                /** @description Time in milliseconds since the oldest due task became due; 0 if no task is due. */
+                oldest_pending_age_ms: number;
+                /** @description Number of waiting tasks from which on jobs are refused (`queue.max_pending_tasks`). */
+                max_pending: number;
+            };
+            /** @description The workers. */
+            workers: {
+                /** @description Number of workers. */
+                total: number;
+                /** @description Number of workers that run a task. */
+                busy: number;
+            };
+            /** @description Totals of the last seconds. After a start they are lower, because they begin at 0. */
+            rates: {
+                /** @description Length of the window in seconds. */
+                window_seconds: number;
+                /** @description Number of tasks whose object was stored in the window. */
+                completed: number;
+                /** @description Number of tasks that failed permanently in the window. */
+                failed: number;
+                /** @description Number of failed attempts in the window that another attempt follows. */
+                retried: number;
+                /** @description Number of bytes stored in the window. */
+                bytes: number;
+                /** @description Number of tasks accepted in the window. */
+                accepted: number;
+            };
+            /** @description Estimated seconds until the queue is empty; null if no task ended lately or no download runs. */
+            drain_seconds: number | null;
+            /** @description The number of jobs in each status. */
+            jobs: {
+                /** @description Number of jobs that are `queued`. */
+                queued: number;
+                /** @description Number of jobs that are `in_progress`. */
+                in_progress: number;
+                /** @description Number of jobs that are `completed`. */
+                completed: number;
+                /** @description Number of jobs that are `partial`. */
+                partial: number;
+                /** @description Number of jobs that are `failed`. */
+                failed: number;
+                /** @description Number of jobs that are `cancelled`. */
+                cancelled: number;
+            };
+            /** @description The dead letters. */
+            dead_letters: {
+                /** @description Number of dead letters. */
+                total: number;
+                /** @description Number of dead letters of tasks that failed in the last hour, counted up to 10000. */
+                last_hour: number;
+                /** @description The most frequent failure codes. */
+                by_code: {
+                    /**
+                     * @description Failure code, for programs.
+                     * @example DOWNLOAD_HTTP_404
+                     */
+                    key: string;
+                    /** @description Number of dead letters. */
+                    count: number;
+                }[];
+            };
+            /** @description The hosts. */
+            hosts: {
+                /** @description Number of hosts with a download, a restriction or failures in a row. */
+                known: number;
+                /** @description Number of hosts that no download may start for now. */
+                closed: number;
+                /** @description Number of hosts that fewer downloads run for. */
+                slowed: number;
+            };
+            /** @description Buckets that refuse uploads. */
+            buckets: {
+                /** @description Name of the bucket. */
+                bucket: string;
+                /** @description `closed`: it refuses uploads. `probing`: a task tests it. */
+                state: "closed" | "probing";
+                /** @description Failure code and message of the storage. */
+                reason: string;
+                /**
+                 * @description Time since which the bucket is closed. RFC 3339, in UTC.
+                 * @example 2026-11-23T12:00:00.000Z
+                 */
+                since: string;
+                /** @description Number of tasks that wait for it; null if that is expensive. */
+                waiting: number | null;
+            }[];
+            /** @description Running bulk operations, newest first. */
+            operations: {
+                /** @description Id of the operation, a sequential number. */
+                operation_id: number;
+                /** @description `replay`: dead letters are tried again. `give_up`: they are discarded. */
+                kind: "replay" | "give_up";
+                /** @description `running`: not finished yet. `completed`: all matching dead letters were processed. `stopped`: a client stopped it. `failed`: an error ended it; `error` has the cause. */
+                status: "running" | "completed" | "stopped" | "failed";
+                /** @description Filter that selects the dead letters, as in the list. */
+                filter: {
+                    [key: string]: string;
+                };
+                /** @description Tasks that become due per second; null: all become due at once. */
+                rate_per_second: number | null;
+                /** @description Number of dead letters that matched at the start. */
+                matched: number;
+                /** @description Number of dead letters processed so far. */
+                met: number;
+                /** @description Number of dead letters replayed or discarded so far. The others were gone already. */
+                changed: number;
+                /**
+                 * @description Start of the operation. RFC 3339, in UTC.
+                 * @example 2026-11-23T12:00:00.000Z
+                 */
+                started_at: string;
+                /** @description Name of the token that started the operation; null if it is unknown. */
+                started_by: string | null;
+                /** @description End of the operation. RFC 3339, in UTC. Null while it runs. */
+                finished_at: string | null;
+                /** @description Cause of the failure, for people; null without a failure. */
+                error: string | null;
+            }[];
+            /** @description States that an operator should know, the critical ones first. */
+            attention: {
+                /** @description `component`: a component is not healthy. `disk_full`: a disk is full. `bucket`: a bucket refuses uploads. `paused`: the queue is paused. `standstill`: no task can run. `host`: a host with waiting tasks is closed. `dead_letters`: a failure code has many new dead letters. `operation`: a bulk operation runs. */
+                kind: "component" | "disk_full" | "bucket" | "paused" | "standstill" | "host" | "dead_letters" | "operation";
+                /** @description `critical`: jobs or downloads stop until someone acts. */
+                severity: "warning" | "critical";
+                /** @description The problem, for people. */
+                text: string;
+                /** @description Start of the problem. RFC 3339, in UTC. Null if unknown. */
+                since: string | null;
+                /** @description Path of the console's page about it. */
+                href: string;
+            }[];
+        };
+        /** @description Figures of the service over a window of time. */
+        Rates: {
+            /** @description Length of a step in seconds. */
+            step_seconds: 5 | 10 | 60;
+            /**
+             * @description Start of the first step. RFC 3339, in UTC.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            from: string;
+            /**
+             * @description End of the last step; the present step is left out. RFC 3339, in UTC.
+             * @example 2026-11-23T12:00:00.000Z
+             */
+            to: string;
+            /** @description One list for each figure, with one value for each step. The names are those of the overview; `busy` is the number of workers that run a task. */
+            series: {
+                /** @description Total of `completed` in each step. */
+                completed: (number | null)[];
+                /** @description Total of `failed` in each step. */
+                failed: (number | null)[];
+                /** @description Total of `retried` in each step. */
+                retried: (number | null)[];
+                /** @description Total of `accepted` in each step. */
+                accepted: (number | null)[];
+                /** @description Total of `bytes` in each step. */
+                bytes: (number | null)[];
+                /** @description Last value of `pending` in each step. */
+                pending: (number | null)[];
+                /** @description Last value of `running` in each step. */
+                running: (number | null)[];
+                /** @description Last value of `retrying` in each step. */
+                retrying: (number | null)[];
+                /** @description Last value of `busy` in each step. */
+                busy: (number | null)[];
+                /** @description Last value of `dead_letters` in each step. */
+                dead_letters: (number | null)[];
+            };
         };
         /** @description The state of the queue. */
         Queue: {
@@ -1917,6 +2271,14 @@ export interface operations {
                 tenant?: string;
                 /** @description Only jobs that were submitted with this key, at most one per tenant. A key is kept for `ledger.retention_days_idempotency`, 14 days by default. Example: `order-4711`. */
                 idempotency_key?: string;
+                /** @description Only jobs that were accepted at this time or later. Example: `2026-11-23T00:00:00Z`. */
+                since?: string;
+                /** @description Only jobs that were accepted before this time. Example: `2026-11-23T00:00:00Z`. */
+                until?: string;
+                /** @description Only jobs whose ids start with these characters: 8 or more hexadecimal digits, with or without the hyphens. Example: `019ab2f4-7c1e`. */
+                id_prefix?: string;
+                /** @description Maximum number of `errors` of each job. */
+                errors?: number;
                 /** @description Maximum number of jobs on the page. */
                 limit?: number;
                 /** @description `next_cursor` of the previous page; absent: the first page. The filters must be the same as for that page. */
@@ -1941,6 +2303,8 @@ export interface operations {
                      *           "job_id": "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00",
                      *           "job_type": "default",
                      *           "tenant": "default",
+                     *           "priority": "normal",
+                     *           "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
                      *           "status": "partial",
                      *           "resource_total": 2,
                      *           "resource_completed": 1,
@@ -1951,6 +2315,8 @@ export interface operations {
                      *           "created_at": "2026-11-23T12:00:00.000Z",
                      *           "updated_at": "2026-11-23T12:00:02.310Z",
                      *           "completed_at": "2026-11-23T12:00:02.310Z",
+                     *           "rate": null,
+                     *           "eta_seconds": null,
                      *           "log_count": 5,
                      *           "errors": [
                      *             {
@@ -2045,6 +2411,8 @@ export interface operations {
                      *       "job_id": "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00",
                      *       "job_type": "default",
                      *       "tenant": "default",
+                     *       "priority": "normal",
+                     *       "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
                      *       "status": "partial",
                      *       "resource_total": 2,
                      *       "resource_completed": 1,
@@ -2055,6 +2423,8 @@ export interface operations {
                      *       "created_at": "2026-11-23T12:00:00.000Z",
                      *       "updated_at": "2026-11-23T12:00:02.310Z",
                      *       "completed_at": "2026-11-23T12:00:02.310Z",
+                     *       "rate": null,
+                     *       "eta_seconds": null,
                      *       "log_count": 5,
                      *       "errors": [
                      *         {
@@ -2146,6 +2516,8 @@ export interface operations {
                      *       "job_id": "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00",
                      *       "job_type": "default",
                      *       "tenant": "default",
+                     *       "priority": "normal",
+                     *       "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
                      *       "status": "partial",
                      *       "resource_total": 2,
                      *       "resource_completed": 1,
@@ -2156,6 +2528,8 @@ export interface operations {
                      *       "created_at": "2026-11-23T12:00:00.000Z",
                      *       "updated_at": "2026-11-23T12:00:02.310Z",
                      *       "completed_at": "2026-11-23T12:00:02.310Z",
+                     *       "rate": null,
+                     *       "eta_seconds": null,
                      *       "log_count": 5,
                      *       "errors": [
                      *         {
@@ -2201,6 +2575,214 @@ export interface operations {
             };
             /** @description `JOB_FINISHED`: the job has already ended and cannot be cancelled. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_UNAVAILABLE`: the storage or a store cannot be used at the moment; try again later. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DISK_FULL`: the service's disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_jobs_counts: {
+        parameters: {
+            query?: {
+                /** @description Only jobs of this type. Example: `default`. */
+                job_type?: string;
+                /** @description Only jobs of this tenant. Example: `default`. */
+                tenant?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "counts": {
+                     *         "queued": 1201,
+                     *         "in_progress": 14,
+                     *         "completed": 84112,
+                     *         "partial": 93,
+                     *         "failed": 11,
+                     *         "cancelled": 4
+                     *       },
+                     *       "capped_at": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["JobCounts"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    post_operators_jobs_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "filter": {
+                 *         "tenant": "default",
+                 *         "until": "2026-11-23T12:00:00Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CancelRequest"];
+            };
+        };
+        responses: {
+            /** @description The jobs are being cancelled; each becomes terminal as soon as its tasks have ended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "matched": 12,
+                     *       "cancelled": 12
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Cancelled"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `PAYLOAD_TOO_LARGE`: the body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE`: the body must be application/json, uncompressed or gzip. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2514,7 +3096,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of dead letters. */
+            /** @description A page of dead letters, or a stream. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2540,6 +3122,8 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["DeadLetterList"];
+                    /** @example {"task_id":1,"job_id":"019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00","job_type":"default","tenant":"default","resource_id":"cover.jpg","url":"https://cdn.example.com/image.jpg","failure_code":"DOWNLOAD_HTTP_404","failure_message":"the origin answered 404","attempts":1,"failed_at":"2026-11-23T12:00:02.310Z"} */
+                    "application/x-ndjson": string;
                 };
             };
             /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
@@ -4216,6 +4800,250 @@ export interface operations {
             };
             /** @description `DISK_FULL`: the service's disk is full. */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The current state. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "instance": {
+                     *         "name": "prod-eu1",
+                     *         "version": "0.1.0",
+                     *         "started_at": "2026-11-22T12:00:00.000Z"
+                     *       },
+                     *       "health": "degraded",
+                     *       "queue": {
+                     *         "pending": 1203999,
+                     *         "running": 7,
+                     *         "retrying": 312,
+                     *         "paused": false,
+                     *         "paused_by": null,
+                     *         "paused_at": null,
+                     *         "oldest_pending_age_ms": 180000,
+                     *         "max_pending": 10000000
+                     *       },
+                     *       "workers": {
+                     *         "total": 8,
+                     *         "busy": 7
+                     *       },
+                     *       "rates": {
+                     *         "window_seconds": 60,
+                     *         "completed": 24720,
+                     *         "failed": 12,
+                     *         "retried": 40,
+                     *         "bytes": 2390753280,
+                     *         "accepted": 30000
+                     *       },
+                     *       "drain_seconds": 2940,
+                     *       "jobs": {
+                     *         "queued": 1201,
+                     *         "in_progress": 14,
+                     *         "completed": 84112,
+                     *         "partial": 93,
+                     *         "failed": 11,
+                     *         "cancelled": 4
+                     *       },
+                     *       "dead_letters": {
+                     *         "total": 1042,
+                     *         "last_hour": 12,
+                     *         "by_code": [
+                     *           {
+                     *             "key": "DOWNLOAD_HTTP_403",
+                     *             "count": 830
+                     *           }
+                     *         ]
+                     *       },
+                     *       "hosts": {
+                     *         "known": 312,
+                     *         "closed": 1,
+                     *         "slowed": 3
+                     *       },
+                     *       "buckets": [],
+                     *       "operations": [],
+                     *       "attention": [
+                     *         {
+                     *           "kind": "host",
+                     *           "severity": "warning",
+                     *           "text": "cdn.example.com: closed for 12 s, its breaker is open (DOWNLOAD_TIMEOUT)",
+                     *           "since": "2026-11-23T11:59:48.000Z",
+                     *           "href": "/console/hosts?q=cdn.example.com"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_rates: {
+        parameters: {
+            query?: {
+                /** @description Length of the window. Default: `1h`. */
+                window?: "15m" | "1h" | "24h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "step_seconds": 10,
+                     *       "from": "2026-11-23T11:59:40.000Z",
+                     *       "to": "2026-11-23T12:00:00.000Z",
+                     *       "series": {
+                     *         "completed": [
+                     *           null,
+                     *           4120
+                     *         ],
+                     *         "failed": [
+                     *           null,
+                     *           2
+                     *         ],
+                     *         "retried": [
+                     *           null,
+                     *           7
+                     *         ],
+                     *         "accepted": [
+                     *           null,
+                     *           5000
+                     *         ],
+                     *         "bytes": [
+                     *           null,
+                     *           398458880
+                     *         ],
+                     *         "pending": [
+                     *           null,
+                     *           1203999
+                     *         ],
+                     *         "running": [
+                     *           null,
+                     *           7
+                     *         ],
+                     *         "retrying": [
+                     *           null,
+                     *           312
+                     *         ],
+                     *         "busy": [
+                     *           null,
+                     *           7
+                     *         ],
+                     *         "dead_letters": [
+                     *           null,
+                     *           1042
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Rates"];
+                };
+            };
+            /** @description `INVALID_PAYLOAD`: the request is invalid; details lists the violations. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -5,6 +5,7 @@ import type {
   FullDeadLetter,
 } from "../../jobs/stores/dead-letter-reads.ts";
 import { publicUrl } from "../../net/public-url.ts";
+import { acceptedType } from "../http/accepted-type.ts";
 import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
 import { ApiError } from "../http/errors.ts";
 import { isoTime } from "../http/iso-time.ts";
@@ -15,6 +16,7 @@ import type { DeadLetterDetail, DeadLetterRow } from "../openapi/schemas.ts";
 import { attemptRow } from "./attempt-row.ts";
 import { type Endpoint, withQuery } from "./endpoint.ts";
 import { LIST_LIMIT } from "./job-endpoints.ts";
+import { DEAD_LETTER_LINES, type DeadLetterStreamDeps, deadLetterStreams } from "./streams/dead-letter-stream.ts";
 
 const CODE = /^[A-Z0-9_]{1,64}$/;
 const HOST = /^[!-~]{1,261}$/;
@@ -49,11 +51,13 @@ export function filterOf(values: Values<typeof DEAD_LETTER_FILTER>): DeadLetterF
 export function deadLetterEndpoints(
   deadLetters: DeadLetterReads,
   discard: (deadLetter: FullDeadLetter) => Promise<boolean>,
+  stream: DeadLetterStreamDeps,
 ): Endpoint[] {
-  return [listDeadLetters(deadLetters), readDeadLetter(deadLetters), discardDeadLetter(deadLetters, discard)];
+  return [listDeadLetters(deadLetters, stream), readDeadLetter(deadLetters), discardDeadLetter(deadLetters, discard)];
 }
 
-function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
+function listDeadLetters(deadLetters: DeadLetterReads, deps: DeadLetterStreamDeps): Endpoint {
+  const streamed = deadLetterStreams(deadLetters, rowOf, deps);
   return withQuery({
     method: "GET",
     path: "/operators/dlq",
@@ -61,12 +65,16 @@ function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
     doc: {
       tag: "Dead letters",
       summary: "List dead letters",
-      description: "Lists the tasks that failed permanently by task id, the newest task first.",
+      description:
+        "Lists the tasks that failed permanently by task id, the newest task first. With `Accept: " +
+        `${DEAD_LETTER_LINES}\` the answer is a stream of all that match, one line each, and ignores \`limit\`. No dead ` +
+        "letter comes twice. A client that reads nothing for a minute is disconnected.",
       answers: {
         200: {
-          description: "A page of dead letters.",
+          description: "A page of dead letters, or a stream.",
           schema: "DeadLetterList",
           example: { entries: [DEAD_LETTER_EXAMPLE], next_cursor: null },
+          streams: { [DEAD_LETTER_LINES]: `${JSON.stringify(DEAD_LETTER_EXAMPLE)}\n` },
         },
       },
     },
@@ -75,8 +83,12 @@ function listDeadLetters(deadLetters: DeadLetterReads): Endpoint {
       limit: integer(LIST_LIMIT, "Maximum number of dead letters on the page."),
       cursor: cursorParameter("dlq"),
     },
-    answer: async (_call, { limit, cursor, ...filter }) => {
-      const rows = await deadLetters.list(filterOf(filter), cursor ?? Number.MAX_SAFE_INTEGER, limit + 1);
+    answer: async ({ request }, { limit, cursor, ...given }) => {
+      const filter = filterOf(given);
+      const before = cursor ?? Number.MAX_SAFE_INTEGER;
+      const type = acceptedType(request.headers.get("accept"), ["application/json", DEAD_LETTER_LINES]);
+      if (type === DEAD_LETTER_LINES) return streamed({ filter, before, request });
+      const rows = await deadLetters.list(filter, before, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("dlq", task));
       return json({ entries: page.map(rowOf), next_cursor });
     },

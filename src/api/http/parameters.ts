@@ -67,6 +67,17 @@ export function text(
   };
 }
 
+/** A parameter whose value is converted if it is given. */
+export function mapped<T, U>(parameter: Parameter<T | undefined>, convert: (value: T) => U): Parameter<U | undefined> {
+  return {
+    ...parameter,
+    parse: (text) => {
+      const value = parameter.parse(text);
+      return value === undefined ? undefined : convert(value);
+    },
+  };
+}
+
 const NAME = new RegExp(NAME_PATTERN);
 const NAME_RULE = "must be 1 to 64 of a-z, 0-9, '-', '_' and '.'";
 

@@ -19,9 +19,12 @@ import { analysisEndpoint } from "../endpoints/analysis-endpoint.ts";
 import { deadLetterChangeEndpoints } from "../endpoints/dead-letter-change-endpoints.ts";
 import { deadLetterEndpoints } from "../endpoints/dead-letter-endpoints.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { jobEndpoints } from "../endpoints/job-endpoints.ts";
+import { type JobEndpointsDeps, jobEndpoints } from "../endpoints/job-endpoints.ts";
+import { cancelJobsEndpoint } from "../endpoints/jobs/cancel-jobs-endpoint.ts";
+import { jobCountsEndpoint } from "../endpoints/jobs/job-counts-endpoint.ts";
 import { formatOf, logsEndpoint } from "../endpoints/logs/logs-endpoint.ts";
 import { operationEndpoints } from "../endpoints/operation-endpoints.ts";
+import { type OverviewEndpointsDeps, overviewEndpoints } from "../endpoints/overview/overview-endpoints.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "../endpoints/queue-endpoints.ts";
 import { resourcesEndpoint } from "../endpoints/resources-endpoint.ts";
 import { serviceEndpoints } from "../endpoints/service-endpoints.ts";
@@ -41,7 +44,12 @@ import { limitRequests } from "./request-limit.ts";
 
 const DISK_FULL = 507;
 
-export interface ApiDeps extends QueueEndpointsDeps, DownloadsEndpointDeps, HostEndpointsDeps {
+export interface ApiDeps
+  extends QueueEndpointsDeps,
+    DownloadsEndpointDeps,
+    HostEndpointsDeps,
+    OverviewEndpointsDeps,
+    Pick<JobEndpointsDeps, "speedOf"> {
   readonly submit: Submit;
   /** Cancels a job; false if it has ended. */
   readonly cancel: (jobId: string) => Promise<boolean>;
@@ -151,7 +159,9 @@ function apiEndpoints(deps: ApiDeps, more: readonly Endpoint[]): Endpoint[] {
       memory: new BodyMemory(deps.limits.maxBodiesBytes),
       tracer: deps.tracer,
     }),
-    ...jobEndpoints(deps.ledger, deps.cancel),
+    ...jobEndpoints(deps),
+    jobCountsEndpoint(deps.ledger),
+    cancelJobsEndpoint(deps),
     logsEndpoint({
       ...deps,
       drop: (jobId, request, seconds) => {
@@ -163,13 +173,20 @@ function apiEndpoints(deps: ApiDeps, more: readonly Endpoint[]): Endpoint[] {
       },
     }),
     resourcesEndpoint(deps.ledger, deps.queue.control),
-    ...deadLetterEndpoints(deps.deadLetters, deps.discard),
+    ...deadLetterEndpoints(deps.deadLetters, deps.discard, {
+      ...deps,
+      dropDeadLetters: (request, seconds) => {
+        deps.log.info("a client of the dead letters' stream read nothing for a minute; it was disconnected");
+        connections.get(request)?.closeIn(seconds);
+      },
+    }),
     analysisEndpoint(deps.deadLetters),
     ...deadLetterChangeEndpoints(deps),
     ...operationEndpoints({ ...deps, changes: deps.queue.deadLetters }),
     ...queueEndpoints(deps),
     downloadsEndpoint(deps),
     ...hostEndpoints(deps),
+    ...overviewEndpoints(deps),
     ...serviceEndpoints({ ...deps, monotonic: deps.clock.monotonic, startedAt: deps.clock.monotonic() }),
     ...more,
   ];

@@ -10,11 +10,13 @@ import {
   ReplayRequestSchema,
 } from "../endpoints/dead-letter-change-endpoints.ts";
 import type { AnswerDoc, Endpoint, EndpointDoc } from "../endpoints/endpoint.ts";
+import { CancelledSchema, CancelRequestSchema } from "../endpoints/jobs/cancel-jobs-endpoint.ts";
 import { rolesFor } from "../http/access.ts";
 import { ERRORS, type ErrorCode } from "../http/errors.ts";
 import type { Parameter, Parameters } from "../http/parameters.ts";
 import { SESSION_COOKIE } from "../sign-in/session-cookie.ts";
 import * as session from "../sign-in/session-endpoints.ts";
+import * as overview from "./overview-schemas.ts";
 import * as schemas from "./schemas.ts";
 import * as service from "./service-schemas.ts";
 import * as traffic from "./traffic-schemas.ts";
@@ -37,6 +39,11 @@ export const COMPONENTS = {
   GivenUp: GivenUpSchema,
   Operation: schemas.OperationSchema,
   OperationList: schemas.OperationListSchema,
+  CancelRequest: CancelRequestSchema,
+  Cancelled: CancelledSchema,
+  JobCounts: overview.JobCountsSchema,
+  Overview: overview.OverviewSchema,
+  Rates: overview.RatesSchema,
   Queue: service.QueueSchema,
   DownloadList: traffic.DownloadListSchema,
   HostList: traffic.HostListSchema,

@@ -27,6 +27,8 @@ export const JOB_EXAMPLE = {
   job_id: JOB_ID,
   job_type: "default",
   tenant: "default",
+  priority: "normal",
+  trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
   status: "partial",
   resource_total: 2,
   resource_completed: 1,
@@ -37,6 +39,8 @@ export const JOB_EXAMPLE = {
   created_at: "2026-11-23T12:00:00.000Z",
   updated_at: "2026-11-23T12:00:02.310Z",
   completed_at: "2026-11-23T12:00:02.310Z",
+  rate: null,
+  eta_seconds: null,
   log_count: 5,
   errors: [
     {

@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { VIOLATIONS_MAX } from "../../intake/intake-error.ts";
-import { JOB_STATUSES } from "../../jobs/job.ts";
+import { JOB_STATUSES, PRIORITIES } from "../../jobs/job.ts";
 import { BULK_OPERATION_KINDS, BULK_OPERATION_STATES } from "../../jobs/stores/dead-letter-changes.ts";
 import { GROUPINGS } from "../../jobs/stores/dead-letter-reads.ts";
 import { LOG_LEVELS } from "../../jobs/stores/ledger-reads.ts";
@@ -73,6 +73,8 @@ export const JobSchema = closed(
     job_id: jobId,
     job_type: jobType,
     tenant,
+    priority: oneOf(PRIORITIES, "Priority of its tasks."),
+    trace_id: Type.String({ description: "W3C trace id of the job, 32 hexadecimal digits." }),
     status: oneOf(
       JOB_STATUSES,
       "`queued`: no task has started. `in_progress`: tasks wait or run. `completed`: all resources are stored. " +
@@ -87,6 +89,11 @@ export const JobSchema = closed(
     created_at: time("Time at which the job was accepted."),
     updated_at: time("Time of the job's last change."),
     completed_at: timeOrNull("Time at which the job became terminal.", "Null before."),
+    rate: orNull(
+      Type.Number({ minimum: 0 }),
+      "Objects stored per second now; null if no task of the job ended lately, and once the job is terminal.",
+    ),
+    eta_seconds: orNull(Type.Integer({ minimum: 0 }), "Estimated seconds until the job's end; null with `rate`."),
     log_count: count("Number of rows in the job's log."),
     errors: Type.Array(
       closed(

@@ -58,8 +58,8 @@ export interface DeadLetterReads {
   find(task: number): Promise<FullDeadLetter | undefined>;
   /** The same as `find` for each that matches, with task ids below `beforeTask`, the newest task first. */
   full(filter: DeadLetterFilter, beforeTask: number, limit: number): Promise<FullDeadLetter[]>;
-  /** The number of those that match. */
-  count(filter: DeadLetterFilter): Promise<number>;
+  /** The number of those that match; with `atMost`, the count stops there. */
+  count(filter: DeadLetterFilter, atMost?: number): Promise<number>;
   /** Counts those that match by what they have in common: the largest groups first, or the latest days. */
   groups(by: Grouping, filter: DeadLetterFilter, limit: number): Promise<DeadLetterGroup[]>;
 }

@@ -71,6 +71,19 @@ export interface JobFilter {
   readonly tenant?: string | undefined;
   /** Jobs that were accepted under this key, as long as it is remembered: one of each tenant at most. */
   readonly idempotencyKey?: string | undefined;
+  /** Accepted at this time or later, milliseconds since the epoch. The store takes jobs as accepted in order. */
+  readonly since?: number | undefined;
+  /** Accepted before this time. */
+  readonly until?: number | undefined;
+  /** The first characters of the job id, in lower case and with its hyphens. */
+  readonly idPrefix?: string | undefined;
+}
+
+/** The number of jobs in each status. */
+export interface JobCounts {
+  readonly counts: Readonly<Record<JobStatus, number>>;
+  /** True if a count may be too low, because there was more to examine. */
+  readonly isCapped: boolean;
 }
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -99,6 +112,11 @@ export interface LedgerReads {
   findJob(jobId: string): Promise<JobRecord | undefined>;
   /** Jobs with numbers below `beforeSeq`, the newest first. */
   listJobs(filter: JobFilter, beforeSeq: number, limit: number): Promise<JobRecord[]>;
+  /**
+   * Counts the jobs by status. Without a type and a tenant the counts are exact. With one of them, the store examines
+   * at most `limit` jobs of each status, the newest first.
+   */
+  countJobs(filter: Pick<JobFilter, "jobType" | "tenant">, limit: number): Promise<JobCounts>;
   /** The first failed tasks of a job, in order of their ids. */
   failures(job: JobRecord, limit: number): Promise<ResultRecord[]>;
   /** Results of a job with task ids above `afterTask`, in order of their ids. */

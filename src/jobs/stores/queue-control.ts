@@ -42,6 +42,11 @@ export interface QueueControl {
   waitingHosts(part: WaitingHostsPart): Promise<WaitingHosts>;
   /** The numbers of waiting tasks of some hosts; a host without one is absent. */
   waitingOf(hosts: readonly string[]): Promise<Map<string, number>>;
+  /**
+   * The number of tasks that wait for a bucket; `undefined` if more lanes than `lanesMax` wait, so that a count would
+   * be too expensive.
+   */
+  waitingForBucket(bucket: string, lanesMax: number): Promise<number | undefined>;
   /** Tasks of one job with ids above `afterId` in some states, in order of their ids. */
   tasksOfJob(job: TaskRange, states: readonly TaskState[]): Promise<QueuedTask[]>;
 }

@@ -120,7 +120,12 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
   }
 
   /** The number of matches. It reads no dead letter if the filter is empty or names one counted group. */
-  async count(filter: DeadLetterFilter): Promise<number> {
+  async count(filter: DeadLetterFilter, atMost?: number): Promise<number> {
+    const matches = await this.#countAll(filter, atMost ?? Number.MAX_SAFE_INTEGER);
+    return atMost === undefined ? matches : Math.min(matches, atMost);
+  }
+
+  async #countAll(filter: DeadLetterFilter, atMost: number): Promise<number> {
     const [[name, key] = [], ...others] = Object.entries(filter).filter(([, value]) => value !== undefined);
     if (name === undefined) return this.size();
     const grouping = COUNTED[name as keyof DeadLetterFilter];
@@ -128,8 +133,10 @@ export class DeadLetters implements DeadLetterReads, DeadLetterRetention {
     const { where, values } = conditionsOf(filter);
     return (
       this.#current
-        .query<{ n: number }, [Record<string, string | number>]>(`SELECT count(*) AS n FROM dead_letters${where}`)
-        .get(values)?.n ?? 0
+        .query<{ n: number }, [Record<string, string | number>]>(
+          `SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters${where} LIMIT $atMost)`,
+        )
+        .get({ ...values, atMost })?.n ?? 0
     );
   }
 

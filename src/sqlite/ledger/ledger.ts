@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import type { Event } from "../../gen/fetchbox/v1/event.ts";
 import type { LedgerReads, LogLevel } from "../../jobs/stores/ledger-reads.ts";
 import {
+  type JobCounts,
   type JobFilter,
   type JobRecord,
   type LogRecord,
@@ -15,6 +16,7 @@ import type { Projection } from "../outbox.ts";
 import { createProjection } from "../projection.ts";
 import { decodeHistory } from "../task-codec.ts";
 import { applyToLedger } from "./apply-events.ts";
+import { countJobs } from "./count-jobs.ts";
 import { JOB_COLUMNS, listJobs } from "./list-jobs.ts";
 import { type EndedJob, pruneJobs, pruneKeys, pruneLogs, readPrunableJobs } from "./prune-ledger.ts";
 
@@ -88,6 +90,11 @@ export class Ledger implements LedgerReads, LedgerRetention {
   /** Jobs older than `beforeSeq`, newest first. */
   async listJobs(filter: JobFilter, beforeSeq: number, limit: number): Promise<JobRecord[]> {
     return listJobs(this.#db, filter, beforeSeq, limit);
+  }
+
+  /** Jobs by status, from the maintained counts or from a bounded number of rows. */
+  async countJobs(filter: Pick<JobFilter, "jobType" | "tenant">, limit: number): Promise<JobCounts> {
+    return countJobs(this.#db, filter, limit);
   }
 
   /** The first failed tasks of a job, in order of their ids. */

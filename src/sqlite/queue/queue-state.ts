@@ -66,6 +66,10 @@ export class QueueState implements QueueControl {
     return readWaitingOf(this.#context, hosts);
   }
 
+  async waitingForBucket(bucket: string, lanesMax: number): Promise<number | undefined> {
+    return readWaitingForBucket(this.#context, bucket, lanesMax);
+  }
+
   async tasksOfJob(range: TaskRange, states: readonly TaskState[]): Promise<QueuedTask[]> {
     return readTasksOfJob(this.#context, range, states);
   }
@@ -99,6 +103,17 @@ function readNextDueMs({ db, clock }: QueueContext, isAskedFor: (host: string) =
     if (first !== undefined) return Math.max(0, first.next_due - clock.steady());
   }
   return undefined;
+}
+
+/** The number of tasks that wait for a bucket; `undefined` if more than `lanesMax` lanes wait. */
+function readWaitingForBucket({ db }: QueueContext, bucket: string, lanesMax: number): number | undefined {
+  const row = db
+    .query<{ lanes: number; tasks: number }, [string, number]>(
+      `SELECT count(*) AS lanes, coalesce(sum(waiting) FILTER (WHERE bucket = ?), 0) AS tasks
+       FROM (${WAITING_LANES} LIMIT ?)`,
+    )
+    .get(bucket, lanesMax + 1);
+  return row === null || row.lanes > lanesMax ? undefined : row.tasks;
 }
 
 /** The state that readers see: a claimed task that no worker has started still waits. */

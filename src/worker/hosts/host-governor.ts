@@ -221,6 +221,11 @@ export class HostGovernor {
     return found;
   }
 
+  /** For how many milliseconds no probe has reached the host; `undefined` if the host can be reached. */
+  unavailableFor(host: string): number | undefined {
+    return this.#hosts.get(host)?.unavailableFor(this.#now());
+  }
+
   /** The number of running downloads, by host. */
   running(): Map<string, number> {
     const running = new Map<string, number>();

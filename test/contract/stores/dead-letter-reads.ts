@@ -108,6 +108,7 @@ export function describeDeadLetterReads(open: OpenBackend): void {
       const { deadLetters } = stores;
       expect(await deadLetters.list(filter, ALL, 100)).toEqual(wanted);
       expect(await deadLetters.count(filter)).toBe(wanted.length);
+      expect(await deadLetters.count(filter, 2)).toBe(Math.min(2, wanted.length));
       for (const by of GROUPINGS) expect(await deadLetters.groups(by, filter, 100)).toEqual(groupsOf(wanted, by));
       expect(await deadLetters.size()).toBe(all.length);
     });

@@ -123,9 +123,71 @@ function describeLists(open: OpenBackend): void {
         if (name !== "running") await settle(stores, task, name === "done" ? complete : discard);
       }
       made[name] = await jobOf(stores, job.jobId);
+      stores.clock.tick(1000);
     }
     return made;
   }
+
+  test("jobs are listed by the time of their acceptance, with every other filter", async () => {
+    await using stores = await open();
+    const jobs = await someJobs(stores);
+    const at = (name: string) => present(jobs[name]).createdAt;
+    const seqsOf = async (filter: JobFilter, before = ALL) =>
+      (await stores.ledger.listJobs(filter, before, 10)).map(({ seq }) => seq);
+    const wanted = (...names: string[]) => names.map((name) => present(jobs[name]).seq);
+    expect(await seqsOf({ since: at("running") })).toEqual(wanted("queued too", "queued", "running"));
+    expect(await seqsOf({ until: at("running") })).toEqual(wanted("failed", "done"));
+    expect(await seqsOf({ since: at("failed"), until: at("queued") })).toEqual(wanted("running", "failed"));
+    expect(await seqsOf({ since: at("failed"), tenant: "t1" })).toEqual(wanted("queued too", "running"));
+    expect(await seqsOf({ until: at("queued too"), status: "queued" })).toEqual(wanted("queued"));
+    expect(await seqsOf({ until: at("queued") }, present(jobs.running).seq)).toEqual(wanted("failed", "done"));
+    expect(await seqsOf({ since: at("queued too") + 1 })).toEqual([]);
+    expect(await seqsOf({ since: 0, until: at("done") })).toEqual([]);
+  });
+
+  test("jobs are listed by the start of their ids, with every other filter", async () => {
+    await using stores = await open();
+    const ids = ["019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00", "019ab2f4-7c1f-7d3a-9b52-4f6c1d2e3f00"];
+    for (const jobId of [...ids, "019ab2f5-7c1e-7d3a-9b52-4f6c1d2e3f00", "019ab2f4-7cff-7d3a-9b52-4f6c1d2e3f00"])
+      await stores.now(
+        stores.queue.acceptor.accept(acceptance(1, { job: newJob({ jobId, tenant: jobId.slice(9, 13) }) })),
+      );
+    const found = async (filter: JobFilter, before = ALL) =>
+      (await stores.ledger.listJobs(filter, before, 10)).map(({ seq }) => seq);
+    expect(await found({ idPrefix: "019ab2f4" })).toEqual([4, 2, 1]);
+    expect(await found({ idPrefix: "019ab2f4" }, 4)).toEqual([2, 1]);
+    expect(await found({ idPrefix: "019ab2f4-7c1" })).toEqual([2, 1]);
+    expect(await found({ idPrefix: present(ids[0]) })).toEqual([1]);
+    expect(await found({ idPrefix: "019ab2f4", tenant: "7c1f", status: "queued" })).toEqual([2]);
+    expect(await found({ idPrefix: "019ab2f4", status: "failed" })).toEqual([]);
+    expect(await found({ idPrefix: "019ab2f6" })).toEqual([]);
+  });
+
+  test("jobs are counted by status: all exactly, those of a type or a tenant up to a limit", async () => {
+    await using stores = await open();
+    await someJobs(stores);
+    const none = { queued: 0, in_progress: 0, completed: 0, partial: 0, failed: 0, cancelled: 0 };
+    const { ledger } = stores;
+    const all = { ...none, queued: 2, in_progress: 1, completed: 1, failed: 1 };
+    expect(await ledger.countJobs({}, 1)).toEqual({ counts: all, isCapped: false });
+    expect(await ledger.countJobs({ tenant: "t1" }, 10)).toEqual({
+      counts: { ...none, queued: 1, in_progress: 1, completed: 1 },
+      isCapped: false,
+    });
+    expect(await ledger.countJobs({ jobType: "default" }, 2)).toEqual({
+      counts: { ...none, queued: 2, completed: 1 },
+      isCapped: false,
+    });
+    expect(await ledger.countJobs({ jobType: "default" }, 1)).toEqual({
+      counts: { ...none, queued: 1, completed: 1 },
+      isCapped: true,
+    });
+    expect(await ledger.countJobs({ jobType: "gallery", tenant: "t2" }, 10)).toEqual({
+      counts: { ...none, failed: 1 },
+      isCapped: false,
+    });
+    await stores.expectTrueCounters();
+  });
 
   test.each<[string, JobFilter, string[]]>([
     ["nothing", {}, ["queued too", "queued", "running", "failed", "done"]],

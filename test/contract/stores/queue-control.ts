@@ -300,6 +300,9 @@ function describeFigures(open: OpenBackend): void {
         ["a.test", 1],
       ]);
       expect([...(await control.busiestHosts(1)).keys()]).toEqual(["b.test"]);
+      expect(await control.waitingForBucket("artifacts", 4)).toBe(7);
+      expect(await control.waitingForBucket("artifacts", 3)).toBeUndefined();
+      expect(await control.waitingForBucket("another", 4)).toBe(0);
       await claimAll(stores, 1);
       expect(new Map(await control.busiestHosts(10))).toEqual(
         new Map([

@@ -172,6 +172,10 @@ function describeLedgerRetention(open: OpenBackend): void {
       const { ledger } = stores;
       expect(await ledger.pruneJobs([large.seq], 5)).toBe(0);
       expect(await ledger.findJob(large.jobId)).toBeUndefined();
+      const counted = async (filter: { jobType?: string; tenant?: string }) =>
+        (await ledger.countJobs(filter, 10)).counts.completed;
+      for (const filter of [{}, { tenant: "default" }, { tenant: "default", jobType: "default" }])
+        expect([filter, await counted(filter)]).toEqual([filter, 1]);
       expect((await ledger.listJobs({}, FAR, 10)).map(({ seq }) => seq)).toEqual([small.seq]);
       let gone = 0;
       for (let steps = 0; gone === 0 && steps < 50; steps++) gone = await ledger.pruneJobs([large.seq], 10);

@@ -3,6 +3,7 @@ import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/
 import type { Clock } from "../../../std/clock.ts";
 import type { Turns } from "../../../std/turns.ts";
 import { jsonText } from "../../http/json-response.ts";
+import { pulledStream } from "../streams/pulled-stream.ts";
 import type { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
 
@@ -49,8 +50,6 @@ const ENCODER = new TextEncoder();
 const BEAT_MS = 15_000;
 /** Shortest time between two reads of a busy job. */
 const PAUSE_MS = 250;
-/** A client that reads nothing for this time is disconnected. */
-const STUCK_MS = 60_000;
 /** Time for the client to read the bytes in flight and the last text. */
 const DROP_SECONDS = 10;
 
@@ -71,34 +70,11 @@ export interface WantedStream {
 export function followLog(wanted: WantedStream, deps: LogStreamDeps): ReadableStream<Uint8Array> {
   const { job, format, request } = wanted;
   const over = AbortSignal.any([request.signal, deps.stopping]);
-  const pages = follow(wanted, over, deps);
-  let stuck: { cancel(): void } | undefined;
-  let isCut = false;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        stuck?.cancel();
-        const { done, value } = await pages.next();
-        // Until the connection closes: an end would look like the end of the log.
-        if (isCut) return new Promise<void>(() => {});
-        if (done === true) return controller.close();
-        controller.enqueue(value);
-        stuck = deps.clock.after(STUCK_MS, () => {
-          void pages.return();
-          deps.drop(job.jobId, request, DROP_SECONDS);
-          isCut = format.dropped === undefined;
-          if (format.dropped === undefined) return;
-          controller.enqueue(ENCODER.encode(format.dropped));
-          controller.close();
-        });
-      },
-      cancel() {
-        stuck?.cancel();
-        void pages.return();
-      },
-    },
-    { highWaterMark: 0 },
-  );
+  return pulledStream(follow(wanted, over, deps), {
+    clock: deps.clock,
+    onStuck: () => deps.drop(job.jobId, request, DROP_SECONDS),
+    dropped: format.dropped,
+  });
 }
 
 async function* follow(
