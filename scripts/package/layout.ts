@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import { basename } from "node:path";
 
 /** A file of the package: where it comes from in the project, and its place below `/`. */
@@ -28,6 +28,8 @@ export function packagedFiles(binary: string): PackagedFile[] {
     ...["README.md", "CHANGELOG.md", "config/fetchbox.example.toml"].map((file) =>
       plain(file, `${doc}/${basename(file)}`),
     ),
+    // An alert names a page by its path in the project.
+    ...globSync(["docs/**/*.md", "deploy/monitoring/**/*.{yml,json}"]).map((file) => plain(file, `${doc}/${file}`)),
   ];
 }
 

@@ -77,6 +77,8 @@ describe.if(canPack)("the Debian package", () => {
       "usr/lib/tmpfiles.d/fetchbox.conf": "-rw-r--r--",
       "usr/share/bash-completion/completions/fetchbox": "-rw-r--r--",
       "usr/share/man/man1/fetchbox.1": "-rw-r--r--",
+      "usr/share/doc/fetchbox/docs/operate/runbook.md": "-rw-r--r--",
+      "usr/share/doc/fetchbox/deploy/monitoring/fetchbox.rules.yml": "-rw-r--r--",
     });
   });
 

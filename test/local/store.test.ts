@@ -258,7 +258,14 @@ test("a disk that is mounted for reading only is UPLOAD_ACCESS_DENIED", async ()
   expect(codes).toEqual(["UPLOAD_ACCESS_DENIED", "UPLOAD_ACCESS_DENIED", "UPLOAD_ACCESS_DENIED"]);
 });
 
-test("a failure says what the system said, once; a Failure and the signal's reason pass through", () => {
+test("a message has the code of the system once, and names a listing as well as a key", () => {
+  const error = Object.assign(new Error("EACCES: permission denied, lstat '/x'"), { code: "EACCES" });
+  const messageFor = (key: string) => (localFailure(error, { bucket: "b", key }, "/nowhere") as Failure).message;
+  expect(messageFor("k")).toBe("bucket b: cannot store or read k: EACCES: permission denied, lstat '/x'");
+  expect(messageFor("")).toBe("bucket b: cannot store or read its objects: EACCES: permission denied, lstat '/x'");
+});
+
+test("each system error has its failure code; a Failure and the signal's reason pass through", () => {
   const ref = { bucket: "b", key: "k" };
   const codes = ["ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ENOTDIR", "EIO", "EMFILE"].map(
     (errno) => {

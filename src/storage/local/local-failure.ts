@@ -54,8 +54,11 @@ export function localFailure(error: unknown, ref: ObjectRef, root: string, signa
     if (conflict !== undefined) return conflict;
   }
   const code = obstacle === undefined ? CODES[errno] : undefined;
-  const reason = obstacle ?? REASONS[errno] ?? errorText(error);
-  const message = `bucket ${ref.bucket}: cannot store or read ${shorten(ref.key)}: ${errno}: ${reason}`;
+  // The text of a system error starts with the number's name itself.
+  const reason = obstacle ?? REASONS[errno] ?? errorText(error).replace(`${errno}: `, "");
+  // A listing, as of the readiness check, has an empty key.
+  const target = ref.key === "" ? "its objects" : shorten(ref.key);
+  const message = `bucket ${ref.bucket}: cannot store or read ${target}: ${errno}: ${reason}`;
   return new Failure(code ?? "UPLOAD_UNAVAILABLE", message, { cause: error });
 }
 
