@@ -37,11 +37,16 @@ EXPOSE 8080
 # publicly without tokens.
 ENV PATH=/usr/local/bin:/usr/bin FETCHBOX__SERVER__BIND_ADDR=0.0.0.0:8080
 STOPSIGNAL SIGTERM
-# A failed check makes Swarm and ECS replace the container, so it only asks whether the service answers. A start may
-# migrate or recover large stores before that.
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 CMD ["fetchbox", "health", "--live"]
-# With these variables Bun runs other code than FetchBox's, or opens a debugger.
-ENTRYPOINT ["env", "-u", "BUN_BE_BUN", "-u", "BUN_OPTIONS", "-u", "BUN_INSPECT", "fetchbox"]
+# The entry point and the check clear the variables by which Bun runs other code than FetchBox's, opens a debugger or
+# checks no certificate. A failed check makes Swarm and ECS replace the container, so it only asks whether the service
+# answers. A start may migrate or recover large stores before that.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 \
+  CMD ["env", "-u", "BUN_BE_BUN", "-u", "BUN_OPTIONS", "-u", "BUN_INSPECT", "-u", "BUN_INSPECT_CONNECT_TO", \
+       "-u", "BUN_INSPECT_NOTIFY", "-u", "BUN_INSPECT_PRELOAD", "-u", "NODE_TLS_REJECT_UNAUTHORIZED", \
+       "fetchbox", "health", "--live"]
+ENTRYPOINT ["env", "-u", "BUN_BE_BUN", "-u", "BUN_OPTIONS", "-u", "BUN_INSPECT", "-u", "BUN_INSPECT_CONNECT_TO", \
+            "-u", "BUN_INSPECT_NOTIFY", "-u", "BUN_INSPECT_PRELOAD", "-u", "NODE_TLS_REJECT_UNAUTHORIZED", \
+            "fetchbox"]
 CMD ["serve"]
 # The last lines, so that a new revision keeps the layers above.
 ARG VERSION=unknown

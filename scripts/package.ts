@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import manifest from "../package.json" with { type: "json" };
-import { missingFiles, PRINTED, packagedFiles } from "./package/layout.ts";
+import { missingFiles, PRINTED, packagedFiles, ZSH_FOLDER } from "./package/layout.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const DEBIAN = "deploy/debian";
@@ -104,7 +104,10 @@ function makeTar(root: string): void {
   const target = `${join(out, root.slice(root.lastIndexOf("/") + 1))}.tar.gz`;
   const owner = ["--owner=root:0", "--group=root:0", "--numeric-owner", "--sort=name", `--mtime=@${commitSeconds()}`];
   const folder = root.slice(root.lastIndexOf("/") + 1);
-  run(["tar", "--create", "--use-compress-program=gzip -n", ...owner, `--file=${target}`, "-C", dirname(root), folder]);
+  // Its usr/ goes into /usr/local, where zsh reads another folder.
+  const moved = `--transform=s,/usr/${ZSH_FOLDER.debian},/usr/${ZSH_FOLDER.local},`;
+  const form = ["--use-compress-program=gzip -n", ...owner, moved];
+  run(["tar", "--create", ...form, `--file=${target}`, "-C", dirname(root), folder]);
   console.log(target);
 }
 

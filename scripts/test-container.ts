@@ -76,7 +76,7 @@ function checkConfig(config: ImageConfig): void {
   assert.deepEqual(Object.keys(config.Volumes), ["/data"]);
   assert.deepEqual(Object.keys(config.ExposedPorts), ["8080/tcp"]);
   assert.deepEqual(config.Cmd, ["serve"]);
-  assert.deepEqual(config.Healthcheck.Test, ["CMD", "fetchbox", "health", "--live"]);
+  assert.deepEqual(config.Healthcheck.Test, ["CMD", ...config.Entrypoint, "health", "--live"]);
   const label = (name: string) => config.Labels[`org.opencontainers.image.${name}`];
   assert.deepEqual(["version", "revision", "source", "licenses"].map(label), [
     manifest.version,

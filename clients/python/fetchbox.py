@@ -22,7 +22,7 @@ import ssl
 import time
 import uuid
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote, urlencode, urlsplit
 
 __version__ = "0.1.0"
@@ -177,7 +177,11 @@ class Client:
                 for event, event_id, data in self._events(path, last_id):
                     if event == "end":
                         return
-                    yield json.loads(data)
+                    row = _parsed(data)
+                    if not isinstance(row, dict):
+                        text = f"the log of job {job_id} has a row that is not JSON"
+                        raise FetchBoxError("UNEXPECTED_ANSWER", text)
+                    yield row
                     last_id, failures = event_id, 0
                 raise FetchBoxError("NETWORK_ERROR", f"the log of job {job_id} broke off before its end")
             except FetchBoxError as error:
@@ -231,7 +235,7 @@ class Client:
             report = _parsed(body)
             if status == 503 and isinstance(report, dict) and "components" in report:
                 return report
-            return _checked_json(status, headers, body)
+            return self._checked_json(status, headers, body)
 
         return self._repeated(send)
 
@@ -247,7 +251,7 @@ class Client:
             body = gzip.compress(body)
             headers["Content-Encoding"] = "gzip"
         timeout = self._timeout * _SUBMIT_TIMEOUTS
-        return self._repeated(lambda: _checked_json(*self._exchange("POST", "/jobs", headers, body, timeout)))
+        return self._repeated(lambda: self._checked_json(*self._exchange("POST", "/jobs", headers, body, timeout)))
 
     def _json(
         self,
@@ -263,7 +267,7 @@ class Client:
 
         def send() -> Json:
             left = self._timeout if deadline is None else max(0.001, deadline - time.monotonic())
-            return _checked_json(*self._exchange(method, path, headers, body, min(left, self._timeout)))
+            return self._checked_json(*self._exchange(method, path, headers, body, min(left, self._timeout)))
 
         return self._repeated(send, repeatable=repeatable, deadline=deadline)
 
@@ -317,9 +321,9 @@ class Client:
         connection = self._connection(timeout or self._timeout)
         try:
             response = self._send(connection, method, path, headers or {}, body)
-            return response.status, response.headers, self._masked(response.status, response.read())
+            return response.status, response.headers, response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise self._failure(error) from error
+            raise self._failure(error) from None
         finally:
             connection.close()
 
@@ -336,19 +340,19 @@ class Client:
                 response = self._send(connection, "GET", path, headers, None)
                 status = response.status
                 if status != 200:
-                    raise _error_of_answer(status, response.headers, self._masked(status, response.read()))
+                    raise self._error_of_answer(status, response.headers, response.read())
                 if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                     raise FetchBoxError("UNEXPECTED_ANSWER", "the server did not answer with an event stream")
                 return response
             except (OSError, http.client.HTTPException) as error:
-                raise self._failure(error) from error
+                raise self._failure(error) from None
 
         try:
             # follow counts the broken connections.
             response = self._repeated(open_stream, repeatable=False)
             yield from _parsed_events(response)
         except (OSError, http.client.HTTPException) as error:
-            raise self._failure(error) from error
+            raise self._failure(error) from None
         finally:
             connection.close()
 
@@ -370,17 +374,46 @@ class Client:
         connection.request(method, self._prefix + path, body=body, headers={**headers, **access})
         return connection.getresponse()
 
-    def _masked(self, status: int, body: bytes) -> bytes:
-        """The body of an answer. In that of an error the token is hidden: a wrong server may repeat it."""
-        if self._token is None or 200 <= status <= 299:
-            return body
-        return body.replace(self._token.encode("ascii"), b"***")
+    def _checked_json(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> Json:
+        """The object of a successful answer."""
+        if not 200 <= status <= 299:
+            raise self._error_of_answer(status, headers, body)
+        value = _parsed(body)
+        if not isinstance(value, dict):
+            raise FetchBoxError("UNEXPECTED_ANSWER", "the server answered, but not with JSON", status=status)
+        return value
+
+    def _error_of_answer(self, status: int, headers: http.client.HTTPMessage, body: bytes) -> FetchBoxError:
+        facts: Json = {"status": status, "retry_after": _retry_after(headers.get("Retry-After"))}
+        error = _parsed(body)
+        if not _is_error_body(error):
+            text = f"the server answered {status}, but not as FetchBox does; check the URL of the service"
+            if 300 <= status <= 399:
+                text = "the server redirects; the client follows no redirect, so name the service itself"
+            request_id = self._hidden(headers.get("X-Request-Id"))
+            return FetchBoxError("UNEXPECTED_ANSWER", text, request_id=request_id, **facts)
+        facts["request_id"] = self._hidden(error.get("request_id"))
+        details = [{name: self._hidden(each[name]) for name in ("path", "message")} for each in error["details"]]
+        places = "".join(f"; {d['path']}: {d['message']}" if d["path"] else f"; {d['message']}" for d in details)
+        code, message = self._hidden(error["code"]), self._hidden(error["message"])
+        return FetchBoxError(code, message + places, details=details, **facts)
 
     def _failure(self, error: Exception) -> FetchBoxError:
         server = f"{self._scheme}://{self._netloc}{self._prefix}"
         if isinstance(error, (TimeoutError, socket.timeout)):
             return FetchBoxError("TIMEOUT", f"{server} did not answer in time")
-        return FetchBoxError("NETWORK_ERROR", f"cannot reach {server}: {error or type(error).__name__}")
+        # The error itself is no cause of the new one: it may contain a line of the server.
+        reason = str(error) or type(error).__name__
+        return FetchBoxError("NETWORK_ERROR", f"cannot reach {server}: {self._hidden(reason)}")
+
+    def _hidden(self, text: Any) -> Any:
+        """A server's text with *** in place of the token: a wrong server may repeat it. None for other values.
+
+        JSON must be parsed before, because it may have escapes.
+        """
+        if not isinstance(text, str):
+            return None
+        return text if self._token is None else text.replace(self._token, "***")
 
 
 def _checked_server(server: str) -> Tuple[str, str, str]:
@@ -410,30 +443,6 @@ def _is_transient(error: FetchBoxError) -> bool:
     return error.status in (502, 503, 504) or error.code == "IDEMPOTENCY_IN_PROGRESS"
 
 
-def _checked_json(status: int, headers: http.client.HTTPMessage, body: bytes) -> Json:
-    """The object of a successful answer."""
-    if not 200 <= status <= 299:
-        raise _error_of_answer(status, headers, body)
-    value = _parsed(body)
-    if not isinstance(value, dict):
-        raise FetchBoxError("UNEXPECTED_ANSWER", "the server answered, but not with JSON", status=status)
-    return value
-
-
-def _error_of_answer(status: int, headers: http.client.HTTPMessage, body: bytes) -> FetchBoxError:
-    facts: Json = {"status": status, "retry_after": _retry_after(headers.get("Retry-After"))}
-    error = _parsed(body)
-    if not _is_error_body(error):
-        text = f"the server answered {status}, but not as FetchBox does; check the URL of the service"
-        if 300 <= status <= 399:
-            text = "the server redirects; the client follows no redirect, so name the service itself"
-        return FetchBoxError("UNEXPECTED_ANSWER", text, request_id=headers.get("X-Request-Id"), **facts)
-    details = error["details"]
-    places = "".join(f"; {d['path']}: {d['message']}" if d["path"] else f"; {d['message']}" for d in details)
-    message = error["message"] + places
-    return FetchBoxError(error["code"], message, request_id=error.get("request_id"), details=details, **facts)
-
-
 def _is_error_body(body: Any) -> bool:
     if not isinstance(body, dict) or not isinstance(body.get("details"), list):
         return False
@@ -455,8 +464,8 @@ def _retry_after(header: Optional[str]) -> Optional[float]:
         return None
 
 
-def _parsed(body: bytes) -> Any:
-    """The value of JSON, or None for other bytes."""
+def _parsed(body: Union[bytes, str]) -> Any:
+    """The value of JSON, or None for other content."""
     try:
         return json.loads(body)
     except ValueError:
@@ -468,7 +477,7 @@ def _parsed_events(response: http.client.HTTPResponse) -> Iterator[Tuple[str, st
     fields: Dict[str, str] = {}
     data: List[str] = []
     for raw in response:
-        name, _, value = raw.decode("utf-8").rstrip("\r\n").partition(":")
+        name, _, value = raw.decode("utf-8", "replace").rstrip("\r\n").partition(":")
         value = value[1:] if value.startswith(" ") else value
         if name == "data":
             data.append(value)

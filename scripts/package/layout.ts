@@ -41,10 +41,13 @@ function plain(from: string, to: string): PackagedFile {
   return { from, to, mode: 0o644 };
 }
 
+/** The folder of zsh's completions below `usr/`: that of Debian's packages, and the one that zsh reads in /usr/local. */
+export const ZSH_FOLDER = { debian: "share/zsh/vendor-completions", local: "share/zsh/site-functions" };
+
 /** The files that `fetchbox` itself prints: its arguments, and the place where shells and man find the output. */
 export const PRINTED: readonly { readonly args: readonly string[]; readonly to: string }[] = [
   { args: ["completion", "bash"], to: "usr/share/bash-completion/completions/fetchbox" },
-  { args: ["completion", "zsh"], to: "usr/share/zsh/vendor-completions/_fetchbox" },
+  { args: ["completion", "zsh"], to: `usr/${ZSH_FOLDER.debian}/_fetchbox` },
   { args: ["completion", "fish"], to: "usr/share/fish/vendor_completions.d/fetchbox.fish" },
   { args: ["man"], to: "usr/share/man/man1/fetchbox.1" },
 ];

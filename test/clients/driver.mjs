@@ -1,6 +1,7 @@
 /** Calls methods of the TypeScript client as lines on standard input name them: MODULE OPTIONS. */
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 
 const [, , modulePath, optionsText] = process.argv;
 const { FetchBoxClient, FetchBoxError } = await import(pathToFileURL(modulePath).href);
@@ -32,7 +33,7 @@ async function rows(iterator, count = Number.POSITIVE_INFINITY) {
 
 function shown(error) {
   const { code, message, status, requestId, details, retryAfterMs } = error;
-  const text = `${error} ${error.stack} ${JSON.stringify(error)} ${error.cause} ${error.cause?.cause}`;
+  const text = `${error.stack} ${JSON.stringify(error)} ${inspect(error, { depth: Number.POSITIVE_INFINITY })}`;
   const isOurs = error instanceof FetchBoxError;
   return { isOurs, code, message, status, requestId: requestId ?? null, details, retryAfterMs, text };
 }

@@ -8,6 +8,7 @@ import { type Config, ConfigSchema } from "../../src/config/schema.ts";
 import { getFromTree } from "../../src/config/sources/tree.ts";
 import { parseEnvFile } from "../../src/config/sources/variables.ts";
 import { ROLES } from "../../src/config/values/access-token.ts";
+import { settingOf } from "../support/unit-file.ts";
 import { createProject } from "./project.ts";
 import { documentedRow, schemaKeys } from "./schema-keys.ts";
 
@@ -137,13 +138,24 @@ describe("what comes from elsewhere is pinned:", () => {
   });
 });
 
-test("units and images clear the variables by which Bun runs other code, and the security page names them", () => {
+test("units and the image clear the same variables, and the security page names them", () => {
   const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
-  for (const name of ["BUN_BE_BUN", "BUN_OPTIONS", "BUN_INSPECT"]) {
-    for (const unit of ["fetchbox", "fetchbox-backup"]) {
-      expect(read(`deploy/systemd/${unit}.service`)).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
-    }
-    expect(read("Dockerfile")).toMatch(new RegExp(`^ENTRYPOINT \\["env", .*"-u", "${name}"`, "m"));
-    expect(read("docs/operate/security.md")).toContain(`\`${name}`);
+  const unset = (unit: string) => settingOf(unit, "UnsetEnvironment").flatMap((value) => value.split(" "));
+  const names = unset("fetchbox.service");
+  // The service drops all of them but the last, which it refuses.
+  const dropped = [...read("src/cli/runtime-settings.ts").matchAll(/^ {2}"(BUN_\w+)",$/gm)].map(
+    ([, name = ""]) => name,
+  );
+  expect(dropped).toContain("BUN_BE_BUN");
+  expect(names).toEqual([...dropped, "NODE_TLS_REJECT_UNAUTHORIZED"]);
+  expect(unset("fetchbox-backup.service")).toEqual(names);
+  const lines = read("Dockerfile").replaceAll("\\\n", "");
+  const cleared = ["env", ...names.flatMap((name) => ["-u", name]), "fetchbox"];
+  for (const [instruction, rest] of [
+    [/^ENTRYPOINT (.*)$/m, []],
+    [/^HEALTHCHECK .* CMD (.*)$/m, ["health", "--live"]],
+  ] as const) {
+    expect(JSON.parse(instruction.exec(lines)?.[1] ?? "[]")).toEqual([...cleared, ...rest]);
   }
+  for (const name of names) expect(read("docs/operate/security.md")).toContain(name.replace("BUN_INSPECT_", "_"));
 });

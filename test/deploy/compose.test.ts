@@ -39,6 +39,10 @@ interface ComposeService {
   readonly volumes?: readonly string[];
   readonly profiles?: readonly string[];
   readonly networks: object;
+  readonly read_only?: boolean;
+  readonly tmpfs?: readonly string[];
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
 }
 
 describe.if(!("reason" in unpacked))("docker-compose", () => {
@@ -64,6 +68,18 @@ describe.if(!("reason" in unpacked))("docker-compose", () => {
     expect(ports.filter((port) => !/^127\.0\.0\.1:\d+:\d+/.test(port))).toEqual([]);
     expect(Object.keys(service("storage")?.networks ?? {})).toEqual(["storage"]);
     expect(Object.keys(service("prometheus")?.networks ?? {})).toEqual(["monitoring"]);
+  });
+
+  test("limits FetchBox as the command of the page on deployment does", () => {
+    const { read_only, tmpfs, cap_drop, security_opt } = service("fetchbox") ?? {};
+    expect({ read_only, tmpfs, cap_drop, security_opt }).toEqual({
+      read_only: true,
+      tmpfs: ["/tmp"],
+      cap_drop: ["ALL"],
+      security_opt: ["no-new-privileges"],
+    });
+    const page = readFileSync(join(ROOT, "docs/operate/deployment.md"), "utf8");
+    expect(page).toContain(" --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges ");
   });
 
   test("mounts only files of the project and named volumes, and each file is there", () => {

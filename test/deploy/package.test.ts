@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
+import { packagedFiles, ZSH_FOLDER } from "../../scripts/package/layout.ts";
 import { BINARY, ensureBinary } from "../support/binary.ts";
 import { unpackDebian } from "../support/debian.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
@@ -154,7 +155,24 @@ describe.if(canPack)("scripts/package.ts", () => {
     const inDeb = run("sh", "-c", `dpkg-deb --fsys-tarfile ${packed.path(".deb")} | tar --list`).stdout.trimEnd();
     const [folder = ""] = inTar;
     expect(folder).toMatch(/^fetchbox-[\d.]+-linux-(?:amd64|arm64)\/$/);
-    expect(inTar.map((name) => `./${name.slice(folder.length)}`)).toEqual(inDeb.split("\n"));
+    const inUsr = inDeb.replaceAll("/usr/share/zsh/vendor-completions/", "/usr/share/zsh/site-functions/");
+    expect(inTar.map((name) => `./${name.slice(folder.length)}`)).toEqual(inUsr.split("\n"));
+    expect(inTar).toContain(`${folder}usr/share/zsh/site-functions/_fetchbox`);
+  });
+
+  const zsh = Bun.which("zsh");
+  if (zsh === null) console.warn("the completion of the tar.gz is not loaded by zsh: there is no zsh");
+
+  test.if(zsh !== null)("the tar.gz in /usr/local has its completion in a folder that zsh reads", () => {
+    const folders = run("zsh", "-f", "-c", "print -l $fpath").stdout.split("\n");
+    expect(folders).toContain(`/usr/local/${ZSH_FOLDER.local}`);
+  });
+
+  test("the shipped files name the places of the example and of the secrets in the packages", () => {
+    const places = new Map(packagedFiles(SMALL).map(({ from, to }) => [from, `/${to}`]));
+    const shown = (file: string) => readFileSync(join(ROOT, file), "utf8").replaceAll("\n# ", " ");
+    expect(shown("config/fetchbox.toml")).toContain(` ${dirname(places.get("config/fetchbox.example.toml") ?? "")}/ `);
+    expect(shown(".env.example")).toContain(` ${places.get(".env.example")}.`);
   });
 
   test("refuses a file that is not an executable for Linux, and names the remedy for a missing one", () => {

@@ -126,6 +126,36 @@ test("cancel by a filter passes over a job that has ended meanwhile", async () =
   expect(stdout).toEndWith("0 jobs cancelled; 1 job had already ended\n");
 });
 
+test("the token is hidden where a wrong server repeats it, also in escapes", async () => {
+  await using origin = await startOrigin();
+  const said = "Bearer canary-token";
+  const error = { code: said, message: said, request_id: said, details: [{ path: said, message: said }] };
+  const text = JSON.stringify(error);
+  const answers: [string, string][] = [
+    ["application/json", text],
+    ["application/json", text.replaceAll("canary", "\\u0063anary")],
+    ["text/html", said],
+    ["text/html", "x".repeat(190) + said],
+  ];
+  const commands: [string, string[]][] = [
+    ["/operators/jobs", ["jobs"]],
+    ["/jobs", ["submit", "manifest.json"]],
+    [`/operators/jobs/${JOB}/logs`, ["logs", JOB, "--follow"]],
+  ];
+  for (const [path, args] of commands) {
+    for (const [type, body] of answers) {
+      origin.answer(path, answering(403, type, body));
+      const { code, stdout, stderr } = await ask(origin, args);
+      expect([code, stdout, stderr]).toEqual([1, "", expect.stringMatching(/Bearer \**|x{190}/)]);
+      expect(stderr).not.toContain("canary");
+    }
+    const location = "http://canary-token.example/";
+    origin.answer(path, answering(302, "text/plain", "", { location }));
+    const { stderr } = await ask(origin, args);
+    expect(stderr).toContain("redirects to http://***.example: ");
+  }
+});
+
 test("a password in the service's URL is refused, and repeated nowhere", async () => {
   await using origin = await startOrigin();
   for (const server of [origin.url.replace("://", "://me:canary@"), "me:canary@nowhere"]) {

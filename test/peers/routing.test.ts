@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { request as httpRequest } from "node:http";
 import { type ErrorBody, textsOf } from "../support/answers.ts";
+import { askExactly } from "../support/ask-exactly.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Echo, FakeInstance, type SeenRequest } from "../support/fake-instance.ts";
 import { freePort, type Peer } from "../support/peers.ts";
@@ -22,6 +23,35 @@ const KEY = "x-fetchbox-idempotency-key";
 function jobOf(instance: number): string {
   return `019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f${instance.toString(16).padStart(2, "0")}`;
 }
+
+/** Paths that a router and an instance could read differently: each is an endpoint for one of the two. */
+const NOT_PLAIN: readonly (readonly [string, string])[] = [
+  ["POST", "/./jobs"],
+  ["POST", "/x/../jobs"],
+  ["POST", "/%2e/jobs"],
+  ["POST", "/x/%2E%2e/jobs"],
+  ["POST", "/x/.%2E/jobs"],
+  ["POST", "//jobs"],
+  ["POST", "/%6aobs"],
+  ["POST", "/j%4Fbs"],
+  ["POST", "/x\\..\\jobs"],
+  ["POST", "/.\\jobs"],
+  ["POST", "/x%2f..%2Fjobs"],
+  ["POST", "/x/..%5cjobs"],
+  ["POST", "http://localhost/./jobs"],
+  ["POST", "/instances/1/../../jobs"],
+  ["GET", "/./operators/dlq"],
+  ["GET", "/operators/./dlq"],
+  ["GET", "/operators\\dlq"],
+  ["GET", "/operators/%64lq"],
+  ["GET", "/./metrics"],
+  ["GET", "/health/./live"],
+  ["GET", `/operators/jobs/${jobOf(0)}/../${jobOf(1)}`],
+  ["GET", `/operators/jobs/${jobOf(0)}\\..\\${jobOf(1)}`],
+  ["GET", `/operators/jobs/${jobOf(0).replace(/^0/, "%30")}`],
+  ["GET", "/swagger/.."],
+  ["GET", "/swagger/.?a=1"],
+];
 
 type Target = number | "any";
 const TO_INSTANCE: readonly (readonly [string, string, Target, string?])[] = [
@@ -57,6 +87,9 @@ const TO_INSTANCE: readonly (readonly [string, string, Target, string?])[] = [
   ["GET", "/swagger", "any"],
   ["GET", "/swagger/json", "any"],
   ["GET", "/nowhere?a=1", "any"],
+  ["GET", "/swagger?a=/../b//c%2e\\d", "any"],
+  ["GET", "/operators/jobs/an%20id", "any"],
+  ["GET", "/.well-known/..x/x./a..b", "any"],
 ];
 
 const REFUSED: readonly (readonly [string, string, string, RegExp])[] = [
@@ -151,6 +184,25 @@ describe.if(isHere).each([...ROUTERS])("%s", (name) => {
     const error = await errorOf(await ask(method, path), 404);
     expect([error.code, error.message]).toEqual([code, expect.stringMatching(message)]);
     expect(seen.length).toBe(before);
+  });
+
+  test.each(NOT_PLAIN)("%s %s is refused, because it has two readings", async (method, path) => {
+    const before = seen.length;
+    const { status, head, body } = await askExactly(router.port, method, path);
+    expect([status, seen.length]).toEqual([404, before]);
+    const error = JSON.parse(body) as ErrorBody;
+    expect([error.code, error.message]).toEqual(["NOT_FOUND", expect.stringMatching(/not in its plain form/)]);
+    expect(head).toContain(`x-request-id: ${error.request_id}`);
+  });
+
+  test("paths that are internal to a router are no endpoints", async () => {
+    for (const path of ["submit-to-any", "submit-by-key", "is-ready"]) {
+      const before = seen.length;
+      const response = await ask("GET", `/fetchbox-router/${path}`);
+      // HAProxy has no such paths, so an instance answers.
+      if (name === "haproxy") expect((await echoOf(response)).url).toBe(`/fetchbox-router/${path}`);
+      else expect([(await errorOf(response, 404)).code, seen.length]).toEqual(["NOT_FOUND", before]);
+    }
   });
 
   test("a key belongs to one instance, by either name of its header and with the default tenant", async () => {

@@ -49,10 +49,11 @@ export function errorOfAnswer(response: Response, body: unknown, masked: (text: 
   const { status, headers } = response;
   const retryAfterMs = retryAfter(headers.get("retry-after"));
   if (!isErrorBody(body)) {
-    const requestId = headers.get("x-request-id") ?? undefined;
+    const requestId = masked(headers.get("x-request-id") ?? "") || undefined;
     return new FetchBoxError("UNEXPECTED_ANSWER", unexpectedText(response), { status, requestId, retryAfterMs });
   }
-  const { code, message, request_id: requestId } = body;
+  const { code, message } = body;
+  const requestId = isText(body.request_id) ? masked(body.request_id) : undefined;
   const details = body.details.map((detail) => ({ path: masked(detail.path), message: masked(detail.message) }));
   const places = details.map(({ path, message: text }) => `; ${path === "" ? "" : `${path}: `}${text}`).join("");
   return new FetchBoxError(masked(code), `${masked(message)}${places}`, { status, requestId, details, retryAfterMs });

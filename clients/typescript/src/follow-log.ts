@@ -25,7 +25,7 @@ export async function* followLog(
     try {
       for await (const { id, event, data } of eventsOf(transport, jobId, { filter, signal, lastId })) {
         if (event === "end") return;
-        yield JSON.parse(data) as LogRow;
+        yield rowOf(jobId, data);
         lastId = id;
         failures = 0;
       }
@@ -37,6 +37,15 @@ export async function* followLog(
     }
     await delay(backoffMs(transport.policy, failures), signal);
   }
+}
+
+/** A row of the log. The error does not repeat the text: a wrong server may put the token there. */
+function rowOf(jobId: string, data: string): LogRow {
+  try {
+    const row: unknown = JSON.parse(data);
+    if (typeof row === "object" && row !== null) return row as LogRow;
+  } catch {}
+  throw new FetchBoxError("UNEXPECTED_ANSWER", `the log of job ${jobId} has a row that is not JSON`);
 }
 
 /** The events of one connection. */

@@ -90,13 +90,15 @@ export class Transport {
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof FetchBoxError) throw error;
+      // The error itself is no cause of the new one: it may contain bytes of the server.
       if (limit.signal.aborted) {
-        throw new FetchBoxError("TIMEOUT", `${this.#server} did not answer within ${ms / 1000} s`, { cause: error });
+        throw new FetchBoxError("TIMEOUT", `${this.#server} did not answer within ${ms / 1000} s`);
       }
       if (error instanceof SyntaxError) {
-        throw new FetchBoxError("UNEXPECTED_ANSWER", `${this.#server} answered, but not with JSON`, { cause: error });
+        throw new FetchBoxError("UNEXPECTED_ANSWER", `${this.#server} answered, but not with JSON`);
       }
-      throw new FetchBoxError("NETWORK_ERROR", `cannot reach ${this.#server}: ${reasonOf(error)}`, { cause: error });
+      const reason = this.#masked(reasonOf(error));
+      throw new FetchBoxError("NETWORK_ERROR", `cannot reach ${this.#server}: ${reason}`);
     } finally {
       clearTimeout(timer);
     }

@@ -181,7 +181,7 @@ export class RemoteClient {
 
   #check(answer: Answer): void {
     if (answer.status >= 200 && answer.status <= 299) return;
-    throw this.#redirection(answer) ?? errorOf(answer);
+    throw this.#redirection(answer) ?? errorOf(answer, (text) => this.#shown(text));
   }
 
   #send(
@@ -208,7 +208,7 @@ export class RemoteClient {
     const to = URL.parse(headers.get("location") ?? "", this.server);
     if (status < 300 || status > 399 || to === null) return undefined;
     const hint = "commands do not follow redirects; name the service itself with --server or FETCHBOX_SERVER";
-    return new WorkFailedError(`${this.server} redirects to ${to.protocol}//${to.host}: ${hint}`);
+    return new WorkFailedError(`${this.server} redirects to ${to.protocol}//${this.#shown(to.host)}: ${hint}`);
   }
 
   /** @throws UnreachableError if the service does not answer within the limit */
@@ -226,12 +226,17 @@ export class RemoteClient {
       }
       if (error instanceof WorkFailedError || error instanceof UsageError) throw error;
       const { code } = error as { code?: unknown };
-      const reason = typeof code === "string" ? code : String(error);
+      const reason = typeof code === "string" ? code : this.#shown(String(error));
       const hint = "start it with fetchbox serve, or name another one with --server or FETCHBOX_SERVER";
       throw new UnreachableError(`no FetchBox answers at ${this.server} (${reason}); ${hint}`, { cause: error });
     } finally {
       timer.cancel();
     }
+  }
+
+  /** A server's text for a terminal, with *** in place of the token: a wrong server may repeat it. */
+  #shown(text: string): string {
+    return printable(this.#token === undefined ? text : text.replaceAll(this.#token, "***"));
   }
 
   #fetch(path: string, { headers, ...init }: Sent): Promise<Response> {
@@ -252,11 +257,12 @@ function queryText(query: Query): string {
   return given.size === 0 ? "" : `?${given.toString()}`;
 }
 
-function errorOf({ status, headers, text }: Answer): Error {
-  const body = parse(text);
+/** The error for an answer; `shown` makes a text of the server fit for a terminal. */
+function errorOf({ status, headers, text }: Answer, shown: (text: string) => string): Error {
+  const body = parse(text, shown);
   const waitMs = retryAfterMs(headers.get("retry-after"), systemClock.now()) ?? 0;
   if (body === undefined) {
-    const message = `the server answered ${status}: ${printable(text.slice(0, 200))}`;
+    const message = `the server answered ${status}: ${shown(text).slice(0, 200)}`;
     // A proxy in front of the service may have answered.
     return waitMs > 0 && BUSY_STATUSES.includes(status) ? new BusyError(message, waitMs) : new WorkFailedError(message);
   }
@@ -280,18 +286,18 @@ function placeOf(path: string): string {
   return name === undefined ? path : `--${name.replaceAll("_", "-")}`;
 }
 
-/** The printable body of an error, or `undefined` for any other text. Any server may have sent it. */
-function parse(text: string): ErrorBody | undefined {
+/** The body of an error as it may be shown, or `undefined` for any other text. Any server may have sent it. */
+function parse(text: string, shown: (text: string) => string): ErrorBody | undefined {
   try {
     const body = JSON.parse(text) as Partial<ErrorBody> | null;
     if (typeof body?.code !== "string" || !Array.isArray(body.details)) return undefined;
     return {
-      code: printable(body.code),
-      message: printable(String(body.message)),
-      request_id: printable(String(body.request_id)),
+      code: shown(body.code),
+      message: shown(String(body.message)),
+      request_id: shown(String(body.request_id)),
       details: body.details.map((each) => ({
-        path: printable(String(each?.path)),
-        message: printable(String(each?.message)),
+        path: shown(String(each?.path)),
+        message: shown(String(each?.message)),
       })),
     };
   } catch {
