@@ -25,7 +25,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote, urlencode, urlsplit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Client", "FetchBoxError"]
 
 _T = TypeVar("_T")

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { $ } from "bun";
+import about from "../../package.json";
+import { MIGRATIONS } from "../../src/sqlite/file/migrations.ts";
 import { runBinary } from "../support/binary.ts";
 import { prepareService, type Service } from "../support/service.ts";
 import { LOCAL } from "../support/storage.ts";
@@ -29,7 +31,7 @@ async function verified(service: Service): Promise<readonly [number | null, stri
   return [code, stdout];
 }
 
-describe.each(["stores-0.1.0-first-schema.tar.gz", "stores-0.1.0.tar.gz"])(
+describe.each(readdirSync(FIXTURES).filter((file) => file.startsWith("stores-")))(
   "stores of a build before, %s",
   (fixture) => {
     test("are upgraded at the start: jobs, dead letters and the key are there, what waited is done, verify is content", async () => {
@@ -70,3 +72,19 @@ describe.each(["stores-0.1.0-first-schema.tar.gz", "stores-0.1.0.tar.gz"])(
     });
   },
 );
+
+/** The rows of the table in docs/operate/upgrading.md: a version, and the schemas of its stores. */
+function releases(): { version: string; schemas: number[] }[] {
+  const page = readFileSync(join(import.meta.dir, "../../docs/operate/upgrading.md"), "utf8");
+  return [...page.matchAll(/^\| (\d+\.\d+\.\d+) \| (\d+) \| (\d+) \| (\d+) \|$/gm)].map(
+    ([, version = "", ...schemas]) => ({ version, schemas: schemas.map(Number) }),
+  );
+}
+
+test("the table of schemas ends with this version, and each version has a fixture of its stores", () => {
+  const { queue, ledger, dlq } = MIGRATIONS;
+  const schemas = [queue.length, ledger.length, dlq.length];
+  expect(releases().at(-1)).toEqual({ version: about.version, schemas });
+  const fixtures = readdirSync(FIXTURES);
+  for (const { version } of releases()) expect(fixtures).toContain(`stores-${version}.tar.gz`);
+});

@@ -4828,7 +4828,7 @@ export interface operations {
                      * @example {
                      *       "instance": {
                      *         "name": "prod-eu1",
-                     *         "version": "0.1.0",
+                     *         "version": "0.2.0",
                      *         "started_at": "2026-11-22T12:00:00.000Z"
                      *       },
                      *       "health": "degraded",
@@ -5094,7 +5094,7 @@ export interface operations {
                      *           "status": "healthy"
                      *         }
                      *       },
-                     *       "version": "0.1.0",
+                     *       "version": "0.2.0",
                      *       "uptime_seconds": 86400
                      *     }
                      */

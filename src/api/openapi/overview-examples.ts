@@ -3,7 +3,7 @@ import type { JobCountsAnswer, Overview, RatesAnswer } from "./overview-schemas.
 // Examples of the answers about the whole service.
 
 export const OVERVIEW_EXAMPLE: Overview = {
-  instance: { name: "prod-eu1", version: "0.1.0", started_at: "2026-11-22T12:00:00.000Z" },
+  instance: { name: "prod-eu1", version: "0.2.0", started_at: "2026-11-22T12:00:00.000Z" },
   health: "degraded",
   queue: {
     pending: 1_203_999,

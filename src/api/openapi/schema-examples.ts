@@ -197,6 +197,6 @@ export const HEALTH_EXAMPLE = {
     workers: { status: "healthy" },
     storage: { status: "healthy" },
   },
-  version: "0.1.0",
+  version: "0.2.0",
   uptime_seconds: 86400,
 };
