@@ -4,6 +4,7 @@
  * FETCHBOX_COMMIT from the environment where there is none.
  */
 import { $ } from "bun";
+import { bundleConsole } from "../src/api/console/console-bundle.ts";
 
 const flags = [
   "--compile",
@@ -12,6 +13,8 @@ const flags = [
   "--minify-whitespace",
   "--define",
   'process.env.NODE_ENV="production"',
+  "--define",
+  "FETCHBOX_HAS_CONSOLE=true",
   // Half the start-up time; it needs the ESM format where the entry exports.
   "--bytecode",
   "--format=esm",
@@ -30,6 +33,7 @@ const entry = own.find((arg) => arg.startsWith("--entry="))?.slice("--entry=".le
 /** The threads' entries follow the program's, which gives the executable its name. */
 const entries = entry === undefined ? ["src/main.ts", "src/intake/handlers/handler-thread.ts"] : [entry];
 const outfile = own.some((arg) => arg.startsWith("--outfile")) ? [] : ["--outfile=dist/fetchbox"];
+await Bun.write("dist/console.bundle", JSON.stringify(await bundleConsole()));
 const define = `--define=FETCHBOX_COMMIT=${JSON.stringify(await commit())}`;
 await $`${process.execPath} build ${flags} ${define} ${entries} ${outfile} ${own.filter((arg) => !arg.startsWith("--entry="))}`;
 

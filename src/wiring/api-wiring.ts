@@ -54,6 +54,7 @@ export function openHttp(
     pools: new Set(Object.keys(config.proxies)),
     queue: stores.queue,
     ledger: stores.ledger,
+    store: foundation.store,
     deadLetters: stores.deadLetters,
     metrics,
     log,

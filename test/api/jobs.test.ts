@@ -229,3 +229,27 @@ test("the log of an unknown job and a malformed query are refused", async () => 
   const id = await api.submit(1);
   expect((await api.error(`/operators/jobs/${id}/logs?offset=-1&level=loud`, 400)).details).toHaveLength(2);
 });
+
+test("the manifest of a job is the stored object", async () => {
+  const body = '{"manifest_version":"v1","resources":[]}';
+  const store = {
+    refOf: (url: string) => ({ bucket: "b", key: url }),
+    read: () => Promise.resolve(new Response(body).body ?? undefined),
+  };
+  await using api = await startTestApi({ store });
+  const job = await api.submit(1);
+  expect(await (await api.fetch(`/operators/jobs/${job}/manifest`)).text()).toBe(body);
+});
+
+test("a manifest that the storage does not have is not found, and one that it cannot give is unavailable", async () => {
+  let failure: Error | undefined;
+  const store = {
+    refOf: (url: string) => ({ bucket: "b", key: url }),
+    read: () => (failure === undefined ? Promise.resolve(undefined) : Promise.reject(failure)),
+  };
+  await using api = await startTestApi({ store });
+  const path = `/operators/jobs/${await api.submit(1)}/manifest`;
+  expect((await api.error(path, 404)).message).toBe("the storage no longer has the manifest of this job");
+  failure = new Error("connection refused");
+  expect((await api.error(path, 503)).code).toBe("STORAGE_UNAVAILABLE");
+});

@@ -80,6 +80,7 @@ test("the document describes every endpoint and nothing else", async () => {
     "get /operators/jobs/counts",
     "get /operators/jobs/{job_id}",
     "get /operators/jobs/{job_id}/logs",
+    "get /operators/jobs/{job_id}/manifest",
     "get /operators/jobs/{job_id}/resources",
     "get /operators/overview",
     "get /operators/queue",

@@ -139,6 +139,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     speedOf: () => undefined,
     queue: stores.queue,
     ledger: stores.ledger,
+    store: { refOf: () => undefined, read: () => Promise.resolve(undefined) },
     deadLetters: stores.deadLetters,
     health: () => HEALTHY,
     metrics,

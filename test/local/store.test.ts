@@ -29,6 +29,8 @@ test("an object is named by a file URL that leads to it", async () => {
   await harness.store.put(ref, pattern(9), META);
   const url = harness.store.urlOf(ref);
   expect(url).toStartWith("file:///");
+  expect(harness.store.refOf(url)).toEqual(ref);
+  expect(harness.store.refOf("file:///elsewhere/b/x")).toBeUndefined();
   expect(digest(await Bun.file(new URL(url)).bytes())).toBe(digest(pattern(9)));
 });
 

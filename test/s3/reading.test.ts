@@ -57,5 +57,9 @@ test("virtual addressing puts the bucket into the host, path addressing into the
 });
 
 test("objects are named by s3 URLs", () => {
-  expect(storeOn("http://127.0.0.1:1").urlOf({ bucket: "b", key: "x/y z" })).toBe("s3://b/x/y z");
+  const store = storeOn("http://127.0.0.1:1");
+  const ref = { bucket: "b", key: "x/y z" };
+  expect(store.urlOf(ref)).toBe("s3://b/x/y z");
+  expect(store.refOf("s3://b/x/y z")).toEqual(ref);
+  expect(store.refOf("file:///b/x")).toBeUndefined();
 });

@@ -10,8 +10,12 @@ export interface Page extends AsyncDisposable {
   evaluate<T>(expression: string): Promise<T>;
   /** As `eventually`: asks in the page until there is an answer. */
   until<T>(what: string, expression: string): Promise<T>;
+  /** Gives the window another width, and the colour scheme that the system asks for. */
+  emulate(window: { readonly width: number; readonly isDark?: boolean }): Promise<void>;
   /** PNG. */
   screenshot(): Promise<Uint8Array>;
+  /** The URLs of all requests, those of the browser's own pages left out. */
+  readonly requests: readonly string[];
   /** What went wrong in the page: failed requests and errors of scripts. */
   readonly problems: readonly string[];
 }
@@ -79,9 +83,15 @@ export async function openPage(url: string): Promise<Page> {
   await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
   const waiting = new Map<number, PromiseWithResolvers<Readonly<Record<string, unknown>>>>();
   const problems: string[] = [];
+  const requests: string[] = [];
   socket.addEventListener("message", ({ data }) => {
     const { id, method, params, result, error } = JSON.parse(String(data)) as Message;
-    if (method === "Network.loadingFailed") problems.push(`a request failed: ${String(params?.["errorText"])}`);
+    if (method === "Network.requestWillBeSent") requests.push(...urlOf(params));
+    if (method === "Network.loadingFailed" && !isCancelledByPage(params)) {
+      problems.push(`a request failed: ${String(params?.["errorText"])}`);
+    }
+    // Violations of the content security policy are among these.
+    if (method === "Log.entryAdded") problems.push(...problemsOfEntry(params));
     if (method === "Runtime.exceptionThrown") problems.push(JSON.stringify(params));
     if (id === undefined) return;
     if (error !== undefined) waiting.get(id)?.reject(new Error(error.message));
@@ -94,7 +104,7 @@ export async function openPage(url: string): Promise<Page> {
     socket.send(JSON.stringify({ id: last, method, params }));
     return answer.promise;
   };
-  for (const domain of ["Page", "Network", "Runtime"]) await send(`${domain}.enable`);
+  for (const domain of ["Page", "Network", "Runtime", "Log"]) await send(`${domain}.enable`);
   await send("Page.navigate", { url });
   const evaluate = async <T>(expression: string): Promise<T> => {
     const { result, exceptionDetails } = await send("Runtime.evaluate", {
@@ -108,11 +118,18 @@ export async function openPage(url: string): Promise<Page> {
   return {
     evaluate,
     until: (what, expression) => eventually(what, async () => (await evaluate<never>(expression)) ?? undefined),
+    async emulate({ width, isDark = false }) {
+      const metrics = { width, height: 1000, deviceScaleFactor: 1, mobile: false };
+      await send("Emulation.setDeviceMetricsOverride", metrics);
+      const features = [{ name: "prefers-color-scheme", value: isDark ? "dark" : "light" }];
+      await send("Emulation.setEmulatedMedia", { features });
+    },
     async screenshot() {
       const { data } = await send("Page.captureScreenshot", { format: "png" });
       return Buffer.from(String(data), "base64");
     },
     problems,
+    requests,
     async [Symbol.asyncDispose]() {
       socket.close();
       child.kill("SIGKILL");
@@ -121,4 +138,20 @@ export async function openPage(url: string): Promise<Page> {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** A page cancels requests that it no longer needs. */
+function isCancelledByPage(params: Message["params"]): boolean {
+  return params?.["canceled"] === true && params["blockedReason"] === undefined;
+}
+
+function urlOf(params: Message["params"]): string[] {
+  const request = params?.["request"] as { url: string } | undefined;
+  return request === undefined ? [] : [request.url];
+}
+
+/** The text of an entry of the browser's log, if it is about security. */
+function problemsOfEntry(params: Message["params"]): string[] {
+  const entry = params?.["entry"] as { source: string; text: string } | undefined;
+  return entry?.source === "security" ? [entry.text] : [];
 }

@@ -158,6 +158,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/operators/jobs/{job_id}/manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the manifest of a job
+         * @description Reads the manifest from the storage. The values of some headers are `***`, as in the stored object.
+         *
+         *     Access: a token of the role `operator` or `read`.
+         */
+        get: operations["get_operators_jobs_by_job_id_manifest"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/operators/jobs/{job_id}/resources": {
         parameters: {
             query?: never;
@@ -979,6 +1001,16 @@ export interface components {
             }[];
             /** @description True if the job has more failures than `errors` lists. */
             errors_truncated: boolean;
+        };
+        /** @description The stored manifest, with the member `fetchbox` that names the job. */
+        StoredManifest: {
+            /**
+             * @description Version of the format.
+             * @constant
+             */
+            manifest_version: "v1";
+        } & {
+            [key: string]: unknown;
         };
         /** @description A page of jobs. */
         JobList: {
@@ -2945,6 +2977,101 @@ export interface operations {
             /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
             500: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    get_operators_jobs_by_job_id_manifest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Id of the job, a UUIDv7.
+                 * @example 019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00
+                 */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stored manifest. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "manifest_version": "v1",
+                     *       "resources": [
+                     *         {
+                     *           "id": "cover.jpg",
+                     *           "url": "https://cdn.example.com/image.jpg"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StoredManifest"];
+                };
+            };
+            /** @description `UNAUTHORIZED`: the request needs a bearer token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FORBIDDEN`: the token's role, the name in Host or the page's origin does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `JOB_NOT_FOUND`: the job does not exist, or its retention has passed. `NOT_FOUND`: no endpoint or operation has this path; /swagger lists the endpoints. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMITED`: too many requests; try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL_ERROR`: an internal error occurred; the service's log has details under request_id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_UNAVAILABLE`: the storage or a store cannot be used at the moment; try again later. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before the next try. */
+                    "Retry-After"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -92,7 +92,7 @@ export function createServe(deps: ServeDeps): Serve {
 
 /** Probes and browsers may add parameters of their own. A path without an endpoint has its own error. */
 function takesAnyQuery({ path, access }: Endpoint): boolean {
-  return access === "nothing" || path.startsWith("/health/") || path.startsWith("/swagger");
+  return access === "nothing" || path.startsWith("/health/") || /^\/(swagger|console)/.test(path);
 }
 
 /** Checks access and rate. The limit applies to each token, and to each address without a known token. */

@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import type { PrintedValue } from "../../config/print-config.ts";
 import { BodyMemory } from "../../intake/body-memory.ts";
 import type { Submit } from "../../intake/submission.ts";
+import type { ObjectStore } from "../../jobs/object-store.ts";
 import type { DeadLetterReads, FullDeadLetter } from "../../jobs/stores/dead-letter-reads.ts";
 import type { LedgerReads } from "../../jobs/stores/ledger-reads.ts";
 import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
@@ -14,6 +15,7 @@ import type { Metrics } from "../../telemetry/metrics.ts";
 import { activityEndpoint } from "../console/activity-endpoint.ts";
 import { ActivityLog } from "../console/activity-log.ts";
 import { configEndpoint } from "../console/config-endpoint.ts";
+import { consoleEndpoints } from "../console/console-endpoints.ts";
 import { redirectToConsole } from "../console/root-redirect.ts";
 import { analysisEndpoint } from "../endpoints/analysis-endpoint.ts";
 import { deadLetterChangeEndpoints } from "../endpoints/dead-letter-change-endpoints.ts";
@@ -23,6 +25,7 @@ import { type JobEndpointsDeps, jobEndpoints } from "../endpoints/job-endpoints.
 import { cancelJobsEndpoint } from "../endpoints/jobs/cancel-jobs-endpoint.ts";
 import { jobCountsEndpoint } from "../endpoints/jobs/job-counts-endpoint.ts";
 import { formatOf, logsEndpoint } from "../endpoints/logs/logs-endpoint.ts";
+import { manifestEndpoint } from "../endpoints/manifest-endpoint.ts";
 import { operationEndpoints } from "../endpoints/operation-endpoints.ts";
 import { type OverviewEndpointsDeps, overviewEndpoints } from "../endpoints/overview/overview-endpoints.ts";
 import { type QueueEndpointsDeps, queueEndpoints } from "../endpoints/queue-endpoints.ts";
@@ -60,6 +63,7 @@ export interface ApiDeps
   readonly pools: ReadonlySet<string>;
   readonly queue: Pick<QueueParts, "control" | "deadLetters">;
   readonly ledger: LedgerReads;
+  readonly store: Pick<ObjectStore, "read" | "refOf">;
   readonly deadLetters: DeadLetterReads;
   readonly health: () => HealthReport;
   readonly metrics: Pick<Metrics, "scrape" | "contentType" | "request" | "signInFailed" | "expectAnswer">;
@@ -172,6 +176,7 @@ function apiEndpoints(deps: ApiDeps, more: readonly Endpoint[]): Endpoint[] {
         connections.get(request)?.closeIn(seconds);
       },
     }),
+    manifestEndpoint(deps.ledger, deps.store),
     resourcesEndpoint(deps.ledger, deps.queue.control),
     ...deadLetterEndpoints(deps.deadLetters, deps.discard, {
       ...deps,
@@ -192,7 +197,7 @@ function apiEndpoints(deps: ApiDeps, more: readonly Endpoint[]): Endpoint[] {
   ];
   // The code that makes the document is loaded at its first request, so that it does not delay the start.
   const document = async () => (await import("../openapi/openapi-document.ts")).openApiDocument(all, deps.version);
-  const all: Endpoint[] = [...endpoints, ...swaggerEndpoints(document, deps.version)];
+  const all: Endpoint[] = [...endpoints, ...swaggerEndpoints(document, deps.version), ...consoleEndpoints()];
   return all;
 }
 
@@ -217,7 +222,7 @@ function methodsOf({ method }: Endpoint): string[] {
 }
 
 function patternOf({ path }: Endpoint): RegExp {
-  return new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`);
+  return new RegExp(`^${path.replaceAll(".", "\\.").replaceAll("*", ".*").replaceAll(/:\w+/g, "[^/]+")}$`);
 }
 
 /** Answers a request without an endpoint: 405 if the path has another method (RFC 9110, section 15.5.6), else 404. */

@@ -27,6 +27,7 @@ export const COMPONENTS = {
   Error: schemas.ErrorSchema,
   Accepted: schemas.AcceptedSchema,
   Job: schemas.JobSchema,
+  StoredManifest: schemas.StoredManifestSchema,
   JobList: schemas.JobListSchema,
   ResourceList: schemas.ResourceListSchema,
   LogPage: schemas.LogPageSchema,

@@ -113,6 +113,12 @@ export const JobSchema = closed(
   "The current state of a job.",
 );
 
+/** The stored manifest: that of the client, with a member `fetchbox` that names the job. */
+export const StoredManifestSchema = Type.Object(
+  { manifest_version: Type.Literal("v1", { description: "Version of the format." }) },
+  { additionalProperties: true, description: "The stored manifest, with the member `fetchbox` that names the job." },
+);
+
 export const JobListSchema = closed(
   { jobs: Type.Array(JobSchema, { description: "The jobs, newest first." }), next_cursor: nextCursor },
   "A page of jobs.",

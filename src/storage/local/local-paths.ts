@@ -30,6 +30,14 @@ export class LocalPaths {
     return join(this.folderOf(bucket), key);
   }
 
+  /** The object whose file this is; `undefined` for a file elsewhere. */
+  refOf(file: string): ObjectRef | undefined {
+    if (!file.startsWith(`${this.root}/`)) return undefined;
+    const inside = file.slice(this.root.length + 1);
+    const slash = inside.indexOf("/");
+    return slash < 0 ? undefined : { bucket: inside.slice(0, slash), key: inside.slice(slash + 1) };
+  }
+
   /** The file of an object, or `undefined` where there is no object; never through a link inside the bucket. */
   async find(ref: ObjectRef): Promise<string | undefined> {
     const file = this.fileOf(ref);

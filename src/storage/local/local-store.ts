@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { CHECK_FOLDER } from "../../jobs/object-key.ts";
 import type {
   ObjectRef,
@@ -75,6 +75,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     read: (ref, signal) => files.read(ref, signal),
     abortUpload: (upload, signal) => paths.guarded(upload, signal, () => temporaries.remove(upload.uploadId)),
     urlOf: (ref) => pathToFileURL(paths.fileOf(ref)).href,
+    refOf: (url) => (url.startsWith("file:") ? paths.refOf(fileURLToPath(url)) : undefined),
   };
 }
 

@@ -33,5 +33,9 @@ export function createS3Store(options: S3StoreOptions): ObjectStore {
     openUploads: (bucket, signal) => listUploads(client, bucket, signal),
     refuses: () => undefined,
     urlOf: ({ bucket, key }) => `s3://${bucket}/${key}`,
+    refOf: (url) => {
+      const [, bucket, key] = /^s3:\/\/([^/]+)\/(.+)$/s.exec(url) ?? [];
+      return bucket === undefined || key === undefined ? undefined : { bucket, key };
+    },
   };
 }

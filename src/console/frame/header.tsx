@@ -1,0 +1,123 @@
+import { Action } from "../parts/dialog.tsx";
+import { countedText, countText } from "../parts/format.ts";
+import { Foreign, Time } from "../parts/text.tsx";
+import type { Overview } from "../service/answers.ts";
+import { session, signOut } from "../service/browser-session.ts";
+import { instanceColor } from "../service/instance.ts";
+import type { Polled } from "../service/poll.ts";
+import { post } from "../service/service-request.ts";
+import { announce } from "./announcement.tsx";
+import { isHelpOpen } from "./keyboard.ts";
+import { hrefOf, place } from "./location.ts";
+import { isUtc, nextTheme, theme } from "./preferences.ts";
+
+const LINKS: readonly (readonly [string, readonly string[]])[] = [
+  ["Overview", []],
+  ["Jobs", ["jobs"]],
+  ["Downloads", ["downloads"]],
+  ["Hosts", ["hosts"]],
+  ["Dead letters", ["dead-letters"]],
+  ["Operations", ["operations"]],
+  ["System", ["system"]],
+  ["Submit", ["submit"]],
+];
+
+interface OverviewProps {
+  readonly poll: Polled<Overview>;
+}
+
+export function Header({ poll }: OverviewProps) {
+  const name = poll.data?.instance.name;
+  const current = place.value.path[0];
+  return (
+    <header>
+      <a class="brand" href={hrefOf([])}>
+        FetchBox
+      </a>
+      {name !== undefined && (
+        <span class="instance" style={{ background: instanceColor(name) }}>
+          <Foreign text={name} />
+        </span>
+      )}
+      <nav aria-label="Pages of the console">
+        {LINKS.map(([title, path]) => (
+          <a key={title} href={hrefOf(path)} aria-current={path[0] === current ? "page" : undefined}>
+            {title}
+            {title === "Dead letters" && poll.data !== undefined && poll.data.dead_letters.total > 0 && (
+              <span class="badge">{countText(poll.data.dead_letters.total)}</span>
+            )}
+          </a>
+        ))}
+      </nav>
+      <Tools isLive={poll.error === undefined} />
+    </header>
+  );
+}
+
+function Tools({ isLive }: { readonly isLive: boolean }) {
+  const { needed, role } = session.value ?? { needed: false, role: null };
+  return (
+    <div class="tools">
+      <span class={isLive ? "live" : "live off"}>{isLive ? "● live" : "○ no answer"}</span>
+      <button type="button" class="plain" aria-pressed={isUtc.value} onClick={() => (isUtc.value = !isUtc.value)}>
+        UTC
+      </button>
+      <button type="button" class="plain" title="Colours" onClick={nextTheme}>
+        ◐ {theme.value}
+      </button>
+      <button type="button" class="plain" aria-label="Keys" onClick={() => (isHelpOpen.value = true)}>
+        ?
+      </button>
+      <span class="role">{needed ? (role ?? "signed out") : "open to all"}</span>
+      {needed && (
+        <button type="button" class="plain" onClick={() => void signOut()}>
+          Sign out
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** What every page shows: a pause, and buckets that refuse writes. */
+export function Banner({ poll: { data, refresh } }: OverviewProps) {
+  if (data === undefined) return null;
+  const { queue, buckets } = data;
+  const resume = async () => {
+    await post("operators/queue/resume");
+    announce("The queue is running again.");
+    refresh();
+  };
+  const failing = buckets.filter(({ state }) => state !== "open");
+  if (!queue.paused && failing.length === 0) return null;
+  return (
+    <div class="banner">
+      {queue.paused && (
+        <p>
+          ⚠ <strong>Paused</strong>
+          {queue.paused_at !== null && (
+            <>
+              {" since "}
+              <Time at={queue.paused_at} />
+            </>
+          )}
+          {queue.paused_by !== null && (
+            <>
+              {" by "}
+              <Foreign text={queue.paused_by} />
+            </>
+          )}
+          : no download starts.{" "}
+          <Action needs="operator" onClick={() => void resume()}>
+            Resume
+          </Action>
+        </p>
+      )}
+      {failing.map(({ bucket, state, reason, since, waiting }) => (
+        <p key={bucket}>
+          ⚠ Storage <Foreign text={bucket} />: <Foreign text={reason ?? state} /> since <Time at={since} />
+          {waiting !== null && `; waiting: ${countedText(waiting, "task")}`}. The runbook has the steps.
+        </p>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,45 @@
+import { useState } from "preact/hooks";
+import { ErrorText } from "../parts/states.tsx";
+import { signIn } from "../service/browser-session.ts";
+import type { RequestError } from "../service/service-request.ts";
+
+export function SignIn() {
+  const [token, setToken] = useState("");
+  const [error, setError] = useState<RequestError>();
+  const [isBusy, setBusy] = useState(false);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(undefined);
+    try {
+      await signIn(token.trim());
+    } catch (failure) {
+      setError(failure as RequestError);
+    }
+    setBusy(false);
+  };
+  return (
+    <main class="sign-in">
+      <h1>FetchBox</h1>
+      <form onSubmit={(event) => void submit(event)}>
+        <label>
+          Token
+          <input
+            type="password"
+            autocomplete="current-password"
+            required
+            value={token}
+            onInput={({ currentTarget }) => setToken(currentTarget.value)}
+          />
+        </label>
+        <p class="faint">
+          Use a token of <code>server.auth.tokens</code>. This browser keeps only a session cookie.
+        </p>
+        {error !== undefined && <ErrorText error={error} />}
+        <button type="submit" class="primary" disabled={isBusy || token.trim() === ""}>
+          Sign in
+        </button>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,242 @@
+import { useState } from "preact/hooks";
+import { DiscardDialog } from "../dialogs/discard-dialog.tsx";
+import type { Letters } from "../dialogs/letters-selection.ts";
+import { ReplayDialog } from "../dialogs/replay-dialog.tsx";
+import { announce } from "../frame/announcement.tsx";
+import { hrefOf, place, setQuery } from "../frame/location.ts";
+import { Action } from "../parts/dialog.tsx";
+import { Choice, Since, TextField } from "../parts/fields.tsx";
+import { countText } from "../parts/format.ts";
+import { useFrozen, useSelection } from "../parts/frozen.ts";
+import { Empty, Loaded, NewRows } from "../parts/states.tsx";
+import { type Column, Pages, Table } from "../parts/table.tsx";
+import { Copy, Foreign, Time } from "../parts/text.tsx";
+import type { Analysis, DeadLetterRow } from "../service/answers.ts";
+import { type Polled, usePoll } from "../service/poll.ts";
+import { pathWith, SERVICE_PATH, save } from "../service/service-request.ts";
+
+const GROUPINGS = ["code", "host", "job_type", "day"];
+const PAGE = 50;
+const GROUPS_MAX = 20;
+
+const COLUMNS: readonly Column<DeadLetterRow>[] = [
+  { title: "Failed", cell: ({ failed_at: at }) => <Time at={at} /> },
+  { title: "Code", cell: ({ failure_code: code }) => <code>{code}</code> },
+  { title: "Host", cell: ({ url }) => <Foreign text={URL.parse(url)?.host ?? "–"} /> },
+  {
+    title: "Resource",
+    cell: ({ task_id: task, resource_id: id }) => (
+      <a href={hrefOf(["dead-letters", String(task)])}>
+        <Foreign text={id} />
+      </a>
+    ),
+  },
+  { title: "Tries", isNumber: true, cell: ({ attempts }) => attempts },
+  { title: "Job", cell: ({ job_id: id }) => <a href={hrefOf(["jobs", id])}>{id.slice(0, 13)}…</a> },
+  { title: "Message", cell: ({ failure_message: message }) => <Foreign text={message} wide /> },
+];
+
+const idOf = ({ task_id: task }: DeadLetterRow) => String(task);
+
+export function DeadLettersPage() {
+  const { cursor, by = "code", ...filter } = place.value.query;
+  const scope = JSON.stringify({ cursor, ...filter });
+  const selection = useSelection(scope);
+  const list = usePoll<{ entries: readonly DeadLetterRow[]; next_cursor: string | null }>(
+    pathWith("operators/dlq", { ...filter, limit: PAGE, cursor }),
+  );
+  const analysis = usePoll<Analysis>(pathWith("operators/dlq/analysis", { ...filter, by }));
+  const frozen = useFrozen(list.data?.entries ?? [], idOf, { scope, isSelecting: selection.keys.size > 0 });
+  const isSelecting = selection.keys.size > 0;
+  const refresh = () => {
+    selection.clear();
+    list.refresh();
+    analysis.refresh();
+  };
+  return (
+    <>
+      <div class="bar">
+        <h1>Dead letters</h1>
+        <NewRows count={frozen.newCount} onShow={frozen.show} />
+        <span class="spacer" />
+        {isSelecting && (
+          <button type="button" class="plain" onClick={selection.clear}>
+            Clear the selection
+          </button>
+        )}
+        <LetterActions
+          letters={isSelecting ? { task_ids: [...selection.keys].map(Number) } : { filter }}
+          count={isSelecting ? selection.keys.size : analysis.data?.total}
+          onDone={refresh}
+        />
+        <Copy text={`${location.origin}${SERVICE_PATH}${pathWith("operators/dlq", filter)}`} label="address" />
+        <SaveAll filter={filter} />
+      </div>
+      <Groups by={by} filter={filter} poll={analysis} />
+      <Filters filter={filter} />
+      <Loaded poll={list}>
+        {({ next_cursor: next }) => (
+          <>
+            {frozen.rows.length === 0 ? (
+              <NoLetters isFiltered={Object.keys(filter).length > 0} />
+            ) : (
+              <Table
+                caption="Dead letters"
+                columns={COLUMNS}
+                rows={frozen.rows}
+                keyOf={idOf}
+                hrefOf={({ task_id: task }) => hrefOf(["dead-letters", String(task)])}
+                selection={selection}
+              />
+            )}
+            <Pages next={next} />
+          </>
+        )}
+      </Loaded>
+    </>
+  );
+}
+
+/** Saves all dead letters of the filter, one a line. */
+function SaveAll({ filter }: { readonly filter: Filter }) {
+  const saveAll = async () => {
+    try {
+      await save(pathWith("operators/dlq", filter), "application/x-ndjson", "dead-letters.ndjson");
+    } catch (error) {
+      announce((error as Error).message);
+    }
+  };
+  return (
+    <button type="button" class="plain" title="Save all that match, one a line" onClick={() => void saveAll()}>
+      NDJSON
+    </button>
+  );
+}
+
+interface LetterActionsProps {
+  readonly letters: Letters;
+  readonly count: number | undefined;
+  readonly onDone: () => void;
+}
+
+/** Buttons that replay or discard. The dialog keeps the selection that it was opened with. */
+export function LetterActions({ letters, count, onDone }: LetterActionsProps) {
+  const [open, setOpen] = useState<{ kind: "replay" | "discard"; letters: Letters }>();
+  const close = () => setOpen(undefined);
+  const unless = count === 0 ? "No dead letter matches." : undefined;
+  const number = count === undefined ? "" : ` ${countText(count)}`;
+  return (
+    <>
+      <Action needs="operator" unless={unless} onClick={() => setOpen({ kind: "replay", letters })}>
+        Replay{number}…
+      </Action>
+      <Action needs="operator" unless={unless} onClick={() => setOpen({ kind: "discard", letters })}>
+        Discard{number}…
+      </Action>
+      {open?.kind === "replay" && <ReplayDialog selection={open.letters} onClose={close} onDone={onDone} />}
+      {open?.kind === "discard" && <DiscardDialog selection={open.letters} onClose={close} onDone={onDone} />}
+    </>
+  );
+}
+
+type Filter = Readonly<Record<string, string>>;
+
+interface GroupsProps {
+  readonly by: string;
+  readonly filter: Filter;
+  readonly poll: Polled<Analysis>;
+}
+
+function Groups({ by, filter, poll }: GroupsProps) {
+  return (
+    <section>
+      <div class="filters">
+        <Choice label="Group by" value={by} options={GROUPINGS} onChange={(value) => setQuery({ by: value })} />
+      </div>
+      <Loaded poll={poll}>
+        {({ groups }) =>
+          groups.length > 0 && (
+            <Table
+              caption="Groups of dead letters"
+              columns={groupColumns(by, filter, groups[0]?.count ?? 1)}
+              rows={groups.slice(0, GROUPS_MAX)}
+              keyOf={({ key }) => key}
+            />
+          )
+        }
+      </Loaded>
+    </section>
+  );
+}
+
+function groupColumns(by: string, filter: Filter, largest: number): readonly Column<Analysis["groups"][number]>[] {
+  return [
+    {
+      title: "Group",
+      cell: ({ key }) => (
+        <a href={hrefOf(["dead-letters"], { ...filter, by, ...filterOfGroup(by, key) })}>
+          <Foreign text={key} />
+        </a>
+      ),
+    },
+    {
+      title: "Count",
+      cell: ({ count }) => (
+        <span class="progress">
+          <progress max={largest} value={count} aria-hidden="true" />
+          {countText(count)}
+        </span>
+      ),
+    },
+    { title: "First", cell: ({ first_seen: at }) => <Time at={at} /> },
+    { title: "Last", cell: ({ last_seen: at }) => <Time at={at} /> },
+    {
+      title: "Sample",
+      cell: ({ sample_task_id: task }) => <a href={hrefOf(["dead-letters", String(task)])}>task {task}</a>,
+    },
+  ];
+}
+
+function filterOfGroup(by: string, key: string): Filter {
+  if (by !== "day") return { [by]: key };
+  const start = Date.parse(`${key}T00:00:00Z`);
+  return { since: new Date(start).toISOString(), until: new Date(start + 86_400_000).toISOString() };
+}
+
+const FIELDS: readonly (readonly [string, string])[] = [
+  ["code", "Code"],
+  ["host", "Host"],
+  ["job_type", "Type"],
+  ["tenant", "Tenant"],
+  ["job_id", "Job"],
+];
+
+function Filters({ filter }: { readonly filter: Filter }) {
+  return (
+    <div class="filters">
+      {FIELDS.map(([name, label]) => (
+        <TextField
+          key={name}
+          label={label}
+          value={filter[name] ?? ""}
+          onChange={(value) => setQuery({ [name]: value })}
+        />
+      ))}
+      <Since value={filter["since"] ?? ""} onChange={(since) => setQuery({ since })} />
+      {filter["until"] !== undefined && (
+        <button type="button" class="chip" onClick={() => setQuery({ until: undefined })}>
+          until {filter["until"]} ×
+        </button>
+      )}
+    </div>
+  );
+}
+
+function NoLetters({ isFiltered }: { readonly isFiltered: boolean }) {
+  if (!isFiltered) return <Empty>There are no dead letters: no resource has failed for good.</Empty>;
+  return (
+    <Empty>
+      No dead letter matches the filter. <a href={hrefOf(["dead-letters"])}>Show all dead letters.</a>
+    </Empty>
+  );
+}

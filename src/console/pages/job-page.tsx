@@ -1,0 +1,136 @@
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { ReplayDialog } from "../dialogs/replay-dialog.tsx";
+import { announce } from "../frame/announcement.tsx";
+import { hrefOf, place } from "../frame/location.ts";
+import { Action, Confirm, Dialog } from "../parts/dialog.tsx";
+import { bytesText, countedText, countText, words } from "../parts/format.ts";
+import { Progress } from "../parts/progress.tsx";
+import { Loaded } from "../parts/states.tsx";
+import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
+import type { JobSnapshot } from "../service/answers.ts";
+import { instanceName } from "../service/instance.ts";
+import { usePoll } from "../service/poll.ts";
+import { post, SERVICE_PATH } from "../service/service-request.ts";
+import { JobFailures } from "./job-tabs/job-failures.tsx";
+import { JobLog } from "./job-tabs/job-log.tsx";
+import { JobManifest } from "./job-tabs/job-manifest.tsx";
+import { JobResources } from "./job-tabs/job-resources.tsx";
+
+const TABS = ["resources", "failures", "log", "manifest"];
+const ENDED = ["completed", "partial", "failed", "cancelled"];
+
+export function JobPage({ id }: { readonly id: string }) {
+  const poll = usePoll<JobSnapshot>(`operators/jobs/${encodeURIComponent(id)}`);
+  const tab = place.value.query["tab"] ?? "resources";
+  return (
+    <Loaded poll={poll}>
+      {(job) => (
+        <>
+          <div class="bar">
+            <h1>
+              Job <code>{job.job_id}</code>
+            </h1>
+            <Status name={job.status} />
+            <span class="spacer" />
+            <Actions job={job} onChange={poll.refresh} />
+          </div>
+          <Facts job={job} />
+          <nav class="tabs" aria-label="Parts of the job">
+            {TABS.map((name) => (
+              <a
+                key={name}
+                href={hrefOf(["jobs", id], { tab: name === "resources" ? undefined : name })}
+                aria-current={name === tab ? "page" : undefined}
+              >
+                {words(name)}
+                {name === "failures" && job.resource_failed > 0 && (
+                  <span class="badge">{countText(job.resource_failed)}</span>
+                )}
+              </a>
+            ))}
+          </nav>
+          <Tab tab={tab} job={job} />
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+function Tab({ tab, job }: { readonly tab: string; readonly job: JobSnapshot }): ComponentChildren {
+  if (tab === "failures") return <JobFailures job={job} />;
+  if (tab === "log") return <JobLog key={job.job_id} id={job.job_id} count={job.log_count} />;
+  if (tab === "manifest") return <JobManifest id={job.job_id} />;
+  return <JobResources id={job.job_id} isEnded={ENDED.includes(job.status)} />;
+}
+
+function Facts({ job }: { readonly job: JobSnapshot }) {
+  const facts: readonly (readonly [string, ComponentChildren])[] = [
+    ["Progress", <Progress key="progress" {...job} />],
+    ["Type", <Foreign key="type" text={job.job_type} />],
+    ["Tenant", <Foreign key="tenant" text={job.tenant} />],
+    ["Priority", job.priority],
+    ["Stored", bytesText(job.bytes_stored)],
+    ["Created", <Time key="created" at={job.created_at} />],
+    ["Ended", <Time key="ended" at={job.completed_at} />],
+    ["Manifest", <Foreign key="manifest" text={job.manifest_key} wide />],
+  ];
+  return (
+    <dl class="facts">
+      {facts.map(([title, value]) => (
+        <div key={title}>
+          <dt>{title}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+interface JobActionsProps {
+  readonly job: JobSnapshot;
+  readonly onChange: () => void;
+}
+
+function Actions({ job, onChange }: JobActionsProps) {
+  const [open, setOpen] = useState<"cancel" | "replay">();
+  const close = () => setOpen(undefined);
+  const { job_id: id } = job;
+  return (
+    <div class="actions">
+      <Copy text={`curl ${location.origin}${SERVICE_PATH}operators/jobs/${id}`} label="curl" />
+      <Copy text={`fetchbox status ${id}`} label="command" />
+      <Action
+        needs="operator"
+        unless={ENDED.includes(job.status) ? "The job has ended." : undefined}
+        onClick={() => setOpen("cancel")}
+      >
+        Cancel…
+      </Action>
+      <Action
+        needs="operator"
+        unless={job.resource_failed === 0 ? "The job has no failed resource." : undefined}
+        onClick={() => setOpen("replay")}
+      >
+        Replay failures…
+      </Action>
+      {open === "cancel" && <CancelJob job={job} onChange={onChange} onClose={close} />}
+      {open === "replay" && <ReplayDialog selection={{ filter: { job_id: id } }} onClose={close} onDone={onChange} />}
+    </div>
+  );
+}
+
+function CancelJob({ job, onChange, onClose }: JobActionsProps & { readonly onClose: () => void }) {
+  const open = job.resource_total - job.resource_completed - job.resource_failed - job.resource_cancelled;
+  const cancel = async () => {
+    await post(`operators/jobs/${job.job_id}/cancel`);
+    announce("The job is being cancelled.");
+    onChange();
+  };
+  return (
+    <Dialog title={`Cancel the job on ${instanceName.value}`} onClose={onClose}>
+      <p>Not ended yet: {countedText(open, "resource")}. Stored objects stay. Running downloads are aborted.</p>
+      <Confirm label="Cancel the job" count={open} act={cancel} onClose={onClose} />
+    </Dialog>
+  );
+}

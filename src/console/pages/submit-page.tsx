@@ -1,0 +1,163 @@
+import { useMemo, useState } from "preact/hooks";
+import { announce } from "../frame/announcement.tsx";
+import { hrefOf } from "../frame/location.ts";
+import { Action } from "../parts/dialog.tsx";
+import { TextField } from "../parts/fields.tsx";
+import { countedText } from "../parts/format.ts";
+import { type ListedResource, type ListViolation, manifestsOf, parseList } from "../parts/list-file.ts";
+import { ErrorText } from "../parts/states.tsx";
+import { type Column, Table } from "../parts/table.tsx";
+import { Foreign } from "../parts/text.tsx";
+import type { ConfigList } from "../service/answers.ts";
+import { refusal } from "../service/browser-session.ts";
+import { usePoll } from "../service/poll.ts";
+import { post, type RequestError } from "../service/service-request.ts";
+
+const PREVIEW_ROWS = 10;
+/** Most accepted jobs that are links, the latest ones. */
+const LINKS_MAX = 50;
+/** The default of `api.max_resources_per_manifest`, for roles that may not read the configuration. */
+const RESOURCES_MAX = 1000;
+const CONFIG_MS = 600_000;
+
+const COLUMNS: readonly Column<ListedResource>[] = [
+  { title: "Resource", cell: ({ id }) => <Foreign text={id} /> },
+  { title: "URL", cell: ({ url }) => <Foreign text={url} wide /> },
+];
+
+export function SubmitPage() {
+  const [text, setText] = useState("");
+  const list = useMemo(() => parseList(text), [text]);
+  const load = async (file: File | undefined) => {
+    if (file !== undefined) setText(await file.text());
+  };
+  return (
+    <>
+      <h1>Submit</h1>
+      <p class="faint">Paste URLs, one a line, or drop a file: a manifest, CSV or TSV with a header, or NDJSON.</p>
+      <textarea
+        class="list"
+        rows={10}
+        aria-label="URLs or a list"
+        spellcheck={false}
+        value={text}
+        onInput={({ currentTarget }) => setText(currentTarget.value)}
+        onDragOver={(event) => event.preventDefault()}
+        onDrop={(event) => {
+          event.preventDefault();
+          void load(event.dataTransfer?.files[0]);
+        }}
+      />
+      <label class="field">
+        File
+        <input type="file" onChange={({ currentTarget }) => void load(currentTarget.files?.[0])} />
+      </label>
+      <Violations violations={list.violations} />
+      {list.resources.length > 0 && (
+        <>
+          <h2>
+            {countedText(list.resources.length, "resource")}
+            {list.resources.length > PREVIEW_ROWS && <span class="faint"> · the first {PREVIEW_ROWS}</span>}
+          </h2>
+          <Table
+            caption="Preview"
+            columns={COLUMNS}
+            rows={list.resources.slice(0, PREVIEW_ROWS)}
+            keyOf={({ id }) => id}
+          />
+          <Send resources={list.resources} hasViolations={list.violations.length > 0} />
+        </>
+      )}
+    </>
+  );
+}
+
+function Violations({ violations }: { readonly violations: readonly ListViolation[] }) {
+  if (violations.length === 0) return null;
+  return (
+    <ul class="error">
+      {violations.map(({ line, message }) => (
+        <li key={`${line} ${message}`}>
+          Line {line}: {message}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface SendProps {
+  readonly resources: readonly ListedResource[];
+  readonly hasViolations: boolean;
+}
+
+/** Sends the resources, as many jobs as their number needs. */
+function Send({ resources, hasViolations }: SendProps) {
+  const [type, setType] = useState("");
+  const [tenant, setTenant] = useState("");
+  const [jobs, setJobs] = useState<readonly string[]>([]);
+  const [error, setError] = useState<RequestError>();
+  const [isBusy, setBusy] = useState(false);
+  const key = useMemo(() => crypto.getRandomValues(new Uint8Array(16)).toHex(), [resources, type, tenant]);
+  const manifests = manifestsOf(resources, useResourcesMax());
+  const submit = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const ids: string[] = [];
+      for (const [at, manifest] of manifests.entries()) {
+        // With the same key a second try submits no job twice.
+        const headers = { "x-fetchbox-idempotency-key": `${key}-${at}`, ...namesOf(type, tenant) };
+        ids.push((await post<{ job_id: string }>("jobs", manifest, headers)).job_id);
+        setJobs([...ids]);
+      }
+      announce(`Accepted: ${countedText(ids.length, "job")}.`);
+    } catch (failure) {
+      setError(failure as RequestError);
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      <div class="filters">
+        <TextField label="Job type" placeholder="default" value={type} onChange={setType} />
+        <TextField label="Tenant" placeholder="default" value={tenant} onChange={setTenant} />
+        <Action
+          needs="submit"
+          unless={hasViolations ? "Correct the list first." : isBusyText(isBusy)}
+          onClick={() => void submit()}
+        >
+          Submit {countedText(manifests.length, "job")}
+        </Action>
+      </div>
+      {error !== undefined && <ErrorText error={error} />}
+      {jobs.length > 0 && (
+        <p>
+          Accepted: {countedText(jobs.length, "job")}{" "}
+          {jobs.slice(-LINKS_MAX).map((id) => (
+            <a key={id} href={hrefOf(["jobs", id])}>
+              {id}{" "}
+            </a>
+          ))}
+        </p>
+      )}
+    </>
+  );
+}
+
+function isBusyText(isBusy: boolean): string | undefined {
+  return isBusy ? "The jobs are being submitted." : undefined;
+}
+
+function namesOf(type: string, tenant: string): Readonly<Record<string, string>> {
+  return {
+    ...(type !== "" && { "x-fetchbox-job-type": type }),
+    ...(tenant !== "" && { "x-fetchbox-tenant": tenant }),
+  };
+}
+
+function useResourcesMax(): number {
+  const path = refusal("operator") === undefined ? "operators/config" : undefined;
+  const { data } = usePoll<ConfigList>(path, CONFIG_MS);
+  const found = data?.values.find(({ key }) => key === "api.max_resources_per_manifest");
+  return typeof found?.value === "number" ? found.value : RESOURCES_MAX;
+}

@@ -1,0 +1,150 @@
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { isUtc, theme } from "../frame/preferences.ts";
+import type { RatesAnswer } from "../service/answers.ts";
+import { timeText } from "./format.ts";
+
+const HEIGHT = 150;
+const ROWS_OF_TABLE = 12;
+
+export interface Line {
+  /** A series of the rates. */
+  readonly name: string;
+  readonly label: string;
+  /** A custom property with its colour. */
+  readonly color: string;
+}
+
+interface ChartProps {
+  readonly title: string;
+  readonly rates: RatesAnswer;
+  readonly lines: readonly Line[];
+  /** Divides sums by the step, so that the chart shows rates. */
+  readonly isPerSecond?: boolean;
+  readonly format: (value: number) => string;
+  /** A shorter format for the axis. */
+  readonly axisFormat?: (value: number) => string;
+}
+
+/** A chart over time. A table below it has the same data. */
+export function Chart(props: ChartProps) {
+  const { title, rates, lines, format } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot>(undefined);
+  const columns = columnsOf(props);
+  useEffect(() => {
+    const made = box.current === null ? undefined : draw(box.current, props, columns);
+    plot.current = made;
+    const watch = new ResizeObserver(() => made?.setSize({ width: box.current?.clientWidth ?? 0, height: HEIGHT }));
+    if (box.current !== null) watch.observe(box.current);
+    return () => {
+      watch.disconnect();
+      made?.destroy();
+    };
+  }, [isUtc.value, theme.value, lines]);
+  useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [rates]);
+  return (
+    <figure>
+      <figcaption>
+        {title}
+        {lines.map(({ label, color, name }, at) => (
+          <span key={name} class="legend">
+            <i style={{ background: `var(${color})` }} data-dash={at} />
+            {label} {lastValue(columns[at + 1], format)}
+          </span>
+        ))}
+      </figcaption>
+      <div ref={box} aria-hidden="true" class="plot" />
+      <DataTable columns={columns} {...props} />
+    </figure>
+  );
+}
+
+type Values = readonly (number | null)[];
+
+function columnsOf({ rates, lines, isPerSecond }: ChartProps): Values[] {
+  const from = Date.parse(rates.from) / 1000;
+  const values = lines.map(({ name }) => rates.series[name] ?? []);
+  const times = (values[0] ?? []).map((_, at) => from + at * rates.step_seconds);
+  const scale = isPerSecond === true ? rates.step_seconds : 1;
+  return [times, ...values.map((column) => column.map((value) => (value === null ? null : value / scale)))];
+}
+
+function lastValue(values: Values | undefined, format: (value: number) => string): string {
+  const last = values?.findLast((value) => value !== null);
+  return last === undefined || last === null ? "–" : format(last);
+}
+
+function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, columns: Values[]): uPlot {
+  const style = getComputedStyle(box);
+  const color = (name: string) => style.getPropertyValue(name).trim();
+  const axis = { stroke: color("--faint"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
+  return new uPlot(
+    {
+      width: box.clientWidth,
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { show: false },
+      tzDate: (at) => (isUtc.value ? uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000)),
+      axes: [
+        {
+          ...axis,
+          size: 26,
+          values: (_, splits) =>
+            splits.map((at) => timeText(new Date(at * 1000).toISOString(), isUtc.value).slice(-8, -3)),
+        },
+        { ...axis, size: 64, values: (_, splits) => splits.map(axisFormat ?? format) },
+      ],
+      scales: { y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] } },
+      series: [
+        {},
+        // Lines differ in their dashes, too: never by colour alone.
+        ...lines.map(({ label, color: name }, at) => ({
+          label,
+          stroke: color(name),
+          width: 1.5,
+          dash: [[], [6, 3], [2, 3]][at] ?? [],
+          points: { show: false },
+        })),
+      ],
+    },
+    columns as uPlot.AlignedData,
+    box,
+  );
+}
+
+function DataTable({ title, lines, format, columns }: ChartProps & { readonly columns: readonly Values[] }) {
+  const [times = [], ...values] = columns;
+  const first = Math.max(times.length - ROWS_OF_TABLE, 0);
+  return (
+    <details>
+      <summary>
+        Data<span class="hidden"> of {title}</span>
+      </summary>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Time</th>
+            {lines.map(({ name, label }) => (
+              <th key={name} scope="col" class="number">
+                {label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {times.slice(first).map((time, at) => (
+            <tr key={time}>
+              <td data-title="Time">{timeText(new Date((time ?? 0) * 1000).toISOString(), isUtc.value)}</td>
+              {values.map((column, line) => (
+                <td key={lines[line]?.name} class="number" data-title={lines[line]?.label}>
+                  {lastValue([column[first + at] ?? null], format)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </details>
+  );
+}

@@ -1,0 +1,96 @@
+import { useEffect, useState } from "preact/hooks";
+import { after, now } from "./browser-time.ts";
+import { get, type RequestError } from "./service-request.ts";
+
+export const OVERVIEW_MS = 2000;
+export const LIST_MS = 5000;
+const BACKOFF_MAX_MS = 30_000;
+
+/** The latest answer to a request that is repeated. After an error the last answer stays. */
+export interface Polled<T> {
+  readonly data: T | undefined;
+  readonly error: RequestError | undefined;
+  /** Time of the last answer, if later requests failed. */
+  readonly staleSince: Date | undefined;
+  readonly isLoading: boolean;
+  /** Asks again now. */
+  readonly refresh: () => void;
+}
+
+interface State<T> {
+  readonly path: string;
+  readonly data?: T;
+  readonly answeredAt?: Date;
+  readonly error?: RequestError | undefined;
+}
+
+/** Sets of requests that the key `r` repeats. */
+const refreshers = new Set<() => void>();
+
+export function refreshAll(): void {
+  for (const refresh of refreshers) refresh();
+}
+
+/** Repeats a request while the page is visible; after errors less and less often. `undefined`: no request. */
+export function usePoll<T>(path: string | undefined, everyMs = LIST_MS): Polled<T> {
+  const [state, setState] = useState<State<T>>({ path: "" });
+  const [round, setRound] = useState(0);
+  const refresh = () => setRound((last) => last + 1);
+  useEffect(() => {
+    refreshers.add(refresh);
+    return () => void refreshers.delete(refresh);
+  }, []);
+  useEffect(() => {
+    if (path === undefined) return undefined;
+    return repeat(
+      everyMs,
+      async (signal) => get<T>(path, signal),
+      (result) => {
+        setState((last) => ({ ...(last.path === path ? last : {}), path, ...result }));
+      },
+    );
+  }, [path, everyMs, round]);
+  const current: State<T> = state.path === path ? state : { path: "" };
+  return {
+    data: current.data,
+    error: current.error,
+    staleSince: current.error === undefined ? undefined : current.answeredAt,
+    isLoading: path !== undefined && current.data === undefined && current.error === undefined,
+    refresh,
+  };
+}
+
+type Result<T> = Omit<State<T>, "path">;
+
+/** Asks at once and then again and again. Returns a function that ends it. */
+function repeat<T>(everyMs: number, ask: (signal: AbortSignal) => Promise<T>, report: (result: Result<T>) => void) {
+  const ended = new AbortController();
+  const { signal } = ended;
+  let cancelTimer = () => {};
+  let delay = everyMs;
+  let isAsking = false;
+  const round = async () => {
+    if (document.hidden || isAsking) return;
+    isAsking = true;
+    try {
+      const data = await ask(signal);
+      delay = everyMs;
+      if (!signal.aborted) report({ data, answeredAt: now(), error: undefined });
+    } catch (error) {
+      delay = Math.min(delay * 2, BACKOFF_MAX_MS);
+      if (!signal.aborted) report({ error: error as RequestError });
+    }
+    isAsking = false;
+    if (!signal.aborted) cancelTimer = after(delay, () => void round());
+  };
+  const onVisible = () => {
+    cancelTimer();
+    void round();
+  };
+  document.addEventListener("visibilitychange", onVisible, { signal });
+  void round();
+  return () => {
+    cancelTimer();
+    ended.abort();
+  };
+}

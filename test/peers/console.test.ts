@@ -1,0 +1,196 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { findBrowser, openPage, type Page } from "../support/browser.ts";
+import { startOrigin } from "../support/origin.ts";
+import { type Service, startService } from "../support/service.ts";
+
+setDefaultTimeout(60_000);
+
+const OPERATOR = "operator-secret-0123456789";
+const READER = "reader-secret-0123456789";
+const browser = findBrowser();
+if ("reason" in browser) console.warn(`the tests of the console in a browser are left out: ${browser.reason}`);
+
+/** Waits until the page shows a text. */
+function shows(page: Page, text: string): Promise<true> {
+  return page.until(`the page shows "${text}"`, `document.body?.innerText.includes(${JSON.stringify(text)}) || null`);
+}
+
+function click(page: Page, selector: string, text = ""): Promise<true> {
+  const found = `[...document.querySelectorAll(${JSON.stringify(selector)})]
+    .find((each) => each.innerText.includes(${JSON.stringify(text)}) && !each.disabled)`;
+  return page.until(`${selector} "${text}" is there`, `((each) => each ? (each.click(), true) : null)(${found})`);
+}
+
+/** Types into a field as a person does: the page hears of it. */
+function type(page: Page, selector: string, text: string): Promise<true> {
+  return page.until(
+    `${selector} is there`,
+    `((field) => {
+      if (!field) return null;
+      field.value = ${JSON.stringify(text)};
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      return true;
+    })(document.querySelector(${JSON.stringify(selector)}))`,
+  );
+}
+
+function press(page: Page, key: string): Promise<boolean> {
+  const event = `new KeyboardEvent("keydown", { key: ${JSON.stringify(key)}, bubbles: true })`;
+  return page.evaluate(`(document.activeElement ?? document.body).dispatchEvent(${event})`);
+}
+
+/** Nothing went wrong in the page: no error, no violation of its policy, no request to another server. */
+function expectClean(page: Page, service: Service, problems: readonly string[] = []): void {
+  expect(page.problems).toEqual([...problems]);
+  expect(page.requests.filter((url) => !url.startsWith(`${service.url}/`) && !url.startsWith("data:"))).toEqual([]);
+}
+
+describe.if(!("reason" in browser))("the console in a browser without a network", () => {
+  test("a token signs in, its role decides what can be done, and a sign-out ends it", async () => {
+    const tokens = `operator/alice:${OPERATOR},read:${READER}`;
+    await using service = await startService({ settings: { "server.auth.tokens": tokens }, token: OPERATOR });
+    await using page = await openPage(`${service.url}/console/jobs`);
+    await type(page, "input[type=password]", "not-a-token-0123456789");
+    await click(page, "button", "Sign in");
+    await shows(page, "UNAUTHORIZED");
+    await type(page, "input[type=password]", READER);
+    await click(page, "button", "Sign in");
+    await shows(page, "There are no jobs yet");
+    const disabled = `[...document.querySelectorAll("button:disabled")].map((each) => each.title)`;
+    expect(await page.evaluate<string[]>(disabled)).toEqual([
+      "It needs a token with the role operator; yours is read.",
+    ]);
+    expect(await page.evaluate<string>("JSON.stringify({ ...localStorage, ...sessionStorage })")).not.toContain(READER);
+    expect(await page.evaluate<string>("document.cookie")).toBe("");
+    await click(page, "button", "Sign out");
+    await type(page, "input[type=password]", OPERATOR);
+    await click(page, "button", "Sign in");
+    await click(page, "button", "Cancel matching…");
+    await shows(page, "The dry run found 0 unfinished jobs.");
+    expectClean(page, service);
+  });
+
+  test("a running job is on the overview, and its page follows its log to the end", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const held = origin.hold("/large.bin", Buffer.alloc(200_000, 1), { bytes: 1000 });
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "large.bin", url: held.url }] });
+    await held.reached;
+    await using page = await openPage(`${service.url}/`);
+    await shows(page, "1/8");
+    expect(await page.evaluate<string>("location.pathname")).toBe("/console");
+    await press(page, "g");
+    await press(page, "j");
+    await shows(page, "in progress");
+    await press(page, "j");
+    await press(page, "Enter");
+    await shows(page, "large.bin");
+    expect(await page.evaluate<string>("location.pathname")).toBe(`/console/jobs/${job}`);
+    await click(page, ".tabs a", "Log");
+    await shows(page, "job accepted");
+    expect(await page.evaluate<string>("document.querySelector('.filters .status').innerText")).toBe("live");
+    held.release();
+    await shows(page, "resource stored");
+    await shows(page, "ended");
+    await shows(page, "completed");
+    await click(page, "header a", "Downloads");
+    await shows(page, "No download runs now");
+    expectClean(page, service);
+  });
+
+  test("text of others stays text, also markup, long strings and characters that reorder it", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const markup = "<img src=x onerror=document.title='owned'>";
+    const resources = [
+      { id: markup, url: `${origin.url}/missing?<script>document.title='owned'</script>` },
+      { id: "invoice\u202Egpj.exe", url: `${origin.url}/missing?${"y".repeat(1900)}` },
+    ];
+    const job = await service.submit({
+      manifest_version: "v1",
+      resources,
+      metadata: { long: "z".repeat(10_240), html: "<b>bold</b>" },
+    });
+    await service.finished(job);
+    const { entries } = await service.get<{ entries: { task_id: number }[] }>("/operators/dlq");
+    await using page = await openPage(`${service.url}/console/jobs/${job}`);
+    await page.emulate({ width: 400, isDark: true });
+    const paths = [
+      `jobs/${job}`,
+      `jobs/${job}?tab=failures`,
+      `jobs/${job}?tab=log`,
+      `jobs/${job}?tab=manifest`,
+      "dead-letters",
+      `dead-letters/${entries.at(-1)?.task_id}`,
+    ];
+    for (const path of paths) {
+      await page.evaluate(`location.href = ${JSON.stringify(`${service.url}/console/${path}`)}`);
+      await shows(page, path.includes("tab=manifest") ? "z".repeat(1900) : markup);
+      expect(await page.evaluate<number>("document.querySelectorAll('main img, main script, main b').length")).toBe(0);
+      expect(await page.evaluate<string>("document.title")).not.toContain("owned");
+      const width = await page.evaluate<number>("document.documentElement.scrollWidth");
+      expect([path, width <= 400]).toEqual([path, true]);
+      if (path === "dead-letters") await shows(page, "invoice\\u{202e}gpj.exe");
+    }
+    expectClean(page, service);
+  });
+
+  test("a replay shows its dry run first, and a list keeps still while a dialog is open", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const job = await service.submit({
+      manifest_version: "v1",
+      resources: [{ id: "a.txt", url: `${origin.url}/a.txt` }],
+    });
+    await service.finished(job);
+    await using page = await openPage(`${service.url}/console/dead-letters`);
+    await click(page, "main button", "Replay 1…");
+    await shows(page, "The dry run found 1 dead letter.");
+    const later = await service.submit({
+      manifest_version: "v1",
+      resources: [{ id: "b.txt", url: `${origin.url}/b.txt` }],
+    });
+    await service.finished(later);
+    await press(page, "r");
+    await page.until(
+      "a chip counts the new row",
+      `document.querySelector(".bar .chip")?.innerText === "1 new" || null`,
+    );
+    expect(await page.evaluate<number>("document.querySelectorAll('main td.select').length")).toBe(1);
+    origin.serve("/a.txt", "here now");
+    await click(page, "dialog button", "Replay 1");
+    await shows(page, "Replayed: 1 dead letter.");
+    expect((await service.finished(job)).status).toBe("completed");
+    // It failed after the dry run, so the replay left it.
+    expect((await service.get<{ entries: unknown[] }>("/operators/dlq")).entries).toHaveLength(1);
+    expectClean(page, service);
+  });
+
+  test("a large change needs its number typed, and after an error the last data stay, marked as stale", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/jobs`);
+    await shows(page, "There are no jobs yet");
+    // The service would need that many jobs.
+    await page.evaluate(`(send => {
+      window.fetch = (url, init) => String(url).endsWith("/jobs/cancel")
+        ? Promise.resolve(new Response('{"matched":1200,"cancelled":0}'))
+        : send(url, init);
+    })(window.fetch)`);
+    await click(page, "main button", "Cancel matching…");
+    await shows(page, "Type 1,200 to confirm");
+    const isDisabled = () => page.evaluate<boolean>("document.querySelector('dialog .danger').disabled");
+    expect(await isDisabled()).toBe(true);
+    await type(page, "dialog input", "120");
+    expect(await isDisabled()).toBe(true);
+    await type(page, "dialog input", "1200");
+    await click(page, "dialog .danger", "Cancel 1,200 jobs");
+    await shows(page, "Being cancelled: 0 jobs. Ended already: 1,200.");
+    expectClean(page, service);
+
+    await service.kill();
+    await press(page, "r");
+    await shows(page, "Stale since");
+    await shows(page, "UNREACHABLE");
+    await shows(page, "There are no jobs yet");
+  });
+});
