@@ -41,11 +41,20 @@ export interface Manifest {
   readonly resources: number;
   /** Path at the origin; each resource has its number behind it. */
   readonly path?: string;
+  /** Spreads the resources over that number of addresses of this machine, at most 250: each is a host of its own. */
+  readonly hosts?: number;
+  /** Number of the first resource; default: 0. */
+  readonly from?: number;
 }
 
 /** The text of a manifest. */
-export function manifestOf({ resources, path = "/1024/0/" }: Manifest): string {
-  const list = Array.from({ length: resources }, (_, i) => ({ id: `r${i}`, url: `${ORIGIN}${path}${i}` }));
+export function manifestOf({ resources, path = "/1024/0/", hosts = 0, from = 0 }: Manifest): string {
+  const port = ORIGIN.slice(ORIGIN.lastIndexOf(":"));
+  const origin = (i: number) => (hosts === 0 ? ORIGIN : `http://127.0.1.${1 + (i % hosts)}${port}`);
+  const list = Array.from({ length: resources }, (_, at) => from + at).map((i) => ({
+    id: `r${i}`,
+    url: `${origin(i)}${path}${i}`,
+  }));
   return JSON.stringify({ manifest_version: "v1", resources: list });
 }
 

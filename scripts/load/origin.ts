@@ -29,7 +29,8 @@ function cutShort(bytes: number): ReadableStream {
 
 const { port } = Bun.serve({
   port: 0,
-  hostname: "127.0.0.1",
+  // Each address of 127.0.0.0/8 is a host of its own.
+  hostname: "0.0.0.0",
   idleTimeout: 120,
   error: () => new Response(null, { status: 500 }),
   async fetch({ url }) {
