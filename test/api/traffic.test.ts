@@ -100,5 +100,8 @@ test("a host of a path is decoded, in lower case, and an unknown one is 404", as
   expect(await line).toMatchObject({ level: "info", host: "[::1]:8080", route: "/operators/hosts/:host/reopen" });
   expect((await api.error("/operators/hosts/CDN.test", 404)).message).toContain("no task, download or dead letter");
   expect((await api.error("/operators/hosts/cdn.test/reopen", 404, { method: "POST" })).code).toBe("NOT_FOUND");
-  expect(asked).toEqual(["[::1]:8080", "[::1]:8080", "cdn.test", "cdn.test"]);
+  for (const broken of ["%zz", "%", "%ff"]) await api.error(`/operators/hosts/${broken}`, 404);
+  // A reopening looks at the host first.
+  const [one, other] = ["[::1]:8080", "cdn.test"];
+  expect(asked).toEqual([one, one, one, other, other, other]);
 });

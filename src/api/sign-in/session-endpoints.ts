@@ -127,7 +127,9 @@ function signIn(deps: SessionEndpointsDeps): Endpoint {
       endSessions(call, deps);
       const { id, expiresAt } = sessions.start(token);
       if (token.name !== undefined) call.note({ token_name: token.name });
-      call.recordActivity({ action: "sign-in", target: token.role, count: null }, token);
+      if (token.role === "operator") {
+        call.recordActivity({ action: "sign-in", target: token.role, count: null }, token);
+      }
       return signedIn({ role: token.role, expires_at: isoTime(expiresAt) }, { "set-cookie": cookie.set(id) });
     },
   };

@@ -1,5 +1,4 @@
 import type { Clock } from "../../std/clock.ts";
-import { BoundedMap } from "../../std/collections/bounded-map.ts";
 import { sha256Hex } from "../../std/digest.ts";
 import type { KnownToken, KnownTokens } from "./known-tokens.ts";
 
@@ -30,13 +29,13 @@ interface SessionsDeps {
 
 /**
  * The sessions of browsers, in memory alone: a restart ends them. A session ends after 12 hours without a request,
- * after 7 days in all, or as soon as its token is no longer configured. Beyond 1,000 sessions the least recently used
- * one ends.
+ * after 7 days in all, or as soon as its token is no longer configured. Beyond 1,000 sessions, the token with most of
+ * them loses its least recently used one: so no token can end the sessions of the others.
  */
 export class Sessions {
   readonly #deps: SessionsDeps;
   /** By the digest of the session's id, so that the memory holds no id. The order is that of the last use. */
-  readonly #entries = new BoundedMap<string, Entry>(SESSIONS_MAX);
+  readonly #entries = new Map<string, Entry>();
 
   constructor(deps: SessionsDeps) {
     this.#deps = deps;
@@ -47,6 +46,7 @@ export class Sessions {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(ID_BYTES))).toString("base64url");
     const now = this.#deps.clock.monotonic();
     const entry = { token, startedAt: now, usedAt: now };
+    this.#makeRoom();
     this.#entries.set(sha256Hex(id), entry);
     return { id, ...this.#sessionOf(entry, token) };
   }
@@ -63,12 +63,21 @@ export class Sessions {
       return undefined;
     }
     const used = { ...entry, usedAt: now };
+    this.#entries.delete(key);
     this.#entries.set(key, used);
     return this.#sessionOf(used, token);
   }
 
   end(id: string): void {
     this.#entries.delete(sha256Hex(id));
+  }
+
+  #makeRoom(): void {
+    if (this.#entries.size < SESSIONS_MAX) return;
+    const byToken = Map.groupBy(this.#entries, ([, { token }]) => token.id);
+    const most = [...byToken.values()].reduce((most, some) => (some.length > most.length ? some : most));
+    const [oldest] = most[0] ?? [];
+    if (oldest !== undefined) this.#entries.delete(oldest);
   }
 
   #sessionOf(entry: Entry, token: KnownToken): Session {

@@ -125,14 +125,17 @@ function reopenHost({ hosts }: HostEndpointsDeps): Endpoint {
     answer: async ({ params, note, recordActivity }) => {
       const host = hostOf(params);
       note({ host });
+      const before = await hosts.find(host);
       const reopened = found(await hosts.reopen(host));
-      recordActivity({ action: "reopen", target: host, count: null });
+      if (before?.state !== reopened.state) recordActivity({ action: "reopen", target: host, count: null });
       return json(reopened);
     },
   };
 }
 
-function hostOf({ host = "" }: Readonly<Record<string, string>>): string {
+/** @throws ApiError NOT_FOUND if the path has a broken escape, for which the router gives null */
+function hostOf({ host }: Readonly<Record<string, string | null>>): string {
+  if (typeof host !== "string") throw new ApiError("NOT_FOUND");
   return host.toLowerCase();
 }
 
