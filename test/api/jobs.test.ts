@@ -230,15 +230,18 @@ test("the log of an unknown job and a malformed query are refused", async () => 
   expect((await api.error(`/operators/jobs/${id}/logs?offset=-1&level=loud`, 400)).details).toHaveLength(2);
 });
 
-test("the manifest of a job is the stored object", async () => {
-  const body = '{"manifest_version":"v1","resources":[]}';
+test("the manifest of a job is the stored object, without raw characters that control a terminal", async () => {
+  let body = '{"manifest_version":"v1",\n "metadata":{"n":12345678901234567890},"resources":[{"id":"\u202ex"}]}';
   const store = {
     refOf: (url: string) => ({ bucket: "b", key: url }),
     read: () => Promise.resolve(new Response(body).body ?? undefined),
   };
   await using api = await startTestApi({ store });
   const job = await api.submit(1);
-  expect(await (await api.fetch(`/operators/jobs/${job}/manifest`)).text()).toBe(body);
+  const shown = body.replace("\u202e", "\\u202e");
+  expect(await (await api.fetch(`/operators/jobs/${job}/manifest`)).text()).toBe(shown);
+  body = "<script>";
+  expect((await api.error(`/operators/jobs/${job}/manifest`, 503)).message).toContain("another object");
 });
 
 test("a manifest that the storage does not have is not found, and one that it cannot give is unavailable", async () => {

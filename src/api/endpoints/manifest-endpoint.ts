@@ -1,5 +1,6 @@
 import type { ObjectStore } from "../../jobs/object-store.ts";
 import type { LedgerReads } from "../../jobs/stores/ledger-reads.ts";
+import { visibleText } from "../../std/visible-text.ts";
 import { ApiError } from "../http/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { jobOf } from "./job-endpoints.ts";
@@ -35,9 +36,26 @@ export function manifestEndpoint(ledger: LedgerReads, store: Pick<ObjectStore, "
       if (body === undefined) {
         throw new ApiError("NOT_FOUND", { message: "the storage no longer has the manifest of this job" });
       }
-      return new Response(body, { headers: { "content-type": "application/json" } });
+      return new Response(await manifestText(body), { headers: { "content-type": "application/json" } });
     },
   };
+}
+
+/**
+ * The text of the manifest as it is stored, with all digits of its numbers, but without characters that control a
+ * terminal: in JSON they can only stand in strings.
+ * @throws ApiError STORAGE_UNAVAILABLE if the object is no JSON any more
+ */
+async function manifestText(body: ReadableStream<Uint8Array>): Promise<string> {
+  const text = await new Response(body).text();
+  try {
+    JSON.parse(text);
+    return visibleText(text);
+  } catch (cause) {
+    const message =
+      "the storage has another object in place of the manifest; fetchbox verify --deep checks all objects";
+    throw new ApiError("STORAGE_UNAVAILABLE", { message, cause });
+  }
 }
 
 function unavailable(cause: Error): never {
