@@ -55,6 +55,7 @@ export const PROJECTION_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "the counts of jobs by status are recounts",
+    ledgerSchema: 5,
     sql: `SELECT format('the counter of %s jobs is %d, there are %d', c.status, c.jobs, ${JOBS_IN_STATUS}) AS message
       FROM ledger.job_counts c WHERE c.jobs <> ${JOBS_IN_STATUS}`,
   },
