@@ -34,9 +34,9 @@ if (page.problems.length > 0) console.error(page.problems.join("\n"));
 async function work({ submitStored, service }: Scene, forSeconds: number): Promise<void> {
   const end = Date.now() + forSeconds * 1000;
   for (let at = 0; Date.now() < end; at++) {
-    const job = await submitStored(20 + Math.round(60 * Math.abs(Math.sin(at / 7))));
+    const job = await submitStored(60 + Math.round(240 * Math.abs(Math.sin(at / 7))));
     await service.finished(job);
-    await Bun.sleep(300);
+    await Bun.sleep(2000);
   }
 }
 

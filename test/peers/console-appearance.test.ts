@@ -23,6 +23,18 @@ async function violations(page: Page, rules: readonly string[] = []): Promise<st
   });
 }
 
+/** Waits until the lines of a chart have a colour. */
+function chartsAreIn(page: Page, color: string): Promise<true> {
+  const pixel = Buffer.from(`${color.slice(1)}ff`, "hex").readUInt32LE();
+  return page.until(
+    `a chart is drawn with ${color}`,
+    `((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return new Uint32Array(data.buffer).includes(${pixel}) || null;
+    })(document.querySelector("canvas"))`,
+  );
+}
+
 test.if(!("reason" in browser))("no page of the console violates a rule of axe-core, light and dark", async () => {
   await using scene = await startScene();
   await using page = await openPage(`${scene.service.url}/console`);
@@ -33,6 +45,7 @@ test.if(!("reason" in browser))("no page of the console violates a rule of axe-c
     await page.emulate({ width: 1400, isDark: false });
     found[name] = await violations(page);
     await page.emulate({ width: 1400, isDark: true });
+    if (name === "overview") await chartsAreIn(page, "#323942");
     found[`${name} in the dark`] = await violations(page, COLOURS);
   };
   // The page's policy forbids scripts of others; the protocol evaluates this one in spite of it.

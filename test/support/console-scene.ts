@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Page } from "./browser.ts";
 import { eventually } from "./eventually.ts";
 import { type Service, startService } from "./service.ts";
@@ -25,8 +28,10 @@ const SLOW = "127.0.0.3";
 const FAILING = "127.0.0.4";
 const BUSY = "127.0.0.5";
 const SLOWED = "127.0.0.6";
-const SLOW_BYTES = 40_000_000;
+const SLOW_BYTES = 240_000_000;
+const DRIP_BYTES = 16_384;
 const DRIP_MS = 50;
+const STORED_BYTES = 180_000;
 
 /** Signs the page in, and waits for it. */
 export async function signIn(page: Page): Promise<void> {
@@ -53,11 +58,13 @@ export async function visit(page: Page, { name, path, text }: ScenePage): Promis
 
 /** Starts the origin and the service, and waits until each state of the scene is there. */
 export async function startScene(): Promise<Scene> {
-  const origin = startHosts();
+  const origin = await startHosts();
   const service = await startService({
     settings: {
       "server.auth.tokens": `operator/alice:${SCENE_TOKEN}`,
-      "queue.max_retries": 3,
+      "queue.max_retries": 50,
+      "queue.retry_backoff_ms": 2000,
+      "queue.retry_backoff_max_ms": 5000,
     },
     token: SCENE_TOKEN,
   });
@@ -108,7 +115,7 @@ export async function startScene(): Promise<Scene> {
     submitStored,
     async [Symbol.asyncDispose]() {
       // The slow downloads end with their connections: the service need not wait for them.
-      await origin.stop(true);
+      await origin.stop();
       await service[Symbol.asyncDispose]();
     },
   };
@@ -121,8 +128,8 @@ function numbered(count: number, nameOf: (at: number) => string): string[] {
 function pagesOf(ids: { readonly partial: string; readonly running: string; readonly letter: number }): ScenePage[] {
   const { partial, running, letter } = ids;
   return [
-    { name: "overview", path: "", text: "Needs attention" },
-    { name: "jobs", path: "jobs", text: "in progress" },
+    { name: "overview", path: "?window=15m", text: "Needs attention" },
+    { name: "jobs", path: "jobs", text: "completed" },
     { name: "job", path: `jobs/${running}`, text: "film-1" },
     { name: "job-failures", path: `jobs/${partial}?tab=failures`, text: "DOWNLOAD_HTTP_403" },
     { name: "job-log", path: `jobs/${partial}?tab=log`, text: "job accepted" },
@@ -138,33 +145,33 @@ function pagesOf(ids: { readonly partial: string; readonly running: string; read
 }
 
 /** One server on all loopback addresses; each address answers as a host of its own. */
-function startHosts() {
-  return Bun.serve({
-    hostname: "0.0.0.0",
-    port: 0,
-    idleTimeout: 0,
-    fetch(request) {
-      const { hostname, pathname } = new URL(request.url);
-      if (hostname === BUSY) return new Response("busy", { status: 429, headers: { "retry-after": "800" } });
-      if (hostname === SLOWED) return new Response("slower", { status: 429 });
-      if (hostname === SLOW) return new Response(drip(), { headers: { "content-length": String(SLOW_BYTES) } });
-      if (pathname.startsWith("/forbidden")) {
-        const page = "<!doctype html><title>Forbidden</title><p>Sign in to see this picture.</p>";
-        return new Response(page, { status: 403, headers: { "content-type": "text/html" } });
-      }
-      if (pathname.startsWith("/missing")) return new Response("not here", { status: 404 });
-      return new Response(Buffer.alloc(20_000 + ((pathname.length * 7919) % 200_000), pathname));
-    },
+async function startHosts() {
+  const server = createServer((request, response) => {
+    const path = request.url ?? "";
+    const host = request.headers.host?.split(":", 1)[0];
+    if (host === BUSY) response.writeHead(429, { "retry-after": "800" }).end("busy");
+    else if (host === SLOWED) response.writeHead(429).end("slower");
+    else if (host === SLOW) drip(response);
+    else if (path.startsWith("/forbidden")) response.writeHead(403).end("Sign in to see this picture.");
+    else if (path.startsWith("/missing")) response.writeHead(404).end("not here");
+    else response.end(Buffer.alloc(STORED_BYTES));
   });
+  server.listen(0, "0.0.0.0");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    async stop() {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
 }
 
 /** A body that takes minutes. */
-function drip(): ReadableStream<Uint8Array> {
-  const chunk = new Uint8Array(16_384);
-  return new ReadableStream({
-    async pull(controller) {
-      await Bun.sleep(DRIP_MS);
-      controller.enqueue(chunk);
-    },
-  });
+function drip(response: ServerResponse): void {
+  response.writeHead(200, { "content-length": SLOW_BYTES });
+  const timer = setInterval(() => response.write(Buffer.alloc(DRIP_BYTES)), DRIP_MS);
+  response.on("close", () => clearInterval(timer));
 }
