@@ -89,7 +89,6 @@ export async function startScene(): Promise<Scene> {
   const running = await submit(
     SLOW,
     numbered(4, (at) => `films/film-${at}.mp4`),
-    { "x-fetchbox-priority": "high" },
   );
   await submit(
     BUSY,
