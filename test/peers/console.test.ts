@@ -1,7 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { findBrowser, openPage, type Page } from "../support/browser.ts";
+import { findBrowser, openPage } from "../support/browser.ts";
+import { click, expectClean, press, shows, type } from "../support/console-page.ts";
 import { startOrigin } from "../support/origin.ts";
-import { type Service, startService } from "../support/service.ts";
+import { startService } from "../support/service.ts";
 
 setDefaultTimeout(60_000);
 
@@ -9,41 +10,6 @@ const OPERATOR = "operator-secret-0123456789";
 const READER = "reader-secret-0123456789";
 const browser = findBrowser();
 if ("reason" in browser) console.warn(`the tests of the console in a browser are left out: ${browser.reason}`);
-
-/** Waits until the page shows a text. */
-function shows(page: Page, text: string): Promise<true> {
-  return page.until(`the page shows "${text}"`, `document.body?.innerText.includes(${JSON.stringify(text)}) || null`);
-}
-
-function click(page: Page, selector: string, text = ""): Promise<true> {
-  const found = `[...document.querySelectorAll(${JSON.stringify(selector)})]
-    .find((each) => each.innerText.includes(${JSON.stringify(text)}) && !each.disabled)`;
-  return page.until(`${selector} "${text}" is there`, `((each) => each ? (each.click(), true) : null)(${found})`);
-}
-
-/** Types into a field as a person does: the page hears of it. */
-function type(page: Page, selector: string, text: string): Promise<true> {
-  return page.until(
-    `${selector} is there`,
-    `((field) => {
-      if (!field) return null;
-      field.value = ${JSON.stringify(text)};
-      field.dispatchEvent(new Event("input", { bubbles: true }));
-      return true;
-    })(document.querySelector(${JSON.stringify(selector)}))`,
-  );
-}
-
-function press(page: Page, key: string): Promise<boolean> {
-  const event = `new KeyboardEvent("keydown", { key: ${JSON.stringify(key)}, bubbles: true })`;
-  return page.evaluate(`(document.activeElement ?? document.body).dispatchEvent(${event})`);
-}
-
-/** Nothing went wrong in the page: no error, no violation of its policy, no request to another server. */
-function expectClean(page: Page, service: Service, problems: readonly string[] = []): void {
-  expect(page.problems).toEqual([...problems]);
-  expect(page.requests.filter((url) => !url.startsWith(`${service.url}/`) && !url.startsWith("data:"))).toEqual([]);
-}
 
 describe.if(!("reason" in browser))("the console in a browser without a network", () => {
   test("a token signs in, its role decides what can be done, and a sign-out ends it", async () => {

@@ -148,7 +148,7 @@ function Filters({ filter }: { readonly filter: Filter }) {
       <TextField label="Tenant" value={filter["tenant"] ?? ""} onChange={(tenant) => setQuery({ tenant })} />
       <TextField
         label="Id"
-        placeholder="at least 8 characters"
+        placeholder="8+ characters"
         value={filter["id_prefix"] ?? ""}
         onChange={(id_prefix) => setQuery({ id_prefix })}
       />

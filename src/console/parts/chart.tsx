@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { isUtc, theme } from "../frame/preferences.ts";
+import { isSystemDark, isUtc, theme } from "../frame/preferences.ts";
 import type { RatesAnswer } from "../service/answers.ts";
 import { timeText } from "./format.ts";
 
@@ -41,7 +41,7 @@ export function Chart(props: ChartProps) {
       watch.disconnect();
       made?.destroy();
     };
-  }, [isUtc.value, theme.value, lines]);
+  }, [isUtc.value, theme.value, isSystemDark.value, lines]);
   useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [rates]);
   return (
     <figure>

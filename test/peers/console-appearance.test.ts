@@ -1,0 +1,74 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import axe, { type AxeResults } from "axe-core";
+import { findBrowser, openPage, type Page } from "../support/browser.ts";
+import { signIn, startScene, visit } from "../support/console-scene.ts";
+
+setDefaultTimeout(120_000);
+
+const browser = findBrowser();
+if ("reason" in browser) console.warn(`the accessibility checks of the console are left out: ${browser.reason}`);
+
+// Only these rules can have another result in other colours.
+const COLOURS = ["color-contrast", "link-in-text-block"];
+
+/** The violations that axe-core finds in the page as it stands: rule, elements and reason. */
+async function violations(page: Page, rules: readonly string[] = []): Promise<string[]> {
+  const options = { resultTypes: ["violations"], ...(rules.length > 0 && { runOnly: rules }) };
+  const found = await page.evaluate<AxeResults["violations"]>(
+    `axe.run(document, ${JSON.stringify(options)}).then(({ violations }) => violations)`,
+  );
+  return found.map(({ id, help, nodes }) => {
+    const elements = nodes.slice(0, 3).map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ""}`);
+    return `${id}: ${help}: ${elements.join(" | ")}`;
+  });
+}
+
+/** Waits until the lines of a chart have a colour. */
+function chartsAreIn(page: Page, color: string): Promise<true> {
+  const pixel = Buffer.from(`${color.slice(1)}ff`, "hex").readUInt32LE();
+  return page.until(
+    `a chart is drawn with ${color}`,
+    `((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return new Uint32Array(data.buffer).includes(${pixel}) || null;
+    })(document.querySelector("canvas"))`,
+  );
+}
+
+test.if(!("reason" in browser))("no page of the console violates a rule of axe-core, light and dark", async () => {
+  await using scene = await startScene();
+  await using page = await openPage(`${scene.service.url}/console`);
+  await page.until("the page asks for a token", `document.querySelector("input[type=password]") ? true : null`);
+  const found: Record<string, string[]> = {};
+  const check = async (name: string) => {
+    await page.evaluate(`document.querySelectorAll("details").forEach((each) => (each.open = true))`);
+    await page.emulate({ width: 1400, isDark: false });
+    found[name] = await violations(page);
+    await page.emulate({ width: 1400, isDark: true });
+    if (name === "overview") await chartsAreIn(page, "#323942");
+    found[`${name} in the dark`] = await violations(page, COLOURS);
+  };
+  // The page's policy forbids scripts of others; the protocol evaluates this one in spite of it.
+  await page.evaluate(axe.source);
+  await check("sign-in");
+  await signIn(page);
+  await page.evaluate(axe.source);
+  for (const each of scene.pages) {
+    await visit(page, each);
+    if (each.name === "hosts") await page.evaluate(`document.querySelector("main [aria-expanded]").click()`);
+    await check(each.name);
+    if (each.name !== "dead-letters") continue;
+    await page.evaluate(`document.querySelector("main .bar button:not(.plain)").click()`);
+    await page.until(
+      "the dry run ends",
+      `document.querySelector("dialog")?.innerText.includes("dry run found") || null`,
+    );
+    await check("dialog");
+    await page.evaluate(`document.querySelector("dialog").close()`);
+  }
+  expect(Object.entries(found).filter(([, problems]) => problems.length > 0)).toEqual([]);
+  expect(Object.keys(found)).toHaveLength(2 * (scene.pages.length + 2));
+  // The check itself works: it finds a fault that is planted.
+  await page.evaluate(`document.querySelector("main").append(document.createElement("button"))`);
+  expect((await violations(page)).join()).toStartWith("button-name: ");
+});

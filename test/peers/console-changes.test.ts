@@ -1,0 +1,99 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { findBrowser, openPage } from "../support/browser.ts";
+import { click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { eventually } from "../support/eventually.ts";
+import { startOrigin } from "../support/origin.ts";
+import { startService } from "../support/service.ts";
+
+setDefaultTimeout(60_000);
+
+const browser = findBrowser();
+if ("reason" in browser) console.warn(`the changes of the console in a browser are left out: ${browser.reason}`);
+
+describe.if(!("reason" in browser))("an operator in a browser", () => {
+  test("submits a pasted list while the queue is paused, resumes it, and cancels the job", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const held = origin.hold("/film.mp4", Buffer.alloc(100_000), { bytes: 1000 });
+    await using page = await openPage(`${service.url}/console/system`);
+    await click(page, "main button", "Pause the queue…");
+    await click(page, "dialog .danger", "Pause the queue");
+    await shows(page, "The queue is paused.");
+    await shows(page, "no download starts");
+
+    await click(page, "header a", "Submit");
+    await type(page, "textarea", `${held.url}\nno-url\n`);
+    await shows(page, "Line 2:");
+    const disabled = `document.querySelector("main .filters button").disabled`;
+    expect(await page.evaluate<boolean>(disabled)).toBe(true);
+    await type(page, "textarea", `${held.url}\n${origin.serve("/a.txt", "a")}\n`);
+    await shows(page, "2 resources");
+    await click(page, "main .filters button", "Submit 1 job");
+    await shows(page, "Accepted: 1 job");
+    expect(origin.hits()).toBe(0);
+    await click(page, "header ~ .banner button", "Resume");
+    await held.reached;
+    const [job] = (await service.get<{ jobs: { job_id: string }[] }>("/operators/jobs")).jobs;
+    const id = job?.job_id ?? "";
+    await eventually("the small file is stored", async () =>
+      (await service.job(id)).resource_completed === 1 ? true : undefined,
+    );
+
+    await click(page, "main a", id);
+    await click(page, "main .actions button", "Cancel…");
+    await shows(page, "Not ended yet: 1 resource.");
+    await click(page, "dialog .danger", "Cancel the job");
+    await shows(page, "The job is being cancelled.");
+    expect(await service.finished(id)).toMatchObject({ status: "cancelled", resource_completed: 1 });
+    await shows(page, "cancelled");
+    expectClean(page, service);
+  });
+
+  test("tries a closed host at once, and its tasks go on", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    let isOpen = false;
+    const url = origin.answer("/busy", (_request, response) => {
+      if (isOpen) response.end("here");
+      else response.writeHead(429, { "retry-after": "800" }).end();
+    });
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "busy", url }] });
+    await eventually("the host is closed", async () => {
+      const { hosts } = await service.get<{ hosts: unknown[] }>("/operators/hosts?state=closed");
+      return hosts.length > 0 || undefined;
+    });
+    await using page = await openPage(`${service.url}/console/hosts?state=closed`);
+    await click(page, "main [aria-expanded]", "127.0.0.1");
+    await shows(page, "download.host (the default)");
+    isOpen = true;
+    await click(page, ".host-detail button", "Try now…");
+    await click(page, "dialog .danger", "Try now");
+    expect((await service.finished(job)).status).toBe("completed");
+    expectClean(page, service);
+  });
+
+  test("has to sign in again once the token of the session is no longer valid", async () => {
+    const [old, next] = ["operator-secret-old-1234", "operator-secret-new-1234"];
+    const env = (token: string) => `OPERATOR=${token}\n`;
+    await using service = await startService({
+      toml: `[server.auth]\ntokens = ["operator:\${OPERATOR}"]\n`,
+      files: { "config/.env": env(old) },
+    });
+    await using page = await openPage(`${service.url}/console/hosts`);
+    await type(page, "input[type=password]", old);
+    await click(page, "button", "Sign in");
+    await shows(page, "No host matches.");
+    writeFileSync(join(service.folder, "config/.env"), env(next));
+    service.signal("SIGHUP");
+    await eventually("it reloads", () => service.log.includes('"msg":"reloaded"') || undefined);
+    // The next request of the open page finds out.
+    await press(page, "r");
+    await type(page, "input[type=password]", next);
+    await click(page, "button", "Sign in");
+    await shows(page, "No host matches.");
+    expect(await page.evaluate<string>("location.pathname")).toBe("/console/hosts");
+    expectClean(page, service);
+  });
+});

@@ -1,0 +1,38 @@
+import { expect } from "bun:test";
+import type { Page } from "./browser.ts";
+import type { Service } from "./service.ts";
+
+/** Waits until the page shows a text. */
+export function shows(page: Page, text: string): Promise<true> {
+  return page.until(`the page shows "${text}"`, `document.body?.innerText.includes(${JSON.stringify(text)}) || null`);
+}
+
+export function click(page: Page, selector: string, text = ""): Promise<true> {
+  const found = `[...document.querySelectorAll(${JSON.stringify(selector)})]
+    .find((each) => each.innerText.includes(${JSON.stringify(text)}) && !each.disabled)`;
+  return page.until(`${selector} "${text}" is there`, `((each) => each ? (each.click(), true) : null)(${found})`);
+}
+
+/** Types into a field as a person does: the page hears of it. */
+export function type(page: Page, selector: string, text: string): Promise<true> {
+  return page.until(
+    `${selector} is there`,
+    `((field) => {
+      if (!field) return null;
+      field.value = ${JSON.stringify(text)};
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      return true;
+    })(document.querySelector(${JSON.stringify(selector)}))`,
+  );
+}
+
+export function press(page: Page, key: string): Promise<boolean> {
+  const event = `new KeyboardEvent("keydown", { key: ${JSON.stringify(key)}, bubbles: true })`;
+  return page.evaluate(`(document.activeElement ?? document.body).dispatchEvent(${event})`);
+}
+
+/** Nothing went wrong in the page: no error, no violation of its policy, no request to another server. */
+export function expectClean(page: Page, service: Service, problems: readonly string[] = []): void {
+  expect(page.problems).toEqual([...problems]);
+  expect(page.requests.filter((url) => !url.startsWith(`${service.url}/`) && !url.startsWith("data:"))).toEqual([]);
+}
