@@ -12,7 +12,7 @@ import { testServer } from "./test-s3/test-server.ts";
 
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ["format", ["biome", "check", "."]],
-  ["lint", ["oxlint", "--type-aware", "src", "test", "scripts", "config", "clients"]],
+  ["lint", ["oxlint", "--type-aware", "src", "test", "scripts", "config", "clients", "load"]],
   ["types", ["tsc", "--noEmit"]],
   ["types of the console", ["tsc", "--noEmit", "-p", "src/console"]],
   ["types of the load tests", ["tsc", "--noEmit", "-p", "load"]],
