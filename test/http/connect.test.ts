@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Socket } from "node:net";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { type ConnectOptions, type Connector, createConnector } from "../../src/http/connect.ts";
 import { HttpError } from "../../src/http/http-error.ts";
 import { interleaveFamilies } from "../../src/http/race.ts";
@@ -41,6 +42,26 @@ async function startPair(serve: (socket: Socket) => void) {
   return { server, hole, addresses: [hole.address, "127.0.0.2"], port: server.port };
 }
 
+/** A server on a port where nobody listens at some other addresses: other tests' servers may have got its number. */
+async function startAlone(address: string, others: readonly string[]) {
+  for (;;) {
+    const server = await startServer(() => {}, address);
+    const taken = await Promise.all(others.map((other) => isTaken(other, server.port)));
+    if (!taken.includes(true)) return server;
+    await server[Symbol.asyncDispose]();
+  }
+}
+
+async function isTaken(address: string, port: number): Promise<boolean> {
+  const socket = connect({ host: address, port });
+  const answer = await Promise.race([
+    once(socket, "connect").then(() => true),
+    once(socket, "close").then(() => false),
+  ]).catch(() => false);
+  socket.destroy();
+  return answer;
+}
+
 test("families take turns, and the first address stays first", () => {
   expect(interleaveFamilies(["::1", "::2", "::3", "1.1.1.1", "2.2.2.2"])).toEqual([
     "::1",
@@ -70,8 +91,9 @@ describe.each(WAYS)("%s", (by) => {
 
   test("starts the next connect at once when an address refuses", async () => {
     const { clock, connector, options } = makeRig();
-    await using server = await startServer(() => {}, "127.0.0.3");
-    const addresses = ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.3"];
+    const silent = ["127.0.0.1", "::1", "127.0.0.2"];
+    await using server = await startAlone("127.0.0.3", silent);
+    const addresses = [...silent, "127.0.0.3"];
     const transport = await connector[by](options({ addresses, port: server.port }));
     expect(transport.address).toBe("127.0.0.3");
     transport.destroy();

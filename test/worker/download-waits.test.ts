@@ -165,8 +165,9 @@ test("a large body takes little memory, though the storage is slow", async () =>
   await using rig = await startRig({ store: watched });
   Bun.gc(true);
   const before = process.memoryUsage.rss();
-  expect((await rig.stored("/zeros/200000000")).bytes).toBe(200_000_000);
-  expect(peak.bytes - before).toBeLessThan(100 * MIB);
+  // The limit is half of the body: the tests before this one leave garbage that the process may get back now.
+  expect((await rig.stored("/zeros/400000000")).bytes).toBe(400_000_000);
+  expect(peak.bytes - before).toBeLessThan(190 * MIB);
 }, 60_000);
 
 describe("an attempt that is interrupted", () => {

@@ -1,0 +1,153 @@
+/**
+ * The reads of the console with a large backlog beside those of an empty service, and the rate of transfers while ten
+ * consoles are open beside the rate without them, in turns: `bun scripts/bench/console.ts [--binary=dist/fetchbox]
+ * [--tasks=1000000] [--letters=100000] [--hosts=10000] [--rounds=5]`. Prints a ratio per line.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { median } from "./report.ts";
+import { ended, loopbackAddress, manifestOf, type Service, startService, submit } from "./service.ts";
+
+const RESOURCES_PER_JOB = 1000;
+const CLIENTS = 8;
+const CONSOLES = 10;
+const OVERVIEW_EVERY_MS = 2000;
+const LIST_EVERY_MS = 5000;
+const TURN_MS = 6000;
+const READS = 100;
+/** The requests of the pages. */
+const PATHS = [
+  "/operators/overview",
+  "/operators/rates?window=1h",
+  "/operators/downloads?limit=50",
+  "/operators/hosts?limit=50",
+  "/operators/jobs?limit=50",
+  "/operators/jobs/counts",
+  "/operators/dlq?limit=50",
+  "/operators/dlq/analysis?by=code",
+];
+
+const { values } = parseArgs({
+  options: {
+    binary: { type: "string", default: "dist/fetchbox" },
+    tasks: { type: "string", default: "1000000" },
+    letters: { type: "string", default: "100000" },
+    hosts: { type: "string", default: "10000" },
+    rounds: { type: "string", default: "5" },
+  },
+});
+const hosts = Number(values.hosts);
+const folder = mkdtempSync(join(tmpdir(), "fetchbox-console-"));
+const servers: Bun.Subprocess[] = [];
+try {
+  const port = await serve("origin.ts", "--all-addresses");
+  const s3 = `http://127.0.0.1:${await serve("null-s3.ts")}`;
+  const options = { binary: resolve(values.binary), s3, lanes: 16 };
+  const empty = await emptyReads({ ...options, folder: join(folder, "empty") });
+  await using filled = await startService({ ...options, folder: join(folder, "filled") });
+  await fill(filled, port);
+  const full = await readTimes(filled);
+  for (const path of PATHS) {
+    const [ms = 0, few = 0] = [full.get(path), empty.get(path)];
+    console.log(`${path}: ${ms.toFixed(2)} ms, empty ${few.toFixed(2)} ms: ${(ms / few).toFixed(1)} (wanted < 10)`);
+  }
+  const ratio = await withConsoles(filled, Number(values.rounds));
+  console.log(`rate with ${CONSOLES} consoles, beside none: ${ratio.toFixed(3)} (wanted ≥ 0.97)`);
+} finally {
+  for (const server of servers) server.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function emptyReads(options: Parameters<typeof startService>[0]): Promise<Map<string, number>> {
+  await using service = await startService(options);
+  return await readTimes(service);
+}
+
+/** Dead letters first, then a backlog for many hosts, which waits. */
+async function fill(service: Service, port: string): Promise<void> {
+  const gone = await post(service, Number(values.letters), () => `http://127.0.0.1:${port}/gone/`);
+  for (const job of gone) await ended(service.url, job);
+  await change(service, "pause");
+  await post(service, Number(values.tasks), (at) => `http://${loopbackAddress(at % hosts)}:${port}/10240/0/`);
+}
+
+/** Each job has one host, so that jobs and hosts are many. */
+async function post(service: Service, tasks: number, prefixOf: (job: number) => string): Promise<string[]> {
+  const jobs: string[] = [];
+  const size = Math.min(RESOURCES_PER_JOB, Math.max(1, Math.floor(tasks / hosts)));
+  let next = 0;
+  const client = async () => {
+    for (let from = next; from < tasks; from = next) {
+      next += size;
+      jobs.push(await submit(service.url, manifestOf(prefixOf(from / size), from, size)));
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+  return jobs;
+}
+
+/** The median time of each read, one after the other. */
+async function readTimes({ url }: Service): Promise<Map<string, number>> {
+  const times = new Map<string, number>();
+  for (const path of PATHS) {
+    const each: number[] = [];
+    for (let at = 0; at < READS; at++) {
+      const begun = performance.now();
+      await (await fetch(url + path)).arrayBuffer();
+      each.push(performance.now() - begun);
+    }
+    times.set(path, median(each));
+  }
+  return times;
+}
+
+/** The median ratio of the rates in turns with and without open consoles; the first turns do not count. */
+async function withConsoles(service: Service, rounds: number): Promise<number> {
+  await change(service, "resume");
+  const ratios: number[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const alone = await rate(service);
+    const closing = new AbortController();
+    const consoles = Array.from({ length: CONSOLES }, () => poll(service, closing.signal));
+    const open = await rate(service);
+    closing.abort();
+    await Promise.all(consoles);
+    if (round > 0) ratios.push(open / alone);
+  }
+  return median(ratios);
+}
+
+/** What an open page does. */
+async function poll({ url }: Service, closing: AbortSignal): Promise<void> {
+  for (let at = 0; !closing.aborted; at += OVERVIEW_EVERY_MS) {
+    const paths = at % LIST_EVERY_MS < OVERVIEW_EVERY_MS ? PATHS.slice(0, 4) : PATHS.slice(0, 1);
+    for (const path of paths) await (await fetch(url + path)).arrayBuffer();
+    await Bun.sleep(OVERVIEW_EVERY_MS);
+  }
+}
+
+async function rate(service: Service): Promise<number> {
+  const before = await completed(service);
+  const begun = performance.now();
+  await Bun.sleep(TURN_MS);
+  return ((await completed(service)) - before) / (performance.now() - begun);
+}
+
+async function completed({ url }: Service): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^fetchbox_tasks_completed_total\{.*\} (\d+)/m.exec(text)?.[1] ?? 0);
+}
+
+async function change({ url }: Service, to: "pause" | "resume"): Promise<void> {
+  await (await fetch(`${url}/operators/queue/${to}`, { method: "POST" })).arrayBuffer();
+}
+
+/** Starts a server of this folder, and returns its port. */
+async function serve(file: string, ...args: readonly string[]): Promise<string> {
+  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], { stdout: "pipe" });
+  servers.push(server);
+  for await (const chunk of server.stdout) return new TextDecoder().decode(chunk).trim();
+  throw new Error(`${file} did not start`);
+}
