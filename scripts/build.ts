@@ -8,9 +8,8 @@ import { bundleConsole } from "../src/api/console/console-bundle.ts";
 
 const flags = [
   "--compile",
-  // Not --minify, nor --production, which implies it: types and stacks of errors in the log keep their names.
-  "--minify-syntax",
-  "--minify-whitespace",
+  // With the names of the source the service took 9 % more CPU for an item of 10 KiB (2026-11-29).
+  "--minify",
   "--define",
   'process.env.NODE_ENV="production"',
   "--define",

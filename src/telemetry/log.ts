@@ -38,11 +38,17 @@ export function createLog({ level, format, destination = standardOutput(), hasCo
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: masked },
+      serializers: { err: errorMembers },
     },
     {
       write: (line: string) => destination.write(readable ? readableLine(line, isColoured) : visibleText(line)),
     },
   );
+}
+
+/** The members of an error for the log. Pino's `type` is the class, whose name the build shortens. */
+function errorMembers(error: unknown): unknown {
+  return error instanceof Error ? { ...pino.stdSerializers.err(error), type: error.name } : error;
 }
 
 /** Masks secret fields. Pino's own `redact` parses its paths for each line and costs more than the rest of the line. */
@@ -60,8 +66,9 @@ function masked(fields: Record<string, unknown>): Record<string, unknown> {
 /** The value itself, or a copy with its secret members masked. */
 function maskedBelow(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !Object.keys(value).some(isSecret)) return value;
-  const members = value instanceof Error ? pino.stdSerializers.err(value) : value;
-  return Object.fromEntries(Object.entries(members).map(([name, each]) => [name, isSecret(name) ? "***" : each]));
+  return Object.fromEntries(
+    Object.entries(errorMembers(value) as object).map(([name, each]) => [name, isSecret(name) ? "***" : each]),
+  );
 }
 
 function isSecret(name: string): boolean {
