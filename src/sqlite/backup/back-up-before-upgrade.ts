@@ -1,5 +1,5 @@
 import { lstatSync, readdirSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { isDiskFull, StoreError, UpgradeBackupError } from "../../jobs/stores/store-error.ts";
 import { isOwnFolder } from "../../std/own-folder.ts";
 import { isAbsent, readSchemaVersion } from "../file/database.ts";
@@ -27,13 +27,16 @@ const STORES = ["queue", "ledger", "dlq"] as const;
 export function backUpBeforeUpgrade(paths: StorePaths, { version, onBackup }: UpgradeBackup, now: number): void {
   if (Object.values(paths).some(isAbsent)) return;
   const schemas = schemasOf(paths);
+  // A store without tables holds as little as a missing one: the start completes it.
+  if (STORES.some((store) => schemas[store] === 0)) return;
   if (STORES.every((store) => schemas[store] === MIGRATIONS[store].length)) return;
   const name = `before-upgrade-${STORES.map((store) => `${store}${schemas[store]}`).join("-")}`;
   const folder = join(dirname(paths.queue), name);
   onBackup(folder);
   try {
-    removeOlder(dirname(folder), name);
-    backUpStores(paths, folder, { version, now, isOurs: true });
+    removeInterrupted(folder);
+    // The older backup goes last: if the copy fails, it is the only one.
+    backUpStores(paths, folder, { version, now, isOurs: true, onCopied: () => removeOwn(folder) });
   } catch (error) {
     throw error instanceof StoreError ? error : failure(folder, error);
   }
@@ -54,15 +57,18 @@ function schemasOf(paths: StorePaths): Record<keyof StorePaths, number> {
   );
 }
 
-/**
- * Removes a backup of the same schemas, which is older than the stores, and the rest of one that was interrupted.
- */
-function removeOlder(parent: string, name: string): void {
+/** Removes what an interrupted backup to the same folder left. */
+function removeInterrupted(folder: string): void {
+  const parent = dirname(folder);
   for (const entry of readdirSync(parent)) {
-    if (entry !== name && !entry.startsWith(`.${name}.partial-`)) continue;
-    const path = join(parent, entry);
-    if (isOwnFolder(lstatSync(path))) rmSync(path, { recursive: true });
+    if (entry.startsWith(`.${basename(folder)}.partial-`)) removeOwn(join(parent, entry));
   }
+}
+
+/** Removes a folder, but nothing else that has its name. */
+function removeOwn(folder: string): void {
+  const stats = lstatSync(folder, { throwIfNoEntry: false });
+  if (stats !== undefined && isOwnFolder(stats)) rmSync(folder, { recursive: true });
 }
 
 function failure(folder: string, error: unknown): UpgradeBackupError {

@@ -19,6 +19,8 @@ interface BackUpOptions {
   readonly now: number;
   /** The caller holds the locks of the stores' folders. */
   readonly isOurs?: boolean;
+  /** Called when the copy is complete, before it gets its name. */
+  readonly onCopied?: () => void;
 }
 
 /** The folder of a backup could not be made. */
@@ -40,7 +42,8 @@ export class BackupNameError extends BackupFolderError {}
  * name once it is complete and on the disk; after an error nothing of it is left.
  * @throws BackupFolderError, BackupNameError, or the errors of `copyStores`
  */
-export function backUpStores(paths: StorePaths, target: string, { version, now, isOurs }: BackUpOptions): BackupFacts {
+export function backUpStores(paths: StorePaths, target: string, options: BackUpOptions): BackupFacts {
+  const { version, now, isOurs, onCopied } = options;
   const partial = makePartial(target);
   try {
     const summary = copyStores(paths, partial, isOurs);
@@ -49,6 +52,7 @@ export function backUpStores(paths: StorePaths, target: string, { version, now, 
     // Restored stores are as old as their backup, not without one.
     noteBackup(join(partial, "queue"), facts.created_at);
     sync(partial);
+    onCopied?.();
     moveInto(target, partial);
     sync(dirname(target));
     return facts;
