@@ -80,6 +80,16 @@ test("changes of dead letters and jobs are listed with filter and count, and an 
   expect(operations.map(({ kind, started_by }) => [kind, started_by])).toEqual([["give_up", "alice"]]);
 });
 
+test("a cancellation of all jobs has a target", async () => {
+  const settings: AuthSettings = { mode: "token", tokens: [] };
+  await using api = await startTestApi({ auth: settings });
+  await api.submit(1);
+  settings.tokens = auth.tokens;
+  expect((await changing(api, "/operators/jobs/cancel", { body: { filter: {} } })).status).toBe(200);
+  const { entries } = await list(api);
+  expect(entries.map(({ action, target, count }) => [action, target, count])).toEqual([["cancel", "all jobs", 1]]);
+});
+
 test("an operation that is stopped is listed once, and has no starter's name for a nameless token", async () => {
   await using open = await startTestApi();
   const { stores } = open;

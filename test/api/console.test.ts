@@ -42,6 +42,10 @@ test("the files of the console are compressed, and browsers keep them", async ()
     sum += compressed.byteLength;
     const plain = await api.fetch(file, { headers: { "accept-encoding": "identity" } });
     expect(plain.headers.get("content-encoding")).toBeNull();
+    for (const refusing of ["gzip;q=0", "br, gzip; q=0.0"]) {
+      const other = await fetch(api.url + file, { headers: { "accept-encoding": refusing }, decompress: false });
+      expect([refusing, other.headers.get("content-encoding")]).toEqual([refusing, null]);
+    }
     expect(Bun.hash(await plain.bytes())).toBe(Bun.hash(Bun.gunzipSync(compressed)));
   }
   expect(sum).toBeLessThan(BYTES_MAX);

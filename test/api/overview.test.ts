@@ -145,6 +145,14 @@ const hostRow = (host: string) => ({
   code: "DOWNLOAD_TIMEOUT",
 });
 
+test("a standstill lasts no longer than a task has been due", async () => {
+  await using stores = openTestStores();
+  const limited_by = { cause: "storage", reason: "storage", standstill: true } as const;
+  const { read } = overviewOf(stores, { queue: { ...QUIET, limited_by, oldest_pending_age_ms: 3000 } });
+  const [item] = (await read()).attention;
+  expect([item?.kind, item?.since]).toEqual(["standstill", new Date(stores.clock.now() - 3000).toISOString()]);
+});
+
 test("closed hosts and buckets, a pause, a standstill and ill components need attention, the critical first", async () => {
   await using stores = openTestStores();
   await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(3))));

@@ -134,6 +134,15 @@ describe("a sign-in", () => {
   });
 
   test.each([
+    ["", "must have at least 1 character"],
+    ["x".repeat(1025), "must have at most 1024 characters"],
+  ])("with a token of a wrong length is refused with the rule", async (token, message) => {
+    await using api = await startTestApi({ auth: auth() });
+    const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token }) };
+    expect((await api.error(PATH, 400, init)).details).toEqual([{ path: "/token", message }]);
+  });
+
+  test.each([
     [{ origin: "https://evil.example" }],
     [{ origin: "null" }],
     [{ "sec-fetch-site": "cross-site" }],

@@ -17,7 +17,8 @@ export const ActivityListSchema = closed(
           action: oneOf(ACTIVITIES, "Kind of the change."),
           target: orNull(
             Type.String(),
-            "The changed object, for people: a job, a filter of dead letters, an operation or a host; null for the queue.",
+            "The changed object, for people: a job, a filter of dead letters, an operation or a host; " +
+              "null for the queue.",
           ),
           count: orNull(
             Type.Integer(),

@@ -82,8 +82,14 @@ function asset(path: string, files: readonly ConsoleFile[], request: Request): R
     vary: "accept-encoding",
   });
   const content = Buffer.from(file.gzip, "base64");
-  if (!/\bgzip\b/.test(request.headers.get("accept-encoding") ?? ""))
+  if (!acceptsGzip(request.headers.get("accept-encoding") ?? ""))
     return new Response(Bun.gunzipSync(content), { headers });
   headers.set("content-encoding", "gzip");
   return new Response(content, { headers });
+}
+
+/** True if the header names gzip, with a weight above 0 (RFC 9110, section 12.5.3). */
+function acceptsGzip(header: string): boolean {
+  const codings = header.toLowerCase().split(",");
+  return codings.some((coding) => /^\s*gzip\s*(;\s*q=(1|0\.0*[1-9]).*)?$/.test(coding));
 }

@@ -99,8 +99,8 @@ function listJobs(deps: JobEndpointsDeps): Endpoint {
       tag: "Jobs",
       summary: "List jobs",
       description:
-        `Lists the jobs, the last accepted first. A page has at most ${ERRORS_PER_PAGE_MAX} \`errors\` in total, those of its ` +
-        "first jobs. `errors_truncated` is true for a job whose errors are left out.",
+        `Lists the jobs, the last accepted first. A page has at most ${ERRORS_PER_PAGE_MAX} \`errors\` in total, ` +
+        "those of its first jobs. `errors_truncated` is true for a job whose errors are left out.",
       answers: {
         200: { description: "A page of jobs.", schema: "JobList", example: { jobs: [JOB_EXAMPLE], next_cursor: null } },
       },

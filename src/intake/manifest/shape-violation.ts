@@ -38,6 +38,12 @@ function messageFor({ type, schema, message, value }: ValueError): string {
   if (type === ValueErrorType.ObjectRequiredProperty) return "is required";
   if (type === ValueErrorType.ArrayMinItems) return `must have at least ${numbered(schema["minItems"], "element")}`;
   if (type === ValueErrorType.ArrayMaxItems) return `must have at most ${numbered(schema["maxItems"], "element")}`;
+  if (type === ValueErrorType.StringMinLength) {
+    return `must have at least ${numbered(schema["minLength"], "character")}`;
+  }
+  if (type === ValueErrorType.StringMaxLength) {
+    return `must have at most ${numbered(schema["maxLength"], "character")}`;
+  }
   if (type === ValueErrorType.Literal) return `must be ${JSON.stringify(schema["const"])}`;
   if (type === ValueErrorType.Union) return `must be one of ${alternativesOf(schema).join(", ")}`;
   if (type >= ValueErrorType.IntegerExclusiveMaximum && type <= ValueErrorType.Integer) {

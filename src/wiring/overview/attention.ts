@@ -24,8 +24,8 @@ interface AttentionState {
   readonly componentSince: (name: string) => number | undefined;
   readonly queue: QueueReport;
   readonly pausedAt: string | null;
-  /** When the last task ended, if one did. */
-  readonly lastEndAt: number | undefined;
+  /** Since when no task has ended although one waits, if that is known. */
+  readonly stillSince: number | undefined;
   /** Since when a host has been unavailable, if it is. */
   readonly hostSince: (host: string) => number | undefined;
   readonly buckets: readonly { readonly bucket: string; readonly reason: string; readonly since: string }[];
@@ -78,7 +78,7 @@ function components({ health, queue, componentSince }: AttentionState): Attentio
 }
 
 /** The pause, a full disk, or another limit that stops all tasks. */
-function limits({ queue: { limited_by: limit, paused }, pausedAt, lastEndAt }: AttentionState): Attention[] {
+function limits({ queue: { limited_by: limit, paused }, pausedAt, stillSince }: AttentionState): Attention[] {
   const found: Attention[] = [];
   if (paused) {
     const text = "the queue is paused: no download starts until it is resumed";
@@ -88,7 +88,7 @@ function limits({ queue: { limited_by: limit, paused }, pausedAt, lastEndAt }: A
   if (limit.cause === "disk_full") {
     found.push(item("disk_full", "critical", limit.reason, { since: null, href: "/console/system" }));
   } else if (limit.standstill) {
-    found.push(item("standstill", "critical", limit.reason, { since: lastEndAt, href: "/console/hosts" }));
+    found.push(item("standstill", "critical", limit.reason, { since: stillSince, href: "/console/hosts" }));
   }
   return found;
 }

@@ -120,7 +120,7 @@ async function readOverview(deps: OverviewDeps, { startedAt, health, unwell }: K
       componentSince: (name) => unwell.since(name),
       queue,
       pausedAt,
-      lastEndAt: Number.isFinite(sinceEndedMs) ? clock.now() - sinceEndedMs : undefined,
+      stillSince: stillSince(queue, { sinceEndedMs, now: clock.now() }),
       hostSince: (host) => {
         const ms = work.hosts.governor.unavailableFor(host);
         return ms === undefined ? undefined : clock.now() - ms;
@@ -130,6 +130,15 @@ async function readOverview(deps: OverviewDeps, { startedAt, health, unwell }: K
       operations: running,
     }),
   };
+}
+
+/** The last end of a task, but no time before the oldest pending task came; `undefined` if no task ended yet. */
+function stillSince(
+  { oldest_pending_age_ms: oldestMs }: Pick<QueueReport, "oldest_pending_age_ms">,
+  { sinceEndedMs, now }: { readonly sinceEndedMs: number; readonly now: number },
+): number | undefined {
+  if (!Number.isFinite(sinceEndedMs)) return undefined;
+  return now - (oldestMs > 0 ? Math.min(sinceEndedMs, oldestMs) : sinceEndedMs);
 }
 
 async function readDeadLetters({ stores: { deadLetters }, clock }: OverviewDeps) {

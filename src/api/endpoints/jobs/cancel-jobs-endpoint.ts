@@ -107,9 +107,8 @@ export function cancelJobsEndpoint(deps: CancelJobsEndpointDeps): Endpoint {
 function selectionText({ job_ids: ids = [], filter = {} }: Static<typeof CancelRequestSchema>): string {
   const [first] = ids;
   if (first !== undefined) return ids.length === 1 ? first : `${first} and ${ids.length - 1} more`;
-  return Object.entries(filter)
-    .map(([name, value]) => `${name}=${String(value)}`)
-    .join(" ");
+  const parts = Object.entries(filter).map(([name, value]) => `${name}=${String(value)}`);
+  return parts.length === 0 ? "all jobs" : parts.join(" ");
 }
 
 function selectionOf({ job_ids: ids, filter }: Static<typeof CancelRequestSchema>): readonly string[] | CancelFilter {

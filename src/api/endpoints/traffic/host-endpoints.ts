@@ -41,8 +41,8 @@ function listHosts({ hosts }: HostEndpointsDeps): Endpoint {
       summary: "List hosts",
       description:
         "Lists the hosts that tasks wait for, that downloads run from, that were active in the last five minutes, or " +
-        "that are slowed or closed. The work for a page does not grow with the number of hosts. So each part of up to " +
-        "400 hosts is sorted, not the whole list, and a page can be short or empty: continue until `next_cursor` is " +
+        "that are slowed or closed. The work for a page does not grow with the number of hosts. So each part of up " +
+        "to 400 hosts is sorted, not the whole list, and a page can be short or empty: continue until `next_cursor` is " +
         "null. A host that changes between two pages may be missing, or be listed twice.",
       answers: {
         200: {
@@ -55,8 +55,8 @@ function listHosts({ hosts }: HostEndpointsDeps): Endpoint {
     query: {
       state: choice(
         GROUPS,
-        "Only hosts in these states. `open`: `open` and `rate`. `slowed`: `slowed`. `closed`: `waiting`, `breaker` and " +
-          "`probing`.",
+        "Only hosts in these states. `open`: `open` and `rate`. `slowed`: `slowed`. `closed`: `waiting`, `breaker` " +
+          "and `probing`.",
       ),
       q: text(
         PART_OF_HOST,
@@ -66,8 +66,8 @@ function listHosts({ hosts }: HostEndpointsDeps): Endpoint {
       ),
       sort: choice(
         HOST_SORTS,
-        "The order: most `waiting` tasks first (the default), most `running` downloads first, or most `failed` attempts " +
-          "of the last five minutes first.",
+        "The order: most `waiting` tasks first (the default), most `running` downloads first, or most `failed` " +
+          "attempts of the last five minutes first.",
       ),
       limit: integer(HOST_LIMIT, "Maximum number of hosts on the page."),
       cursor: hostCursorParameter("hosts"),
