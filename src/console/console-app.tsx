@@ -3,7 +3,8 @@ import { useEffect } from "preact/hooks";
 import { StatusLine } from "./frame/announcement.tsx";
 import { Banner, Header } from "./frame/header.tsx";
 import { KeyHelp } from "./frame/key-help.tsx";
-import { hrefOf, place } from "./frame/location.ts";
+import { hrefOf, place, redirect } from "./frame/location.ts";
+import { pageRefusal } from "./frame/pages.ts";
 import { SignIn } from "./frame/sign-in.tsx";
 import { DeadLettersPage } from "./pages/dead-letters-page.tsx";
 import { DownloadsPage } from "./pages/downloads-page.tsx";
@@ -15,19 +16,30 @@ import { OperationsPage } from "./pages/operations-page.tsx";
 import { OverviewPage } from "./pages/overview-page.tsx";
 import { SubmitPage } from "./pages/submit-page.tsx";
 import { SystemPage } from "./pages/system-page.tsx";
+import { Empty } from "./parts/states.tsx";
 import type { Overview } from "./service/answers.ts";
 import { needsSignIn, session } from "./service/browser-session.ts";
 import { instanceName } from "./service/instance.ts";
 import { LIST_MS, OVERVIEW_MS, type Polled, usePoll } from "./service/poll.ts";
 
 export function ConsoleApp() {
+  return (
+    <>
+      <Content />
+      <StatusLine />
+    </>
+  );
+}
+
+function Content() {
   if (needsSignIn.value) return <SignIn />;
   return session.value === undefined ? <p class="faint">FetchBox is asked for the session…</p> : <Frame />;
 }
 
 function Frame() {
   const [page = ""] = place.value.path;
-  const poll = usePoll<Overview>("operators/overview", page === "" ? OVERVIEW_MS : LIST_MS);
+  const path = pageRefusal("") === undefined ? "operators/overview" : undefined;
+  const poll = usePoll<Overview>(path, page === "" ? OVERVIEW_MS : LIST_MS);
   const name = poll.data?.instance.name;
   useEffect(() => {
     instanceName.value = name ?? "";
@@ -37,10 +49,21 @@ function Frame() {
     <>
       <Header poll={poll} />
       <Banner poll={poll} />
-      <main>{pageOf(poll)}</main>
-      <StatusLine />
+      <main>{pageRefusal(page) === undefined ? pageOf(poll) : <Refused page={page} />}</main>
       <KeyHelp />
     </>
+  );
+}
+
+/** Stands for a page that the role does not allow. The start leads to the jobs, which every role sees. */
+function Refused({ page }: { readonly page: string }) {
+  useEffect(() => {
+    if (page === "") redirect(hrefOf(["jobs"]));
+  }, [page]);
+  return (
+    <Empty>
+      {pageRefusal(page)} <a href={hrefOf(["jobs"])}>Go to the jobs.</a>
+    </Empty>
   );
 }
 

@@ -21,6 +21,8 @@ const SETTLE_MS = 600_000;
 interface VerifyRun {
   readonly config: Config;
   readonly deep: boolean;
+  /** The version of the program. */
+  readonly version: string;
   readonly clock: Clock;
   /** The keys of S3 storage; `undefined` where storage is local. */
   readonly credentials: CredentialSource | undefined;
@@ -56,16 +58,20 @@ export async function verifyAll(
 }
 
 /**
- * Brings the projections up to date, as a start does, then checks and repairs. Resolves to a list of the repairs.
+ * Opens the stores and brings the projections up to date, as a start does, also with its backup before an upgrade.
+ * Then it checks and repairs. Resolves to a list of what it did.
  * @throws StoreLockedError while a service uses the stores; StoreError, Failure
  */
 export async function repairAll(run: VerifyRun): Promise<string[]> {
-  const { config, clock, credentials, signal } = run;
+  const { config, clock, version, credentials, signal } = run;
   const folders = foldersOf(config);
   const rebuilt: string[] = [];
   const stores = openStores({
     ...folders,
     clock,
+    ...(config.queue.upgrade_backup && {
+      upgradeBackup: { version, onBackup: (folder) => rebuilt.push(`old schemas: upgraded, with a backup in ${folder}`) },
+    }),
     onDrift: (counter) => rebuilt.push(`counters of ${counter}: recounted`),
     onLag: (_projection, error) => {
       throw error;

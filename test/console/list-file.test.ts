@@ -20,6 +20,16 @@ test("columns of CSV and TSV become fields of the resources", () => {
   expect(parseList(`url\tid\tsize\n${A}\tsay "hi", ok\t12\n`).resources).toEqual(resources);
 });
 
+test("an empty cell keeps its column, also as the first or the last of a line", () => {
+  expect(parseList(`id,url,size\n,${A},\n,${B},7\n`)).toEqual({
+    resources: [
+      { id: "a.jpg", url: A },
+      { id: "2-a.jpg", url: B, size: 7 },
+    ],
+    violations: [],
+  });
+});
+
 test("NDJSON and a manifest keep the fields of their resources", () => {
   const resource = { id: "a", url: A, headers: { Referer: "https://a.example/" } };
   expect(parseList(`${JSON.stringify(resource)}\n{"url":"${B}"}\n`).resources).toEqual([

@@ -252,6 +252,25 @@ describe("a start that upgrades the stores", () => {
     expect(existsSync(rest)).toBe(false);
   });
 
+  test("has this backup also where verify --repair does it", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const resources = [{ id: "a", url: origin.serve("/a", "abc") }];
+    await service.finished(await service.submit({ manifest_version: "v1", resources }));
+    await service.stop();
+    const ledger = join(service.folder, "data/ledger/ledger.db");
+    ageLedger(ledger);
+    ageQueue(join(service.folder, "data/queue/queue.db"));
+    {
+      using db = new Database(ledger);
+      db.run("UPDATE jobs SET bytes = bytes + 1");
+    }
+    const repaired = await command(service, "verify", "--repair");
+    expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringContaining(`a backup in ${join(service.folder, NAME)}`)]);
+    expect(schemaOf(join(service.folder, NAME, "ledger/ledger.db"))).toBe(1);
+    expect(schemaOf(ledger)).toBe(MIGRATIONS.ledger.length);
+  });
+
   test("is refused where the backup fails, unless queue.upgrade_backup is off", async () => {
     await using service = await oldService();
     const backup = join(service.folder, NAME);

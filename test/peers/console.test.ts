@@ -36,6 +36,85 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     expectClean(page, service);
   });
 
+  test("a session with the role submit starts at the jobs, and cannot follow links that need another role", async () => {
+    const token = "submit-secret-0123456789";
+    await using origin = await startOrigin();
+    await using service = await startService({
+      settings: { "server.auth.tokens": `submit:${token},operator:${OPERATOR}` },
+      token: OPERATOR,
+    });
+    const url = origin.serve("/a.txt", "a");
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "a.txt", url }] });
+    await service.finished(job);
+    await using page = await openPage(`${service.url}/console`);
+    await type(page, "input[type=password]", token);
+    await click(page, "button", "Sign in");
+    await shows(page, "completed");
+    expect(await page.evaluate<string>("location.pathname")).toBe("/console/jobs");
+    expect(await page.evaluate<string>("document.querySelector('.live').innerText")).toBe("● live");
+    const links = await page.evaluate<(string | null)[][]>(
+      `[...document.querySelectorAll("header nav a")].map((each) => [each.textContent, each.getAttribute("href")])`,
+    );
+    const reason = "It needs a token with the role read; yours is submit.";
+    expect(links.filter(([, href]) => href === null)).toEqual(
+      ["Overview", "Downloads", "Hosts", "Dead letters", "Operations", "System"].map((title) => [
+        `${title} (disabled: ${reason})`,
+        null,
+      ]),
+    );
+    await click(page, "main a", job.slice(0, 18));
+    await shows(page, "a.txt");
+    await click(page, ".tabs a", "Log");
+    await shows(page, "job accepted");
+    await click(page, ".tabs a", "Manifest");
+    await shows(page, reason);
+    await press(page, "g");
+    await press(page, "h");
+    await shows(page, `${reason} Go to the jobs.`);
+    expect(await page.evaluate<number>("document.querySelectorAll('.error').length")).toBe(0);
+    expectClean(page, service);
+  });
+
+  test("a filter that a list does not know shows no list, so that no change matches too much", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/jobs?tenat=a`);
+    await shows(page, "The address has a filter that this list does not know: tenat.");
+    expect(await page.evaluate<number>("document.querySelectorAll('main button').length")).toBe(0);
+    await click(page, "main a", "Show the list without filters.");
+    await shows(page, "There are no jobs yet");
+    expectClean(page, service);
+  });
+
+  test("the page says so if the service does not answer at its start, or to a button without a dialog", async () => {
+    await using service = await startService();
+    await service.fetch("/operators/queue/pause", { method: "POST" });
+    let isUp = false;
+    using proxy = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: ({ url, method }) => {
+        const { pathname, search } = new URL(url);
+        if (!isUp && pathname.startsWith("/operators/")) return new Response("", { status: 502 });
+        return fetch(`${service.url}${pathname}${search}`, { method, headers: { "accept-encoding": "identity" } });
+      },
+    });
+    await using page = await openPage(new URL("/console/jobs", proxy.url).href);
+    const says = "The answer has the status 502.";
+    await shows(page, `The service did not answer: ${says} Load the page again.`);
+    isUp = true;
+    await page.evaluate("location.reload()");
+    await shows(page, "● live");
+    await shows(page, "no download starts");
+    isUp = false;
+    await click(page, ".banner button", "Resume");
+    await page.until(
+      "the status line has the error",
+      `document.querySelector(".status-line").innerText.includes(
+      ${JSON.stringify(says)}) || null`,
+    );
+    await shows(page, "○ no answer");
+  });
+
   test("a running job is on the overview, and its page follows its log to the end", async () => {
     await using origin = await startOrigin();
     await using service = await startService();

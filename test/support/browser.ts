@@ -117,7 +117,8 @@ export async function openPage(url: string): Promise<Page> {
   };
   return {
     evaluate,
-    until: (what, expression) => eventually(what, async () => (await evaluate<never>(expression)) ?? undefined),
+    until: <T>(what: string, expression: string) =>
+      eventually(what, async () => (await evaluate<T | null>(expression).catch(unlessNavigated)) ?? undefined),
     async emulate({ width, isDark = false }) {
       const metrics = { width, height: 1000, deviceScaleFactor: 1, mobile: false };
       await send("Emulation.setDeviceMetricsOverride", metrics);
@@ -138,6 +139,11 @@ export async function openPage(url: string): Promise<Page> {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** A page that goes to another address in the middle of a question gives no answer; the next question gets one. */
+function unlessNavigated(error: Error): undefined {
+  if (!error.message.includes("Inspected target navigated")) throw error;
 }
 
 /** A page cancels requests that it no longer needs. */

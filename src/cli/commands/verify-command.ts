@@ -2,6 +2,7 @@ import { systemClock } from "../../std/clock.ts";
 import { createLog } from "../../telemetry/log.ts";
 import type { Findings } from "../../verify/findings.ts";
 import { repairAll, verifyAll } from "../../wiring/verify-installation.ts";
+import { VERSION } from "../../version.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { jsonLine, printableLines } from "../terminal/terminal-text.ts";
@@ -22,7 +23,7 @@ export async function verify(options: VerifyOptions, context: CliContext): Promi
   const log = createLog({ ...config.log, level: "fatal", destination: { write: context.err, isTerminal: false } });
   const credentials = await s3Access(config.storage, options, context, log);
   const { signal } = new AbortController();
-  const run = { config, deep, clock: systemClock, credentials, environment: context.env, signal };
+  const run = { config, deep, version: VERSION, clock: systemClock, credentials, environment: context.env, signal };
   let found = await verifyAll(run);
   let repairs: readonly string[] = [];
   if (options.repair === true && (found.findings.inconsistencyCount > 0 || found.findings.unfinished.length > 0)) {

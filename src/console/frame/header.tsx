@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { Action } from "../parts/dialog.tsx";
 import { countedText, countText } from "../parts/format.ts";
 import { Foreign, Time } from "../parts/text.tsx";
@@ -5,22 +6,12 @@ import type { Overview } from "../service/answers.ts";
 import { session, signOut } from "../service/browser-session.ts";
 import { instanceColor } from "../service/instance.ts";
 import type { Polled } from "../service/poll.ts";
-import { post } from "../service/service-request.ts";
-import { announce } from "./announcement.tsx";
+import { isAnswering, post } from "../service/service-request.ts";
+import { announce, announceFailure } from "./announcement.tsx";
 import { isHelpOpen } from "./keyboard.ts";
 import { hrefOf, place } from "./location.ts";
+import { PAGES, pageRefusal } from "./pages.ts";
 import { isUtc, nextTheme, theme } from "./preferences.ts";
-
-const LINKS: readonly (readonly [string, readonly string[]])[] = [
-  ["Overview", []],
-  ["Jobs", ["jobs"]],
-  ["Downloads", ["downloads"]],
-  ["Hosts", ["hosts"]],
-  ["Dead letters", ["dead-letters"]],
-  ["Operations", ["operations"]],
-  ["System", ["system"]],
-  ["Submit", ["submit"]],
-];
 
 interface OverviewProps {
   readonly poll: Polled<Overview>;
@@ -28,7 +19,7 @@ interface OverviewProps {
 
 export function Header({ poll }: OverviewProps) {
   const name = poll.data?.instance.name;
-  const current = place.value.path[0];
+  const [current = ""] = place.value.path;
   return (
     <header>
       <a class="brand" href={hrefOf([])}>
@@ -40,25 +31,49 @@ export function Header({ poll }: OverviewProps) {
         </span>
       )}
       <nav aria-label="Pages of the console">
-        {LINKS.map(([title, path]) => (
-          <a key={title} href={hrefOf(path)} aria-current={path[0] === current ? "page" : undefined}>
+        {PAGES.map(({ title, name: page }) => (
+          <PageLink key={title} page={page} isCurrent={page === current}>
             {title}
-            {title === "Dead letters" && poll.data !== undefined && poll.data.dead_letters.total > 0 && (
+            {page === "dead-letters" && poll.data !== undefined && poll.data.dead_letters.total > 0 && (
               <span class="badge">{countText(poll.data.dead_letters.total)}</span>
             )}
-          </a>
+          </PageLink>
         ))}
       </nav>
-      <Tools isLive={poll.error === undefined} />
+      <Tools />
     </header>
   );
 }
 
-function Tools({ isLive }: { readonly isLive: boolean }) {
+interface PageLinkProps {
+  readonly page: string;
+  readonly isCurrent: boolean;
+  readonly children: ComponentChildren;
+}
+
+/** A link to a page; without an address, and with the reason, if the role does not allow the page. */
+function PageLink({ page, isCurrent, children }: PageLinkProps) {
+  const reason = pageRefusal(page);
+  if (reason === undefined) {
+    return (
+      <a href={hrefOf(page === "" ? [] : [page])} aria-current={isCurrent ? "page" : undefined}>
+        {children}
+      </a>
+    );
+  }
+  return (
+    <a role="link" aria-disabled="true" title={reason}>
+      {children}
+      <span class="hidden"> (disabled: {reason})</span>
+    </a>
+  );
+}
+
+function Tools() {
   const { needed, role } = session.value ?? { needed: false, role: null };
   return (
     <div class="tools">
-      <span class={isLive ? "live" : "live off"}>{isLive ? "● live" : "○ no answer"}</span>
+      <span class={isAnswering.value ? "live" : "live off"}>{isAnswering.value ? "● live" : "○ no answer"}</span>
       <button type="button" class="plain" aria-pressed={isUtc.value} onClick={() => (isUtc.value = !isUtc.value)}>
         UTC
       </button>
@@ -70,7 +85,7 @@ function Tools({ isLive }: { readonly isLive: boolean }) {
       </button>
       <span class="role">{needed ? (role ?? "signed out") : "open to all"}</span>
       {needed && (
-        <button type="button" class="plain" onClick={() => void signOut()}>
+        <button type="button" class="plain" onClick={() => void announceFailure(signOut)}>
           Sign out
         </button>
       )}
@@ -82,11 +97,12 @@ function Tools({ isLive }: { readonly isLive: boolean }) {
 export function Banner({ poll: { data, refresh } }: OverviewProps) {
   if (data === undefined) return null;
   const { queue, buckets } = data;
-  const resume = async () => {
-    await post("operators/queue/resume");
-    announce("The queue is running again.");
-    refresh();
-  };
+  const resume = () =>
+    announceFailure(async () => {
+      await post("operators/queue/resume");
+      announce("The queue is running again.");
+      refresh();
+    });
   const failing = buckets.filter(({ state }) => state !== "open");
   if (!queue.paused && failing.length === 0) return null;
   return (

@@ -38,6 +38,12 @@ export function go(href: string): void {
   scrollTo(0, 0);
 }
 
+/** Goes to another place, which takes the place of this one in the history. */
+export function redirect(href: string): void {
+  history.replaceState(null, "", href);
+  place.value = read();
+}
+
 /** Changes parts of the query, and shows the list from its start unless `cursor` is among them. */
 export function setQuery(changes: Readonly<Record<string, string | undefined>>): void {
   const { path, query } = place.value;

@@ -2,10 +2,10 @@ import { useState } from "preact/hooks";
 import { DiscardDialog } from "../dialogs/discard-dialog.tsx";
 import type { Letters } from "../dialogs/letters-selection.ts";
 import { ReplayDialog } from "../dialogs/replay-dialog.tsx";
-import { announce } from "../frame/announcement.tsx";
+import { announceFailure } from "../frame/announcement.tsx";
 import { hrefOf, place, setQuery } from "../frame/location.ts";
 import { Action } from "../parts/dialog.tsx";
-import { Choice, Since, TextField } from "../parts/fields.tsx";
+import { Choice, KnownFilters, Since, TextField } from "../parts/fields.tsx";
 import { countText } from "../parts/format.ts";
 import { useFrozen, useSelection } from "../parts/frozen.ts";
 import { Empty, Loaded, NewRows } from "../parts/states.tsx";
@@ -16,6 +16,8 @@ import { type Polled, usePoll } from "../service/poll.ts";
 import { pathWith, SERVICE_PATH, save } from "../service/service-request.ts";
 
 const GROUPINGS = ["code", "host", "job_type", "day"];
+/** The filters of the list that the address may have. */
+const FILTERS = ["code", "host", "job_type", "tenant", "job_id", "since", "until"];
 const PAGE = 50;
 const GROUPS_MAX = 20;
 
@@ -39,6 +41,14 @@ const COLUMNS: readonly Column<DeadLetterRow>[] = [
 const idOf = ({ task_id: task }: DeadLetterRow) => String(task);
 
 export function DeadLettersPage() {
+  return (
+    <KnownFilters known={["by", ...FILTERS]}>
+      <DeadLettersList />
+    </KnownFilters>
+  );
+}
+
+function DeadLettersList() {
   const { cursor, by = "code", ...filter } = place.value.query;
   const scope = JSON.stringify({ cursor, ...filter });
   const selection = useSelection(scope);
@@ -99,13 +109,8 @@ export function DeadLettersPage() {
 
 /** Saves all dead letters of the filter, one a line. */
 function SaveAll({ filter }: { readonly filter: Filter }) {
-  const saveAll = async () => {
-    try {
-      await save(pathWith("operators/dlq", filter), "application/x-ndjson", "dead-letters.ndjson");
-    } catch (error) {
-      announce((error as Error).message);
-    }
-  };
+  const saveAll = () =>
+    announceFailure(() => save(pathWith("operators/dlq", filter), "application/x-ndjson", "dead-letters.ndjson"));
   return (
     <button type="button" class="plain" title="Save all that match, one a line" onClick={() => void saveAll()}>
       NDJSON

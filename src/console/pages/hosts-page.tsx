@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { hrefOf, place, setQuery } from "../frame/location.ts";
 import { Action, Confirm, Dialog } from "../parts/dialog.tsx";
+import { Fact, Facts } from "../parts/facts.tsx";
 import { Choice, TextField } from "../parts/fields.tsx";
 import { bytesText, countText, durationText } from "../parts/format.ts";
 import { Empty, Loaded } from "../parts/states.tsx";
@@ -110,7 +111,7 @@ function HostDetail({ row, onChange }: HostProps) {
   const isRestricted = row.closed_for_ms > 0;
   return (
     <div class="host-detail">
-      <dl class="facts">
+      <Facts>
         <Fact title="Rule">
           <Foreign text={row.rule ?? "download.host (the default)"} wide />
         </Fact>
@@ -119,7 +120,7 @@ function HostDetail({ row, onChange }: HostProps) {
           <Time at={row.unavailable_since} />
         </Fact>
         <Fact title="Starts per second">{row.rate_per_second === 0 ? "no limit" : row.rate_per_second}</Fact>
-      </dl>
+      </Facts>
       <div class="actions">
         <a href={hrefOf(["downloads"], { host: row.host })}>Its downloads</a>
         <a href={hrefOf(["dead-letters"], { host: row.host })}>Its dead letters</a>
@@ -132,15 +133,6 @@ function HostDetail({ row, onChange }: HostProps) {
         </Action>
       </div>
       {isOpen && <TryNow row={row} onChange={onChange} onClose={() => setOpen(false)} />}
-    </div>
-  );
-}
-
-function Fact({ title, children }: { readonly title: string; readonly children: preact.ComponentChildren }) {
-  return (
-    <div>
-      <dt>{title}</dt>
-      <dd>{children}</dd>
     </div>
   );
 }

@@ -4,7 +4,8 @@ import { ReplayDialog } from "../dialogs/replay-dialog.tsx";
 import { announce } from "../frame/announcement.tsx";
 import { hrefOf, place } from "../frame/location.ts";
 import { Action, Confirm, Dialog } from "../parts/dialog.tsx";
-import { bytesText, countedText, countText, words } from "../parts/format.ts";
+import { Fact, Facts } from "../parts/facts.tsx";
+import { bytesText, countedText, countText, title } from "../parts/format.ts";
 import { Progress } from "../parts/progress.tsx";
 import { Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
@@ -35,7 +36,7 @@ export function JobPage({ id }: { readonly id: string }) {
             <span class="spacer" />
             <Actions job={job} onChange={poll.refresh} />
           </div>
-          <Facts job={job} />
+          <JobFacts job={job} />
           <nav class="tabs" aria-label="Parts of the job">
             {TABS.map((name) => (
               <a
@@ -43,7 +44,7 @@ export function JobPage({ id }: { readonly id: string }) {
                 href={hrefOf(["jobs", id], { tab: name === "resources" ? undefined : name })}
                 aria-current={name === tab ? "page" : undefined}
               >
-                {words(name)}
+                {title(name)}
                 {name === "failures" && job.resource_failed > 0 && (
                   <span class="badge">{countText(job.resource_failed)}</span>
                 )}
@@ -64,26 +65,30 @@ function Tab({ tab, job }: { readonly tab: string; readonly job: JobSnapshot }):
   return <JobResources id={job.job_id} isEnded={ENDED.includes(job.status)} />;
 }
 
-function Facts({ job }: { readonly job: JobSnapshot }) {
-  const facts: readonly (readonly [string, ComponentChildren])[] = [
-    ["Progress", <Progress key="progress" {...job} />],
-    ["Type", <Foreign key="type" text={job.job_type} />],
-    ["Tenant", <Foreign key="tenant" text={job.tenant} />],
-    ["Priority", job.priority],
-    ["Stored", bytesText(job.bytes_stored)],
-    ["Created", <Time key="created" at={job.created_at} />],
-    ["Ended", <Time key="ended" at={job.completed_at} />],
-    ["Manifest", <Foreign key="manifest" text={job.manifest_key} wide />],
-  ];
+function JobFacts({ job }: { readonly job: JobSnapshot }) {
   return (
-    <dl class="facts">
-      {facts.map(([title, value]) => (
-        <div key={title}>
-          <dt>{title}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <Facts>
+      <Fact title="Progress">
+        <Progress {...job} />
+      </Fact>
+      <Fact title="Type">
+        <Foreign text={job.job_type} />
+      </Fact>
+      <Fact title="Tenant">
+        <Foreign text={job.tenant} />
+      </Fact>
+      <Fact title="Priority">{job.priority}</Fact>
+      <Fact title="Stored">{bytesText(job.bytes_stored)}</Fact>
+      <Fact title="Created">
+        <Time at={job.created_at} />
+      </Fact>
+      <Fact title="Ended">
+        <Time at={job.completed_at} />
+      </Fact>
+      <Fact title="Manifest">
+        <Foreign text={job.manifest_key} wide />
+      </Fact>
+    </Facts>
   );
 }
 

@@ -2,14 +2,15 @@ import { useState } from "preact/hooks";
 import { CancelDialog } from "../dialogs/cancel-dialog.tsx";
 import { hrefOf, place, setQuery } from "../frame/location.ts";
 import { Action } from "../parts/dialog.tsx";
-import { Since, TextField } from "../parts/fields.tsx";
-import { bytesText, cappedText, countText, durationText, rateText, words } from "../parts/format.ts";
+import { KnownFilters, Since, TextField } from "../parts/fields.tsx";
+import { bytesText, cappedText, countText, durationText, rateText, title } from "../parts/format.ts";
 import { useFrozen, useSelection } from "../parts/frozen.ts";
 import { Progress } from "../parts/progress.tsx";
 import { Empty, Loaded, NewRows } from "../parts/states.tsx";
 import { type Column, Pages, Table } from "../parts/table.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
 import type { JobSnapshot as Job, JobCountsAnswer } from "../service/answers.ts";
+import { refusal } from "../service/browser-session.ts";
 import { usePoll } from "../service/poll.ts";
 import { pathWith } from "../service/service-request.ts";
 
@@ -46,7 +47,18 @@ function paceOf({ rate, eta_seconds: eta }: Job): string {
 
 const idOf = ({ job_id: id }: Job) => id;
 
+/** The filters of the list that the address may have. */
+const FILTERS = ["status", "job_type", "tenant", "id_prefix", "idempotency_key", "since", "until"];
+
 export function JobsPage() {
+  return (
+    <KnownFilters known={FILTERS}>
+      <JobsList />
+    </KnownFilters>
+  );
+}
+
+function JobsList() {
   const { cursor, ...filter } = place.value.query;
   const scope = JSON.stringify(place.value.query);
   const selection = useSelection(scope);
@@ -122,7 +134,8 @@ function noCancel({ status = "", id_prefix: id = "" }: Filter): string | undefin
 
 function StatusTabs({ filter }: { readonly filter: Filter }) {
   const { job_type, tenant } = filter;
-  const { data } = usePoll<JobCountsAnswer>(pathWith("operators/jobs/counts", { job_type, tenant }));
+  const path = pathWith("operators/jobs/counts", { job_type, tenant });
+  const { data } = usePoll<JobCountsAnswer>(refusal("read") === undefined ? path : undefined);
   const countOf = (status: string) =>
     data === undefined ? "" : ` ${cappedText(data.counts[status] ?? 0, data.capped_at)}`;
   return (
@@ -133,7 +146,7 @@ function StatusTabs({ filter }: { readonly filter: Filter }) {
           href={hrefOf(["jobs"], { ...filter, status })}
           aria-current={status === (filter["status"] ?? "") ? "page" : undefined}
         >
-          {status === "" ? "All" : words(status)}
+          {status === "" ? "All" : title(status)}
           {status !== "" && <span class="faint">{countOf(status)}</span>}
         </a>
       ))}

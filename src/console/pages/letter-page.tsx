@@ -1,6 +1,6 @@
-import type { ComponentChildren } from "preact";
 import { go, hrefOf } from "../frame/location.ts";
 import { Attempts } from "../parts/attempts.tsx";
+import { Fact, Facts } from "../parts/facts.tsx";
 import { Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Time, Url } from "../parts/text.tsx";
 import type { DeadLetterDetail } from "../service/answers.ts";
@@ -30,7 +30,7 @@ export function LetterPage({ id }: { readonly id: string }) {
           <p class="cause">
             <Foreign text={letter.failure_message} wide />
           </p>
-          <Facts letter={letter} />
+          <LetterFacts letter={letter} />
           <h2>Attempts, newest first</h2>
           <Attempts history={letter.history} />
         </>
@@ -39,29 +39,28 @@ export function LetterPage({ id }: { readonly id: string }) {
   );
 }
 
-function Facts({ letter }: { readonly letter: DeadLetterDetail }) {
-  const facts: readonly (readonly [string, ComponentChildren])[] = [
-    ["Resource", <Foreign key="resource" text={letter.resource_id} wide />],
-    ["URL", <Url key="url" url={letter.url} />],
-    [
-      "Job",
-      <a key="job" href={hrefOf(["jobs", letter.job_id])}>
-        {letter.job_id}
-      </a>,
-    ],
-    ["Type", <Foreign key="type" text={letter.job_type} />],
-    ["Tenant", <Foreign key="tenant" text={letter.tenant} />],
-    ["Tries", letter.attempts],
-    ["Failed", <Time key="failed" at={letter.failed_at} />],
-  ];
+function LetterFacts({ letter }: { readonly letter: DeadLetterDetail }) {
   return (
-    <dl class="facts">
-      {facts.map(([title, value]) => (
-        <div key={title}>
-          <dt>{title}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <Facts>
+      <Fact title="Resource">
+        <Foreign text={letter.resource_id} wide />
+      </Fact>
+      <Fact title="URL">
+        <Url url={letter.url} />
+      </Fact>
+      <Fact title="Job">
+        <a href={hrefOf(["jobs", letter.job_id])}>{letter.job_id}</a>
+      </Fact>
+      <Fact title="Type">
+        <Foreign text={letter.job_type} />
+      </Fact>
+      <Fact title="Tenant">
+        <Foreign text={letter.tenant} />
+      </Fact>
+      <Fact title="Tries">{letter.attempts}</Fact>
+      <Fact title="Failed">
+        <Time at={letter.failed_at} />
+      </Fact>
+    </Facts>
   );
 }

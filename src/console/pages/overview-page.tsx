@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { hrefOf, place, setQuery } from "../frame/location.ts";
 import { Chart, type Line } from "../parts/chart.tsx";
 import { Choice } from "../parts/fields.tsx";
-import { bytesText, countText, durationText, percentText, rateText, shortCountText } from "../parts/format.ts";
+import { bytesText, countText, durationText, rateText, shortCountText } from "../parts/format.ts";
 import { Empty, Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
 import type { Attention, HostList, JobSnapshot, Overview, RatesAnswer } from "../service/answers.ts";
@@ -162,7 +162,8 @@ function BusiestHosts() {
             rows={hosts.map(({ host, waiting, running, state }) => ({
               key: host,
               href: hrefOf(["hosts"], { q: host }),
-              count: waiting + running,
+              count: waiting,
+              text: `${countText(waiting)} waiting · ${countText(running)} running`,
               note: state === "open" ? "" : state,
             }))}
           />
@@ -177,7 +178,13 @@ function ByCode({ by_code: codes }: Overview["dead_letters"]) {
     <Section title="Dead letters by code" href={hrefOf(["dead-letters"])}>
       <Shares
         empty="There are no dead letters."
-        rows={codes.map(({ key, count }) => ({ key, count, href: hrefOf(["dead-letters"], { code: key }), note: "" }))}
+        rows={codes.map(({ key, count }) => ({
+          key,
+          href: hrefOf(["dead-letters"], { code: key }),
+          count,
+          text: countText(count),
+          note: "",
+        }))}
       />
     </Section>
   );
@@ -211,7 +218,10 @@ function FailedJobs() {
 interface Share {
   readonly key: string;
   readonly href: string;
+  /** The length of the bar. */
   readonly count: number;
+  /** The numbers in words. */
+  readonly text: string;
   readonly note: string;
 }
 
@@ -221,15 +231,15 @@ function Shares({ rows, empty }: { readonly rows: readonly Share[]; readonly emp
   return (
     <ul class="shares">
       {rows.length === 0 && <li class="faint">{empty}</li>}
-      {rows.map(({ key, href, count, note }) => (
+      {rows.map(({ key, href, count, text, note }) => (
         <li key={key}>
           <a href={href}>
             <Foreign text={key} />
           </a>
           <span>
-            {note !== "" && <Status name={note} />} {countText(count)}
+            {note !== "" && <Status name={note} />} {text}
           </span>
-          <span class="bar-of" style={{ width: percentText(count / largest).replace(" ", "") }} />
+          <span class="bar-of" style={{ width: `${(100 * count) / largest}%` }} />
         </li>
       ))}
     </ul>

@@ -104,13 +104,24 @@ function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, colum
           stroke: color(name),
           width: 1.5,
           dash: [[], [6, 3], [2, 3]][at] ?? [],
-          points: { show: false },
+          points: {
+            show: false,
+            size: 4,
+            fill: color(name),
+            filter: (plot: uPlot, line: number) => lonePoints(plot.data[line] ?? []),
+          },
         })),
       ],
     },
     columns as uPlot.AlignedData,
     box,
   );
+}
+
+/** The values without a neighbour: no line leads to them, so a dot shows them. */
+function lonePoints(values: ArrayLike<number | null | undefined>): number[] {
+  const isThere = (at: number) => (values[at] ?? null) !== null;
+  return Array.from(values, (_, at) => at).filter((at) => isThere(at) && !isThere(at - 1) && !isThere(at + 1));
 }
 
 function DataTable({ title, lines, format, columns }: ChartProps & { readonly columns: readonly Values[] }) {

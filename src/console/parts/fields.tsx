@@ -1,5 +1,9 @@
+import type { ComponentChildren } from "preact";
+import { hrefOf, place } from "../frame/location.ts";
 import { now } from "../service/browser-time.ts";
 import { words } from "./format.ts";
+import { Empty } from "./states.tsx";
+import { Foreign } from "./text.tsx";
 
 interface ChoiceProps {
   readonly label: string;
@@ -71,5 +75,23 @@ export function Since({ value, onChange }: { readonly value: string; readonly on
         ))}
       </select>
     </label>
+  );
+}
+
+interface KnownFiltersProps {
+  readonly known: readonly string[];
+  readonly children: ComponentChildren;
+}
+
+/** A list, if it knows all filters of the address. An ignored one would let a change match more than is meant. */
+export function KnownFilters({ known, children }: KnownFiltersProps) {
+  const { path, query } = place.value;
+  const unknown = Object.keys(query).filter((name) => name !== "cursor" && !known.includes(name));
+  if (unknown.length === 0) return <>{children}</>;
+  return (
+    <Empty>
+      The address has a filter that this list does not know: <Foreign text={unknown.join(", ")} wide />.{" "}
+      <a href={hrefOf(path)}>Show the list without filters.</a>
+    </Empty>
   );
 }

@@ -69,3 +69,8 @@ function localParts(at: Date, isUtc: boolean): [string, string] {
 export function words(name: string): string {
   return name.replaceAll("_", " ");
 }
+
+/** A status as a title: `in_progress` → `In progress`. */
+export function title(name: string): string {
+  return name.slice(0, 1).toUpperCase() + words(name.slice(1));
+}

@@ -102,7 +102,7 @@ function parsed(text: string): unknown {
 /** The cells of a line of CSV (RFC 4180); a cell with a line break is not supported. */
 function cells(line: string, separator: string): string[] {
   if (separator === "\t") return line.split("\t");
-  return [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
+  return [...line.matchAll(/(?<=^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
     ([, quoted, plain = ""]) => quoted?.replaceAll('""', '"') ?? plain,
   );
 }

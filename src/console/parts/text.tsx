@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { announce } from "../frame/announcement.tsx";
 import { isUtc } from "../frame/preferences.ts";
-import { timeText } from "./format.ts";
+import { timeText, words } from "./format.ts";
 
 /** A time in the chosen zone. Hovering shows the exact one. */
 export function Time({ at }: { readonly at: string | null | undefined }) {
@@ -53,7 +53,7 @@ export function Url({ url }: { readonly url: string }) {
 export function Status({ name, children }: { readonly name: string; readonly children?: ComponentChildren }) {
   return (
     <span class="status" data-status={name}>
-      {children ?? name.replaceAll("_", " ")}
+      {children ?? words(name)}
     </span>
   );
 }

@@ -20,6 +20,9 @@ export class RequestError extends Error {
 /** True after an answer 401: the session has ended, or there was none. */
 export const isSignedOut = signal(false);
 
+/** False after a request without an answer, or with one that the service did not give, like that of a proxy. */
+export const isAnswering = signal(true);
+
 type Query = Readonly<Record<string, string | number | undefined>>;
 
 /** A path of the service with its query, without the empty values. */
@@ -75,9 +78,12 @@ function isHealth(path: string, text: string): boolean {
 
 async function answerOf(path: string, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(`${SERVICE_PATH}${path}`, { credentials: "same-origin", ...init });
+    const response = await fetch(`${SERVICE_PATH}${path}`, { credentials: "same-origin", ...init });
+    isAnswering.value = response.headers.has("x-request-id");
+    return response;
   } catch (error) {
     if (init.signal?.aborted === true) throw error;
+    isAnswering.value = false;
     const message = "The service does not answer.";
     throw new RequestError({ status: 0, code: "UNREACHABLE", message, requestId: "" });
   }

@@ -4,6 +4,7 @@ import { Empty, Loaded } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Foreign, Time } from "../../parts/text.tsx";
 import type { Analysis, JobSnapshot } from "../../service/answers.ts";
+import { refusal } from "../../service/browser-session.ts";
 import { usePoll } from "../../service/poll.ts";
 import { pathWith } from "../../service/service-request.ts";
 
@@ -20,7 +21,8 @@ const FAILURES: readonly Column<Failure>[] = [
 
 export function JobFailures({ job }: { readonly job: JobSnapshot }) {
   const { job_id: id, errors } = job;
-  const poll = usePoll<Analysis>(pathWith("operators/dlq/analysis", { by: "code", job_id: id }));
+  const path = pathWith("operators/dlq/analysis", { by: "code", job_id: id });
+  const poll = usePoll<Analysis>(refusal("read") === undefined ? path : undefined);
   if (job.resource_failed === 0) return <Empty>No resource of this job has failed.</Empty>;
   return (
     <>

@@ -28,7 +28,7 @@ export function JobLog({ id, count }: { readonly id: string; readonly count: num
           Follow
         </label>
         <Status name={state} />
-        <span class="faint">the last {LOG_ROWS_MAX} rows</span>
+        {rows.length === LOG_ROWS_MAX && <span class="faint">the last {LOG_ROWS_MAX} rows</span>}
       </div>
       <ol class="log" ref={list} aria-label="Log">
         {rows.map((row) => (

@@ -1,5 +1,6 @@
-import { Loaded } from "../../parts/states.tsx";
+import { Empty, Loaded } from "../../parts/states.tsx";
 import { Copy, visible } from "../../parts/text.tsx";
+import { refusal } from "../../service/browser-session.ts";
 import { usePoll } from "../../service/poll.ts";
 
 /** A manifest does not change. */
@@ -8,7 +9,9 @@ const SHOWN_MAX = 100_000;
 
 /** The manifest as it is stored, with its secrets masked. */
 export function JobManifest({ id }: { readonly id: string }) {
-  const poll = usePoll<unknown>(`operators/jobs/${id}/manifest`, MANIFEST_MS);
+  const reason = refusal("read");
+  const poll = usePoll<unknown>(reason === undefined ? `operators/jobs/${id}/manifest` : undefined, MANIFEST_MS);
+  if (reason !== undefined) return <Empty>{reason}</Empty>;
   return (
     <Loaded poll={poll}>
       {(manifest) => {
