@@ -10,12 +10,13 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { eventually } from "../test/support/eventually.ts";
-import { startOrigin } from "../test/support/origin.ts";
+import { freePort } from "./bench/service.ts";
 import { Buildah, type ImageConfig } from "./container/buildah.ts";
 import { firstProcess } from "./container/first-process.ts";
 import { type ImageMounts, startInImage } from "./container/image-process.ts";
 import { makeLocalBases } from "./container/local-bases.ts";
 import { cannotRun, output, passed } from "./container/run-command.ts";
+import { runJob } from "./container/run-job.ts";
 
 const IMAGE = "localhost/fetchbox";
 const TOKEN = "operator-token-of-the-container-test";
@@ -99,7 +100,7 @@ function checkFiles(root: string): void {
 }
 
 async function checkRun(config: ImageConfig, mounts: ImageMounts): Promise<void> {
-  const port = freePort();
+  const port = await freePort();
   const command = [...config.Entrypoint, ...config.Cmd];
   const settings = {
     FETCHBOX__SERVER__AUTH__TOKENS: `operator:${TOKEN}`,
@@ -121,7 +122,7 @@ async function checkRun(config: ImageConfig, mounts: ImageMounts): Promise<void>
     passed("the health check succeeds, without a token, under a read-only root");
     const version = await startInImage(mounts, config, ["fetchbox", "version"]).stdout.text();
     assert.match(version, new RegExp(`${manifest.version}.*${REVISION.slice(0, 12)}`, "s"));
-    await runJob(url, mounts.data);
+    await checkJob(url, mounts.data);
     process.kill(first, "SIGHUP");
     await eventually("the log has: reloaded", () => (log.includes('"msg":"reloaded"') ? true : undefined));
     passed("SIGHUP to process 1 reloads");
@@ -146,26 +147,9 @@ async function healthCheck(config: ImageConfig, mounts: ImageMounts, url: string
   return startInImage(mounts, config, command, { FETCHBOX_SERVER: url }).exited;
 }
 
-async function runJob(url: string, data: string): Promise<void> {
-  await using origin = await startOrigin();
-  const resources = [{ id: "a.txt", url: origin.serve("/a.txt", "abc") }];
-  const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
-  const body = JSON.stringify({ manifest_version: "v1", resources });
-  const accepted = await fetch(`${url}/jobs`, { method: "POST", headers, body });
-  assert.equal(accepted.status, 202, await accepted.clone().text());
-  const { job_id: job } = (await accepted.json()) as { job_id: string };
-  await eventually("the job is completed", async () => {
-    const snapshot = await fetch(`${url}/operators/jobs/${job}`, { headers });
-    return ((await snapshot.json()) as { status: string }).status === "completed" ? true : undefined;
-  });
+async function checkJob(url: string, data: string): Promise<void> {
+  const job = await runJob(url, TOKEN);
   const stored = join(data, "data/objects/fetchbox-artifacts/resources/default", job, "a.txt");
   assert.equal(await Bun.file(stored).text(), "abc");
   passed("a job runs, and its object is in the volume");
-}
-
-function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  const { port } = server;
-  void server.stop(true);
-  return port ?? 0;
 }

@@ -1,17 +1,17 @@
 /**
  * Installs the Debian package on a Debian with a running systemd, and operates its units as an operator would:
- * `bun scripts/test-systemd.ts`. It needs Linux, root, systemd-nspawn, debootstrap and dist/fetchbox. It exits with 1 if
- * a check fails, and skips with the reason where it cannot run.
+ * `bun scripts/test-systemd.ts`. It needs Linux, root, systemd-nspawn, debootstrap and dist/fetchbox. It exits with 1
+ * if a check fails, and skips with the reason where it cannot run.
  */
 import assert from "node:assert/strict";
 import { appendFileSync, copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../test/support/eventually.ts";
-import { startOrigin } from "../test/support/origin.ts";
 import { Machine } from "./container/machine.ts";
 import { minimalDebian } from "./container/minimal-debian.ts";
 import { cannotRun, output, passed } from "./container/run-command.ts";
+import { runJob } from "./container/run-job.ts";
 
 const FIRST = "first-token-of-the-systemd-test";
 const SECOND = "second-token-of-the-systemd-test";
@@ -42,7 +42,8 @@ async function main(folder: string): Promise<void> {
   passed("Debian 12 with systemd runs");
   checkInstallation(machine);
   const url = await checkStart(machine);
-  await checkJob(url);
+  await runJob(url, FIRST);
+  passed("a job runs");
   await checkReload(machine, url);
   checkBackup(machine);
   await checkRestarts(machine);
@@ -81,21 +82,6 @@ async function checkStart(machine: Machine): Promise<string> {
 
 function journal(machine: Machine): string {
   return machine.run("journalctl", "--unit=fetchbox", "--output=cat", "--no-pager");
-}
-
-async function checkJob(url: string): Promise<void> {
-  await using origin = await startOrigin();
-  const resources = [{ id: "a.txt", url: origin.serve("/a.txt", "abc") }];
-  const headers = { authorization: `Bearer ${FIRST}`, "content-type": "application/json" };
-  const body = JSON.stringify({ manifest_version: "v1", resources });
-  const accepted = await fetch(`${url}/jobs`, { method: "POST", headers, body });
-  assert.equal(accepted.status, 202, await accepted.clone().text());
-  const { job_id: job } = (await accepted.json()) as { job_id: string };
-  await eventually("the job is completed", async () => {
-    const snapshot = await fetch(`${url}/operators/jobs/${job}`, { headers });
-    return ((await snapshot.json()) as { status: string }).status === "completed" ? true : undefined;
-  });
-  passed("a job runs");
 }
 
 async function checkReload(machine: Machine, url: string): Promise<void> {

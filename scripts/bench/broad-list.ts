@@ -8,7 +8,17 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { median } from "./report.ts";
-import { ended, loopbackAddress, peakMiB, type Service, startService, submit } from "./service.ts";
+import {
+  BenchServers,
+  ended,
+  inClients,
+  loopbackAddress,
+  peakMiB,
+  type Service,
+  startService,
+  submit,
+  switchQueue,
+} from "./service.ts";
 
 const FEW_HOSTS = 50;
 const RESOURCES_PER_JOB = 1000;
@@ -31,12 +41,12 @@ const { values } = parseArgs({
 const [tasks, lanes, rounds] = [values.tasks, values.lanes, values.rounds].map(Number) as [number, number, number];
 const deadJobs = Number(values["dead-jobs"]);
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-broad-"));
-const servers: Bun.Subprocess[] = [];
+const servers = new BenchServers();
 let number = 0;
 
 try {
-  const originPort = await serve("origin.ts", "--all-addresses");
-  const s3 = `http://127.0.0.1:${await serve("null-s3.ts")}`;
+  const { port: originPort } = new URL(await servers.serve("origin.ts", "--all-addresses"));
+  const s3 = await servers.serve("null-s3.ts");
   const options = { binary: resolve(values.binary), s3, lanes: 64 };
   const parts = {
     rate: () => rate({ ...options, folder: join(folder, "rate") }, originPort),
@@ -46,7 +56,7 @@ try {
   };
   for (const [name, run] of Object.entries(parts)) if (values.parts.split(",").includes(name)) await run();
 } finally {
-  for (const server of servers) server.kill("SIGKILL");
+  servers.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 
@@ -65,7 +75,7 @@ async function rate(options: Options, port: string): Promise<void> {
 
 async function accept(options: Options, port: string): Promise<void> {
   await using service = await startService(options);
-  await control(service, "pause");
+  await switchQueue(service, "pause");
   const ratio = await inTurns(async (hosts) => void (await post(service, port, tasks, hosts)), tasks);
   print(`acceptance of ${tasks} tasks for as many hosts, beside ${FEW_HOSTS} hosts`, ratio, "≥ 0.7");
 }
@@ -82,21 +92,21 @@ async function dead(options: Options, port: string): Promise<void> {
   const alone = await small();
   const host = `http://${loopbackAddress(0)}:${DEAD_PORT}/`;
   // The attempts on the host would take half of the time.
-  await control(service, "pause");
+  await switchQueue(service, "pause");
   const submitOne = async () => {
     const resources = [{ id: `i${number}`, url: host + number++ }];
     await submit(service.url, JSON.stringify({ manifest_version: "v1", resources }));
   };
   const took = await seconds(() => inClients({ count: deadJobs, step: 1, clients: CLIENTS_OF_SMALL_JOBS }, submitOne));
   process.stderr.write(`${deadJobs} jobs in ${took.toFixed(0)} s\n`);
-  await control(service, "resume");
+  await switchQueue(service, "resume");
   const words = `a job of 10 tasks beside ${deadJobs} jobs for a dead host, ms (alone ${alone.toFixed(0)})`;
   print(words, await small(), "");
 }
 
 async function start(options: Options, port: string): Promise<void> {
   const filled = await startService(options);
-  await control(filled, "pause");
+  await switchQueue(filled, "pause");
   await post(filled, port, lanes, lanes);
   await filled.stop("SIGKILL");
   const times: number[] = [];
@@ -115,7 +125,7 @@ async function start(options: Options, port: string): Promise<void> {
 
 /** Lets it work for a while. */
 async function work(service: Service): Promise<void> {
-  await control(service, "resume");
+  await switchQueue(service, "resume");
   await Bun.sleep(20_000);
   print(`peak RSS with ${lanes} lanes pending, MiB`, await peakMiB(service.pid), "≤ 250");
 }
@@ -153,30 +163,6 @@ function manifest(port: string, count: number, hosts: number): string {
     return { id: `i${at}`, url: `http://${host}:${port}/10240/0/${at}` };
   });
   return JSON.stringify({ manifest_version: "v1", resources });
-}
-
-/** Repeats a call, each time for `step` of `count`. */
-async function inClients(work: { count: number; step: number; clients: number }, call: () => Promise<void>) {
-  let left = work.count;
-  const client = async () => {
-    while (left > 0) {
-      left -= work.step;
-      await call();
-    }
-  };
-  await Promise.all(Array.from({ length: work.clients }, client));
-}
-
-async function control(service: Service, command: "pause" | "resume"): Promise<void> {
-  await (await fetch(`${service.url}/operators/queue/${command}`, { method: "POST" })).arrayBuffer();
-}
-
-/** Starts a server of this folder, and returns its port. */
-async function serve(file: string, ...args: readonly string[]): Promise<string> {
-  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], { stdout: "pipe" });
-  servers.push(server);
-  for await (const chunk of server.stdout) return new TextDecoder().decode(chunk).trim();
-  throw new Error(`${file} did not start`);
 }
 
 function print(what: string, value: number, wanted: string): void {

@@ -8,7 +8,18 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { median } from "./report.ts";
-import { ended, loopbackAddress, manifestOf, type Service, startService, submit } from "./service.ts";
+import {
+  BenchServers,
+  completedTasks,
+  ended,
+  inClients,
+  loopbackAddress,
+  manifestOf,
+  type Service,
+  startService,
+  submit,
+  switchQueue,
+} from "./service.ts";
 
 const RESOURCES_PER_JOB = 1000;
 const CLIENTS = 8;
@@ -40,10 +51,10 @@ const { values } = parseArgs({
 });
 const hosts = Number(values.hosts);
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-console-"));
-const servers: Bun.Subprocess[] = [];
+const servers = new BenchServers();
 try {
-  const port = await serve("origin.ts", "--all-addresses");
-  const s3 = `http://127.0.0.1:${await serve("null-s3.ts")}`;
+  const { port } = new URL(await servers.serve("origin.ts", "--all-addresses"));
+  const s3 = await servers.serve("null-s3.ts");
   const options = { binary: resolve(values.binary), s3, lanes: 16 };
   const empty = await emptyReads({ ...options, folder: join(folder, "empty") });
   await using filled = await startService({ ...options, folder: join(folder, "filled") });
@@ -56,7 +67,7 @@ try {
   const ratio = await withConsoles(filled, Number(values.rounds));
   console.log(`rate with ${CONSOLES} consoles, beside none: ${ratio.toFixed(3)} (wanted ≥ 0.97)`);
 } finally {
-  for (const server of servers) server.kill("SIGKILL");
+  servers.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 
@@ -69,7 +80,7 @@ async function emptyReads(options: Parameters<typeof startService>[0]): Promise<
 async function fill(service: Service, port: string): Promise<void> {
   const gone = await post(service, Number(values.letters), () => `http://127.0.0.1:${port}/gone/`);
   for (const job of gone) await ended(service.url, job);
-  await change(service, "pause");
+  await switchQueue(service, "pause");
   await post(service, Number(values.tasks), (at) => `http://${loopbackAddress(at % hosts)}:${port}/10240/0/`);
 }
 
@@ -77,14 +88,9 @@ async function fill(service: Service, port: string): Promise<void> {
 async function post(service: Service, tasks: number, prefixOf: (job: number) => string): Promise<string[]> {
   const jobs: string[] = [];
   const size = Math.min(RESOURCES_PER_JOB, Math.max(1, Math.floor(tasks / hosts)));
-  let next = 0;
-  const client = async () => {
-    for (let from = next; from < tasks; from = next) {
-      next += size;
-      jobs.push(await submit(service.url, manifestOf(prefixOf(from / size), from, size)));
-    }
-  };
-  await Promise.all(Array.from({ length: CLIENTS }, client));
+  await inClients({ count: tasks, step: size, clients: CLIENTS }, async (from) => {
+    jobs.push(await submit(service.url, manifestOf(prefixOf(from / size), from, size)));
+  });
   return jobs;
 }
 
@@ -105,7 +111,7 @@ async function readTimes({ url }: Service): Promise<Map<string, number>> {
 
 /** The median ratio of the rates in turns with and without open consoles; the first turns do not count. */
 async function withConsoles(service: Service, rounds: number): Promise<number> {
-  await change(service, "resume");
+  await switchQueue(service, "resume");
   const ratios: number[] = [];
   for (let round = 0; round <= rounds; round++) {
     const alone = await rate(service);
@@ -129,25 +135,8 @@ async function poll({ url }: Service, closing: AbortSignal): Promise<void> {
 }
 
 async function rate(service: Service): Promise<number> {
-  const before = await completed(service);
+  const before = await completedTasks(service);
   const begun = performance.now();
   await Bun.sleep(TURN_MS);
-  return ((await completed(service)) - before) / (performance.now() - begun);
-}
-
-async function completed({ url }: Service): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(/^fetchbox_tasks_completed_total\{.*\} (\d+)/m.exec(text)?.[1] ?? 0);
-}
-
-async function change({ url }: Service, to: "pause" | "resume"): Promise<void> {
-  await (await fetch(`${url}/operators/queue/${to}`, { method: "POST" })).arrayBuffer();
-}
-
-/** Starts a server of this folder, and returns its port. */
-async function serve(file: string, ...args: readonly string[]): Promise<string> {
-  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], { stdout: "pipe" });
-  servers.push(server);
-  for await (const chunk of server.stdout) return new TextDecoder().decode(chunk).trim();
-  throw new Error(`${file} did not start`);
+  return ((await completedTasks(service)) - before) / (performance.now() - begun);
 }

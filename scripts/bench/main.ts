@@ -13,6 +13,7 @@ import { type Load, type Program, type Ran, WORKS, type Work } from "./load.ts";
 import { installedPeers } from "./peers.ts";
 import { probe } from "./probes.ts";
 import { type Measured, probesReport, reportOf } from "./report.ts";
+import { BenchServers } from "./service.ts";
 
 const { values } = parseArgs({
   options: {
@@ -26,7 +27,8 @@ const { values } = parseArgs({
   },
 });
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-bench-"));
-const servers: Bun.Subprocess[] = [];
+const servers = new BenchServers();
+const { serve } = servers;
 const other = values.beside === undefined ? undefined : resolve(values.beside);
 const ALL: readonly Program[] = [
   { name: "bare S3Client", run: (load, own) => runBare("bare", load, own) },
@@ -62,18 +64,8 @@ try {
   if (isProbing) process.stdout.write(probesReport(probes));
   if (values.json !== undefined) await Bun.write(values.json, `${JSON.stringify({ measured, probes }, null, 2)}\n`);
 } finally {
-  for (const server of servers) server.kill("SIGKILL");
+  servers.stop();
   rmSync(folder, { recursive: true, force: true });
-}
-
-async function serve(file: string, ...args: readonly string[]): Promise<string> {
-  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  servers.push(server);
-  for await (const chunk of server.stdout) return `http://127.0.0.1:${new TextDecoder().decode(chunk).trim()}`;
-  throw new Error(`${file} did not start`);
 }
 
 /** An origin that speaks TLS, and the certificate that it shows. */

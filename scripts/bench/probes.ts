@@ -4,7 +4,19 @@
  */
 import { join } from "node:path";
 import { longestGap } from "./longest-gap.ts";
-import { ended, freePort, manifestOf, peakMiB, ready, type Service, startService, submit } from "./service.ts";
+import {
+  completedTasks,
+  ended,
+  freePort,
+  inClients,
+  manifestOf,
+  peakMiB,
+  ready,
+  type Service,
+  startService,
+  submit,
+  switchQueue,
+} from "./service.ts";
 
 export interface Probe {
   readonly what: string;
@@ -218,33 +230,25 @@ async function starting({ binary, s3, folder }: ProbeContext): Promise<Probe> {
 
 async function paused(options: Parameters<typeof startService>[0]): Promise<Service> {
   const service = await startService(options);
-  await fetch(`${service.url}/operators/queue/pause`, { method: "POST" });
+  await switchQueue(service, "pause");
   return service;
 }
 
 /** So many tasks, in jobs of a thousand. */
 async function post(service: Service, prefix: string, tasks: number): Promise<string[]> {
   const jobs: string[] = [];
-  let next = 0;
-  const client = async () => {
-    for (let from = next; from < tasks; from = next) {
-      next += RESOURCES_PER_JOB;
-      jobs.push(await submit(service.url, manifestOf(prefix, from, Math.min(RESOURCES_PER_JOB, tasks - from))));
-    }
-  };
-  await Promise.all(Array.from({ length: CLIENTS }, client));
+  await inClients({ count: tasks, step: RESOURCES_PER_JOB, clients: CLIENTS }, async (from) => {
+    jobs.push(await submit(service.url, manifestOf(prefix, from, Math.min(RESOURCES_PER_JOB, tasks - from))));
+  });
   return jobs;
 }
 
 /** Seconds until all are accepted. */
 async function postAll(url: string, manifests: readonly string[]): Promise<number> {
-  let next = 0;
   const begun = performance.now();
-  const client = async () => {
-    for (let manifest = manifests[next++]; manifest !== undefined; manifest = manifests[next++])
-      await submit(url, manifest);
-  };
-  await Promise.all(Array.from({ length: CLIENTS }, client));
+  await inClients({ count: manifests.length, step: 1, clients: CLIENTS }, async (at) => {
+    await submit(url, manifests[at] ?? "");
+  });
   return (performance.now() - begun) / 1000;
 }
 
@@ -259,22 +263,14 @@ async function ratesInTurns(one: Service, other: Service): Promise<{ rates: [num
 
 /** It works for `TURN_MS`, after a moment to get going, and pauses again. */
 async function rateOfTurn(service: Service): Promise<number> {
-  const completed = async () => {
-    const text = await (await fetch(`${service.url}/metrics`)).text();
-    return Number(/^fetchbox_tasks_completed_total\{.*\} (\d+)/m.exec(text)?.[1] ?? 0);
-  };
   await switchQueue(service, "resume");
   await Bun.sleep(200);
-  const before = await completed();
+  const before = await completedTasks(service);
   const begun = performance.now();
   await Bun.sleep(TURN_MS);
-  const rate = ((await completed()) - before) / ((performance.now() - begun) / 1000);
+  const rate = ((await completedTasks(service)) - before) / ((performance.now() - begun) / 1000);
   await switchQueue(service, "pause");
   return rate;
-}
-
-async function switchQueue({ url }: Service, to: "pause" | "resume"): Promise<void> {
-  await (await fetch(`${url}/operators/queue/${to}`, { method: "POST" })).arrayBuffer();
 }
 
 /** The 99th percentile of what an operator looks at, in milliseconds. */

@@ -70,6 +70,26 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   return { url, pid: child.pid, startMs, stop, [Symbol.asyncDispose]: async () => void (await stop("SIGKILL")) };
 }
 
+/** The other programs of a benchmark: origins and sinks. */
+export class BenchServers {
+  readonly #children: Bun.Subprocess[] = [];
+
+  /** Starts a program of this folder that prints its port. Returns its URL. */
+  readonly serve = async (file: string, ...args: readonly string[]): Promise<string> => {
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], {
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    this.#children.push(child);
+    for await (const chunk of child.stdout) return `http://127.0.0.1:${new TextDecoder().decode(chunk).trim()}`;
+    throw new Error(`${file} did not start`);
+  };
+
+  stop(): void {
+    for (const child of this.#children) child.kill("SIGKILL");
+  }
+}
+
 /** Waits until something answers with 200; asked anew every few milliseconds. */
 export async function ready(url: string, child: Bun.Subprocess, method = "GET"): Promise<void> {
   while (child.exitCode === null) {
@@ -105,6 +125,31 @@ export async function submit(url: string, manifest: string): Promise<string> {
   const response = await fetch(`${url}/jobs`, { method: "POST", headers, body: manifest });
   if (response.status !== 202) throw new Error(`${response.status} ${await response.text()}`);
   return ((await response.json()) as { job_id: string }).job_id;
+}
+
+/** Calls with the first of every `step` numbers below `count`, from some clients at once. */
+export async function inClients(
+  { count, step, clients }: { readonly count: number; readonly step: number; readonly clients: number },
+  call: (from: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const client = async () => {
+    for (let from = next; from < count; from = next) {
+      next += step;
+      await call(from);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+}
+
+export async function switchQueue({ url }: Service, to: "pause" | "resume"): Promise<void> {
+  await (await fetch(`${url}/operators/queue/${to}`, { method: "POST" })).arrayBuffer();
+}
+
+/** Tasks that the service has completed since its start. */
+export async function completedTasks({ url }: Service): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^fetchbox_tasks_completed_total\{.*\} (\d+)/m.exec(text)?.[1] ?? 0);
 }
 
 /** Between two questions whether a job has ended: each costs the service a third of a millisecond. */

@@ -1,12 +1,13 @@
 /**
- * The space that FetchBox needs, for docs/operate/sizing.md: `bun scripts/bench/sizing.ts [--parts=stores,transfers,buffers,streams,queue]
- * [--tasks=20000] [--pending=1000000] [--binary=PATH]`. Prints a Markdown table. The figures depend little on the load
- * of the machine.
+ * The space that FetchBox needs, for docs/operate/sizing.md:
+ * `bun scripts/bench/sizing.ts [--parts=stores,transfers,buffers,streams,queue] [--tasks=20000] [--pending=1000000]
+ * [--binary=PATH]`. Prints a Markdown table. The figures depend little on the load of the machine.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { BenchServers } from "./service.ts";
 import { measureBuffers, measureQueue, measureStreams, measureTransfers } from "./sizing-memory.ts";
 import { measureStores } from "./sizing-stores.ts";
 
@@ -35,13 +36,13 @@ const { values } = parseArgs({
   },
 });
 const folder = mkdtempSync(join(tmpdir(), "fetchbox-sizing-"));
-const servers: Bun.Subprocess[] = [];
+const servers = new BenchServers();
 const context: SizingContext = {
   binary: resolve(values.binary),
   folder,
   tasks: Number(values.tasks),
   pending: Number(values.pending),
-  serve,
+  serve: servers.serve,
 };
 
 try {
@@ -52,20 +53,10 @@ try {
   if (values.parts.includes("streams")) await measureStreams(context, print);
   if (values.parts.includes("queue")) await measureQueue(context, print);
 } finally {
-  for (const server of servers) server.kill("SIGKILL");
+  servers.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 
 function print({ what, value }: Figure): void {
   console.log(`| ${what} | ${value} |`);
-}
-
-async function serve(file: string, ...args: readonly string[]): Promise<string> {
-  const server = Bun.spawn([process.execPath, join(import.meta.dir, file), ...args], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  servers.push(server);
-  for await (const chunk of server.stdout) return `http://127.0.0.1:${new TextDecoder().decode(chunk).trim()}`;
-  throw new Error(`${file} did not start`);
 }

@@ -1,6 +1,6 @@
 /**
- * A slow origin, a process of its own: `/BYTES/BYTES_PER_SECOND/anything` answers with a body of this size at this rate.
- * Each client gets its share every 100 ms, so a thousand of them cost little.
+ * A slow origin, a process of its own: `/BYTES/BYTES_PER_SECOND/anything` answers with a body of this size at this
+ * rate. Each client gets its share every 100 ms, so a thousand of them cost little.
  */
 const EVERY_MS = 100;
 const CHUNK = new Uint8Array(1 << 20).map((_, at) => (at * 31) & 255);

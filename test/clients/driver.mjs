@@ -9,7 +9,8 @@ const { timeoutMs, ...options } = JSON.parse(optionsText);
 const client = new FetchBoxClient({ ...options, requestTimeoutMs: timeoutMs });
 
 const CALLS = {
-  submit: (manifest, { key, jobType, tenant } = {}) => client.submit(manifest, { idempotencyKey: key, jobType, tenant }),
+  submit: (manifest, { key: idempotencyKey, jobType, tenant } = {}) =>
+    client.submit(manifest, { idempotencyKey, jobType, tenant }),
   submitUrls: (urls, options) => client.submitUrls(urls, options),
   job: (id) => client.job(id),
   jobs: (filter) => rows(client.jobs(filter)),

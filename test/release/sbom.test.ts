@@ -3,7 +3,7 @@ import { Version } from "@cyclonedx/cyclonedx-library/Spec";
 import { JsonStrictValidator } from "@cyclonedx/cyclonedx-library/Validation";
 import about from "../../package.json";
 
-test("the bill of materials is valid CycloneDX and has the runtime and every dependency with licence and digest", async () => {
+test("the bill of materials is valid CycloneDX, with licence and digest of the runtime and each dependency", async () => {
   const made = Bun.spawn([process.execPath, "scripts/release/sbom.ts"], { stderr: "pipe" });
   const [text, errors] = await Promise.all([made.stdout.text(), made.stderr.text(), made.exited]);
   expect(errors).toBe("");
