@@ -70,7 +70,10 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
     ...folders,
     clock,
     ...(config.queue.upgrade_backup && {
-      upgradeBackup: { version, onBackup: (folder) => rebuilt.push(`old schemas: upgraded, with a backup in ${folder}`) },
+      upgradeBackup: {
+        version,
+        onBackup: (folder) => rebuilt.push(`old schemas: upgraded, with a backup in ${folder}`),
+      },
     }),
     onDrift: (counter) => rebuilt.push(`counters of ${counter}: recounted`),
     onLag: (_projection, error) => {

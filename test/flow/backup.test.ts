@@ -266,7 +266,10 @@ describe("a start that upgrades the stores", () => {
       db.run("UPDATE jobs SET bytes = bytes + 1");
     }
     const repaired = await command(service, "verify", "--repair");
-    expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringContaining(`a backup in ${join(service.folder, NAME)}`)]);
+    expect([repaired.code, repaired.stdout]).toEqual([
+      0,
+      expect.stringContaining(`a backup in ${join(service.folder, NAME)}`),
+    ]);
     expect(schemaOf(join(service.folder, NAME, "ledger/ledger.db"))).toBe(1);
     expect(schemaOf(ledger)).toBe(MIGRATIONS.ledger.length);
   });

@@ -1,8 +1,8 @@
 import { systemClock } from "../../std/clock.ts";
 import { createLog } from "../../telemetry/log.ts";
 import type { Findings } from "../../verify/findings.ts";
-import { repairAll, verifyAll } from "../../wiring/verify-installation.ts";
 import { VERSION } from "../../version.ts";
+import { repairAll, verifyAll } from "../../wiring/verify-installation.ts";
 import type { CliContext, ConfigOptions } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { jsonLine, printableLines } from "../terminal/terminal-text.ts";
