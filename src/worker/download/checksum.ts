@@ -1,10 +1,14 @@
 import { Failure } from "../../jobs/failure.ts";
+import { sha256Of } from "../../std/digest.ts";
 
 type Algorithm = "sha256" | "sha1" | "md5";
 
-/** The hash of a body, chunk by chunk: always SHA-256, for the ledger, and the manifest's algorithm beside it. */
+/**
+ * The hash of a body, chunk by chunk or in one piece: always SHA-256, for the ledger, and the manifest's algorithm
+ * beside it.
+ */
 export class Checksum {
-  readonly #sha256 = new Bun.CryptoHasher("sha256");
+  #sha256: Bun.CryptoHasher | undefined;
   readonly #expected: { readonly algorithm: Algorithm; readonly hex: string } | undefined;
   readonly #other: Bun.CryptoHasher | undefined;
 
@@ -17,13 +21,26 @@ export class Checksum {
   }
 
   update(chunk: Uint8Array): void {
-    this.#sha256.update(chunk);
+    this.#hasher().update(chunk);
     this.#other?.update(chunk);
   }
 
   /** The body's SHA-256 in hex. @throws Failure DOWNLOAD_CHECKSUM_MISMATCH */
   verify(): string {
-    const sha256 = this.#sha256.digest("hex");
+    return this.#checked(this.#hasher().digest("hex"));
+  }
+
+  /** The same for a body in one piece, without `update`. */
+  async verifyWhole(body: Uint8Array): Promise<string> {
+    this.#other?.update(body);
+    return this.#checked(await sha256Of(body));
+  }
+
+  #hasher(): Bun.CryptoHasher {
+    return (this.#sha256 ??= new Bun.CryptoHasher("sha256"));
+  }
+
+  #checked(sha256: string): string {
     const expected = this.#expected;
     if (expected === undefined) return sha256;
     const actual = this.#other?.digest("hex") ?? sha256;

@@ -10,7 +10,6 @@ import { InterruptedError } from "../interrupted.ts";
 import type { SecretMask } from "../secret-mask.ts";
 import { type Service, serviceOf } from "../service.ts";
 import type { ActiveDownloads } from "./active-downloads.ts";
-import { storedCodings } from "./codings.ts";
 import { AttemptCookies } from "./cookies.ts";
 import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
 import { ProxyFailures } from "./proxy-failures.ts";
@@ -109,7 +108,7 @@ async function fetchAndStore(
     sha256: stored.sha256,
     etag: stored.etag,
     contentType: stored.contentType,
-    contentEncoding: storedCodings(response.headers),
+    contentEncoding: stored.contentEncoding,
     storageUrl: deps.store.urlOf(task),
     startedAt,
   };

@@ -33,6 +33,7 @@ interface Transferred extends StoredObject {
   readonly integrity: Integrity;
   readonly sha256: string;
   readonly contentType: string;
+  readonly contentEncoding: string | undefined;
 }
 
 /** A body up to this size is held in memory, verified, and stored by one request. */
@@ -78,10 +79,11 @@ export async function transfer(
     const { jobType } = claimed.job;
     const options = { contentType, contentEncoding, labels, attributes, jobType, signal, ...tracking };
     if (body.ended) {
-      checksum.update(start);
-      const sha256 = verify(claimed.task, body.bytes, checksum);
+      checkSize(claimed.task, body.bytes);
+      const sha256 = await checksum.verifyWhole(start);
+      signal.throwIfAborted();
       const stored = await deps.store.put(claimed.task, start, { ...options, sha256 });
-      return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
+      return { ...stored, sha256, contentType, contentEncoding, integrity: weaker(integrity, stored) };
     }
     let sha256 = "";
     upload = await deps.store.open(claimed.task, {
@@ -102,9 +104,10 @@ export async function transfer(
       watch.resume();
     }
     watch.stop(); // the host's part is over
-    sha256 = verify(claimed.task, body.bytes, checksum);
+    checkSize(claimed.task, body.bytes);
+    sha256 = checksum.verify();
     const stored = await upload.commit();
-    return { ...stored, sha256, contentType, integrity: weaker(integrity, stored) };
+    return { ...stored, sha256, contentType, contentEncoding, integrity: weaker(integrity, stored) };
   } catch (error) {
     await upload?.abort();
     throw await withEvidence(error, start, body);
@@ -218,9 +221,8 @@ function weaker(integrity: Integrity, { provenBy }: StoredObject): Integrity {
   return integrity === "verified" && provenBy === "size" ? "size" : integrity;
 }
 
-function verify(task: Task, bytes: number, checksum: Checksum): string {
+function checkSize(task: Task, bytes: number): void {
   if (task.size !== undefined && bytes !== task.size) throw wrongSize(numbered(bytes, "byte"), task.size);
-  return checksum.verify();
 }
 
 function tooLarge(maxBytes: number, declared?: number): Failure {

@@ -1,5 +1,5 @@
 import type { HeaderFields } from "../../../http/message/header-fields.ts";
-import { base64OfHex, md5Hex, sha256Hex } from "../../../std/digest.ts";
+import { base64OfHex, md5Hex } from "../../../std/digest.ts";
 import type { ChecksumSetting } from "../../checksum-setting.ts";
 import { bareEtag, TOKEN_HEADER } from "../metadata.ts";
 import { S3Failure } from "./s3-failure.ts";
@@ -9,8 +9,6 @@ export type Checksum = Exclude<ChecksumSetting, "auto">;
 /** AWS returns this header to an upload that carried it: the server has computed the checksum itself. */
 export const SHA256_HEADER = "x-amz-checksum-sha256";
 
-/** Up to here a digest is computed at once; a longer one on another thread, where its copy costs less: 1 MiB. */
-const AT_ONCE_BYTES_MAX = 1024 * 1024;
 const MD5_ETAG = /^[0-9a-f]{32}$/i;
 
 /** Digests of bytes that are sent whole. */
@@ -21,12 +19,6 @@ export interface BodyDigests {
   readonly sha256Base64: string;
   /** Hex; 14.6 µs for 10 KiB, so only where the server leaves no other proof. */
   md5(): string;
-}
-
-/** The SHA-256 in hex. */
-export async function sha256Of(body: Uint8Array): Promise<string> {
-  if (body.byteLength <= AT_ONCE_BYTES_MAX) return sha256Hex(body);
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", body as Uint8Array<ArrayBuffer>)).toHex();
 }
 
 export function digestsOf(body: Uint8Array, sha256: string): BodyDigests {

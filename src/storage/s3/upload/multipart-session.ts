@@ -1,7 +1,8 @@
 import type { UploadOptions, UploadTracking } from "../../../jobs/object-store.ts";
+import { sha256Of } from "../../../std/digest.ts";
 import { cleanUp } from "../clean-up.ts";
 import { type CompletedPart, completionBody } from "../client/completion-body.ts";
-import { checksumHeaders, digestsOf, SHA256_HEADER, sha256Of } from "../client/copy-checks.ts";
+import { checksumHeaders, digestsOf, SHA256_HEADER } from "../client/copy-checks.ts";
 import type { S3Client, S3Request } from "../client/s3-client.ts";
 import { refusal, S3Failure } from "../client/s3-failure.ts";
 import type { UploadToCome } from "../client/server-probe.ts";

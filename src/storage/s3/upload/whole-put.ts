@@ -1,5 +1,6 @@
 import type { ObjectRef, StoredObject, UploadTracking } from "../../../jobs/object-store.ts";
-import { checksumHeaders, digestsOf, sha256Of } from "../client/copy-checks.ts";
+import { sha256Of } from "../../../std/digest.ts";
+import { checksumHeaders, digestsOf } from "../client/copy-checks.ts";
 import type { S3Answer, S3Client, S3Request } from "../client/s3-client.ts";
 import type { ServerTraits } from "../client/server-traits.ts";
 import { bareEtag } from "../metadata.ts";
