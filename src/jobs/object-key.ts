@@ -4,6 +4,9 @@ export const KEY_BYTES_MAX = 1024;
 /** A file name's limit on the common file systems, where an object is a file. */
 export const SEGMENT_BYTES_MAX = 255;
 
+/** An empty segment, `.` or `..`. */
+const ODD_SEGMENT = /(?:^|\/)\.{0,2}(?:\/|$)/;
+const EMPTY_SEGMENT = /^\/|\/$|\/\//;
 // C0, DEL and C1: no file name and no URL should hold them.
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\]/;
 
@@ -12,11 +15,9 @@ export function pathProblem(path: string): string | undefined {
   if (path === "") return "must not be empty";
   if (!path.isWellFormed()) return "must not contain a lone surrogate";
   if (FORBIDDEN.test(path)) return "must not contain control characters or backslashes";
-  for (const segment of path.split("/")) {
-    if (segment === "") return "must not start or end with '/' or contain '//'";
-    if (segment === "." || segment === "..") return "must not contain a '.' or '..' segment";
-  }
-  return undefined;
+  if (!ODD_SEGMENT.test(path)) return undefined;
+  if (EMPTY_SEGMENT.test(path)) return "must not start or end with '/' or contain '//'";
+  return "must not contain a '.' or '..' segment";
 }
 
 /** The folder, within a bucket, of the short-lived objects that only try the storage. */

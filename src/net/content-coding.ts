@@ -8,7 +8,7 @@ const LIST_ELEMENT = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]*)[ \t]*$/;
  * `identity` alone, and for a value that is too long or not a list of names.
  */
 export function contentCodings(header: string | undefined): string | undefined {
-  if (header === undefined || header.length > CODINGS_LENGTH_MAX) return undefined;
+  if (header === undefined || header === "" || header.length > CODINGS_LENGTH_MAX) return undefined;
   const names = header.split(",").map((element) => LIST_ELEMENT.exec(element)?.[1]?.toLowerCase());
   if (names.includes(undefined)) return undefined;
   const codings = names.filter((name) => name !== "" && name !== "identity").join(", ");

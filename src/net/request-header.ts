@@ -19,9 +19,16 @@ export type RequestHeaders = Readonly<Record<string, string>>;
 
 /** Both sets of headers; `own` wins over `defaults`, regardless of letter case. */
 export function withDefaults(own: RequestHeaders, defaults: RequestHeaders): RequestHeaders {
-  const names = new Set(Object.keys(own).map((name) => name.toLowerCase()));
-  const added = Object.entries(defaults).filter(([name]) => !names.has(name.toLowerCase()));
-  return added.length === 0 ? own : Object.fromEntries([...added, ...Object.entries(own)]);
+  const names = Object.keys(own);
+  if (names.length === 0) return defaults;
+  let all: Record<string, string> | undefined;
+  for (const name in defaults) if (!hasName(names, name)) (all ??= {})[name] = defaults[name] ?? "";
+  return all === undefined ? own : Object.assign(all, own);
+}
+
+function hasName(names: readonly string[], wanted: string): boolean {
+  const lower = wanted.toLowerCase();
+  return names.some((name) => name.toLowerCase() === lower);
 }
 
 /** Whether a text is a valid header name. */

@@ -54,7 +54,8 @@ function errorMembers(error: unknown): unknown {
 /** Masks secret fields. Pino's own `redact` parses its paths for each line and costs more than the rest of the line. */
 function masked(fields: Record<string, unknown>): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
-  for (const [name, value] of Object.entries(fields)) {
+  for (const name in fields) {
+    const value = fields[name];
     const safe = isSecret(name) ? "***" : maskedBelow(value);
     if (safe === value) continue;
     copy ??= { ...fields };

@@ -60,7 +60,7 @@ function endedOrAbandoned(
       timer?.cancel();
     };
     if (signal.aborted) startTimer();
-    else signal.addEventListener("abort", startTimer, { once: true });
+    else signal.addEventListener("abort", startTimer);
     running.then(
       (outcome) => {
         end();

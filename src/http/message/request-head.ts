@@ -15,7 +15,7 @@ export function requestHead(method: string, target: string, host: string, fields
   if (!TOKEN.test(method)) throw new Error("the request method cannot be sent");
   if (!TARGET.test(target)) throw new Error("the request target cannot be sent");
   let text = `${method} ${target} HTTP/1.1\r\n${fieldLine("Host", host)}`;
-  for (const [name, value] of Object.entries(fields)) text += fieldLine(name, value);
+  for (const name in fields) text += fieldLine(name, fields[name] ?? "");
   return `${text}\r\n`;
 }
 

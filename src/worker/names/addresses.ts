@@ -38,6 +38,7 @@ export function createAddresses({ policy, resolve }: AddressesDeps): Addresses {
 }
 
 export function portOf(url: URL): number {
-  if (url.port !== "") return Number(url.port);
+  const { port } = url;
+  if (port !== "") return Number(port);
   return url.protocol === "https:" ? 443 : 80;
 }

@@ -186,10 +186,10 @@ export class S3Client {
   #signed(request: S3Request, keys: S3Credentials) {
     const { method, bucket, key, query } = request;
     const { name, host, path } = this.#endpoint.placeOf(bucket, key);
-    const headers = { ...this.#options.headers, ...request.headers };
+    const fields: Record<string, string> = { ...this.#options.headers, ...request.headers };
     const search = query === undefined ? "" : canonicalQuery(query);
-    const unsigned = { method, host, path, query: search, headers, payloadHash: hashOf(request) };
-    const fields = this.#signerOf(keys)(unsigned, this.#options.now());
+    const unsigned = { method, host, path, query: search, headers: fields, payloadHash: hashOf(request) };
+    Object.assign(fields, this.#signerOf(keys)(unsigned, this.#options.now()));
     return { host, path: search === "" ? path : `${path}?${search}`, fields, name };
   }
 

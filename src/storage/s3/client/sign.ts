@@ -24,13 +24,15 @@ interface UnsignedRequest {
 export const UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD";
 export const EMPTY_PAYLOAD_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Returns the headers to send (without `host`), signature included. `now` in milliseconds since the epoch. */
+/** Returns the headers to add to those of the request. `now` in milliseconds since the epoch. */
 export type Signer = (request: UnsignedRequest, now: number) => Record<string, string>;
 
-/** A signer of S3 requests. Keeps the key of the day, so that a signature costs two hashes. */
+/** A signer of S3 requests. Keeps the key of the day and the text of the second: a signature then costs two hashes. */
 export function createSigner(region: string, credentials: S3Credentials): Signer {
   let day = "";
   let dayKey: Buffer = Buffer.alloc(0);
+  let second = Number.NaN;
+  let time = "";
 
   function keyOf(date: string): Buffer {
     if (date !== day) {
@@ -41,28 +43,33 @@ export function createSigner(region: string, credentials: S3Credentials): Signer
     return dayKey;
   }
 
-  return (request, now) => {
-    const time = timeOf(now);
-    const date = time.slice(0, 8);
-    const headers: Record<string, string> = {
-      ...request.headers,
-      "x-amz-content-sha256": request.payloadHash,
-      "x-amz-date": time,
-    };
-    if (credentials.sessionToken !== undefined) headers["x-amz-security-token"] = credentials.sessionToken;
+  function timeAt(now: number): string {
+    if (Math.floor(now / 1000) !== second) {
+      second = Math.floor(now / 1000);
+      time = timeOf(now);
+    }
+    return time;
+  }
 
-    const names = [...Object.keys(headers), "host"].sort();
+  return ({ method, host, path, query, headers, payloadHash }, now) => {
+    const time = timeAt(now);
+    const date = time.slice(0, 8);
+    const own: Record<string, string> = { "x-amz-content-sha256": payloadHash, "x-amz-date": time };
+    if (credentials.sessionToken !== undefined) own["x-amz-security-token"] = credentials.sessionToken;
+
+    const names = ["host", ...Object.keys(own), ...Object.keys(headers)].sort();
     const signedHeaders = names.join(";");
-    let canonical = `${request.method}\n${request.path}\n${request.query}\n`;
-    for (const name of names) canonical += `${name}:${name === "host" ? request.host : headers[name]}\n`;
-    canonical += `\n${signedHeaders}\n${request.payloadHash}`;
+    let canonical = `${method}\n${path}\n${query}\n`;
+    for (const name of names) canonical += `${name}:${name === "host" ? host : (own[name] ?? headers[name])}\n`;
+    canonical += `\n${signedHeaders}\n${payloadHash}`;
 
     const scope = `${date}/${region}/s3/aws4_request`;
     const toSign = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${sha256Hex(canonical)}`;
     const signature = new Bun.CryptoHasher("sha256", keyOf(date)).update(toSign).digest("hex");
-    headers["authorization"] =
-      `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope},SignedHeaders=${signedHeaders},Signature=${signature}`;
-    return headers;
+    const credential = `${credentials.accessKeyId}/${scope}`;
+    own["authorization"] =
+      `AWS4-HMAC-SHA256 Credential=${credential},SignedHeaders=${signedHeaders},Signature=${signature}`;
+    return own;
   };
 }
 
