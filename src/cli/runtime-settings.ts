@@ -7,6 +7,9 @@ const SETTINGS: Environment = {
   // The optimizer for hot functions saves an eighth of the main thread's CPU once it has compiled them. Before that,
   // for some 20,000 items, it takes 2 s of CPU on another thread, which is too much on two cores.
   BUN_JSC_useFTLJIT: navigator.hardwareConcurrency >= FTL_CORES_MIN ? "1" : "0",
+  // On machines with 16 GiB or more the heap may grow to four times its live size before a collection. With this
+  // limit a list of many hosts takes 225 MiB instead of 265, at the same speed.
+  BUN_JSC_heapGrowthMaxIncrease: "1.5",
   // By default the allocator (mimalloc) returns freed memory, and holes in its pages, to the system after 10 ms. The
   // next bodies take it back with one page fault after another, which costs a fifth of the rate at 10 KiB.
   MIMALLOC_PURGE_DELAY: "1000",
