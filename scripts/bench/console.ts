@@ -1,12 +1,14 @@
 /**
  * The reads of the console with a large backlog beside those of an empty service, and the rate of transfers while ten
  * consoles are open beside the rate without them, in turns: `bun scripts/bench/console.ts [--binary=dist/fetchbox]
- * [--tasks=1000000] [--letters=100000] [--hosts=10000] [--rounds=5]`. Prints a ratio per line.
+ * [--tasks=1000000] [--letters=100000] [--hosts=10000] [--rounds=5]`. Prints a ratio per line, and the size of the page
+ * in a headless Chromium.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { openPage } from "../../test/support/browser.ts";
 import { median } from "./report.ts";
 import {
   BenchServers,
@@ -28,6 +30,8 @@ const OVERVIEW_EVERY_MS = 2000;
 const LIST_EVERY_MS = 5000;
 const TURN_MS = 6000;
 const READS = 100;
+/** The pages with lists. */
+const PAGES = ["", "jobs", "downloads", "hosts", "dead-letters", "operations"];
 /** The requests of the pages. */
 const PATHS = [
   "/operators/overview",
@@ -64,6 +68,8 @@ try {
     const [ms = 0, few = 0] = [full.get(path), empty.get(path)];
     console.log(`${path}: ${ms.toFixed(2)} ms, empty ${few.toFixed(2)} ms: ${(ms / few).toFixed(1)} (wanted < 10)`);
   }
+  const { rows, bytes } = await pageSize(filled);
+  console.log(`most rows of a page: ${rows} (wanted ≤ 200); its memory: ${(bytes / 1e6).toFixed(1)} MB (wanted < 60)`);
   const ratio = await withConsoles(filled, Number(values.rounds));
   console.log(`rate with ${CONSOLES} consoles, beside none: ${ratio.toFixed(3)} (wanted ≥ 0.97)`);
 } finally {
@@ -107,6 +113,26 @@ async function readTimes({ url }: Service): Promise<Map<string, number>> {
     times.set(path, median(each));
   }
   return times;
+}
+
+/** The most rows, and the most bytes of its scripts' heap, of a page that shows one list after the other. */
+async function pageSize({ url }: Service): Promise<{ rows: number; bytes: number }> {
+  await using page = await openPage(`${url}/console`);
+  await page.until("the console is there", `document.querySelector("header nav") ? true : null`);
+  const most = { rows: 0, bytes: 0 };
+  for (const path of PAGES) {
+    await page.evaluate(
+      `history.pushState(null, "", "/console/${path}"); dispatchEvent(new PopStateEvent("popstate"))`,
+    );
+    for (let polls = 0; polls < 2; polls++) {
+      await Bun.sleep(LIST_EVERY_MS);
+      const rows = await page.evaluate<number>(`document.querySelectorAll("tbody tr").length`);
+      const bytes = await page.evaluate<number>("performance.memory.usedJSHeapSize");
+      most.rows = Math.max(most.rows, rows);
+      most.bytes = Math.max(most.bytes, bytes);
+    }
+  }
+  return most;
 }
 
 /** The median ratio of the rates in turns with and without open consoles; the first turns do not count. */
