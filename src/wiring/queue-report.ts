@@ -61,7 +61,7 @@ async function queueReport(deps: QueueReportDeps): Promise<QueueReport> {
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
     stored_per_second: oneDecimal(rateOf(work.rates.stored)),
     failed_per_second: oneDecimal(rateOf(work.rates.failed)),
-    seconds_left: secondsLeft(left, rateOf(work.rates.ended)),
+    seconds_left: secondsLeft(left, control.isPaused() ? 0 : rateOf(work.rates.ended)),
     closed_buckets: work.buckets.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
       code,

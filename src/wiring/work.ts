@@ -16,6 +16,7 @@ import { createTaskReport } from "../telemetry/task-report.ts";
 import { timedStore } from "../telemetry/timed-store.ts";
 import type { ConfiguredHeaders } from "../worker/configured-headers.ts";
 import { readDescriptorLimit } from "../worker/descriptors.ts";
+import type { ActiveDownloads } from "../worker/download/active-downloads.ts";
 import type { HostActivity } from "../worker/hosts/host-activity.ts";
 import type { HostGovernor } from "../worker/hosts/host-governor.ts";
 import type { RateWaits } from "../worker/hosts/rate-limit.ts";
@@ -91,7 +92,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
   const secrets = new SecretMask([...handlerSecrets(config), ...hostSecrets(config.download), ...proxySecrets(config)]);
   const broker: Broker = createBroker(config, foundation, { governor, buckets, workers });
   foundation.onEnoughDescriptors(() => broker.wake());
-  const rates = createRates(clock);
+  const rates = createRates(clock, foundation.active);
   const rateWaits: RateWaits = { workers: 0 };
   const settle = createSettlement(foundation, rates);
   const parts = {
@@ -127,7 +128,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       ...hostTasks(hosts, settle, config.queue.max_throttle_ms, foundation),
       orphanTask(orphanCleaner, foundation),
       descriptorTask(descriptors),
-      { everyMs: SPEED_EVERY_MS, run: () => foundation.active.sample(clock.monotonic()) },
+      { everyMs: SPEED_EVERY_MS, run: () => noteReceived(foundation, rates) },
       rateSamplingTask({ history: rates.history, stores, active: foundation.active }),
     ],
     hosts,
@@ -138,14 +139,14 @@ export function createWork(config: Config, foundation: Foundation): Work {
   };
 }
 
-function createRates(clock: Clock): Rates {
+function createRates(clock: Clock, active: ActiveDownloads): Rates {
   return {
     started: new RecentRate(clock, STARTED_SECONDS),
     stored: new RecentRate(clock, RATE_SECONDS),
     failed: new RecentRate(clock, RATE_SECONDS),
     ended: new RecentRate(clock, RATE_SECONDS),
     jobs: new JobRates(clock),
-    history: new RateHistory(clock),
+    history: new RateHistory(clock, () => active.bytesReceived),
   };
 }
 
@@ -163,6 +164,12 @@ function createBroker(
     windowSize: Math.max(WINDOW_MIN, workers * 2),
     onError: onQueueError,
   });
+}
+
+/** Measures the speed of each download, and the bytes of all. */
+function noteReceived({ active, clock }: Foundation, { history }: Rates): void {
+  active.sample(clock.monotonic());
+  history.noteBytes();
 }
 
 /** Settles tasks in the queue, and counts and reports those that end. */
@@ -277,7 +284,6 @@ function countEnds({ stored, failed, ended, jobs, history }: Rates, report: (set
     if (verdict.kind === "complete") {
       stored.note();
       history.add("completed");
-      history.add("bytes", verdict.result.bytes);
     }
     if (verdict.kind === "discard") {
       failed.note();

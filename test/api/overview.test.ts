@@ -24,7 +24,11 @@ interface Present {
 /** An overview over real stores, of which a test sets what the other parts report. */
 function overviewOf(stores: TestStores, present: Present = {}) {
   const { clock } = stores;
-  const history = new RateHistory(clock);
+  let bytes = 0;
+  const receive = (more: number) => {
+    bytes += more;
+  };
+  const history = new RateHistory(clock, () => bytes);
   const deps = {
     name: "prod-eu1",
     version: "1.2.3",
@@ -48,19 +52,19 @@ function overviewOf(stores: TestStores, present: Present = {}) {
     expect(Buffer.byteLength(JSON.stringify(overview))).toBeLessThanOrEqual(16_384);
     return overview;
   };
-  return { read: checked, history, periodicTask, present };
+  return { read: checked, history, receive, periodicTask, present };
 }
 
 test("the overview of a quiet service shows its figures and needs no attention", async () => {
   await using stores = openTestStores();
-  const { read, history } = overviewOf(stores, { hosts: { waiting: 1, breaker: 2, slowed: 3 } });
+  const { read, history, receive } = overviewOf(stores, { hosts: { waiting: 1, breaker: 2, slowed: 3 } });
   const [one, two] = await claimedJob(stores, 2);
   if (one === undefined || two === undefined) throw new Error("too few were claimed");
   await settle(stores, one, complete);
   await settle(stores, two, discard);
   await stores.now(stores.queue.acceptor.accept(acceptance(1)));
   history.add("completed", 3);
-  history.add("bytes", 300);
+  receive(300);
   const { seconds_left: drain_seconds, oldest_pending_age_ms } = QUIET;
   expect(await read()).toEqual({
     instance: { name: "prod-eu1", version: "1.2.3", started_at: new Date(stores.clock.now()).toISOString() },
@@ -257,7 +261,7 @@ test("the overview stays below 16 KiB, whatever is wrong", async () => {
 
 test("the rates of a window come with their times; another window is refused", async () => {
   const clock = new FakeClock();
-  const rateHistory = new RateHistory(clock);
+  const rateHistory = new RateHistory(clock, () => 0);
   rateHistory.add("completed", 2);
   rateHistory.sample({ pending: 1, running: 0, retrying: 0, busy: 0, dead_letters: 0 });
   clock.tick(61_000);

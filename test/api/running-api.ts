@@ -135,7 +135,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       return isChange;
     },
     overview: () => Promise.resolve(OVERVIEW_EXAMPLE),
-    rateHistory: new RateHistory({ now: () => now, steady: () => now }),
+    rateHistory: new RateHistory({ now: () => now, steady: () => now }, () => 0),
     speedOf: () => undefined,
     queue: stores.queue,
     ledger: stores.ledger,

@@ -94,6 +94,9 @@ test("what limits the work is told: the workers' rate, what is done per second, 
   expect(queue.stored_per_second).toBeWithin(1, 30);
   expect(queue.failed_per_second).toBe(0);
   expect(queue.seconds_left).toBeWithin(10, 500);
+  // The rate of a moment ago says nothing about a queue that stands.
+  await service.fetch("/operators/queue/pause", { method: "POST" });
+  expect((await report(service)).seconds_left).toBeNull();
 });
 
 test("what limits the work is told: a host's rate, which is no standstill between two downloads", async () => {

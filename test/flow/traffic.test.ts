@@ -1,4 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import type { Overview } from "../../src/api/openapi/overview-schemas.ts";
 import type { DownloadList, HostList, HostRow } from "../../src/api/openapi/traffic-schemas.ts";
 import { eventually } from "../support/eventually.ts";
 import { startFaultOrigin } from "../support/fault-origin.ts";
@@ -69,6 +70,10 @@ test("running downloads show their stage, their bytes and their speed, without a
     const { downloads } = await service.get<DownloadList>("/operators/downloads?sort=slowest");
     return downloads[0]?.resource_id === "r1" && (downloads[1]?.bytes_per_second ?? 0) > 0 ? true : undefined;
   });
+  // A large file counts while it is under way, not at its end alone.
+  const { rates } = await service.get<Overview>("/operators/overview");
+  expect(rates.completed).toBe(0);
+  expect(rates.bytes).toBeGreaterThan(2 ** 20);
   const filtered = (query: string) => service.get<DownloadList>(`/operators/downloads?${query}`);
   expect(await filtered(`host=${encodeURIComponent(host)}&limit=1`)).toMatchObject({ total: 2, downloads: [{}] });
   expect(await filtered(`job_id=${job}`)).toMatchObject({ total: 2 });

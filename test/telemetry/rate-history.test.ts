@@ -6,7 +6,7 @@ import { FakeClock } from "../support/clock.ts";
 const LEVELS_NOW = { pending: 5, running: 2, retrying: 1, busy: 2, dead_letters: 9 };
 
 test("a history before its first sample is unknown: null in every step, and 0 in the recent sums", () => {
-  const history = new RateHistory(new FakeClock());
+  const history = new RateHistory(new FakeClock(), () => 0);
   const { stepSeconds, from, to, series } = history.read("15m");
   expect([stepSeconds, to - from]).toEqual([5, 900_000]);
   for (const name of [...SUMS, ...LEVELS]) expect(series[name]).toEqual(Array.from({ length: 180 }, () => null));
@@ -15,10 +15,11 @@ test("a history before its first sample is unknown: null in every step, and 0 in
 
 test("each window adds events up by step, keeps the last levels, and leaves the present step out", () => {
   const clock = new FakeClock();
-  const history = new RateHistory(clock);
+  let received = 0;
+  const history = new RateHistory(clock, () => received);
   for (let second = 0; second < 60; second++) {
     history.add("completed");
-    history.add("bytes", 10);
+    received += 10;
     history.sample({ ...LEVELS_NOW, pending: second });
     clock.tick(1000);
   }
@@ -35,7 +36,7 @@ test("each window adds events up by step, keeps the last levels, and leaves the 
 
 test("a step without a sample is unknown, and a ring forgets what is older than its window", () => {
   const clock = new FakeClock();
-  const history = new RateHistory(clock);
+  const history = new RateHistory(clock, () => 0);
   history.sample(LEVELS_NOW);
   clock.tick(10_000);
   history.sample(LEVELS_NOW);
@@ -52,7 +53,7 @@ test("a step without a sample is unknown, and a ring forgets what is older than 
 
 test("a jump of the wall clock moves the shown times, and no value", () => {
   const clock = new FakeClock();
-  const history = new RateHistory(clock);
+  const history = new RateHistory(clock, () => 0);
   history.sample(LEVELS_NOW);
   clock.tick(5000);
   const before = history.read("15m");

@@ -1634,7 +1634,7 @@ export interface components {
                 failed: number;
                 /** @description Number of failed attempts in the window that another attempt follows. */
                 retried: number;
-                /** @description Number of bytes stored in the window. */
+                /** @description Number of bytes received in the window, also by downloads that still run or failed. */
                 bytes: number;
                 /** @description Number of tasks accepted in the window. */
                 accepted: number;
@@ -1837,7 +1837,7 @@ export interface components {
             stored_per_second: number;
             /** @description Permanent failures per second, over the last 5 to 60 seconds; 0 at a standstill. */
             failed_per_second: number;
-            /** @description Estimated seconds until the queue is empty at this rate; null if no task ended lately or no download runs. */
+            /** @description Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, or the queue is paused. */
             seconds_left: number | null;
             /** @description Buckets that cannot be written to. Their tasks wait without spending attempts. */
             closed_buckets: {

@@ -81,7 +81,7 @@ export const OverviewSchema = closed(
         completed: count("Number of tasks whose object was stored in the window."),
         failed: count("Number of tasks that failed permanently in the window."),
         retried: count("Number of failed attempts in the window that another attempt follows."),
-        bytes: count("Number of bytes stored in the window."),
+        bytes: count("Number of bytes received in the window, also by downloads that still run or failed."),
         accepted: count("Number of tasks accepted in the window."),
       },
       "Totals of the last seconds. After a start they are lower, because they begin at 0.",

@@ -91,7 +91,7 @@ export const QueueSchema = closed(
     }),
     seconds_left: orNull(
       Type.Integer(),
-      "Estimated seconds until the queue is empty at this rate; null if no task ended lately or no download runs.",
+      "Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, or the queue is paused.",
     ),
     closed_buckets: Type.Array(
       closed(

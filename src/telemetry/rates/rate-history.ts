@@ -38,28 +38,42 @@ export class RateHistory {
   readonly #recent = new Ring(1000, RECENT_SECONDS);
   readonly #rings: Readonly<Record<RateWindow, Ring>>;
   readonly #all: readonly Ring[];
+  readonly #bytesReceived: () => number;
+  #bytesNoted = 0;
 
-  constructor(clock: Pick<Clock, "now" | "steady">) {
+  /** `bytesReceived` returns the bytes of all downloads so far, those that still run included. */
+  constructor(clock: Pick<Clock, "now" | "steady">, bytesReceived: () => number) {
     this.#clock = clock;
+    this.#bytesReceived = bytesReceived;
     const ring = (window: RateWindow) => new Ring(WINDOWS[window].stepSeconds * 1000, WINDOWS[window].steps);
     this.#rings = { "15m": ring("15m"), "1h": ring("1h"), "24h": ring("24h") };
     this.#all = [this.#recent, ...Object.values(this.#rings)];
   }
 
-  /** Counts events, or bytes. */
-  add(name: Sum, by = 1): void {
+  /** Counts events. */
+  add(name: Exclude<Sum, "bytes">, by = 1): void {
     const now = this.#clock.steady();
     for (const ring of this.#all) ring.add(name, by, now);
   }
 
+  /** Counts the bytes that came since the last call. To be called about once a second; every read does it, too. */
+  noteBytes(): void {
+    const [now, received] = [this.#clock.steady(), this.#bytesReceived()];
+    if (received === this.#bytesNoted) return;
+    for (const ring of this.#all) ring.add("bytes", received - this.#bytesNoted, now);
+    this.#bytesNoted = received;
+  }
+
   /** Notes the present values. Steps without a sample stay unknown. */
   sample(levels: Readonly<Record<Level, number>>): void {
+    this.noteBytes();
     const now = this.#clock.steady();
     for (const ring of this.#all) ring.sample(levels, now);
   }
 
   /** The sums of the last `RECENT_SECONDS`. */
   recent(): Readonly<Record<Sum, number>> {
+    this.noteBytes();
     const now = this.#clock.steady();
     const total = (name: Sum) => this.#recent.last(name, now + 1000).reduce<number>((sum, n) => sum + (n ?? 0), 0);
     return {
