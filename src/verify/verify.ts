@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { Failure } from "../jobs/failure.ts";
-import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
+import type { ObjectStore, OpenUpload } from "../jobs/object-store.ts";
 import { inspectStores, requireStores } from "../sqlite/file/inspect.ts";
 import { MIGRATIONS } from "../sqlite/file/migrations.ts";
 import type { StorePaths } from "../sqlite/file/store-paths.ts";
@@ -20,8 +20,6 @@ import { checkUploads, listUploads } from "./upload-checks.ts";
 interface VerifyOptions {
   readonly paths: StorePaths;
   readonly connect: (installation: string) => ObjectStore;
-  /** The place of a URL of the ledger; `undefined` if it is not in this storage. */
-  readonly refOf: (url: string) => ObjectRef | undefined;
   /** The buckets of the configuration. */
   readonly buckets: readonly string[];
   /**
@@ -52,10 +50,10 @@ export interface Verified {
 export async function verify(options: VerifyOptions): Promise<Verified> {
   inspectStores(options.paths);
   requireStores(options.paths);
-  const { installation, findings, expected: gathered } = await readStores(options);
+  const { store, findings, expected: gathered } = await readStores(options);
   using expected = gathered;
   try {
-    const orphanUploads = await checkStorage(options, options.connect(installation), expected, findings);
+    const orphanUploads = await checkStorage(options, store, expected, findings);
     return { findings, orphanUploads };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -67,21 +65,22 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
 /** The findings in the stores and their expected objects; it reads again if a service started to write meanwhile. */
 async function readStores(
   options: VerifyOptions,
-): Promise<{ installation: string; findings: Findings; expected: ExpectedObjects }> {
+): Promise<{ store: ObjectStore; findings: Findings; expected: ExpectedObjects }> {
   for (;;) {
     using snapshot = await openSnapshot(options.paths, options.clock);
+    const store = options.connect(snapshot.installation);
     const findings = new Findings();
     using unread = new DisposableStack();
     const expected = unread.use(new ExpectedObjects());
     try {
       checkStores(snapshot, options, findings);
-      gatherExpected(snapshot, options, expected, findings);
+      gatherExpected(snapshot, store, expected, findings);
     } catch (error) {
       if (!snapshot.isStale()) throw error;
     }
     if (snapshot.isStale()) continue;
     unread.move();
-    return { installation: snapshot.installation, findings, expected };
+    return { store, findings, expected };
   }
 }
 
@@ -204,7 +203,7 @@ function countAll({ db }: Snapshot, { counts }: Findings): void {
 
 function gatherExpected(
   { db }: Snapshot,
-  { refOf }: VerifyOptions,
+  store: Pick<ObjectStore, "refOf">,
   expected: ExpectedObjects,
   findings: Findings,
 ): void {
@@ -215,7 +214,7 @@ function gatherExpected(
   );
   const objects = function* () {
     for (const { url, ...object } of rows.iterate()) {
-      const ref = refOf(url);
+      const ref = store.refOf(url);
       if (ref !== undefined) yield { ...ref, ...object };
       else findings.report("an object is in this storage", `${writerText(object)}: ${url} belongs to another storage`);
     }

@@ -1,8 +1,5 @@
-import { relative, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Config, StorageConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { runInManifest } from "../intake/manifest/stored-manifest.ts";
-import type { ObjectRef } from "../jobs/object-store.ts";
 import { isDirectoryLocked } from "../sqlite/file/directory-lock.ts";
 import { namedDamage } from "../sqlite/file/find-damage.ts";
 import { storePaths } from "../sqlite/file/store-paths.ts";
@@ -40,7 +37,6 @@ export async function verifyAll(
   const verified = verify({
     paths,
     connect: (installation) => objectStoreToVerify(config, installation, { clock, credentials, environment }),
-    refOf: (url) => refOf(config.storage, url),
     buckets: [...allowedBuckets(config)],
     // In S3 each manifest would need a request.
     ...(config.storage.backend === "local" && { runInManifest }),
@@ -93,15 +89,4 @@ export async function repairAll(run: VerifyRun): Promise<string[]> {
 
 function foldersOf({ queue, ledger, dlq }: Config) {
   return { queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path };
-}
-
-/** The place of an object that the ledger names by a URL. */
-function refOf({ backend, path }: StorageConfig, url: string): ObjectRef | undefined {
-  if (backend === "s3") {
-    const [, bucket, key] = /^s3:\/\/([^/]+)\/(.+)$/s.exec(url) ?? [];
-    return bucket === undefined || key === undefined ? undefined : { bucket, key };
-  }
-  if (!url.startsWith("file://")) return undefined;
-  const [bucket = "", ...key] = relative(resolve(path), fileURLToPath(url)).split(sep);
-  return bucket === "" || bucket === ".." || key.length === 0 ? undefined : { bucket, key: key.join("/") };
 }
