@@ -1,4 +1,4 @@
-import { deadLetterGroups, JOBS_IN_STATUS } from "../sqlite/counters.ts";
+import { deadLetterGroups, JOB_COUNTS } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
 const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning = 0";
@@ -56,8 +56,8 @@ export const PROJECTION_CHECKS: readonly SqlCheck[] = [
   {
     rule: "the counts of jobs by status are recounts",
     ledgerSchema: 5,
-    sql: `SELECT format('the counter of %s jobs is %d, there are %d', c.status, c.jobs, ${JOBS_IN_STATUS}) AS message
-      FROM ledger.job_counts c WHERE c.jobs <> ${JOBS_IN_STATUS}`,
+    sql: `SELECT format('the counter of %s jobs is %s, there are %d', r.status, coalesce(c.jobs, 'missing'), r.jobs) AS message
+      FROM (${JOB_COUNTS}) r LEFT JOIN ledger.job_counts c ON c.status = r.status WHERE c.jobs IS NOT r.jobs`,
   },
   {
     rule: "a job's log has no gap",

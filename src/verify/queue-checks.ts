@@ -1,4 +1,4 @@
-import { WAITS } from "../sqlite/counters.ts";
+import { DEPTHS, WAITS } from "../sqlite/counters.ts";
 import type { SqlCheck } from "./sql-check.ts";
 
 /** Tasks by job and state. */
@@ -58,9 +58,8 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "the depth is a recount",
-    sql: `SELECT format('the counter is %d for tasks that are %s, there are %d', d.tasks, d.state, coalesce(r.n, 0)) AS message
-      FROM depth d LEFT JOIN (SELECT t.state, count(*) AS n FROM tasks t JOIN jobs j ON j.seq = t.job
-        WHERE j.status <> 'staged' GROUP BY t.state) r ON r.state = d.state WHERE d.tasks <> coalesce(r.n, 0)`,
+    sql: `SELECT format('the counter is %s for tasks that are %s, there are %d', coalesce(d.tasks, 'missing'), r.state, r.tasks)
+        AS message FROM (${DEPTHS}) r LEFT JOIN depth d ON d.state = r.state WHERE d.tasks IS NOT r.tasks`,
   },
   {
     rule: "the number of waiting tasks of a host is a recount",

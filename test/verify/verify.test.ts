@@ -198,6 +198,7 @@ describe("an inconsistency is found and named", () => {
     ],
     ["the number of waiting tasks of a host is a recount", "queue", "INSERT INTO waits VALUES ('a.test', 3)", true],
     ["the depth is a recount", "queue", "UPDATE depth SET tasks = 5 WHERE state = 'retrying'", true],
+    ["the depth is a recount", "queue", "DELETE FROM depth WHERE state = 'retrying'", true],
     [
       "a live task has its payload",
       "queue",
@@ -229,6 +230,7 @@ describe("an inconsistency is found and named", () => {
       "UPDATE job_counts SET jobs = 9 WHERE status = 'completed'",
       true,
     ],
+    ["the counts of jobs by status are recounts", "ledger", "DELETE FROM job_counts WHERE status = 'queued'", true],
     ["the number of dead letters is a recount", "dlq", "UPDATE size SET letters = 9", true],
     ["the groups of dead letters are recounts", "dlq", "UPDATE groups SET letters = 9 WHERE grouping = 'code'", true],
     ["the groups of dead letters are recounts", "dlq", "DELETE FROM groups WHERE grouping = 'host'", true],
