@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { JobFilter, JobRecord, LedgerReads } from "../jobs/stores/ledger-reads.ts";
+import type { CancelOutcome } from "./cancellation.ts";
 
 /** The statuses of jobs that can be cancelled. */
 export const CANCELLABLE = ["queued", "in_progress"] as const;
@@ -13,13 +14,13 @@ export interface CancelFilter extends Pick<JobFilter, "jobType" | "tenant" | "si
 
 interface CancelJobsDeps {
   readonly ledger: Pick<LedgerReads, "bringUpToDate" | "findJob" | "listJobs">;
-  /** Cancels a job; false if it has ended. */
-  readonly cancel: (jobId: string) => Promise<boolean>;
+  readonly cancel: (jobId: string) => Promise<CancelOutcome>;
 }
 
 interface CancelledJobs {
   /** Jobs that had not ended when they were read. */
   readonly matched: number;
+  /** Those of them that were not being cancelled already. */
   readonly cancelled: number;
 }
 
@@ -42,7 +43,7 @@ export async function cancelJobs(
     matched += batch.length;
     if (!dryRun) {
       const done = await Promise.all(batch.map(({ jobId }) => deps.cancel(jobId)));
-      cancelled += done.filter(Boolean).length;
+      cancelled += done.filter((outcome) => outcome === "new").length;
     }
     await setImmediate(); // a turn for other work
     signal.throwIfAborted();

@@ -13,6 +13,12 @@ interface CancellationDeps {
   readonly signal: AbortSignal;
 }
 
+/**
+ * The effect of a request to cancel a job. `repeated`: the job was being cancelled already; `ended`: no such job is at
+ * work.
+ */
+export type CancelOutcome = "new" | "repeated" | "ended";
+
 /** Tasks of one commit, over all jobs: about ten milliseconds if each has its own host. */
 const BATCH = 250;
 const RETRY_MS = 1000;
@@ -39,13 +45,13 @@ export class Cancellation {
     for (const job of await this.#deps.cancellations.cancelling()) this.#sweep(job);
   }
 
-  /** Resolves when the request is durable and running downloads are stopped. False if no such job is at work. */
-  async cancel(jobId: string): Promise<boolean> {
-    const job = await this.#deps.cancellations.request(jobId);
-    if (job === undefined) return false;
-    this.#deps.stopRunning(job);
-    this.#sweep(job);
-    return true;
+  /** Resolves when the request is durable and running downloads are stopped. */
+  async cancel(jobId: string): Promise<CancelOutcome> {
+    const requested = await this.#deps.cancellations.request(jobId);
+    if (requested === undefined) return "ended";
+    this.#deps.stopRunning(requested.job);
+    this.#sweep(requested.job);
+    return requested.isNew ? "new" : "repeated";
   }
 
   #sweep(job: number): void {

@@ -99,6 +99,22 @@ test("many jobs are cancelled by their ids; those that ended, and unknown ones, 
   expect((await api.stores.queue.cancellations.cancelling()).length).toBe(2);
 });
 
+test("jobs that are being cancelled already match, but do not count as cancelled", async () => {
+  await using api = await startTestApi();
+  const first = await api.submit(1);
+  const cancelOne = async () => (await api.fetch(`/operators/jobs/${first}/cancel`, { method: "POST" })).status;
+  expect(await cancelOne()).toBe(202);
+  await api.submit(1);
+  expect(await cancel(api, { filter: {} })).toEqual({ matched: 2, cancelled: 1 });
+  expect(await cancel(api, { filter: {} })).toEqual({ matched: 2, cancelled: 0 });
+  expect(await cancelOne()).toBe(202);
+  const { entries } = await api.get("ActivityList", "/operators/activity");
+  expect(entries.map(({ target, count }) => [target, count])).toEqual([
+    ["all jobs", 1],
+    [first, 1],
+  ]);
+});
+
 test("jobs are cancelled by a filter, over several batches, and no others", async () => {
   await using api = await startTestApi();
   const kept = await api.submit(1, { tenant: "kept" });

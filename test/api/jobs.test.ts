@@ -89,7 +89,7 @@ test("a job lists no more errors than it counts, though a task fails while it is
   await settle(stores, first, discard);
   const read = Promise.withResolvers<void>();
   const ledger = withLateRead(stores.stores.ledger, "findJob", () => read.promise);
-  const endpoint = jobEndpoints({ ledger, cancel: () => Promise.resolve(false), speedOf: () => undefined }).find(
+  const endpoint = jobEndpoints({ ledger, cancel: () => Promise.resolve("ended"), speedOf: () => undefined }).find(
     ({ path }) => path.endsWith("/:job_id"),
   );
   const answer = endpoint?.answer({

@@ -109,7 +109,11 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
       submissions.push(submission);
       return accept(stores, submission, now);
     },
-    cancel: async (jobId) => (await stores.queue.cancellations.request(jobId)) !== undefined,
+    cancel: async (jobId) => {
+      const requested = await stores.queue.cancellations.request(jobId);
+      if (requested === undefined) return "ended";
+      return requested.isNew ? "new" : "repeated";
+    },
     discard: async ({ task, resourceId }) =>
       (await stores.queue.deadLetters.discard([{ id: task, resourceId }], "given_up")) > 0,
     operations: new BulkOperationRunner({

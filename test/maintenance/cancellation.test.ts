@@ -35,8 +35,28 @@ test("jobs that are cancelled at once share no commit: it takes a bounded number
     clock: stores.clock,
     signal: new AbortController().signal,
   });
-  expect(await Promise.all(jobs.map(({ jobId }) => cancellation.cancel(jobId)))).toEqual([true, true, true, true]);
+  expect(await Promise.all(jobs.map(({ jobId }) => cancellation.cancel(jobId)))).toEqual(["new", "new", "new", "new"]);
   await eventually("all are cancelled", () => underWay.all === 2400 || undefined);
   expect(underWay.most).toBeLessThanOrEqual(250);
   await expectTrueCounters(stores);
+});
+
+test("a cancellation tells apart a new one, a repeated one, and a job that has ended", async () => {
+  await using stores = openTestStores();
+  const { jobId } = await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(1))));
+  const { cancellations } = stores.queue;
+  const cancellation = new Cancellation({
+    cancellations,
+    stopRunning: () => {},
+    removeOrphan: () => Promise.resolve(),
+    onQueueError: (error) => {
+      throw error;
+    },
+    clock: stores.clock,
+    signal: new AbortController().signal,
+  });
+  const both = [1, 2].map(() => cancellation.cancel(jobId));
+  expect(await stores.now(Promise.all(both))).toEqual(["new", "repeated"]);
+  await eventually("the job has ended", async () => (await cancellations.cancelling()).length === 0 || undefined);
+  expect(await cancellation.cancel(jobId)).toBe("ended");
 });

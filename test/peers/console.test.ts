@@ -229,7 +229,7 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     expect(await isDisabled()).toBe(true);
     await type(page, "dialog input", "1200");
     await click(page, "dialog .danger", "Cancel 1,200 jobs");
-    await shows(page, "Being cancelled: 0 jobs. Ended already: 1,200.");
+    await shows(page, "Being cancelled: 0 jobs. Ended or being cancelled already: 1,200.");
     expectClean(page, service);
 
     await service.kill();

@@ -54,7 +54,7 @@ describe("a job ends", () => {
     toldIn.clear();
     const cancelling = stores.queue.cancellations.request(job.jobId);
     stores.queue.flush();
-    const seq = present(await untilDone(cancelling, () => turns++));
+    const { job: seq } = present(await untilDone(cancelling, () => turns++));
     expect([...toldIn.values()]).toEqual([500, 500, 500, 500, 500]);
     const tasks = (await stores.queue.cancellations.waiting(seq, 0, 5000)).map(({ id }) => id);
     const cancelled = stores.queue.cancellations.cancelWaiting(seq, tasks);

@@ -1559,7 +1559,7 @@ export interface components {
         Cancelled: {
             /** @description Number of selected jobs that had not ended. */
             matched: number;
-            /** @description Number of jobs that are cancelled; 0 for a dry run. */
+            /** @description Number of those that were not being cancelled already; 0 for a dry run. */
             cancelled: number;
         };
         /** @description The number of jobs in each status. */

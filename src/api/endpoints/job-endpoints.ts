@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { isFinished, JOB_STATUSES } from "../../jobs/job.ts";
 import type { JobRecord, LedgerReads } from "../../jobs/stores/ledger-reads.ts";
+import type { CancelOutcome } from "../../operations/cancellation.ts";
 import type { JobSpeed } from "../../telemetry/rates/job-rates.ts";
 import { cursorParameter, formatCursor, pageOf } from "../http/cursor.ts";
 import { ApiError } from "../http/errors.ts";
@@ -56,7 +57,7 @@ async function lastKnownJobOf(ledger: LedgerReads, params: Readonly<Record<strin
 
 export interface JobEndpointsDeps {
   readonly ledger: LedgerReads;
-  readonly cancel: (jobId: string) => Promise<boolean>;
+  readonly cancel: (jobId: string) => Promise<CancelOutcome>;
   /** The speed of a job that runs, given by its number; `undefined` if none of its tasks ended lately. */
   readonly speedOf: (job: number) => JobSpeed | undefined;
 }
@@ -82,8 +83,9 @@ function cancelJob(deps: JobEndpointsDeps): Endpoint {
     },
     answer: async ({ params, recordActivity }) => {
       const { jobId } = await jobOf(ledger, params);
-      if (!(await cancel(jobId))) throw new ApiError("JOB_FINISHED");
-      recordActivity({ action: "cancel", target: jobId, count: 1 });
+      const outcome = await cancel(jobId);
+      if (outcome === "ended") throw new ApiError("JOB_FINISHED");
+      if (outcome === "new") recordActivity({ action: "cancel", target: jobId, count: 1 });
       return json(await snapshotOf(deps, await jobOf(ledger, params)), { status: 202 });
     },
   };

@@ -8,6 +8,7 @@ import type { LedgerReads } from "../../jobs/stores/ledger-reads.ts";
 import type { QueueParts } from "../../jobs/stores/queue-parts.ts";
 import type { Tracer } from "../../net/tracer.ts";
 import type { BulkOperationRunner } from "../../operations/bulk-operation-runner.ts";
+import type { CancelOutcome } from "../../operations/cancellation.ts";
 import type { Clock } from "../../std/clock.ts";
 import type { HealthReport } from "../../telemetry/health.ts";
 import type { Log } from "../../telemetry/log.ts";
@@ -54,8 +55,7 @@ export interface ApiDeps
     OverviewEndpointsDeps,
     Pick<JobEndpointsDeps, "speedOf"> {
   readonly submit: Submit;
-  /** Cancels a job; false if it has ended. */
-  readonly cancel: (jobId: string) => Promise<boolean>;
+  readonly cancel: (jobId: string) => Promise<CancelOutcome>;
   /** Discards a dead letter; false if it no longer exists. */
   readonly discard: (deadLetter: FullDeadLetter) => Promise<boolean>;
   readonly operations: BulkOperationRunner;

@@ -33,7 +33,7 @@ export function CancelDialog({ selection, onClose, onDone }: CancelProps) {
     const { cancelled, matched: found } = await post<Cancelled>(PATH, pinned);
     const gone = found - cancelled;
     announce(
-      `Being cancelled: ${countedText(cancelled, "job")}.${gone > 0 ? ` Ended already: ${countText(gone)}.` : ""}`,
+      `Being cancelled: ${countedText(cancelled, "job")}.${gone > 0 ? ` Ended or being cancelled already: ${countText(gone)}.` : ""}`,
     );
     onDone();
   };

@@ -9,15 +9,22 @@ export interface WaitingTask {
   readonly mayHaveStored: boolean;
 }
 
+/** A job that is being cancelled. */
+export interface RequestedCancellation {
+  /** The number of the job. */
+  readonly job: number;
+  /** False if the job was being cancelled already. */
+  readonly isNew: boolean;
+}
+
 /** Cancels jobs: first the mark, then the tasks that wait, in batches. */
 export interface Cancellations {
   /** Calls `listener`, after the commit, when a task of a job that is being cancelled waits again. */
   onWaitingAgain(listener: (job: number) => void): void;
   /**
-   * Marks a job: none of its tasks is claimed from now on. Resolves to its number, or to `undefined` if no such job is
-   * at work.
+   * Marks a job: none of its tasks is claimed from now on. Resolves to `undefined` if no such job is at work.
    */
-  request(jobId: string): Promise<number | undefined>;
+  request(jobId: string): Promise<RequestedCancellation | undefined>;
   /** True from the commit of the mark until the job has ended. */
   isCancelling(job: number): boolean;
   /** Numbers of the jobs that are being cancelled; after a start, those that the last process did not finish. */

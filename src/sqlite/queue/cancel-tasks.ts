@@ -1,4 +1,4 @@
-import { type Cancellations, type WaitingTask } from "../../jobs/stores/cancellations.ts";
+import type { Cancellations, RequestedCancellation, WaitingTask } from "../../jobs/stores/cancellations.ts";
 import type { ClaimedTask } from "../../jobs/task.ts";
 import type { Changes } from "../group-commit.ts";
 import { decodeHistory, decodeTask } from "../task-codec.ts";
@@ -18,21 +18,21 @@ interface WaitingRow {
 const WAITING_COLUMNS = "id, lane, attempts, may_have_stored, payload, history";
 
 /**
- * Marks a job as being cancelled: from the commit on none of its tasks is claimed. Returns its number, or `undefined`
- * if it has ended or does not exist. Runs inside a transaction.
+ * Marks a job as being cancelled: from the commit on none of its tasks is claimed. Returns `undefined` if the job has
+ * ended or does not exist. Runs inside a transaction.
  */
-function requestCancel(context: QueueContext, jobId: string, changes: Changes): number | undefined {
+function requestCancel(context: QueueContext, jobId: string, changes: Changes): RequestedCancellation | undefined {
   const job = context.db
     .query<{ seq: number; cancelling: 0 | 1 }, [string]>(
       "SELECT seq, cancelling FROM jobs WHERE job_id = ? AND status IN ('queued', 'in_progress')",
     )
     .get(jobId);
   if (job === null) return undefined;
-  if (job.cancelling === 1) return job.seq;
+  if (job.cancelling === 1) return { job: job.seq, isNew: false };
   context.db.query<never, [number]>("UPDATE jobs SET cancelling = 1 WHERE seq = ?").run(job.seq);
   changes.events.push({ at: context.clock.now(), job: job.seq, kind: { $case: "cancelRequested", value: {} } });
   changes.after("cache", () => context.jobs.cancelling.add(job.seq));
-  return job.seq;
+  return { job: job.seq, isNew: true };
 }
 
 /** Waiting tasks of a job with ids after `afterId`, in order of their ids. */
@@ -92,10 +92,10 @@ export class JobCancellations implements Cancellations {
     this.#listeners.onWaitingAgain = listener;
   }
 
-  async request(jobId: string): Promise<number | undefined> {
-    const job = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
-    if (job !== undefined) await notifyLanes(this.#context, job);
-    return job;
+  async request(jobId: string): Promise<RequestedCancellation | undefined> {
+    const requested = await this.#context.commit.run((changes) => requestCancel(this.#context, jobId, changes));
+    if (requested !== undefined) await notifyLanes(this.#context, requested.job);
+    return requested;
   }
 
   isCancelling(job: number): boolean {

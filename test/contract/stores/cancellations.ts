@@ -35,7 +35,7 @@ function describeRequests(open: OpenBackend): void {
       const { jobId, seq } = await accepted(stores);
       const other = await accepted(stores, 2);
       const requests = (await stores.queue.source.lanes(10)).map(({ id }) => ({ lane: id, limit: 9 }));
-      expect(await requested(stores, jobId)).toBe(seq);
+      expect(await requested(stores, jobId)).toEqual({ job: seq, isNew: true });
       const claimed = await stores.now(stores.queue.source.claim(requests));
       expect(claimed.map(({ job }) => job.jobId)).toEqual([other.jobId, other.jobId]);
       expect(await stores.queue.control.depth()).toEqual({ pending: 3, running: 2, retrying: 0 });
@@ -63,9 +63,12 @@ function describeRequests(open: OpenBackend): void {
       await using stores = await open();
       const { jobId, seq } = await accepted(stores);
       const both = [1, 2].map(() => stores.queue.cancellations.request(jobId));
-      expect(await stores.now(Promise.all(both))).toEqual([seq, seq]);
+      expect(await stores.now(Promise.all(both))).toEqual([
+        { job: seq, isNew: true },
+        { job: seq, isNew: false },
+      ]);
       const before = await everythingOf(stores, jobId);
-      expect(await requested(stores, jobId)).toBe(seq);
+      expect(await requested(stores, jobId)).toEqual({ job: seq, isNew: false });
       expect(await everythingOf(stores, jobId)).toEqual(before);
       const { rows } = await stores.ledger.logs(await jobOf(stores, jobId), 0, 100, ["warn"]);
       expect(rows.map(({ message }) => message)).toEqual(["job is being cancelled"]);

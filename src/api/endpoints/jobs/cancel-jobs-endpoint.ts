@@ -3,6 +3,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { VIOLATIONS_MAX, type Violation } from "../../../intake/intake-error.ts";
 import type { LedgerReads } from "../../../jobs/stores/ledger-reads.ts";
 import { CANCELLABLE, type CancelFilter, cancelJobs } from "../../../operations/bulk-cancellation.ts";
+import type { CancelOutcome } from "../../../operations/cancellation.ts";
 import { json } from "../../http/json-response.ts";
 import { choice, nameParameter, readParameters, time } from "../../http/parameters.ts";
 import { invalidBody, readRequestJson } from "../../http/request-json.ts";
@@ -56,7 +57,10 @@ export const CancelRequestSchema = Type.Object(
 export const CancelledSchema = Type.Object(
   {
     matched: Type.Integer({ minimum: 0, description: "Number of selected jobs that had not ended." }),
-    cancelled: Type.Integer({ minimum: 0, description: "Number of jobs that are cancelled; 0 for a dry run." }),
+    cancelled: Type.Integer({
+      minimum: 0,
+      description: "Number of those that were not being cancelled already; 0 for a dry run.",
+    }),
   },
   { additionalProperties: false, description: "The result of a cancellation of many jobs." },
 );
@@ -65,8 +69,7 @@ const CANCEL = TypeCompiler.Compile(CancelRequestSchema);
 
 interface CancelJobsEndpointDeps {
   readonly ledger: LedgerReads;
-  /** Cancels a job; false if it has ended. */
-  readonly cancel: (jobId: string) => Promise<boolean>;
+  readonly cancel: (jobId: string) => Promise<CancelOutcome>;
 }
 
 /** `POST /operators/jobs/cancel` */

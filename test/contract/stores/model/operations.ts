@@ -221,8 +221,8 @@ export class RandomOperations {
     const job = this.#pick([...this.books.jobs.values()]);
     if (job === undefined) return undefined;
     const isOpen = !job.isStaged && job.completedAt === null;
-    return change(this.#stores.queue.cancellations.request(job.header.jobId), (seq) => {
-      expect(seq).toBe(isOpen ? job.header.seq : undefined);
+    return change(this.#stores.queue.cancellations.request(job.header.jobId), (requested) => {
+      expect(requested).toEqual(isOpen ? { job: job.header.seq, isNew: !job.isCancelling } : undefined);
       if (isOpen) this.books.requestCancel(job);
     });
   }
