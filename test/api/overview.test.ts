@@ -6,6 +6,8 @@ import type { QueueReport } from "../../src/api/openapi/service-schemas.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
 import { RateHistory } from "../../src/telemetry/rates/rate-history.ts";
 import { createOverview, type OverviewDeps } from "../../src/wiring/overview/overview.ts";
+import { HostGovernor } from "../../src/worker/hosts/host-governor.ts";
+import { HostRules } from "../../src/worker/hosts/host-rules.ts";
 import { FakeClock } from "../support/clock.ts";
 import { acceptance, claimedJob, complete, discard, newTasks, settle } from "../support/sample-jobs.ts";
 import { openTestStores, type TestStores } from "../support/stores.ts";
@@ -19,6 +21,7 @@ interface Present {
   health?: HealthReport;
   closed?: ReturnType<OverviewDeps["work"]["buckets"]["closed"]>;
   hosts?: Partial<typeof NO_HOSTS>;
+  governor?: HostGovernor;
 }
 
 /** An overview over real stores, of which a test sets what the other parts report. */
@@ -38,7 +41,11 @@ function overviewOf(stores: TestStores, present: Present = {}) {
       rates: { history, ended: { sinceLastMs: 7000 } },
       buckets: { closed: () => present.closed ?? [] },
       hosts: {
-        governor: { size: 4, counts: () => ({ ...NO_HOSTS, ...present.hosts }), unavailableFor: () => 90_000 },
+        governor: present.governor ?? {
+          size: 4,
+          counts: () => ({ ...NO_HOSTS, ...present.hosts }),
+          closedSinceMs: () => 90_000,
+        },
       },
     } as unknown as OverviewDeps["work"],
     queueReport: () => Promise.resolve(present.queue ?? QUIET),
@@ -200,6 +207,19 @@ test("closed hosts and buckets, a pause, a standstill and ill components need at
     ["paused", "warning", paused, null],
     ["host", "warning", host, at(90_000)],
   ]);
+});
+
+test("a host that asked for a pause needs attention since it asked", async () => {
+  await using stores = openTestStores();
+  const { clock } = stores;
+  const rules = new HostRules({ maxConcurrency: 4, ratePerSecond: 0, breakerFailures: 3 });
+  const governor = new HostGovernor({ rules, clock, onFree: () => {} });
+  const closedAt = new Date(clock.now()).toISOString();
+  governor.throttled("slow.test", 60_000, "DOWNLOAD_HTTP_429");
+  clock.tick(20_000);
+  const queue = { ...QUIET, hosts: [{ ...hostRow("slow.test"), state: "waiting" as const }] };
+  const [item] = (await overviewOf(stores, { queue, governor }).read()).attention;
+  expect([item?.kind, item?.since]).toEqual(["host", closedAt]);
 });
 
 test("the overview knows since when a component has been ill, though nobody asked", async () => {

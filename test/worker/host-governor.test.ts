@@ -314,6 +314,35 @@ describe("a host that complains", () => {
   });
 });
 
+describe("the time since which a host is closed", () => {
+  test("is that of its first wish for a pause, however often it repeats the wish, until the pause ends", async () => {
+    const { clock, governor } = setup();
+    expect(governor.closedSinceMs(HOST)).toBeUndefined();
+    governor.throttled(HOST, 5000);
+    await clock.advance(4000);
+    governor.throttle(HOST, 5000);
+    expect(governor.closedSinceMs(HOST)).toBe(4000);
+    await clock.advance(5000);
+    expect(governor.closedSinceMs(HOST)).toBeUndefined();
+    governor.throttled(HOST, 1000);
+    await clock.advance(400);
+    expect(governor.closedSinceMs(HOST)).toBe(400);
+    governor.reopen(HOST);
+    await clock.advance(100);
+    // A download tests the host.
+    expect(governor.closedSinceMs(HOST)).toBe(500);
+  });
+
+  test("is that of its breaker, until an answer closes it", async () => {
+    const { clock, governor, use } = setup();
+    for (let i = 0; i < 3; i++) use("failed");
+    await clock.advance(1500);
+    expect([governor.status(HOST).state, governor.closedSinceMs(HOST)]).toEqual(["probing", 1500]);
+    use("answered");
+    expect(governor.closedSinceMs(HOST)).toBeUndefined();
+  });
+});
+
 describe("the record for the next process", () => {
   const otherProcess = (governor: HostGovernor, clock: FakeClock, meanwhile = () => {}) => {
     const records = governor.takeChanges().flatMap((change) => ("forget" in change ? [] : [change]));
@@ -330,7 +359,7 @@ describe("the record for the next process", () => {
     expect(governor.hasChanges).toBe(true);
     await clock.advance(20_000);
     const next = otherProcess(governor, clock);
-    expect([next.room(HOST), next.closedFor(HOST)]).toEqual([0, 40_000]);
+    expect([next.room(HOST), next.closedFor(HOST), next.closedSinceMs(HOST)]).toEqual([0, 40_000, 20_000]);
     await clock.advance(40_000);
     expect(next.room(HOST)).toBe(1);
   });

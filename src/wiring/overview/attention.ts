@@ -26,7 +26,7 @@ interface AttentionState {
   readonly pausedAt: string | null;
   /** Since when no task has ended although one waits, if that is known. */
   readonly stillSince: number | undefined;
-  /** Since when a host has been unavailable, if it is. */
+  /** Since when a host has been closed, if it is and the time is known. */
   readonly hostSince: (host: string) => number | undefined;
   readonly buckets: readonly { readonly bucket: string; readonly reason: string; readonly since: string }[];
   readonly codes: readonly GrowingCode[];

@@ -122,7 +122,7 @@ async function readOverview(deps: OverviewDeps, { startedAt, health, unwell }: K
       pausedAt,
       stillSince: stillSince(queue, { sinceEndedMs, now: clock.now() }),
       hostSince: (host) => {
-        const ms = work.hosts.governor.unavailableFor(host);
+        const ms = work.hosts.governor.closedSinceMs(host);
         return ms === undefined ? undefined : clock.now() - ms;
       },
       buckets,

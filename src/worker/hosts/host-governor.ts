@@ -164,7 +164,7 @@ export class HostGovernor {
   throttle(host: string, ms: number): void {
     const now = this.#now();
     const machine = this.#machine(host);
-    machine.pauseUntil(now + ms);
+    machine.pauseUntil(now + ms, now);
     this.#closed.note(host, machine.opensAt);
     this.#tally.note(host, machine, now);
     this.#writeDown(host);
@@ -221,9 +221,9 @@ export class HostGovernor {
     return found;
   }
 
-  /** For how many milliseconds no probe has reached the host; `undefined` if the host can be reached. */
-  unavailableFor(host: string): number | undefined {
-    return this.#hosts.get(host)?.unavailableFor(this.#now());
+  /** For how many milliseconds the host has been closed or tested; `undefined` if it is not, or that is unknown. */
+  closedSinceMs(host: string): number | undefined {
+    return this.#hosts.get(host)?.closedSinceMs(this.#now());
   }
 
   /** The number of running downloads, by host. */

@@ -47,6 +47,8 @@ export class HostMachine {
   /** When each download under way got its permit, the earliest first. */
   readonly #startedAt: number[] = [];
   #pausedUntil = 0;
+  /** Since when the host has been asking for a pause; `undefined` if it never asked. */
+  #pausedSince: number | undefined;
   /** The rate, or a limit below one, permits the next start then. */
   #nextStart = 0;
   #failuresInARow = 0;
@@ -73,6 +75,8 @@ export class HostMachine {
     const limit = new ConcurrencyLimit(limits.maxConcurrency, record.concurrencyLimit, slowedAt);
     const machine = new HostMachine(limits, limit);
     machine.#pausedUntil = Math.min(record.closedUntil - ahead, now + RETRY_AFTER_MAX_MS);
+    // A request for a pause is a complaint, too: the record has the time of the latest one that had an effect.
+    if (record.slowedAt > 0) machine.#pausedSince = slowedAt;
     machine.#failuresInARow = record.failuresInARow;
     machine.#breakerMs = record.breakerMs;
     machine.#breakerUntil = Math.min(record.breakerUntil - ahead, now + BREAKER_MAX_MS);
@@ -169,6 +173,14 @@ export class HostMachine {
     return this.#unavailableSince === undefined ? undefined : now - this.#unavailableSince;
   }
 
+  /** How long the host has been closed or tested, in milliseconds; `undefined` if it is not, or the time is unknown. */
+  closedSinceMs(now: number): number | undefined {
+    const state = this.stateAt(now);
+    if (!isShut(state) && state !== "probing") return undefined;
+    const since = this.#unavailableSince ?? this.#pausedSince;
+    return since === undefined ? undefined : now - since;
+  }
+
   /** Whether the next process needs to know the host. */
   isWorthRemembering(now: number): boolean {
     return this.#breakerMs > 0 || this.#pausedUntil > now || this.#concurrency.isSlow(now);
@@ -227,7 +239,9 @@ export class HostMachine {
     return true;
   }
 
-  pauseUntil(until: number): void {
+  pauseUntil(until: number, now: number): void {
+    // A longer pause is still the same one.
+    if (this.#pausedUntil <= now) this.#pausedSince = now;
     this.#pausedUntil = Math.max(this.#pausedUntil, until);
   }
 
@@ -235,7 +249,7 @@ export class HostMachine {
   throttled(until: number, now: number, code: string | undefined): void {
     this.#closeBreaker();
     this.complained(now, code);
-    this.pauseUntil(until);
+    this.pauseUntil(until, now);
   }
 
   /** The host reported overload. To be called before the download's `ended`. */
