@@ -44,6 +44,8 @@ interface Rig {
   readonly rows: DeadLetterRecord[];
   readonly stopping: AbortController;
   readonly dropped: number[];
+  /** Takes the right to read from the caller. */
+  readonly revoke: () => void;
 }
 
 /** A stream of a thousand dead letters, read by hand. */
@@ -60,9 +62,14 @@ function rig(): Rig {
   const dropDeadLetters = (_request: Request, seconds: number) => dropped.push(seconds);
   const deps = { clock, stopping: stopping.signal, dropDeadLetters };
   const stream = deadLetterStreams({ list }, ({ task }) => ({ task_id: task }), deps);
-  const { body } = stream({ filter: {}, before: 10_000, request: new Request("http://localhost/") });
+  let isRevoked = false;
+  const requireRights = () => {
+    if (isRevoked) throw new Error("the right has ended");
+  };
+  const { body } = stream({ filter: {}, before: 10_000, request: new Request("http://localhost/"), requireRights });
   if (body === null) throw new Error("the answer has no body");
-  return { clock, reader: body.getReader(), reads, rows, stopping, dropped };
+  const revoke = () => void (isRevoked = true);
+  return { clock, reader: body.getReader(), reads, rows, stopping, dropped, revoke };
 }
 
 test("a page of dead letters is read only when the client has taken the one before, and none after it has gone", async () => {
@@ -102,6 +109,13 @@ test("a stream of dead letters that the stop of the service cuts off does not lo
   await reader.read();
   stopping.abort(new Error("the server is stopping"));
   expect(await reader.read().catch(String)).toBe("Error: the server is stopping");
+});
+
+test("a stream of dead letters is cut off before the next page once its reader has lost the right", async () => {
+  const { reader, revoke } = rig();
+  await reader.read();
+  revoke();
+  expect(await reader.read().catch(String)).toBe("Error: the right has ended");
 });
 
 test("a client that reads nothing for a minute is disconnected, without an end of the rows", async () => {

@@ -97,6 +97,7 @@ test("a job lists no more errors than it counts, though a task fails while it is
     params: { job_id: first.job.jobId },
     requestId: "",
     caller: undefined,
+    requireRights: () => {},
     address: "",
     note: () => {},
     recordActivity: () => {},

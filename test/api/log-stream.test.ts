@@ -34,10 +34,11 @@ interface Start {
   readonly turns?: Turns;
   readonly format?: LogFormat;
   readonly levels?: readonly LogLevel[];
+  readonly requireRights?: () => void;
 }
 
 function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed {
-  const { format = EVENT_STREAM, levels = LOG_LEVELS, turns = new Turns() } = given;
+  const { format = EVENT_STREAM, levels = LOG_LEVELS, turns = new Turns(), requireRights = () => {} } = given;
   const dropped: string[] = [];
   const { ledger = stores.stores.ledger } = given;
   const { signal } = new AbortController();
@@ -45,7 +46,7 @@ function start(stores: TestStores, job: JobRecord, given: Start = {}): Followed 
   const drop = (id: string) => dropped.push(id);
   const deps = { ledger, pages, turns, clock: stores.clock, stopping: signal, drop };
   const request = new Request("http://localhost/", { signal });
-  const reader = followLog({ job, offset: 0, levels, format, request }, deps).getReader();
+  const reader = followLog({ job, offset: 0, levels, format, request, requireRights }, deps).getReader();
   const decoder = new TextDecoder();
   let text = "";
   let isReading = true;
@@ -104,6 +105,22 @@ test("news that come while the job is being read are not lost", async () => {
   expect(followed.text()).toStartWith("id: 0\n");
   await stores.clock.advance(250);
   expect(followed.text()).toEndWith('event: end\ndata: {"status":"completed"}\n\n');
+});
+
+test("a reader that has lost the right gets no row after that", async () => {
+  await using stores = openTestStores();
+  let isRevoked = false;
+  const requireRights = () => {
+    if (isRevoked) throw new Error("the right has ended");
+  };
+  const followed = start(stores, await jobAtWork(stores, 2), { requireRights });
+  const end = followed.done.catch(String);
+  await stores.clock.advance(0);
+  expect(followed.text()).toStartWith("id: 0\n");
+  isRevoked = true;
+  await finishOne(stores);
+  await stores.clock.advance(250);
+  expect([await end, followed.text()]).toEqual(["Error: the right has ended", ""]);
 });
 
 test("clients that ask for the same page at once share one read", async () => {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { AuthSettings } from "../../src/api/http/access.ts";
 import { parseAccessToken, ROLES, type Role } from "../../src/config/values/access-token.ts";
+import { FakeClock } from "../support/clock.ts";
 import { startTestApi, type TestApi } from "./running-api.ts";
 
 const SECRETS: Readonly<Record<Role, string>> = {
@@ -459,4 +461,73 @@ describe("a session's cookie", () => {
       }
     },
   );
+});
+
+interface OpenStream {
+  readonly api: TestApi;
+  readonly settings: AuthSettings;
+  readonly clock: FakeClock;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Takes the right to read from whoever opened the stream. */
+type Revoke = (stream: OpenStream) => unknown;
+
+const signOut: Revoke = async ({ api, headers }) => {
+  const init = { method: "DELETE", headers: { ...headers, "sec-fetch-site": "same-origin" } };
+  expect((await api.fetch(PATH, init)).status).toBe(204);
+};
+const expire: Revoke = ({ clock }) => clock.tick(12 * HOUR_MS);
+const removeToken: Revoke = ({ settings }) => {
+  settings.tokens = auth(TOKENS.slice(1)).tokens;
+};
+
+describe("a stream of a log", () => {
+  /** Follows a job without news until 15 s after `revoke`. Resolves to the end of the stream. */
+  async function follow(isBearer: boolean, accept: string, revoke: Revoke): Promise<string> {
+    const clock = new FakeClock();
+    const settings: AuthSettings = { mode: "token", tokens: [] };
+    const waits = Promise.withResolvers<void>();
+    const after = (ms: number, action: () => void) => {
+      if (ms === 15_000) waits.resolve();
+      return clock.after(ms, action);
+    };
+    const { now, monotonic } = clock;
+    await using api = await startTestApi({ auth: settings, clock: { now, monotonic, after } });
+    const job = await api.submit(1);
+    settings.tokens = auth().tokens;
+    const headers: Readonly<Record<string, string>> = isBearer
+      ? { authorization: `Bearer ${SECRETS.operator}` }
+      : { cookie: await cookieOf(api) };
+    const response = await api.fetch(`/operators/jobs/${job}/logs`, { headers: { ...headers, accept } });
+    const end = endOf(response);
+    await waits.promise;
+    await revoke({ api, settings, clock, headers });
+    await clock.advance(15_000);
+    return await end;
+  }
+
+  /** Reads until a comment without rows comes, or the stream ends. */
+  async function endOf({ body }: Response): Promise<"continues" | "complete" | "cut off"> {
+    const decoder = new TextDecoder();
+    try {
+      for await (const chunk of body ?? []) if (decoder.decode(chunk) === ": keep-alive\n\n") return "continues";
+      return "complete";
+    } catch {
+      return "cut off";
+    }
+  }
+
+  test.each<[string, boolean, Revoke]>([
+    ["its session's sign-out", false, signOut],
+    ["its session's end after 12 hours", false, expire],
+    ["the removal of its session's token", false, removeToken],
+    ["the removal of its token", true, removeToken],
+  ])("does not outlive %s", async (_, isBearer, revoke) => {
+    expect(await follow(isBearer, "application/x-ndjson", revoke)).toBe("cut off");
+  });
+
+  test.each([false, true])("continues while the right of its reader holds (bearer token: %p)", async (isBearer) => {
+    expect(await follow(isBearer, "text/event-stream", () => {})).toBe("continues");
+  });
 });

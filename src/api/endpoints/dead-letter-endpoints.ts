@@ -84,11 +84,11 @@ function listDeadLetters(deadLetters: DeadLetterReads, deps: DeadLetterStreamDep
       limit: integer(LIST_LIMIT, "Maximum number of dead letters on the page."),
       cursor: cursorParameter("dlq"),
     },
-    answer: async ({ request }, { limit, cursor, ...given }) => {
+    answer: async ({ request, requireRights }, { limit, cursor, ...given }) => {
       const filter = filterOf(given);
       const before = cursor ?? Number.MAX_SAFE_INTEGER;
       const type = acceptedType(request.headers.get("accept"), ["application/json", DEAD_LETTER_LINES]);
-      if (type === DEAD_LETTER_LINES) return streamed({ filter, before, request });
+      if (type === DEAD_LETTER_LINES) return streamed({ filter, before, request, requireRights });
       const rows = await deadLetters.list(filter, before, limit + 1);
       const { page, next_cursor } = pageOf(rows, limit, ({ task }) => formatCursor("dlq", task));
       return json({ entries: page.map(rowOf), next_cursor });

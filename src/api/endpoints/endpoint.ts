@@ -26,6 +26,11 @@ export interface Call {
   readonly requestId: string;
   /** The caller, if a token or a session identifies it. */
   readonly caller: Caller | undefined;
+  /**
+   * For an answer that outlasts its request, before each part: a stream must not outlive the right to read it.
+   * @throws ApiError UNAUTHORIZED once the caller's session or token is no longer valid
+   */
+  readonly requireRights: () => void;
   /** IP address of the client. */
   readonly address: string;
   /** Adds to the request's line in the log. */

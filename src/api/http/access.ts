@@ -46,7 +46,7 @@ export function createAuthorize({ settings, tokens, sessions, cookie, publicOrig
     if (session !== undefined) {
       requireRole(session.token, access);
       requireOwnPage(request, publicOrigin);
-      return callerOf(session.token, session);
+      return callerOf(session.token, session, session.isOpen);
     }
     if (access === "nothing" && authorization === null) return undefined;
     if (access === "session" && !isBearer(authorization)) return undefined;
@@ -55,7 +55,7 @@ export function createAuthorize({ settings, tokens, sessions, cookie, publicOrig
     const token = tokens.find(secret);
     if (token === undefined) throw unauthorized("the bearer token is unknown", ', error="invalid_token"');
     requireRole(token, access);
-    return callerOf(token, undefined);
+    return callerOf(token, undefined, () => tokens.renewed(token) !== undefined);
   };
 }
 
@@ -77,8 +77,12 @@ function isBearer(authorization: string | null): boolean {
   return authorization !== null && /^Bearer\b/i.test(authorization);
 }
 
-function callerOf({ id, name, role }: KnownToken, session: Session | undefined): Caller {
-  return { id, name, role, session };
+function callerOf(
+  { id, name, role }: KnownToken,
+  session: Session | undefined,
+  isCurrent: Caller["isCurrent"],
+): Caller {
+  return { id, name, role, session, isCurrent };
 }
 
 const MAY: Readonly<Record<Role, readonly Access[]>> = {

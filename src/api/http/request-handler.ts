@@ -6,7 +6,7 @@ import { type Call, type Endpoint, refuseQuery } from "../endpoints/endpoint.ts"
 import type { Caller } from "../sign-in/caller.ts";
 import { logFailedSignIn } from "../sign-in/failed-sign-in.ts";
 import { refuseForeignPage, refuseForeignSignIn } from "../sign-in/own-page.ts";
-import type { Authorize } from "./access.ts";
+import { type Authorize, unauthorized } from "./access.ts";
 import { ApiError, errorResponse, storeBroken, toApiError } from "./errors.ts";
 import { RequestsAtWork } from "./open-requests.ts";
 import type { LimitRequests } from "./request-limit.ts";
@@ -72,6 +72,10 @@ export function createServe(deps: ServeDeps): Serve {
         params,
         requestId,
         caller,
+        requireRights: () => {
+          if (caller?.isCurrent() ?? deps.isOpen()) return;
+          throw unauthorized("the session or the token is no longer valid", ', error="invalid_token"');
+        },
         address: deps.addressOf(request),
         note: (fields) => void Object.assign(noted, fields),
         recordActivity: (activity, by = caller) =>

@@ -13,6 +13,8 @@ export interface Session {
   readonly token: KnownToken;
   /** The end, in milliseconds since the epoch, if no further request follows. */
   readonly expiresAt: number;
+  /** False once the session has ended. The call counts as no use of it. */
+  readonly isOpen: () => boolean;
 }
 
 interface Entry {
@@ -47,29 +49,34 @@ export class Sessions {
     const now = this.#deps.clock.monotonic();
     const entry = { token, startedAt: now, usedAt: now };
     this.#makeRoom();
-    this.#entries.set(sha256Hex(id), entry);
-    return { id, ...this.#sessionOf(entry, token) };
+    const key = sha256Hex(id);
+    this.#entries.set(key, entry);
+    return { id, ...this.#sessionOf(key, entry, token) };
   }
 
   /** The session with an id; `undefined` if there is none. The call counts as a use of the session. */
   use(id: string): Session | undefined {
     const key = sha256Hex(id);
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    const token = this.#deps.tokens.renewed(entry.token);
-    const now = this.#deps.clock.monotonic();
-    if (token === undefined || now >= endOf(entry)) {
-      this.#entries.delete(key);
-      return undefined;
-    }
-    const used = { ...entry, usedAt: now };
+    const open = this.#open(key);
+    if (open === undefined) return undefined;
+    const used = { ...open.entry, usedAt: this.#deps.clock.monotonic() };
     this.#entries.delete(key);
     this.#entries.set(key, used);
-    return this.#sessionOf(used, token);
+    return this.#sessionOf(key, used, open.token);
   }
 
   end(id: string): void {
     this.#entries.delete(sha256Hex(id));
+  }
+
+  /** An entry with its token as it is configured now; `undefined` if the session has ended. */
+  #open(key: string): { readonly entry: Entry; readonly token: KnownToken } | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    const token = this.#deps.tokens.renewed(entry.token);
+    if (token !== undefined && this.#deps.clock.monotonic() < endOf(entry)) return { entry, token };
+    this.#entries.delete(key);
+    return undefined;
   }
 
   #makeRoom(): void {
@@ -80,9 +87,10 @@ export class Sessions {
     if (oldest !== undefined) this.#entries.delete(oldest);
   }
 
-  #sessionOf(entry: Entry, token: KnownToken): Session {
+  #sessionOf(key: string, entry: Entry, token: KnownToken): Session {
     const { now, monotonic } = this.#deps.clock;
-    return { token, expiresAt: Math.round(now() + endOf(entry) - monotonic()) };
+    const expiresAt = Math.round(now() + endOf(entry) - monotonic());
+    return { token, expiresAt, isOpen: () => this.#open(key) !== undefined };
   }
 }
 

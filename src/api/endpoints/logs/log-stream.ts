@@ -3,6 +3,7 @@ import type { JobRecord, LedgerReads, LogLevel, LogRecord } from "../../../jobs/
 import type { Clock } from "../../../std/clock.ts";
 import type { Turns } from "../../../std/turns.ts";
 import { jsonText } from "../../http/json-response.ts";
+import type { Call } from "../endpoint.ts";
 import { pulledStream } from "../streams/pulled-stream.ts";
 import type { LogPages } from "./log-pages.ts";
 import { logRow } from "./log-row.ts";
@@ -54,18 +55,18 @@ const PAUSE_MS = 250;
 const DROP_SECONDS = 10;
 
 /** The stream that one request asks for. */
-export interface WantedStream {
+export interface WantedStream extends Pick<Call, "request" | "requireRights"> {
   readonly job: JobRecord;
   /** Offset of the first row. */
   readonly offset: number;
   readonly levels: readonly LogLevel[];
   readonly format: LogFormat;
-  readonly request: Request;
 }
 
 /**
  * The rows of a job's log from `offset` on, then new rows as they are written, until the job has ended. It reads a page
- * only when the client has taken the one before, so that unread rows take no memory.
+ * only when the client has taken the one before, so that unread rows take no memory. Once the caller has lost its
+ * rights the body is cut off: before the next row, and at the latest after `BEAT_MS`.
  */
 export function followLog(wanted: WantedStream, deps: LogStreamDeps): ReadableStream<Uint8Array> {
   const { job, format, request } = wanted;
@@ -78,7 +79,7 @@ export function followLog(wanted: WantedStream, deps: LogStreamDeps): ReadableSt
 }
 
 async function* follow(
-  { job: { jobId, seq }, offset, levels, format }: WantedStream,
+  { job: { jobId, seq }, offset, levels, format, requireRights }: WantedStream,
   over: AbortSignal,
   { ledger, pages, clock, turns }: LogStreamDeps,
 ): AsyncGenerator<Uint8Array, void> {
@@ -89,6 +90,7 @@ async function* follow(
     const job = await ledger.findJob(jobId);
     if (job === undefined) return; // its retention has passed
     const page = await pages.read(job, next, levels, format);
+    requireRights();
     next = page.next;
     if (page.bytes.length > 0) yield page.bytes;
     if (next < job.logCount) {

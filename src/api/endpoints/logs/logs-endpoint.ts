@@ -74,8 +74,9 @@ export function logsEndpoint(
       const levels = level === undefined ? LOG_LEVELS : LOG_LEVELS.slice(LOG_LEVELS.indexOf(level));
       const format = formatOf(call.request);
       if (format !== undefined) {
-        const { request } = call;
-        return streamed({ job, offset: Math.max(offset, resumeOffset(call)), levels, format, request }, deps);
+        const { request, requireRights } = call;
+        const from = Math.max(offset, resumeOffset(call));
+        return streamed({ job, offset: from, levels, format, request, requireRights }, deps);
       }
       const wanted = { job, offset, limit, levels };
       return json(await pageOfLog(ledger, turns, wanted, call.request.signal));

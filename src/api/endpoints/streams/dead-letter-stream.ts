@@ -2,6 +2,7 @@ import type { DeadLetterFilter, DeadLetterReads, DeadLetterRecord } from "../../
 import type { Clock } from "../../../std/clock.ts";
 import { Turns } from "../../../std/turns.ts";
 import { jsonText } from "../../http/json-response.ts";
+import type { Call } from "../endpoint.ts";
 import { pulledStream } from "./pulled-stream.ts";
 
 export const DEAD_LETTER_LINES = "application/x-ndjson";
@@ -19,11 +20,10 @@ export interface DeadLetterStreamDeps {
   readonly dropDeadLetters: (request: Request, seconds: number) => void;
 }
 
-interface WantedDeadLetters {
+interface WantedDeadLetters extends Pick<Call, "request" | "requireRights"> {
   readonly filter: DeadLetterFilter;
   /** Only tasks with smaller ids. */
   readonly before: number;
-  readonly request: Request;
 }
 
 /**
@@ -37,12 +37,18 @@ export function deadLetterStreams(
 ): (wanted: WantedDeadLetters) => Response {
   const turns = new Turns();
 
-  async function* pages({ filter, before, request }: WantedDeadLetters): AsyncGenerator<Uint8Array, void> {
+  async function* pages({
+    filter,
+    before,
+    request,
+    requireRights,
+  }: WantedDeadLetters): AsyncGenerator<Uint8Array, void> {
     const encoder = new TextEncoder();
     for (let next = before; !request.signal.aborted; ) {
       // An end would look like the end of the dead letters.
       stopping.throwIfAborted();
       const rows = await deadLetters.list(filter, next, PAGE);
+      requireRights();
       const last = rows.at(-1);
       if (last === undefined) return;
       yield encoder.encode(rows.map((row) => `${jsonText(rowOf(row))}\n`).join(""));
