@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findBrowser, openPage } from "../support/browser.ts";
-import { click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { choose, click, expectClean, press, shows, type } from "../support/console-page.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { startService } from "../support/service.ts";
@@ -48,6 +48,37 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     await shows(page, "The job is being cancelled.");
     expect(await service.finished(id)).toMatchObject({ status: "cancelled", resource_completed: 1 });
     await shows(page, "cancelled");
+    expectClean(page, service);
+  });
+
+  test("submits a large manifest in parts with all its members, and sees where a broken one breaks", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService({ settings: { "api.max_resources_per_manifest": 1 } });
+    const members = {
+      storage: { resource_key_prefix: "2026/" },
+      metadata: { order: 4711 },
+      attributes: { priority: "low" },
+    };
+    const resources = ["a", "b"].map((id) => ({ id, url: origin.serve(`/${id}`, id) }));
+    const text = JSON.stringify({ manifest_version: "v1", ...members, resources }, null, 2);
+    await using page = await openPage(`${service.url}/console/submit`);
+    await type(page, "textarea", text.replace("4711\n", "4711,\n"));
+    await shows(page, "Line 8, column 3: the text is not valid JSON: expected a name");
+    expect(await page.evaluate<number>(`document.querySelectorAll("main li").length`)).toBe(1);
+
+    await type(page, "textarea", text);
+    await shows(page, "Each of the 2 jobs has these members of the manifest, too: storage, metadata, attributes.");
+    await shows(page, "All of the jobs write the same manifest object, 2026/metadata.json");
+    await choose(page, "Priority", "high");
+    await click(page, "main .filters button", "Submit 2 jobs");
+    await shows(page, "Accepted: 2 jobs");
+    const { jobs } = await service.get<{ jobs: { job_id: string }[] }>("/operators/jobs");
+    const stored = await Promise.all(
+      jobs.map(({ job_id: id }) => service.get<Record<string, unknown>>(`/operators/jobs/${id}/manifest`)),
+    );
+    const common = { ...members, attributes: { priority: "high" } };
+    expect(stored).toHaveLength(2);
+    for (const each of stored) expect(each).toMatchObject(common);
     expectClean(page, service);
   });
 
