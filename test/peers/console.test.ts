@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { BINARY } from "../support/binary.ts";
 import { findBrowser, openPage } from "../support/browser.ts";
 import { choose, click, expectClean, press, shows, type } from "../support/console-page.ts";
 import { eventually } from "../support/eventually.ts";
@@ -252,6 +253,19 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     );
     expect(await page.evaluate<number>("document.querySelectorAll('main td.select').length")).toBe(1);
     origin.serve("/a.txt", "here now");
+    await type(page, "dialog textarea", "Referer: https://a.example/it's\nCookie: id=5up3r-secret");
+    await type(page, "dialog label:nth-of-type(3) input", "residential");
+    await shows(page, "in place of the value of Cookie, which may be a secret");
+    const command = await page.evaluate<string>("document.querySelector('dialog .command code').innerText");
+    expect(command).toEndWith(
+      `--rate 5 --header 'Referer: https://a.example/it'\\''s' --header 'Cookie:***' --proxy-pool residential`,
+    );
+    // The command line knows each of its options.
+    const dryRun = command.replace("fetchbox", `"$FETCHBOX"`).replace(" --proxy-pool residential", " --dry-run");
+    const env = { ...process.env, FETCHBOX: BINARY, FETCHBOX_SERVER: service.url };
+    expect(Bun.spawnSync(["sh", "-c", dryRun], { env }).stdout.toString()).toBe("1 would be replayed\n");
+    await type(page, "dialog textarea", "");
+    await type(page, "dialog label:nth-of-type(3) input", "");
     await click(page, "dialog button", "Replay 1");
     await shows(page, "Replayed: 1 dead letter.");
     expect((await service.finished(job)).status).toBe("completed");
