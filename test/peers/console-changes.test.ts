@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findBrowser, openPage } from "../support/browser.ts";
+import { findBrowser, openPage, type Page } from "../support/browser.ts";
 import { choose, click, expectClean, press, shows, type } from "../support/console-page.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
@@ -11,6 +11,32 @@ setDefaultTimeout(60_000);
 
 const browser = findBrowser();
 if ("reason" in browser) console.warn(`the changes of the console in a browser are left out: ${browser.reason}`);
+
+/** The chart of an open host takes samples, but none while the page is hidden. */
+async function expectSamples(page: Page): Promise<void> {
+  // Later polls follow at once.
+  await page.evaluate(`(wait => { window.setTimeout = (act, ms) => wait(act, Math.min(ms, 20)); })(window.setTimeout)`);
+  await press(page, "r");
+  await page.evaluate(`document.querySelector(".host-detail details").open = true`);
+  await page.until("it has four samples", `document.querySelectorAll("figure tbody tr").length >= 4 || null`);
+  const show = (isHidden: boolean) =>
+    page.evaluate(`Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));`);
+  const isSample = (url: string) => /operators\/hosts\/127/.test(url);
+  await show(true);
+  // After as many turns of the timer as several polls take, the number of requests is the same.
+  const turns = (count: number) =>
+    page.evaluate(`new Promise((done) => {
+      const turn = (left) => (left === 0 ? done() : setTimeout(() => turn(left - 1), 20));
+      turn(${count});
+    })`);
+  await turns(5);
+  const before = page.requests.filter(isSample).length;
+  await turns(20);
+  expect(page.requests.filter(isSample)).toHaveLength(before);
+  await show(false);
+  await eventually("it takes samples again", () => page.requests.filter(isSample).length > before + 1 || undefined);
+}
 
 describe.if(!("reason" in browser))("an operator in a browser", () => {
   test("submits a pasted list while the queue is paused, resumes it, and cancels the job", async () => {
@@ -98,6 +124,9 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     await using page = await openPage(`${service.url}/console/hosts?state=closed`);
     await click(page, "main [aria-expanded]", "127.0.0.1");
     await shows(page, "download.host (the default)");
+    await shows(page, "The chart starts when you open the row");
+    await shows(page, "waiting 1");
+    await expectSamples(page);
     isOpen = true;
     await click(page, ".host-detail button", "Try now…");
     await click(page, "dialog .danger", "Try now");

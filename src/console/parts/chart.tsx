@@ -1,14 +1,14 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { isSystemDark, isUtc, theme } from "../frame/preferences.ts";
-import type { RatesAnswer } from "../service/answers.ts";
 import { timeText } from "./format.ts";
+import type { Series } from "./series.ts";
 
 const HEIGHT = 150;
 const ROWS_OF_TABLE = 12;
 
 export interface Line {
-  /** A series of the rates. */
+  /** A series of the chart. */
   readonly name: string;
   readonly label: string;
   /** A custom property with its colour. */
@@ -17,10 +17,10 @@ export interface Line {
 
 interface ChartProps {
   readonly title: string;
-  readonly rates: RatesAnswer;
+  readonly series: Series;
   readonly lines: readonly Line[];
-  /** Divides sums by the step, so that the chart shows rates. */
-  readonly isPerSecond?: boolean;
+  /** Divides all values: sums over that many seconds become rates. */
+  readonly divisor?: number;
   readonly format: (value: number) => string;
   /** A shorter format for the axis. */
   readonly axisFormat?: (value: number) => string;
@@ -28,7 +28,7 @@ interface ChartProps {
 
 /** A chart over time. A table below it has the same data. */
 export function Chart(props: ChartProps) {
-  const { title, rates, lines, format } = props;
+  const { title, series, lines, format } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const columns = columnsOf(props);
@@ -42,7 +42,7 @@ export function Chart(props: ChartProps) {
       made?.destroy();
     };
   }, [isUtc.value, theme.value, isSystemDark.value, lines]);
-  useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [rates]);
+  useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [series]);
   return (
     <figure>
       <figcaption>
@@ -62,12 +62,9 @@ export function Chart(props: ChartProps) {
 
 type Values = readonly (number | null)[];
 
-function columnsOf({ rates, lines, isPerSecond }: ChartProps): Values[] {
-  const from = Date.parse(rates.from) / 1000;
-  const values = lines.map(({ name }) => rates.series[name] ?? []);
-  const times = (values[0] ?? []).map((_, at) => from + at * rates.step_seconds);
-  const scale = isPerSecond === true ? rates.step_seconds : 1;
-  return [times, ...values.map((column) => column.map((value) => (value === null ? null : value / scale)))];
+function columnsOf({ series: { times, values }, lines, divisor = 1 }: ChartProps): Values[] {
+  const columns = lines.map(({ name }) => values[name] ?? []);
+  return [times, ...columns.map((column) => column.map((value) => (value === null ? null : value / divisor)))];
 }
 
 function lastValue(values: Values | undefined, format: (value: number) => string): string {

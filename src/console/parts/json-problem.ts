@@ -48,7 +48,8 @@ function firstProblem(text: string): { readonly at: number; readonly expected: s
     if (expected === "the end") return at === text.length ? undefined : { at, expected };
     const char = text.charAt(at);
     const next: Partial<Record<string, Expected | "after">> = NEXT[expected];
-    const kind = char in next ? char : "name" in next ? "name" : "value";
+    const word = "name" in next ? "name" : "value";
+    const kind = char in next ? char : word;
     const isString = char === '"';
     if (next[kind] === undefined || (kind === "name" && !isString)) return { at, expected };
     if (kind === char) at += 1;

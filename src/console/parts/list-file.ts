@@ -89,8 +89,9 @@ export function manifestsOf({ resources, members }: ParsedList, { sizeMax, prior
  * `undefined` if each job has a key of its own.
  */
 export function sharedManifestKey({ storage }: Members, jobs: number): string | undefined {
-  if (jobs < 2 || !isObject(storage) || typeof storage["resource_key_prefix"] !== "string") return undefined;
-  return `${storage["resource_key_prefix"]}${String(storage["manifest_file"] ?? "metadata.json")}`;
+  if (jobs < 2 || !isObject(storage)) return undefined;
+  const { resource_key_prefix: prefix, manifest_file: file = "metadata.json" } = storage;
+  return typeof prefix === "string" && typeof file === "string" ? prefix + file : undefined;
 }
 
 function rowsOf(text: string, report: Report): Rows {
