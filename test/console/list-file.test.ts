@@ -49,8 +49,8 @@ test("a violation has the number of its line", () => {
   ]);
   expect(parseList(`{"url":"${A}","id":"a"}\n{"url":\n{"id":"b"}\n{"url":"${B}","id":"a"}`).violations).toEqual([
     { place: "Line 2, column 8", message: "the text is not valid JSON: expected a value, found the end" },
-    { place: "Line 3", message: "the row has no URL" },
-    { place: "Line 4", message: "another row has the same id" },
+    { place: "Line 3", message: "the URL is missing" },
+    { place: "Line 4", message: "another resource has the same id" },
   ]);
 });
 

@@ -13,9 +13,9 @@ function wordsOf(command: string): string[] {
 
 test("the command has the rate, the headers and the pool, quoted for a shell", () => {
   const headers = headersOf("Referer: https://a.example/?q=it's $HOME `id`\n\nAccept-Language:de\nX-Empty");
-  const { text, masked } = replayCommand({ task_ids: [7, 8] }, { rate: "0.5", headers, pool: "residential us" });
+  const { parts, masked } = replayCommand({ task_ids: [7, 8] }, { rate: "0.5", headers, pool: "residential us" });
   const given = ["Referer: https://a.example/?q=it's $HOME `id`", "Accept-Language: de", "X-Empty: "];
-  expect(wordsOf(text)).toEqual(
+  expect(wordsOf(parts.join(" "))).toEqual(
     ["fetchbox", "dlq", "replay", "7", "8", "--rate", "0.5"].concat(
       given.flatMap((line) => ["--header", line]),
       ["--proxy-pool", "residential us"],
@@ -26,16 +26,16 @@ test("the command has the rate, the headers and the pool, quoted for a shell", (
 
 test("the command of a filter has its options, and nothing that the dialog leaves empty", () => {
   const filter = { job_type: "a b", until: "2026-11-28T02:15:03.000Z" };
-  expect(replayCommand({ filter }, NONE).text).toBe(
+  expect(replayCommand({ filter }, NONE).parts.join(" ")).toBe(
     "fetchbox dlq replay --job-type 'a b' --until 2026-11-28T02:15:03.000Z",
   );
 });
 
 test("the value of a header that may be a secret is not in the command", () => {
   const headers = headersOf("Cookie: id=5up3r\nX-Api-Key:5up3r\nReferer: https://a.example/");
-  const { text, masked } = replayCommand({ task_ids: [7] }, { ...NONE, headers });
+  const { parts, masked } = replayCommand({ task_ids: [7] }, { ...NONE, headers });
   expect(masked).toEqual(["Cookie", "X-Api-Key"]);
-  expect(text).toBe(
+  expect(parts.join(" ")).toBe(
     "fetchbox dlq replay 7 --header 'Cookie:***' --header 'X-Api-Key:***' --header 'Referer: https://a.example/'",
   );
 });

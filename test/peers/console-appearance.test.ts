@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import axe, { type AxeResults } from "axe-core";
 import { findBrowser, openPage, type Page } from "../support/browser.ts";
 import { click, shows } from "../support/console-page.ts";
-import { signIn, startScene, visit } from "../support/console-scene.ts";
+import { openHost, pasteManifest, signIn, startScene, visit } from "../support/console-scene.ts";
 import { startService } from "../support/service.ts";
 
 setDefaultTimeout(120_000);
@@ -88,7 +88,8 @@ test.if(!("reason" in browser))("no page of the console violates a rule of axe-c
   await page.evaluate(axe.source);
   for (const each of scene.pages) {
     await visit(page, each);
-    if (each.name === "hosts") await page.evaluate(`document.querySelector("main [aria-expanded]").click()`);
+    if (each.name === "hosts") await openHost(page);
+    if (each.name === "submit") await pasteManifest(page);
     await check(each.name);
     if (each.name !== "dead-letters") continue;
     await page.evaluate(`document.querySelector("main .bar button:not(.plain)").click()`);

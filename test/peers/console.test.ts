@@ -256,7 +256,7 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     await type(page, "dialog textarea", "Referer: https://a.example/it's\nCookie: id=5up3r-secret");
     await type(page, "dialog label:nth-of-type(3) input", "residential");
     await shows(page, "in place of the value of Cookie, which may be a secret");
-    const command = await page.evaluate<string>("document.querySelector('dialog .command code').innerText");
+    const command = await page.evaluate<string>("document.querySelector('dialog .command code').innerText.trim()");
     expect(command).toEndWith(
       `--rate 5 --header 'Referer: https://a.example/it'\\''s' --header 'Cookie:***' --proxy-pool residential`,
     );

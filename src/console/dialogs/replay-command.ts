@@ -1,6 +1,6 @@
 import type { Letters } from "./letters.ts";
 
-export interface ReplayOptions {
+interface ReplayOptions {
   /** Per second; empty: no limit. */
   readonly rate: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -13,8 +13,9 @@ const MAY_BE_SECRET = /auth|cookie|credential|csrf|jwt|key|pass|secret|session|s
 const MASK = "***";
 
 interface ReplayCommand {
-  readonly text: string;
-  /** The headers whose values the text masks. */
+  /** The words before the options, and each option with its value. Spaces join them. */
+  readonly parts: readonly string[];
+  /** The headers whose values the command masks. */
   readonly masked: readonly string[];
 }
 
@@ -30,7 +31,7 @@ export function replayCommand(letters: Letters, { rate, headers, pool }: ReplayO
     ),
     ...(pool === "" ? [] : [`--proxy-pool ${quoted(pool)}`]),
   ];
-  return { text: parts.join(" "), masked };
+  return { parts, masked };
 }
 
 function selection(letters: Letters): string[] {

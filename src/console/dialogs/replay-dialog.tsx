@@ -1,3 +1,4 @@
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
@@ -76,12 +77,18 @@ export function ReplayDialog({ selection, onClose, onDone }: ReplayProps) {
   );
 }
 
-function Command({ text, masked }: ReturnType<typeof replayCommand>) {
+function Command({ parts, masked }: ReturnType<typeof replayCommand>) {
   return (
     <>
       <p class="command">
-        <code>{visible(text)}</code>
-        <Copy text={text} label="command" />
+        <code>
+          {parts.map((part) => (
+            <Fragment key={part}>
+              <span>{visible(part)}</span>{" "}
+            </Fragment>
+          ))}
+        </code>
+        <Copy text={parts.join(" ")} label="command" />
       </p>
       {masked.length > 0 && (
         <p class="faint">

@@ -6,6 +6,8 @@ import type { Series } from "./series.ts";
 
 const HEIGHT = 150;
 const ROWS_OF_TABLE = 12;
+/** A chart that has just started is so wide, with room for what comes. */
+const SECONDS_MIN = 120;
 
 export interface Line {
   /** A series of the chart. */
@@ -87,12 +89,15 @@ function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, colum
         {
           ...axis,
           size: 26,
-          values: (_, splits) =>
-            splits.map((at) => timeText(new Date(at * 1000).toISOString(), isUtc.value).slice(-8, -3)),
+          space: 70,
+          values: (_, splits) => axisTimes(splits),
         },
         { ...axis, size: 64, values: (_, splits) => splits.map(axisFormat ?? format) },
       ],
-      scales: { y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] } },
+      scales: {
+        x: { range: (_, min, max) => [min, Math.max(max, min + SECONDS_MIN)] },
+        y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] },
+      },
       series: [
         {},
         // Lines differ in their dashes, too: never by colour alone.
@@ -113,6 +118,15 @@ function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, colum
     columns as uPlot.AlignedData,
     box,
   );
+}
+
+/** Times as `12:05`, or as `12:05:30` where a minute has several. */
+function axisTimes(times: readonly number[]): string[] {
+  const hasSeconds = times.some((at) => at % 60 !== 0);
+  return times.map((at) => {
+    const text = timeText(new Date(at * 1000).toISOString(), isUtc.value).slice(-8);
+    return hasSeconds ? text : text.slice(0, -3);
+  });
 }
 
 /** The values without a neighbour: no line leads to them, so a dot shows them. */

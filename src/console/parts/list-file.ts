@@ -49,13 +49,13 @@ export function parseList(text: string): ParsedList {
   const resources = rows.flatMap(({ place, fields }) => {
     const url = typeof fields["url"] === "string" ? fields["url"].trim() : "";
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
-      report(place, url === "" ? "the row has no URL" : "the URL is not an absolute http or https URL");
+      report(place, url === "" ? "the URL is missing" : "the URL is not an absolute http or https URL");
       return [];
     }
     const given = fields["id"];
     const id = typeof given === "string" && given !== "" ? given : freeId(url);
     if (used.has(id)) {
-      report(place, "another row has the same id");
+      report(place, "another resource has the same id");
       return [];
     }
     used.add(id);

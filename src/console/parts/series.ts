@@ -12,7 +12,7 @@ interface Sampling {
   readonly samplesMax: number;
 }
 
-/** The series with one more sample. A sample that comes late leaves a gap before it: no line bridges the time between. */
+/** The series with one more sample. A late sample leaves a gap before it, so that no line bridges the time between. */
 export function withSample(
   series: Series,
   at: number,
