@@ -12,13 +12,13 @@ setDefaultTimeout(60_000);
 const browser = findBrowser();
 if ("reason" in browser) console.warn(`the changes of the console in a browser are left out: ${browser.reason}`);
 
-/** The chart of an open host takes samples, but none while the page is hidden. */
+/** The charts of an open host take samples, but none while the page is hidden. */
 async function expectSamples(page: Page): Promise<void> {
   // Later polls follow at once.
   await page.evaluate(`(wait => { window.setTimeout = (act, ms) => wait(act, Math.min(ms, 20)); })(window.setTimeout)`);
   await press(page, "r");
   await page.evaluate(`document.querySelector(".host-detail details").open = true`);
-  await page.until("it has four samples", `document.querySelectorAll("figure tbody tr").length >= 4 || null`);
+  await page.until("it has four samples", `document.querySelector("figure tbody").children.length >= 4 || null`);
   const show = (isHidden: boolean) =>
     page.evaluate(`Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));`);
@@ -124,7 +124,7 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     await using page = await openPage(`${service.url}/console/hosts?state=closed`);
     await click(page, "main [aria-expanded]", "127.0.0.1");
     await shows(page, "download.host (the default)");
-    await shows(page, "The chart starts when you open the row");
+    await shows(page, "The charts start when you open the row");
     await shows(page, "waiting 1");
     await expectSamples(page);
     isOpen = true;

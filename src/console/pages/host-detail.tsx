@@ -14,11 +14,12 @@ import { instanceName } from "../service/instance.ts";
 import { LIST_MS, usePoll } from "../service/poll.ts";
 import { post } from "../service/service-request.ts";
 
-const LINES: readonly Line[] = [
+const TASKS: readonly Line[] = [
   { name: "waiting", label: "waiting", color: "--accent" },
   { name: "running", label: "running", color: "--good" },
-  { name: "stored", label: "stored in 5 m", color: "--warn" },
 ];
+const STORED: readonly Line[] = [{ name: "stored", label: "in 5 m", color: "--accent" }];
+const COUNTS = { format: wholeText, axisFormat: shortCountText };
 /** An hour of samples. */
 const SAMPLING = { step: LIST_MS / 1000, samplesMax: 720 };
 
@@ -43,7 +44,7 @@ export function HostDetail({ row, onChange }: HostProps) {
         </Fact>
         <Fact title="Starts per second">{row.rate_per_second === 0 ? "no limit" : row.rate_per_second}</Fact>
       </Facts>
-      <HostChart host={row.host} />
+      <HostCharts host={row.host} />
       <div class="actions">
         <a href={hrefOf(["downloads"], { host: row.host })}>Its downloads</a>
         <a href={hrefOf(["dead-letters"], { host: row.host })}>Its dead letters</a>
@@ -61,7 +62,7 @@ export function HostDetail({ row, onChange }: HostProps) {
 }
 
 /** The page's own samples: the service keeps no history of a host. */
-function HostChart({ host }: { readonly host: string }) {
+function HostCharts({ host }: { readonly host: string }) {
   const poll = usePoll<HostRow>(`operators/hosts/${encodeURIComponent(host)}`);
   const [series, setSeries] = useState(NO_SERIES);
   const { data } = poll;
@@ -74,10 +75,13 @@ function HostChart({ host }: { readonly host: string }) {
     <Loaded poll={poll}>
       {() => (
         <>
-          <Chart title="Tasks" series={series} lines={LINES} format={wholeText} axisFormat={shortCountText} />
+          <div class="charts">
+            <Chart title="Tasks" series={series} lines={TASKS} {...COUNTS} />
+            <Chart title="Stored resources" series={series} lines={STORED} {...COUNTS} />
+          </div>
           <p class="faint">
-            The chart starts when you open the row, with a sample every {LIST_MS / 1000} seconds for at most an hour. It
-            has a gap while the tab is hidden.
+            The charts start when you open the row, with a sample every {LIST_MS / 1000} seconds for at most an hour.
+            They have a gap while the tab is hidden.
           </p>
         </>
       )}
