@@ -6,7 +6,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openPage } from "../test/support/browser.ts";
-import { type Scene, signIn, startScene, visit } from "../test/support/console-scene.ts";
+import { type } from "../test/support/console-page.ts";
+import { openHost, pasteManifest, type Scene, signIn, startScene, visit } from "../test/support/console-scene.ts";
 
 const [folder = "data/screenshots", seconds = "60"] = process.argv.slice(2);
 const WIDTHS = [1400, 400];
@@ -20,11 +21,13 @@ await take("sign-in");
 await signIn(page);
 for (const each of scene.pages) {
   await visit(page, each);
-  if (each.name === "hosts") await page.evaluate(`document.querySelector("main [aria-expanded]").click()`);
+  if (each.name === "hosts") await openHost(page);
+  if (each.name === "submit") await pasteManifest(page);
   await take(each.name);
   if (each.name !== "dead-letters") continue;
   await page.evaluate(`document.querySelector("main .bar button:not(.plain)").click()`);
   await page.until("the dry run ends", `document.querySelector("dialog")?.innerText.includes("dry run found") || null`);
+  await type(page, "dialog textarea", "Cookie: session=0123abcd");
   await take("dialog");
   await page.evaluate(`document.querySelector("dialog").close()`);
 }

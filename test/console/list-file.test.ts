@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { manifestsOf, parseList } from "../../src/console/parts/list-file.ts";
+import { manifestsOf, parseList, sharedManifestKey } from "../../src/console/parts/list-file.ts";
 
 const A = "https://a.example/x/a.jpg";
 const B = "https://b.example/a.jpg?q=1";
@@ -11,6 +11,7 @@ test("URLs one a line get ids from their last parts, and comments and empty line
       { id: "2-a.jpg", url: B },
     ],
     violations: [],
+    members: {},
   });
 });
 
@@ -27,6 +28,7 @@ test("an empty cell keeps its column, also as the first or the last of a line", 
       { id: "2-a.jpg", url: B, size: 7 },
     ],
     violations: [],
+    members: {},
   });
 });
 
@@ -42,21 +44,79 @@ test("NDJSON and a manifest keep the fields of their resources", () => {
 
 test("a violation has the number of its line", () => {
   expect(parseList(`${A}\njavascript:alert(1)\n\nnot a URL`).violations).toEqual([
-    { line: 2, message: "the URL is not an absolute http or https URL" },
-    { line: 4, message: "the URL is not an absolute http or https URL" },
+    { place: "Line 2", message: "the URL is not an absolute http or https URL" },
+    { place: "Line 4", message: "the URL is not an absolute http or https URL" },
   ]);
   expect(parseList(`{"url":"${A}","id":"a"}\n{"url":\n{"id":"b"}\n{"url":"${B}","id":"a"}`).violations).toEqual([
-    { line: 2, message: "the line is not a JSON object" },
-    { line: 3, message: "the row has no URL" },
-    { line: 4, message: "another row has the same id" },
+    { place: "Line 2, column 8", message: "the text is not valid JSON: expected a value, found the end" },
+    { place: "Line 3", message: "the URL is missing" },
+    { place: "Line 4", message: "another resource has the same id" },
   ]);
 });
 
 test("resources are split into manifests that the service takes", () => {
-  const { resources } = parseList(Array.from({ length: 5 }, (_, at) => `https://a.example/${at}`).join("\n"));
-  expect(manifestsOf(resources, 2)).toEqual([
+  const list = parseList(Array.from({ length: 5 }, (_, at) => `https://a.example/${at}`).join("\n"));
+  const { resources } = list;
+  expect(manifestsOf(list, { sizeMax: 2, priority: "" })).toEqual([
     { manifest_version: "v1", resources: resources.slice(0, 2) },
     { manifest_version: "v1", resources: resources.slice(2, 4) },
     { manifest_version: "v1", resources: resources.slice(4) },
   ]);
+});
+
+test("each part of a manifest keeps its other members, and a chosen priority replaces that of the manifest", () => {
+  const members = {
+    manifest_version: "v1",
+    storage: { bucket: "b", resource_key_prefix: "x/" },
+    metadata: { order: 4711 },
+    attributes: { priority: "low", later: true },
+    callback: "https://a.example/",
+  };
+  const list = parseList(JSON.stringify({ ...members, resources: [{ url: A }, { url: B }] }));
+  expect(list).toMatchObject({ violations: [], members });
+  const [first, second] = list.resources;
+  expect(manifestsOf(list, { sizeMax: 1, priority: "" })).toEqual([
+    { ...members, resources: [first] },
+    { ...members, resources: [second] },
+  ]);
+  expect(manifestsOf(list, { sizeMax: 2, priority: "high" })).toEqual([
+    { ...members, attributes: { priority: "high", later: true }, resources: [first, second] },
+  ]);
+  expect(manifestsOf(parseList(A), { sizeMax: 2, priority: "high" })).toMatchObject([
+    { manifest_version: "v1", attributes: { priority: "high" } },
+  ]);
+});
+
+test("several jobs that would write one manifest object are known by its key", () => {
+  const members = { storage: { resource_key_prefix: "x/" } };
+  expect(sharedManifestKey(members, 2)).toBe("x/metadata.json");
+  expect(sharedManifestKey({ storage: { ...members.storage, manifest_file: "m.json" } }, 2)).toBe("x/m.json");
+  expect(sharedManifestKey(members, 1)).toBeUndefined();
+  expect(sharedManifestKey({ storage: { manifest_file: "m.json" } }, 2)).toBeUndefined();
+});
+
+test("a broken manifest has one violation with its line and column, not one for each line", () => {
+  const text = JSON.stringify({ manifest_version: "v1", resources: [{ url: A }, { url: B }] }, null, 2);
+  const [head = "", ...rest] = text.split("},\n");
+  expect(parseList(`${head}}\n${rest.join("},\n")}`)).toMatchObject({
+    resources: [],
+    violations: [{ place: "Line 7, column 5", message: "the text is not valid JSON: expected ',' or ']'" }],
+  });
+  expect(parseList(text.slice(0, -3)).violations).toHaveLength(1);
+  expect(parseList(`{"resources":[{"url":"${A}",}]}`).violations).toMatchObject([{ place: "Line 1, column 50" }]);
+});
+
+test("a manifest without a list, and resources that are no objects, are violations", () => {
+  expect(parseList('{"manifest_version": "v1"}').violations).toEqual([
+    { place: "The manifest", message: "it has no list `resources`" },
+  ]);
+  expect(parseList(`{"resources": [null, {"url": "${A}"}, "${B}"]}`)).toMatchObject({
+    resources: [{ url: A }],
+    violations: [
+      { place: "Resource 1", message: "it is not a JSON object" },
+      { place: "Resource 3", message: "it is not a JSON object" },
+    ],
+  });
+  // One resource over several lines is no manifest, but a list of one.
+  expect(parseList(JSON.stringify({ id: "a", url: A }, null, 2)).resources).toEqual([{ id: "a", url: A }]);
 });

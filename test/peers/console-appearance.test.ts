@@ -1,7 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import axe, { type AxeResults } from "axe-core";
 import { findBrowser, openPage, type Page } from "../support/browser.ts";
-import { signIn, startScene, visit } from "../support/console-scene.ts";
+import { click, shows } from "../support/console-page.ts";
+import { openHost, pasteManifest, signIn, startScene, visit } from "../support/console-scene.ts";
+import { startService } from "../support/service.ts";
 
 setDefaultTimeout(120_000);
 
@@ -35,6 +37,37 @@ function chartsAreIn(page: Page, color: string): Promise<true> {
   );
 }
 
+test.if(!("reason" in browser))(
+  "the theme of the header decides the colours, and without one the system does",
+  async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console`);
+    await shows(page, "There are no jobs yet");
+    const seen: Record<string, string> = {};
+    for (const theme of ["system", "light", "dark"]) {
+      for (const isDark of [false, true]) {
+        await page.emulate({ width: 1400, isDark });
+        seen[`${theme} on ${isDark ? "dark" : "light"}`] = await page.until(
+          `the theme is ${theme}`,
+          `document.documentElement.dataset.theme === "${theme}"
+          ? [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color].join()
+          : null`,
+        );
+      }
+      await click(page, "header button", "◐");
+    }
+    const [light, dark] = ["rgb(255, 255, 255),rgb(27, 31, 36)", "rgb(20, 23, 27),rgb(228, 232, 236)"];
+    expect(seen).toEqual({
+      "system on light": light,
+      "system on dark": dark,
+      "light on light": light,
+      "light on dark": light,
+      "dark on light": dark,
+      "dark on dark": dark,
+    });
+  },
+);
+
 test.if(!("reason" in browser))("no page of the console violates a rule of axe-core, light and dark", async () => {
   await using scene = await startScene();
   await using page = await openPage(`${scene.service.url}/console`);
@@ -55,7 +88,8 @@ test.if(!("reason" in browser))("no page of the console violates a rule of axe-c
   await page.evaluate(axe.source);
   for (const each of scene.pages) {
     await visit(page, each);
-    if (each.name === "hosts") await page.evaluate(`document.querySelector("main [aria-expanded]").click()`);
+    if (each.name === "hosts") await openHost(page);
+    if (each.name === "submit") await pasteManifest(page);
     await check(each.name);
     if (each.name !== "dead-letters") continue;
     await page.evaluate(`document.querySelector("main .bar button:not(.plain)").click()`);

@@ -1,8 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findBrowser, openPage } from "../support/browser.ts";
-import { click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { findBrowser, openPage, type Page } from "../support/browser.ts";
+import { choose, click, expectClean, press, shows, type } from "../support/console-page.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { startService } from "../support/service.ts";
@@ -11,6 +11,32 @@ setDefaultTimeout(60_000);
 
 const browser = findBrowser();
 if ("reason" in browser) console.warn(`the changes of the console in a browser are left out: ${browser.reason}`);
+
+/** The charts of an open host take samples, but none while the page is hidden. */
+async function expectSamples(page: Page): Promise<void> {
+  // Later polls follow at once.
+  await page.evaluate(`(wait => { window.setTimeout = (act, ms) => wait(act, Math.min(ms, 20)); })(window.setTimeout)`);
+  await press(page, "r");
+  await page.evaluate(`document.querySelector(".host-detail details").open = true`);
+  await page.until("it has four samples", `document.querySelector("figure tbody").children.length >= 4 || null`);
+  const show = (isHidden: boolean) =>
+    page.evaluate(`Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));`);
+  const isSample = (url: string) => /operators\/hosts\/127/.test(url);
+  await show(true);
+  // After as many turns of the timer as several polls take, the number of requests is the same.
+  const turns = (count: number) =>
+    page.evaluate(`new Promise((done) => {
+      const turn = (left) => (left === 0 ? done() : setTimeout(() => turn(left - 1), 20));
+      turn(${count});
+    })`);
+  await turns(5);
+  const before = page.requests.filter(isSample).length;
+  await turns(20);
+  expect(page.requests.filter(isSample)).toHaveLength(before);
+  await show(false);
+  await eventually("it takes samples again", () => page.requests.filter(isSample).length > before + 1 || undefined);
+}
 
 describe.if(!("reason" in browser))("an operator in a browser", () => {
   test("submits a pasted list while the queue is paused, resumes it, and cancels the job", async () => {
@@ -51,6 +77,37 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     expectClean(page, service);
   });
 
+  test("submits a large manifest in parts with all its members, and sees where a broken one breaks", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService({ settings: { "api.max_resources_per_manifest": 1 } });
+    const members = {
+      storage: { resource_key_prefix: "2026/" },
+      metadata: { order: 4711 },
+      attributes: { priority: "low" },
+    };
+    const resources = ["a", "b"].map((id) => ({ id, url: origin.serve(`/${id}`, id) }));
+    const text = JSON.stringify({ manifest_version: "v1", ...members, resources }, null, 2);
+    await using page = await openPage(`${service.url}/console/submit`);
+    await type(page, "textarea", text.replace("4711\n", "4711,\n"));
+    await shows(page, "Line 8, column 3: the text is not valid JSON: expected a name");
+    expect(await page.evaluate<number>(`document.querySelectorAll("main li").length`)).toBe(1);
+
+    await type(page, "textarea", text);
+    await shows(page, "Each of the 2 jobs has these members of the manifest, too: storage, metadata, attributes.");
+    await shows(page, "All of the jobs write the same manifest object, 2026/metadata.json");
+    await choose(page, "Priority", "high");
+    await click(page, "main .filters button", "Submit 2 jobs");
+    await shows(page, "Accepted: 2 jobs");
+    const { jobs } = await service.get<{ jobs: { job_id: string }[] }>("/operators/jobs");
+    const stored = await Promise.all(
+      jobs.map(({ job_id: id }) => service.get<Record<string, unknown>>(`/operators/jobs/${id}/manifest`)),
+    );
+    const common = { ...members, attributes: { priority: "high" } };
+    expect(stored).toHaveLength(2);
+    for (const each of stored) expect(each).toMatchObject(common);
+    expectClean(page, service);
+  });
+
   test("tries a closed host at once, and its tasks go on", async () => {
     await using origin = await startOrigin();
     await using service = await startService();
@@ -67,6 +124,9 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     await using page = await openPage(`${service.url}/console/hosts?state=closed`);
     await click(page, "main [aria-expanded]", "127.0.0.1");
     await shows(page, "download.host (the default)");
+    await shows(page, "The charts start when you open the row");
+    await shows(page, "waiting 1");
+    await expectSamples(page);
     isOpen = true;
     await click(page, ".host-detail button", "Try now…");
     await click(page, "dialog .danger", "Try now");

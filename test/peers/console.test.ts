@@ -1,6 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { BINARY } from "../support/binary.ts";
 import { findBrowser, openPage } from "../support/browser.ts";
-import { click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { choose, click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { startService } from "../support/service.ts";
 
@@ -143,6 +145,54 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     expectClean(page, service);
   });
 
+  test("the log of a job goes on after an outage, and stops with the reason if the service refuses it", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    const held = origin.hold("/large.bin", Buffer.alloc(200_000, 1), { bytes: 1000 });
+    const job = await service.submit({ manifest_version: "v1", resources: [{ id: "large.bin", url: held.url }] });
+    await held.reached;
+    let logs: "unavailable" | "there" | "gone" = "unavailable";
+    const asked = { logs: 0, other: 0 };
+    using proxy = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      idleTimeout: 0,
+      fetch: ({ url, headers }) => {
+        const { pathname, search } = new URL(url);
+        const isLog = pathname.endsWith("/logs");
+        asked[isLog ? "logs" : "other"] += 1;
+        if (isLog && logs === "unavailable") return new Response("", { status: 503 });
+        const path = isLog && logs === "gone" ? pathname.replace(job, crypto.randomUUID()) : pathname;
+        const accept = headers.get("accept") ?? "*/*";
+        return fetch(`${service.url}${path}${search}`, { headers: { accept, "accept-encoding": "identity" } });
+      },
+    });
+    await using page = await openPage(new URL(`/console/jobs/${job}?tab=log`, proxy.url).href);
+    // Later polls and retries follow at once.
+    await page.evaluate(
+      `(wait => { window.setTimeout = (act, ms) => wait(act, Math.min(ms, 20)); })(window.setTimeout)`,
+    );
+    await shows(page, "The answer has the status 503.");
+    await shows(page, "interrupted");
+    logs = "there";
+    await shows(page, "job accepted");
+    const error = "document.querySelector('main .error')";
+    expect(await page.evaluate<boolean>(`${error} === null`)).toBe(true);
+    expect(await page.evaluate<string>("document.querySelector('.filters .status').innerText")).toBe("live");
+
+    logs = "gone";
+    const before = asked.logs;
+    await choose(page, "Level", "info");
+    await shows(page, "The page no longer asks for new rows.");
+    expect(await page.evaluate<string>(`${error}.innerText`)).toContain("NOT_FOUND");
+    expect(await page.evaluate<string>("document.querySelector('.filters .status').innerText")).toBe("stopped");
+    // The stream, and the question for the reason. While the page polls on, no other follows.
+    const polls = asked.other;
+    await eventually("the page asks ten times for other things", () => asked.other > polls + 10 || undefined);
+    expect(asked.logs - before).toBe(2);
+    held.release();
+  });
+
   test("text of others stays text, also markup, long strings and characters that reorder it", async () => {
     await using origin = await startOrigin();
     await using service = await startService();
@@ -203,6 +253,19 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     );
     expect(await page.evaluate<number>("document.querySelectorAll('main td.select').length")).toBe(1);
     origin.serve("/a.txt", "here now");
+    await type(page, "dialog textarea", "Referer: https://a.example/it's\nCookie: id=5up3r-secret");
+    await type(page, "dialog label:nth-of-type(3) input", "residential");
+    await shows(page, "in place of the value of Cookie, which may be a secret");
+    const command = await page.evaluate<string>("document.querySelector('dialog .command code').innerText.trim()");
+    expect(command).toEndWith(
+      `--rate 5 --header 'Referer: https://a.example/it'\\''s' --header 'Cookie:***' --proxy-pool residential`,
+    );
+    // The command line knows each of its options.
+    const dryRun = command.replace("fetchbox", `"$FETCHBOX"`).replace(" --proxy-pool residential", " --dry-run");
+    const env = { ...process.env, FETCHBOX: BINARY, FETCHBOX_SERVER: service.url };
+    expect(Bun.spawnSync(["sh", "-c", dryRun], { env }).stdout.toString()).toBe("1 would be replayed\n");
+    await type(page, "dialog textarea", "");
+    await type(page, "dialog label:nth-of-type(3) input", "");
     await click(page, "dialog button", "Replay 1");
     await shows(page, "Replayed: 1 dead letter.");
     expect((await service.finished(job)).status).toBe("completed");

@@ -26,6 +26,20 @@ export function type(page: Page, selector: string, text: string): Promise<true> 
   );
 }
 
+/** Chooses an option of the field with this label. */
+export function choose(page: Page, label: string, value: string): Promise<true> {
+  return page.until(
+    `the choice ${label} is there`,
+    `((field) => {
+      if (!field) return null;
+      field.value = ${JSON.stringify(value)};
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+      return true;
+    })([...document.querySelectorAll("label.field")]
+      .find((each) => each.innerText.startsWith(${JSON.stringify(label)}))?.querySelector("select"))`,
+  );
+}
+
 export function press(page: Page, key: string): Promise<boolean> {
   const event = `new KeyboardEvent("keydown", { key: ${JSON.stringify(key)}, bubbles: true })`;
   return page.evaluate(`(document.activeElement ?? document.body).dispatchEvent(${event})`);

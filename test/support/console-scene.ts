@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Page } from "./browser.ts";
+import { type } from "./console-page.ts";
 import { eventually } from "./eventually.ts";
 import { type Service, startService } from "./service.ts";
 
@@ -54,6 +55,20 @@ export async function visit(page: Page, { name, path, text }: ScenePage): Promis
     dispatchEvent(new PopStateEvent("popstate"));`);
   const isThere = `document.querySelector("main")?.innerText.includes(${JSON.stringify(text)})`;
   await page.until(`${name} shows "${text}"`, `${isThere} || null`);
+}
+
+/** Opens the details of the first host, and waits for their chart. */
+export async function openHost(page: Page): Promise<void> {
+  await page.evaluate(`document.querySelector("main [aria-expanded]").click()`);
+  await page.until("the chart of the host is there", `document.querySelector(".host-detail canvas") ? true : null`);
+}
+
+/** Pastes a manifest into the page that submits. One of its resources has no URL. */
+export async function pasteManifest(page: Page): Promise<void> {
+  const resources = [{ id: "cover.jpg", url: "https://cdn.example.com/image.jpg" }, { id: "page-2.jpg" }];
+  const manifest = { manifest_version: "v1", metadata: { order: 4711 }, resources };
+  await type(page, "textarea", JSON.stringify(manifest, null, 2));
+  await page.until("it shows a violation", `document.querySelector("main .error") ? true : null`);
 }
 
 /** Starts the origin and the service, and waits until each state of the scene is there. */

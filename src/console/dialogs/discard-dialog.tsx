@@ -5,7 +5,8 @@ import { ErrorText } from "../parts/states.tsx";
 import { instanceName } from "../service/instance.ts";
 import { post } from "../service/service-request.ts";
 import { FilterText } from "./filter-text.tsx";
-import { BRIEFLY, type Letters, type LettersChanged, useDryRun } from "./letters-selection.ts";
+import type { Letters } from "./letters.ts";
+import { BRIEFLY, type LettersChanged, useDryRun } from "./letters-selection.ts";
 
 interface DiscardProps {
   readonly selection: Letters;

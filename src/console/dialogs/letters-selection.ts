@@ -2,9 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { OperationRow } from "../service/answers.ts";
 import { now } from "../service/browser-time.ts";
 import { post, type RequestError } from "../service/service-request.ts";
-
-/** Dead letters by their tasks, or by a filter of the list. */
-export type Letters = { readonly task_ids: readonly number[] } | { readonly filter: Readonly<Record<string, string>> };
+import type { Letters } from "./letters.ts";
 
 export interface LettersChanged {
   readonly matched: number;

@@ -1,13 +1,16 @@
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { countedText, countText, durationText } from "../parts/format.ts";
 import { ErrorText } from "../parts/states.tsx";
-import { Copy } from "../parts/text.tsx";
+import { Copy, Foreign, visible } from "../parts/text.tsx";
 import { instanceName } from "../service/instance.ts";
 import { post } from "../service/service-request.ts";
 import { FilterText } from "./filter-text.tsx";
-import { BRIEFLY, type Letters, type LettersChanged, useDryRun } from "./letters-selection.ts";
+import type { Letters } from "./letters.ts";
+import { BRIEFLY, type LettersChanged, useDryRun } from "./letters-selection.ts";
+import { headersOf, replayCommand } from "./replay-command.ts";
 
 interface ReplayProps {
   readonly selection: Letters;
@@ -22,12 +25,13 @@ const RATE = "5";
 export function ReplayDialog({ selection, onClose, onDone }: ReplayProps) {
   const { letters, matched, error } = useDryRun(PATH, selection);
   const [rate, setRate] = useState(RATE);
-  const [headers, setHeaders] = useState("");
+  const [headerText, setHeaderText] = useState("");
   const [pool, setPool] = useState("");
   const perSecond = Number(rate);
   const isRate = rate === "" || perSecond > 0;
+  const headers = headersOf(headerText);
   const replay = async () => {
-    const overrides = { ...headersOf(headers), ...(pool !== "" && { proxy_pool: pool }) };
+    const overrides = { ...(Object.keys(headers).length > 0 && { headers }), ...(pool !== "" && { proxy_pool: pool }) };
     const body = {
       ...letters,
       ...(rate !== "" && { rate_per_second: perSecond }),
@@ -55,15 +59,13 @@ export function ReplayDialog({ selection, onClose, onDone }: ReplayProps) {
       )}
       <label>
         Headers to set, one <code>Name: value</code> a line
-        <textarea rows={2} value={headers} onInput={({ currentTarget }) => setHeaders(currentTarget.value)} />
+        <textarea rows={2} value={headerText} onInput={({ currentTarget }) => setHeaderText(currentTarget.value)} />
       </label>
       <label>
         Proxy pool; empty: as before
         <input value={pool} onInput={({ currentTarget }) => setPool(currentTarget.value.trim())} />
       </label>
-      <p>
-        <Copy text={commandOf(letters, rate)} label="command" />
-      </p>
+      <Command {...replayCommand(letters, { rate, headers, pool })} />
       <Confirm
         label={`Replay ${matched === undefined ? "" : countText(matched)}`}
         count={matched ?? 0}
@@ -75,15 +77,27 @@ export function ReplayDialog({ selection, onClose, onDone }: ReplayProps) {
   );
 }
 
-function headersOf(text: string) {
-  const pairs = text
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => {
-      const at = line.indexOf(":");
-      return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
-    });
-  return pairs.length === 0 ? {} : { headers: Object.fromEntries(pairs) };
+function Command({ parts, masked }: ReturnType<typeof replayCommand>) {
+  return (
+    <>
+      <p class="command">
+        <code>
+          {parts.map((part) => (
+            <Fragment key={part}>
+              <span>{visible(part)}</span>{" "}
+            </Fragment>
+          ))}
+        </code>
+        <Copy text={parts.join(" ")} label="command" />
+      </p>
+      {masked.length > 0 && (
+        <p class="faint">
+          The command has <code>***</code> in place of the value of <Foreign text={masked.join(", ")} wide />, which may
+          be a secret. Type the value in before you run it.
+        </p>
+      )}
+    </>
+  );
 }
 
 /** Rows that vanished meanwhile are skipped, and the page says so. */
@@ -92,17 +106,4 @@ function doneText(done: number, found: number, operation: number | undefined): s
     return `Operation ${operation} replays ${countedText(found, "dead letter")} in the background.`;
   const gone = found - done;
   return `Replayed: ${countedText(done, "dead letter")}.${gone > 0 ? ` Gone already: ${countText(gone)}.` : ""}`;
-}
-
-/** The same replay on the command line. */
-function commandOf(letters: Letters, rate: string): string {
-  const chosen =
-    "task_ids" in letters
-      ? letters.task_ids.map(String)
-      : Object.entries(letters.filter).map(([name, value]) => `--${name.replaceAll("_", "-")} ${quoted(value)}`);
-  return ["fetchbox dlq replay", ...chosen, ...(rate === "" ? [] : [`--rate ${rate}`])].join(" ");
-}
-
-function quoted(value: string): string {
-  return /^[\w.:/-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }

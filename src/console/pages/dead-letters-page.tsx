@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { DiscardDialog } from "../dialogs/discard-dialog.tsx";
-import type { Letters } from "../dialogs/letters-selection.ts";
+import type { Letters } from "../dialogs/letters.ts";
 import { ReplayDialog } from "../dialogs/replay-dialog.tsx";
 import { announceFailure } from "../frame/announcement.tsx";
 import { hrefOf, place, setQuery } from "../frame/location.ts";

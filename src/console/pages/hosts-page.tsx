@@ -1,17 +1,14 @@
 import { useState } from "preact/hooks";
-import { announce } from "../frame/announcement.tsx";
 import { hrefOf, place, setQuery } from "../frame/location.ts";
-import { Action, Confirm, Dialog } from "../parts/dialog.tsx";
-import { Fact, Facts } from "../parts/facts.tsx";
 import { Choice, TextField } from "../parts/fields.tsx";
 import { bytesText, countText, durationText } from "../parts/format.ts";
 import { Empty, Loaded } from "../parts/states.tsx";
 import { type Column, Pages, Table } from "../parts/table.tsx";
-import { Foreign, Status, Time } from "../parts/text.tsx";
+import { Foreign, Status } from "../parts/text.tsx";
 import type { HostList, HostRow } from "../service/answers.ts";
-import { instanceName } from "../service/instance.ts";
 import { usePoll } from "../service/poll.ts";
-import { pathWith, post } from "../service/service-request.ts";
+import { pathWith } from "../service/service-request.ts";
+import { HostDetail } from "./host-detail.tsx";
 
 const STATES = ["open", "slowed", "closed"];
 const SORTS = ["waiting", "running", "failed"];
@@ -98,58 +95,4 @@ const COLUMNS: readonly Column<HostRow>[] = [
 
 function HostState({ state, closed_for_ms: closed }: HostRow) {
   return <Status name={state}>{`${state}${closed > 0 ? ` ${durationText(closed)}` : ""}`}</Status>;
-}
-
-interface HostProps {
-  readonly row: HostRow;
-  readonly onChange: () => void;
-}
-
-/** Why a host is restricted, and the way to try it at once. */
-function HostDetail({ row, onChange }: HostProps) {
-  const [isOpen, setOpen] = useState(false);
-  const isRestricted = row.closed_for_ms > 0;
-  return (
-    <div class="host-detail">
-      <Facts>
-        <Fact title="Rule">
-          <Foreign text={row.rule ?? "download.host (the default)"} wide />
-        </Fact>
-        <Fact title="Failures in a row">{row.failures_in_a_row}</Fact>
-        <Fact title="Unavailable since">
-          <Time at={row.unavailable_since} />
-        </Fact>
-        <Fact title="Starts per second">{row.rate_per_second === 0 ? "no limit" : row.rate_per_second}</Fact>
-      </Facts>
-      <div class="actions">
-        <a href={hrefOf(["downloads"], { host: row.host })}>Its downloads</a>
-        <a href={hrefOf(["dead-letters"], { host: row.host })}>Its dead letters</a>
-        <Action
-          needs="operator"
-          unless={isRestricted ? undefined : "The host is not closed."}
-          onClick={() => setOpen(true)}
-        >
-          Try now…
-        </Action>
-      </div>
-      {isOpen && <TryNow row={row} onChange={onChange} onClose={() => setOpen(false)} />}
-    </div>
-  );
-}
-
-function TryNow({ row: { host, waiting }, onChange, onClose }: HostProps & { readonly onClose: () => void }) {
-  const reopen = async () => {
-    await post(`operators/hosts/${encodeURIComponent(host)}/reopen`);
-    announce(`One download now tests ${host}.`);
-    onChange();
-  };
-  return (
-    <Dialog title={`Try the host on ${instanceName.value}`} onClose={onClose}>
-      <p>
-        One download tests <Foreign text={host} /> now, whatever it asked for. If it answers, the other{" "}
-        {countText(waiting)} tasks follow.
-      </p>
-      <Confirm label="Try now" count={1} act={reopen} onClose={onClose} />
-    </Dialog>
-  );
 }

@@ -1,8 +1,10 @@
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import { hrefOf, place, setQuery } from "../frame/location.ts";
 import { Chart, type Line } from "../parts/chart.tsx";
 import { Choice } from "../parts/fields.tsx";
-import { bytesText, countText, durationText, rateText, shortCountText } from "../parts/format.ts";
+import { bytesText, countText, durationText, rateText, shortCountText, wholeText } from "../parts/format.ts";
+import type { Series } from "../parts/series.ts";
 import { Empty, Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
 import type { Attention, HostList, JobSnapshot, Overview, RatesAnswer } from "../service/answers.ts";
@@ -132,23 +134,27 @@ function Charts() {
         <h2>Rates</h2>
         <Choice label="Window" value={window} options={WINDOWS} onChange={(value) => setQuery({ window: value })} />
       </div>
-      <Loaded poll={poll}>
-        {(rates) => (
-          <div class="charts">
-            <Chart title="Resources per second" rates={rates} lines={RESULTS} isPerSecond format={rateText} />
-            <Chart title="Bytes per second" rates={rates} lines={BYTES} isPerSecond format={bytesText} />
-            <Chart
-              title="Tasks"
-              rates={rates}
-              lines={QUEUE}
-              format={(value) => countText(Math.round(value))}
-              axisFormat={shortCountText}
-            />
-          </div>
-        )}
-      </Loaded>
+      <Loaded poll={poll}>{(rates) => <RateCharts rates={rates} />}</Loaded>
     </section>
   );
+}
+
+function RateCharts({ rates }: { readonly rates: RatesAnswer }) {
+  const { step_seconds: step } = rates;
+  const series = useMemo(() => seriesOf(rates), [rates]);
+  return (
+    <div class="charts">
+      <Chart title="Resources per second" series={series} lines={RESULTS} divisor={step} format={rateText} />
+      <Chart title="Bytes per second" series={series} lines={BYTES} divisor={step} format={bytesText} />
+      <Chart title="Tasks" series={series} lines={QUEUE} format={wholeText} axisFormat={shortCountText} />
+    </div>
+  );
+}
+
+function seriesOf({ from, step_seconds: step, series }: RatesAnswer): Series {
+  const start = Date.parse(from) / 1000;
+  const [first = []] = Object.values(series);
+  return { times: first.map((_, at) => start + at * step), values: series };
 }
 
 function BusiestHosts() {

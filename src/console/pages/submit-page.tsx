@@ -2,13 +2,20 @@ import { useMemo, useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { hrefOf } from "../frame/location.ts";
 import { Action } from "../parts/dialog.tsx";
-import { TextField } from "../parts/fields.tsx";
+import { Choice, TextField } from "../parts/fields.tsx";
 import { countedText } from "../parts/format.ts";
-import { type ListedResource, type ListViolation, manifestsOf, parseList } from "../parts/list-file.ts";
+import {
+  type ListedResource,
+  type ListViolation,
+  manifestsOf,
+  type ParsedList,
+  parseList,
+  sharedManifestKey,
+} from "../parts/list-file.ts";
 import { ErrorText } from "../parts/states.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { Foreign } from "../parts/text.tsx";
-import type { ConfigList } from "../service/answers.ts";
+import type { ConfigList, JobSnapshot } from "../service/answers.ts";
 import { refusal } from "../service/browser-session.ts";
 import { usePoll } from "../service/poll.ts";
 import { post, type RequestError } from "../service/service-request.ts";
@@ -19,6 +26,7 @@ const LINKS_MAX = 50;
 /** The default of `api.max_resources_per_manifest`, for roles that may not read the configuration. */
 const RESOURCES_MAX = 1000;
 const CONFIG_MS = 600_000;
+const PRIORITIES: readonly JobSnapshot["priority"][] = ["low", "normal", "high"];
 
 const COLUMNS: readonly Column<ListedResource>[] = [
   { title: "Resource", cell: ({ id }) => <Foreign text={id} /> },
@@ -65,7 +73,7 @@ export function SubmitPage() {
             rows={list.resources.slice(0, PREVIEW_ROWS)}
             keyOf={({ id }) => id}
           />
-          <Send resources={list.resources} hasViolations={list.violations.length > 0} />
+          <Send list={list} />
         </>
       )}
     </>
@@ -76,29 +84,25 @@ function Violations({ violations }: { readonly violations: readonly ListViolatio
   if (violations.length === 0) return null;
   return (
     <ul class="error">
-      {violations.map(({ line, message }) => (
-        <li key={`${line} ${message}`}>
-          Line {line}: {message}
+      {violations.map(({ place, message }) => (
+        <li key={`${place} ${message}`}>
+          {place}: {message}
         </li>
       ))}
     </ul>
   );
 }
 
-interface SendProps {
-  readonly resources: readonly ListedResource[];
-  readonly hasViolations: boolean;
-}
-
 /** Sends the resources, as many jobs as their number needs. */
-function Send({ resources, hasViolations }: SendProps) {
+function Send({ list }: { readonly list: ParsedList }) {
   const [type, setType] = useState("");
   const [tenant, setTenant] = useState("");
+  const [priority, setPriority] = useState("");
   const [jobs, setJobs] = useState<readonly string[]>([]);
   const [error, setError] = useState<RequestError>();
   const [isBusy, setBusy] = useState(false);
-  const key = useMemo(() => crypto.getRandomValues(new Uint8Array(16)).toHex(), [resources, type, tenant]);
-  const manifests = manifestsOf(resources, useResourcesMax());
+  const key = useMemo(() => crypto.getRandomValues(new Uint8Array(16)).toHex(), [list, type, tenant, priority]);
+  const manifests = manifestsOf(list, { sizeMax: useResourcesMax(), priority });
   const submit = async () => {
     setBusy(true);
     setError(undefined);
@@ -118,12 +122,20 @@ function Send({ resources, hasViolations }: SendProps) {
   };
   return (
     <>
+      <KeptMembers members={list.members} jobs={manifests.length} />
       <div class="filters">
         <TextField label="Job type" placeholder="default" value={type} onChange={setType} />
         <TextField label="Tenant" placeholder="default" value={tenant} onChange={setTenant} />
+        <Choice
+          label="Priority"
+          value={priority}
+          options={PRIORITIES}
+          none={"attributes" in list.members ? "as in the manifest" : "default"}
+          onChange={setPriority}
+        />
         <Action
           needs="submit"
-          unless={hasViolations ? "Correct the list first." : isBusyText(isBusy)}
+          unless={list.violations.length > 0 ? "Correct the list first." : isBusyText(isBusy)}
           onClick={() => void submit()}
         >
           Submit {countedText(manifests.length, "job")}
@@ -138,6 +150,26 @@ function Send({ resources, hasViolations }: SendProps) {
               {id}{" "}
             </a>
           ))}
+        </p>
+      )}
+    </>
+  );
+}
+
+/** The members that each job takes over from a pasted manifest. */
+function KeptMembers({ members, jobs }: { readonly members: ParsedList["members"]; readonly jobs: number }) {
+  const names = Object.keys(members).filter((name) => name !== "manifest_version");
+  if (names.length === 0) return null;
+  const key = sharedManifestKey(members, jobs);
+  return (
+    <>
+      <p>
+        {jobs > 1 ? `Each of the ${countedText(jobs, "job")} has` : "The job has"} these members of the manifest, too:{" "}
+        <Foreign text={names.join(", ")} wide />.
+      </p>
+      {key !== undefined && (
+        <p class="error">
+          All of the jobs write the same manifest object, <Foreign text={key} wide />: only that of the last job stays.
         </p>
       )}
     </>

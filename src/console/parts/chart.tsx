@@ -1,14 +1,16 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { isSystemDark, isUtc, theme } from "../frame/preferences.ts";
-import type { RatesAnswer } from "../service/answers.ts";
 import { timeText } from "./format.ts";
+import type { Series } from "./series.ts";
 
 const HEIGHT = 150;
 const ROWS_OF_TABLE = 12;
+/** A chart that has just started is so wide, with room for what comes. */
+const SECONDS_MIN = 120;
 
 export interface Line {
-  /** A series of the rates. */
+  /** A series of the chart. */
   readonly name: string;
   readonly label: string;
   /** A custom property with its colour. */
@@ -17,10 +19,10 @@ export interface Line {
 
 interface ChartProps {
   readonly title: string;
-  readonly rates: RatesAnswer;
+  readonly series: Series;
   readonly lines: readonly Line[];
-  /** Divides sums by the step, so that the chart shows rates. */
-  readonly isPerSecond?: boolean;
+  /** Divides all values: sums over that many seconds become rates. */
+  readonly divisor?: number;
   readonly format: (value: number) => string;
   /** A shorter format for the axis. */
   readonly axisFormat?: (value: number) => string;
@@ -28,7 +30,7 @@ interface ChartProps {
 
 /** A chart over time. A table below it has the same data. */
 export function Chart(props: ChartProps) {
-  const { title, rates, lines, format } = props;
+  const { title, series, lines, format } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const columns = columnsOf(props);
@@ -42,7 +44,7 @@ export function Chart(props: ChartProps) {
       made?.destroy();
     };
   }, [isUtc.value, theme.value, isSystemDark.value, lines]);
-  useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [rates]);
+  useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [series]);
   return (
     <figure>
       <figcaption>
@@ -62,12 +64,9 @@ export function Chart(props: ChartProps) {
 
 type Values = readonly (number | null)[];
 
-function columnsOf({ rates, lines, isPerSecond }: ChartProps): Values[] {
-  const from = Date.parse(rates.from) / 1000;
-  const values = lines.map(({ name }) => rates.series[name] ?? []);
-  const times = (values[0] ?? []).map((_, at) => from + at * rates.step_seconds);
-  const scale = isPerSecond === true ? rates.step_seconds : 1;
-  return [times, ...values.map((column) => column.map((value) => (value === null ? null : value / scale)))];
+function columnsOf({ series: { times, values }, lines, divisor = 1 }: ChartProps): Values[] {
+  const columns = lines.map(({ name }) => values[name] ?? []);
+  return [times, ...columns.map((column) => column.map((value) => (value === null ? null : value / divisor)))];
 }
 
 function lastValue(values: Values | undefined, format: (value: number) => string): string {
@@ -90,12 +89,15 @@ function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, colum
         {
           ...axis,
           size: 26,
-          values: (_, splits) =>
-            splits.map((at) => timeText(new Date(at * 1000).toISOString(), isUtc.value).slice(-8, -3)),
+          space: 70,
+          values: (_, splits) => axisTimes(splits),
         },
         { ...axis, size: 64, values: (_, splits) => splits.map(axisFormat ?? format) },
       ],
-      scales: { y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] } },
+      scales: {
+        x: { range: (_, min, max) => [min, Math.max(max, min + SECONDS_MIN)] },
+        y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] },
+      },
       series: [
         {},
         // Lines differ in their dashes, too: never by colour alone.
@@ -116,6 +118,15 @@ function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, colum
     columns as uPlot.AlignedData,
     box,
   );
+}
+
+/** Times as `12:05`, or as `12:05:30` where a minute has several. */
+function axisTimes(times: readonly number[]): string[] {
+  const hasSeconds = times.some((at) => at % 60 !== 0);
+  return times.map((at) => {
+    const text = timeText(new Date(at * 1000).toISOString(), isUtc.value).slice(-8);
+    return hasSeconds ? text : text.slice(0, -3);
+  });
 }
 
 /** The values without a neighbour: no line leads to them, so a dot shows them. */

@@ -13,6 +13,11 @@ export function countText(value: number): string {
   return COUNT.format(value);
 }
 
+/** A count that may be between two whole numbers, as on an axis. */
+export function wholeText(value: number): string {
+  return COUNT.format(Math.round(value));
+}
+
 /** `1 job`, `1,200 jobs`. */
 export function countedText(value: number, noun: string): string {
   return `${COUNT.format(value)} ${noun}${value === 1 ? "" : "s"}`;

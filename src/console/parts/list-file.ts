@@ -1,3 +1,5 @@
+import { jsonProblem } from "./json-problem.ts";
+
 /** One row of a list of downloads: a resource of a manifest. */
 export interface ListedResource {
   readonly id: string;
@@ -5,21 +7,32 @@ export interface ListedResource {
   readonly [field: string]: unknown;
 }
 
-/** A violation in a list, with the number of its line. */
+/** A violation in a list, with its place: `Line 7`, or `Resource 7` of a manifest. */
 export interface ListViolation {
-  readonly line: number;
+  readonly place: string;
   readonly message: string;
 }
 
-interface ParsedList {
+type Members = Readonly<Record<string, unknown>>;
+
+export interface ParsedList {
   readonly resources: readonly ListedResource[];
   readonly violations: readonly ListViolation[];
+  /** The other members of a pasted manifest; empty for another list. */
+  readonly members: Members;
 }
 
 interface Row {
-  readonly line: number;
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly place: string;
+  readonly fields: Members;
 }
+
+interface Rows {
+  readonly rows: readonly Row[];
+  readonly members?: Members;
+}
+
+type Report = (place: string, message: string) => void;
 
 const ID_MAX = 128;
 const VIOLATIONS_MAX = 100;
@@ -27,76 +40,125 @@ const VIOLATIONS_MAX = 100;
 /** Reads URLs one a line, a manifest, CSV or TSV with a header, or NDJSON. The service judges the resources itself. */
 export function parseList(text: string): ParsedList {
   const violations: ListViolation[] = [];
-  const report = (line: number, message: string) => {
-    if (violations.length < VIOLATIONS_MAX) violations.push({ line, message });
+  const report: Report = (place, message) => {
+    if (violations.length < VIOLATIONS_MAX) violations.push({ place, message });
   };
   const used = new Set<string>();
   const freeId = idMaker(used);
-  const resources = rowsOf(text, report).flatMap(({ line, fields }) => {
+  const { rows, members = {} } = rowsOf(text.replace(/^\uFEFF/, ""), report);
+  const resources = rows.flatMap(({ place, fields }) => {
     const url = typeof fields["url"] === "string" ? fields["url"].trim() : "";
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
-      report(line, url === "" ? "the row has no URL" : "the URL is not an absolute http or https URL");
+      report(place, url === "" ? "the URL is missing" : "the URL is not an absolute http or https URL");
       return [];
     }
     const given = fields["id"];
     const id = typeof given === "string" && given !== "" ? given : freeId(url);
     if (used.has(id)) {
-      report(line, "another row has the same id");
+      report(place, "another resource has the same id");
       return [];
     }
     used.add(id);
     return [{ ...fields, id, url }];
   });
-  return { resources, violations };
+  return { resources, violations, members };
 }
 
-/** Splits resources into manifests that the service takes. */
-export function manifestsOf(resources: readonly ListedResource[], sizeMax: number): object[] {
+interface SplitOptions {
+  /** Most resources of one manifest. */
+  readonly sizeMax: number;
+  /** Replaces the priority of the list; empty: it stays. */
+  readonly priority: string;
+}
+
+/** Splits a list into manifests that the service takes. Each of them has the other members of a pasted manifest. */
+export function manifestsOf({ resources, members }: ParsedList, { sizeMax, priority }: SplitOptions): object[] {
   const parts = Math.ceil(resources.length / sizeMax);
+  const { attributes } = members;
+  const own = priority === "" ? {} : { attributes: { ...(isObject(attributes) && attributes), priority } };
   return Array.from({ length: parts }, (_, part) => ({
     manifest_version: "v1",
+    ...members,
+    ...own,
     resources: resources.slice(part * sizeMax, (part + 1) * sizeMax),
   }));
 }
 
-function rowsOf(text: string, report: (line: number, message: string) => void): Row[] {
-  const trimmed = text.trim();
-  if (trimmed.startsWith("{")) {
-    const manifest = parsed(trimmed) as { resources?: Row["fields"][] } | undefined;
-    // A manifest; else each line is an object of its own.
-    if (Array.isArray(manifest?.resources)) return manifest.resources.map((fields, at) => ({ line: at + 1, fields }));
-    return ndjsonRows(text, report);
-  }
-  const lines = text.split(/\r?\n/).map((content, at) => ({ line: at + 1, content }));
-  const filled = lines.filter(({ content }) => content.trim() !== "" && !content.startsWith("#"));
-  const [head] = filled;
-  if (head === undefined) return [];
-  const separator = head.content.includes("\t") ? "\t" : ",";
-  const names = cells(head.content, separator).map((name) => name.trim().toLowerCase());
-  if (!names.includes("url")) return filled.map(({ line, content }) => ({ line, fields: { url: content.trim() } }));
-  return filled.slice(1).map(({ line, content }) => {
-    const values = cells(content, separator);
-    const pairs = names.flatMap((name, at) => (values[at] ? [[name, valueOf(name, values[at])]] : []));
-    return { line, fields: Object.fromEntries(pairs) as Row["fields"] };
-  });
+/**
+ * The key of the one manifest object that several jobs of a list would all write, below the manifest's own prefix;
+ * `undefined` if each job has a key of its own.
+ */
+export function sharedManifestKey({ storage }: Members, jobs: number): string | undefined {
+  if (jobs < 2 || !isObject(storage)) return undefined;
+  const { resource_key_prefix: prefix, manifest_file: file = "metadata.json" } = storage;
+  return typeof prefix === "string" && typeof file === "string" ? prefix + file : undefined;
 }
 
-function ndjsonRows(text: string, report: (line: number, message: string) => void): Row[] {
-  return text.split(/\r?\n/).flatMap((content, at) => {
-    if (content.trim() === "") return [];
-    const fields = parsed(content);
-    if (typeof fields === "object" && fields !== null) return [{ line: at + 1, fields: fields as Row["fields"] }];
-    report(at + 1, "the line is not a JSON object");
+function rowsOf(text: string, report: Report): Rows {
+  const lines = text.split(/\r?\n/).map((content, at) => ({ place: `Line ${at + 1}`, content }));
+  const filled = lines.filter(({ content }) => content.trim() !== "");
+  if (text.trim().startsWith("{"))
+    return isNdjson(filled) ? { rows: ndjsonRows(filled, report) } : jsonRows(text, report);
+  return { rows: textRows(filled.filter(({ content }) => !content.startsWith("#"))) };
+}
+
+interface TextLine {
+  readonly place: string;
+  readonly content: string;
+}
+
+/** Whether each line is an object of its own. One broken line does not make the rest a manifest. */
+function isNdjson(lines: readonly TextLine[]): boolean {
+  return lines.length > 1 && lines.every(({ content }) => content.trim().startsWith("{"));
+}
+
+/** The resources of one JSON object: a manifest, or a single resource. */
+function jsonRows(text: string, report: Report): Rows {
+  const problem = jsonProblem(text);
+  if (problem !== undefined) {
+    report(`Line ${problem.line}, column ${problem.column}`, problem.message);
+    return { rows: [] };
+  }
+  const { resources, ...members } = JSON.parse(text) as Record<string, unknown>;
+  if (resources === undefined && "url" in members) return { rows: [{ place: "Line 1", fields: members }] };
+  if (!Array.isArray(resources)) {
+    report("The manifest", "it has no list `resources`");
+    return { rows: [] };
+  }
+  const rows = (resources as unknown[]).flatMap((fields, at) => {
+    const place = `Resource ${at + 1}`;
+    if (isObject(fields)) return [{ place, fields }];
+    report(place, "it is not a JSON object");
+    return [];
+  });
+  return { rows, members };
+}
+
+function ndjsonRows(lines: readonly TextLine[], report: Report): Row[] {
+  return lines.flatMap(({ place, content }) => {
+    const problem = jsonProblem(content);
+    if (problem === undefined) return [{ place, fields: JSON.parse(content) as Members }];
+    report(`${place}, column ${problem.column}`, problem.message);
     return [];
   });
 }
 
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** The rows of CSV or TSV with a header, or of URLs one a line. */
+function textRows(lines: readonly TextLine[]): Row[] {
+  const [head] = lines;
+  if (head === undefined) return [];
+  const separator = head.content.includes("\t") ? "\t" : ",";
+  const names = cells(head.content, separator).map((name) => name.trim().toLowerCase());
+  if (!names.includes("url")) return lines.map(({ place, content }) => ({ place, fields: { url: content.trim() } }));
+  return lines.slice(1).map(({ place, content }) => {
+    const values = cells(content, separator);
+    const pairs = names.flatMap((name, at) => (values[at] ? [[name, valueOf(name, values[at])]] : []));
+    return { place, fields: Object.fromEntries(pairs) as Members };
+  });
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The cells of a line of CSV (RFC 4180); a cell with a line break is not supported. */

@@ -50,9 +50,18 @@ export function Url({ url }: { readonly url: string }) {
   );
 }
 
+const GOOD = ["completed", "healthy", "open", "verified", "live"];
+const WARN = ["partial", "degraded", "warning", "retrying", "slowed", "waiting", "probing", "unverified", "stopped"];
+const BAD = ["failed", "unhealthy", "critical", "closed", "breaker", "interrupted"];
+
+/** The style sheet's colour of each status; a status without one has a neutral colour. */
+const TONES: ReadonlyMap<string, string> = new Map(
+  Object.entries({ good: GOOD, warn: WARN, bad: BAD }).flatMap(([tone, names]) => names.map((name) => [name, tone])),
+);
+
 export function Status({ name, children }: { readonly name: string; readonly children?: ComponentChildren }) {
   return (
-    <span class="status" data-status={name}>
+    <span class="status" data-tone={TONES.get(name)}>
       {children ?? words(name)}
     </span>
   );

@@ -1,5 +1,6 @@
 import { computed, signal } from "@preact/signals";
 import type { Role, SessionAnswer } from "./answers.ts";
+import { roleRefusal } from "./role-refusal.ts";
 import { get, isSignedOut, post, remove } from "./service-request.ts";
 
 const PATH = "operators/session";
@@ -11,17 +12,9 @@ export const needsSignIn = computed(
   () => session.value !== undefined && session.value.needed && (session.value.role === null || isSignedOut.value),
 );
 
-const MAY: Readonly<Record<Role, readonly Role[]>> = {
-  operator: ["submit", "read", "operator"],
-  read: ["read"],
-  submit: ["submit"],
-};
-
 /** The reason why this session may not do something that needs a role; `undefined`: it may. */
 export function refusal(needs: Role): string | undefined {
-  const { needed, role } = session.value ?? { needed: true, role: null };
-  if (!needed || (role !== null && MAY[role].includes(needs))) return undefined;
-  return `It needs a token with the role ${needs}; yours is ${role ?? "unknown"}.`;
+  return roleRefusal(needs, session.value ?? { needed: true, role: null });
 }
 
 export async function readSession(): Promise<void> {

@@ -17,6 +17,14 @@ export class RequestError extends Error {
   }
 }
 
+/** Statuses after which the same request may succeed later. */
+const TEMPORARY = [408, 425, 429];
+
+/** Whether the service would refuse the same request again: the resource is gone, or the role is not enough. */
+export function isFinal({ status }: RequestError): boolean {
+  return status >= 400 && status < 500 && !TEMPORARY.includes(status);
+}
+
 /** True after an answer 401: the session has ended, or there was none. */
 export const isSignedOut = signal(false);
 

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Choice } from "../../parts/fields.tsx";
+import { ErrorText } from "../../parts/states.tsx";
 import { Status, Time, visible } from "../../parts/text.tsx";
 import { LOG_ROWS_MAX, type LogLine, useJobLog } from "../../service/log-stream-of-job.ts";
 
@@ -10,7 +11,7 @@ export function JobLog({ id, count }: { readonly id: string; readonly count: num
   const [from] = useState(Math.max(count - LOG_ROWS_MAX, 0));
   const [level, setLevel] = useState("");
   const [follows, setFollows] = useState(true);
-  const { rows, state } = useJobLog(id, from, level);
+  const { rows, state, error } = useJobLog(id, from, level);
   const list = useRef<HTMLOListElement>(null);
   useEffect(() => {
     if (follows) list.current?.scrollTo(0, list.current.scrollHeight);
@@ -30,6 +31,8 @@ export function JobLog({ id, count }: { readonly id: string; readonly count: num
         <Status name={state} />
         {rows.length === LOG_ROWS_MAX && <span class="faint">the last {LOG_ROWS_MAX} rows</span>}
       </div>
+      {error !== undefined && <ErrorText error={error} />}
+      {state === "stopped" && <p class="faint">The page no longer asks for new rows. Load it again to retry.</p>}
       <ol class="log" ref={list} aria-label="Log">
         {rows.map((row) => (
           <LogRow key={row.offset} row={row} />

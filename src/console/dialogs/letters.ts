@@ -1,0 +1,2 @@
+/** Dead letters by their tasks, or by a filter of the list. */
+export type Letters = { readonly task_ids: readonly number[] } | { readonly filter: Readonly<Record<string, string>> };

@@ -1,0 +1,57 @@
+import type { Letters } from "./letters.ts";
+
+interface ReplayOptions {
+  /** Per second; empty: no limit. */
+  readonly rate: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Empty: as before. */
+  readonly pool: string;
+}
+
+// The words of the service's own rule for headers that may carry secrets; a test compares them.
+const MAY_BE_SECRET = /auth|cookie|credential|csrf|jwt|key|pass|secret|session|signature|token|xsrf/i;
+const MASK = "***";
+
+interface ReplayCommand {
+  /** The words before the options, and each option with its value. Spaces join them. */
+  readonly parts: readonly string[];
+  /** The headers whose values the command masks. */
+  readonly masked: readonly string[];
+}
+
+/** The same replay on the command line, without the values of headers that may be secrets. */
+export function replayCommand(letters: Letters, { rate, headers, pool }: ReplayOptions): ReplayCommand {
+  const masked = Object.keys(headers).filter((name) => MAY_BE_SECRET.test(name));
+  const parts = [
+    "fetchbox dlq replay",
+    ...selection(letters),
+    ...(rate === "" ? [] : [`--rate ${quoted(rate)}`]),
+    ...Object.entries(headers).map(([name, value]) =>
+      masked.includes(name) ? `--header ${quoted(`${name}:${MASK}`)}` : `--header ${quoted(`${name}: ${value}`)}`,
+    ),
+    ...(pool === "" ? [] : [`--proxy-pool ${quoted(pool)}`]),
+  ];
+  return { parts, masked };
+}
+
+function selection(letters: Letters): string[] {
+  if ("task_ids" in letters) return letters.task_ids.map(String);
+  return Object.entries(letters.filter).map(([name, value]) => `--${name.replaceAll("_", "-")} ${quoted(value)}`);
+}
+
+/** A word for a POSIX shell. */
+function quoted(value: string): string {
+  return /^[\w.:/-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
+}
+
+/** The headers of a text with one `Name: value` a line. */
+export function headersOf(text: string): Record<string, string> {
+  const pairs = text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => {
+      const at = line.indexOf(":");
+      return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+    });
+  return Object.fromEntries(pairs) as Record<string, string>;
+}

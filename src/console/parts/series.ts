@@ -1,0 +1,30 @@
+/** Values over time, for a chart: the times in seconds since 1970, and as many values of each series; null is a gap. */
+export interface Series {
+  readonly times: readonly number[];
+  readonly values: Readonly<Record<string, readonly (number | null)[]>>;
+}
+
+export const NO_SERIES: Series = { times: [], values: {} };
+
+interface Sampling {
+  /** Usual time between two samples, in seconds. */
+  readonly step: number;
+  readonly samplesMax: number;
+}
+
+/** The series with one more sample. A late sample leaves a gap before it, so that no line bridges the time between. */
+export function withSample(
+  series: Series,
+  at: number,
+  sample: Readonly<Record<string, number>>,
+  { step, samplesMax }: Sampling,
+): Series {
+  const last = series.times.at(-1);
+  const isLate = last !== undefined && at - last > 2.5 * step;
+  const times = [...series.times, ...(isLate ? [last + step] : []), at].slice(-samplesMax);
+  const values = Object.entries(sample).map(([name, value]) => {
+    const before = series.values[name] ?? series.times.map(() => null);
+    return [name, [...before, ...(isLate ? [null] : []), value].slice(-samplesMax)] as const;
+  });
+  return { times, values: Object.fromEntries(values) };
+}
