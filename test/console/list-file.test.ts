@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { manifestsOf, parseList, sharedManifestKey } from "../../src/console/parts/list-file.ts";
+import { manifestsOf, parseList, sharedManifestKey, withPlaces } from "../../src/console/parts/list-file.ts";
 
 const A = "https://a.example/x/a.jpg";
 const B = "https://b.example/a.jpg?q=1";
@@ -10,6 +10,7 @@ test("URLs one a line get ids from their last parts, and comments and empty line
       { id: "a.jpg", url: A },
       { id: "2-a.jpg", url: B },
     ],
+    places: ["Line 2", "Line 4"],
     violations: [],
     members: {},
   });
@@ -27,6 +28,7 @@ test("an empty cell keeps its column, also as the first or the last of a line", 
       { id: "a.jpg", url: A },
       { id: "2-a.jpg", url: B, size: 7 },
     ],
+    places: ["Line 2", "Line 3"],
     violations: [],
     members: {},
   });
@@ -52,6 +54,14 @@ test("a violation has the number of its line", () => {
     { place: "Line 3", message: "the URL is missing" },
     { place: "Line 4", message: "another resource has the same id" },
   ]);
+});
+
+test("a message about a part of the list names the places of the text", () => {
+  const list = parseList(`${A}\n\n${B}\n`);
+  expect(withPlaces("invalid: /resources/0/url: not allowed", list, 1)).toBe("invalid: Line 3 (url): not allowed");
+  expect(withPlaces("/resources/0: unknown; /resources/7/id: bad", list, 0)).toBe(
+    "Line 1: unknown; /resources/7/id: bad",
+  );
 });
 
 test("resources are split into manifests that the service takes", () => {

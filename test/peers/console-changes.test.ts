@@ -108,6 +108,21 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     expectClean(page, service);
   });
 
+  test("names the line of a refused resource, and submits no part of the corrected list twice", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService({ settings: { "api.max_resources_per_manifest": 1 } });
+    const [a, b] = ["a", "b"].map((name) => origin.serve(`/${name}`, name));
+    await using page = await openPage(`${service.url}/console/submit`);
+    await type(page, "textarea", `${a}\n\nhttp://10.0.0.1/x\n`);
+    await click(page, "main .filters button", "Submit 2 jobs");
+    await shows(page, "Line 3 (url): ");
+    await type(page, "textarea", `${a}\n${b}\n`);
+    await click(page, "main .filters button", "Submit 2 jobs");
+    await shows(page, "Accepted: 2 jobs");
+    const { jobs } = await service.get<{ jobs: object[] }>("/operators/jobs");
+    expect(jobs).toHaveLength(2);
+  });
+
   test("tries a closed host at once, and its tasks go on", async () => {
     await using origin = await startOrigin();
     await using service = await startService();

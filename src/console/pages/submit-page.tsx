@@ -11,14 +11,16 @@ import {
   type ParsedList,
   parseList,
   sharedManifestKey,
+  withPlaces,
 } from "../parts/list-file.ts";
 import { ErrorText } from "../parts/states.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { Foreign } from "../parts/text.tsx";
+import { textHash } from "../parts/text-hash.ts";
 import type { ConfigList, JobSnapshot } from "../service/answers.ts";
 import { refusal } from "../service/browser-session.ts";
 import { usePoll } from "../service/poll.ts";
-import { post, type RequestError } from "../service/service-request.ts";
+import { post, RequestError } from "../service/service-request.ts";
 
 const PREVIEW_ROWS = 10;
 /** Most accepted jobs that are links, the latest ones. */
@@ -101,22 +103,25 @@ function Send({ list }: { readonly list: ParsedList }) {
   const [jobs, setJobs] = useState<readonly string[]>([]);
   const [error, setError] = useState<RequestError>();
   const [isBusy, setBusy] = useState(false);
-  const key = useMemo(() => crypto.getRandomValues(new Uint8Array(16)).toHex(), [list, type, tenant, priority]);
-  const manifests = manifestsOf(list, { sizeMax: useResourcesMax(), priority });
+  const visit = useMemo(() => crypto.getRandomValues(new Uint8Array(16)).toHex(), []);
+  const sizeMax = useResourcesMax();
+  const manifests = manifestsOf(list, { sizeMax, priority });
   const submit = async () => {
     setBusy(true);
     setError(undefined);
+    const ids: string[] = [];
     try {
-      const ids: string[] = [];
-      for (const [at, manifest] of manifests.entries()) {
-        // With the same key a second try submits no job twice.
-        const headers = { "x-fetchbox-idempotency-key": `${key}-${at}`, ...namesOf(type, tenant) };
+      for (const manifest of manifests) {
+        // A manifest that was accepted already, in an earlier try of the list, makes no second job.
+        const key = `${visit}-${textHash(JSON.stringify([manifest, type]))}`;
+        const headers = { "x-fetchbox-idempotency-key": key, ...namesOf(type, tenant) };
         ids.push((await post<{ job_id: string }>("jobs", manifest, headers)).job_id);
         setJobs([...ids]);
       }
       announce(`Accepted: ${countedText(ids.length, "job")}.`);
     } catch (failure) {
-      setError(failure as RequestError);
+      const { message, status, code, requestId } = failure as RequestError;
+      setError(new RequestError({ message: withPlaces(message, list, ids.length * sizeMax), status, code, requestId }));
     }
     setBusy(false);
   };

@@ -17,6 +17,8 @@ type Members = Readonly<Record<string, unknown>>;
 
 export interface ParsedList {
   readonly resources: readonly ListedResource[];
+  /** The place of each resource in the text. */
+  readonly places: readonly string[];
   readonly violations: readonly ListViolation[];
   /** The other members of a pasted manifest; empty for another list. */
   readonly members: Members;
@@ -46,6 +48,7 @@ export function parseList(text: string): ParsedList {
   const used = new Set<string>();
   const freeId = idMaker(used);
   const { rows, members = {} } = rowsOf(text.replace(/^\uFEFF/, ""), report);
+  const places: string[] = [];
   const resources = rows.flatMap(({ place, fields }) => {
     const url = typeof fields["url"] === "string" ? fields["url"].trim() : "";
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
@@ -59,9 +62,19 @@ export function parseList(text: string): ParsedList {
       return [];
     }
     used.add(id);
+    places.push(place);
     return [{ ...fields, id, url }];
   });
-  return { resources, violations, members };
+  return { resources, places, violations, members };
+}
+
+/** A message of the service about one of the manifests, with the places of the text: `Line 7 (url)`. */
+export function withPlaces(message: string, { places }: Pick<ParsedList, "places">, firstResource: number): string {
+  return message.replaceAll(/\/resources\/(\d+)(?:\/([\w/]+))?/g, (path: string, at: string, field?: string) => {
+    const place = places[firstResource + Number(at)];
+    if (place === undefined) return path;
+    return field === undefined ? place : `${place} (${field})`;
+  });
 }
 
 interface SplitOptions {
