@@ -37,14 +37,15 @@ function Content() {
 }
 
 function Frame() {
-  const [page = ""] = place.value.path;
+  const [page = "", id = ""] = place.value.path;
   const path = pageRefusal("") === undefined ? "operators/overview" : undefined;
   const poll = usePoll<Overview>(path, page === "" ? OVERVIEW_MS : LIST_MS);
   const name = poll.data?.instance.name;
   useEffect(() => {
     instanceName.value = name ?? "";
-    document.title = name === undefined ? "FetchBox" : `${page || "overview"} – FetchBox ${name}`;
-  }, [name, page]);
+    const parts = [id, page || "overview", `FetchBox ${name ?? ""}`.trim()];
+    document.title = parts.filter((part) => part !== "").join(" – ");
+  }, [name, page, id]);
   return (
     <>
       <Header poll={poll} />

@@ -1,12 +1,15 @@
 import { useEffect, useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
-import { countedText, countText } from "../parts/format.ts";
+import { countedText } from "../parts/format.ts";
 import { ErrorText } from "../parts/states.tsx";
-import { now } from "../service/browser-time.ts";
 import { instanceName } from "../service/instance.ts";
-import { post, type RequestError } from "../service/service-request.ts";
+import { change } from "../service/poll.ts";
+import { dryRun, type RequestError } from "../service/service-request.ts";
+import { pinned } from "../service/service-time.ts";
+import { DryRunText } from "./dry-run-text.tsx";
 import { FilterText } from "./filter-text.tsx";
+import { outcomeText } from "./outcome-text.ts";
 
 interface CancelProps {
   readonly selection: { readonly job_ids: readonly string[] } | { readonly filter: Readonly<Record<string, string>> };
@@ -23,28 +26,25 @@ const PATH = "operators/jobs/cancel";
 
 /** Cancels jobs: first it shows their number. Jobs submitted after that are not cancelled. */
 export function CancelDialog({ selection, onClose, onDone }: CancelProps) {
-  const [pinned] = useState(() => pin(selection));
+  const [jobs] = useState(() => ("job_ids" in selection ? selection : { filter: pinned(selection.filter) }));
+  const selected = "job_ids" in jobs ? jobs.job_ids.length : undefined;
   const [matched, setMatched] = useState<number>();
   const [error, setError] = useState<RequestError>();
   useEffect(() => {
-    post<Cancelled>(PATH, { ...pinned, dry_run: true }).then(({ matched: count }) => setMatched(count), setError);
+    dryRun<Cancelled>(PATH, jobs).then(({ matched: count }) => setMatched(count), setError);
   }, []);
   const cancel = async () => {
-    const { cancelled, matched: found } = await post<Cancelled>(PATH, pinned);
-    const gone = found - cancelled;
-    announce(
-      `Being cancelled: ${countedText(cancelled, "job")}.${gone > 0 ? ` Ended or being cancelled already: ${countText(gone)}.` : ""}`,
-    );
+    const { cancelled, matched: found } = await change<Cancelled>(PATH, jobs);
+    const asked = selected ?? matched ?? found;
+    announce(outcomeText({ verb: "Being cancelled", noun: "job", done: cancelled, asked }));
     onDone();
   };
   return (
     <Dialog title={`Cancel jobs on ${instanceName.value}`} onClose={onClose}>
-      {"filter" in pinned && <FilterText filter={pinned.filter} />}
+      {"filter" in jobs && <FilterText filter={jobs.filter} />}
       <p>
-        {matched === undefined
-          ? "FetchBox counts the jobs…"
-          : `The dry run found ${countedText(matched, "unfinished job")}.`}{" "}
-        Stored objects stay. Running downloads are aborted.
+        <DryRunText noun="unfinished job" matched={matched} selected={selected} /> Stored objects stay. Running
+        downloads are aborted.
       </p>
       {error !== undefined && <ErrorText error={error} />}
       <Confirm
@@ -56,10 +56,4 @@ export function CancelDialog({ selection, onClose, onDone }: CancelProps) {
       />
     </Dialog>
   );
-}
-
-function pin(selection: CancelProps["selection"]): CancelProps["selection"] {
-  if ("job_ids" in selection) return selection;
-  const { until = now().toISOString() } = selection.filter;
-  return { filter: { ...selection.filter, until } };
 }

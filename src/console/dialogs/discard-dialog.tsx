@@ -3,13 +3,15 @@ import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { countedText, countText } from "../parts/format.ts";
 import { ErrorText } from "../parts/states.tsx";
 import { instanceName } from "../service/instance.ts";
-import { post } from "../service/service-request.ts";
+import { change } from "../service/poll.ts";
+import { DryRunText } from "./dry-run-text.tsx";
 import { FilterText } from "./filter-text.tsx";
 import type { Letters } from "./letters.ts";
 import { BRIEFLY, type LettersChanged, useDryRun } from "./letters-selection.ts";
+import { outcomeText } from "./outcome-text.ts";
 
 interface DiscardProps {
-  readonly selection: Letters;
+  readonly letters: Letters;
   readonly onClose: () => void;
   readonly onDone: () => void;
 }
@@ -17,27 +19,21 @@ interface DiscardProps {
 const PATH = "operators/dlq/give-up";
 
 /** Discards dead letters, after a dry run. */
-export function DiscardDialog({ selection, onClose, onDone }: DiscardProps) {
-  const { letters, matched, error } = useDryRun(PATH, selection);
+export function DiscardDialog({ letters, onClose, onDone }: DiscardProps) {
+  const { matched, error, selected } = useDryRun(PATH, letters);
   const discard = async () => {
-    const { given_up: done = 0, matched: found, operation } = await post<LettersChanged>(PATH, letters, BRIEFLY);
-    const gone = found - done;
+    const { given_up: done = 0, matched: found, operation } = await change<LettersChanged>(PATH, letters, BRIEFLY);
     if (operation !== undefined)
       announce(`Operation ${operation.operation_id} discards ${countedText(found, "dead letter")}.`);
-    else
-      announce(
-        `Discarded: ${countedText(done, "dead letter")}.${gone > 0 ? ` Gone already: ${countText(gone)}.` : ""}`,
-      );
+    else announce(outcomeText({ verb: "Discarded", noun: "dead letter", done, asked: selected ?? matched ?? found }));
     onDone();
   };
   return (
     <Dialog title={`Discard on ${instanceName.value}`} onClose={onClose}>
       {"filter" in letters && <FilterText filter={letters.filter} />}
       <p>
-        {matched === undefined
-          ? "FetchBox counts the dead letters…"
-          : `The dry run found ${countedText(matched, "dead letter")}.`}{" "}
-        Their resources stay failed, and nobody can replay them any more.
+        <DryRunText noun="dead letter" matched={matched} selected={selected} /> Their resources stay failed, and nobody
+        can replay them any more.
       </p>
       {error !== undefined && <ErrorText error={error} />}
       <Confirm

@@ -6,29 +6,31 @@ import { countedText, countText, durationText } from "../parts/format.ts";
 import { ErrorText } from "../parts/states.tsx";
 import { Copy, Foreign, visible } from "../parts/text.tsx";
 import { instanceName } from "../service/instance.ts";
-import { post } from "../service/service-request.ts";
+import { change } from "../service/poll.ts";
+import { DryRunText } from "./dry-run-text.tsx";
 import { FilterText } from "./filter-text.tsx";
 import type { Letters } from "./letters.ts";
 import { BRIEFLY, type LettersChanged, useDryRun } from "./letters-selection.ts";
+import { outcomeText } from "./outcome-text.ts";
 import { headersOf, replayCommand } from "./replay-command.ts";
 
 interface ReplayProps {
-  readonly selection: Letters;
+  readonly letters: Letters;
   readonly onClose: () => void;
-  readonly onDone: () => void;
+  readonly onDone?: () => void;
 }
 
 const PATH = "operators/dlq/replay";
 const RATE = "5";
 
 /** Tries dead letters again, after a dry run. */
-export function ReplayDialog({ selection, onClose, onDone }: ReplayProps) {
-  const { letters, matched, error } = useDryRun(PATH, selection);
+export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
+  const { matched, error, selected } = useDryRun(PATH, letters);
   const [rate, setRate] = useState(RATE);
   const [headerText, setHeaderText] = useState("");
   const [pool, setPool] = useState("");
   const perSecond = Number(rate);
-  const isRate = rate === "" || perSecond > 0;
+  const isRate = rate === "" || (Number.isFinite(perSecond) && perSecond > 0);
   const headers = headersOf(headerText);
   const replay = async () => {
     const overrides = { ...(Object.keys(headers).length > 0 && { headers }), ...(pool !== "" && { proxy_pool: pool }) };
@@ -37,23 +39,26 @@ export function ReplayDialog({ selection, onClose, onDone }: ReplayProps) {
       ...(rate !== "" && { rate_per_second: perSecond }),
       ...(Object.keys(overrides).length > 0 && { overrides }),
     };
-    const { replayed = 0, matched: found, operation } = await post<LettersChanged>(PATH, body, BRIEFLY);
-    announce(doneText(replayed, found, operation?.operation_id));
-    onDone();
+    const { replayed = 0, matched: found, operation } = await change<LettersChanged>(PATH, body, BRIEFLY);
+    announce(
+      operation === undefined
+        ? outcomeText({ verb: "Replayed", noun: "dead letter", done: replayed, asked: selected ?? matched ?? found })
+        : `Operation ${operation.operation_id} replays ${countedText(found, "dead letter")} in the background.`,
+    );
+    onDone?.();
   };
   return (
     <Dialog title={`Replay on ${instanceName.value}`} onClose={onClose}>
       {"filter" in letters && <FilterText filter={letters.filter} />}
       <p>
-        {matched === undefined
-          ? "FetchBox counts the dead letters…"
-          : `The dry run found ${countedText(matched, "dead letter")}.`}
+        <DryRunText noun="dead letter" matched={matched} selected={selected} />
       </p>
       {error !== undefined && <ErrorText error={error} />}
       <label>
         Rate per second; empty: all at once
         <input inputMode="decimal" value={rate} onInput={({ currentTarget }) => setRate(currentTarget.value.trim())} />
       </label>
+      {!isRate && <p class="bad">The rate must be a number above 0, like 5 or 0.5.</p>}
       {matched !== undefined && isRate && rate !== "" && (
         <p class="faint">≈ {durationText((matched / perSecond) * 1000)}</p>
       )}
@@ -98,12 +103,4 @@ function Command({ parts, masked }: ReturnType<typeof replayCommand>) {
       )}
     </>
   );
-}
-
-/** Rows that vanished meanwhile are skipped, and the page says so. */
-function doneText(done: number, found: number, operation: number | undefined): string {
-  if (operation !== undefined)
-    return `Operation ${operation} replays ${countedText(found, "dead letter")} in the background.`;
-  const gone = found - done;
-  return `Replayed: ${countedText(done, "dead letter")}.${gone > 0 ? ` Gone already: ${countText(gone)}.` : ""}`;
 }

@@ -5,10 +5,10 @@ import { Foreign, Time } from "../parts/text.tsx";
 import type { Overview } from "../service/answers.ts";
 import { session, signOut } from "../service/browser-session.ts";
 import { instanceColor } from "../service/instance.ts";
-import type { Polled } from "../service/poll.ts";
-import { isAnswering, post } from "../service/service-request.ts";
+import { change, type Polled } from "../service/poll.ts";
 import { announce, announceFailure } from "./announcement.tsx";
 import { isHelpOpen } from "./keyboard.ts";
+import { Live } from "./live.tsx";
 import { hrefOf, place } from "./location.ts";
 import { PAGES, pageRefusal } from "./pages.ts";
 import { isUtc, nextTheme, theme } from "./preferences.ts";
@@ -73,7 +73,7 @@ function Tools() {
   const { needed, role } = session.value ?? { needed: false, role: null };
   return (
     <div class="tools">
-      <span class={isAnswering.value ? "live" : "live off"}>{isAnswering.value ? "● live" : "○ no answer"}</span>
+      <Live />
       <button type="button" class="plain" aria-pressed={isUtc.value} onClick={() => (isUtc.value = !isUtc.value)}>
         UTC
       </button>
@@ -94,14 +94,13 @@ function Tools() {
 }
 
 /** What every page shows: a pause, and buckets that refuse writes. */
-export function Banner({ poll: { data, refresh } }: OverviewProps) {
+export function Banner({ poll: { data } }: OverviewProps) {
   if (data === undefined) return null;
   const { queue, buckets } = data;
   const resume = () =>
     announceFailure(async () => {
-      await post("operators/queue/resume");
+      await change("operators/queue/resume");
       announce("The queue is running again.");
-      refresh();
     });
   const failing = buckets.filter(({ state }) => state !== "open");
   if (!queue.paused && failing.length === 0) return null;

@@ -12,8 +12,9 @@ import { Empty, Loaded, NewRows } from "../parts/states.tsx";
 import { type Column, Pages, Table } from "../parts/table.tsx";
 import { Copy, Foreign, Time } from "../parts/text.tsx";
 import type { Analysis, DeadLetterRow } from "../service/answers.ts";
+import { usePinnedAnalysis } from "../service/pinned-analysis.ts";
 import { type Polled, usePoll } from "../service/poll.ts";
-import { pathWith, SERVICE_PATH, save } from "../service/service-request.ts";
+import { pathWith, save } from "../service/service-request.ts";
 
 const GROUPINGS = ["code", "host", "job_type", "day"];
 /** The filters of the list that the address may have. */
@@ -55,14 +56,10 @@ function DeadLettersList() {
   const list = usePoll<{ entries: readonly DeadLetterRow[]; next_cursor: string | null }>(
     pathWith("operators/dlq", { ...filter, limit: PAGE, cursor }),
   );
-  const analysis = usePoll<Analysis>(pathWith("operators/dlq/analysis", { ...filter, by }));
+  const analysis = usePinnedAnalysis(filter, by);
   const frozen = useFrozen(list.data?.entries ?? [], idOf, { scope, isSelecting: selection.keys.size > 0 });
   const isSelecting = selection.keys.size > 0;
-  const refresh = () => {
-    selection.clear();
-    list.refresh();
-    analysis.refresh();
-  };
+  const { data } = analysis;
   return (
     <>
       <div class="bar">
@@ -75,11 +72,11 @@ function DeadLettersList() {
           </button>
         )}
         <LetterActions
-          letters={isSelecting ? { task_ids: [...selection.keys].map(Number) } : { filter }}
-          count={isSelecting ? selection.keys.size : analysis.data?.total}
-          onDone={refresh}
+          letters={isSelecting ? { task_ids: [...selection.keys].map(Number) } : data && { filter: data.pinned }}
+          count={isSelecting ? selection.keys.size : data?.total}
+          onDone={selection.clear}
         />
-        <Copy text={`${location.origin}${SERVICE_PATH}${pathWith("operators/dlq", filter)}`} label="address" />
+        <Copy text={`${location.origin}${hrefOf(["dead-letters"], place.value.query)}`} label="address" />
         <SaveAll filter={filter} />
       </div>
       <Groups by={by} filter={filter} poll={analysis} />
@@ -118,30 +115,38 @@ function SaveAll({ filter }: { readonly filter: Filter }) {
   );
 }
 
+type Kind = "replay" | "discard";
+
 interface LetterActionsProps {
-  readonly letters: Letters;
+  /** `undefined` while the service counts them. */
+  readonly letters: Letters | undefined;
   readonly count: number | undefined;
   readonly onDone: () => void;
 }
 
 /** Buttons that replay or discard. The dialog keeps the selection that it was opened with. */
 export function LetterActions({ letters, count, onDone }: LetterActionsProps) {
-  const [open, setOpen] = useState<{ kind: "replay" | "discard"; letters: Letters }>();
-  const close = () => setOpen(undefined);
-  const unless = count === 0 ? "No dead letter matches." : undefined;
+  const [opened, setOpened] = useState<{ kind: Kind; letters: Letters }>();
+  const close = () => setOpened(undefined);
+  const unless = letters === undefined ? "FetchBox counts the dead letters." : noneMatches(count);
+  const open = (kind: Kind) => letters && setOpened({ kind, letters });
   const number = count === undefined ? "" : ` ${countText(count)}`;
   return (
     <>
-      <Action needs="operator" unless={unless} onClick={() => setOpen({ kind: "replay", letters })}>
+      <Action needs="operator" unless={unless} onClick={() => open("replay")}>
         Replay{number}…
       </Action>
-      <Action needs="operator" unless={unless} onClick={() => setOpen({ kind: "discard", letters })}>
+      <Action needs="operator" unless={unless} onClick={() => open("discard")}>
         Discard{number}…
       </Action>
-      {open?.kind === "replay" && <ReplayDialog selection={open.letters} onClose={close} onDone={onDone} />}
-      {open?.kind === "discard" && <DiscardDialog selection={open.letters} onClose={close} onDone={onDone} />}
+      {opened?.kind === "replay" && <ReplayDialog letters={opened.letters} onClose={close} onDone={onDone} />}
+      {opened?.kind === "discard" && <DiscardDialog letters={opened.letters} onClose={close} onDone={onDone} />}
     </>
   );
+}
+
+function noneMatches(count: number | undefined): string | undefined {
+  return count === 0 ? "No dead letter matches." : undefined;
 }
 
 type Filter = Readonly<Record<string, string>>;

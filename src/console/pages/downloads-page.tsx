@@ -5,9 +5,9 @@ import { Empty, Loaded } from "../parts/states.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { Foreign, Status } from "../parts/text.tsx";
 import type { DownloadList, DownloadRow } from "../service/answers.ts";
-import { now } from "../service/browser-time.ts";
 import { usePoll } from "../service/poll.ts";
 import { pathWith } from "../service/service-request.ts";
+import { serviceNow } from "../service/service-time.ts";
 
 const SORTS = ["slowest", "oldest", "largest"];
 const ROWS_MAX = 200;
@@ -22,7 +22,7 @@ const COLUMNS: readonly Column<DownloadRow>[] = [
   {
     title: "For",
     isNumber: true,
-    cell: ({ started_at: at }) => durationText(Math.max(now().getTime() - Date.parse(at), 0)),
+    cell: ({ started_at: at }) => durationText(Math.max(serviceNow().getTime() - Date.parse(at), 0)),
   },
   { title: "Try", isNumber: true, cell: ({ attempt }) => attempt },
   { title: "Via", cell: ({ proxy, address }) => <Foreign text={proxy ?? address ?? "–"} /> },

@@ -91,7 +91,7 @@ function HostCharts({ host }: { readonly host: string }) {
 
 function TryNow({ row: { host, waiting }, onChange, onClose }: HostProps & { readonly onClose: () => void }) {
   const reopen = async () => {
-    await post(`operators/hosts/${encodeURIComponent(host)}/reopen`);
+    await change(`operators/hosts/${encodeURIComponent(host)}/reopen`);
     announce(`One download now tests ${host}.`);
     onChange();
   };

@@ -10,10 +10,12 @@ import { Progress } from "../parts/progress.tsx";
 import { Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
 import type { JobSnapshot } from "../service/answers.ts";
+import { refusal } from "../service/browser-session.ts";
+import { curlOf } from "../service/curl-command.ts";
 import { instanceName } from "../service/instance.ts";
-import { usePoll } from "../service/poll.ts";
-import { post, SERVICE_PATH } from "../service/service-request.ts";
-import { JobFailures } from "./job-tabs/job-failures.tsx";
+import { type PinnedAnalysis, usePinnedAnalysis } from "../service/pinned-analysis.ts";
+import { change, type Polled, usePoll } from "../service/poll.ts";
+import { JobFailures, NO_LETTERS } from "./job-tabs/job-failures.tsx";
 import { JobLog } from "./job-tabs/job-log.tsx";
 import { JobManifest } from "./job-tabs/job-manifest.tsx";
 import { JobResources } from "./job-tabs/job-resources.tsx";
@@ -23,6 +25,8 @@ const ENDED = ["completed", "partial", "failed", "cancelled"];
 
 export function JobPage({ id }: { readonly id: string }) {
   const poll = usePoll<JobSnapshot>(`operators/jobs/${encodeURIComponent(id)}`);
+  const hasFailed = (poll.data?.resource_failed ?? 0) > 0 && refusal("read") === undefined;
+  const analysis = usePinnedAnalysis(hasFailed ? { job_id: id } : undefined, "code");
   const tab = place.value.query["tab"] ?? "resources";
   return (
     <Loaded poll={poll}>
@@ -34,7 +38,7 @@ export function JobPage({ id }: { readonly id: string }) {
             </h1>
             <Status name={job.status} />
             <span class="spacer" />
-            <Actions job={job} onChange={poll.refresh} />
+            <Actions job={job} letters={analysis.data} />
           </div>
           <JobFacts job={job} />
           <nav class="tabs" aria-label="Parts of the job">
@@ -51,15 +55,21 @@ export function JobPage({ id }: { readonly id: string }) {
               </a>
             ))}
           </nav>
-          <Tab tab={tab} job={job} />
+          <Tab tab={tab} job={job} analysis={analysis} />
         </>
       )}
     </Loaded>
   );
 }
 
-function Tab({ tab, job }: { readonly tab: string; readonly job: JobSnapshot }): ComponentChildren {
-  if (tab === "failures") return <JobFailures job={job} />;
+interface TabProps {
+  readonly tab: string;
+  readonly job: JobSnapshot;
+  readonly analysis: Polled<PinnedAnalysis>;
+}
+
+function Tab({ tab, job, analysis }: TabProps): ComponentChildren {
+  if (tab === "failures") return <JobFailures job={job} poll={analysis} />;
   if (tab === "log") return <JobLog key={job.job_id} id={job.job_id} count={job.log_count} />;
   if (tab === "manifest") return <JobManifest id={job.job_id} />;
   return <JobResources id={job.job_id} isEnded={ENDED.includes(job.status)} />;
@@ -94,43 +104,46 @@ function JobFacts({ job }: { readonly job: JobSnapshot }) {
 
 interface JobActionsProps {
   readonly job: JobSnapshot;
-  readonly onChange: () => void;
+  /** The dead letters of the job, once they are counted. */
+  readonly letters: PinnedAnalysis | undefined;
 }
 
-function Actions({ job, onChange }: JobActionsProps) {
-  const [open, setOpen] = useState<"cancel" | "replay">();
-  const close = () => setOpen(undefined);
+function Actions({ job, letters }: JobActionsProps) {
+  const [isCancelling, setCancelling] = useState(false);
+  const [replaying, setReplaying] = useState<PinnedAnalysis>();
   const { job_id: id } = job;
   return (
     <div class="actions">
-      <Copy text={`curl ${location.origin}${SERVICE_PATH}operators/jobs/${id}`} label="curl" />
+      <Copy text={curlOf(`operators/jobs/${id}`)} label="curl" />
       <Copy text={`fetchbox status ${id}`} label="command" />
       <Action
         needs="operator"
         unless={ENDED.includes(job.status) ? "The job has ended." : undefined}
-        onClick={() => setOpen("cancel")}
+        onClick={() => setCancelling(true)}
       >
         Cancel…
       </Action>
-      <Action
-        needs="operator"
-        unless={job.resource_failed === 0 ? "The job has no failed resource." : undefined}
-        onClick={() => setOpen("replay")}
-      >
+      <Action needs="operator" unless={noReplay(job, letters)} onClick={() => setReplaying(letters)}>
         Replay failures…
       </Action>
-      {open === "cancel" && <CancelJob job={job} onChange={onChange} onClose={close} />}
-      {open === "replay" && <ReplayDialog selection={{ filter: { job_id: id } }} onClose={close} onDone={onChange} />}
+      {isCancelling && <CancelJob job={job} onClose={() => setCancelling(false)} />}
+      {replaying && <ReplayDialog letters={{ filter: replaying.pinned }} onClose={() => setReplaying(undefined)} />}
     </div>
   );
 }
 
-function CancelJob({ job, onChange, onClose }: JobActionsProps & { readonly onClose: () => void }) {
+/** The reason why there is nothing to replay. */
+function noReplay({ resource_failed: failed }: JobSnapshot, letters: PinnedAnalysis | undefined): string | undefined {
+  if (failed === 0) return "The job has no failed resource.";
+  if (letters === undefined) return "FetchBox counts the dead letters.";
+  return letters.total === 0 ? NO_LETTERS : undefined;
+}
+
+function CancelJob({ job, onClose }: { readonly job: JobSnapshot; readonly onClose: () => void }) {
   const open = job.resource_total - job.resource_completed - job.resource_failed - job.resource_cancelled;
   const cancel = async () => {
-    await post(`operators/jobs/${job.job_id}/cancel`);
+    await change(`operators/jobs/${job.job_id}/cancel`);
     announce("The job is being cancelled.");
-    onChange();
   };
   return (
     <Dialog title={`Cancel the job on ${instanceName.value}`} onClose={onClose}>

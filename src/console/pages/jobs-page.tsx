@@ -63,8 +63,10 @@ function JobsList() {
   const scope = JSON.stringify(place.value.query);
   const selection = useSelection(scope);
   const [isCancelling, setCancelling] = useState(false);
+  const idProblem = problemOfId(filter);
+  const path = pathWith("operators/jobs", { ...filter, errors: 0, limit: PAGE, cursor });
   const poll = usePoll<{ jobs: readonly Job[]; next_cursor: string | null }>(
-    pathWith("operators/jobs", { ...filter, errors: 0, limit: PAGE, cursor }),
+    idProblem === undefined ? path : undefined,
   );
   const frozen = useFrozen(poll.data?.jobs ?? [], idOf, { scope, isSelecting: selection.keys.size > 0 });
   const chosen = selection.keys.size > 0 ? { job_ids: [...selection.keys] } : { filter };
@@ -89,6 +91,7 @@ function JobsList() {
       </div>
       <StatusTabs filter={filter} />
       <Filters filter={filter} />
+      {idProblem !== undefined && <Empty>{idProblem}</Empty>}
       <Loaded poll={poll}>
         {({ next_cursor: next }) => (
           <>
@@ -109,14 +112,7 @@ function JobsList() {
         )}
       </Loaded>
       {isCancelling && (
-        <CancelDialog
-          selection={chosen}
-          onClose={() => setCancelling(false)}
-          onDone={() => {
-            selection.clear();
-            poll.refresh();
-          }}
-        />
+        <CancelDialog selection={chosen} onClose={() => setCancelling(false)} onDone={selection.clear} />
       )}
     </>
   );
@@ -130,6 +126,15 @@ const CANCELLABLE = ["", "queued", "in_progress"];
 function noCancel({ status = "", id_prefix: id = "" }: Filter): string | undefined {
   if (!CANCELLABLE.includes(status)) return "Jobs with this status have ended.";
   return id === "" ? undefined : "Select the jobs: a cancellation by filter knows no ids.";
+}
+
+/** Why the service would refuse the id of a filter. */
+function problemOfId({ id_prefix: id = "" }: Filter): string | undefined {
+  const digits = id.replaceAll("-", "");
+  if (id === "" || /^[\da-f]{8,32}$/i.test(digits)) return undefined;
+  if (/^[\da-f]*$/i.test(digits) && digits.length < 8)
+    return `The id needs its first 8 characters or more; the filter has ${digits.length}.`;
+  return "The id of a job has only the digits 0 to 9, the letters a to f, and hyphens.";
 }
 
 function StatusTabs({ filter }: { readonly filter: Filter }) {

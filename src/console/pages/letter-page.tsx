@@ -4,8 +4,8 @@ import { Fact, Facts } from "../parts/facts.tsx";
 import { Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Time, Url } from "../parts/text.tsx";
 import type { DeadLetterDetail } from "../service/answers.ts";
+import { curlOf } from "../service/curl-command.ts";
 import { usePoll } from "../service/poll.ts";
-import { SERVICE_PATH } from "../service/service-request.ts";
 import { LetterActions } from "./dead-letters-page.tsx";
 
 export function LetterPage({ id }: { readonly id: string }) {
@@ -24,7 +24,7 @@ export function LetterPage({ id }: { readonly id: string }) {
               count={undefined}
               onDone={() => go(hrefOf(["dead-letters"]))}
             />
-            <Copy text={`curl ${location.origin}${SERVICE_PATH}${path}`} label="curl" />
+            <Copy text={curlOf(path)} label="curl" />
             <Copy text={`fetchbox dlq show ${letter.task_id}`} label="command" />
           </div>
           <p class="cause">

@@ -9,8 +9,7 @@ import { type Column, Table } from "../parts/table.tsx";
 import { Foreign, Status, Time } from "../parts/text.tsx";
 import type { OperationRow as Operation } from "../service/answers.ts";
 import { instanceName } from "../service/instance.ts";
-import { usePoll } from "../service/poll.ts";
-import { post } from "../service/service-request.ts";
+import { change, usePoll } from "../service/poll.ts";
 
 export function OperationsPage() {
   const poll = usePoll<{ operations: readonly Operation[] }>("operators/dlq/operations");
@@ -25,7 +24,7 @@ export function OperationsPage() {
               <a href={hrefOf(["dead-letters"])}>Start one at the dead letters.</a>
             </Empty>
           ) : (
-            <OperationsTable operations={operations} onChange={poll.refresh} />
+            <OperationsTable operations={operations} />
           )
         }
       </Loaded>
@@ -33,12 +32,7 @@ export function OperationsPage() {
   );
 }
 
-interface OperationsProps {
-  readonly operations: readonly Operation[];
-  readonly onChange: () => void;
-}
-
-export function OperationsTable({ operations, onChange }: OperationsProps) {
+export function OperationsTable({ operations }: { readonly operations: readonly Operation[] }) {
   const [stopping, setStopping] = useState<Operation>();
   const stop: Column<Operation> = {
     title: "Stop",
@@ -57,9 +51,7 @@ export function OperationsTable({ operations, onChange }: OperationsProps) {
         rows={operations}
         keyOf={({ operation_id: id }) => String(id)}
       />
-      {stopping !== undefined && (
-        <StopDialog operation={stopping} onChange={onChange} onClose={() => setStopping(undefined)} />
-      )}
+      {stopping !== undefined && <StopDialog operation={stopping} onClose={() => setStopping(undefined)} />}
     </>
   );
 }
@@ -96,15 +88,13 @@ const COLUMNS: readonly Column<Operation>[] = [
 
 interface StopProps {
   readonly operation: Operation;
-  readonly onChange: () => void;
   readonly onClose: () => void;
 }
 
-function StopDialog({ operation: { operation_id: id, kind }, onChange, onClose }: StopProps) {
+function StopDialog({ operation: { operation_id: id, kind }, onClose }: StopProps) {
   const stop = async () => {
-    await post(`operators/dlq/operations/${id}/stop`);
+    await change(`operators/dlq/operations/${id}/stop`);
     announce(`Operation ${id} was stopped.`);
-    onChange();
   };
   return (
     <Dialog title={`Stop operation ${id} on ${instanceName.value}`} onClose={onClose}>

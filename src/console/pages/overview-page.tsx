@@ -8,6 +8,7 @@ import type { Series } from "../parts/series.ts";
 import { Empty, Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
 import type { Attention, HostList, JobSnapshot, Overview, RatesAnswer } from "../service/answers.ts";
+import { curlOf } from "../service/curl-command.ts";
 import { type Polled, usePoll } from "../service/poll.ts";
 import { pathWith, SERVICE_PATH } from "../service/service-request.ts";
 import { OperationsTable } from "./operations-page.tsx";
@@ -41,7 +42,7 @@ export function OverviewPage({ poll }: { readonly poll: Polled<Overview> }) {
             <FailedJobs />
             {overview.operations.length > 0 && (
               <Section title="Running operations" href={hrefOf(["operations"])} isWhole>
-                <OperationsTable operations={overview.operations} onChange={poll.refresh} />
+                <OperationsTable operations={overview.operations} />
               </Section>
             )}
           </div>
@@ -84,7 +85,7 @@ function isUnused({ jobs, queue }: Overview): boolean {
 /** The first steps: how to submit a job. */
 function FirstRun() {
   const body = `{"manifest_version":"v1","resources":[{"id":"a.jpg","url":"https://example.com/a.jpg"}]}`;
-  const curl = `curl -H 'Content-Type: application/json' -d '${body}' ${location.origin}${SERVICE_PATH}jobs`;
+  const curl = curlOf("jobs", `-H 'Content-Type: application/json' -d '${body}'`);
   return (
     <Empty>
       <p>

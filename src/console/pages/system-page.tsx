@@ -9,8 +9,8 @@ import { Foreign, Status, Time } from "../parts/text.tsx";
 import type { ActivityEntry, ActivityList, ConfigList, ConfigValue, HealthAnswer } from "../service/answers.ts";
 import { refusal } from "../service/browser-session.ts";
 import { instanceName } from "../service/instance.ts";
-import { usePoll } from "../service/poll.ts";
-import { pathWith, post } from "../service/service-request.ts";
+import { change, usePoll } from "../service/poll.ts";
+import { pathWith } from "../service/service-request.ts";
 
 const PAGE = 50;
 const CONFIG_MS = 60_000;
@@ -33,7 +33,7 @@ export function SystemPage() {
 function Pause() {
   const [isOpen, setOpen] = useState(false);
   const pause = async () => {
-    await post("operators/queue/pause");
+    await change("operators/queue/pause");
     announce("The queue is paused. Running downloads finish.");
   };
   return (

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { hrefOf, place } from "../frame/location.ts";
-import { now } from "../service/browser-time.ts";
+import { serviceNow } from "../service/service-time.ts";
 import { words } from "./format.ts";
 import { Empty } from "./states.tsx";
 import { Foreign } from "./text.tsx";
@@ -54,7 +54,7 @@ export function TextField({ label, value, placeholder, onChange }: TextFieldProp
 
 const SPANS: Readonly<Record<string, number>> = { "15 m": 15, "1 h": 60, "24 h": 1440, "7 d": 10_080 };
 
-/** A start time, as a span before now. The address has the time itself, so that a link keeps its meaning. */
+/** A start time, as a span before the service's present time. The address has the time itself, so that a link keeps its meaning. */
 export function Since({ value, onChange }: { readonly value: string; readonly onChange: (value: string) => void }) {
   return (
     <label class="field">
@@ -63,7 +63,7 @@ export function Since({ value, onChange }: { readonly value: string; readonly on
         value={value}
         onChange={({ currentTarget }) => {
           const minutes = SPANS[currentTarget.value];
-          onChange(minutes === undefined ? "" : new Date(now().getTime() - minutes * 60_000).toISOString());
+          onChange(minutes === undefined ? "" : new Date(serviceNow().getTime() - minutes * 60_000).toISOString());
         }}
       >
         <option value="">any time</option>

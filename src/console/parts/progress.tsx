@@ -3,17 +3,22 @@ import { countText, percentText } from "./format.ts";
 
 type Counts = Pick<JobSnapshot, "resource_total" | "resource_completed" | "resource_failed" | "resource_cancelled">;
 
-/** The ended part of a job, as a bar and in numbers. */
+/** The stored part of a job, as a bar and in numbers, beside the failed and the cancelled part. */
 export function Progress(counts: Counts) {
-  const { resource_total: total, resource_completed: stored, resource_failed: failed } = counts;
-  const ended = stored + failed + counts.resource_cancelled;
-  const share = total === 0 ? 0 : ended / total;
+  const { resource_total: total, resource_completed: stored } = counts;
+  const { resource_failed: failed, resource_cancelled: cancelled } = counts;
+  const widthOf = (count: number) => ({ width: `${total === 0 ? 0 : (100 * count) / total}%` });
   return (
     <span class="progress">
-      <progress max={total} value={ended} aria-label={percentText(share)} />
+      <span class="shares-of-job" aria-hidden="true">
+        <i class="stored" style={widthOf(stored)} />
+        <i class="failed" style={widthOf(failed)} />
+        <i class="cancelled" style={widthOf(cancelled)} />
+      </span>
       <span>
-        {percentText(share)} ({countText(ended)}/{countText(total)}
-        {failed > 0 && <span class="bad">, {countText(failed)} ✗</span>})
+        {percentText(total === 0 ? 0 : stored / total)} ({countText(stored)}/{countText(total)})
+        {failed > 0 && <span class="bad"> · {countText(failed)} failed</span>}
+        {cancelled > 0 && ` · ${countText(cancelled)} cancelled`}
       </span>
     </span>
   );

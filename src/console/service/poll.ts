@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { after, now } from "./browser-time.ts";
-import { get, type RequestError } from "./service-request.ts";
+import { get, post, type RequestError } from "./service-request.ts";
 
 export const OVERVIEW_MS = 2000;
 export const LIST_MS = 5000;
@@ -24,15 +24,30 @@ interface State<T> {
   readonly error?: RequestError | undefined;
 }
 
-/** Sets of requests that the key `r` repeats. */
+/** The requests of the page, which the key `r` and each change repeat. */
 const refreshers = new Set<() => void>();
 
 export function refreshAll(): void {
   for (const refresh of refreshers) refresh();
 }
 
+/** A cancellation ends running downloads, which takes a moment: the page asks once more. */
+const SETTLED_MS = 1000;
+
+/** Sends a change, and then shows the new state at once. @throws RequestError */
+export async function change<T>(path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<T> {
+  const answer = await post<T>(path, body, headers);
+  refreshAll();
+  after(SETTLED_MS, refreshAll);
+  return answer;
+}
+
 /** Repeats a request while the page is visible; after errors less and less often. `undefined`: no request. */
-export function usePoll<T>(path: string | undefined, everyMs = LIST_MS): Polled<T> {
+export function usePoll<T>(
+  path: string | undefined,
+  everyMs = LIST_MS,
+  ask = (signal: AbortSignal) => get<T>(path ?? "", signal),
+): Polled<T> {
   const [state, setState] = useState<State<T>>({ path: "" });
   const [round, setRound] = useState(0);
   const refresh = () => setRound((last) => last + 1);
@@ -42,13 +57,9 @@ export function usePoll<T>(path: string | undefined, everyMs = LIST_MS): Polled<
   }, []);
   useEffect(() => {
     if (path === undefined) return undefined;
-    return repeat(
-      everyMs,
-      async (signal) => get<T>(path, signal),
-      (result) => {
-        setState((last) => ({ ...(last.path === path ? last : {}), path, ...result }));
-      },
-    );
+    return repeat(everyMs, ask, (result) => {
+      setState((last) => ({ ...(last.path === path ? last : {}), path, ...result }));
+    });
   }, [path, everyMs, round]);
   const current: State<T> = state.path === path ? state : { path: "" };
   return {

@@ -1,4 +1,6 @@
 import { signal } from "@preact/signals";
+import { timeLimit } from "./browser-time.ts";
+import { noteAnswer } from "./service-time.ts";
 
 /** The path of the service, before `console/`. A router may put a prefix before it, so the script's address tells. */
 export const SERVICE_PATH = new URL("../..", import.meta.url).pathname;
@@ -41,42 +43,69 @@ export function pathWith(path: string, query: Query = {}): string {
   return pairs.length === 0 ? path : `${path}?${new URLSearchParams(pairs)}`;
 }
 
+/** A service that hangs is as bad as one that refuses the connection. */
+const READ_LIMIT_MS = 15_000;
+const CHANGE_LIMIT_MS = 60_000;
+const UNKNOWN_RESULT = "The change may have happened: look at the result before you try again.";
+
+interface Sending extends RequestInit {
+  readonly limitMs: number;
+  /** Follows the error if the result of the request is unknown. */
+  readonly advice?: string;
+}
+
 export function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return send<T>(path, { method: "GET", ...(signal !== undefined && { signal }) });
+  return send<T>(path, { method: "GET", limitMs: READ_LIMIT_MS, ...(signal !== undefined && { signal }) });
 }
 
 /** Sends a change. @throws RequestError */
 export function post<T>(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<T> {
-  if (body === undefined) return send<T>(path, { method: "POST", headers });
-  return send<T>(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", ...headers },
-    body: JSON.stringify(body),
-  });
+  const sending = posting(body, headers);
+  return send<T>(path, isSession(path) ? sending : { ...sending, advice: UNKNOWN_RESULT });
+}
+
+/** Asks what a change would do. @throws RequestError */
+export function dryRun<T>(path: string, body: object): Promise<T> {
+  return send<T>(path, posting({ ...body, dry_run: true }));
+}
+
+function posting(body: unknown, headers: Readonly<Record<string, string>> = {}): Sending {
+  const sending = { method: "POST", limitMs: CHANGE_LIMIT_MS };
+  if (body === undefined) return { ...sending, headers };
+  return { ...sending, headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) };
 }
 
 export function remove(path: string): Promise<void> {
-  return send<void>(path, { method: "DELETE" });
+  return send<void>(path, { method: "DELETE", limitMs: CHANGE_LIMIT_MS });
 }
 
-/** Saves an answer of another media type as a file. @throws RequestError */
+/** Saves an answer of another media type as a file. It may be large, so it has no time limit. @throws RequestError */
 export async function save(path: string, accept: string, fileName: string): Promise<void> {
-  const response = await answerOf(path, { headers: { accept } });
-  if (!response.ok) throw errorOf(response, await response.text());
+  const blob = await answered(undefined, async () => {
+    const response = await ask(path, { headers: { accept } });
+    if (!response.ok) throw errorOf(response, await response.text());
+    return response.blob();
+  });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
+  link.href = URL.createObjectURL(blob);
   link.download = fileName;
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
-async function send<T>(path: string, init: RequestInit): Promise<T> {
-  const response = await answerOf(path, init);
-  const text = await response.text();
+async function send<T>(path: string, sending: Sending): Promise<T> {
+  const { response, text } = await answered(sending, async (signal) => {
+    const response = await ask(path, { ...sending, ...(signal !== undefined && { signal }) });
+    return { response, text: await response.text() };
+  });
   if (response.ok || isHealth(path, text)) return (text === "" ? undefined : JSON.parse(text)) as T;
   const error = errorOf(response, text);
-  if (error.status === 401 && !path.startsWith("operators/session")) isSignedOut.value = true;
+  if (error.status === 401 && !isSession(path)) isSignedOut.value = true;
   throw error;
+}
+
+function isSession(path: string): boolean {
+  return path.startsWith("operators/session");
 }
 
 /** The report of an unhealthy service has the status 503, and is an answer all the same. */
@@ -84,16 +113,31 @@ function isHealth(path: string, text: string): boolean {
   return path === "operators/health" && text.includes('"components"');
 }
 
-async function answerOf(path: string, init: RequestInit): Promise<Response> {
+async function ask(path: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(`${SERVICE_PATH}${path}`, { credentials: "same-origin", ...init });
+  isAnswering.value = response.headers.has("x-request-id");
+  if (isAnswering.value) noteAnswer(response.headers);
+  return response;
+}
+
+/** Turns the failure to get a whole answer into an error for people. The limit holds for the body, too. */
+async function answered<T>(sending: Sending | undefined, read: (signal?: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = sending === undefined ? undefined : timeLimit(sending.limitMs);
+  const own = sending?.signal ?? undefined;
   try {
-    const response = await fetch(`${SERVICE_PATH}${path}`, { credentials: "same-origin", ...init });
-    isAnswering.value = response.headers.has("x-request-id");
-    return response;
+    return await read(limit === undefined || own === undefined ? limit : AbortSignal.any([limit, own]));
   } catch (error) {
-    if (init.signal?.aborted === true) throw error;
+    if (own?.aborted === true || error instanceof RequestError) throw error;
     isAnswering.value = false;
-    const message = "The service does not answer.";
-    throw new RequestError({ status: 0, code: "UNREACHABLE", message, requestId: "" });
+    const isLate = limit?.aborted === true;
+    const seconds = (sending?.limitMs ?? 0) / 1000;
+    const message = isLate ? `The service did not answer within ${seconds} seconds.` : "The service does not answer.";
+    throw new RequestError({
+      status: 0,
+      code: isLate ? "TIMEOUT" : "UNREACHABLE",
+      message: sending?.advice === undefined ? message : `${message} ${sending.advice}`,
+      requestId: "",
+    });
   }
 }
 

@@ -4,9 +4,8 @@ import { Empty, Loaded } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Foreign, Time } from "../../parts/text.tsx";
 import type { Analysis, JobSnapshot } from "../../service/answers.ts";
-import { refusal } from "../../service/browser-session.ts";
-import { usePoll } from "../../service/poll.ts";
-import { pathWith } from "../../service/service-request.ts";
+import type { PinnedAnalysis } from "../../service/pinned-analysis.ts";
+import type { Polled } from "../../service/poll.ts";
 
 type Failure = JobSnapshot["errors"][number];
 type Group = Analysis["groups"][number];
@@ -19,17 +18,26 @@ const FAILURES: readonly Column<Failure>[] = [
   { title: "Message", cell: ({ message }) => <Foreign text={message} wide /> },
 ];
 
-export function JobFailures({ job }: { readonly job: JobSnapshot }) {
+export const NO_LETTERS = "The job has no dead letter: each was replayed or discarded, or is past its retention.";
+
+interface FailuresProps {
+  readonly job: JobSnapshot;
+  readonly poll: Polled<PinnedAnalysis>;
+}
+
+export function JobFailures({ job, poll }: FailuresProps) {
   const { job_id: id, errors } = job;
-  const path = pathWith("operators/dlq/analysis", { by: "code", job_id: id });
-  const poll = usePoll<Analysis>(refusal("read") === undefined ? path : undefined);
   if (job.resource_failed === 0) return <Empty>No resource of this job has failed.</Empty>;
   return (
     <>
       <Loaded poll={poll}>
-        {({ groups }) => (
-          <Table caption="Dead letters by code" columns={groupColumns(id)} rows={groups} keyOf={({ key }) => key} />
-        )}
+        {({ groups }) =>
+          groups.length === 0 ? (
+            <Empty>{NO_LETTERS}</Empty>
+          ) : (
+            <Table caption="Dead letters by code" columns={groupColumns(id)} rows={groups} keyOf={({ key }) => key} />
+          )
+        }
       </Loaded>
       <h2>First failures</h2>
       {job.errors_truncated && (
