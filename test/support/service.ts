@@ -107,7 +107,7 @@ export class Service implements AsyncDisposable {
     );
   }
 
-  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP" | "SIGUSR1" | "SIGUSR2"): void {
+  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGSTOP" | "SIGCONT"): void {
     this.#process?.kill(name);
   }
 

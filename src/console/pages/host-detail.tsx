@@ -11,8 +11,7 @@ import { Foreign, Time } from "../parts/text.tsx";
 import type { HostRow } from "../service/answers.ts";
 import { now } from "../service/browser-time.ts";
 import { instanceName } from "../service/instance.ts";
-import { LIST_MS, usePoll } from "../service/poll.ts";
-import { post } from "../service/service-request.ts";
+import { change, LIST_MS, usePoll } from "../service/poll.ts";
 
 const TASKS: readonly Line[] = [
   { name: "waiting", label: "waiting", color: "--accent" },

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
+import type { Letters } from "../dialogs/letters.ts";
 import { ReplayDialog } from "../dialogs/replay-dialog.tsx";
 import { announce } from "../frame/announcement.tsx";
 import { hrefOf, place } from "../frame/location.ts";
@@ -9,12 +10,13 @@ import { bytesText, countedText, countText, title } from "../parts/format.ts";
 import { Progress } from "../parts/progress.tsx";
 import { Loaded } from "../parts/states.tsx";
 import { Copy, Foreign, Status, Time } from "../parts/text.tsx";
-import type { JobSnapshot } from "../service/answers.ts";
+import type { Analysis, JobSnapshot } from "../service/answers.ts";
 import { refusal } from "../service/browser-session.ts";
 import { curlOf } from "../service/curl-command.ts";
 import { instanceName } from "../service/instance.ts";
-import { type PinnedAnalysis, usePinnedAnalysis } from "../service/pinned-analysis.ts";
 import { change, type Polled, usePoll } from "../service/poll.ts";
+import { pathWith } from "../service/service-request.ts";
+import { pinned } from "../service/service-time.ts";
 import { JobFailures, NO_LETTERS } from "./job-tabs/job-failures.tsx";
 import { JobLog } from "./job-tabs/job-log.tsx";
 import { JobManifest } from "./job-tabs/job-manifest.tsx";
@@ -26,7 +28,8 @@ const ENDED = ["completed", "partial", "failed", "cancelled"];
 export function JobPage({ id }: { readonly id: string }) {
   const poll = usePoll<JobSnapshot>(`operators/jobs/${encodeURIComponent(id)}`);
   const hasFailed = (poll.data?.resource_failed ?? 0) > 0 && refusal("read") === undefined;
-  const analysis = usePinnedAnalysis(hasFailed ? { job_id: id } : undefined, "code");
+  const groups = pathWith("operators/dlq/analysis", { by: "code", job_id: id });
+  const analysis = usePoll<Analysis>(hasFailed ? groups : undefined);
   const tab = place.value.query["tab"] ?? "resources";
   return (
     <Loaded poll={poll}>
@@ -38,7 +41,7 @@ export function JobPage({ id }: { readonly id: string }) {
             </h1>
             <Status name={job.status} />
             <span class="spacer" />
-            <Actions job={job} letters={analysis.data} />
+            <Actions job={job} letterCount={analysis.data?.total} />
           </div>
           <JobFacts job={job} />
           <nav class="tabs" aria-label="Parts of the job">
@@ -65,7 +68,7 @@ export function JobPage({ id }: { readonly id: string }) {
 interface TabProps {
   readonly tab: string;
   readonly job: JobSnapshot;
-  readonly analysis: Polled<PinnedAnalysis>;
+  readonly analysis: Polled<Analysis>;
 }
 
 function Tab({ tab, job, analysis }: TabProps): ComponentChildren {
@@ -104,13 +107,13 @@ function JobFacts({ job }: { readonly job: JobSnapshot }) {
 
 interface JobActionsProps {
   readonly job: JobSnapshot;
-  /** The dead letters of the job, once they are counted. */
-  readonly letters: PinnedAnalysis | undefined;
+  /** Number of dead letters of the job; `undefined` until the service has counted them. */
+  readonly letterCount: number | undefined;
 }
 
-function Actions({ job, letters }: JobActionsProps) {
+function Actions({ job, letterCount }: JobActionsProps) {
   const [isCancelling, setCancelling] = useState(false);
-  const [replaying, setReplaying] = useState<PinnedAnalysis>();
+  const [replaying, setReplaying] = useState<Letters>();
   const { job_id: id } = job;
   return (
     <div class="actions">
@@ -123,20 +126,24 @@ function Actions({ job, letters }: JobActionsProps) {
       >
         Cancel…
       </Action>
-      <Action needs="operator" unless={noReplay(job, letters)} onClick={() => setReplaying(letters)}>
+      <Action
+        needs="operator"
+        unless={noReplay(job, letterCount)}
+        onClick={() => setReplaying({ filter: pinned({ job_id: id }) })}
+      >
         Replay failures…
       </Action>
       {isCancelling && <CancelJob job={job} onClose={() => setCancelling(false)} />}
-      {replaying && <ReplayDialog letters={{ filter: replaying.pinned }} onClose={() => setReplaying(undefined)} />}
+      {replaying && <ReplayDialog letters={replaying} onClose={() => setReplaying(undefined)} />}
     </div>
   );
 }
 
 /** The reason why there is nothing to replay. */
-function noReplay({ resource_failed: failed }: JobSnapshot, letters: PinnedAnalysis | undefined): string | undefined {
+function noReplay({ resource_failed: failed }: JobSnapshot, letterCount: number | undefined): string | undefined {
   if (failed === 0) return "The job has no failed resource.";
-  if (letters === undefined) return "FetchBox counts the dead letters.";
-  return letters.total === 0 ? NO_LETTERS : undefined;
+  if (letterCount === undefined) return "FetchBox counts the dead letters.";
+  return letterCount === 0 ? NO_LETTERS : undefined;
 }
 
 function CancelJob({ job, onClose }: { readonly job: JobSnapshot; readonly onClose: () => void }) {

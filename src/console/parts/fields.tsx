@@ -54,7 +54,7 @@ export function TextField({ label, value, placeholder, onChange }: TextFieldProp
 
 const SPANS: Readonly<Record<string, number>> = { "15 m": 15, "1 h": 60, "24 h": 1440, "7 d": 10_080 };
 
-/** A start time, as a span before the service's present time. The address has the time itself, so that a link keeps its meaning. */
+/** A start time, as a span before the service's time. The address has the time itself: a link keeps its meaning. */
 export function Since({ value, onChange }: { readonly value: string; readonly onChange: (value: string) => void }) {
   return (
     <label class="field">

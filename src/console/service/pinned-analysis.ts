@@ -5,16 +5,16 @@ import { pinned } from "./service-time.ts";
 
 type Filter = Readonly<Record<string, string>>;
 
-export interface PinnedAnalysis extends Analysis {
+interface PinnedAnalysis extends Analysis {
   /** The filter with the end that these numbers have. A change by it meets no more than the numbers show. */
   readonly pinned: Filter;
 }
 
-/** The dead letters of a filter up to now, in groups; `undefined`: no request. */
-export function usePinnedAnalysis(filter: Filter | undefined, by: string): Polled<PinnedAnalysis> {
+/** The dead letters of a filter up to now, in groups. */
+export function usePinnedAnalysis(filter: Filter, by: string): Polled<PinnedAnalysis> {
   const pathOf = (of: Filter) => pathWith("operators/dlq/analysis", { ...of, by });
-  return usePoll<PinnedAnalysis>(filter === undefined ? undefined : pathOf(filter), LIST_MS, async (signal) => {
-    const upToNow = pinned(filter ?? {});
+  return usePoll<PinnedAnalysis>(pathOf(filter), LIST_MS, async (signal) => {
+    const upToNow = pinned(filter);
     return { ...(await get<Analysis>(pathOf(upToNow), signal)), pinned: upToNow };
   });
 }

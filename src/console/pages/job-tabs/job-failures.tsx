@@ -4,7 +4,6 @@ import { Empty, Loaded } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Foreign, Time } from "../../parts/text.tsx";
 import type { Analysis, JobSnapshot } from "../../service/answers.ts";
-import type { PinnedAnalysis } from "../../service/pinned-analysis.ts";
 import type { Polled } from "../../service/poll.ts";
 
 type Failure = JobSnapshot["errors"][number];
@@ -22,7 +21,7 @@ export const NO_LETTERS = "The job has no dead letter: each was replayed or disc
 
 interface FailuresProps {
   readonly job: JobSnapshot;
-  readonly poll: Polled<PinnedAnalysis>;
+  readonly poll: Polled<Analysis>;
 }
 
 export function JobFailures({ job, poll }: FailuresProps) {
