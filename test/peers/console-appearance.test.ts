@@ -25,6 +25,15 @@ async function violations(page: Page, rules: readonly string[] = []): Promise<st
   });
 }
 
+const PHONE_WIDTH = 400;
+
+/** The elements that stand out of a narrow page, unless a box of their own scrolls or cuts them. */
+async function scrollsSideways(page: Page): Promise<string[]> {
+  const wide = `[...document.querySelectorAll("body *")]
+    .filter((each) => each.getBoundingClientRect().right > ${PHONE_WIDTH}).map((each) => each.outerHTML.slice(0, 160))`;
+  return page.evaluate(`document.documentElement.scrollWidth > ${PHONE_WIDTH} ? ${wide} : []`);
+}
+
 /** Waits until the lines of a chart have a colour. */
 function chartsAreIn(page: Page, color: string): Promise<true> {
   const pixel = Buffer.from(`${color.slice(1)}ff`, "hex").readUInt32LE();
@@ -68,41 +77,49 @@ test.if(!("reason" in browser))(
   },
 );
 
-test.if(!("reason" in browser))("no page of the console violates a rule of axe-core, light and dark", async () => {
-  await using scene = await startScene();
-  await using page = await openPage(`${scene.service.url}/console`);
-  await page.until("the page asks for a token", `document.querySelector("input[type=password]") ? true : null`);
-  const found: Record<string, string[]> = {};
-  const check = async (name: string) => {
-    await page.evaluate(`document.querySelectorAll("details").forEach((each) => (each.open = true))`);
-    await page.emulate({ width: 1400, isDark: false });
-    found[name] = await violations(page);
-    await page.emulate({ width: 1400, isDark: true });
-    if (name === "overview") await chartsAreIn(page, "#323942");
-    found[`${name} in the dark`] = await violations(page, COLOURS);
-  };
-  // The page's policy forbids scripts of others; the protocol evaluates this one in spite of it.
-  await page.evaluate(axe.source);
-  await check("sign-in");
-  await signIn(page);
-  await page.evaluate(axe.source);
-  for (const each of scene.pages) {
-    await visit(page, each);
-    if (each.name === "hosts") await openHost(page);
-    if (each.name === "submit") await pasteManifest(page);
-    await check(each.name);
-    if (each.name !== "dead-letters") continue;
-    await page.evaluate(`document.querySelector("main .bar button:not(.plain)").click()`);
-    await page.until(
-      "the dry run ends",
-      `document.querySelector("dialog")?.innerText.includes("dry run found") || null`,
-    );
-    await check("dialog");
-    await page.evaluate(`document.querySelector("dialog").close()`);
-  }
-  expect(Object.entries(found).filter(([, problems]) => problems.length > 0)).toEqual([]);
-  expect(Object.keys(found)).toHaveLength(2 * (scene.pages.length + 2));
-  // The check itself works: it finds a fault that is planted.
-  await page.evaluate(`document.querySelector("main").append(document.createElement("button"))`);
-  expect((await violations(page)).join()).toStartWith("button-name: ");
-});
+test.if(!("reason" in browser))(
+  "no page of the console violates a rule of axe-core, light and dark, or scrolls sideways on a phone",
+  async () => {
+    await using scene = await startScene();
+    await using page = await openPage(`${scene.service.url}/console`);
+    await page.until("the page asks for a token", `document.querySelector("input[type=password]") ? true : null`);
+    const found: Record<string, string[]> = {};
+    const check = async (name: string) => {
+      await page.evaluate(`document.querySelectorAll("details").forEach((each) => (each.open = true))`);
+      await page.emulate({ width: 1400, isDark: false });
+      found[name] = await violations(page);
+      await page.emulate({ width: PHONE_WIDTH });
+      found[`${name} on a phone`] = await scrollsSideways(page);
+      await page.emulate({ width: 1400, isDark: true });
+      if (name === "overview") await chartsAreIn(page, "#323942");
+      found[`${name} in the dark`] = await violations(page, COLOURS);
+    };
+    // The page's policy forbids scripts of others; the protocol evaluates this one in spite of it.
+    await page.evaluate(axe.source);
+    await check("sign-in");
+    await signIn(page);
+    await page.evaluate(axe.source);
+    for (const each of scene.pages) {
+      await visit(page, each);
+      if (each.name === "hosts") await openHost(page);
+      if (each.name === "submit") await pasteManifest(page);
+      await check(each.name);
+      if (each.name !== "dead-letters") continue;
+      await page.evaluate(`document.querySelector("main .bar button:not(.plain)").click()`);
+      await page.until(
+        "the dry run ends",
+        `document.querySelector("dialog")?.innerText.includes("dry run found") || null`,
+      );
+      await check("dialog");
+      await page.evaluate(`document.querySelector("dialog").close()`);
+    }
+    expect(Object.entries(found).filter(([, problems]) => problems.length > 0)).toEqual([]);
+    expect(Object.keys(found)).toHaveLength(3 * (scene.pages.length + 2));
+    // The check itself works: it finds a fault that is planted.
+    await page.evaluate(`document.querySelector("main").append(document.createElement("button"))`);
+    expect((await violations(page)).join()).toStartWith("button-name: ");
+    await page.emulate({ width: PHONE_WIDTH });
+    await page.evaluate(`document.querySelector("main button:last-child").style.width = "500px"`);
+    expect((await scrollsSideways(page)).length).toBeGreaterThan(0);
+  },
+);

@@ -44,8 +44,8 @@ function below(folder: string, name: string): string[] {
   return existsSync(folder) && readdirSync(folder).includes(name) ? [join(folder, name)] : [];
 }
 
-/** Opens a page. @see https://chromedevtools.github.io/devtools-protocol/ */
-export async function openPage(url: string): Promise<Page> {
+/** Opens a page. `script` runs in it before its own scripts. @see https://chromedevtools.github.io/devtools-protocol/ */
+export async function openPage(url: string, script = ""): Promise<Page> {
   const browser = findBrowser();
   if ("reason" in browser) throw new Error(browser.reason);
   const folder = mkdtempSync(join(tmpdir(), "fetchbox-browser-"));
@@ -105,6 +105,7 @@ export async function openPage(url: string): Promise<Page> {
     return answer.promise;
   };
   for (const domain of ["Page", "Network", "Runtime", "Log"]) await send(`${domain}.enable`);
+  await send("Page.addScriptToEvaluateOnNewDocument", { source: script });
   await send("Page.navigate", { url });
   const evaluate = async <T>(expression: string): Promise<T> => {
     const { result, exceptionDetails } = await send("Runtime.evaluate", {

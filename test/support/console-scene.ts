@@ -33,6 +33,7 @@ const SLOW_BYTES = 240_000_000;
 const DRIP_BYTES = 16_384;
 const DRIP_MS = 50;
 const STORED_BYTES = 180_000;
+const LONG_PATH = `/photos/${"2026-".repeat(60)}.jpg`;
 
 /** Signs the page in, and waits for it. */
 export async function signIn(page: Page): Promise<void> {
@@ -99,6 +100,8 @@ export async function startScene(): Promise<Scene> {
   await service.finished(await submitStored(60));
   const failed = await submit(FAILING, [...numbered(6, (at) => `forbidden/${at}.jpg`), "missing/report.pdf"]);
   await service.finished(failed);
+  const moved = await submit(STORED, ["moved/to/a/long/address.jpg"]);
+  await service.finished(moved);
   const partial = await submit(FAILING, ["forbidden/a.jpg", "stored/b.jpg"], { "x-fetchbox-tenant": "archive" });
   await service.finished(partial);
   const running = await submit(
@@ -122,7 +125,7 @@ export async function startScene(): Promise<Scene> {
   const post = { method: "POST", headers: { "content-type": "application/json" }, body };
   await service.fetch("/operators/dlq/replay", post);
   const { entries } = await service.get<{ entries: { task_id: number }[] }>("/operators/dlq?code=DOWNLOAD_HTTP_403");
-  const pages = pagesOf({ partial, running, letter: entries[0]?.task_id ?? 0 });
+  const pages = pagesOf({ moved, partial, running, letter: entries[0]?.task_id ?? 0 });
   return {
     service,
     pages,
@@ -139,12 +142,18 @@ function numbered(count: number, nameOf: (at: number) => string): string[] {
   return Array.from({ length: count }, (_, at) => nameOf(at + 1));
 }
 
-function pagesOf(ids: { readonly partial: string; readonly running: string; readonly letter: number }): ScenePage[] {
-  const { partial, running, letter } = ids;
+function pagesOf(ids: {
+  readonly moved: string;
+  readonly partial: string;
+  readonly running: string;
+  readonly letter: number;
+}): ScenePage[] {
+  const { moved, partial, running, letter } = ids;
   return [
     { name: "overview", path: "?window=15m", text: "Needs attention" },
     { name: "jobs", path: "jobs", text: "completed" },
     { name: "job", path: `jobs/${running}`, text: "film-1" },
+    { name: "job-moved", path: `jobs/${moved}`, text: LONG_PATH.slice(0, 40) },
     { name: "job-failures", path: `jobs/${partial}?tab=failures`, text: "DOWNLOAD_HTTP_403" },
     { name: "job-log", path: `jobs/${partial}?tab=log`, text: "job accepted" },
     { name: "job-manifest", path: `jobs/${partial}?tab=manifest`, text: "manifest_version" },
@@ -168,6 +177,7 @@ async function startHosts() {
     else if (host === SLOW) drip(response);
     else if (path.startsWith("/forbidden")) response.writeHead(403).end("Sign in to see this picture.");
     else if (path.startsWith("/missing")) response.writeHead(404).end("not here");
+    else if (path.startsWith("/moved")) response.writeHead(302, { location: LONG_PATH }).end();
     else response.end(Buffer.alloc(STORED_BYTES));
   });
   server.listen(0, "0.0.0.0");

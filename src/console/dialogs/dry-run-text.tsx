@@ -1,8 +1,8 @@
 import { countedText } from "../parts/format.ts";
-import { goneText } from "./outcome-text.ts";
+import { goneText, type Noun } from "./outcome-text.ts";
 
 interface DryRunProps {
-  readonly noun: string;
+  readonly noun: Noun;
   /** `undefined` while the dry run goes on. */
   readonly matched: number | undefined;
   /** Number of selected rows; `undefined` for a filter. */
@@ -16,7 +16,7 @@ export function DryRunText({ noun, matched, selected }: DryRunProps) {
   return (
     <>
       The dry run found {countedText(matched, noun)}
-      {gone > 0 && `; ${goneText(gone)}`}.
+      {gone > 0 && `; ${goneText(gone, noun)}`}.
     </>
   );
 }

@@ -1,0 +1,123 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { findBrowser, openPage, type Page } from "../support/browser.ts";
+import { click, expectClean, press, shows } from "../support/console-page.ts";
+import { type Origin, startOrigin } from "../support/origin.ts";
+import { type Service, startService } from "../support/service.ts";
+
+setDefaultTimeout(60_000);
+
+const browser = findBrowser();
+if ("reason" in browser) console.warn(`the tests of the console's requests are left out: ${browser.reason}`);
+
+/** A browser whose clock is a day ahead. It keeps the bodies and addresses of the requests with an end. */
+const CLOCK_AHEAD = `
+  const RealDate = Date;
+  Date = class extends RealDate {
+    constructor(...given) { super(...(given.length === 0 ? [RealDate.now() + 86_400_000] : given)); }
+    static now() { return RealDate.now() + 86_400_000; }
+  };
+  window.ends = [];
+  const send = window.fetch;
+  window.fetch = (url, init) => {
+    const end = new URL(url, location.href).searchParams.get("until") ?? JSON.parse(init?.body ?? "{}").filter?.until;
+    if (end) window.ends.push(end);
+    return send(url, init);
+  };`;
+
+/** A browser with time limits that are a fiftieth as long. It keeps the limits that the page asked for. */
+const SHORT_LIMITS = `
+  window.limits = [];
+  const limit = AbortSignal.timeout.bind(AbortSignal);
+  AbortSignal.timeout = (ms) => (window.limits.push(ms), limit(ms / 50));`;
+
+/** A browser in which no request is repeated after a time. */
+const NO_REPEATS = `
+  const later = window.setTimeout;
+  window.setTimeout = (act, ms) => (ms >= 2000 ? 0 : later(act, ms));`;
+
+const OPERATIONS = "/operators";
+
+async function fail(service: Service, origin: Origin, name: string): Promise<string> {
+  const resources = [{ id: name, url: `${origin.url}/${name}` }];
+  const job = await service.submit({ manifest_version: "v1", resources });
+  await service.finished(job);
+  return job;
+}
+
+function endsOf(page: Page): Promise<string[]> {
+  return page.evaluate<string[]>("window.ends");
+}
+
+describe.if(!("reason" in browser))("the console and the state of its service", () => {
+  test("in a browser whose clock runs ahead, a change leaves what arrived after the dry run", async () => {
+    await using origin = await startOrigin();
+    await using service = await startService();
+    await fail(service, origin, "a.txt");
+    await using page = await openPage(`${service.url}/console/dead-letters`, CLOCK_AHEAD);
+    await click(page, "main .bar button", "Discard 1…");
+    await shows(page, "The dry run found 1 dead letter.");
+    const dryRun = (await endsOf(page)).at(-1) ?? "";
+    expect(Date.parse(dryRun)).toBeLessThanOrEqual(Date.now());
+    await fail(service, origin, "b.txt");
+    await click(page, "dialog .danger", "Discard 1");
+    await shows(page, "Discarded: 1 dead letter.");
+    // The number of the button, the dry run and the discard have the same end.
+    expect((await endsOf(page)).filter((end) => end === dryRun).length).toBe(3);
+    const { entries } = await service.get<{ entries: { resource_id: string }[] }>(`${OPERATIONS}/dlq`);
+    expect(entries.map(({ resource_id: id }) => id)).toEqual(["b.txt"]);
+
+    await service.fetch(`${OPERATIONS}/queue/pause`, { method: "POST" });
+    const submit = () => service.submit({ manifest_version: "v1", resources: [{ id: "c", url: `${origin.url}/c` }] });
+    await submit();
+    await page.evaluate(`location.href = "/console/jobs?until=2100-01-01T00:00:00.000Z"`);
+    await page.until(
+      "the dry run finds the job",
+      `(() => {
+        if (document.querySelector("dialog")?.innerText.includes("found 1 unfinished job")) return true;
+        document.querySelector("dialog[open] .actions button")?.click();
+        [...document.querySelectorAll("main .bar button")].find((each) => !each.disabled)?.click();
+        return null;
+      })()`,
+    );
+    const later = await submit();
+    await click(page, "dialog .danger", "Cancel 1 job");
+    await shows(page, "Being cancelled: 1 job.");
+    expect((await service.job(later)).status).toBe("queued");
+    expectClean(page, service);
+  });
+
+  test("a service that hangs is shown as such within the limit, and a change that gets no answer says so", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/system`, SHORT_LIMITS);
+    await shows(page, "● live");
+    await shows(page, "No operator has changed anything yet.");
+    await click(page, "main button", "Pause the queue…");
+    service.signal("SIGSTOP");
+    await click(page, "dialog .danger", "Pause the queue");
+    await shows(page, "The service did not answer within 60 seconds. The change may have happened");
+    await press(page, "Escape");
+    await shows(page, "○ no answer");
+    await shows(page, "Stale since");
+    await shows(page, "The service did not answer within 15 seconds.");
+    expect(await page.evaluate<number>("document.querySelectorAll('main .stale').length")).toBeGreaterThan(0);
+    service.signal("SIGCONT");
+    await page.evaluate("document.querySelector('dialog').close()");
+    await press(page, "r");
+    await shows(page, "● live");
+    await shows(page, "no download starts");
+    expect(await page.evaluate<number[]>("[...new Set(window.limits)].sort()")).toEqual([15_000, 60_000]);
+  });
+
+  test("after a change the page shows the new state at once", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/system`, NO_REPEATS);
+    await shows(page, "No operator has changed anything yet.");
+    await click(page, "main button", "Pause the queue…");
+    await click(page, "dialog .danger", "Pause the queue");
+    await shows(page, "no download starts");
+    await shows(page, "queue/pause");
+    await click(page, ".banner button", "Resume");
+    await page.until("the banner is gone", `document.querySelector(".banner") ? null : true`);
+    expectClean(page, service);
+  });
+});
