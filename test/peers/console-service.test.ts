@@ -35,8 +35,6 @@ const NO_REPEATS = `
   const later = window.setTimeout;
   window.setTimeout = (act, ms) => (ms >= 2000 ? 0 : later(act, ms));`;
 
-const OPERATIONS = "/operators";
-
 async function fail(service: Service, origin: Origin, name: string): Promise<string> {
   const resources = [{ id: name, url: `${origin.url}/${name}` }];
   const job = await service.submit({ manifest_version: "v1", resources });
@@ -63,19 +61,21 @@ describe.if(!("reason" in browser))("the console and the state of its service", 
     await shows(page, "Discarded: 1 dead letter.");
     // The number of the button, the dry run and the discard have the same end.
     expect((await endsOf(page)).filter((end) => end === dryRun).length).toBe(3);
-    const { entries } = await service.get<{ entries: { resource_id: string }[] }>(`${OPERATIONS}/dlq`);
+    const { entries } = await service.get<{ entries: { resource_id: string }[] }>("/operators/dlq");
     expect(entries.map(({ resource_id: id }) => id)).toEqual(["b.txt"]);
 
-    await service.fetch(`${OPERATIONS}/queue/pause`, { method: "POST" });
+    await service.fetch("/operators/queue/pause", { method: "POST" });
     const submit = () => service.submit({ manifest_version: "v1", resources: [{ id: "c", url: `${origin.url}/c` }] });
     await submit();
     await page.evaluate(`location.href = "/console/jobs?until=2100-01-01T00:00:00.000Z"`);
     await page.until(
       "the dry run finds the job",
       `(() => {
-        if (document.querySelector("dialog")?.innerText.includes("found 1 unfinished job")) return true;
-        document.querySelector("dialog[open] .actions button")?.click();
-        [...document.querySelectorAll("main .bar button")].find((each) => !each.disabled)?.click();
+        const dialog = document.querySelector("dialog");
+        const text = dialog?.innerText ?? "";
+        if (text.includes("found 1 unfinished job")) return true;
+        if (text.includes("found 0")) dialog.querySelector(".actions button").click();
+        if (dialog === null) document.querySelector("main .bar button:not(:disabled)")?.click();
         return null;
       })()`,
     );
@@ -95,13 +95,13 @@ describe.if(!("reason" in browser))("the console and the state of its service", 
     service.signal("SIGSTOP");
     await click(page, "dialog .danger", "Pause the queue");
     await shows(page, "The service did not answer within 60 seconds. The change may have happened");
-    await press(page, "Escape");
     await shows(page, "○ no answer");
     await shows(page, "Stale since");
     await shows(page, "The service did not answer within 15 seconds.");
     expect(await page.evaluate<number>("document.querySelectorAll('main .stale').length")).toBeGreaterThan(0);
     service.signal("SIGCONT");
     await page.evaluate("document.querySelector('dialog').close()");
+    await page.until("the dialog is gone", "document.querySelector('dialog') ? null : true");
     await press(page, "r");
     await shows(page, "● live");
     await shows(page, "no download starts");
@@ -115,7 +115,10 @@ describe.if(!("reason" in browser))("the console and the state of its service", 
     await click(page, "main button", "Pause the queue…");
     await click(page, "dialog .danger", "Pause the queue");
     await shows(page, "no download starts");
-    await shows(page, "queue/pause");
+    await page.until(
+      "the activity has the pause",
+      `document.querySelector("td[data-title=Action]")?.innerText === "pause" || null`,
+    );
     await click(page, ".banner button", "Resume");
     await page.until("the banner is gone", `document.querySelector(".banner") ? null : true`);
     expectClean(page, service);
