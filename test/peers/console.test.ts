@@ -292,7 +292,7 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     expect(await isDisabled()).toBe(true);
     await type(page, "dialog input", "1200");
     await click(page, "dialog .danger", "Cancel 1,200 jobs");
-    await shows(page, "Being cancelled: 0 of 1,200 jobs; 1,200 had ended.");
+    await shows(page, "Being cancelled: 0 of 1,200 jobs; 1,200 had ended or were being cancelled.");
     expectClean(page, service);
 
     await service.kill();

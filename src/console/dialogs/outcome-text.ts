@@ -18,8 +18,10 @@ export function outcomeText({ verb, noun, done, asked }: Outcome): string {
     : `${verb}: ${countText(done)} of ${countedText(asked, noun)}; ${goneText(asked - done, noun)}.`;
 }
 
-/** `1 was gone`; of jobs `1 had ended`. */
+/** `1 was gone`; of jobs `1 had ended or was being cancelled`. */
 export function goneText(count: number, noun: Noun): string {
-  if (noun !== "dead letter") return `${countText(count)} had ended`;
-  return `${countText(count)} ${count === 1 ? "was" : "were"} gone`;
+  const were = count === 1 ? "was" : "were";
+  return noun === "dead letter"
+    ? `${countText(count)} ${were} gone`
+    : `${countText(count)} had ended or ${were} being cancelled`;
 }
