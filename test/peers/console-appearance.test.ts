@@ -119,7 +119,7 @@ test.if(!("reason" in browser))(
     await page.evaluate(`document.querySelector("main").append(document.createElement("button"))`);
     expect((await violations(page)).join()).toStartWith("button-name: ");
     await page.emulate({ width: PHONE_WIDTH });
-    await page.evaluate(`document.querySelector("main button:last-child").style.width = "500px"`);
+    await page.evaluate(`document.querySelector("main").lastElementChild.style.width = "500px"`);
     expect((await scrollsSideways(page)).length).toBeGreaterThan(0);
   },
 );

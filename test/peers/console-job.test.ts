@@ -34,7 +34,7 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     const job = await service.submit({ manifest_version: "v1", resources });
     await page.evaluate(`location.href = "/console/jobs/${job}"`);
     await shows(page, "33 % (1/3) · 1 failed");
-    expect(await page.evaluate<string>("document.title")).toStartWith(`${job} – jobs – FetchBox `);
+    await page.until("the title has the id", `document.title.startsWith("${job} – jobs – FetchBox ") || null`);
     expect(await titleOf(page, "curl")).toBe(`curl ${AUTHORIZATION} ${service.url}/operators/jobs/${job}`);
     await click(page, "main .actions button", "Cancel…");
     await click(page, "dialog .danger", "Cancel the job");

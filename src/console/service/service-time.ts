@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { now, pageAgeMs } from "./browser-time.ts";
 
 interface Answered {
-  /** The service's time by the `Date` header. The header has whole seconds, rounded down. */
+  /** The time of the `Date` header: whole seconds, rounded down. The service renews it about once a second. */
   readonly serviceMs: number;
   /** The page's age when the answer arrived. */
   readonly pageMs: number;
@@ -17,7 +17,7 @@ export function noteAnswer(headers: Headers): void {
   latest.value = { serviceMs: Number.isNaN(serviceMs) ? serviceNow().getTime() : serviceMs, pageMs };
 }
 
-/** The present time of the service, up to a second too early and never too late. The browser's clock does not count. */
+/** The present time of the service: up to two seconds too early, never too late, whatever the clock of the browser. */
 export function serviceNow(): Date {
   const { value } = latest;
   return value === undefined ? now() : new Date(value.serviceMs + pageAgeMs() - value.pageMs);
