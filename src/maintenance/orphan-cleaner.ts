@@ -1,6 +1,6 @@
 import type { ObjectRef, ObjectStore } from "../jobs/object-store.ts";
 import type { OrphanRecords } from "../jobs/stores/orphan-records.ts";
-import { ORPHAN_KINDS, type Orphan, type OrphanKind, type Postponed, sortOf } from "../jobs/stores/orphan-records.ts";
+import { ORPHAN_SORTS, type Orphan, type OrphanSort, type Postponed, sortOf } from "../jobs/stores/orphan-records.ts";
 import type { Clock } from "../std/clock.ts";
 import type { KeyGuard } from "../storage/key-guard.ts";
 
@@ -71,7 +71,11 @@ export class OrphanCleaner {
     this.#deps = deps;
   }
 
-  /** Takes over orphans of the last process and aborts uploads. Resolves to their number. @throws the queue's error */
+  /**
+   * Takes over orphans of the last process and aborts the uploads whose id is known. Resolves to their number.
+   * `run` does the rest: a crash leaves one with every claimed task, and a silent storage would hold up the start.
+   * @throws the queue's error
+   */
   async begin(signal: AbortSignal): Promise<number> {
     await this.#deps.orphans.begin();
     return this.#round(["upload"], signal);
@@ -80,14 +84,14 @@ export class OrphanCleaner {
   /** Looks at all due orphans. @throws the queue's error, or the signal's reason */
   async run(signal: AbortSignal): Promise<void> {
     await this.#deps.orphans.adopt();
-    await this.#round(ORPHAN_KINDS, signal);
+    await this.#round(ORPHAN_SORTS, signal);
   }
 
   /** Resolves to the number of removed orphans. */
-  async #round(kinds: readonly OrphanKind[], signal: AbortSignal): Promise<number> {
+  async #round(sorts: readonly OrphanSort[], signal: AbortSignal): Promise<number> {
     let removed = 0;
     while (!signal.aborted) {
-      const keys = await this.#deps.orphans.dueKeys(kinds, BATCH);
+      const keys = await this.#deps.orphans.dueKeys(sorts, BATCH);
       if (keys.length === 0) break;
       const looked = await this.#lookAtAll(keys, signal);
       await this.#note(looked);

@@ -15,7 +15,7 @@ export class Findings {
   /** Leftovers of a crash that the next start repairs. They are no inconsistencies. */
   readonly unfinished: string[] = [];
   readonly notes: string[] = [];
-  readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, ofRuns: 0, unknown: 0 };
+  readonly counts = { jobs: 0, tasks: 0, deadLetters: 0, objects: 0, bytesRead: 0, ofRuns: 0, unknown: 0, late: 0 };
   /** Violated rules that show a loss of rows: a recount of the rest would hide the loss. */
   readonly losses = new Set<string>();
   #inconsistencyCount = 0;

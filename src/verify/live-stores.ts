@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { ObjectRef } from "../jobs/object-store.ts";
 import type { Task } from "../jobs/task.ts";
 import { ReadSource } from "../sqlite/file/read-only.ts";
 import type { StorePaths } from "../sqlite/file/store-paths.ts";
@@ -85,6 +86,12 @@ export class LiveStores implements Disposable {
       recorded.push("SELECT 1 FROM main.orphans WHERE kind = 'upload' AND (name = ?2 OR (key = ?1 AND name = ''))");
     }
     return this.#has(recorded.join(" UNION ALL "), key, uploadId);
+  }
+
+  /** Whether the service looks for a late object under the key. */
+  isLookedFor({ bucket, key }: ObjectRef): boolean {
+    if (!this.#read(hasOrphans)) return false;
+    return this.#has("SELECT 1 FROM main.orphans WHERE kind = 'object' AND bucket = ? AND key = ?", bucket, key);
   }
 
   /**

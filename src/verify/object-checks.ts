@@ -136,10 +136,14 @@ function checkForeign(ref: ObjectRef, { liveStores, findings, runs }: Checking):
   if (liveStores.isAtWork(jobId)) return;
   const end = liveStores.endOf(jobId, resourceId);
   if (end?.state === "completed" && end.storageUrl?.endsWith(ref.key) === true) return; // since the stores were read
+  if (liveStores.isLookedFor(ref)) {
+    findings.counts.late++;
+    return;
+  }
   const whose =
     end === undefined
       ? `job ${jobId}, which has no such resource`
-      : `task ${end.task} of job ${jobId}, which ${end.state}`;
+      : `task ${end.task} of job ${jobId}, which ${end.state === "cancelled" ? "was cancelled" : end.state}`;
   findings.report("a task that did not complete has no object", `${nameOf(ref)} belongs to ${whose}`);
 }
 

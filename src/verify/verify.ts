@@ -96,6 +96,7 @@ async function checkStorage(
   const before = await listUploads(buckets, { store, signal });
   await checkObjects(buckets, { store, expected, liveStores, findings, deep, runInManifest, signal });
   noteForeignObjects(findings);
+  noteLateObjects(isRunning(), findings);
   // The stores stay open until the check is done.
   return await checkUploads(buckets, before, { store, expected, liveStores, findings, isRunning: isRunning(), signal });
 }
@@ -110,6 +111,14 @@ function noteForeignObjects({ counts: { ofRuns, unknown }, notes }: Findings): v
   notes.push(
     `${counted(unknown, "object")} ${unknown === 1 ? "is" : "are"} of jobs that are not known here: ${owners}`,
   );
+}
+
+/** Notes objects under keys at which the service looks for late ones. A late one is no inconsistency: it is removed. */
+function noteLateObjects(isRunning: boolean, { counts: { late }, notes, unfinished }: Findings): void {
+  if (late === 0) return;
+  const text = `${counted(late, "object")} that S3 may have stored after the end of ${late === 1 ? "its task" : "their tasks"}`;
+  if (isRunning) notes.push(`${text}; the service looks for ${late === 1 ? "it" : "them"}`);
+  else unfinished.push(text);
 }
 
 function checkStores(snapshot: Snapshot, options: VerifyOptions, findings: Findings): void {

@@ -109,6 +109,26 @@ describe("a small object that S3 stores only after its task has ended is removed
     await removed(s3);
   });
 
+  test("by the next start, and the checker says so before", async () => {
+    await using origin = await startOrigin();
+    await using s3 = await startFaultyS3();
+    await using service = await startOn(s3);
+    const late = slow(s3);
+    const job = await service.submit(manifest(origin));
+    await late.begun(1);
+    await service.fetch(`/operators/jobs/${job}/cancel`, { method: "POST" });
+    expect((await service.finished(job)).status).toBe("cancelled");
+    await service.kill();
+    await late.store();
+    const found = await verify(service);
+    const text = "unfinished: 1 object that S3 may have stored after the end of its task; left for the next start";
+    expect([found.code, found.stdout]).toEqual([0, expect.stringContaining(text)]);
+    expect(digest(objectOf(s3))).toBe(digest(Buffer.from("small")));
+    await service.start();
+    await eventually("the object is removed", () => objectOf(s3) === undefined || undefined, LOOK_MS);
+    expect((await verify(service)).stdout).not.toContain("S3 may have stored");
+  });
+
   test.each(["SIGTERM", "SIGKILL"] as const)("over a restart after %s", async (signal) => {
     await using origin = await startOrigin();
     await using s3 = await startFaultyS3();

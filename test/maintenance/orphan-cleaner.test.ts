@@ -390,6 +390,27 @@ describe("an upload whose creation got no answer", () => {
   });
 });
 
+describe("an upload that probes the server", () => {
+  test("is aborted after a crash, once no attempt holds its key, and does not hold up the start", async () => {
+    await using bench = await Bench.open();
+    const claimed = await bench.claim();
+    const { bucket, key } = claimed.task;
+    await fetch(`${bench.s3.endpoint}/${bucket}/${key}?uploads=`, { method: "POST" });
+    bench.stores.crash();
+    await bench.stores.queue.recover(() => Promise.resolve(), true);
+    expect(await bench.cleaner().begin(never)).toBe(0);
+    expect(bench.s3.calls.filter(isList)).toEqual([]);
+    const letGo = bench.keys.hold(claimed.task);
+    await bench.pass(60 * SECOND);
+    expect(bench.s3.uploads.size).toBe(1);
+    letGo();
+    await bench.pass(30 * SECOND);
+    expect(bench.s3.uploads.size).toBe(0);
+    await bench.pass(WATCH_MS, () => false, LOOK_EVERY_MAX_MS);
+    expect(bench.orphans()).toEqual([]);
+  });
+});
+
 test("what there is of orphans is counted by its sort", async () => {
   await using bench = await Bench.open();
   const tasks = await claimedJob(bench.stores, 3);
@@ -401,7 +422,7 @@ test("what there is of orphans is counted by its sort", async () => {
   bench.stores.crash();
   await bench.stores.queue.orphans.begin();
   await bench.stores.queue.recover(() => Promise.resolve(), true);
-  expect(await bench.stores.queue.orphans.counts()).toEqual({ upload: 2, late_upload: 1, late_object: 3 });
+  expect(await bench.stores.queue.orphans.counts()).toEqual({ upload: 2, late_upload: 4, late_object: 3 });
 });
 
 test("a look that the end of the service interrupts changes no record", async () => {
@@ -430,7 +451,7 @@ test("a queue that cannot be written to ends the round, and the next one looks a
     orphans: {
       begin: () => Promise.resolve(),
       adopt: () => Promise.resolve(),
-      dueKeys: (kinds, limit) => bench.stores.queue.orphans.dueKeys(kinds, limit),
+      dueKeys: (sorts, limit) => bench.stores.queue.orphans.dueKeys(sorts, limit),
       dueUnder: (ref) => bench.stores.queue.orphans.dueUnder(ref),
       note: () => Promise.reject(new Error("full")),
     },

@@ -2,9 +2,7 @@ import type { ObjectRef } from "../object-store.ts";
 import type { ClaimedTask } from "../task.ts";
 
 /** An open upload, or an object that a request may still store. */
-export const ORPHAN_KINDS = ["upload", "object"] as const;
-
-export type OrphanKind = (typeof ORPHAN_KINDS)[number];
+export type OrphanKind = "upload" | "object";
 
 export interface NewOrphan extends ObjectRef {
   readonly task: number;
@@ -58,7 +56,7 @@ export interface OrphanRecords {
   /** Takes over uploads that an attempt recorded after its task was settled. */
   adopt(): Promise<void>;
   /** Keys with due orphans, the longest due first. */
-  dueKeys(kinds: readonly OrphanKind[], limit: number): Promise<ObjectRef[]>;
+  dueKeys(sorts: readonly OrphanSort[], limit: number): Promise<ObjectRef[]>;
   /** The due orphans under one key. */
   dueUnder(ref: ObjectRef): Promise<Orphan[]>;
   note(changes: OrphanChanges): Promise<void>;

@@ -95,7 +95,8 @@ export function isPoison(interrupted: Pick<InterruptedTask, "crashes">): boolean
 
 /**
  * Requeues an interrupted task, or dead-letters it if it is a poison task. `token` marks the object that a request of
- * the last process may still store. Runs inside a transaction.
+ * the last process may still store. That request may have opened an upload to probe the server, too, of which only the
+ * memory knew. Runs inside a transaction.
  */
 export function putBack(
   context: QueueContext,
@@ -106,7 +107,9 @@ export function putBack(
   changes.stateChanged("running", -1);
   const { id, task } = interrupted;
   if (token !== undefined) {
-    addOrphan(context, { task: id, bucket: task.bucket, key: task.key, kind: "object", name: token });
+    const left = { task: id, bucket: task.bucket, key: task.key };
+    addOrphan(context, { ...left, kind: "object", name: token });
+    addOrphan(context, { ...left, kind: "upload", name: "" });
   }
   if (isPoison(interrupted)) {
     deadLetterPoison(context, interrupted, context.clock.now(), changes);

@@ -11,6 +11,8 @@ import type { QueueContext } from "../queue/queue-context.ts";
 
 /** The time until the first look at an orphan, in milliseconds. */
 const FIRST_LOOK_MS = 1000;
+/** The same as `sortOf`, in SQL. */
+const SORT = "CASE WHEN kind = 'object' THEN 'late_object' WHEN name = '' THEN 'late_upload' ELSE 'upload' END";
 
 /** Records an orphan, or restarts the watch of a known one. Runs inside a transaction. */
 export function addOrphan(context: QueueContext, { task, bucket, key, kind, name }: NewOrphan): void {
@@ -36,13 +38,13 @@ export function makeAllDue(context: QueueContext): void {
 }
 
 /** Keys with orphans that are due, the longest due first. */
-export function readDueKeys(context: QueueContext, kinds: readonly OrphanKind[], limit: number): ObjectRef[] {
+export function readDueKeys(context: QueueContext, sorts: readonly OrphanSort[], limit: number): ObjectRef[] {
   return context.db
     .query<{ bucket: string; key: string }, [number, string, number]>(
-      `SELECT bucket, key FROM orphans WHERE due_at <= ? AND kind IN (SELECT value FROM json_each(?))
+      `SELECT bucket, key FROM orphans WHERE due_at <= ? AND ${SORT} IN (SELECT value FROM json_each(?))
        GROUP BY bucket, key ORDER BY min(due_at), bucket, key LIMIT ?`,
     )
-    .all(context.clock.steady(), JSON.stringify(kinds), limit);
+    .all(context.clock.steady(), JSON.stringify(sorts), limit);
 }
 
 /** The due orphans under a key. */

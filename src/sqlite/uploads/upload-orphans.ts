@@ -3,7 +3,6 @@ import type { ObjectRef } from "../../jobs/object-store.ts";
 import {
   type Orphan,
   type OrphanChanges,
-  type OrphanKind,
   type OrphanRecords,
   type OrphanSort,
 } from "../../jobs/stores/orphan-records.ts";
@@ -59,8 +58,8 @@ export class UploadOrphans implements OrphanRecords {
   }
 
   /** Keys with orphans that are due, the longest due first. */
-  async dueKeys(kinds: readonly OrphanKind[], limit: number): Promise<ObjectRef[]> {
-    return readDueKeys(this.#context, kinds, limit);
+  async dueKeys(sorts: readonly OrphanSort[], limit: number): Promise<ObjectRef[]> {
+    return readDueKeys(this.#context, sorts, limit);
   }
 
   async dueUnder(ref: ObjectRef): Promise<Orphan[]> {
