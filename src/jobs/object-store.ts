@@ -68,7 +68,6 @@ export interface UploadTracking {
   readonly onBegin?: ((mayStore: boolean) => void) | undefined;
   /**
    * Called with `true` when an upload without an `onOpen` may be open under the key, and with `false` when it is gone.
-   * Absent: a `put` opens none, because nobody would abort it after a crash.
    */
   readonly onProbe?: ((isOpen: boolean) => void) | undefined;
   /**

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Upload } from "../../src/jobs/object-store.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
-import { failFirst, isPut, MIB, never, onProbe, PART, put, REF, storeOn, writeAll } from "../support/faulty-store.ts";
+import { isPut, MIB, never, PART, put, REF, storeOn, writeAll } from "../support/faulty-store.ts";
 import type { ChecksumChecks, S3Call } from "../support/memory-s3.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
@@ -19,15 +19,7 @@ async function openKnown(store: Store, body: Uint8Array, more: { isRepeated?: bo
   const sha256 = () => Bun.CryptoHasher.hash("sha256", body, "hex");
   const onOpen = () => Promise.resolve();
   const { size, ...rest } = { size: body.byteLength, ...more };
-  return store.open(REF, {
-    contentType: "x/y",
-    signal: never,
-    onOpen,
-    onProbe,
-    sha256,
-    ...(size && { size }),
-    ...rest,
-  });
+  return store.open(REF, { contentType: "x/y", signal: never, onOpen, sha256, ...(size && { size }), ...rest });
 }
 
 async function storeLarge(store: Store, body: Uint8Array) {
@@ -134,54 +126,6 @@ describe("a body at hand", () => {
       s3.answerHeaders = answerHeaders;
       expect((await put(storeOn(s3.endpoint))).provenBy).toBe(provenBy);
       expect((await storeLarge(storeOn(s3.endpoint), pattern(LARGE))).provenBy).toBe(provenBy);
-    }
-  });
-
-  test("that must not probe the server, as a manifest, is proven by its MD5 or compared by its size", async () => {
-    const putManifest = (store: Store) => store.put(REF, pattern(100), { contentType: "x/y", signal: never });
-    for (const [etag, provenBy] of [
-      [undefined, "checksum"],
-      ['"0123456789abcdef0123456789abcdef"', "size"],
-      ['"opaque-1"', "size"],
-    ] as const) {
-      await using s3 = await startFaultyS3();
-      s3.checks = "hash";
-      if (etag !== undefined) s3.etagOf = () => etag;
-      const store = storeOn(s3.endpoint);
-      for (let i = 0; i < 102; i++) expect((await putManifest(store)).provenBy).toBe(provenBy);
-      expect(s3.calls.filter(({ method }) => method === "POST")).toEqual([]);
-      s3.faultFor = ({ method }) => (method === "HEAD" ? { kind: "answer", status: 403 } : undefined);
-      await putManifest(store);
-    }
-  });
-
-  test("that must not probe is sent again where its ETag is not the MD5 that this server is known for", async () => {
-    await using s3 = await startFaultyS3();
-    const store = storeOn(s3.endpoint);
-    await storeLarge(store, pattern(LARGE));
-    let times = 1;
-    s3.checks = "none";
-    s3.corruption = (body) => (times-- > 0 ? flipped(body) : body);
-    await store.put(REF, pattern(100), { contentType: "x/y", signal: never });
-    expect(digest(s3.objects.get("a/b")?.body)).toBe(digest(pattern(100)));
-  });
-
-  test("whose success comes before the server has it is sent again, or fails as on a cut connection", async () => {
-    const early = { kind: "answer", status: 200, early: true, headers: { etag: '"x"' } } as const;
-    for (const [store, send] of [
-      ["whole", (s3: FaultyS3) => put(storeOn(s3.endpoint), PART)],
-      ["in parts", (s3: FaultyS3) => storeLarge(storeOn(s3.endpoint), pattern(LARGE))],
-    ] as const) {
-      await using s3 = await startFaultyS3();
-      s3.checks = "hash"; // without trailers no body is streamed
-      const isLarge = (call: S3Call) => isPut(call) && Number(call.headers.get("content-length")) >= PART;
-      failFirst(s3, 1, isLarge, early);
-      await send(s3);
-      expect([store, s3.objects.get("a/b")?.body.byteLength]).toEqual([store, store === "whole" ? PART : LARGE]);
-      failFirst(s3, Number.POSITIVE_INFINITY, isLarge, early);
-      const failure = await failureOf(send(s3));
-      expect(failure.code).toBe("UPLOAD_UNAVAILABLE");
-      expect(failure.message).toContain("with status 200 before it had the body");
     }
   });
 

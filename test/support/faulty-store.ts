@@ -34,17 +34,13 @@ export function storeOptionsOn(endpoint: string, options: Partial<S3StoreOptions
   };
 }
 
-/** Allows that a small PUT probes the server. */
-export function onProbe(): void {}
-
 export const put = (store: ReturnType<typeof storeOn>, bytes = 100, signal = never) =>
-  store.put(REF, pattern(bytes), { contentType: "x/y", signal, onProbe });
+  store.put(REF, pattern(bytes), { contentType: "x/y", signal });
 
 export const open = (store: ReturnType<typeof storeOn>, size?: number, signal = never) =>
   store.open(REF, {
     contentType: "x/y",
     signal,
-    onProbe,
     onOpen: () => Promise.resolve(),
     ...(size === undefined ? {} : { size }),
   });

@@ -81,7 +81,7 @@ export class ServerTraits {
   /**
    * Whether the answer to an upload proves the copy: by an MD5, or because the server is known to compare the hash that
    * was signed. A server that only returns the sent value proves nothing. The result is no promise where the server
-   * need not be asked. Without an `onProbe` the server is not asked.
+   * need not be asked.
    * @throws S3Failure UPLOAD_CORRUPT where the copy is something else
    */
   isProven(
@@ -100,16 +100,11 @@ export class ServerTraits {
 
   async #find(client: S3Client, upload: UploadToCome, headers: HeaderFields, digests: BodyDigests): Promise<boolean> {
     const count = this.#judged;
-    const mayProbe = upload.onProbe !== undefined;
-    if (mayProbe && count > UNASKED_MAX) await this.learn(client, upload);
+    if (count > UNASKED_MAX) await this.learn(client, upload);
     if (this.#isTrusted(headers) && !this.#isAudited(count)) return true;
     const isMd5 = isItsMd5(headers, digests);
     if (isMd5 === true) return true;
-    if (isMd5 === false && this.#probed?.etagsAreMd5 === true) {
-      this.#forget();
-      if (!mayProbe) throw otherMd5(digests); // the next try replaces the copy, and goes by its size
-    }
-    if (!mayProbe) return this.#isTrusted(headers);
+    if (isMd5 === false && this.#probed?.etagsAreMd5 === true) this.#forget();
     await this.learn(client, upload);
     const isTrusted = this.#isTrusted(headers);
     if (isMd5 === false && !(isTrusted && this.#probed?.etagsAreMd5 === false)) throw otherMd5(digests);

@@ -35,9 +35,6 @@ export async function putWhole(client: S3Client, put: WholePut): Promise<StoredO
     });
     const etag = bareEtag(answer.headers.get("etag"));
     if (await traits.isProven(client, put, answer.headers, digests)) return { bytes, etag, provenBy: "checksum" };
-    const copy = { ref, headers, bytes, traits, signal };
-    if (put.onProbe !== undefined) return confirmCopy(client, copy);
-    // A probe might have proven the copy, so that a denied look is no reason to refuse it.
-    return { ...(await confirmCopy(client, { ...copy, isProven: true })), provenBy: "size" };
+    return confirmCopy(client, { ref, headers, bytes, traits, signal });
   }, signal);
 }
