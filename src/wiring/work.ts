@@ -128,7 +128,7 @@ export function createWork(config: Config, foundation: Foundation): Work {
       ...hostTasks(hosts, settle, config.queue.max_throttle_ms, foundation),
       orphanTask(orphanCleaner, foundation),
       descriptorTask(descriptors),
-      { everyMs: SPEED_EVERY_MS, run: () => noteReceived(foundation, rates) },
+      { everyMs: SPEED_EVERY_MS, run: () => foundation.active.sample(clock.monotonic()) },
       rateSamplingTask({ history: rates.history, stores, active: foundation.active }),
     ],
     hosts,
@@ -164,12 +164,6 @@ function createBroker(
     windowSize: Math.max(WINDOW_MIN, workers * 2),
     onError: onQueueError,
   });
-}
-
-/** Measures the speed of each download, and the bytes of all. */
-function noteReceived({ active, clock }: Foundation, { history }: Rates): void {
-  active.sample(clock.monotonic());
-  history.noteBytes();
 }
 
 /** Settles tasks in the queue, and counts and reports those that end. */

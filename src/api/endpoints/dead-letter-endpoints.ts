@@ -68,8 +68,7 @@ function listDeadLetters(deadLetters: DeadLetterReads, deps: DeadLetterStreamDep
       description:
         "Lists the tasks that failed permanently by task id, the newest task first. With `Accept: " +
         `${DEAD_LETTER_LINES}\` the answer is a stream of all that match, one line each, and ignores \`limit\`. ` +
-        "No dead " +
-        "letter comes twice. A client that reads nothing for a minute is disconnected.",
+        "No dead letter comes twice. A client that reads nothing for a minute is disconnected.",
       answers: {
         200: {
           description: "A page of dead letters, or a stream.",

@@ -56,24 +56,16 @@ export class RateHistory {
     for (const ring of this.#all) ring.add(name, by, now);
   }
 
-  /** Counts the bytes that came since the last call. To be called about once a second; every read does it, too. */
-  noteBytes(): void {
-    const [now, received] = [this.#clock.steady(), this.#bytesReceived()];
-    if (received === this.#bytesNoted) return;
-    for (const ring of this.#all) ring.add("bytes", received - this.#bytesNoted, now);
-    this.#bytesNoted = received;
-  }
-
   /** Notes the present values. Steps without a sample stay unknown. */
   sample(levels: Readonly<Record<Level, number>>): void {
-    this.noteBytes();
+    this.#noteBytes();
     const now = this.#clock.steady();
     for (const ring of this.#all) ring.sample(levels, now);
   }
 
   /** The sums of the last `RECENT_SECONDS`. */
   recent(): Readonly<Record<Sum, number>> {
-    this.noteBytes();
+    this.#noteBytes();
     const now = this.#clock.steady();
     const total = (name: Sum) => this.#recent.last(name, now + 1000).reduce<number>((sum, n) => sum + (n ?? 0), 0);
     return {
@@ -111,6 +103,14 @@ export class RateHistory {
         dead_letters: series("dead_letters"),
       },
     };
+  }
+
+  /** Counts the bytes that came since the last sample or read. */
+  #noteBytes(): void {
+    const [now, received] = [this.#clock.steady(), this.#bytesReceived()];
+    if (received === this.#bytesNoted) return;
+    for (const ring of this.#all) ring.add("bytes", received - this.#bytesNoted, now);
+    this.#bytesNoted = received;
   }
 }
 
