@@ -30,6 +30,11 @@ export interface HttpResponse {
   readonly body: IncomingBody;
   /** The peer's IP address: the host's, or the proxy's. */
   readonly address: string;
+  /**
+   * Whether the head came while the request was being sent. A request that fits into the buffers of the kernel counts
+   * as sent, though the peer may not have read it.
+   */
+  readonly isEarly: boolean;
 }
 
 interface ConnectionOptions {
@@ -183,7 +188,8 @@ export class HttpConnection implements TransportHandler, ResponseSink, BodyConne
     this.#body = body;
     const { status, headers } = head;
     this.#keepAlive = headers.get("keep-alive");
-    this.#answer?.resolve({ status, headers, framing, body, address: this.address });
+    const isEarly = this.#request === "sending";
+    this.#answer?.resolve({ status, headers, framing, body, address: this.address, isEarly });
     this.#answer = undefined;
   }
 

@@ -68,8 +68,9 @@ export interface UploadTracking {
   readonly onBegin?: ((mayStore: boolean) => void) | undefined;
   /**
    * Called with `true` when an upload without an `onOpen` may be open under the key, and with `false` when it is gone.
+   * The upload waits for the promise; where that is rejected there is none.
    */
-  readonly onProbe?: ((isOpen: boolean) => void) | undefined;
+  readonly onProbe?: ((isOpen: boolean) => void | Promise<void>) | undefined;
   /**
    * Runs work only where no other upload of the key is under way, and lets no upload begin meanwhile. Absent: there is
    * no other upload.

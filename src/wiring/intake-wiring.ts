@@ -6,6 +6,7 @@ import { createSubmit } from "../intake/submit.ts";
 import { Failure } from "../jobs/failure.ts";
 import { newJobId } from "../jobs/job.ts";
 import type { ObjectStore } from "../jobs/object-store.ts";
+import { NO_TASK } from "../jobs/stores/orphan-records.ts";
 import type { Stores } from "../jobs/stores/service-stores.ts";
 import type { BucketHealth } from "../storage/bucket-health.ts";
 import type { Foundation } from "./foundation.ts";
@@ -22,14 +23,15 @@ interface IntakeDeps {
 /** The function that turns a submission into a durable job. */
 export function createIntake(
   config: Config,
-  { log, clock, metrics, store, stores, policy, command, stopping }: Foundation,
+  foundation: Foundation,
   { buckets, handlers, isDraining, onTasks }: IntakeDeps,
 ): Submit {
+  const { log, clock, metrics, store, stores, policy, command, stopping } = foundation;
   return createSubmit({
     handlers,
     limits: manifestLimits(config, policy, store),
     queue: stores.queue,
-    store: closingWhenFull(store, buckets),
+    store: manifestStore(foundation, buckets),
     bucket: config.storage.bucket,
     newJobId: () => newJobId(config.server.instance),
     pendingMax: config.queue.max_pending_tasks,
@@ -46,18 +48,28 @@ export function createIntake(
   });
 }
 
-/** A storage that closes its bucket when it has no room for a manifest: it has none for objects either. */
-function closingWhenFull(
-  store: ObjectStore,
+/**
+ * The storage of manifests. It closes its bucket when it has no room for a manifest: it has none for objects either. No
+ * task remembers an upload by which it probes the server, so that one has a record of its own.
+ */
+function manifestStore(
+  { store, stores, keys }: Pick<Foundation, "store" | "stores" | "keys">,
   buckets: Pick<BucketHealth, "close">,
 ): Pick<ObjectStore, "put" | "remove" | "urlOf"> {
+  const { orphans } = stores.queue;
   return {
     async put(ref, body, options) {
+      const releaseKey = keys.hold(ref);
+      const onProbe = async (isOpen: boolean) => {
+        if (isOpen) await orphans.add({ ...ref, task: NO_TASK, kind: "upload", name: "" });
+      };
       try {
-        return await store.put(ref, body, options);
+        return await store.put(ref, body, { ...options, onProbe });
       } catch (error) {
         if (error instanceof Failure && error.code === "UPLOAD_DISK_FULL") buckets.close(ref.bucket, error);
         throw error;
+      } finally {
+        releaseKey();
       }
     },
     remove: (ref, signal) => store.remove(ref, signal),

@@ -20,8 +20,10 @@ test("a host that closes connections at random moments between its answers costs
       return service.submit({ manifest_version: "v1", resources });
     }),
   );
-  for (const [i, jobId] of jobs.entries()) {
-    const job = await service.finished(jobId, 100_000);
+  // All have ended before the first look at the storage, which sees the temporary files of every job.
+  const ended = await Promise.all(jobs.map((jobId) => service.finished(jobId, 100_000)));
+  for (const [i, job] of ended.entries()) {
+    const jobId = job.job_id;
     expect([job.status, job.resource_completed, job.errors]).toEqual(["completed", FILES_OF_JOB, []]);
     const rows = await service.resources(jobId);
     const others = rows.filter(({ attempts, integrity }) => attempts !== 1 || integrity !== "verified");

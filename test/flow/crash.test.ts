@@ -77,6 +77,10 @@ for (const storage of storagesFor("crashes")) {
       for (const hold of held) hold.release();
       await service.start();
       expect((await service.finished(jobId)).status).toBe("completed");
+      // An upload whose id was not recorded yet is looked for again once the second try has ended.
+      await eventually("the uploads of the first try are gone", async () =>
+        (await storage.leftovers(service, [jobId])).length === 0 ? true : undefined,
+      );
       await expectTrueBooks(service, storage, jobId, bodies);
       // What was stored before is not fetched again.
       expect(

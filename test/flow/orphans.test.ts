@@ -253,6 +253,44 @@ describe("uploads that cannot be aborted", () => {
   });
 });
 
+describe("the upload by which a manifest probes the server", () => {
+  const isPart = ({ method, key, query }: S3Call) =>
+    method === "PUT" && key.startsWith("manifests/") && query.has("partNumber");
+
+  test.each(["SIGTERM", "SIGKILL"] as const)("is aborted by the next start after %s", async (signal) => {
+    await using origin = await startOrigin();
+    await using s3 = await startFaultyS3();
+    s3.etagOf = () => '"opaque"'; // only the probe can prove a copy
+    s3.faultFor = (call) => (isPart(call) ? { kind: "stall" } : undefined);
+    await using service = await startOn(s3, { "server.shutdown_grace_ms": 100 });
+    const probing = s3.arrival(isPart);
+    const answer = service.post(manifest(origin)).catch(() => undefined);
+    await probing;
+    service.signal(signal);
+    await service.ended();
+    await answer;
+    expect(s3.uploads.size).toBe(1);
+    s3.faultFor = () => undefined;
+    await service.start();
+    await eventually("the upload is aborted", () => s3.uploads.size === 0 || undefined, LOOK_MS);
+    const job = await service.submit(manifest(origin));
+    expect((await service.finished(job)).status).toBe("completed");
+    expect((await verify(service)).stdout).toContain(": no inconsistencies\n");
+  });
+
+  test("is gone once the server has answered, and its key is watched for a while", async () => {
+    await using origin = await startOrigin();
+    await using s3 = await startFaultyS3();
+    s3.etagOf = () => '"opaque"';
+    await using service = await startOn(s3);
+    expect((await service.finished(await service.submit(manifest(origin)))).status).toBe("completed");
+    expect(s3.uploads.size).toBe(0);
+    expect(await samples(service, 'fetchbox_orphans{kind="late_upload"}')).toEqual([
+      'fetchbox_orphans{kind="late_upload"} 1',
+    ]);
+  });
+});
+
 describe("the checker", () => {
   const open = (s3: FaultyS3, key: string) => fetch(`${s3.endpoint}/${BUCKET}/${key}?uploads=`, { method: "POST" });
 

@@ -567,8 +567,25 @@ describe.each(STREAMS)("over a stream by %s", (_, by) => {
       const { connection, freed } = await openLine(origin.port, rigClock(), by);
       const body = numbered(24 * MIB);
       const response = await connection.exchange(outgoing({ ...PUT, length: body.length, body }));
-      expect([response.status, await textOf(response.body)]).toEqual([413, "no"]);
+      expect([response.status, response.isEarly, await textOf(response.body)]).toEqual([413, true, "no"]);
       expect(freed).toEqual([false]);
+    });
+
+    test("that the server takes to its end has an answer that is not early, 50 times", async () => {
+      await using origin = await startServer((socket) => {
+        let missing: number | undefined;
+        socket.on("data", (data) => {
+          missing ??= 4 * MIB + data.indexOf("\r\n\r\n") + 4;
+          missing -= data.length;
+          if (missing <= 0) socket.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        });
+      });
+      const body = numbered(4 * MIB);
+      for (let i = 0; i < 50; i++) {
+        const { connection } = await openLine(origin.port, rigClock(), by);
+        const response = await connection.exchange(outgoing({ ...PUT, length: body.length, body }));
+        expect([response.status, response.isEarly, await textOf(response.body)]).toEqual([200, false, "ok"]);
+      }
     });
 
     test("that the server refuses with an answer until the close gets all of it", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Upload } from "../../src/jobs/object-store.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
-import { isPut, MIB, never, PART, put, REF, storeOn, writeAll } from "../support/faulty-store.ts";
+import { failFirst, isPut, MIB, never, PART, put, REF, storeOn, writeAll } from "../support/faulty-store.ts";
 import type { ChecksumChecks, S3Call } from "../support/memory-s3.ts";
 import { digest, pattern } from "../support/pattern.ts";
 import { failureOf } from "../support/rejection.ts";
@@ -127,6 +127,36 @@ describe("a body at hand", () => {
       expect((await put(storeOn(s3.endpoint))).provenBy).toBe(provenBy);
       expect((await storeLarge(storeOn(s3.endpoint), pattern(LARGE))).provenBy).toBe(provenBy);
     }
+  });
+
+  test("whose success comes before the server has it is sent again, or fails as on a cut connection", async () => {
+    const early = { kind: "answer", status: 200, early: true, headers: { etag: '"x"' } } as const;
+    for (const [store, send] of [
+      ["whole", (s3: FaultyS3) => put(storeOn(s3.endpoint), PART)],
+      ["in parts", (s3: FaultyS3) => storeLarge(storeOn(s3.endpoint), pattern(LARGE))],
+    ] as const) {
+      await using s3 = await startFaultyS3();
+      s3.checks = "hash"; // without trailers no body is streamed
+      const isLarge = (call: S3Call) => isPut(call) && Number(call.headers.get("content-length")) >= PART;
+      failFirst(s3, 1, isLarge, early);
+      await send(s3);
+      expect([store, s3.objects.get("a/b")?.body.byteLength]).toEqual([store, store === "whole" ? PART : LARGE]);
+      failFirst(s3, Number.POSITIVE_INFINITY, isLarge, early);
+      const failure = await failureOf(send(s3));
+      expect(failure.code).toBe("UPLOAD_UNAVAILABLE");
+      expect(failure.message).toContain("with status 200 before it had the body");
+    }
+  });
+
+  test("is not probed for where the upload of the probe cannot be recorded, and goes by its size", async () => {
+    await using s3 = await startFaultyS3();
+    s3.checks = "hash";
+    s3.etagOf = () => '"opaque-1"';
+    const store = storeOn(s3.endpoint);
+    const onProbe = () => Promise.reject(new Error("the queue is away"));
+    const stored = await store.put(REF, pattern(100), { contentType: "x/y", signal: never, onProbe });
+    expect(stored.provenBy).toBe("size");
+    expect(s3.calls.filter(({ method }) => method === "POST")).toEqual([]);
   });
 
   test("is not stored by a web server that answers 200 to everything", async () => {

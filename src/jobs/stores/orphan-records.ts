@@ -4,6 +4,9 @@ import type { ClaimedTask } from "../task.ts";
 /** An open upload, or an object that a request may still store. */
 export type OrphanKind = "upload" | "object";
 
+/** The `task` of an orphan that no task left, but the manifest of a job. */
+export const NO_TASK = 0;
+
 export interface NewOrphan extends ObjectRef {
   readonly task: number;
   readonly kind: OrphanKind;
@@ -53,6 +56,8 @@ export interface OrphanRecords {
   tokenOf(claimed: Pick<ClaimedTask, "id" | "claimId">): string;
   /** Takes over all uploads that the last process left open, and makes every orphan due. For the start. */
   begin(): Promise<void>;
+  /** Records an orphan, or restarts the watch of a known one; durable when it resolves. */
+  add(orphan: NewOrphan): Promise<void>;
   /** Takes over uploads that an attempt recorded after its task was settled. */
   adopt(): Promise<void>;
   /** Keys with due orphans, the longest due first. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ObjectRef } from "../../jobs/object-store.ts";
 import {
+  type NewOrphan,
   type Orphan,
   type OrphanChanges,
   type OrphanRecords,
@@ -9,7 +10,15 @@ import {
 import type { ClaimedTask } from "../../jobs/task.ts";
 import { readMeta, writeMeta } from "../file/meta.ts";
 import type { QueueContext } from "../queue/queue-context.ts";
-import { countOrphans, forgetOrphans, makeAllDue, postponeOrphans, readDueKeys, readDueUnder } from "./orphans.ts";
+import {
+  addOrphan,
+  countOrphans,
+  forgetOrphans,
+  makeAllDue,
+  postponeOrphans,
+  readDueKeys,
+  readDueUnder,
+} from "./orphans.ts";
 import { leaveUploads, readUnclaimed, readUploads } from "./recorded-uploads.ts";
 
 /** Keeps the records of uploads and objects that attempts left in the storage. */
@@ -49,6 +58,11 @@ export class UploadOrphans implements OrphanRecords {
     });
     this.#context.commit.flush();
     await done;
+  }
+
+  /** Records an orphan, or restarts the watch of a known one; durable when it resolves. */
+  add(orphan: NewOrphan): Promise<void> {
+    return this.#context.commit.run(() => addOrphan(this.#context, orphan));
   }
 
   /** Takes over uploads that an attempt recorded after its task was settled. */

@@ -1,4 +1,4 @@
-import { sortOf } from "../../jobs/stores/orphan-records.ts";
+import { NO_TASK, sortOf } from "../../jobs/stores/orphan-records.ts";
 import { OrphanCleaner, type OrphanEvent } from "../../maintenance/orphan-cleaner.ts";
 import type { PeriodicTask } from "../../std/clock.ts";
 import type { Foundation } from "../foundation.ts";
@@ -34,7 +34,12 @@ export function orphanTask(cleaner: OrphanCleaner, { onQueueError }: Pick<Founda
 function tell(log: Foundation["log"], event: OrphanEvent): void {
   const { kind, bucket, key, name, task } = event.orphan;
   const isUpload = kind === "upload";
-  const fields = { task, bucket, key, ...(isUpload && name !== "" && { upload_id: name }) };
+  const fields = {
+    ...(task !== NO_TASK && { task }),
+    bucket,
+    key,
+    ...(isUpload && name !== "" && { upload_id: name }),
+  };
   switch (event.kind) {
     case "failed": {
       if (!event.isFirst) return;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ObjectRef } from "../../../src/jobs/object-store.ts";
-import { ORPHAN_SORTS, type Orphan, type OrphanSort } from "../../../src/jobs/stores/orphan-records.ts";
+import { NO_TASK, ORPHAN_SORTS, type Orphan, type OrphanSort } from "../../../src/jobs/stores/orphan-records.ts";
 import type { ClaimedTask } from "../../../src/jobs/task.ts";
 import type { UploadTraces, Verdict } from "../../../src/jobs/verdict.ts";
 import {
@@ -145,6 +145,19 @@ function describeStartedUploads(open: OpenBackend): void {
         expect(await stores.queue.orphans.counts()).toEqual(counts({ late_upload: 1 }));
         expect(await orphansOf(stores)).toEqual([{ kind: "upload", name: "" }]);
       }
+    });
+
+    test("that no task remembers is one by its key until its watch ends, over a crash too", async () => {
+      await using stores = await open();
+      const { orphans } = stores.queue;
+      const manifest = { bucket: "artifacts", key: "manifest.json", task: NO_TASK, kind: "upload", name: "" } as const;
+      await stores.now(orphans.add(manifest));
+      expect(await orphans.counts()).toEqual(counts({ late_upload: 1 }));
+      expect(await orphans.dueKeys(ORPHAN_SORTS, 10)).toEqual([]);
+      await stores.crash();
+      await stores.now(stores.queue.orphans.begin());
+      const { bucket, key } = manifest;
+      expect(await stores.queue.orphans.dueKeys(ORPHAN_SORTS, 10)).toEqual([{ bucket, key }]);
     });
 
     test("is no orphan where nothing comes late, and none any more once its task is completed", async () => {

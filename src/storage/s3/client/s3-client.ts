@@ -9,7 +9,7 @@ import { sha256Hex } from "../../../std/digest.ts";
 import { type CredentialSource, isAboutTheKeys } from "../credentials/credential-source.ts";
 import { readAnswer } from "./answer-body.ts";
 import { createDeadline, type Deadline } from "./request-deadline.ts";
-import { refusal, S3Failure, s3CodeIn, timedOut, unreachable } from "./s3-failure.ts";
+import { early, refusal, S3Failure, s3CodeIn, timedOut, unreachable } from "./s3-failure.ts";
 import { type EndpointOptions, ServiceEndpoint } from "./service-endpoint.ts";
 import {
   canonicalQuery,
@@ -159,7 +159,10 @@ export class S3Client {
     }
   }
 
-  /** One request on its way, and the keys that signed it. Rejects with the HTTP client's error. */
+  /**
+   * One request on its way, and the keys that signed it. Rejects with the HTTP client's error, or with `S3Failure` for
+   * an early success: the body may be stored or not.
+   */
   async #dispatch(request: S3Request, signal: AbortSignal, limits: Limits) {
     signal.throwIfAborted();
     const { credentials, http } = this.#options;
@@ -176,6 +179,10 @@ export class S3Client {
       limits,
       signal,
     });
+    if (response.isEarly && isSuccess(response)) {
+      response.body.discard();
+      throw early(request, response.status);
+    }
     return { response, keys };
   }
 

@@ -161,6 +161,12 @@ export function unreachable({ method, bucket }: Asked, host: string, cause: unkn
   return new S3Failure("UPLOAD_UNAVAILABLE", message, { cause });
 }
 
+/** A success before the server can have had the body: it tells nothing, as a cut connection. */
+export function early({ method, bucket }: Asked, status: number): S3Failure {
+  const message = `S3 answered ${method} in bucket ${bucket} with status ${status} before it had the body`;
+  return new S3Failure("UPLOAD_UNAVAILABLE", message, {});
+}
+
 function wordsOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   return cause instanceof HttpError || !("code" in cause) ? cause.message : String(cause.code);

@@ -39,15 +39,19 @@ export async function probeServer(
   { ref: { bucket, key }, headers, signal, onProbe }: UploadToCome,
 ): Promise<ProbeResult | undefined> {
   const request = { method: "POST", bucket, key, query: { uploads: "" }, headers } as const;
-  onProbe?.(true);
+  try {
+    await onProbe?.(true);
+  } catch {
+    return undefined; // a crash would leave the upload for good
+  }
   const created = await createUpload(client, request, signal);
   if (created instanceof S3Failure) {
-    if (!created.isUncertain) onProbe?.(false); // else it may be open all the same, or be opened late
+    if (!created.isUncertain) void onProbe?.(false); // else it may be open all the same, or be opened late
     return undefined;
   }
   const { uploadId, takesSha256Uploads } = created;
   if (uploadId === undefined) {
-    onProbe?.(false);
+    void onProbe?.(false);
     return { ...NOTHING, takesSha256Uploads };
   }
   const part = (number: number): S3Request => ({
@@ -65,7 +69,7 @@ export async function probeServer(
     return { takesTrailers, verifiesHashes, takesSha256Uploads, etagsAreMd5 };
   } finally {
     const abort: S3Request = { method: "DELETE", bucket, key, query: { uploadId } };
-    if (await cleanUp((own) => client.exchange(abort, own))) onProbe?.(false);
+    if (await cleanUp((own) => client.exchange(abort, own))) void onProbe?.(false);
   }
 }
 

@@ -73,10 +73,7 @@ export class StreamingPut implements Upload {
     // The time runs while S3 has something to do, not while the origin of the bytes is slow.
     this.#deadline.pause();
     this.#response = client.send(request, this.#deadline).finally(this.#deadline.end);
-    this.#response.then(
-      () => this.#stream.fail(earlyResponse(ref.bucket)),
-      (error: unknown) => this.#stream.fail(error),
-    );
+    this.#response.catch((error: unknown) => this.#stream.fail(error));
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -179,8 +176,4 @@ export class StreamingPut implements Upload {
       throw corrupt(`S3 has stored ${numbered(found.bytes, "byte")} of the object instead of ${size}`);
     return found;
   }
-}
-
-function earlyResponse(bucket: string): Failure {
-  return new Failure("UPLOAD_UNAVAILABLE", `bucket ${bucket}: S3 answered before it had the body`);
 }
