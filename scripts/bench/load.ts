@@ -43,6 +43,8 @@ export interface Work {
   readonly delayMs: number;
   /** The origin's end of it; a `fresh` connection for each item. */
   readonly tls?: "kept" | "fresh";
+  /** The origin declares no length. */
+  readonly isChunked?: boolean;
 }
 
 export const WORKS: readonly Work[] = [
@@ -51,6 +53,7 @@ export const WORKS: readonly Work[] = [
   { name: "100 KiB, 16 at once", bytes: 100 << 10, count: 8000, lanes: 16, delayMs: 0 },
   { name: "10 KiB after 50 ms, 64 at once", bytes: 10 << 10, count: 4000, lanes: 64, delayMs: 50 },
   { name: "1 GiB, one file", bytes: 1 << 30, count: 1, lanes: 1, delayMs: 0 },
+  { name: "1 GiB, one file of unknown length", bytes: 1 << 30, count: 1, lanes: 1, delayMs: 0, isChunked: true },
   { name: "TLS, 10 KiB, 16 at once", bytes: 10 << 10, count: 12_000, lanes: 16, delayMs: 0, tls: "kept" },
   { name: "TLS, 10 KiB, a connection each", bytes: 10 << 10, count: 6000, lanes: 16, delayMs: 0, tls: "fresh" },
   { name: "TLS, 1 GiB, one file", bytes: 1 << 30, count: 1, lanes: 1, delayMs: 0, tls: "kept" },

@@ -85,7 +85,8 @@ async function measure({ name, itemsPart = 1, run }: Program, whole: Work, { ori
   const work = { ...whole, count: Math.ceil(whole.count / itemsPart) };
   const { bytes, delayMs, count, lanes } = work;
   await fetch(`${s3}/reset`);
-  const prefix = `${origin}/${bytes}/${delayMs}/${work.tls === "fresh" ? "close/" : ""}`;
+  const way = work.tls === "fresh" ? "close/" : work.isChunked === true ? "chunked/" : "";
+  const prefix = `${origin}/${bytes}/${delayMs}/${way}`;
   const load: Load = { binary: resolve(values.binary), s3, prefix, count, lanes, certificate };
   const ran = await run(load, mkdtempSync(join(folder, "run-")));
   await checkArrived(s3, work);
