@@ -85,14 +85,19 @@ async function measure({ name, itemsPart = 1, run }: Program, whole: Work, { ori
   const work = { ...whole, count: Math.ceil(whole.count / itemsPart) };
   const { bytes, delayMs, count, lanes } = work;
   await fetch(`${s3}/reset`);
-  const way = work.tls === "fresh" ? "close/" : work.isChunked === true ? "chunked/" : "";
-  const prefix = `${origin}/${bytes}/${delayMs}/${way}`;
+  const prefix = `${origin}/${bytes}/${delayMs}/${wayOf(work)}`;
   const load: Load = { binary: resolve(values.binary), s3, prefix, count, lanes, certificate };
   const ran = await run(load, mkdtempSync(join(folder, "run-")));
   await checkArrived(s3, work);
   const rate = count / ran.seconds;
   process.stderr.write(`${work.name}, ${name}: ${rate.toFixed(1)}/s\n`);
   return { program: name, work: work.name, rate, ...usageOf(ran, work) };
+}
+
+/** The part of the origin's path that says how it sends a body. */
+function wayOf({ tls, isChunked }: Work): string {
+  if (tls === "fresh") return "close/";
+  return isChunked === true ? "chunked/" : "";
 }
 
 async function runBare(kind: "bare" | "durable", load: Load, own: string): Promise<Ran> {

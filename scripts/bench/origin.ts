@@ -65,5 +65,3 @@ const { port } = Bun.serve({
   },
 });
 process.stdout.write(`${port}\n`);
-
-export {};
