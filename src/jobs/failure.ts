@@ -52,7 +52,7 @@ export class Failure extends Error {
   /** How long the host asked us to stay away, in milliseconds. */
   readonly retryAfterMs: number | undefined;
   readonly httpStatus: number | undefined;
-  /** The first bytes of a wrong body, in hex. */
+  /** The first bytes of an unwanted body, as they were served, in hex. */
   readonly bodyStart: string | undefined;
   /**
    * A refusal by the storage that names neither: it may concern this object alone, or its bucket. The bucket's other
@@ -81,8 +81,8 @@ export class Failure extends Error {
   }
 }
 
-/** The first bytes of a body that are kept as evidence: never the whole body. */
-const EVIDENCE_BYTES = 512;
+/** The first bytes of an unwanted body that are kept: never the whole body. */
+export const BODY_START_BYTES = 512;
 const ABOUT_THE_BODY: readonly FailureCode[] = [
   "DOWNLOAD_CHECKSUM_MISMATCH",
   "DOWNLOAD_SIZE_MISMATCH",
@@ -94,10 +94,11 @@ export function isAboutTheBody({ code }: Failure): boolean {
   return ABOUT_THE_BODY.includes(code);
 }
 
-/** The same failure, with the first bytes of the body. */
+/** The same failure, with the first bytes of the body, if it has any. */
 export function withBodyStart(failure: Failure, start: Uint8Array): Failure {
+  if (start.length === 0) return failure;
   const { code, message, retryAfterMs, httpStatus, cause } = failure;
-  const bodyStart = Buffer.from(start.subarray(0, EVIDENCE_BYTES)).toString("hex");
+  const bodyStart = Buffer.from(start.subarray(0, BODY_START_BYTES)).toString("hex");
   return new Failure(code, message, { retryAfterMs, httpStatus, bodyStart, cause });
 }
 

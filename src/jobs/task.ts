@@ -54,7 +54,7 @@ export interface AttemptRecord {
   readonly address?: string;
   readonly proxy?: string;
   readonly bytes: number;
-  /** The first bytes of a wrong body: at most 512 bytes, hex. */
+  /** The first bytes of an unwanted body: at most 512 bytes, hex. */
   readonly bodyStart?: string;
 }
 

@@ -13,6 +13,8 @@ const BEGINNING = 8;
 export class SecretMask {
   /** In lower case: URLs return host names and schemes in that form. */
   readonly #forms = new Set<string>();
+  /** The same by their first character: most places of a text start no secret. */
+  readonly #byStart = new Map<string, string[]>();
 
   constructor(secrets: readonly string[] = []) {
     this.add(secrets);
@@ -20,7 +22,7 @@ export class SecretMask {
 
   /** Adds secrets. Older ones stay masked: an attempt under way may have sent them. */
   add(secrets: readonly string[]): void {
-    for (const form of secrets.flatMap(formsOf)) this.#forms.add(lowerCase(form));
+    for (const form of secrets.flatMap(formsOf).map(lowerCase)) this.#addForm(form);
   }
 
   outcome(outcome: Outcome): Outcome {
@@ -71,10 +73,23 @@ export class SecretMask {
     return masked === text ? hex : Buffer.from(masked, "latin1").toString("hex");
   }
 
+  #addForm(form: string): void {
+    if (this.#forms.has(form)) return;
+    this.#forms.add(form);
+    const start = form.charAt(0);
+    this.#byStart.set(start, [...(this.#byStart.get(start) ?? []), form]);
+  }
+
+  /** The forms that may start at this place. */
+  #formsAt(text: string, at: number): Iterable<string> {
+    const start = text.charAt(at);
+    return start === "%" ? this.#forms : (this.#byStart.get(start) ?? []);
+  }
+
   /** The end of the longest secret that starts at this place; the place itself if there is no secret. */
   #endAt(text: string, at: number): number {
     let end = at;
-    for (const form of this.#forms) end = Math.max(end, endOfForm(text, at, form));
+    for (const form of this.#formsAt(text, at)) end = Math.max(end, endOfForm(text, at, form));
     return end;
   }
 }
@@ -84,7 +99,7 @@ function endOfForm(text: string, at: number, form: string): number {
   for (let i = 0; i < form.length; i++) {
     const char = form.charAt(i);
     if (text.charAt(end) === char) end += 1;
-    else if (text.startsWith(percentEncoded(char), end)) end += 3;
+    else if (text.charAt(end) === "%" && text.startsWith(percentEncoded(char), end)) end += 3;
     else return i >= BEGINNING ? end : at;
   }
   return end;

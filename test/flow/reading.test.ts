@@ -205,7 +205,8 @@ test("a dead letter tells of every attempt, is found by each filter, and gives n
   const detail = await service.get<DeadLetter & { history: object[] }>(`/operators/dlq/${entry?.task_id}`);
   expect(detail).toMatchObject({ ...entry });
   expect(detail.history.length).toBe(3);
-  expect(detail.history[0]).toMatchObject({ code: "DOWNLOAD_HTTP_500", http_status: 500, proxy: null });
+  const answered = { http_status: 500, bytes: 6, body_start: Buffer.from("broken").toString("hex") };
+  expect(detail.history[0]).toMatchObject({ code: "DOWNLOAD_HTTP_500", ...answered, proxy: null });
 
   const job = await service.job(jobId);
   const manifest = Buffer.from(await LOCAL.read(service, job.manifest_key)).toString();

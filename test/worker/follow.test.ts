@@ -109,9 +109,11 @@ describe("a location", () => {
     ["one that is no URL", ["http://[/"]],
     ["one without a host", ["http://"]],
     ["one with bytes of Latin-1 in its host", ["http://b\u00fccher.test/"]],
-  ])("is no use as %s", async (_, locations) => {
-    const failure = await failureOf(next(...locations));
-    expect(failure).toMatchObject({ code: "DOWNLOAD_HTTP_302", class: "permanent", httpStatus: 302 });
+  ])("is no use as %s: the redirect itself is the answer", async (_, locations) => {
+    const fields = locations.map((location) => ["location", location] as const);
+    const net = new Net({ "http://a.test/dir/x": [302, ...fields] });
+    const { response, url } = await net.follow("http://a.test/dir/x");
+    expect([response.status, url.href, net.asked.length, net.discarded]).toEqual([302, "http://a.test/dir/x", 1, 0]);
   });
 
   test.each(["file:///etc/passwd", "data:text/plain,x", "FTP://a/b", "javascript:1"])("%s is refused", async (url) => {

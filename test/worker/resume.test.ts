@@ -77,7 +77,8 @@ describe("a host that does not want to be asked for the rest", () => {
     const { failure, attempt } = await rig.failed(`/rest-refused/${status}/${3 * MIB}/${2 * MIB}/${fields}`);
     expect([failure.code, failure.class]).toEqual([`DOWNLOAD_HTTP_${status}`, failureClass]);
     expect(failure.retryAfterMs).toBe(retryAfterMs as number);
-    expect(attempt).toMatchObject({ code: failure.code, httpStatus: status, bytes: 2 * MIB });
+    const refusal = { bodyStart: Buffer.from("not now").toString("hex"), bytes: 2 * MIB + 7 };
+    expect(attempt).toMatchObject({ code: failure.code, httpStatus: status, ...refusal });
     expect(ranges(rig)).toEqual([undefined, `bytes=${2 * MIB}-`]);
     expect(await rig.files()).toEqual([]);
     expect(rig.clock.pending).toBe(0);

@@ -1147,7 +1147,7 @@ export interface components {
                     proxy: string | null;
                     /** @description Number of body bytes received. */
                     bytes: number;
-                    /** @description First bytes of a body that was not the expected one, at most 512, in hexadecimal digits; else null. */
+                    /** @description First bytes of the body, at most 512, in hexadecimal digits; null without a body. Only failures by the status (`DOWNLOAD_HTTP_…`) and by a check of the body have it. */
                     body_start: string | null;
                 }[];
                 /** @description Start of the latest attempt that ended. RFC 3339, in UTC. Null before. */
@@ -1273,7 +1273,7 @@ export interface components {
                 proxy: string | null;
                 /** @description Number of body bytes received. */
                 bytes: number;
-                /** @description First bytes of a body that was not the expected one, at most 512, in hexadecimal digits; else null. */
+                /** @description First bytes of the body, at most 512, in hexadecimal digits; null without a body. Only failures by the status (`DOWNLOAD_HTTP_…`) and by a check of the body have it. */
                 body_start: string | null;
             }[];
         };

@@ -59,7 +59,8 @@ export const AttemptSchema = closed(
     bytes: count("Number of body bytes received."),
     body_start: orNull(
       Type.String(),
-      "First bytes of a body that was not the expected one, at most 512, in hexadecimal digits; else null.",
+      "First bytes of the body, at most 512, in hexadecimal digits; null without a body. Only failures by the status " +
+        "(`DOWNLOAD_HTTP_…`) and by a check of the body have it.",
     ),
   },
   "A failed attempt to download a resource.",

@@ -27,7 +27,7 @@ export function Attempts({ history }: { readonly history: readonly AttemptRow[] 
   );
 }
 
-/** The first bytes of a body that was not the expected one, as text and in hexadecimal digits. */
+/** The first bytes of an unwanted body, as text and in hexadecimal digits. */
 function BodyStart({ body_start: hex }: AttemptRow) {
   if (hex === null) return <>–</>;
   const bytes = Uint8Array.fromHex(hex);

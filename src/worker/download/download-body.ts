@@ -1,5 +1,6 @@
 import type { HttpResponse } from "../../http/connection.ts";
-import { Failure } from "../../jobs/failure.ts";
+import { BODY_START_BYTES, Failure, withBodyStart } from "../../jobs/failure.ts";
+import type { Clock } from "../../std/clock.ts";
 import { numbered } from "../../std/counted.ts";
 import type { Attempt } from "../attempt.ts";
 import type { BodyWatch } from "./body-watch.ts";
@@ -7,6 +8,10 @@ import { toFailure } from "./http-failure.ts";
 
 /** Smaller chunks are joined. */
 const JOINED_BYTES = 16 * 1024;
+/** A body that stalls holds the worker of a failed attempt no longer than this. */
+const START_WAIT_MS = 1000;
+
+type Traced = Pick<Attempt, "trace">;
 
 /** An answer's body, chunk by chunk. The watch sees every chunk, and the end is checked against the declared size. */
 export class Body {
@@ -138,6 +143,40 @@ export class Body {
 export function declaredBytes({ framing }: HttpResponse): number | undefined {
   if (framing.kind === "none") return 0;
   return framing.kind === "length" ? framing.bytes : undefined;
+}
+
+/**
+ * The same failure, with the start of the answer's body: it shows an error message, a login page or another file.
+ * Waits shortly for these bytes, until the attempt is aborted at most, and discards the rest. Never rejects.
+ */
+export async function withStartOf(
+  body: HttpResponse["body"],
+  failure: Failure,
+  attempt: Traced,
+  clock: Clock,
+): Promise<Failure> {
+  return withBodyStart(failure, await readStart(body, attempt, clock));
+}
+
+async function readStart(body: HttpResponse["body"], { trace }: Traced, clock: Clock): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  // A read rejects when its body is discarded, and when the attempt is aborted.
+  const timer = clock.after(START_WAIT_MS, () => body.discard());
+  try {
+    while (bytes < BODY_START_BYTES) {
+      const chunk = await body.read();
+      if (chunk === undefined) break;
+      chunks.push(chunk);
+      bytes += chunk.length;
+      trace.bytes += chunk.length;
+    }
+  } catch {
+    // The failure is decided already, and the bytes before the error still explain it.
+  }
+  timer.cancel();
+  body.discard();
+  return Buffer.concat(chunks, bytes);
 }
 
 /** Whether the connection ended within the body, in either way. */

@@ -11,6 +11,7 @@ import type { SecretMask } from "../secret-mask.ts";
 import { type Service, serviceOf } from "../service.ts";
 import type { ActiveDownloads } from "./active-downloads.ts";
 import { AttemptCookies } from "./cookies.ts";
+import { withStartOf } from "./download-body.ts";
 import { type ProxyEndpoint, type ProxyPools } from "./proxies.ts";
 import { ProxyFailures } from "./proxy-failures.ts";
 import { follow } from "./redirects.ts";
@@ -87,8 +88,9 @@ async function fetchAndStore(
     follow(new URL(task.url), { ...task.headers, ...more }, { maxRedirects, allowDowngrade, cookies, configured, get });
   const { response, url } = await ask({});
   if (response.status !== 200 && response.status !== 203) {
-    response.body.discard();
-    throw httpFailure(response.status, retryAfterMs(response.headers.get("retry-after") ?? null, deps.clock.now()));
+    // The pause is computed first: the wait for the body must not change it.
+    const pauseMs = retryAfterMs(response.headers.get("retry-after") ?? null, deps.clock.now());
+    throw await withStartOf(response.body, httpFailure(response.status, pauseMs), attempt, deps.clock);
   }
   deps.active.expect(attempt, Number(response.headers.get("content-length") ?? task.size ?? 0));
   // A reopened download starts from the original URL: the redirect's target may have expired.

@@ -1,5 +1,5 @@
 import type { HeaderFields } from "../../http/message/header-fields.ts";
-import { Failure, httpFailure } from "../../jobs/failure.ts";
+import { Failure } from "../../jobs/failure.ts";
 import { basicAuthorization } from "../../net/basic-authorization.ts";
 import { percentDecoded } from "../../net/percent-decoded.ts";
 import { type RequestHeaders, withDefaults } from "../../net/request-header.ts";
@@ -39,11 +39,11 @@ const HARMLESS = new Set([
 ]);
 
 /**
- * Resolves with the first answer that is no redirect, and its URL. The egress policy judges each hop. No secret goes to
- * another origin; an origin gets only the cookies that their own rules permit.
+ * Resolves with the first answer that is no redirect or has no usable location, and its URL. The egress policy judges
+ * each hop. No secret goes to another origin; an origin gets only the cookies that their own rules permit.
  *
- * Rejects with a `Failure` of code DOWNLOAD_TOO_MANY_REDIRECTS, DOWNLOAD_URL_NOT_ALLOWED or DOWNLOAD_HTTP_3xx, or with
- * the rejection of `get`.
+ * Rejects with a `Failure` of code DOWNLOAD_TOO_MANY_REDIRECTS or DOWNLOAD_URL_NOT_ALLOWED, or with the rejection of
+ * `get`.
  */
 export async function follow<R extends HopResponse>(
   start: URL,
@@ -55,11 +55,14 @@ export async function follow<R extends HopResponse>(
   for (let hops = 0; ; hops++) {
     const response = await get(url, withCookies(url, withDefaults(own, configured(url)), cookies));
     if (!REDIRECTS.has(response.status)) return { response, url };
-    response.discard();
     if (hops >= maxRedirects) {
+      response.discard();
       throw new Failure("DOWNLOAD_TOO_MANY_REDIRECTS", `more than ${numbered(maxRedirects, "redirect")}`);
     }
-    const next = target(response, url, allowDowngrade);
+    const next = target(response, url);
+    if (next === undefined) return { response, url };
+    response.discard();
+    checkTarget(next, url, allowDowngrade);
     await cookies.note(url, response.headers.all("set-cookie"));
     if (next.origin !== url.origin) own = harmlessOf(own);
     own = withUserinfo(next, own);
@@ -67,20 +70,25 @@ export async function follow<R extends HopResponse>(
   }
 }
 
-function target(response: HopResponse, from: URL, allowDowngrade: boolean): URL {
+/** The URL that a redirect leads to; `undefined` without a usable location. */
+function target(response: HopResponse, from: URL): URL | undefined {
   const locations = new Set(response.headers.all("location").map(trimmed));
   const [location] = locations;
   // An empty location would lead to the same URL in a loop.
   const url = locations.size !== 1 || !location ? null : URL.parse(percentEncoded(location), from.href);
-  if (url === null) throw httpFailure(response.status);
+  if (url === null) return undefined;
+  url.hash = "";
+  return url;
+}
+
+/** @throws Failure, for a URL that no redirect may lead to */
+function checkTarget(url: URL, from: URL, allowDowngrade: boolean): void {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", `redirected to a ${url.protocol} URL`);
   }
   if (from.protocol === "https:" && url.protocol === "http:" && !allowDowngrade) {
     throw new Failure("DOWNLOAD_URL_NOT_ALLOWED", "redirected from https: to http:; download.allow_downgrade is false");
   }
-  url.hash = "";
-  return url;
 }
 
 /** Drops spaces and control characters at both ends, as the URL parser does. */

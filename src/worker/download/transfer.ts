@@ -11,7 +11,7 @@ import type { Attempt } from "../attempt.ts";
 import { BodyWatch } from "./body-watch.ts";
 import { Checksum } from "./checksum.ts";
 import { storedCodings } from "./codings.ts";
-import { Body, declaredBytes } from "./download-body.ts";
+import { Body, declaredBytes, withStartOf } from "./download-body.ts";
 import { isCut, judgeRest, PROGRESS_BYTES_MIN, type Reopen, rangeHeaders, resumeValidator } from "./resume.ts";
 
 export interface TransferDeps {
@@ -110,7 +110,10 @@ export async function transfer(
     return { ...stored, sha256, contentType, contentEncoding, integrity: weaker(integrity, stored) };
   } catch (error) {
     await upload?.abort();
-    throw await withEvidence(error, start, body);
+    if (!(error instanceof Failure) || !isAboutTheBody(error)) throw error;
+    throw start === undefined
+      ? await withStartOf(response.body, error, attempt, deps.clock)
+      : withBodyStart(error, start);
   } finally {
     watch.stop();
     body.close();
@@ -146,24 +149,19 @@ function resuming({ body, first, watch, reopen, attempt, clock }: Resuming): () 
       attempt.signal.throwIfAborted();
       if (rest === undefined) throw error;
       const judged = judgeRest(rest, point, clock.now());
-      if (judged.kind !== "rest") rest.body.discard();
       if (judged.kind === "refused") {
         attempt.trace.httpStatus = judged.status;
-        throw httpFailure(judged.status, judged.retryAfterMs);
+        throw await withStartOf(rest.body, httpFailure(judged.status, judged.retryAfterMs), attempt, clock);
       }
-      if (judged.kind === "unusable") throw error;
+      if (judged.kind === "unusable") {
+        rest.body.discard();
+        throw error;
+      }
       body.continueWith(rest, judged.total);
       watch.resume();
       return next();
     }
   };
-}
-
-/** Adds the body's start to a failure about the body: it shows a login page, an error message or another file. */
-async function withEvidence(error: unknown, start: Uint8Array | undefined, body: Body): Promise<unknown> {
-  if (!(error instanceof Failure) || !isAboutTheBody(error)) return error;
-  const seen = start ?? (await body.next().catch(() => undefined));
-  return seen === undefined ? error : withBodyStart(error, seen);
 }
 
 /** Records an upload. A failed write to the queue is our side's failure, so the task waits. */

@@ -64,7 +64,7 @@ export interface Attempt {
   readonly address: string;
   readonly proxy: string;
   readonly bytes: number;
-  /** How a body began that was not what it should be: at most 512 bytes. */
+  /** The first bytes of an unwanted body, as they were served: at most 512 bytes. */
   readonly bodyStart: Uint8Array;
 }
 
