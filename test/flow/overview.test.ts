@@ -36,7 +36,8 @@ test("the overview and the rates show what a service does, and a job its speed",
     health: "healthy",
     queue: { pending: 0, running: 1, retrying: 0, paused: false, max_pending: 10_000_000 },
     workers: { total: 2, busy: 1 },
-    rates: { window_seconds: 60, completed: 2, failed: 2, retried: 1, bytes: 200, accepted: 5 },
+    // Two bodies of 100 bytes, and the 12 bytes of the 404.
+    rates: { window_seconds: 60, completed: 2, failed: 2, retried: 1, bytes: 212, accepted: 5 },
     jobs: { queued: 0, in_progress: 1, completed: 0, partial: 0, failed: 0, cancelled: 0 },
     dead_letters: {
       total: 2,
