@@ -21,6 +21,10 @@ test.each([
   expect(mask.text(text)).toBe(shown);
 });
 
+test("a secret is found where its first character is percent-encoded", () => {
+  expect(new SecretMask(['"quoted" secret']).text("a %22quoted%22%20secret b")).toBe("a *** b");
+});
+
 test("no base64 shows it, wherever in its text the secret stands", () => {
   for (const before of ["", "a", "ab", "abc", "user:"]) {
     for (const encoding of ["base64", "base64url"] as const) {
