@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
+import { json } from "node:stream/consumers";
 import { ensureBinary, runBinary } from "../support/binary.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
@@ -115,15 +116,25 @@ for (const [args, path, body] of ANSWERS) {
   });
 }
 
-test("cancel by a filter passes over a job that has ended meanwhile", async () => {
+test("cancel by a filter counts neither jobs that have ended meanwhile nor those that are being cancelled already", async () => {
   await using origin = await startOrigin();
-  const list = { jobs: [{ ...SNAPSHOT, job_id: JOB }], next_cursor: null };
-  const finished = { code: "JOB_FINISHED", message: "it has ended", request_id: "r", details: [] };
+  const ids = Array.from({ length: 203 }, (_, at) => JOB.slice(0, -3) + String(at).padStart(3, "0"));
+  const list = { jobs: ids.map((job_id) => ({ ...SNAPSHOT, job_id })), next_cursor: null };
   origin.answer("/operators/jobs", answering(200, "application/json", JSON.stringify(list)));
-  origin.answer(`/operators/jobs/${JOB}/cancel`, answering(409, "application/json", JSON.stringify(finished)));
+  const asked: string[][] = [];
+  origin.answer("/operators/jobs/cancel", (request, response) => {
+    void json(request).then((body) => {
+      asked.push((body as { job_ids: string[] }).job_ids);
+      const answer = asked.length % 2 === 1 ? { matched: 200, cancelled: 198 } : { matched: 2, cancelled: 2 };
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+    });
+  });
   const { code, stdout, stderr } = await ask(origin, ["cancel", "--all", "--yes"]);
   expect([code, stderr]).toEqual([0, ""]);
-  expect(stdout).toEndWith("0 jobs cancelled; 1 job had already ended\n");
+  expect(stdout).toEndWith("200 jobs cancelled; 1 job had already ended; 2 jobs were already being cancelled\n");
+  expect(asked).toEqual([ids.slice(0, 200), ids.slice(200)]);
+  const inJson = await ask(origin, ["cancel", "--all", "--yes", "--json"]);
+  expect(inJson.stdout).toBe('{"matched":203,"cancelled":200}\n');
 });
 
 test("the token is hidden where a wrong server repeats it, also in escapes", async () => {

@@ -2,7 +2,6 @@ import type { JobSnapshot } from "../../api/openapi/schemas.ts";
 import { UsageError } from "../exit-code.ts";
 import { jsonLine } from "../terminal/terminal-text.ts";
 import { counted } from "../terminal/units.ts";
-import { ConflictError } from "./remote-client.ts";
 import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
 
 export interface CancelFlags extends RemoteFlags {
@@ -14,6 +13,11 @@ export interface CancelFlags extends RemoteFlags {
   readonly yes?: true;
 }
 
+interface CancelledAnswer {
+  readonly matched: number;
+  readonly cancelled: number;
+}
+
 interface JobList {
   readonly jobs: readonly JobSnapshot[];
   readonly next_cursor: string | null;
@@ -22,6 +26,8 @@ interface JobList {
 /** The statuses in which a job can be cancelled. */
 const UNFINISHED = ["queued", "in_progress"] as const;
 const PAGE = 1000;
+/** Jobs of one request, which takes a second at most. */
+const BATCH = 200;
 
 /** Cancels one job by its id, or every unfinished job that matches a filter. */
 export async function cancelJobs(jobId: string | undefined, flags: CancelFlags, remote: Remote): Promise<void> {
@@ -50,11 +56,26 @@ async function cancelByFilter(flags: CancelFlags, remote: Remote): Promise<void>
     }
   }
   if (flags.json !== true) remote.out(`cancelling ${found}\n`);
-  let cancelled = 0;
-  for (const { job_id } of jobs) if (await cancelUnlessEnded(job_id, remote)) cancelled++;
-  const ended = jobs.length - cancelled;
-  const others = ended === 0 ? "" : `; ${counted(ended, "job")} had already ended`;
-  report({ matched: jobs.length, cancelled }, `${counted(cancelled, "job")} cancelled${others}\n`, flags, remote);
+  const { matched, cancelled } = await cancelAll(jobs, remote);
+  const [ended, before] = [jobs.length - matched, matched - cancelled];
+  const outcome = [
+    `${counted(cancelled, "job")} cancelled`,
+    ...(ended === 0 ? [] : [`${counted(ended, "job")} had already ended`]),
+    ...(before === 0 ? [] : [`${counted(before, "job")} ${before === 1 ? "was" : "were"} already being cancelled`]),
+  ].join("; ");
+  report({ matched: jobs.length, cancelled }, `${outcome}\n`, flags, remote);
+}
+
+/** The jobs that had not ended by then, and those of them that this cancels: others were being cancelled already. */
+async function cancelAll(jobs: readonly JobSnapshot[], { client }: Remote): Promise<CancelledAnswer> {
+  let [matched, cancelled] = [0, 0];
+  for (let from = 0; from < jobs.length; from += BATCH) {
+    const job_ids = jobs.slice(from, from + BATCH).map(({ job_id }) => job_id);
+    const answer = await client.post<CancelledAnswer>("/operators/jobs/cancel", { job_ids });
+    matched += answer.matched;
+    cancelled += answer.cancelled;
+  }
+  return { matched, cancelled };
 }
 
 function report(result: { matched: number; cancelled: number }, text: string, { json }: CancelFlags, { out }: Remote) {
@@ -97,14 +118,4 @@ function isConfirmed(question: string): boolean {
 
 function cancel(jobId: string, { client }: Remote): Promise<JobSnapshot> {
   return client.post<JobSnapshot>(`/operators/jobs/${encodeURIComponent(jobId)}/cancel`);
-}
-
-async function cancelUnlessEnded(jobId: string, remote: Remote): Promise<boolean> {
-  try {
-    await cancel(jobId, remote);
-    return true;
-  } catch (error) {
-    if (error instanceof ConflictError) return false;
-    throw error;
-  }
 }

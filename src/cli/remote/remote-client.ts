@@ -65,11 +65,6 @@ export class NotThereError extends WorkFailedError {
   override readonly name = "NotThereError";
 }
 
-/** The state of the thing forbids the request: a job that has ended cannot be cancelled. */
-export class ConflictError extends WorkFailedError {
-  override readonly name = "ConflictError";
-}
-
 /** The content of a request. */
 interface Sent {
   readonly method?: string;
@@ -271,7 +266,6 @@ function errorOf({ status, headers, text }: Answer, shown: (text: string) => str
   const message = summary + detailsText(body.details);
   if (status === 404) return new NotThereError(message);
   if (waitMs > 0) return new BusyError(message, waitMs);
-  if (status === 409) return new ConflictError(message);
   const isUsage = USAGE_STATUSES.includes(status) || body.code === "UNSUPPORTED_JOB_TYPE";
   return isUsage ? new RefusedError(summary, body.details) : new WorkFailedError(message);
 }
