@@ -13,6 +13,11 @@ export const HOST_GROUPS = {
 } as const satisfies Readonly<Record<string, readonly HostStateName[]>>;
 export type HostGroup = keyof typeof HOST_GROUPS;
 
+/** Whether tasks of the host wait for its end, a probe aside. */
+export function isClosed(state: HostStateName): state is (typeof HOST_GROUPS.closed)[number] {
+  return HOST_GROUPS.closed.some((one) => one === state);
+}
+
 /** Whether no download from the host may start in this state. */
 export function isShut(state: HostStateName): boolean {
   return state === "waiting" || state === "breaker";

@@ -1,6 +1,7 @@
 import type { QueueEndpointsDeps } from "../api/endpoints/queue-endpoints.ts";
 import { BUSIEST_HOSTS_MAX, type QueueReport } from "../api/openapi/service-schemas.ts";
 import { type HostLoad, isStandstill, limitingReason, type QueueMoment } from "../dispatch/limiting-reason.ts";
+import { isClosed } from "../jobs/host-view.ts";
 import type { QueueControl } from "../jobs/stores/queue-control.ts";
 import type { HealthReport } from "../telemetry/health.ts";
 import type { RecentRate } from "../telemetry/recent-rate.ts";
@@ -8,6 +9,9 @@ import type { Descriptors } from "../worker/descriptors.ts";
 import type { ActiveDownloads } from "../worker/download/active-downloads.ts";
 import { shownDepth } from "./shown-depth.ts";
 import type { Work } from "./work.ts";
+
+/** The rates cover at most this time, and so include shorter closures of a host. */
+const LONG_CLOSED_MS = 60_000;
 
 export interface QueueReportDeps {
   readonly work: Pick<Work, "broker" | "pool" | "hosts" | "buckets" | "rates" | "rateWaits">;
@@ -61,7 +65,7 @@ async function queueReport(deps: QueueReportDeps): Promise<QueueReport> {
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
     stored_per_second: oneDecimal(rateOf(work.rates.stored)),
     failed_per_second: oneDecimal(rateOf(work.rates.failed)),
-    seconds_left: secondsLeft(left, control.isPaused() ? 0 : rateOf(work.rates.ended)),
+    seconds_left: isForeseeable(deps, hosts, left) ? secondsLeft(left, rateOf(work.rates.ended)) : null,
     closed_buckets: work.buckets.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
       code,
@@ -93,7 +97,16 @@ async function readFigures({ control, active, work }: QueueReportDeps): Promise<
   return { depth, oldestAgeMs, nextDueMs, nextOpenDueMs, waiting };
 }
 
-/** `null` while the end cannot be foreseen. */
+/** False in a pause, and while most tasks wait for closed hosts: the rate of the other hosts does not hold for them. */
+function isForeseeable({ control, work }: QueueReportDeps, hosts: readonly HostLoad[], left: number): boolean {
+  if (control.isPaused()) return false;
+  const isLongClosed = ({ host, state, closedForMs }: HostLoad) =>
+    isClosed(state) && (work.hosts.governor.closedSinceMs(host) ?? 0) + closedForMs > LONG_CLOSED_MS;
+  const closed = hosts.filter(isLongClosed).reduce((sum, { waiting }) => sum + waiting, 0);
+  return closed <= left / 2;
+}
+
+/** `null` while no task ends. */
 function secondsLeft(left: number, endedPerSecond: number): number | null {
   if (left === 0) return 0;
   return endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond);

@@ -91,7 +91,8 @@ export const QueueSchema = closed(
     }),
     seconds_left: orNull(
       Type.Integer(),
-      "Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, or the queue is paused.",
+      "Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, the queue " +
+        "is paused, or most tasks wait for hosts that are closed for more than a minute.",
     ),
     closed_buckets: Type.Array(
       closed(

@@ -1,6 +1,7 @@
 import { isoTime } from "../../api/http/iso-time.ts";
 import { ATTENTION_KINDS, type Attention, OVERVIEW_MAX } from "../../api/openapi/overview-schemas.ts";
 import type { QueueReport } from "../../api/openapi/service-schemas.ts";
+import { isClosed } from "../../jobs/host-view.ts";
 import type { BulkOperation } from "../../jobs/stores/dead-letter-changes.ts";
 import { roughDuration } from "../../std/duration-text.ts";
 import { HEALTH_COMPONENTS, type HealthReport } from "../../telemetry/health.ts";
@@ -102,7 +103,7 @@ function closedBuckets({ buckets }: AttentionState): Attention[] {
 /** Closed hosts that tasks wait for, the busiest first. */
 function closedHosts({ queue, hostSince }: AttentionState): Attention[] {
   return queue.hosts.flatMap(({ host, state, closed_for_ms, code, waiting }) => {
-    if (waiting === 0 || (state !== "waiting" && state !== "breaker" && state !== "probing")) return [];
+    if (waiting === 0 || !isClosed(state)) return [];
     const why = { waiting: "it asked for a pause", breaker: "its breaker is open", probing: "a download tests it" };
     const time = closed_for_ms > 0 ? `closed for ${roughDuration(closed_for_ms)}, ` : "";
     const text = `${host}: ${time}${why[state]}${code === null ? "" : ` (${code})`}`;
