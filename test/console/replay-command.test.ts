@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { headersOf, replayCommand } from "../../src/console/dialogs/replay-command.ts";
+import { ReplayRequestSchema } from "../../src/api/endpoints/dead-letter-change-endpoints.ts";
+import { headersOf, rateProblem, replayCommand } from "../../src/console/dialogs/replay-command.ts";
 import { mayBeSecret } from "../../src/net/request-header.ts";
 
 const NONE = { rate: "", headers: {}, pool: "" };
@@ -29,6 +30,19 @@ test("the command of a filter has its options, and nothing that the dialog leave
   expect(replayCommand({ filter }, NONE).parts.join(" ")).toBe(
     "fetchbox dlq replay --job-type 'a b' --until 2026-11-28T02:15:03.000Z",
   );
+});
+
+test("an invalid rate is explained, and the command has a word in its place that the command line refuses", () => {
+  for (const rate of ["abc", "0", "-1", "0.0005", "1000001", "Infinity", "5/s", "'; reboot"]) {
+    const { parts } = replayCommand({ task_ids: [7] }, { ...NONE, rate });
+    expect([rate, parts.join(" ")]).toEqual([rate, "fetchbox dlq replay 7 --rate RATE"]);
+    expect(rateProblem(rate)).toBe(
+      "The rate must be a number from 0.001 to 1,000,000, like 5 or 0.5. The command has RATE in its place.",
+    );
+  }
+  const { minimum = 0, maximum = 0 } = ReplayRequestSchema.properties.rate_per_second;
+  for (const rate of ["", "5", "0.5", ".5", `${minimum}`, `${maximum}`]) expect(rateProblem(rate)).toBeUndefined();
+  expect([rateProblem(`${minimum / 2}`), rateProblem(`${maximum + 1}`)]).not.toContain(undefined);
 });
 
 test("the value of a header that may be a secret is not in the command", () => {

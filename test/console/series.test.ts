@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { NO_SERIES, type Series, withSample } from "../../src/console/parts/series.ts";
+import { NO_SERIES, type Series, timeRange, withSample } from "../../src/console/parts/series.ts";
 
 const SAMPLING = { step: 5, samplesMax: 4 };
 
@@ -30,4 +30,10 @@ test("a sample that comes late leaves a gap, which counts among those that are k
   });
   expect(sampled([100, 112]).times).toEqual([100, 112]);
   expect(sampled([100, 160, 220, 280]).values["a"]).toEqual([null, 220, null, 280]);
+});
+
+test("a chart covers its times, and two minutes at least", () => {
+  expect(timeRange([1000])).toEqual([1000, 1120]);
+  expect(timeRange([1000, 1005])).toEqual([1000, 1120]);
+  expect(timeRange([1000, 1200, 1300])).toEqual([1000, 1300]);
 });

@@ -12,6 +12,15 @@ setDefaultTimeout(60_000);
 const browser = findBrowser();
 if ("reason" in browser) console.warn(`the changes of the console in a browser are left out: ${browser.reason}`);
 
+/** A browser that keeps the texts of the charts. */
+const CHART_TEXTS = `
+  window.chartTexts = [];
+  const draw = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.chartTexts.push(text);
+    return draw.call(this, text, ...place);
+  };`;
+
 /** The charts of an open host take samples, but none while the page is hidden. */
 async function expectSamples(page: Page): Promise<void> {
   // Later polls follow at once.
@@ -136,11 +145,17 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
       const { hosts } = await service.get<{ hosts: unknown[] }>("/operators/hosts?state=closed");
       return hosts.length > 0 || undefined;
     });
-    await using page = await openPage(`${service.url}/console/hosts?state=closed`);
+    await using page = await openPage(`${service.url}/console/hosts?state=closed`, CHART_TEXTS);
     await click(page, "main [aria-expanded]", "127.0.0.1");
     await shows(page, "download.host (the default)");
     await shows(page, "The charts start when you open the row");
     await shows(page, "waiting 1");
+    // With its first sample a chart covers two minutes, and not a day.
+    const times = await page.until<string[]>(
+      "the chart has times",
+      `(texts => texts.length > 0 ? texts : null)(window.chartTexts.filter((text) => text.includes(":")))`,
+    );
+    expect(times.filter((text) => !/^\d\d:\d\d:\d\d$/.test(text))).toEqual([]);
     await expectSamples(page);
     isOpen = true;
     await click(page, ".host-detail button", "Try now…");

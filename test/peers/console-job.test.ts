@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { findBrowser, openPage, type Page } from "../support/browser.ts";
-import { click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { click, enter, expectClean, press, shows, type } from "../support/console-page.ts";
 import { startOrigin } from "../support/origin.ts";
 import { startService } from "../support/service.ts";
 
@@ -57,7 +57,10 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     await shows(page, "Rate per second");
     for (const rate of ["abc", "0", "-1"]) {
       await type(page, "dialog input", rate);
-      await shows(page, "The rate must be a number above 0");
+      await shows(page, "The rate must be a number from 0.001 to 1,000,000, like 5 or 0.5.");
+      expect(await page.evaluate<string>("document.querySelector('dialog .command code').innerText")).toEndWith(
+        "--rate RATE",
+      );
       expect(await page.evaluate<boolean>("document.querySelector('dialog .danger').disabled")).toBe(true);
     }
     await page.evaluate("document.querySelector('dialog').close()");
@@ -104,6 +107,25 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     expect(page.requests.filter((url) => url.includes("id_prefix") && url.includes("/operators/"))).toEqual([]);
     await page.evaluate(`location.href = "/console/jobs?id_prefix=0192abcd"`);
     await shows(page, "No job matches the filter.");
+    expectClean(page, service);
+  });
+
+  test("a filter of dead letters by a job that is no id names the field and the value that it needs", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/dead-letters`);
+    await shows(page, "There are no dead letters");
+    await enter(page, "Job", "0192abcd");
+    await shows(page, "The filter Job needs the whole id of a job, like 019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00.");
+    const disabled = `[...document.querySelectorAll("main .bar button:disabled")].map(({ innerText }) => innerText)`;
+    expect((await page.evaluate<string[]>(disabled)).map((text) => text.split(/[\s…]/)[0])).toEqual([
+      "Replay",
+      "Discard",
+      "NDJSON",
+    ]);
+    await press(page, "r");
+    expect(page.requests.filter((url) => url.includes("job_id") && url.includes("/operators/"))).toEqual([]);
+    await enter(page, "Job", "019AB2F4-7c1e-7d3a-9b52-4f6c1d2e3f00");
+    await shows(page, "No dead letter matches the filter.");
     expectClean(page, service);
   });
 });

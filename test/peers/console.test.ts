@@ -54,6 +54,12 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     await shows(page, "completed");
     expect(await page.evaluate<string>("location.pathname")).toBe("/console/jobs");
     expect(await page.evaluate<string>("document.querySelector('.live').innerText")).toStartWith("● live ");
+    // The submit page asks the service for nothing, so the time since the last answer would only grow.
+    await click(page, "header a", "Submit");
+    await shows(page, "Paste URLs");
+    await page.until("the header shows no state of the service", `document.querySelector(".live") ? null : true`);
+    await click(page, "header a", "Jobs");
+    await shows(page, "● live ");
     const links = await page.evaluate<(string | null)[][]>(
       `[...document.querySelectorAll("header nav a")].map((each) => [each.textContent, each.getAttribute("href")])`,
     );

@@ -26,17 +26,32 @@ export function type(page: Page, selector: string, text: string): Promise<true> 
   );
 }
 
+/** Enters a value into the text field with this label. */
+export function enter(page: Page, label: string, value: string): Promise<true> {
+  return change(page, { label, value, element: "input" });
+}
+
 /** Chooses an option of the field with this label. */
 export function choose(page: Page, label: string, value: string): Promise<true> {
+  return change(page, { label, value, element: "select" });
+}
+
+interface Change {
+  readonly label: string;
+  readonly value: string;
+  readonly element: "input" | "select";
+}
+
+function change(page: Page, { label, value, element }: Change): Promise<true> {
   return page.until(
-    `the choice ${label} is there`,
+    `the field ${label} is there`,
     `((field) => {
       if (!field) return null;
       field.value = ${JSON.stringify(value)};
       field.dispatchEvent(new Event("change", { bubbles: true }));
       return true;
     })([...document.querySelectorAll("label.field")]
-      .find((each) => each.innerText.startsWith(${JSON.stringify(label)}))?.querySelector("select"))`,
+      .find((each) => each.innerText.startsWith(${JSON.stringify(label)}))?.querySelector("${element}"))`,
   );
 }
 

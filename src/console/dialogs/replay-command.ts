@@ -1,7 +1,8 @@
+import { countText } from "../parts/format.ts";
 import type { Letters } from "./letters.ts";
 
 interface ReplayOptions {
-  /** Per second; empty: no limit. */
+  /** Per second, as it was typed; empty: no limit. */
   readonly rate: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Empty: as before. */
@@ -11,6 +12,20 @@ interface ReplayOptions {
 // The words of the service's own rule for headers that may carry secrets; a test compares them.
 const MAY_BE_SECRET = /auth|cookie|credential|csrf|jwt|key|pass|secret|session|signature|token|xsrf/i;
 const MASK = "***";
+
+// The limits of the service; a test compares them.
+const RATE_MIN = 0.001;
+const RATE_MAX = 1_000_000;
+/** Stands for an invalid rate. Without it the command would replay all at once. */
+const NO_RATE = "RATE";
+
+/** The reason why a rate is invalid; `undefined`: it is valid, or empty. */
+export function rateProblem(rate: string): string | undefined {
+  const perSecond = Number(rate);
+  if (rate === "" || (perSecond >= RATE_MIN && perSecond <= RATE_MAX)) return undefined;
+  const limits = `${RATE_MIN} to ${countText(RATE_MAX)}`;
+  return `The rate must be a number from ${limits}, like 5 or 0.5. The command has ${NO_RATE} in its place.`;
+}
 
 interface ReplayCommand {
   /** The words before the options, and each option with its value. Spaces join them. */
@@ -25,7 +40,7 @@ export function replayCommand(letters: Letters, { rate, headers, pool }: ReplayO
   const parts = [
     "fetchbox dlq replay",
     ...selection(letters),
-    ...(rate === "" ? [] : [`--rate ${quoted(rate)}`]),
+    ...(rate === "" ? [] : [`--rate ${rateProblem(rate) === undefined ? quoted(rate) : NO_RATE}`]),
     ...Object.entries(headers).map(([name, value]) =>
       masked.includes(name) ? `--header ${quoted(`${name}:${MASK}`)}` : `--header ${quoted(`${name}: ${value}`)}`,
     ),

@@ -12,7 +12,7 @@ import { FilterText } from "./filter-text.tsx";
 import type { Letters } from "./letters.ts";
 import { BRIEFLY, type LettersChanged, useDryRun } from "./letters-selection.ts";
 import { outcomeText } from "./outcome-text.ts";
-import { headersOf, replayCommand } from "./replay-command.ts";
+import { headersOf, rateProblem, replayCommand } from "./replay-command.ts";
 
 interface ReplayProps {
   readonly letters: Letters;
@@ -30,7 +30,7 @@ export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
   const [headerText, setHeaderText] = useState("");
   const [pool, setPool] = useState("");
   const perSecond = Number(rate);
-  const isRate = rate === "" || (Number.isFinite(perSecond) && perSecond > 0);
+  const problem = rateProblem(rate);
   const headers = headersOf(headerText);
   const replay = async () => {
     const overrides = { ...(Object.keys(headers).length > 0 && { headers }), ...(pool !== "" && { proxy_pool: pool }) };
@@ -58,8 +58,12 @@ export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
         Rate per second; empty: all at once
         <input inputMode="decimal" value={rate} onInput={({ currentTarget }) => setRate(currentTarget.value.trim())} />
       </label>
-      {!isRate && <p class="bad">The rate must be a number above 0, like 5 or 0.5.</p>}
-      {matched !== undefined && isRate && rate !== "" && (
+      {problem !== undefined && (
+        <p class="bad" role="alert">
+          {problem}
+        </p>
+      )}
+      {matched !== undefined && problem === undefined && rate !== "" && (
         <p class="faint">≈ {durationText((matched / perSecond) * 1000)}</p>
       )}
       <label>
@@ -74,7 +78,7 @@ export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
       <Confirm
         label={`Replay ${matched === undefined ? "" : countText(matched)}`}
         count={matched ?? 0}
-        isReady={matched !== undefined && matched > 0 && isRate}
+        isReady={matched !== undefined && matched > 0 && problem === undefined}
         act={replay}
         onClose={onClose}
       />

@@ -20,6 +20,7 @@ const GROUPINGS = ["code", "host", "job_type", "day"];
 /** The filters of the list that the address may have. */
 const FILTERS = ["code", "host", "job_type", "tenant", "job_id", "since", "until"];
 const PAGE = 50;
+const SAMPLE_ID = "019ab2f4-7c1e-7d3a-9b52-4f6c1d2e3f00";
 const GROUPS_MAX = 20;
 
 const COLUMNS: readonly Column<DeadLetterRow>[] = [
@@ -53,10 +54,12 @@ function DeadLettersList() {
   const { cursor, by = "code", ...filter } = place.value.query;
   const scope = JSON.stringify({ cursor, ...filter });
   const selection = useSelection(scope);
+  const problem = problemOfFilter(filter);
+  const path = pathWith("operators/dlq", { ...filter, limit: PAGE, cursor });
   const list = usePoll<{ entries: readonly DeadLetterRow[]; next_cursor: string | null }>(
-    pathWith("operators/dlq", { ...filter, limit: PAGE, cursor }),
+    problem === undefined ? path : undefined,
   );
-  const analysis = usePinnedAnalysis(filter, by);
+  const analysis = usePinnedAnalysis(problem === undefined ? filter : undefined, by);
   const frozen = useFrozen(list.data?.entries ?? [], idOf, { scope, isSelecting: selection.keys.size > 0 });
   const isSelecting = selection.keys.size > 0;
   const { data } = analysis;
@@ -74,13 +77,15 @@ function DeadLettersList() {
         <LetterActions
           letters={isSelecting ? { task_ids: [...selection.keys].map(Number) } : data && { filter: data.pinned }}
           count={isSelecting ? selection.keys.size : data?.total}
+          problem={problem}
           onDone={selection.clear}
         />
         <Copy text={`${location.origin}${hrefOf(["dead-letters"], place.value.query)}`} label="address" />
-        <SaveAll filter={filter} />
+        <SaveAll filter={filter} problem={problem} />
       </div>
       <Groups by={by} filter={filter} poll={analysis} />
       <Filters filter={filter} />
+      {problem !== undefined && <Empty>{problem}</Empty>}
       <Loaded poll={list}>
         {({ next_cursor: next }) => (
           <>
@@ -105,11 +110,17 @@ function DeadLettersList() {
 }
 
 /** Saves all dead letters of the filter, one a line. */
-function SaveAll({ filter }: { readonly filter: Filter }) {
+function SaveAll({ filter, problem }: { readonly filter: Filter; readonly problem: string | undefined }) {
   const saveAll = () =>
     announceFailure(() => save(pathWith("operators/dlq", filter), "application/x-ndjson", "dead-letters.ndjson"));
   return (
-    <button type="button" class="plain" title="Save all that match, one a line" onClick={() => void saveAll()}>
+    <button
+      type="button"
+      class="plain"
+      title={problem ?? "Save all that match, one a line"}
+      disabled={problem !== undefined}
+      onClick={() => void saveAll()}
+    >
       NDJSON
     </button>
   );
@@ -121,14 +132,16 @@ interface LetterActionsProps {
   /** `undefined` while the service counts them. */
   readonly letters: Letters | undefined;
   readonly count: number | undefined;
+  /** A reason why the service would refuse the filter. */
+  readonly problem?: string | undefined;
   readonly onDone: () => void;
 }
 
 /** Buttons that replay or discard. The dialog keeps the selection that it was opened with. */
-export function LetterActions({ letters, count, onDone }: LetterActionsProps) {
+export function LetterActions({ letters, count, problem, onDone }: LetterActionsProps) {
   const [opened, setOpened] = useState<{ kind: Kind; letters: Letters }>();
   const close = () => setOpened(undefined);
-  const unless = letters === undefined ? "FetchBox counts the dead letters." : noneMatches(count);
+  const unless = problem ?? (letters === undefined ? "FetchBox counts the dead letters." : noneMatches(count));
   const open = (kind: Kind) => letters && setOpened({ kind, letters });
   const number = count === undefined ? "" : ` ${countText(count)}`;
   return (
@@ -150,6 +163,14 @@ function noneMatches(count: number | undefined): string | undefined {
 }
 
 type Filter = Readonly<Record<string, string>>;
+
+const JOB_ID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+/** The reason why the service would refuse the filter, with the field and the value that it needs. */
+function problemOfFilter({ job_id: id = "" }: Filter): string | undefined {
+  if (id === "" || JOB_ID.test(id)) return undefined;
+  return `The filter Job needs the whole id of a job, like ${SAMPLE_ID}. The page Jobs lists the ids.`;
+}
 
 interface GroupsProps {
   readonly by: string;

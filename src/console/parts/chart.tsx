@@ -2,12 +2,10 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { isSystemDark, isUtc, theme } from "../frame/preferences.ts";
 import { timeText } from "./format.ts";
-import type { Series } from "./series.ts";
+import { type Series, timeRange } from "./series.ts";
 
 const HEIGHT = 150;
 const ROWS_OF_TABLE = 12;
-/** A chart that has just started is so wide, with room for what comes. */
-const SECONDS_MIN = 120;
 
 export interface Line {
   /** A series of the chart. */
@@ -95,7 +93,7 @@ function draw(box: HTMLElement, { lines, format, axisFormat }: ChartProps, colum
         { ...axis, size: 64, values: (_, splits) => splits.map(axisFormat ?? format) },
       ],
       scales: {
-        x: { range: (_, min, max) => [min, Math.max(max, min + SECONDS_MIN)] },
+        x: { range: ({ data: [times] }) => timeRange(times) },
         y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] },
       },
       series: [

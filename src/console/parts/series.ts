@@ -6,6 +6,15 @@ export interface Series {
 
 export const NO_SERIES: Series = { times: [], values: {} };
 
+/** A chart that has just started is so wide, with room for what comes. */
+const SECONDS_MIN = 120;
+
+/** The start and the end of a chart of these times. The chart library would show a day for a single time. */
+export function timeRange(times: ArrayLike<number>): [number, number] {
+  const first = times[0] ?? 0;
+  return [first, Math.max(times[times.length - 1] ?? 0, first + SECONDS_MIN)];
+}
+
 interface Sampling {
   /** Usual time between two samples, in seconds. */
   readonly step: number;

@@ -10,11 +10,11 @@ interface PinnedAnalysis extends Analysis {
   readonly pinned: Filter;
 }
 
-/** The dead letters of a filter up to now, in groups. */
-export function usePinnedAnalysis(filter: Filter, by: string): Polled<PinnedAnalysis> {
+/** The dead letters of a filter up to now, in groups. `undefined`: no request. */
+export function usePinnedAnalysis(filter: Filter | undefined, by: string): Polled<PinnedAnalysis> {
   const pathOf = (of: Filter) => pathWith("operators/dlq/analysis", { ...of, by });
-  return usePoll<PinnedAnalysis>(pathOf(filter), LIST_MS, async (signal) => {
-    const upToNow = pinned(filter);
+  return usePoll<PinnedAnalysis>(filter && pathOf(filter), LIST_MS, async (signal) => {
+    const upToNow = pinned(filter ?? {});
     return { ...(await get<Analysis>(pathOf(upToNow), signal)), pinned: upToNow };
   });
 }

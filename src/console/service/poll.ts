@@ -1,3 +1,4 @@
+import { computed, signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { after, now } from "./browser-time.ts";
 import { get, post, type RequestError } from "./service-request.ts";
@@ -42,6 +43,11 @@ export async function change<T>(path: string, body?: unknown, headers?: Readonly
   return answer;
 }
 
+const repeated = signal(0);
+
+/** True while the page repeats a request. Without one, nothing shows whether the service answers. */
+export const isPolling = computed(() => repeated.value > 0);
+
 /** Repeats a request while the page is visible; after errors less and less often. `undefined`: no request. */
 export function usePoll<T>(
   path: string | undefined,
@@ -76,6 +82,7 @@ type Result<T> = Omit<State<T>, "path">;
 /** Asks at once and then again and again. Returns a function that ends it. */
 function repeat<T>(everyMs: number, ask: (signal: AbortSignal) => Promise<T>, report: (result: Result<T>) => void) {
   const ended = new AbortController();
+  repeated.value += 1;
   const { signal } = ended;
   let cancelTimer = () => {};
   let delay = everyMs;
@@ -103,5 +110,6 @@ function repeat<T>(everyMs: number, ask: (signal: AbortSignal) => Promise<T>, re
   return () => {
     cancelTimer();
     ended.abort();
+    repeated.value -= 1;
   };
 }
