@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { HOST_STATES, type HostStateName } from "../src/jobs/host-view.ts";
 import { PRUNED } from "../src/maintenance/retention.ts";
 import { COUNTERS } from "../src/sqlite/counters.ts";
-import type { DiskUse } from "../src/telemetry/gauges.ts";
+import type { DiskName, DiskUse } from "../src/telemetry/gauges.ts";
 import type { ComponentHealth, HealthReport } from "../src/telemetry/health.ts";
 import { createMetrics, type Metrics } from "../src/telemetry/metrics.ts";
 
@@ -25,8 +25,13 @@ const HEALTHY: HealthReport["components"] = {
   storage: UP,
 };
 
-const USE: DiskUse = { bytes: 0, freeBytes: 0 };
-const DISKS = new Map(Object.entries({ queue: USE, ledger: USE, dlq: USE, storage: { ...USE, bytes: undefined } }));
+const USE: DiskUse = { bytes: 0, freeBytes: 0, totalBytes: 0 };
+const DISKS = new Map<DiskName, DiskUse>([
+  ["queue", USE],
+  ["ledger", USE],
+  ["dlq", USE],
+  ["storage", { ...USE, bytes: undefined }],
+]);
 
 /** Sets of values that the configuration or another page lists; the others are listed value by value. */
 const DESCRIBED: Readonly<Record<string, string>> = {

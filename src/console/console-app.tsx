@@ -85,7 +85,7 @@ function pageOf(poll: Polled<Overview>): ComponentChildren {
     case "operations":
       return <OperationsPage />;
     case "system":
-      return <SystemPage />;
+      return <SystemPage poll={poll} />;
     case "submit":
       return <SubmitPage />;
     default:

@@ -9,12 +9,19 @@ import type Registry from "prom-client/lib/registry.js";
 import type { HostStateName } from "../jobs/host-view.ts";
 import type { OrphanSort } from "../jobs/stores/orphan-records.ts";
 import type { Depth } from "../jobs/stores/queue-control.ts";
+import { STORE_NAMES } from "../jobs/stores/service-stores.ts";
 import type { HealthReport } from "./health.ts";
 
-/** The sizes of one store's files and of the free space beside them, in bytes; `undefined` where it is unknown. */
+/** The stores, and the objects of local storage: each may have a disk of its own. */
+export const DISK_NAMES = [...STORE_NAMES, "storage"] as const;
+
+export type DiskName = (typeof DISK_NAMES)[number];
+
+/** The size of a store's files, and of its disk with the free space, in bytes; `undefined` where it is unknown. */
 export interface DiskUse {
   readonly bytes: number | undefined;
   readonly freeBytes: number | undefined;
+  readonly totalBytes: number | undefined;
 }
 
 /** A function that is called at each scrape. It must be cheap and must not fail. */
@@ -30,7 +37,7 @@ export interface GaugeReads {
   readonly orphans: Read<Readonly<Record<OrphanSort, number>>>;
   readonly isPaused: Read<boolean>;
   readonly oldestDueMs: Read<number>;
-  readonly disks: Read<ReadonlyMap<string, DiskUse>>;
+  readonly disks: Read<ReadonlyMap<DiskName, DiskUse>>;
   /** The time of the last backup, milliseconds since the epoch. */
   readonly lastBackupAt: Read<number>;
 }

@@ -87,7 +87,7 @@ export function openHttp(
 /** The overview, with the periodic task that it needs. */
 function openOverview(
   { server, queue }: Pick<Config, "server" | "queue">,
-  { stores, version, clock }: Foundation,
+  { stores, version, clock, disks, componentErrors }: Foundation,
   work: OverviewDeps["work"],
   { schedule, ...reports }: Pick<OverviewDeps, "queueReport" | "health"> & Schedule,
 ): ApiDeps["overview"] {
@@ -99,6 +99,11 @@ function openOverview(
     stores,
     work,
     ...reports,
+    disks,
+    isDiskFull: (store) =>
+      store === "storage"
+        ? work.buckets.closed().some(({ code }) => code === "UPLOAD_DISK_FULL")
+        : componentErrors.isDiskFull(store),
     clock,
   });
   schedule(periodicTask);

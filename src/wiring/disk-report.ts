@@ -1,24 +1,34 @@
 import { stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Overview } from "../api/openapi/overview-schemas.ts";
 import type { Config } from "../config/schema.ts";
+import { STORE_NAMES } from "../jobs/stores/service-stores.ts";
 import { readLastBackup } from "../sqlite/backup/last-backup.ts";
 import { storePaths } from "../sqlite/file/store-paths.ts";
-import type { DiskUse, GaugeReads } from "../telemetry/gauges.ts";
+import type { DiskName, DiskUse } from "../telemetry/gauges.ts";
 
-/** The figures of the stores' files for the metrics, read at each scrape. */
+/** Below this free space a disk is low, as for the alert `DiskFills`; a test compares them. */
+const DISK_LOW_BYTES = 2e9;
+
+interface DiskReport {
+  readonly disks: () => Promise<ReadonlyMap<DiskName, DiskUse>>;
+  readonly lastBackupAt: () => Promise<number>;
+}
+
+/** The figures of the stores' files and disks, read at each call. */
 export function createDiskReport(
   { queue, ledger, dlq, storage }: Pick<Config, "queue" | "ledger" | "dlq" | "storage">,
   /** The id of the installation, a UUIDv7. */
   installation: () => string,
-): Pick<GaugeReads, "disks" | "lastBackupAt"> {
+): DiskReport {
   const paths = storePaths({ queuePath: queue.path, ledgerPath: ledger.path, dlqPath: dlq.path });
   return {
     disks: async () => {
-      const uses = Object.entries(paths).map(async ([store, path]) => [store, await diskUse(path)] as const);
-      const known = new Map(await Promise.all(uses));
+      const uses = STORE_NAMES.map(async (store) => [store, await diskUse(paths[store])] as const);
+      const known = new Map<DiskName, DiskUse>(await Promise.all(uses));
       // The objects of local storage may have a disk of their own. Their size would need a walk.
       if (storage.backend !== "local") return known;
-      return known.set("storage", { bytes: undefined, freeBytes: await freeBytesAt(storage.path) });
+      return known.set("storage", { bytes: undefined, ...(await spaceAt(storage.path)) });
     },
     // Without a backup, the alert for an old one comes some days after the stores exist.
     lastBackupAt: async () => (await readLastBackup(queue.path)) ?? createdAt(installation()),
@@ -26,18 +36,38 @@ export function createDiskReport(
 }
 
 async function diskUse(path: string): Promise<DiskUse> {
-  const [file, log, freeBytes] = await Promise.all([
+  const [file, log, space] = await Promise.all([
     stat(path).catch(() => undefined),
     stat(`${path}-wal`).catch(() => undefined),
-    freeBytesAt(dirname(path)),
+    spaceAt(dirname(path)),
   ]);
-  return { bytes: file === undefined ? undefined : file.size + (log?.size ?? 0), freeBytes };
+  return { bytes: file === undefined ? undefined : file.size + (log?.size ?? 0), ...space };
 }
 
-/** The space that is left to a user without privileges. */
-async function freeBytesAt(folder: string): Promise<number | undefined> {
+/** The size of the disk, and the space that it has left for a user without privileges. */
+async function spaceAt(folder: string): Promise<Omit<DiskUse, "bytes">> {
   const disk = await statfs(folder).catch(() => undefined);
-  return disk === undefined ? undefined : disk.bavail * disk.bsize;
+  if (disk === undefined) return { freeBytes: undefined, totalBytes: undefined };
+  return { freeBytes: disk.bavail * disk.bsize, totalBytes: disk.blocks * disk.bsize };
+}
+
+/** The rows of the overview. `isFull`: a write has failed because the disk is full. */
+export function storeRows(
+  disks: ReadonlyMap<DiskName, DiskUse>,
+  isFull: (store: DiskName) => boolean,
+): Overview["stores"] {
+  return [...disks].map(([store, { bytes, freeBytes, totalBytes }]) => ({
+    store,
+    bytes: bytes ?? null,
+    disk_free_bytes: freeBytes ?? null,
+    disk_total_bytes: totalBytes ?? null,
+    disk: isFull(store) ? "full" : spaceState(freeBytes),
+  }));
+}
+
+function spaceState(freeBytes: number | undefined): Overview["stores"][number]["disk"] {
+  if (freeBytes === undefined) return null;
+  return freeBytes < DISK_LOW_BYTES ? "low" : "ok";
 }
 
 /** The time in a UUIDv7, milliseconds since the epoch. */

@@ -14,6 +14,7 @@ import type { Clock } from "../std/clock.ts";
 import type { Reach } from "../std/failpoint.ts";
 import { KeyGuard } from "../storage/key-guard.ts";
 import type { CredentialSource } from "../storage/s3/credentials/credential-source.ts";
+import type { GaugeReads } from "../telemetry/gauges.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import { Descriptors, readDescriptorLimit } from "../worker/descriptors.ts";
@@ -50,6 +51,7 @@ export interface Foundation extends FoundationDeps {
   /** Resolves when the content of a store has become unknown. */
   readonly broken: Promise<StoreError>;
   readonly metrics: Metrics;
+  readonly disks: GaugeReads["disks"];
   readonly componentErrors: ComponentErrors;
   readonly network: Network;
   readonly descriptors: Descriptors;
@@ -80,6 +82,7 @@ export function openFoundation(config: Config, deps: FoundationDeps): Foundation
   };
   const active = new ActiveDownloads();
   const broken = Promise.withResolvers<StoreError>();
+  const diskReport = createDiskReport(config, () => stores.installation);
   const metrics = createMetrics({
     version,
     queueDepth: () => shownDepth(stores.queue.control, active),
@@ -88,7 +91,7 @@ export function openFoundation(config: Config, deps: FoundationDeps): Foundation
     orphans: () => stores.queue.orphans.counts(),
     isPaused: () => stores.queue.control.isPaused(),
     oldestDueMs: () => stores.queue.control.oldestPendingAgeMs(),
-    ...createDiskReport(config, () => stores.installation),
+    ...diskReport,
     labels: {
       jobTypes: Object.keys(config.handlers),
       pools: Object.keys(config.proxies),
@@ -125,6 +128,7 @@ export function openFoundation(config: Config, deps: FoundationDeps): Foundation
     },
     clients,
     metrics,
+    disks: diskReport.disks,
     componentErrors,
     policy: createEgressPolicy({
       allowPrivate: config.egress.allow_private,

@@ -3,6 +3,7 @@ import { Value } from "@sinclair/typebox/value";
 import { type Overview, OverviewSchema, RatesSchema } from "../../src/api/openapi/overview-schemas.ts";
 import { QUEUE_EXAMPLE } from "../../src/api/openapi/schema-examples.ts";
 import type { QueueReport } from "../../src/api/openapi/service-schemas.ts";
+import type { DiskName, DiskUse } from "../../src/telemetry/gauges.ts";
 import type { HealthReport } from "../../src/telemetry/health.ts";
 import { RateHistory } from "../../src/telemetry/rates/rate-history.ts";
 import { createOverview, type OverviewDeps } from "../../src/wiring/overview/overview.ts";
@@ -22,6 +23,8 @@ interface Present {
   closed?: ReturnType<OverviewDeps["work"]["buckets"]["closed"]>;
   hosts?: Partial<typeof NO_HOSTS>;
   governor?: HostGovernor;
+  disks?: ReadonlyMap<DiskName, DiskUse>;
+  full?: DiskName;
 }
 
 /** An overview over real stores, of which a test sets what the other parts report. */
@@ -50,6 +53,8 @@ function overviewOf(stores: TestStores, present: Present = {}) {
     } as unknown as OverviewDeps["work"],
     queueReport: () => Promise.resolve(present.queue ?? QUIET),
     health: () => present.health ?? HEALTHY,
+    disks: () => present.disks ?? new Map(),
+    isDiskFull: (store: DiskName) => store === present.full,
     clock,
   };
   const { read, periodicTask } = createOverview(deps);
@@ -93,6 +98,7 @@ test("the overview of a quiet service shows its figures and needs no attention",
     dead_letters: { total: 1, last_hour: 1, by_code: [{ key: "DOWNLOAD_HTTP_404", count: 1 }] },
     hosts: { known: 4, closed: 3, slowed: 3 },
     buckets: [],
+    stores: [],
     operations: [],
     attention: [],
   });
@@ -237,6 +243,42 @@ test("the overview knows since when a component has been ill, though nobody aske
   await periodicTask.run(signal);
   present.health = ill;
   expect((await read()).attention[0]?.since).toBe(new Date(stores.clock.now()).toISOString());
+});
+
+/** The free space below which the alert `DiskFills` warns. */
+async function alertBytes(): Promise<number> {
+  const rules = await Bun.file(`${import.meta.dir}/../../deploy/monitoring/fetchbox.rules.yml`).text();
+  const [, bytes] = /fetchbox_disk_free_bytes < ([\de]+)/.exec(rules) ?? [];
+  return Number(bytes);
+}
+
+test("the overview has the latest sizes of the stores and their disks, and marks a disk that is low or full", async () => {
+  await using stores = openTestStores();
+  const enough = await alertBytes();
+  const use = { bytes: 700, freeBytes: enough, totalBytes: 9e9 };
+  const { read, periodicTask, present } = overviewOf(stores, {
+    full: "dlq",
+    disks: new Map([
+      ["queue", use],
+      ["ledger", { ...use, freeBytes: enough - 1 }],
+      ["dlq", use],
+      ["storage", { bytes: undefined, freeBytes: undefined, totalBytes: undefined }],
+    ]),
+  });
+  const { signal } = new AbortController();
+  await periodicTask.run(signal);
+  const row = { bytes: 700, disk_free_bytes: enough, disk_total_bytes: 9e9 };
+  const unknown = { bytes: null, disk_free_bytes: null, disk_total_bytes: null };
+  expect((await read()).stores).toEqual([
+    { store: "queue", ...row, disk: "ok" },
+    { store: "ledger", ...row, disk_free_bytes: enough - 1, disk: "low" },
+    { store: "dlq", ...row, disk: "full" },
+    { store: "storage", ...unknown, disk: null },
+  ]);
+  // A backend without files has no rows.
+  present.disks = new Map();
+  await periodicTask.run(signal);
+  expect((await read()).stores).toEqual([]);
 });
 
 test("the overview stays below 16 KiB, whatever is wrong", async () => {

@@ -36,6 +36,12 @@ async function limitedByDisk(service: Service): Promise<void> {
   );
 }
 
+/** The states of the disks of the stores, as the overview shows them. */
+async function disksOf(service: Service): Promise<(string | null)[]> {
+  const { stores } = await service.get<{ stores: { disk: string | null }[] }>("/operators/overview");
+  return stores.map(({ disk }) => disk);
+}
+
 describe("a full disk", () => {
   for (const [what, place] of DISKS) {
     test(`that is ${what} is answered with 507, and nothing of the job remains; with room again, all goes on`, async () => {
@@ -67,6 +73,9 @@ describe("a full disk", () => {
       await eventually("readiness tells of it", async () =>
         (await service.fetch("/health/ready")).status === 503 ? true : undefined,
       );
+      await eventually("the overview marks the disk as full", async () =>
+        (await disksOf(service)).includes("full") ? true : undefined,
+      );
       const isFollowers = place === "data/ledger" || place === "data/dlq";
       if (!isFollowers) await limitedByDisk(service);
       expect((await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).length).toBe(1);
@@ -92,6 +101,11 @@ describe("a full disk", () => {
       await eventually("the service is ready", async () =>
         (await service.fetch("/health/ready")).status === 200 ? true : undefined,
       );
+      // The small disk of the test stays low.
+      await eventually("the overview marks no disk as full", async () => {
+        const disks = await disksOf(service);
+        return (!disks.includes("full") && disks.includes("low")) || undefined;
+      });
       const late = await service.submit({ manifest_version: "v1", resources: [{ id: "a", url }] });
       expect((await service.finished(late)).status).toBe("completed");
       expect(await service.stop()).toBe(0);

@@ -8,6 +8,7 @@ setDefaultTimeout(60_000);
 interface Overview {
   readonly instance: { readonly name: string };
   readonly rates: Readonly<Record<string, number>>;
+  readonly stores: readonly { readonly store: string; readonly bytes: number | null }[];
   readonly attention: readonly { readonly kind: string; readonly since: string | null }[];
 }
 interface Rates {
@@ -52,6 +53,17 @@ test("the overview and the rates show what a service does, and a job its speed",
     operations: [],
     attention: [],
   });
+  const { stores } = await eventually("the stores have been measured", async () => {
+    const overview = await service.get<Overview>("/operators/overview");
+    return overview.stores.length > 0 ? overview : undefined;
+  });
+  const space = { disk_free_bytes: expect.any(Number), disk_total_bytes: expect.any(Number), disk: expect.any(String) };
+  expect(stores).toEqual([
+    { store: "queue", bytes: expect.any(Number), ...space },
+    { store: "ledger", bytes: expect.any(Number), ...space },
+    { store: "dlq", bytes: expect.any(Number), ...space },
+    { store: "storage", bytes: null, ...space },
+  ]);
   const [job] = (await service.get<Jobs>("/operators/jobs?errors=0")).jobs;
   expect(job).toMatchObject({ job_id: id, priority: "normal", errors: [], errors_truncated: true });
   expect(job?.rate).toBeGreaterThan(0);

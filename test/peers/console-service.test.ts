@@ -30,6 +30,16 @@ const SHORT_LIMITS = `
   const limit = AbortSignal.timeout.bind(AbortSignal);
   AbortSignal.timeout = (ms) => (window.limits.push(ms), limit(ms / 50));`;
 
+/** A browser that gets other states of the disks than the service reports: a full disk needs one of its own. */
+const DISK_STATES = `
+  const parse = JSON.parse;
+  const states = { queue: "ok", ledger: "low", dlq: "full", storage: null };
+  JSON.parse = (text) => {
+    const value = parse(text);
+    for (const row of value?.stores ?? []) row.disk = states[row.store];
+    return value;
+  };`;
+
 /** A browser in which no request is repeated after a time. */
 const NO_REPEATS = `
   const later = window.setTimeout;
@@ -106,6 +116,26 @@ describe.if(!("reason" in browser))("the console and the state of its service", 
     await shows(page, "● live");
     await shows(page, "no download starts");
     expect(await page.evaluate<number[]>("[...new Set(window.limits)].sort()")).toEqual([15_000, 60_000]);
+  });
+
+  test("the system page shows the stores with their disks, and a warning for a disk that is low or full", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/system`, DISK_STATES);
+    const cells = await page.until<string[][]>(
+      "the table of the stores is there",
+      `(rows => rows.length > 0 ? rows.map((row) => [...row.children].map((cell) => cell.innerText)) : null)(
+        [...document.querySelectorAll("table")].filter(({ caption }) => caption?.innerText === "Stores and disk")
+          .flatMap(({ tBodies }) => [...tBodies[0].rows]))`,
+    );
+    const size = /^[\d.]+ [kMGT]?B$/;
+    const space = /^[\d.]+ [kMGTP]?B of [\d.]+ [kMGTP]B \(\d+ %\)$/;
+    expect(cells).toEqual([
+      ["queue", expect.stringMatching(size), expect.stringMatching(space), "ok"],
+      ["ledger", expect.stringMatching(size), expect.stringMatching(space), "⚠ less than 2 GB free"],
+      ["dlq", expect.stringMatching(size), expect.stringMatching(space), "⚠ full"],
+      ["storage", "–", expect.stringMatching(space), "–"],
+    ]);
+    expectClean(page, service);
   });
 
   test("after a change the page shows the new state at once", async () => {

@@ -1,14 +1,15 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import type { DiskName, DiskUse } from "../../src/telemetry/gauges.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { HEALTHY } from "../api/running-api.ts";
 
 const HOSTS = { open: 1, slowed: 0, rate: 0, waiting: 0, breaker: 3, probing: 0 };
 const orphans = () => ({ upload: 2, late_upload: 0, late_object: 1 });
 
-const DISKS = new Map([
-  ["queue", { bytes: 100, freeBytes: 5000 }],
-  ["ledger", { bytes: undefined, freeBytes: 7000 }],
+const DISKS = new Map<DiskName, DiskUse>([
+  ["queue", { bytes: 100, freeBytes: 5000, totalBytes: 9000 }],
+  ["ledger", { bytes: undefined, freeBytes: 7000, totalBytes: 9000 }],
 ]);
 const READS = {
   version: "1.2.3",
@@ -99,7 +100,7 @@ test("the pause, the oldest task, the workers, the hosts, the disks and the last
 });
 
 test("a figure that is no longer known has no sample", async () => {
-  let disks = new Map([["queue", { bytes: 100, freeBytes: 5000 }]]);
+  let disks = DISKS;
   const metrics = createMetrics({ ...READS, disks: async () => disks });
   expect(await metrics.scrape()).toContain("fetchbox_store_bytes{");
   disks = new Map();

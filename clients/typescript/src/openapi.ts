@@ -1639,7 +1639,7 @@ export interface components {
                 /** @description Number of tasks accepted in the window. */
                 accepted: number;
             };
-            /** @description Estimated seconds until the queue is empty; null if no task ended lately or no download runs. */
+            /** @description Estimated seconds until the queue is empty; null if it is unknown, as `seconds_left` of `GET /operators/queue`. */
             drain_seconds: number | null;
             /** @description The number of jobs in each status. */
             jobs: {
@@ -1697,6 +1697,19 @@ export interface components {
                 since: string;
                 /** @description Number of tasks that wait for it; null if that is expensive. */
                 waiting: number | null;
+            }[];
+            /** @description The stores that are files on this machine, and local storage; S3 is left out. The figures are up to 2 seconds old. The list is empty right after the start. */
+            stores: {
+                /** @description The store; `storage` is the local storage of objects. */
+                store: "queue" | "ledger" | "dlq" | "storage";
+                /** @description Size of its files in bytes, with the write-ahead log; null if unknown, and for `storage`. */
+                bytes: number | null;
+                /** @description Free space on its disk in bytes; null if unknown. */
+                disk_free_bytes: number | null;
+                /** @description Size of its disk in bytes; null if unknown. */
+                disk_total_bytes: number | null;
+                /** @description State of its disk; null if unknown. */
+                disk: ("ok" | "low" | "full") | null;
             }[];
             /** @description Running bulk operations, newest first. */
             operations: {
@@ -1837,7 +1850,7 @@ export interface components {
             stored_per_second: number;
             /** @description Permanent failures per second, over the last 5 to 60 seconds; 0 at a standstill. */
             failed_per_second: number;
-            /** @description Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, or the queue is paused. */
+            /** @description Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, the queue is paused, or most tasks wait for hosts that are closed for more than a minute. */
             seconds_left: number | null;
             /** @description Buckets that cannot be written to. Their tasks wait without spending attempts. */
             closed_buckets: {
@@ -5006,6 +5019,15 @@ export interface operations {
                      *         "slowed": 3
                      *       },
                      *       "buckets": [],
+                     *       "stores": [
+                     *         {
+                     *           "store": "queue",
+                     *           "bytes": 1288490188,
+                     *           "disk_free_bytes": 61203283968,
+                     *           "disk_total_bytes": 105089261568,
+                     *           "disk": "ok"
+                     *         }
+                     *       ],
                      *       "operations": [],
                      *       "attention": [
                      *         {

@@ -22,6 +22,15 @@ export const OVERVIEW_EXAMPLE: Overview = {
   dead_letters: { total: 1042, last_hour: 12, by_code: [{ key: "DOWNLOAD_HTTP_403", count: 830 }] },
   hosts: { known: 312, closed: 1, slowed: 3 },
   buckets: [],
+  stores: [
+    {
+      store: "queue",
+      bytes: 1_288_490_188,
+      disk_free_bytes: 61_203_283_968,
+      disk_total_bytes: 105_089_261_568,
+      disk: "ok",
+    },
+  ],
   operations: [],
   attention: [
     {

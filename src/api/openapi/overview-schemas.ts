@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { JOB_STATUSES } from "../../jobs/job.ts";
+import { DISK_NAMES } from "../../telemetry/gauges.ts";
 import { HEALTH_STATUSES } from "../../telemetry/health.ts";
 import { LEVELS, SUMS } from "../../telemetry/rates/rate-history.ts";
 import { closed, count, failureCode, oneOf, orNull, time, timeOrNull } from "./schema-parts.ts";
@@ -23,6 +24,26 @@ export const ATTENTION_KINDS = [
   "dead_letters",
   "operation",
 ] as const;
+
+const StoreSchema = closed(
+  {
+    store: oneOf(DISK_NAMES, "The store; `storage` is the local storage of objects."),
+    bytes: orNull(
+      Type.Integer({ minimum: 0 }),
+      "Size of its files in bytes, with the write-ahead log; null if unknown, and for `storage`.",
+    ),
+    disk_free_bytes: orNull(Type.Integer({ minimum: 0 }), "Free space on its disk in bytes; null if unknown."),
+    disk_total_bytes: orNull(Type.Integer({ minimum: 0 }), "Size of its disk in bytes; null if unknown."),
+    disk: orNull(
+      oneOf(
+        ["ok", "low", "full"],
+        "`low`: less than 2 GB (10^9 bytes) are free. `full`: the store cannot be written, because its disk is full.",
+      ),
+      "State of its disk; null if unknown.",
+    ),
+  },
+  "A store and its disk.",
+);
 
 const jobCounts = closed(
   Object.fromEntries(JOB_STATUSES.map((status) => [status, count(`Number of jobs that are \`${status}\`.`)] as const)),
@@ -88,7 +109,7 @@ export const OverviewSchema = closed(
     ),
     drain_seconds: orNull(
       Type.Integer(),
-      "Estimated seconds until the queue is empty; null if no task ended lately or no download runs.",
+      "Estimated seconds until the queue is empty; null if it is unknown, as `seconds_left` of `GET /operators/queue`.",
     ),
     jobs: jobCounts,
     dead_letters: closed(
@@ -125,6 +146,12 @@ export const OverviewSchema = closed(
       ),
       { maxItems: OVERVIEW_MAX.buckets, description: "Buckets that refuse uploads." },
     ),
+    stores: Type.Array(StoreSchema, {
+      maxItems: DISK_NAMES.length,
+      description:
+        "The stores that are files on this machine, and local storage; S3 is left out. The figures are up to 2 seconds " +
+        "old. The list is empty right after the start.",
+    }),
     operations: Type.Array(OperationSchema, {
       maxItems: OVERVIEW_MAX.operations,
       description: "Running bulk operations, newest first.",

@@ -2,20 +2,27 @@ import { useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { place } from "../frame/location.ts";
 import { Action, Confirm, Dialog } from "../parts/dialog.tsx";
-import { countText, durationText } from "../parts/format.ts";
+import { bytesText, countText, durationText, percentText } from "../parts/format.ts";
 import { Empty, Loaded } from "../parts/states.tsx";
 import { type Column, Pages, Table } from "../parts/table.tsx";
 import { Foreign, Status, Time } from "../parts/text.tsx";
-import type { ActivityEntry, ActivityList, ConfigList, ConfigValue, HealthAnswer } from "../service/answers.ts";
+import type {
+  ActivityEntry,
+  ActivityList,
+  ConfigList,
+  ConfigValue,
+  HealthAnswer,
+  Overview,
+} from "../service/answers.ts";
 import { refusal } from "../service/browser-session.ts";
 import { instanceName } from "../service/instance.ts";
-import { change, usePoll } from "../service/poll.ts";
+import { change, type Polled, usePoll } from "../service/poll.ts";
 import { pathWith } from "../service/service-request.ts";
 
 const PAGE = 50;
 const CONFIG_MS = 60_000;
 
-export function SystemPage() {
+export function SystemPage({ poll }: { readonly poll: Polled<Overview> }) {
   return (
     <>
       <div class="bar">
@@ -24,6 +31,7 @@ export function SystemPage() {
         <Pause />
       </div>
       <Health />
+      <Stores poll={poll} />
       <Activity />
       <Configuration />
     </>
@@ -80,6 +88,38 @@ const COMPONENTS: readonly Column<[string, HealthAnswer["components"][string]]>[
   { title: "Health", cell: ([, { status }]) => <Status name={status} /> },
   { title: "Reason", cell: ([, { reason = "–" }]) => <Foreign text={reason} wide /> },
 ];
+
+type StoreRow = Overview["stores"][number];
+
+/** The sizes of the stores and their disks. The service leaves out stores that are not files on its machine. */
+function Stores({ poll }: { readonly poll: Polled<Overview> }) {
+  if (poll.data?.stores.length === 0) return null;
+  return (
+    <section>
+      <h2>Stores and disk</h2>
+      <Loaded poll={poll}>
+        {({ stores }) => (
+          <Table caption="Stores and disk" columns={STORES} rows={stores} keyOf={({ store }) => store} />
+        )}
+      </Loaded>
+    </section>
+  );
+}
+
+const STORES: readonly Column<StoreRow>[] = [
+  { title: "Store", cell: ({ store }) => store },
+  { title: "Size", isNumber: true, cell: ({ bytes }) => (bytes === null ? "–" : bytesText(bytes)) },
+  { title: "Free on its disk", isNumber: true, cell: freeText },
+  { title: "Disk", cell: ({ disk }) => (disk === null ? "–" : <Status name={disk}>{DISK_TEXTS[disk]}</Status>) },
+];
+
+const DISK_TEXTS = { ok: "ok", low: "⚠ less than 2 GB free", full: "⚠ full" } as const;
+
+function freeText({ disk_free_bytes: free, disk_total_bytes: total }: StoreRow): string {
+  if (free === null) return "–";
+  if (total === null || total === 0) return bytesText(free);
+  return `${bytesText(free)} of ${bytesText(total)} (${percentText(free / total)})`;
+}
 
 function Activity() {
   const { cursor } = place.value.query;

@@ -50,9 +50,20 @@ export function Url({ url }: { readonly url: string }) {
   );
 }
 
-const GOOD = ["completed", "healthy", "open", "verified", "live"];
-const WARN = ["partial", "degraded", "warning", "retrying", "slowed", "waiting", "probing", "unverified", "stopped"];
-const BAD = ["failed", "unhealthy", "critical", "closed", "breaker", "interrupted"];
+const GOOD = ["completed", "healthy", "open", "verified", "live", "ok"];
+const WARN = [
+  "partial",
+  "degraded",
+  "warning",
+  "retrying",
+  "slowed",
+  "waiting",
+  "probing",
+  "unverified",
+  "stopped",
+  "low",
+];
+const BAD = ["failed", "unhealthy", "critical", "closed", "breaker", "interrupted", "full"];
 
 /** The style sheet's colour of each status; a status without one has a neutral colour. */
 const TONES: ReadonlyMap<string, string> = new Map(

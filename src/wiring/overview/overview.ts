@@ -5,8 +5,10 @@ import { LAST_HOUR_MAX, OVERVIEW_MAX, type Overview } from "../../api/openapi/ov
 import type { QueueReport } from "../../api/openapi/service-schemas.ts";
 import type { Stores } from "../../jobs/stores/service-stores.ts";
 import type { Clock, PeriodicTask } from "../../std/clock.ts";
+import type { DiskName, DiskUse, GaugeReads } from "../../telemetry/gauges.ts";
 import { HEALTH_COMPONENTS, type HealthReport, overallHealth } from "../../telemetry/health.ts";
 import { RECENT_SECONDS } from "../../telemetry/rates/rate-history.ts";
+import { storeRows } from "../disk-report.ts";
 import type { Work } from "../work.ts";
 import { attentionOf, type GrowingCode, shortened } from "./attention.ts";
 import { FirstSeen } from "./first-seen.ts";
@@ -33,12 +35,15 @@ export interface OverviewDeps {
   readonly work: Pick<Work, "rates" | "buckets" | "hosts">;
   readonly queueReport: () => Promise<QueueReport>;
   readonly health: () => HealthReport;
+  readonly disks: GaugeReads["disks"];
+  /** True if a store, or the local storage, cannot be written because its disk is full. */
+  readonly isDiskFull: (store: DiskName) => boolean;
   readonly clock: Clock;
 }
 
 interface OverviewReport {
   readonly read: () => Promise<Overview>;
-  /** Notes since when components are not healthy. */
+  /** Notes since when components are not healthy, and the sizes of the disks. */
   readonly periodicTask: PeriodicTask;
 }
 
@@ -46,17 +51,26 @@ interface OverviewReport {
 export function createOverview(deps: OverviewDeps): OverviewReport {
   const startedAt = isoTime(deps.clock.now());
   const unwell = new FirstSeen();
+  let disks: ReadonlyMap<DiskName, DiskUse> = new Map();
   const noteHealth = (health: HealthReport) =>
     unwell.note(
       HEALTH_COMPONENTS.filter((name) => health.components[name].status !== "healthy"),
       deps.clock.now(),
     );
   return {
-    periodicTask: { everyMs: NOTE_EVERY_MS, firstMs: 0, run: () => noteHealth(deps.health()) },
+    periodicTask: {
+      everyMs: NOTE_EVERY_MS,
+      firstMs: 0,
+      async run() {
+        noteHealth(deps.health());
+        // Here and not in `read`: a network disk that hangs must not take the overview with it.
+        disks = await deps.disks();
+      },
+    },
     read: async () => {
       const health = deps.health();
       noteHealth(health);
-      return fitted(await readOverview(deps, { startedAt, health, unwell }));
+      return fitted(await readOverview(deps, { startedAt, health, unwell, disks }));
     },
   };
 }
@@ -73,9 +87,10 @@ interface Known {
   readonly startedAt: string;
   readonly health: HealthReport;
   readonly unwell: FirstSeen;
+  readonly disks: ReadonlyMap<DiskName, DiskUse>;
 }
 
-async function readOverview(deps: OverviewDeps, { startedAt, health, unwell }: Known): Promise<Overview> {
+async function readOverview(deps: OverviewDeps, { startedAt, health, unwell, disks }: Known): Promise<Overview> {
   const { stores, work, clock } = deps;
   const queue = await deps.queueReport();
   await stores.ledger.bringUpToDate();
@@ -114,6 +129,7 @@ async function readOverview(deps: OverviewDeps, { startedAt, health, unwell }: K
       slowed: hosts.slowed,
     },
     buckets,
+    stores: storeRows(disks, deps.isDiskFull),
     operations: running.map(operationRow),
     attention: attentionOf({
       health,
