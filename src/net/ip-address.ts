@@ -1,18 +1,21 @@
 import { isIP } from "node:net";
 
-/** An IP address as a number, so that networks are ranges. */
+/** An IP address as a number. */
 export interface IpAddress {
   readonly family: 4 | 6;
   /** 0 to 2^32 - 1 or 2^128 - 1. */
   readonly bits: bigint;
 }
 
-export interface Network extends IpAddress {
-  /** 0–32 or 0–128. */
-  readonly prefixLength: number;
+/** A range of addresses. */
+export interface Network {
+  readonly family: IpAddress["family"];
+  /** The `bits` of its first and last address. */
+  readonly first: bigint;
+  readonly last: bigint;
 }
 
-const MAPPED: Network = { family: 6, bits: 0xffff_0000_0000n, prefixLength: 96 };
+const MAPPED = networkOf({ family: 6, bits: 0xffff_0000_0000n }, 96);
 
 /**
  * The address of `192.0.2.1` or `2001:db8::1`. An IPv4-mapped address (RFC 4291, 2.5.5.2) becomes the IPv4 address that
@@ -36,13 +39,18 @@ export function parseNetwork(text: string): Network {
   if (address === undefined || !isLength || rest.length > 0) {
     throw new TypeError(`${JSON.stringify(text)} is no network in CIDR notation, like 10.0.0.0/8 or fd00::/8`);
   }
-  return { ...address, prefixLength };
+  return networkOf(address, prefixLength);
+}
+
+/** `prefixLength`: 0–32 or 0–128. */
+function networkOf({ family, bits }: IpAddress, prefixLength: number): Network {
+  const hostBits = BigInt((family === 4 ? 32 : 128) - prefixLength);
+  const first = (bits >> hostBits) << hostBits;
+  return { family, first, last: first | ((1n << hostBits) - 1n) };
 }
 
 export function isIn(address: IpAddress, network: Network): boolean {
-  if (address.family !== network.family) return false;
-  const hostBits = BigInt((network.family === 4 ? 32 : 128) - network.prefixLength);
-  return address.bits >> hostBits === network.bits >> hostBits;
+  return address.family === network.family && address.bits >= network.first && address.bits <= network.last;
 }
 
 /** The IPv4 address in 32 bits of an IPv6 address, `shift` bits before its end. */
@@ -50,8 +58,11 @@ export function embeddedIpv4(address: IpAddress, shift: bigint): IpAddress {
   return { family: 4, bits: (address.bits >> shift) & 0xffff_ffffn };
 }
 
+/** As a number until the end: a list of a million addresses is judged address by address. */
 function ipv4Bits(text: string): bigint {
-  return text.split(".").reduce((bits, octet) => (bits << 8n) | BigInt(octet), 0n);
+  let bits = 0;
+  for (const octet of text.split(".")) bits = bits * 256 + Number(octet);
+  return BigInt(bits);
 }
 
 function ipv6Bits(text: string): bigint {

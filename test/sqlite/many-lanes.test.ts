@@ -5,6 +5,26 @@ import { acceptance, claimAll, complete, newJob, newTasks, present } from "../su
 import { countedUntil, openTestStores } from "../support/stores.ts";
 import { expectTrueCounters } from "./recount.ts";
 
+test("a lane's number is never given again, though its lane is gone and a later one has got none yet", async () => {
+  await using stores = openTestStores();
+  const { acceptor } = stores.queue;
+  const idsOf = () => stores.read("queue", "SELECT id FROM lanes").map((row) => (row as { id: number }).id);
+  const hosts = ["a.test", "b.test", "c.test"];
+  const staged = await stores.now(acceptor.stage(newJob(), newTasks(3, hosts)));
+  const first = idsOf();
+  const unstaged = acceptor.unstage(staged);
+  await untilDone(unstaged, () => stores.queue.flush());
+  expect(idsOf()).toEqual([]);
+  const job = newJob();
+  const part = await stores.now(acceptor.stage(job, newTasks(2, ["a.test", "b.test"])));
+  await stores.now(acceptor.accept(acceptance(newTasks(2, ["b.test", "d.test"]), { job, staged: part })));
+  await stores.now(acceptor.accept(acceptance(newTasks(2, hosts))));
+  const later = idsOf();
+  expect(later.length).toBe(5);
+  expect(Math.min(...later)).toBeGreaterThan(Math.max(...first));
+  await expectTrueCounters(stores);
+});
+
 describe("a job ends", () => {
   test("with very many lanes, which go a thousand at a time, and with retention if the process dies before", async () => {
     await using stores = openTestStores();

@@ -70,9 +70,8 @@ function isOutside(url: URL): boolean {
 async function addressesOf(file: string): Promise<string[]> {
   const blocks = (await corpusLines(file)).flatMap((line) => /^"?([0-9a-f.:]+\/\d+)/i.exec(line)?.[1] ?? []);
   return blocks.flatMap((block) => {
-    const { family, bits: first } = parseNetwork(block); // of a mapped block, the IPv4 one
-    const size = 2n ** BigInt((block.includes(":") ? 128 : 32) - Number(block.split("/")[1]));
-    return [first, first + size / 2n, first + size - 1n].map((bits) => written(family, bits));
+    const { family, first, last } = parseNetwork(block); // of a mapped block, the IPv4 one
+    return [first, (first + last + 1n) / 2n, last].map((bits) => written(family, bits));
   });
 }
 

@@ -33,14 +33,14 @@ function stageTasks(
   if (before === undefined) {
     const staged = { seq: nextNumber(context, "job", 1), firstTask, lastTask, total: tasks.length };
     insertJob(context, job, staged);
-    insertTasks(context, staged.seq, firstTask, tasks);
+    insertTasks(context, staged, tasks, insertLanes);
     return staged;
   }
   const staged = { ...before, lastTask, total: before.total + tasks.length };
   context.db
     .query<never, [number, number, number]>("UPDATE jobs SET total = ?, last_task = ? WHERE seq = ?")
     .run(staged.total, staged.lastTask, staged.seq);
-  insertTasks(context, staged.seq, firstTask, tasks);
+  insertTasks(context, { seq: staged.seq, firstTask }, tasks, addToLanes);
   return staged;
 }
 
@@ -183,7 +183,13 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
     );
 }
 
-function insertTasks(context: QueueContext, job: number, firstTask: number, tasks: readonly Task[]): void {
+/** `writeLanes` counts the tasks in the job's lanes. */
+function insertTasks(
+  context: QueueContext,
+  { seq: job, firstTask }: Pick<StagedJob, "seq" | "firstTask">,
+  tasks: readonly Task[],
+  writeLanes: typeof addToLanes,
+): void {
   const now = context.clock.steady();
   const counts = new Map<string, LaneCount>();
   const laneOfTask = tasks.map(({ url, bucket }) => {
@@ -194,7 +200,7 @@ function insertTasks(context: QueueContext, job: number, firstTask: number, task
     count.tasks++;
     return name;
   });
-  const lanes = addToLanes(context, job, [...counts.values()], now);
+  const lanes = writeLanes(context, job, [...counts.values()], now);
   const rows = tasks.map((task, at): [number, number, number, number, Uint8Array] => {
     const lane = lanes.get(laneOfTask[at] ?? "");
     if (lane === undefined) throw new Error("a lane was neither inserted nor found");
@@ -217,6 +223,20 @@ interface LaneCount {
 /** Neither has a space in it. */
 function laneName(host: string, bucket: string): string {
   return `${host} ${bucket}`;
+}
+
+/** Writes the lanes of a job that has none yet. Returns their numbers by name. */
+function insertLanes(
+  { db }: QueueContext,
+  job: number,
+  counts: readonly LaneCount[],
+  dueAt: number,
+): Map<string, number> {
+  // SQLite keeps the highest number that AUTOINCREMENT ever gave, and raises it with each number that it is given.
+  const last = db.query<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'lanes'").get()?.seq ?? 0;
+  const rows = counts.map(({ host, bucket, tasks }, at) => [last + 1 + at, job, host, bucket, tasks, dueAt]);
+  insertRows(db, "INSERT INTO lanes (id, job, host, bucket, waiting, next_due)", "(?, ?, ?, ?, ?, ?)", rows);
+  return new Map(counts.map(({ host, bucket }, at) => [laneName(host, bucket), last + 1 + at]));
 }
 
 /** Counts new tasks in a job's lanes, by one statement for all of them. Returns the lanes' numbers by name. */
