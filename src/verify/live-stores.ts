@@ -94,29 +94,41 @@ export class LiveStores implements Disposable {
     return this.#has("SELECT 1 FROM main.orphans WHERE kind = 'object' AND bucket = ? AND key = ?", bucket, key);
   }
 
+  /** The given places (`bucket/key`) that a claimed task writes. */
+  claimedKeysAmong(places: readonly string[]): Set<string> {
+    return this.#read((db) => among(places, tasksWhere(db, "claim_id IS NOT NULL")));
+  }
+
   /**
    * The given places (`bucket/key`) that a waiting, running or dead-lettered task writes. It reads all these tasks.
    */
   taskKeysAmong(places: readonly string[]): Set<string> {
-    const wanted = new Set(places);
-    const found = new Set<string>();
-    const match = ({ bucket, key }: Task) => {
-      if (wanted.has(`${bucket}/${key}`)) found.add(`${bucket}/${key}`);
-    };
-    this.#read((db) => {
-      const payloads = db.query<{ payload: Uint8Array }, []>(
-        "SELECT payload FROM main.tasks WHERE state IN ('pending', 'running', 'retrying')",
-      );
-      for (const { payload } of payloads.iterate()) match(decodeTask(payload));
-      const deadLetters = db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
-      for (const { letter } of deadLetters.iterate()) match(decodeDeadLetter(letter).task);
+    return this.#read((db) => {
+      const unfinished = among(places, tasksWhere(db, "state IN ('pending', 'running', 'retrying')"));
+      return unfinished.union(among(places, deadLetterTasks(db)));
     });
-    return found;
   }
 
   [Symbol.dispose](): void {
     this.#open.stack.dispose();
   }
+}
+
+function among(places: readonly string[], tasks: Iterable<Task>): Set<string> {
+  const wanted = new Set(places);
+  const found = new Set<string>();
+  for (const { bucket, key } of tasks) if (wanted.has(`${bucket}/${key}`)) found.add(`${bucket}/${key}`);
+  return found;
+}
+
+function* tasksWhere(db: Database, condition: string): Generator<Task> {
+  const rows = db.query<{ payload: Uint8Array }, []>(`SELECT payload FROM main.tasks WHERE ${condition}`);
+  for (const { payload } of rows.iterate()) yield decodeTask(payload);
+}
+
+function* deadLetterTasks(db: Database): Generator<Task> {
+  const rows = db.query<{ letter: Uint8Array }, []>("SELECT letter FROM dlq.dead_letters");
+  for (const { letter } of rows.iterate()) yield decodeDeadLetter(letter).task;
 }
 
 function openStores(paths: readonly string[]) {

@@ -1,3 +1,4 @@
+import { Failure } from "../jobs/failure.ts";
 import type { ObjectRef, ObjectStore, OpenUpload } from "../jobs/object-store.ts";
 import { jobIdIn } from "../jobs/storage-keys.ts";
 import { counted } from "../std/counted.ts";
@@ -27,9 +28,12 @@ export async function checkUploads(
 ): Promise<OpenUpload[]> {
   const { liveStores, findings, isRunning } = deps;
   const now = new Set((await listUploads(buckets, deps)).map(nameOf));
-  const open = before.filter(
+  const unrecorded = before.filter(
     (upload) => now.has(nameOf(upload)) && !liveStores.isRecorded(upload.key, upload.uploadId),
   );
+  // A claimed task may have one without a record. The next start aborts it, if the process has crashed.
+  const claimed = unrecorded.length === 0 ? new Set<string>() : liveStores.claimedKeysAmong(unrecorded.map(placeOf));
+  const open = unrecorded.filter((upload) => !claimed.has(placeOf(upload)));
   const temporaries = open.filter(({ key }) => key === "");
   const orphans = ownUploads(
     open.filter(({ key }) => key !== ""),
@@ -42,14 +46,21 @@ export async function checkUploads(
   return orphans;
 }
 
-/** All open uploads in the readable buckets. */
+/** All open uploads in the readable buckets. A note tells where they cannot be listed, since objects may be read. */
 export async function listUploads(
   buckets: ReadableBuckets,
-  { store, signal }: Pick<UploadChecksDeps, "store" | "signal">,
+  { store, findings, signal }: Pick<UploadChecksDeps, "store" | "findings" | "signal">,
 ): Promise<OpenUpload[]> {
   const uploads = new Map<string, OpenUpload>();
   await buckets.each(async (bucket) => {
-    for await (const upload of store.openUploads(bucket, signal)) uploads.set(nameOf(upload), upload);
+    try {
+      for await (const upload of store.openUploads(bucket, signal)) uploads.set(nameOf(upload), upload);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.httpStatus === undefined) throw error;
+      const what = `the open uploads of bucket ${bucket} cannot be listed, and were not checked`;
+      const note = `${what}: ${error.message} (${error.code})`;
+      if (!findings.notes.includes(note)) findings.notes.push(note);
+    }
   });
   return [...uploads.values()];
 }

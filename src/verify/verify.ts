@@ -93,7 +93,7 @@ async function checkStorage(
 ): Promise<OpenUpload[]> {
   using liveStores = new LiveStores(paths);
   const buckets = new ReadableBuckets([...options.buckets, ...expected.buckets()], findings);
-  const before = await listUploads(buckets, { store, signal });
+  const before = await listUploads(buckets, { store, findings, signal });
   await checkObjects(buckets, { store, expected, liveStores, findings, deep, runInManifest, signal });
   noteForeignObjects(findings);
   noteLateObjects(isRunning(), findings);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Upload } from "../../src/jobs/object-store.ts";
+import { FakeClock } from "../support/clock.ts";
+import { eventually } from "../support/eventually.ts";
 import { type FaultyS3, startFaultyS3 } from "../support/faulty-s3.ts";
 import { failFirst, isPut, MIB, never, PART, put, REF, storeOn, writeAll } from "../support/faulty-store.ts";
 import type { ChecksumChecks, S3Call } from "../support/memory-s3.ts";
@@ -145,6 +147,7 @@ describe("a body at hand", () => {
       const failure = await failureOf(send(s3));
       expect(failure.code).toBe("UPLOAD_UNAVAILABLE");
       expect(failure.message).toContain("with status 200 before it had the body");
+      expect(failure.mayConcernObject).toBe(true);
     }
   });
 
@@ -219,6 +222,39 @@ describe("a body at hand", () => {
     let corrupt = 0;
     for (let i = 0; i < 64; i++) await put(store).catch(() => corrupt++);
     expect(corrupt).toBeGreaterThan(0);
+  });
+
+  test("waits five seconds at most for what finds out about the server, and not where its MD5 proves it", async () => {
+    for (const etag of ['"opaque-1"', undefined]) {
+      await using s3 = await startFaultyS3();
+      s3.checks = "hash";
+      if (etag !== undefined) s3.etagOf = () => etag;
+      const clock = new FakeClock();
+      const store = storeOn(s3.endpoint, { clock, now: () => clock.now() });
+      const isProbe = ({ method, query }: S3Call) => method === "PUT" && query.has("partNumber");
+      s3.faultFor = (call) => (isProbe(call) ? { kind: "stall" } : undefined);
+      if (etag === undefined) for (let i = 0; i < 100; i++) await put(store);
+      const probing = s3.arrival(isProbe);
+      const first = put(store);
+      await probing;
+      const second = put(store);
+      if (etag === undefined) expect((await second).provenBy).toBe("checksum");
+      await clock.advance(5000);
+      const provenBy = etag === undefined ? "checksum" : "size";
+      expect([(await first).provenBy, (await second).provenBy]).toEqual([provenBy, provenBy]);
+      await eventually("the upload is aborted", () => s3.uploads.size === 0 || undefined);
+    }
+  });
+
+  test("is not taken for compared by a server whose upload went away under the probe", async () => {
+    await using s3 = await startFaultyS3();
+    s3.checks = "none";
+    s3.etagOf = () => '"opaque-1"';
+    const store = storeOn(s3.endpoint);
+    const isGone = ({ query }: S3Call) => Number(query.get("partNumber")) > 1;
+    const body = "<Error><Code>NoSuchUpload</Code></Error>";
+    s3.faultFor = (call) => (isGone(call) ? { kind: "answer", status: 404, body } : undefined);
+    expect((await put(store)).provenBy).toBe("size");
   });
 
   test("asks a server that could not be asked again after a minute, and not with each object", async () => {

@@ -101,6 +101,11 @@ export class S3Client {
     this.#shortLimits = { ...this.#limits, idleTimeoutMs: timeoutMs / 2 };
   }
 
+  /** The clock of its limits. */
+  get clock(): S3ClientOptions["clock"] {
+    return this.#options.clock;
+  }
+
   /** Starts the clock of one request. */
   deadline(request: S3Request, signal: AbortSignal): Deadline {
     const limitMs = this.#timeoutOf(request);

@@ -69,13 +69,22 @@ const HINTS: Readonly<Record<string, string>> = {
   SignatureDoesNotMatch: "check the secret access key",
 };
 
+interface FailureFacts {
+  readonly s3Code?: string;
+  readonly status?: number;
+  readonly cause?: unknown;
+  /** Default: by the code and the status. */
+  readonly mayConcernObject?: boolean;
+}
+
 /** A failure with S3's code, which decides whether to try again and whether the request may have taken effect. */
 export class S3Failure extends Failure {
   /** Error code of S3; empty without an answer, or without a body in it. */
   readonly s3Code: string;
 
-  constructor(code: NamedFailureCode, message: string, more: { s3Code?: string; status?: number; cause?: unknown }) {
-    super(code, message, { cause: more.cause, httpStatus: more.status, mayConcernObject: isUnclear(code, more) });
+  constructor(code: NamedFailureCode, message: string, more: FailureFacts) {
+    const { cause, status, mayConcernObject = isUnclear(code, more) } = more;
+    super(code, message, { cause, httpStatus: status, mayConcernObject });
     this.s3Code = more.s3Code ?? "";
   }
 
@@ -95,7 +104,7 @@ export class S3Failure extends Failure {
 }
 
 /** Whether a refusal may concern the object or the bucket: it names neither, or it is not S3's. */
-function isUnclear(code: NamedFailureCode, { s3Code = "", status = 0 }: { s3Code?: string; status?: number }): boolean {
+function isUnclear(code: NamedFailureCode, { s3Code = "", status = 0 }: FailureFacts): boolean {
   if (status === 403) return code === "UPLOAD_ACCESS_DENIED" && UNCLEAR.has(s3Code);
   return code === "UPLOAD_UNAVAILABLE" && s3Code === "" && status >= 400 && status <= 499;
 }
@@ -164,7 +173,7 @@ export function unreachable({ method, bucket }: Asked, host: string, cause: unkn
 /** A success before the server can have had the body: it tells nothing, as a cut connection. */
 export function early({ method, bucket }: Asked, status: number): S3Failure {
   const message = `S3 answered ${method} in bucket ${bucket} with status ${status} before it had the body`;
-  return new S3Failure("UPLOAD_UNAVAILABLE", message, {});
+  return new S3Failure("UPLOAD_UNAVAILABLE", message, { mayConcernObject: true });
 }
 
 function wordsOf(cause: unknown): string {

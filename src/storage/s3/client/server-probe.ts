@@ -69,7 +69,11 @@ export async function probeServer(
     return { takesTrailers, verifiesHashes, takesSha256Uploads, etagsAreMd5 };
   } finally {
     const abort: S3Request = { method: "DELETE", bucket, key, query: { uploadId } };
-    if (await cleanUp((own) => client.exchange(abort, own))) void onProbe?.(false);
+    const cleaned = cleanUp((own) => client.exchange(abort, own)).then((isGone) => {
+      if (isGone) void onProbe?.(false);
+    });
+    // Its time is over: nobody waits for a server that may hang.
+    if (!signal.aborted) await cleaned;
   }
 }
 
@@ -107,9 +111,10 @@ async function areTrailersCompared(client: S3Client, part: S3Request, signal: Ab
   return isRefused(await send(OTHER_SHA256));
 }
 
-/** The right hash was taken: a body that is refused now is refused for its hash. */
+/** The right hash was taken: a body that is refused now is refused for its hash, unless the upload is gone. */
 function isRefused(answer: S3Answer | S3Failure): boolean {
-  return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500;
+  if (!(answer instanceof S3Failure) || answer.httpStatus === undefined) return false;
+  return answer.httpStatus < 500 && answer.httpStatus !== 404;
 }
 
 async function isWrongHashRefused(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {

@@ -17,6 +17,8 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
 ]);
 /** How long a finding holds: a service may be replaced by another one. */
 const KNOWN_FOR_MS = 3_600_000;
+/** Uploads wait for a probe: a server that takes longer is asked again later. */
+const PROBE_MS = 5000;
 /** How long a server that could not be asked is left alone: it is not asked with every body. */
 const UNKNOWN_FOR_MS = 60_000;
 /** Bodies that are compared by their MD5 before the server is asked whether it compares hashes itself. */
@@ -65,13 +67,26 @@ export class ServerTraits {
   /** Finds out how the server treats checksums, by the key and headers of an object to come; known for an hour. */
   async learn(client: S3Client, { signal, ...upload }: UploadToCome): Promise<void> {
     if (!this.#isToLearn) return;
-    // Several may wait for it: no signal but its own ends it, after the client's limits at the latest.
-    this.#probe ??= probeServer(client, { ...upload, signal: new AbortController().signal }).finally(() => {
+    this.#probe ??= this.#begin(client, upload).finally(() => {
       this.#probe = undefined;
     });
     const found = await unlessAborted(this.#probe, signal);
     this.#probed = found ?? this.#probed;
     this.#nextProbeAt = this.#now() + (found === undefined ? UNKNOWN_FOR_MS : KNOWN_FOR_MS);
+  }
+
+  /** Several may wait for it: no signal but its own ends it. */
+  async #begin(client: S3Client, upload: Omit<UploadToCome, "signal">): Promise<ProbeResult | undefined> {
+    const limit = new AbortController();
+    const timer = client.clock.after(PROBE_MS, () => limit.abort());
+    try {
+      return await probeServer(client, { ...upload, signal: limit.signal });
+    } catch (error) {
+      if (limit.signal.aborted) return undefined;
+      throw error;
+    } finally {
+      timer.cancel();
+    }
   }
 
   get #isToLearn(): boolean {
@@ -100,9 +115,10 @@ export class ServerTraits {
 
   async #find(client: S3Client, upload: UploadToCome, headers: HeaderFields, digests: BodyDigests): Promise<boolean> {
     const count = this.#judged;
+    const isMd5 = isItsMd5(headers, digests);
+    if (isMd5 === true && this.#probe !== undefined) return true;
     if (count > UNASKED_MAX) await this.learn(client, upload);
     if (this.#isTrusted(headers) && !this.#isAudited(count)) return true;
-    const isMd5 = isItsMd5(headers, digests);
     if (isMd5 === true) return true;
     if (isMd5 === false && this.#probed?.etagsAreMd5 === true) this.#forget();
     await this.learn(client, upload);

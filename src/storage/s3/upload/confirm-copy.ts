@@ -71,5 +71,6 @@ function unproven(bucket: string): S3Failure {
 
 function noS3(bucket: string): S3Failure {
   const seen = `the endpoint of bucket ${bucket} answers as if it had stored objects, but they are missing`;
-  return new S3Failure("UPLOAD_UNAVAILABLE", `${seen}: it is not an S3 service; check storage.endpoint`, {});
+  const message = `${seen}: it is not an S3 service; check storage.endpoint`;
+  return new S3Failure("UPLOAD_UNAVAILABLE", message, { mayConcernObject: true });
 }
