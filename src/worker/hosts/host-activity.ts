@@ -1,4 +1,5 @@
 import type { Clock } from "../../std/clock.ts";
+import { BoundedMap } from "../../std/collections/bounded-map.ts";
 
 /** Most hosts in memory; the one without an attempt for the longest time makes room. */
 const HOSTS_MAX = 5000;
@@ -30,7 +31,7 @@ interface Slot {
 export class HostActivity {
   readonly #clock: Pick<Clock, "monotonic">;
   /** The slots of each host, the latest last. The host with the latest attempt is last. */
-  readonly #hosts = new Map<string, Slot[]>();
+  readonly #hosts = new BoundedMap<string, Slot[]>(HOSTS_MAX);
 
   constructor(clock: Pick<Clock, "monotonic">) {
     this.#clock = clock;
@@ -40,8 +41,6 @@ export class HostActivity {
   note(host: string, result: "completed" | "failed", bytes: number): void {
     const number = this.#slotNumber();
     const slots = this.#hosts.get(host) ?? [];
-    // The map keeps the order of insertion.
-    this.#hosts.delete(host);
     this.#hosts.set(host, slots);
     let slot = slots.at(-1);
     if (slot?.number !== number) {
@@ -51,7 +50,6 @@ export class HostActivity {
     }
     slot[result]++;
     slot.bytes += bytes;
-    if (this.#hosts.size > HOSTS_MAX) this.#forgetFirst();
   }
 
   has(host: string): boolean {
@@ -66,7 +64,7 @@ export class HostActivity {
   /** The hosts that were active lately, at most 5,000 of them. */
   hosts(): string[] {
     this.#forgetIdle();
-    return [...this.#hosts.keys()];
+    return Array.from(this.#hosts, ([host]) => host);
   }
 
   /** The active hosts with failed attempts, the one with most first. */
@@ -103,11 +101,6 @@ export class HostActivity {
       if (slots.length > 0) return;
       this.#hosts.delete(host);
     }
-  }
-
-  #forgetFirst(): void {
-    const [first] = this.#hosts.keys();
-    if (first !== undefined) this.#hosts.delete(first);
   }
 }
 
