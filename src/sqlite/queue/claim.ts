@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import type { Lane } from "../../jobs/lane.ts";
 import { type LaneRequest, type TaskSource } from "../../jobs/stores/task-source.ts";
 import type { ClaimedTask, TaskState } from "../../jobs/task.ts";
@@ -38,8 +39,8 @@ function claimTasks(
   const requests = withoutCancelling(context, asked);
   const claimId = nextNumber(context, "claim", 1);
   const claim = { claimId, claimedAt: context.clock.steady(), due };
-  const taken = requests.length > 1 ? takeSmallLanes(context, requests, claim) : undefined;
-  const rows = requests.map((request) => taken?.get(request.lane) ?? takeRows(context, request, claim));
+  const taken = takeTasks(context, requests, claim);
+  const rows = requests.map(({ lane }) => taken.get(lane) ?? []);
   const lanes = shrinkLanes(
     context,
     requests.map(({ lane }, at) => [lane, rows[at]?.length ?? 0] as const),
@@ -76,40 +77,46 @@ interface Claim {
   readonly due: number;
 }
 
-const CLAIM = "UPDATE tasks SET state = 'running', claim_id = ?1, claimed_at = ?2, available_at = NULL";
 const CLAIMED = "id, lane, attempts, crashes, may_have_stored, waiting_class, waiting_since, payload, history";
 
 /**
- * Claims the due tasks of lanes that hold no more than their request's limit, in one statement. In a broad job each
- * host has a task or two.
+ * Claims the due tasks of lanes. One statement claims them all: with one for each lane, a claim took 50 µs more of each
+ * task (2026-11-29).
  */
-function takeSmallLanes(
-  { db }: QueueContext,
-  requests: readonly LaneRequest[],
-  { claimId, claimedAt, due }: Claim,
-): Map<number, TaskRow[]> {
+function takeTasks({ db }: QueueContext, requests: readonly LaneRequest[], claim: Claim): Map<number, TaskRow[]> {
+  const { claimId, claimedAt, due } = claim;
+  const ids = [...firstTasks(db, requests, due), ...severalTasks(db, requests, due)];
   const rows = db
-    .query<TaskRow, [number, number, number, string]>(
-      `${CLAIM} WHERE available_at <= ?3 AND lane IN (
-         SELECT lanes.id FROM json_each(?4) AS asked JOIN lanes ON lanes.id = asked.value ->> 0
-         WHERE lanes.waiting <= asked.value ->> 1)
-       RETURNING ${CLAIMED}`,
+    .query<TaskRow, [number, number, string]>(
+      `UPDATE tasks SET state = 'running', claim_id = ?, claimed_at = ?, available_at = NULL
+       WHERE id IN (SELECT value FROM json_each(?)) RETURNING ${CLAIMED}`,
     )
-    .all(claimId, claimedAt, due, JSON.stringify(requests.map(({ lane, limit }) => [lane, limit])));
+    .all(claimId, claimedAt, JSON.stringify(ids));
   return Map.groupBy(
     rows.sort((a, b) => a.id - b.id),
     ({ lane }) => lane,
   );
 }
 
-function takeRows({ db }: QueueContext, { lane, limit }: LaneRequest, { claimId, claimedAt, due }: Claim): TaskRow[] {
+/** The oldest due task of each lane that is to give one: with many hosts, these are most lanes. */
+function firstTasks(db: Database, requests: readonly LaneRequest[], due: number): number[] {
+  const lanes = requests.filter(({ limit }) => limit === 1).map(({ lane }) => lane);
+  if (lanes.length === 0) return [];
   return db
-    .query<TaskRow, [number, number, number, number, number]>(
-      `${CLAIM} WHERE id IN (SELECT id FROM tasks WHERE lane = ?3 AND available_at <= ?5 ORDER BY available_at, id LIMIT ?4)
-       RETURNING ${CLAIMED}`,
+    .query<{ id: number | null }, [number, string]>(
+      `SELECT (SELECT id FROM tasks t WHERE t.lane = asked.value AND t.available_at <= ?
+               ORDER BY t.available_at, t.id LIMIT 1) AS id FROM json_each(?) AS asked`,
     )
-    .all(claimId, claimedAt, lane, limit, due)
-    .sort((a, b) => a.id - b.id);
+    .all(due, JSON.stringify(lanes))
+    .flatMap(({ id }) => id ?? []);
+}
+
+function severalTasks(db: Database, requests: readonly LaneRequest[], due: number): number[] {
+  const oldest = db.query<{ id: number }, [number, number, number]>(
+    "SELECT id FROM tasks WHERE lane = ? AND available_at <= ? ORDER BY available_at, id LIMIT ?",
+  );
+  const several = requests.filter(({ limit }) => limit > 1);
+  return several.flatMap(({ lane, limit }) => oldest.all(lane, due, limit).map(({ id }) => id));
 }
 
 function claimedTask(row: TaskRow, { job, host }: Lane, claimId: number): ClaimedTask {
