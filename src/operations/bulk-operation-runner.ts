@@ -17,6 +17,10 @@ interface BulkOperationRunnerDeps {
 /** Dead letters of one commit. Other work has a turn between two commits. */
 const BATCH = 200;
 const RETRY_MS = 1000;
+/** A replay at a rate requeues tasks so long before they are due: a stop leaves the others as they are. */
+const AHEAD_MS = 60_000;
+/** Such a replay looks this often whether a pause has moved its due times. */
+const LOOK_MS = 10_000;
 
 interface Running {
   readonly done: Promise<void>;
@@ -130,23 +134,27 @@ export class BulkOperationRunner {
     const last = batch.at(-1);
     if (last === undefined) return this.#end(operation, "completed");
     // Replays whose time passed while no process ran must not start all at once.
-    const elapsedMs = processed * gapMs(ratePerSecond);
-    const dueFrom = Math.max(operation.dueFrom + elapsedMs, clock.steady());
-    const step = { id, processed: batch.length, beforeTask: last.task };
+    const dueAt = operation.dueFrom + processed * gapMs(ratePerSecond);
+    const lateMs = Math.max(0, Math.ceil(clock.steady() - dueAt));
+    const dueFrom = dueAt + lateMs;
+    if (await this.#waited(dueFrom, stopped)) return (await deadLetterChanges.operation(id)) ?? operation;
+    const step = { id, processed: batch.length, beforeTask: last.task, lateMs };
     try {
-      const changed =
-        operation.changed + (await changeDeadLetters(batch, { ...operation, dueFrom }, deadLetterChanges, step));
-      return {
-        ...operation,
-        processed: processed + step.processed,
-        changed,
-        beforeTask: last.task,
-        dueFrom: dueFrom - elapsedMs,
-      };
+      await changeDeadLetters(batch, { ...operation, dueFrom }, deadLetterChanges, step);
+      return (await deadLetterChanges.operation(id)) ?? operation;
     } catch (error) {
       if (!(error instanceof HeadersError)) throw error;
       return this.#end(operation, "failed", error.message);
     }
+  }
+
+  /** Waits for a while if tasks that are due at `dueFrom` need not be requeued yet; false if it did not. */
+  async #waited(dueFrom: number, stopped: AbortSignal): Promise<boolean> {
+    const { clock, signal } = this.#deps;
+    const earlyMs = dueFrom - AHEAD_MS - clock.steady();
+    if (earlyMs <= 0) return false;
+    await delay(clock, Math.min(earlyMs, LOOK_MS), AbortSignal.any([stopped, signal])).catch(() => {}); // an end
+    return true;
   }
 
   async #end(operation: BulkOperation, state: "completed" | "stopped" | "failed", error?: string) {

@@ -50,6 +50,8 @@ export interface OperationStep {
   readonly id: number;
   readonly processed: number;
   readonly beforeTask: number;
+  /** By this time its tasks become due later than the rate would have it; so do those of later steps. */
+  readonly lateMs: number;
 }
 
 /** A dead letter that is to be tried again, with what an operator changed of its task. */

@@ -50,12 +50,13 @@ export function beginOperation({ db, clock }: QueueContext, operation: NewBulkOp
 /** Records a step of an operation, inside the transaction of its changes. */
 export function advanceOperation(
   { db }: QueueContext,
-  { id, processed, beforeTask }: OperationStep,
+  { id, processed, beforeTask, lateMs }: OperationStep,
   changed: number,
 ): void {
-  db.query<never, [number, number, number, number]>(
-    "UPDATE letter_operations SET met = met + ?, changed = changed + ?, before_task = ? WHERE id = ?",
-  ).run(processed, changed, beforeTask, id);
+  db.query<never, [number, number, number, number, number]>(
+    `UPDATE letter_operations SET met = met + ?, changed = changed + ?, before_task = ?, due_from = due_from + ?
+     WHERE id = ?`,
+  ).run(processed, changed, beforeTask, lateMs, id);
 }
 
 /** Ends a running operation; an ended one stays as it is. Runs inside a transaction. */

@@ -201,19 +201,26 @@ function describeOperations(open: OpenBackend): void {
     test("advances in the commit of each of its steps", async () => {
       await using stores = await open();
       const dead = await deadJob(stores, 4);
-      const { id } = await begin(stores);
+      const { id, dueFrom: begunFrom } = await begin(stores);
       const [a, b, c, d] = dead.map((task) => task.id);
       await drop(stores, refsOf(dead.slice(3)), "given_up");
-      await replay(stores, replaysOf(dead.slice(2)), { id, processed: 2, beforeTask: present(c) });
+      await replay(stores, replaysOf(dead.slice(2)), { id, processed: 2, beforeTask: present(c), lateMs: 0 });
       const read = async () => {
-        const { state, processed, changed, beforeTask } = present(await stores.queue.deadLetters.operation(id));
-        return [state, processed, changed, beforeTask];
+        const { state, processed, changed, beforeTask, dueFrom } = present(
+          await stores.queue.deadLetters.operation(id),
+        );
+        return [state, processed, changed, beforeTask, dueFrom - begunFrom];
       };
-      expect(await read()).toEqual(["running", 2, 1, present(c)]);
+      expect(await read()).toEqual(["running", 2, 1, present(c), 0]);
       expect(d).toBeGreaterThan(present(c));
-      await drop(stores, refsOf(dead.slice(0, 2)), "given_up", { id, processed: 2, beforeTask: present(a) });
+      await drop(stores, refsOf(dead.slice(0, 2)), "given_up", {
+        id,
+        processed: 2,
+        beforeTask: present(a),
+        lateMs: 700,
+      });
       await stores.crash();
-      expect(await read()).toEqual(["running", 4, 3, present(a)]);
+      expect(await read()).toEqual(["running", 4, 3, present(a), 700]);
       expect(b).toBeGreaterThan(present(a));
       await stores.expectTrueCounters();
     });
@@ -222,7 +229,12 @@ function describeOperations(open: OpenBackend): void {
       await using stores = await open();
       const dead = await deadJob(stores, 2);
       const begun = await begin(stores);
-      const lost = stores.queue.deadLetters.replay(replaysOf(dead), { id: begun.id, processed: 2, beforeTask: 1 });
+      const lost = stores.queue.deadLetters.replay(replaysOf(dead), {
+        id: begun.id,
+        processed: 2,
+        beforeTask: 1,
+        lateMs: 0,
+      });
       lost.catch(() => {});
       await stores.crash();
       const found = present(await stores.queue.deadLetters.operation(begun.id));

@@ -247,7 +247,7 @@ export class RandomOperations {
     const found = await deadLetters.full({}, Number.MAX_SAFE_INTEGER, 1 + this.#random(4));
     const operation = this.#pick([...this.books.operations.values()].filter(({ state }) => state === "running"));
     const beforeTask = found.at(-1)?.task ?? 1;
-    const step = operation && { id: operation.id, processed: found.length, beforeTask };
+    const step = operation && { id: operation.id, processed: found.length, beforeTask, lateMs: 0 };
     if (this.#random(3) === 0) {
       const refs = found.map(({ task: id, resourceId }) => ({ id, resourceId }));
       const twice = [...refs, ...refs.slice(1)];
