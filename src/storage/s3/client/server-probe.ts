@@ -62,6 +62,7 @@ export async function probeServer(
   });
   try {
     const plain = await answerTo(client.exchange({ ...part(1), body: SAMPLE, payloadHash: SAMPLE_SHA256 }, signal));
+    if (isGone(plain)) return undefined;
     if (plain instanceof S3Failure) return isAway(plain) ? undefined : { ...NOTHING, takesSha256Uploads };
     const verifiesHashes = await isWrongHashRefused(client, part(2), signal);
     const takesTrailers = await areTrailersCompared(client, part(3), signal);
@@ -111,10 +112,14 @@ async function areTrailersCompared(client: S3Client, part: S3Request, signal: Ab
   return isRefused(await send(OTHER_SHA256));
 }
 
-/** The right hash was taken: a body that is refused now is refused for its hash, unless the upload is gone. */
+/** The right hash was taken: a body that is refused now is refused for its hash. */
 function isRefused(answer: S3Answer | S3Failure): boolean {
-  if (!(answer instanceof S3Failure) || answer.httpStatus === undefined) return false;
-  return answer.httpStatus < 500 && answer.httpStatus !== 404;
+  return answer instanceof S3Failure && answer.httpStatus !== undefined && answer.httpStatus < 500 && !isGone(answer);
+}
+
+/** Somebody aborted the upload, so that the answer tells nothing about hashes. */
+function isGone(answer: S3Answer | S3Failure): boolean {
+  return answer instanceof S3Failure && answer.httpStatus === 404;
 }
 
 async function isWrongHashRefused(client: S3Client, part: S3Request, signal: AbortSignal): Promise<boolean> {
