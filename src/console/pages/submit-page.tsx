@@ -1,4 +1,4 @@
-import { useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { announce } from "../frame/announcement.tsx";
 import { hrefOf } from "../frame/location.ts";
 import { Action } from "../parts/dialog.tsx";
@@ -12,7 +12,7 @@ import {
   parseList,
   sharedManifestKey,
   withPlaces,
-} from "../parts/list-file.ts";
+} from "../parts/lists/list-file.ts";
 import { ErrorText } from "../parts/states.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { Foreign } from "../parts/text.tsx";
@@ -20,7 +20,7 @@ import { textHash } from "../parts/text-hash.ts";
 import type { ConfigList, JobSnapshot } from "../service/answers.ts";
 import { refusal } from "../service/browser-session.ts";
 import { usePoll } from "../service/poll.ts";
-import { post, RequestError } from "../service/service-request.ts";
+import { postJson, RequestError } from "../service/service-request.ts";
 
 const PREVIEW_ROWS = 10;
 /** Most accepted jobs that are links, the latest ones. */
@@ -44,7 +44,9 @@ export function SubmitPage() {
   return (
     <>
       <h1>Submit</h1>
-      <p class="faint">Paste URLs, one a line, or drop a file: a manifest, CSV or TSV with a header, or NDJSON.</p>
+      <p class="faint">
+        Paste URLs, one a line, or drop a file: a manifest, an array of resources, CSV or TSV with a header, or NDJSON.
+      </p>
       <textarea
         class="list"
         rows={10}
@@ -105,7 +107,9 @@ function Send({ list }: { readonly list: ParsedList }) {
   const [isBusy, setBusy] = useState(false);
   const visit = useMemo(() => crypto.getRandomValues(new Uint8Array(16)).toHex(), []);
   const sizeMax = useResourcesMax();
-  const manifests = manifestsOf(list, { sizeMax, priority });
+  const manifests = useMemo(() => manifestsOf(list, { sizeMax, priority }), [list, sizeMax, priority]);
+  // The error names places of the list that was sent. An effect after painting would show it for a moment longer.
+  useLayoutEffect(() => setError(undefined), [list]);
   const submit = async () => {
     setBusy(true);
     setError(undefined);
@@ -115,7 +119,7 @@ function Send({ list }: { readonly list: ParsedList }) {
         // A manifest that was accepted already, in an earlier try of the list, makes no second job.
         const key = `${visit}-${textHash(JSON.stringify([manifest, type]))}`;
         const headers = { "x-fetchbox-idempotency-key": key, ...namesOf(type, tenant) };
-        ids.push((await post<{ job_id: string }>("jobs", manifest, headers)).job_id);
+        ids.push((await postJson<{ job_id: string }>("jobs", manifest, headers)).job_id);
         setJobs([...ids]);
       }
       announce(`Accepted: ${countedText(ids.length, "job")}.`);

@@ -58,21 +58,28 @@ export function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return send<T>(path, { method: "GET", limitMs: READ_LIMIT_MS, ...(signal !== undefined && { signal }) });
 }
 
+type RequestHeaders = Readonly<Record<string, string>>;
+
 /** Sends a change. @throws RequestError */
-export function post<T>(path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<T> {
-  const sending = posting(body, headers);
+export function post<T>(path: string, body?: unknown): Promise<T> {
+  return postJson(path, body === undefined ? undefined : JSON.stringify(body));
+}
+
+/** Sends a change whose body is JSON text already. @throws RequestError */
+export function postJson<T>(path: string, text: string | undefined, headers: RequestHeaders = {}): Promise<T> {
+  const sending = posting(text, headers);
   return send<T>(path, isSession(path) ? sending : { ...sending, advice: UNKNOWN_RESULT });
 }
 
 /** Asks what a change would do. @throws RequestError */
 export function dryRun<T>(path: string, body: object): Promise<T> {
-  return send<T>(path, posting({ ...body, dry_run: true }));
+  return send<T>(path, posting(JSON.stringify({ ...body, dry_run: true })));
 }
 
-function posting(body: unknown, headers: Readonly<Record<string, string>> = {}): Sending {
+function posting(text: string | undefined, headers: RequestHeaders = {}): Sending {
   const sending = { method: "POST", limitMs: CHANGE_LIMIT_MS };
-  if (body === undefined) return { ...sending, headers };
-  return { ...sending, headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) };
+  if (text === undefined) return { ...sending, headers };
+  return { ...sending, headers: { "content-type": "application/json", ...headers }, body: text };
 }
 
 export function remove(path: string): Promise<void> {
