@@ -61,8 +61,8 @@ export function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 type RequestHeaders = Readonly<Record<string, string>>;
 
 /** Sends a change. @throws RequestError */
-export function post<T>(path: string, body?: unknown): Promise<T> {
-  return postJson(path, body === undefined ? undefined : JSON.stringify(body));
+export function post<T>(path: string, body?: unknown, headers: RequestHeaders = {}): Promise<T> {
+  return postJson(path, body === undefined ? undefined : JSON.stringify(body), headers);
 }
 
 /** Sends a change whose body is JSON text already. @throws RequestError */
