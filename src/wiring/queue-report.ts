@@ -65,7 +65,7 @@ async function queueReport(deps: QueueReportDeps): Promise<QueueReport> {
     limited_by: limit === undefined ? null : { cause: limit.cause, reason: limit.reason, standstill },
     stored_per_second: oneDecimal(rateOf(work.rates.stored)),
     failed_per_second: oneDecimal(rateOf(work.rates.failed)),
-    seconds_left: isForeseeable(deps, hosts, left) ? secondsLeft(left, rateOf(work.rates.ended)) : null,
+    seconds_left: isForeseeable(deps, hosts, left) ? secondsLeft(left, rateOf(work.rates.ended), hosts) : null,
     closed_buckets: work.buckets.closed().map(({ bucket, code, message, closedForMs }) => ({
       bucket,
       code,
@@ -106,10 +106,12 @@ function isForeseeable({ control, work }: QueueReportDeps, hosts: readonly HostL
   return closed <= left / 2;
 }
 
-/** `null` while no task ends. */
-function secondsLeft(left: number, endedPerSecond: number): number | null {
+/** `null` while no task ends. The tasks of a closed host cannot end before it opens. */
+function secondsLeft(left: number, endedPerSecond: number, hosts: readonly HostLoad[]): number | null {
   if (left === 0) return 0;
-  return endedPerSecond === 0 ? null : Math.ceil(left / endedPerSecond);
+  if (endedPerSecond === 0) return null;
+  const closedMs = Math.max(0, ...hosts.map(({ waiting, closedForMs }) => (waiting === 0 ? 0 : closedForMs)));
+  return Math.ceil(Math.max(left / endedPerSecond, closedMs / 1000));
 }
 
 function momentOf(

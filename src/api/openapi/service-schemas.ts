@@ -91,8 +91,9 @@ export const QueueSchema = closed(
     }),
     seconds_left: orNull(
       Type.Integer(),
-      "Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, the queue " +
-        "is paused, or most tasks wait for hosts that are closed for more than a minute.",
+      "Estimated seconds until the queue is empty at this rate, but not before each of these hosts with waiting tasks " +
+        "is open; null if no task ended lately, no download runs, the queue is paused, or most tasks wait for hosts " +
+        "that are closed for more than a minute.",
     ),
     closed_buckets: Type.Array(
       closed(
