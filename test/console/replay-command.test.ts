@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { ReplayRequestSchema } from "../../src/api/endpoints/dead-letter-change-endpoints.ts";
-import { headersOf, rateProblem, replayCommand } from "../../src/console/dialogs/replay-command.ts";
+import { readHeaderLines } from "../../src/console/dialogs/header-lines.ts";
+import { rateProblem, replayCommand } from "../../src/console/dialogs/replay-command.ts";
 import { mayBeSecret } from "../../src/net/request-header.ts";
 
 const NONE = { rate: "", headers: {}, pool: "" };
@@ -13,7 +14,7 @@ function wordsOf(command: string): string[] {
 }
 
 test("the command has the rate, the headers and the pool, quoted for a shell", () => {
-  const headers = headersOf("Referer: https://a.example/?q=it's $HOME `id`\n\nAccept-Language:de\nX-Empty");
+  const { headers } = readHeaderLines("Referer: https://a.example/?q=it's $HOME `id`\n\nAccept-Language:de\nX-Empty:");
   const { parts, masked } = replayCommand({ task_ids: [7, 8] }, { rate: "0.5", headers, pool: "residential us" });
   const given = ["Referer: https://a.example/?q=it's $HOME `id`", "Accept-Language: de", "X-Empty: "];
   expect(wordsOf(parts.join(" "))).toEqual(
@@ -46,7 +47,7 @@ test("an invalid rate is explained, and the command has a word in its place that
 });
 
 test("the value of a header that may be a secret is not in the command", () => {
-  const headers = headersOf("Cookie: id=5up3r\nX-Api-Key:5up3r\nReferer: https://a.example/");
+  const { headers } = readHeaderLines("Cookie: id=5up3r\nX-Api-Key:5up3r\nReferer: https://a.example/");
   const { parts, masked } = replayCommand({ task_ids: [7] }, { ...NONE, headers });
   expect(masked).toEqual(["Cookie", "X-Api-Key"]);
   expect(parts.join(" ")).toBe(

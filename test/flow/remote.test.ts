@@ -214,6 +214,16 @@ test("dead letters are listed, counted, replayed and discarded", async () => {
   expect((await at.run("dlq", "replay")).code).toBe(2);
   expect(await at.out("dlq", "replay", "--code", "DOWNLOAD_HTTP_404", "--dry-run")).toBe("3 would be replayed\n");
   for (const i of [1, 2, 3]) at.origin.serve(`/later/${i}`, "now");
+  const refused = await at.run("dlq", "replay", "1", "--header", "Cookie:***");
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringContaining("--header Cookie: *** stands for a secret; enter the value in its place"),
+  ]);
+  const twice = await at.run("dlq", "replay", "1", "--header", "X-Note: a", "--header", "x-note: b");
+  expect([twice.code, twice.stderr]).toEqual([
+    2,
+    expect.stringContaining("--header x-note is given twice; letter case is ignored"),
+  ]);
   expect(await at.out("dlq", "replay", "1", "--header", "X-Note: again")).toBe("1 of 1 replayed\n");
   await at.service.finished(job);
   expect(at.origin.headers("/later/1")).toContain("X-Note");

@@ -191,10 +191,16 @@ describe.if(!("reason" in browser))("an operator in a browser", () => {
     await eventually("it reloads", () => service.log.includes('"msg":"reloaded"') || undefined);
     // The next request of the open page finds out.
     await press(page, "r");
+    const ended = "The session has ended: its time is over, or its token was changed or removed. Sign in again.";
+    await shows(page, ended);
     await type(page, "input[type=password]", next);
     await click(page, "button", "Sign in");
     await shows(page, "No host matches.");
     expect(await page.evaluate<string>("location.pathname")).toBe("/console/hosts");
+    // An operator who signs out knows the reason.
+    await click(page, "button", "Sign out");
+    await page.until("the form is there", `document.querySelector("input[type=password]") ? true : null`);
+    await page.until("it has no reason", `!document.body.innerText.includes("has ended") || null`);
     expectClean(page, service);
   });
 });

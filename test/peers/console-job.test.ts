@@ -128,4 +128,27 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     await shows(page, "No dead letter matches the filter.");
     expectClean(page, service);
   });
+
+  test("a filter that the service refuses has one error, and the buttons have the reason", async () => {
+    await using service = await startService();
+    await using page = await openPage(`${service.url}/console/dead-letters`);
+    for (const query of ["code=%3Cimg%20src%3Dx%3E", "since=zzz", "tenant=A%20B"]) {
+      await page.evaluate(`location.href = "/console/dead-letters?${query}"`);
+      await shows(page, "The address has a value that the service refuses.");
+      await page.until(
+        "each button has the reason",
+        `[...document.querySelectorAll("main .bar button[aria-disabled], main .bar button:disabled")]
+          .filter(({ title }) => title.startsWith("The dead letters are not counted: ")).length === 3 || null`,
+      );
+      expect(await page.evaluate<number>("document.querySelectorAll('main .error').length")).toBe(1);
+    }
+    await page.evaluate(`location.href = "/console/dead-letters?cursor=zzz"`);
+    await shows(page, "The address has a value that the service refuses.");
+    expect(await page.evaluate<number>("document.querySelectorAll('main .error').length")).toBe(1);
+    await click(page, "main a", "Show all dead letters.");
+    await shows(page, "There are no dead letters");
+    await press(page, "/");
+    expect(await page.evaluate<string>("document.activeElement.closest('label').innerText")).toBe("Code");
+    expectClean(page, service);
+  });
 });

@@ -266,10 +266,19 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     expect(command).toEndWith(
       `--rate 5 --header 'Referer: https://a.example/it'\\''s' --header 'Cookie:***' --proxy-pool residential`,
     );
-    // The command line knows each of its options.
+    // The command line knows each of its options, and refuses the mask.
     const dryRun = command.replace("fetchbox", `"$FETCHBOX"`).replace(" --proxy-pool residential", " --dry-run");
     const env = { ...process.env, FETCHBOX: BINARY, FETCHBOX_SERVER: service.url };
-    expect(Bun.spawnSync(["sh", "-c", dryRun], { env }).stdout.toString()).toBe("1 would be replayed\n");
+    const run = (line: string) => Bun.spawnSync(["sh", "-c", line], { env });
+    expect(run(dryRun).stderr.toString()).toContain("--header Cookie: *** stands for a secret");
+    expect(run(dryRun.replace("***", "id=1")).stdout.toString()).toBe("1 would be replayed\n");
+    await type(page, "dialog textarea", "Referer: https://a.example/\nnonsense");
+    await shows(page, "Line 2 of the headers: it has no colon.");
+    expect(
+      await page.evaluate<boolean[]>(
+        "[document.querySelector('dialog .danger').disabled, document.querySelector('dialog .command') === null]",
+      ),
+    ).toEqual([true, true]);
     await type(page, "dialog textarea", "");
     await type(page, "dialog label:nth-of-type(3) input", "");
     await click(page, "dialog button", "Replay 1");

@@ -264,13 +264,22 @@ function rateOf(text: string): number {
   return rate;
 }
 
+/** The console and the log show this in place of a secret value, so a copied command may have it. */
+const MASK = "***";
+
 function headersOf(lines: readonly string[]): Record<string, string> | undefined {
   if (lines.length === 0) return undefined;
-  return Object.fromEntries(
-    lines.map((line) => {
-      const colon = line.indexOf(":");
-      if (colon < 1) throw new UsageError('--header must be like "Referer: https://example.com/"');
-      return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
-    }),
-  );
+  const headers = new Map<string, readonly [name: string, value: string]>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (colon < 1) throw new UsageError('--header must be like "Referer: https://example.com/"');
+    const [name, value] = [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+    const shown = printable(name);
+    if (value === MASK)
+      throw new UsageError(`--header ${shown}: *** stands for a secret; enter the value in its place`);
+    if (headers.has(name.toLowerCase()))
+      throw new UsageError(`--header ${shown} is given twice; letter case is ignored`);
+    headers.set(name.toLowerCase(), [name, value]);
+  }
+  return Object.fromEntries(headers.values());
 }

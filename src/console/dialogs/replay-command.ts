@@ -58,15 +58,3 @@ function selection(letters: Letters): string[] {
 function quoted(value: string): string {
   return /^[\w.:/-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }
-
-/** The headers of a text with one `Name: value` a line. */
-export function headersOf(text: string): Record<string, string> {
-  const pairs = text
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => {
-      const at = line.indexOf(":");
-      return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
-    });
-  return Object.fromEntries(pairs) as Record<string, string>;
-}

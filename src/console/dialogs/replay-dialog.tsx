@@ -9,10 +9,11 @@ import { instanceName } from "../service/instance.ts";
 import { change } from "../service/poll.ts";
 import { DryRunText } from "./dry-run-text.tsx";
 import { FilterText } from "./filter-text.tsx";
+import { readHeaderLines } from "./header-lines.ts";
 import type { Letters } from "./letters.ts";
 import { BRIEFLY, type LettersChanged, useDryRun } from "./letters-selection.ts";
 import { outcomeText } from "./outcome-text.ts";
-import { headersOf, rateProblem, replayCommand } from "./replay-command.ts";
+import { rateProblem, replayCommand } from "./replay-command.ts";
 
 interface ReplayProps {
   readonly letters: Letters;
@@ -31,7 +32,7 @@ export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
   const [pool, setPool] = useState("");
   const perSecond = Number(rate);
   const problem = rateProblem(rate);
-  const headers = headersOf(headerText);
+  const { headers, problem: headerProblem } = readHeaderLines(headerText);
   const replay = async () => {
     const overrides = { ...(Object.keys(headers).length > 0 && { headers }), ...(pool !== "" && { proxy_pool: pool }) };
     const body = {
@@ -58,11 +59,7 @@ export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
         Rate per second; empty: all at once
         <input inputMode="decimal" value={rate} onInput={({ currentTarget }) => setRate(currentTarget.value.trim())} />
       </label>
-      {problem !== undefined && (
-        <p class="bad" role="alert">
-          {problem}
-        </p>
-      )}
+      <Problem text={problem} />
       {matched !== undefined && problem === undefined && rate !== "" && (
         <p class="faint">≈ {durationText((matched / perSecond) * 1000)}</p>
       )}
@@ -70,19 +67,29 @@ export function ReplayDialog({ letters, onClose, onDone }: ReplayProps) {
         Headers to set, one <code>Name: value</code> a line
         <textarea rows={2} value={headerText} onInput={({ currentTarget }) => setHeaderText(currentTarget.value)} />
       </label>
+      <Problem text={headerProblem} />
       <label>
         Proxy pool; empty: as before
         <input value={pool} onInput={({ currentTarget }) => setPool(currentTarget.value.trim())} />
       </label>
-      <Command {...replayCommand(letters, { rate, headers, pool })} />
+      {headerProblem === undefined && <Command {...replayCommand(letters, { rate, headers, pool })} />}
       <Confirm
         label={`Replay ${matched === undefined ? "" : countText(matched)}`}
         count={matched ?? 0}
-        isReady={matched !== undefined && matched > 0 && problem === undefined}
+        isReady={matched !== undefined && matched > 0 && problem === undefined && headerProblem === undefined}
         act={replay}
         onClose={onClose}
       />
     </Dialog>
+  );
+}
+
+function Problem({ text }: { readonly text: string | undefined }) {
+  if (text === undefined) return null;
+  return (
+    <p class="bad" role="alert">
+      {text}
+    </p>
   );
 }
 

@@ -15,7 +15,7 @@ const PAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 export const KEYS: readonly (readonly [string, string])[] = [
-  ["/", "Go to the first field of the page"],
+  ["/", "Go to the first text field of the page"],
   ["g o", "Overview"],
   ["g j", "Jobs"],
   ["g d", "Dead letters"],
@@ -46,7 +46,7 @@ export function listenToKeys(): void {
 }
 
 const ACTIONS: Readonly<Record<string, () => void>> = {
-  "/": () => document.querySelector<HTMLElement>("main input:not([type=checkbox]), main select")?.focus(),
+  "/": () => (firstIn("main input:not([type=checkbox])") ?? firstIn("main select"))?.focus(),
   j: () => moveBy(1),
   k: () => moveBy(-1),
   Enter: () => {
@@ -60,6 +60,10 @@ const ACTIONS: Readonly<Record<string, () => void>> = {
   },
   "?": () => (isHelpOpen.value = true),
 };
+
+function firstIn(selector: string): HTMLElement | null {
+  return document.querySelector<HTMLElement>(selector);
+}
 
 function isInField(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("input:not([type=checkbox]), textarea, select") !== null;

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { ErrorText } from "../parts/states.tsx";
 import { signIn } from "../service/browser-session.ts";
-import type { RequestError } from "../service/service-request.ts";
+import { isSignedOut, type RequestError } from "../service/service-request.ts";
 
 export function SignIn() {
   const [token, setToken] = useState("");
@@ -35,6 +35,11 @@ export function SignIn() {
         <p class="faint">
           Use a token of <code>server.auth.tokens</code>. This browser keeps only a session cookie.
         </p>
+        {isSignedOut.value && error === undefined && (
+          <p role="alert">
+            The session has ended: its time is over, or its token was changed or removed. Sign in again.
+          </p>
+        )}
         {error !== undefined && <ErrorText error={error} />}
         <button type="submit" class="primary" disabled={isBusy || token.trim() === ""}>
           Sign in

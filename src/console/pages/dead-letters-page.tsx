@@ -54,12 +54,13 @@ function DeadLettersList() {
   const { cursor, by = "code", ...filter } = place.value.query;
   const scope = JSON.stringify({ cursor, ...filter });
   const selection = useSelection(scope);
-  const problem = problemOfFilter(filter);
+  const filterProblem = problemOfFilter(filter);
   const path = pathWith("operators/dlq", { ...filter, limit: PAGE, cursor });
   const list = usePoll<{ entries: readonly DeadLetterRow[]; next_cursor: string | null }>(
-    problem === undefined ? path : undefined,
+    filterProblem === undefined ? path : undefined,
   );
-  const analysis = usePinnedAnalysis(problem === undefined ? filter : undefined, by);
+  const analysis = usePinnedAnalysis(filterProblem === undefined ? filter : undefined, by);
+  const problem = filterProblem ?? uncounted(analysis);
   const frozen = useFrozen(list.data?.entries ?? [], idOf, { scope, isSelecting: selection.keys.size > 0 });
   const isSelecting = selection.keys.size > 0;
   const { data } = analysis;
@@ -83,9 +84,9 @@ function DeadLettersList() {
         <Copy text={`${location.origin}${hrefOf(["dead-letters"], place.value.query)}`} label="address" />
         <SaveAll filter={filter} problem={problem} />
       </div>
-      <Groups by={by} filter={filter} poll={analysis} />
+      <Groups by={by} filter={filter} poll={withoutErrorOf(analysis, list)} />
       <Filters filter={filter} />
-      {problem !== undefined && <Empty>{problem}</Empty>}
+      {filterProblem !== undefined && <Empty>{filterProblem}</Empty>}
       <Loaded poll={list}>
         {({ next_cursor: next }) => (
           <>
@@ -105,8 +106,24 @@ function DeadLettersList() {
           </>
         )}
       </Loaded>
+      {list.error?.status === 400 && (
+        <Empty>
+          The address has a value that the service refuses.{" "}
+          <a href={hrefOf(["dead-letters"])}>Show all dead letters.</a>
+        </Empty>
+      )}
     </>
   );
+}
+
+/** The reason why there is no number of dead letters, although the service has answered. */
+export function uncounted({ data, error }: Pick<Polled<Analysis>, "data" | "error">): string | undefined {
+  return data === undefined && error !== undefined ? `The dead letters are not counted: ${error.message}` : undefined;
+}
+
+/** A poll without an error that the page shows at another poll. */
+function withoutErrorOf<T>(poll: Polled<T>, shown: Polled<unknown>): Polled<T> {
+  return poll.error?.message === shown.error?.message ? { ...poll, error: undefined } : poll;
 }
 
 /** Saves all dead letters of the filter, one a line. */
@@ -132,7 +149,7 @@ interface LetterActionsProps {
   /** `undefined` while the service counts them. */
   readonly letters: Letters | undefined;
   readonly count: number | undefined;
-  /** A reason why the service would refuse the filter. */
+  /** The reason why there is no number of them. */
   readonly problem?: string | undefined;
   readonly onDone: () => void;
 }

@@ -17,6 +17,7 @@ import { instanceName } from "../service/instance.ts";
 import { change, type Polled, usePoll } from "../service/poll.ts";
 import { pathWith } from "../service/service-request.ts";
 import { pinned } from "../service/service-time.ts";
+import { uncounted } from "./dead-letters-page.tsx";
 import { JobFailures, NO_LETTERS } from "./job-tabs/job-failures.tsx";
 import { JobLog } from "./job-tabs/job-log.tsx";
 import { JobManifest } from "./job-tabs/job-manifest.tsx";
@@ -41,7 +42,7 @@ export function JobPage({ id }: { readonly id: string }) {
             </h1>
             <Status name={job.status} />
             <span class="spacer" />
-            <Actions job={job} letterCount={analysis.data?.total} />
+            <Actions job={job} letters={analysis} />
           </div>
           <JobFacts job={job} />
           <nav class="tabs" aria-label="Parts of the job">
@@ -107,11 +108,11 @@ function JobFacts({ job }: { readonly job: JobSnapshot }) {
 
 interface JobActionsProps {
   readonly job: JobSnapshot;
-  /** Number of dead letters of the job; `undefined` until the service has counted them. */
-  readonly letterCount: number | undefined;
+  /** The dead letters of the job. */
+  readonly letters: Polled<Analysis>;
 }
 
-function Actions({ job, letterCount }: JobActionsProps) {
+function Actions({ job, letters }: JobActionsProps) {
   const [isCancelling, setCancelling] = useState(false);
   const [replaying, setReplaying] = useState<Letters>();
   const { job_id: id } = job;
@@ -128,7 +129,7 @@ function Actions({ job, letterCount }: JobActionsProps) {
       </Action>
       <Action
         needs="operator"
-        unless={noReplay(job, letterCount)}
+        unless={noReplay(job, letters)}
         onClick={() => setReplaying({ filter: pinned({ job_id: id }) })}
       >
         Replay failures…
@@ -140,10 +141,10 @@ function Actions({ job, letterCount }: JobActionsProps) {
 }
 
 /** The reason why there is nothing to replay. */
-function noReplay({ resource_failed: failed }: JobSnapshot, letterCount: number | undefined): string | undefined {
+function noReplay({ resource_failed: failed }: JobSnapshot, letters: Polled<Analysis>): string | undefined {
   if (failed === 0) return "The job has no failed resource.";
-  if (letterCount === undefined) return "FetchBox counts the dead letters.";
-  return letterCount === 0 ? NO_LETTERS : undefined;
+  if (letters.data === undefined) return uncounted(letters) ?? "FetchBox counts the dead letters.";
+  return letters.data.total === 0 ? NO_LETTERS : undefined;
 }
 
 function CancelJob({ job, onClose }: { readonly job: JobSnapshot; readonly onClose: () => void }) {

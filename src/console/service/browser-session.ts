@@ -31,4 +31,6 @@ export async function signIn(token: string): Promise<void> {
 export async function signOut(): Promise<void> {
   await remove(PATH);
   await readSession();
+  // A poll may have found the session ended before the page knew that the operator ended it.
+  isSignedOut.value = false;
 }
