@@ -44,6 +44,7 @@ export interface ValueLayer {
 
 /** A shorter value may equal a harmless word or number in a message. */
 const SECRET_LENGTH_MIN = 8;
+const HEAD_TIMEOUT_MS = 30_000;
 const COMMAND_LINE = "command line";
 const DEFAULT_FILE = "config/fetchbox.toml";
 const DEFAULT_HANDLERS = ["default", "fetchbox::handlers::DefaultHandler"];
@@ -147,8 +148,14 @@ function decodeAndCheck(tree: Tree, cwd: string, report: (path: KeyPath, message
     if (!usable(["handlers", name, "handler"])) continue;
     handler.handler = DEFAULT_HANDLERS.includes(handler.handler) ? "default" : resolve(cwd, handler.handler);
   }
+  // Without a value here, the list of the configuration would lack the key.
+  config.download.head_timeout_ms ??= defaultHeadTimeout(config.download);
   crossCheck({ config, usable, report });
   return config;
+}
+
+function defaultHeadTimeout({ connect_timeout_ms: connect, idle_timeout_ms: idle }: Config["download"]): number {
+  return Math.min(HEAD_TIMEOUT_MS, connect + idle);
 }
 
 function defaultHandler(): Config["handlers"][string] {

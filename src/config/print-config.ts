@@ -55,9 +55,9 @@ function hasSecret(path: KeyPath, value: unknown): boolean {
   return schema !== undefined && mayHoldSecret(schema) && /\*\*\*|\$\{/.test(JSON.stringify(value));
 }
 
-/** Every value but the tables, with its path. */
+/** Every value but the tables, with its path. A free table without entries is a value, too. */
 function valuesOf(value: unknown, path: readonly string[] = []): [path: readonly string[], value: unknown][] {
-  if (!isTree(value)) return [[path, value]];
+  if (!isTree(value) || isEmptyTable(value)) return [[path, value]];
   return Object.entries(value).flatMap(([key, inner]) => valuesOf(inner, [...path, key]));
 }
 
@@ -76,7 +76,8 @@ function encode(schema: TSchema, value: unknown, path: KeyPath, writtenAt?: Orig
       const property = KindGuard.IsObject(schema) ? schema.properties[key] : recordSchema(schema);
       const encoded =
         property === undefined || inner === undefined ? undefined : encode(property, inner, [...path, key], writtenAt);
-      return encoded === undefined || isEmptyTable(encoded) ? [] : [[key, encoded]];
+      const isLeftOut = property === undefined || maskedNamesOf(property) === undefined;
+      return encoded === undefined || (isLeftOut && isEmptyTable(encoded)) ? [] : [[key, encoded]];
     }),
   );
 }

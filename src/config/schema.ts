@@ -188,7 +188,8 @@ export const ConfigSchema = table({
   proxies: named(NAME_PATTERN, NAME_RULE, Proxy, "Proxy pools by name."),
 });
 
-export type Config = StaticDecode<typeof ConfigSchema>;
+/** The decoded values. `loadLayers` adds the defaults that depend on other keys. */
+export type Config = StaticDecode<typeof ConfigSchema> & { readonly download: { head_timeout_ms: number } };
 export type StorageConfig = Config["storage"];
 export type TracingConfig = Config["tracing"];
 /** One `[handlers.NAME]`; `handler` is "default" or an absolute path. */

@@ -1,6 +1,10 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { loadLayers } from "../../src/config/load-config.ts";
+import { listConfig } from "../../src/config/print-config.ts";
+import { ConfigSchema } from "../../src/config/schema.ts";
 import { createProject } from "./project.ts";
+import { schemaKeys } from "./schema-keys.ts";
 
 test("without any file or variable every section has its defaults, decoded", () => {
   using project = createProject();
@@ -59,6 +63,7 @@ test("without any file or variable every section has its defaults, decoded", () 
   });
   expect(config.download).toEqual({
     connect_timeout_ms: 10_000,
+    head_timeout_ms: 30_000,
     idle_timeout_ms: 30_000,
     min_bytes_per_second: 1024,
     header_bytes: 65_536,
@@ -74,6 +79,17 @@ test("without any file or variable every section has its defaults, decoded", () 
   expect(config.log).toEqual({ level: "info", format: "auto" });
   expect(config.api.max_resources_per_manifest).toBe(1000);
   expect(config.proxies).toEqual({});
+});
+
+test("the list of the configuration has each key with a default, also one that depends on other keys", () => {
+  using project = createProject("[download]\nconnect_timeout_ms = 2000\nidle_timeout_ms = 5000\n");
+  const rows = listConfig(loadLayers({ env: {}, cwd: project.cwd }));
+  const keys = schemaKeys(ConfigSchema)
+    .map(({ path }) => path.join("."))
+    .filter((key) => !key.includes("*") && !key.startsWith("storage.credentials."));
+  expect(keys.filter((key) => !rows.some((row) => row.key === key))).toEqual([]);
+  const row = { key: "download.head_timeout_ms", value: 7000, layer: "default", source: "default", secret: false };
+  expect(rows.find(({ key }) => key === row.key)).toEqual({ ...row, layer: "default" });
 });
 
 test("the handler default exists without being named, and can be changed by name", () => {

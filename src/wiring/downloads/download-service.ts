@@ -49,9 +49,6 @@ interface DownloadServiceDeps {
   readonly onProxyRest: (endpoint: ProxyEndpoint, ms: number, reason: string) => void;
 }
 
-/** The longest time for the head if the configuration has no value. */
-const HEAD_TIMEOUT_MS = 30_000;
-
 /** Makes a function that makes each worker's service: the download in its layers, the outermost first. */
 export function createDownloadService(deps: DownloadServiceDeps): () => Service {
   const { config, clock, network } = deps;
@@ -61,7 +58,7 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
     resolve: network.resolve,
     ca: readCaFile(config.tls.ca_file),
     connectTimeoutMs: config.download.connect_timeout_ms,
-    headTimeoutMs: headTimeoutOf(config.download),
+    headTimeoutMs: config.download.head_timeout_ms,
     idleTimeoutMs: config.download.idle_timeout_ms,
     userAgent: config.download.user_agent.replaceAll("{version}", deps.version),
     configuredHeaders: deps.configuredHeaders,
@@ -91,11 +88,6 @@ export function createDownloadService(deps: DownloadServiceDeps): () => Service 
       ],
       innermost,
     );
-}
-
-function headTimeoutOf(download: Config["download"]): number {
-  const { head_timeout_ms: own, connect_timeout_ms: connect, idle_timeout_ms: idle } = download;
-  return own ?? Math.min(HEAD_TIMEOUT_MS, connect + idle);
 }
 
 function proxyPools(proxies: Config["proxies"]): ReadonlyMap<string, ProxyPool> {
