@@ -25,7 +25,7 @@ const HEALTHY: HealthReport["components"] = {
   storage: UP,
 };
 
-const USE: DiskUse = { bytes: 0, freeBytes: 0, totalBytes: 0 };
+const USE: DiskUse = { bytes: 0, device: 0, freeBytes: 0, totalBytes: 0 };
 const DISKS = new Map<DiskName, DiskUse>([
   ["queue", USE],
   ["ledger", USE],

@@ -20,6 +20,8 @@ export type DiskName = (typeof DISK_NAMES)[number];
 /** The size of a store's files, and of its disk with the free space, in bytes; `undefined` where it is unknown. */
 export interface DiskUse {
   readonly bytes: number | undefined;
+  /** Number of the disk: stores with the same number share it. */
+  readonly device: number | undefined;
   readonly freeBytes: number | undefined;
   readonly totalBytes: number | undefined;
 }

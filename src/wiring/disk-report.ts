@@ -1,14 +1,10 @@
 import { stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Overview } from "../api/openapi/overview-schemas.ts";
 import type { Config } from "../config/schema.ts";
 import { STORE_NAMES } from "../jobs/stores/service-stores.ts";
 import { readLastBackup } from "../sqlite/backup/last-backup.ts";
 import { storePaths } from "../sqlite/file/store-paths.ts";
 import type { DiskName, DiskUse } from "../telemetry/gauges.ts";
-
-/** Below this free space a disk is low, as for the alert `DiskFills`; a test compares them. */
-const DISK_LOW_BYTES = 2e9;
 
 interface DiskReport {
   readonly disks: () => Promise<ReadonlyMap<DiskName, DiskUse>>;
@@ -44,30 +40,11 @@ async function diskUse(path: string): Promise<DiskUse> {
   return { bytes: file === undefined ? undefined : file.size + (log?.size ?? 0), ...space };
 }
 
-/** The size of the disk, and the space that it has left for a user without privileges. */
+/** The disk of a folder, its size, and the space that it has left for a user without privileges. */
 async function spaceAt(folder: string): Promise<Omit<DiskUse, "bytes">> {
-  const disk = await statfs(folder).catch(() => undefined);
-  if (disk === undefined) return { freeBytes: undefined, totalBytes: undefined };
-  return { freeBytes: disk.bavail * disk.bsize, totalBytes: disk.blocks * disk.bsize };
-}
-
-/** The rows of the overview. `isFull`: a write has failed because the disk is full. */
-export function storeRows(
-  disks: ReadonlyMap<DiskName, DiskUse>,
-  isFull: (store: DiskName) => boolean,
-): Overview["stores"] {
-  return [...disks].map(([store, { bytes, freeBytes, totalBytes }]) => ({
-    store,
-    bytes: bytes ?? null,
-    disk_free_bytes: freeBytes ?? null,
-    disk_total_bytes: totalBytes ?? null,
-    disk: isFull(store) ? "full" : spaceState(freeBytes),
-  }));
-}
-
-function spaceState(freeBytes: number | undefined): Overview["stores"][number]["disk"] {
-  if (freeBytes === undefined) return null;
-  return freeBytes < DISK_LOW_BYTES ? "low" : "ok";
+  const [place, disk] = await Promise.all([stat(folder).catch(() => undefined), statfs(folder).catch(() => undefined)]);
+  if (disk === undefined) return { device: undefined, freeBytes: undefined, totalBytes: undefined };
+  return { device: place?.dev, freeBytes: disk.bavail * disk.bsize, totalBytes: disk.blocks * disk.bsize };
 }
 
 /** The time in a UUIDv7, milliseconds since the epoch. */

@@ -24,7 +24,7 @@ interface Present {
   hosts?: Partial<typeof NO_HOSTS>;
   governor?: HostGovernor;
   disks?: ReadonlyMap<DiskName, DiskUse>;
-  full?: DiskName;
+  full?: readonly DiskName[];
 }
 
 /** An overview over real stores, of which a test sets what the other parts report. */
@@ -54,7 +54,7 @@ function overviewOf(stores: TestStores, present: Present = {}) {
     queueReport: () => Promise.resolve(present.queue ?? QUIET),
     health: () => present.health ?? HEALTHY,
     disks: () => present.disks ?? new Map(),
-    isDiskFull: (store: DiskName) => store === present.full,
+    isDiskFull: (store: DiskName) => present.full?.includes(store) === true,
     clock,
   };
   const { read, periodicTask } = createOverview(deps);
@@ -130,7 +130,7 @@ test("a code with many new dead letters, and a running operation on them, need a
       kind: "dead_letters",
       severity: "warning",
       text: "DOWNLOAD_HTTP_404: 100 new dead letters in the last hour",
-      since: from,
+      since: null,
       href: `/console/dead-letters?code=DOWNLOAD_HTTP_404&since=${encodeURIComponent(from)}`,
     },
     {
@@ -255,14 +255,14 @@ async function alertBytes(): Promise<number> {
 test("the overview has the latest sizes of the stores and their disks, and marks a disk that is low or full", async () => {
   await using stores = openTestStores();
   const enough = await alertBytes();
-  const use = { bytes: 700, freeBytes: enough, totalBytes: 9e9 };
+  const use = { bytes: 700, device: undefined, freeBytes: enough, totalBytes: 9e9 };
   const { read, periodicTask, present } = overviewOf(stores, {
-    full: "dlq",
+    full: ["dlq"],
     disks: new Map([
       ["queue", use],
       ["ledger", { ...use, freeBytes: enough - 1 }],
       ["dlq", use],
-      ["storage", { bytes: undefined, freeBytes: undefined, totalBytes: undefined }],
+      ["storage", { bytes: undefined, device: undefined, freeBytes: undefined, totalBytes: undefined }],
     ]),
   });
   const { signal } = new AbortController();
@@ -279,6 +279,60 @@ test("the overview has the latest sizes of the stores and their disks, and marks
   present.disks = new Map();
   await periodicTask.run(signal);
   expect((await read()).stores).toEqual([]);
+});
+
+const use = (device: number, freeBytes: number) => ({ bytes: 700, device, freeBytes, totalBytes: 9e9 });
+
+test("a full disk is one problem with the names of its stores, and no store on it looks better than full", async () => {
+  await using stores = openTestStores();
+  const reason = `SQLITE_FULL: ${"x".repeat(300)} the disk is full`;
+  const full = { status: "unhealthy", reason } as const;
+  const closed = { bucket: "artifacts", code: "UPLOAD_DISK_FULL", message: reason, closedForMs: 1 };
+  const { closedForMs: closed_for_ms, ...bucket } = closed;
+  const { read, periodicTask } = overviewOf(stores, {
+    full: ["queue", "dlq", "storage"],
+    disks: new Map([
+      ["queue", use(1, 5e6)],
+      ["ledger", use(1, 5e6)],
+      ["dlq", use(1, 5e6)],
+      ["storage", use(2, 5e6)],
+    ]),
+    health: { ...HEALTHY, components: { ...HEALTHY.components, queue: full, dlq: full, storage: full } },
+    queue: {
+      ...QUIET,
+      closed_buckets: [{ ...bucket, closed_for_ms }],
+      limited_by: { cause: "disk_full", reason, standstill: true },
+    },
+    closed: [{ ...closed, closedSinceMs: 60_000, state: "closed" }],
+  });
+  await periodicTask.run(new AbortController().signal);
+  const { attention, stores: rows } = await read();
+  expect(rows.map(({ disk }) => disk)).toEqual(["full", "full", "full", "full"]);
+  const found = { kind: "disk_full", severity: "critical", href: "/console/system" };
+  const since = new Date(stores.clock.now()).toISOString();
+  expect(attention).toEqual([
+    { ...found, text: "the disk of queue, ledger, dlq is full: make room on it, or enlarge it", since } as const,
+    { ...found, text: "the disk of storage is full: make room on it, or enlarge it", since } as const,
+  ] as Overview["attention"]);
+});
+
+test("a disk without free bytes is full before a write fails, and a low one is a warning, each once", async () => {
+  await using stores = openTestStores();
+  const { read, periodicTask } = overviewOf(stores, {
+    disks: new Map([
+      ["queue", use(1, 0)],
+      ["ledger", use(2, 1e9)],
+      ["dlq", use(2, 1e9)],
+      ["storage", use(3, 3e9)],
+    ]),
+  });
+  await periodicTask.run(new AbortController().signal);
+  const { attention, stores: rows } = await read();
+  expect(rows.map(({ disk }) => disk)).toEqual(["full", "low", "low", "ok"]);
+  expect(attention.map(({ kind, severity, text }) => [kind, severity, text])).toEqual([
+    ["disk_full", "critical", "the disk of queue is full: make room on it, or enlarge it"],
+    ["disk_low", "warning", "the disk of ledger, dlq is low: it has less than 2 GB free"],
+  ]);
 });
 
 test("the overview stays below 16 KiB, whatever is wrong", async () => {

@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Glob } from "bun";
+import type { Overview } from "../../src/api/openapi/overview-schemas.ts";
 import type { DeadLetter, QueueReport } from "../support/answers.ts";
 import { runBinary } from "../support/binary.ts";
 import { expectTrueBooks } from "../support/books.ts";
@@ -34,6 +35,17 @@ async function limitedByDisk(service: Service): Promise<void> {
   expect(limit.reason).toMatch(
     /^the full disk of queue\.db \(.*full.*\)$|^storage: bucket .* is closed \(UPLOAD_DISK_FULL /,
   );
+}
+
+/** The overview has one critical problem. */
+async function oneProblem(service: Service): Promise<void> {
+  const critical = await eventually("the overview has a critical problem", async () => {
+    const { attention } = await service.get<Overview>("/operators/overview");
+    const found = attention.filter(({ severity }) => severity === "critical");
+    return found.length > 0 ? found : undefined;
+  });
+  expect(critical).toHaveLength(1);
+  expect(critical[0]?.text).toMatch(/^the disk of .* is full: make room on it, or enlarge it$/);
 }
 
 /** The states of the disks of the stores, as the overview shows them. */
@@ -76,6 +88,7 @@ describe("a full disk", () => {
       await eventually("the overview marks the disk as full", async () =>
         (await disksOf(service)).includes("full") ? true : undefined,
       );
+      await oneProblem(service);
       const isFollowers = place === "data/ledger" || place === "data/dlq";
       if (!isFollowers) await limitedByDisk(service);
       expect((await service.pages<DeadLetter>("/operators/dlq?limit=10", "entries")).length).toBe(1);
@@ -192,6 +205,7 @@ describe("a full disk", () => {
       await service.start();
       const manifest = { manifest_version: "v1", resources: [{ id: "a", url }] };
       // In the log of a follower there may be some room left, of an earlier round.
+      await oneProblem(service);
       const isFollowers = place === "data/ledger" || place === "data/dlq";
       // Both stores write what fails, with its URL.
       if (isFollowers) await acceptedUntilRefused(service, `${origin.url}/gone?${"x".repeat(1500)}`);

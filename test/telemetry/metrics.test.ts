@@ -8,8 +8,8 @@ const HOSTS = { open: 1, slowed: 0, rate: 0, waiting: 0, breaker: 3, probing: 0 
 const orphans = () => ({ upload: 2, late_upload: 0, late_object: 1 });
 
 const DISKS = new Map<DiskName, DiskUse>([
-  ["queue", { bytes: 100, freeBytes: 5000, totalBytes: 9000 }],
-  ["ledger", { bytes: undefined, freeBytes: 7000, totalBytes: 9000 }],
+  ["queue", { bytes: 100, device: 1, freeBytes: 5000, totalBytes: 9000 }],
+  ["ledger", { bytes: undefined, device: 2, freeBytes: 7000, totalBytes: 9000 }],
 ]);
 const READS = {
   version: "1.2.3",

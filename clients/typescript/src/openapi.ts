@@ -1745,8 +1745,8 @@ export interface components {
             }[];
             /** @description States that an operator should know, the critical ones first. */
             attention: {
-                /** @description `component`: a component is not healthy. `disk_full`: a disk is full. `bucket`: a bucket refuses uploads. `paused`: the queue is paused. `standstill`: no task can run. `host`: a host with waiting tasks is closed. `dead_letters`: a failure code has many new dead letters. `operation`: a bulk operation runs. */
-                kind: "component" | "disk_full" | "bucket" | "paused" | "standstill" | "host" | "dead_letters" | "operation";
+                /** @description `component`: a component is not healthy. `disk_full`: a disk is full. `bucket`: a bucket refuses uploads. `paused`: the queue is paused. `standstill`: no task can run. `disk_low`: a disk has little space. `host`: a host with waiting tasks is closed. `dead_letters`: a failure code has many new dead letters. `operation`: a bulk operation runs. */
+                kind: "component" | "disk_full" | "bucket" | "paused" | "standstill" | "disk_low" | "host" | "dead_letters" | "operation";
                 /** @description `critical`: jobs or downloads stop until someone acts. */
                 severity: "warning" | "critical";
                 /** @description The problem, for people. */
@@ -1850,7 +1850,7 @@ export interface components {
             stored_per_second: number;
             /** @description Permanent failures per second, over the last 5 to 60 seconds; 0 at a standstill. */
             failed_per_second: number;
-            /** @description Estimated seconds until the queue is empty at this rate; null if no task ended lately, no download runs, the queue is paused, or most tasks wait for hosts that are closed for more than a minute. */
+            /** @description Estimated seconds until the queue is empty at this rate, but not before each of these hosts with waiting tasks is open; null if no task ended lately, no download runs, the queue is paused, or most tasks wait for hosts that are closed for more than a minute. */
             seconds_left: number | null;
             /** @description Buckets that cannot be written to. Their tasks wait without spending attempts. */
             closed_buckets: {

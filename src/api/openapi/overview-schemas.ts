@@ -20,6 +20,7 @@ export const ATTENTION_KINDS = [
   "bucket",
   "paused",
   "standstill",
+  "disk_low",
   "host",
   "dead_letters",
   "operation",
@@ -37,7 +38,8 @@ const StoreSchema = closed(
     disk: orNull(
       oneOf(
         ["ok", "low", "full"],
-        "`low`: less than 2 GB (10^9 bytes) are free. `full`: the store cannot be written, because its disk is full.",
+        "`low`: less than 2 GB (10^9 bytes) are free. `full`: less than 1 MB is free, or a store on the disk cannot be " +
+          "written for lack of space.",
       ),
       "State of its disk; null if unknown.",
     ),
@@ -55,7 +57,7 @@ const AttentionSchema = closed(
     kind: oneOf(
       ATTENTION_KINDS,
       "`component`: a component is not healthy. `disk_full`: a disk is full. `bucket`: a bucket refuses uploads. " +
-        "`paused`: the queue is paused. `standstill`: no task can run. `host`: a host with waiting tasks is closed. " +
+        "`paused`: the queue is paused. `standstill`: no task can run. `disk_low`: a disk has little space. `host`: a host with waiting tasks is closed. " +
         "`dead_letters`: a failure code has many new dead letters. `operation`: a bulk operation runs.",
     ),
     severity: oneOf(["warning", "critical"], "`critical`: jobs or downloads stop until someone acts."),

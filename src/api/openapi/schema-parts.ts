@@ -6,7 +6,7 @@ export function closed<T extends TProperties>(properties: T, description: string
   return Type.Object(properties, { additionalProperties: false, description });
 }
 
-export function oneOf<T extends string>(words: readonly T[], description: string) {
+export function oneOf<const T extends string>(words: readonly T[], description: string) {
   return Type.Union(
     words.map((word) => Type.Literal(word)),
     { description },

@@ -96,13 +96,12 @@ function Tools() {
 /** What every page shows: a pause, and buckets that refuse writes. */
 export function Banner({ poll: { data } }: OverviewProps) {
   if (data === undefined) return null;
-  const { queue, buckets } = data;
+  const { queue, buckets: failing } = data;
   const resume = () =>
     announceFailure(async () => {
       await change("operators/queue/resume");
       announce("The queue is running again.");
     });
-  const failing = buckets.filter(({ state }) => state !== "open");
   if (!queue.paused && failing.length === 0) return null;
   return (
     <div class="banner">
@@ -130,7 +129,8 @@ export function Banner({ poll: { data } }: OverviewProps) {
       {failing.map(({ bucket, state, reason, since, waiting }) => (
         <p key={bucket}>
           ⚠ Storage <Foreign text={bucket} />: <Foreign text={reason ?? state} /> since <Time at={since} />
-          {waiting !== null && `; waiting: ${countedText(waiting, "task")}`}. The runbook has the steps.
+          {waiting !== null && `; waiting: ${countedText(waiting, "task")}`}. The page{" "}
+          <code>docs/operate/runbook.md</code> has the steps.
         </p>
       ))}
     </div>

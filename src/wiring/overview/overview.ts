@@ -8,9 +8,9 @@ import type { Clock, PeriodicTask } from "../../std/clock.ts";
 import type { DiskName, DiskUse, GaugeReads } from "../../telemetry/gauges.ts";
 import { HEALTH_COMPONENTS, type HealthReport, overallHealth } from "../../telemetry/health.ts";
 import { RECENT_SECONDS } from "../../telemetry/rates/rate-history.ts";
-import { storeRows } from "../disk-report.ts";
 import type { Work } from "../work.ts";
 import { attentionOf, type GrowingCode, shortened } from "./attention.ts";
+import { DiskStates } from "./disk-states.ts";
 import { FirstSeen } from "./first-seen.ts";
 
 const OVERVIEW_BYTES_MAX = 16_384;
@@ -100,6 +100,7 @@ async function readOverview(deps: OverviewDeps, { startedAt, health, unwell, dis
     stores.queue.deadLetters.operations(),
     closedBuckets(deps),
   ]);
+  const states = new DiskStates(disks, deps.isDiskFull);
   const running = operations.filter(({ state }) => state === "running").slice(0, OVERVIEW_MAX.operations);
   const hosts = work.hosts.governor.counts();
   const sinceEndedMs = work.rates.ended.sinceLastMs;
@@ -129,11 +130,13 @@ async function readOverview(deps: OverviewDeps, { startedAt, health, unwell, dis
       slowed: hosts.slowed,
     },
     buckets,
-    stores: storeRows(disks, deps.isDiskFull),
+    stores: states.rows(),
     operations: running.map(operationRow),
     attention: attentionOf({
       health,
       componentSince: (name) => unwell.since(name),
+      disks: states.scarce(),
+      isDiskFull: deps.isDiskFull,
       queue,
       pausedAt,
       stillSince: stillSince(queue, { sinceEndedMs, now: clock.now() }),
