@@ -45,23 +45,26 @@ async function desk(options: ServiceOptions = {}): Promise<Desk> {
 
 test("a dead letter is shown with its attempts, local times that say their zone, and what to do next", async () => {
   await using at = await desk({ settings: { "queue.max_retries": 1 } });
-  const broken = at.origin.answer("/broken.bin", (_request, response) => response.writeHead(500).end());
+  const broken = at.origin.answer("/broken.bin", (_request, response) =>
+    response.writeHead(500).end('{"error":\n"no \u001b[31mdisk"}'),
+  );
   const job = await at.submit([`${at.origin.url}/missing.txt`, broken]);
   await at.service.finished(job);
-  const [first, url, title, attempt, next, ...rest] = (await at.out("dlq", "show", "1")).split("\n");
+  const [first, url, title, attempt, ...more] = (await at.out("dlq", "show", "1")).split("\n");
   expect(first).toBe(`task 1 · job ${job} · missing.txt · DOWNLOAD_HTTP_404 the origin answered 404`);
   expect(url).toBe(`${at.origin.url}/missing.txt`);
-  expect(title).toMatch(/^ATTEMPT {2}WHEN +TOOK +CODE +HTTP {2}ADDRESS +PROXY$/);
+  expect(title).toMatch(/^ATTEMPT {2}WHEN +TOOK +CODE +HTTP {2}BYTES {2}ADDRESS +PROXY$/);
   expect(attempt).toMatch(
-    /^1 {8}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d CES?T {2}\d+ ms +DOWNLOAD_HTTP_404 {2}404 {3}127\.0\.0\.1 {2}–$/,
+    /^1 {8}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d CES?T {2}\d+ ms +DOWNLOAD_HTTP_404 {2}404 +\d+ B {2}127\.0\.0\.1 {2}–$/,
   );
-  expect(next).toBe("next: fetchbox dlq replay 1 · fetchbox dlq rm 1");
-  expect(rest).toEqual([""]);
+  const next = "next: fetchbox dlq replay 1 · fetchbox dlq rm 1";
+  expect(more).toEqual(["start of the body, attempt 1:", "  nothing here", next, ""]);
 
   const shown = await at.out("dlq", "show", "2");
   expect(
-    shown.split("\n").filter((line) => /^[12] .* DOWNLOAD_HTTP_500 +500 +127\.0\.0\.1 +–$/.test(line)),
+    shown.split("\n").filter((line) => /^[12] .* DOWNLOAD_HTTP_500 +500 +25 B +127\.0\.0\.1 +–$/.test(line)),
   ).toHaveLength(2);
+  expect(shown).toContain('\nstart of the body, attempt 2:\n  {"error":\n  "no disk"}\nnext: ');
   const json = JSON.parse(await at.out("dlq", "show", "2", "--json")) as { history: { started_at: string }[] };
   expect(json).toEqual(await at.service.get("/operators/dlq/2"));
   expect(json.history[0]?.started_at).toMatch(/Z$/);

@@ -2,10 +2,11 @@ import type { Analysis, AttemptRow, DeadLetterDetail, DeadLetterRow, OperationRo
 import { ATTEMPTS_KEPT_MAX } from "../../jobs/task.ts";
 import { roughDuration } from "../../std/duration-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
+import { bodyStartText } from "../terminal/body-start.ts";
 import { dayText, minuteText, secondText } from "../terminal/moments.ts";
 import { table } from "../terminal/table.ts";
 import { clipMiddle, printable } from "../terminal/terminal-text.ts";
-import { counted, countText } from "../terminal/units.ts";
+import { bytesText, counted, countText } from "../terminal/units.ts";
 import { followOperation } from "./operations.ts";
 import { NotThereError } from "./remote-client.ts";
 import { answer, type Remote, type RemoteFlags } from "./remote-context.ts";
@@ -76,6 +77,7 @@ const ATTEMPT_COLUMNS = [
   { title: "TOOK", expendable: 5 },
   { title: "CODE", isElasticAtLast: true },
   { title: "HTTP", expendable: 1 },
+  { title: "BYTES", isNumber: true, expendable: 6 },
   { title: "ADDRESS", isElastic: true, expendable: 3 },
   { title: "PROXY", isElastic: true, expendable: 4 },
 ] as const;
@@ -102,7 +104,15 @@ function deadLetterText(deadLetter: DeadLetterDetail, width: number | undefined)
   const attempts = rows.length === 0 ? "no attempts\n" : table(ATTEMPT_COLUMNS, rows, width);
   const gap =
     rows.length < ATTEMPTS_KEPT_MAX ? "" : `the list has the first attempt and the last ${ATTEMPTS_KEPT_MAX - 1}\n`;
-  return `${head}\n${url}\n${attempts}${gap}next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
+  const next = `next: fetchbox dlq replay ${id} · fetchbox dlq rm ${id}\n`;
+  return `${head}\n${url}\n${attempts}${gap}${latestBodyStart(history, width)}${next}`;
+}
+
+/** The start of the body of the latest attempt that has one. */
+function latestBodyStart(history: readonly AttemptRow[], width: number | undefined): string {
+  const at = history.findLastIndex(({ body_start: hex }) => hex !== null && hex !== "");
+  const hex = history[at]?.body_start ?? "";
+  return hex === "" ? "" : `start of the body, attempt ${at + 1}:\n${bodyStartText(hex, width)}`;
 }
 
 function attemptCells(attempt: AttemptRow, number: number): string[] {
@@ -112,6 +122,7 @@ function attemptCells(attempt: AttemptRow, number: number): string[] {
     roughDuration(attempt.duration_ms),
     attempt.code,
     attempt.http_status === null ? NONE : String(attempt.http_status),
+    bytesText(attempt.bytes),
     attempt.address ?? NONE,
     attempt.proxy ?? NONE,
   ];

@@ -6,7 +6,7 @@ const DISK_LOW_BYTES = 2e9;
 /** Below this free space a disk is full for practical purposes, even if no write has failed yet. */
 const DISK_FULL_BYTES = 1e6;
 
-export type StoreRow = Overview["stores"][number];
+type StoreRow = Overview["stores"][number];
 
 /** A disk that is low or full, with the stores on it. */
 export interface ScarceDisk {
