@@ -281,8 +281,16 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     ).toEqual([true, true]);
     await type(page, "dialog textarea", "");
     await type(page, "dialog label:nth-of-type(3) input", "");
+    await page.evaluate(`(send => {
+      window.fetch = (url, init) => {
+        if (String(url).endsWith("/dlq/replay")) window.preferred = init.headers.prefer;
+        return send(url, init);
+      };
+    })(window.fetch)`);
     await click(page, "dialog button", "Replay 1");
     await shows(page, "Replayed: 1 dead letter.");
+    // A replay that takes long must not hold the dialog.
+    expect(await page.evaluate<string>("window.preferred")).toBe("wait=2");
     expect((await service.finished(job)).status).toBe("completed");
     // It failed after the dry run, so the replay left it.
     expect((await service.get<{ entries: unknown[] }>("/operators/dlq")).entries).toHaveLength(1);
