@@ -40,21 +40,15 @@ describe("a bounded map", () => {
     expect(numbers(map)).toEqual([7, 8, 9]);
   });
 
-  test("of many entries drops some of the oldest at once, and keeps no memory of what has changed", () => {
+  test("that was full once keeps no memory of what has changed since", () => {
     const map = new BoundedMap<number, number>(640);
-    for (let key = 0; key < 641; key++) map.set(key, key);
-    expect([map.size, map.get(19), map.get(20)]).toEqual([621, undefined, 20]);
+    for (let key = 0; key <= 640; key++) map.set(key, key);
     Bun.gc(true);
     const before = heapStats().heapSize;
     for (let step = 0; step < 300_000; step++) map.set(100 + (step % 500), step);
     Bun.gc(true);
     expect(heapStats().heapSize - before).toBeLessThan(5_000_000);
-    expect(map.size).toBe(621);
-    for (let key = 1000; key < 10_000; key++) {
-      map.set(key, key);
-      expect(map.size).toBeLessThanOrEqual(640);
-    }
-    expect(Array.from(map, ([key]) => key).at(-1)).toBe(9999);
+    expect([map.size, map.get(0), map.get(1)]).toEqual([640, undefined, 1]);
   });
 
   test("agrees with a plain model over many operations", () => {

@@ -96,13 +96,13 @@ function Tools() {
 /** What every page shows: a pause, and buckets that refuse writes. */
 export function Banner({ poll: { data } }: OverviewProps) {
   if (data === undefined) return null;
-  const { queue, buckets: failing } = data;
+  const { queue, buckets } = data;
   const resume = () =>
     announceFailure(async () => {
       await change("operators/queue/resume");
       announce("The queue is running again.");
     });
-  if (!queue.paused && failing.length === 0) return null;
+  if (!queue.paused && buckets.length === 0) return null;
   return (
     <div class="banner">
       {queue.paused && (
@@ -126,7 +126,7 @@ export function Banner({ poll: { data } }: OverviewProps) {
           </Action>
         </p>
       )}
-      {failing.map(({ bucket, state, reason, since, waiting }) => (
+      {buckets.map(({ bucket, state, reason, since, waiting }) => (
         <p key={bucket}>
           ⚠ Storage <Foreign text={bucket} />: <Foreign text={reason ?? state} /> since <Time at={since} />
           {waiting !== null && `; waiting: ${countedText(waiting, "task")}`}. The page{" "}
