@@ -21,10 +21,10 @@ const STEPS: readonly (readonly [string, readonly string[]])[] = [
 ];
 
 /**
- * Tests that start the binary and mostly wait for it: more than half of the time of all. They run in two parts, beside
- * the others.
+ * Tests that start the binary and mostly wait for it: two thirds of the time of all. They run in two parts, beside the
+ * others.
  */
-const FLOW = "test/flow";
+const WAITING = ["flow", "crash"];
 
 for (const [name, command] of STEPS) {
   await step(name, () => $`${command}`.quiet().nothrow());
@@ -61,11 +61,14 @@ async function generatedIsFresh() {
 async function test(): Promise<number> {
   await using server = await testServer();
   if (server.reason !== undefined) console.log(`S3 tests are skipped: ${server.reason}`);
-  const paths = readdirSync("test").map((name) => `test/${name}`);
-  const flows = readdirSync(FLOW)
-    .filter((name) => name.endsWith(".test.ts"))
-    .map((name) => `${FLOW}/${name}`);
-  const parts = [0, 1].map((part) => flows.filter((_, at) => at % 2 === part));
-  const groups = [...parts, paths.filter((path) => path !== FLOW)];
+  const waiting = WAITING.flatMap(testsIn);
+  const parts = [0, 1].map((part) => waiting.filter((_, at) => at % 2 === part));
+  const others = readdirSync("test").filter((name) => !WAITING.includes(name));
+  const groups = [...parts, others.map((name) => `test/${name}`)];
   return report(await Promise.all(groups.map((group) => runTests(group, server.env))));
+}
+
+function testsIn(folder: string): string[] {
+  const names = readdirSync(`test/${folder}`).filter((name) => name.endsWith(".test.ts"));
+  return names.map((name) => `test/${folder}/${name}`);
 }
