@@ -6,6 +6,7 @@ export class ReadableBuckets {
   readonly #names: readonly string[];
   readonly #findings: Pick<Findings, "report">;
   readonly #unreadable = new Set<string>();
+  readonly #reported = new Set<string>();
 
   constructor(names: Iterable<string>, findings: Pick<Findings, "report">) {
     this.#names = [...new Set(names)];
@@ -24,7 +25,14 @@ export class ReadableBuckets {
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       this.#unreadable.add(bucket);
-      this.#findings.report("the storage can be read", `bucket ${bucket}: ${error.message} (${error.code})`);
+      this.report(bucket, error);
     }
+  }
+
+  /** Reports that something of a bucket cannot be read, once for each bucket. Later reads of it are still tried. */
+  report(bucket: string, { message, code }: Failure): void {
+    if (this.#reported.has(bucket)) return;
+    this.#reported.add(bucket);
+    this.#findings.report("the storage can be read", `bucket ${bucket}: ${message} (${code})`);
   }
 }

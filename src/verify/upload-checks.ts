@@ -7,6 +7,9 @@ import type { Findings } from "./findings.ts";
 import type { LiveStores } from "./live-stores.ts";
 import type { ReadableBuckets } from "./readable-buckets.ts";
 
+/** The statuses of a service that cannot list open uploads: method not allowed, not implemented. */
+const WITHOUT_LIST: readonly number[] = [405, 501];
+
 interface UploadChecksDeps {
   readonly store: Pick<ObjectStore, "openUploads">;
   readonly expected: Pick<ExpectedObjects, "under">;
@@ -46,7 +49,10 @@ export async function checkUploads(
   return orphans;
 }
 
-/** All open uploads in the readable buckets. A note tells where they cannot be listed, since objects may be read. */
+/**
+ * All open uploads in the readable buckets. A refused list is an inconsistency, and a note if the service has no such
+ * list. The objects may be readable all the same.
+ */
 export async function listUploads(
   buckets: ReadableBuckets,
   { store, findings, signal }: Pick<UploadChecksDeps, "store" | "findings" | "signal">,
@@ -57,6 +63,7 @@ export async function listUploads(
       for await (const upload of store.openUploads(bucket, signal)) uploads.set(nameOf(upload), upload);
     } catch (error) {
       if (!(error instanceof Failure) || error.httpStatus === undefined) throw error;
+      if (!WITHOUT_LIST.includes(error.httpStatus)) return buckets.report(bucket, error);
       const what = `the open uploads of bucket ${bucket} cannot be listed, and were not checked`;
       const note = `${what}: ${error.message} (${error.code})`;
       if (!findings.notes.includes(note)) findings.notes.push(note);

@@ -347,6 +347,13 @@ describe("the checker", () => {
       method === "GET" && query.has("uploads") ? { kind: "answer", status: 501, body } : undefined;
     const sound = await verify(service);
     expect([sound.code, sound.stdout]).toEqual([0, expect.stringMatching(/^note: the open uploads of bucket .* 501/m)]);
+    const denied = "<Error><Code>AccessDenied</Code></Error>";
+    s3.faultFor = ({ method, query }) =>
+      method === "GET" && query.has("uploads") ? { kind: "answer", status: 403, body: denied } : undefined;
+    const refused = await verify(service);
+    const rule = "inconsistency: the storage can be read: bucket fetchbox-artifacts: S3 answered GET";
+    expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining(rule)]);
+    expect(refused.stdout).toContain("2 objects: 1 inconsistency");
     await fetch(`${s3.endpoint}/${BUCKET}/resources/default/${job}/late`, { method: "DELETE" });
     const found = await verify(service);
     expect([found.code, found.stdout]).toEqual([

@@ -1,5 +1,5 @@
 import type { HostRecord } from "../../jobs/host-record.ts";
-import { type HostStateName, type HostView, isShut } from "../../jobs/host-view.ts";
+import { type HostStateName, type HostView, isClosed, isShut } from "../../jobs/host-view.ts";
 import { RETRY_AFTER_MAX_MS } from "../retry.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { HostLimits } from "./host-rules.ts";
@@ -175,8 +175,7 @@ export class HostMachine {
 
   /** How long the host has been closed or tested, in milliseconds; `undefined` if it is not, or the time is unknown. */
   closedSinceMs(now: number): number | undefined {
-    const state = this.stateAt(now);
-    if (!isShut(state) && state !== "probing") return undefined;
+    if (!isClosed(this.stateAt(now))) return undefined;
     const since = this.#unavailableSince ?? this.#pausedSince;
     return since === undefined ? undefined : now - since;
   }
