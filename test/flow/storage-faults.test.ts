@@ -153,6 +153,27 @@ test.each<[string, Fault]>([
   expect((await service.fetch("/health/ready")).status).toBe(200);
 });
 
+test("an object whose success comes before S3 has it ends as a dead letter, and holds no other up", async () => {
+  await using origin = await startOrigin();
+  await using s3 = await startFaultyS3();
+  await using service = await startOn(s3, { "queue.max_retries": 1, "queue.retry_backoff_ms": 1 });
+  const { resources } = mixed(origin);
+  s3.faultFor = (call) =>
+    isPart(call) && call.key.endsWith("/parts") && Number(call.headers.get("content-length")) > MIB
+      ? { kind: "answer", status: 200, early: true, headers: { etag: '"x"' } }
+      : undefined;
+  const [early = { id: "", url: "" }, ...others] = resources;
+  const submit = (list: typeof resources) => service.submit({ manifest_version: "v1", resources: list });
+  expect((await service.finished(await submit(others))).status).toBe("completed");
+  const job = await submit([early]);
+  const { errors } = await service.finished(job);
+  const message: unknown = expect.stringContaining("before it had the body");
+  expect(errors).toMatchObject([{ resource_id: "parts", code: "UPLOAD_REJECTED", attempts: 2, message }]);
+  expect(s3.objects.has(`resources/default/${job}/parts`)).toBe(false);
+  expect((await service.fetch("/health/ready")).status).toBe(200);
+  await eventually("no upload is open", () => s3.uploads.size === 0 || undefined);
+});
+
 test("objects of a prefix without the right hold no other up after a restart", async () => {
   await using origin = await startOrigin();
   await using s3 = await startFaultyS3();
