@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { findBrowser, openPage, type Page } from "../support/browser.ts";
-import { click, enter, expectClean, press, shows, type } from "../support/console-page.ts";
+import { click, enter, expectClean, press, shows, type, visit } from "../support/console-page.ts";
 import { startOrigin } from "../support/origin.ts";
 import { startService } from "../support/service.ts";
 
@@ -32,7 +32,7 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     const urls = [origin.serve("/a", "a"), `${origin.url}/missing`, held.url];
     const resources = urls.map((url, at) => ({ id: `r${at}`, url }));
     const job = await service.submit({ manifest_version: "v1", resources });
-    await page.evaluate(`location.href = "/console/jobs/${job}"`);
+    await visit(page, `/console/jobs/${job}`);
     await shows(page, "33 % (1/3) · 1 failed");
     await page.until("the title has the id", `document.title.startsWith("${job} – jobs – FetchBox ") || null`);
     expect(await titleOf(page, "curl")).toBe(`curl ${AUTHORIZATION} ${service.url}/operators/jobs/${job}`);
@@ -102,10 +102,10 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     await using service = await startService();
     await using page = await openPage(`${service.url}/console/jobs?id_prefix=abc12`);
     await shows(page, "The id needs its first 8 characters or more; the filter has 5.");
-    await page.evaluate(`location.href = "/console/jobs?id_prefix=nothexadecimal"`);
+    await visit(page, "/console/jobs?id_prefix=nothexadecimal");
     await shows(page, "The id of a job has only the digits 0 to 9");
     expect(page.requests.filter((url) => url.includes("id_prefix") && url.includes("/operators/"))).toEqual([]);
-    await page.evaluate(`location.href = "/console/jobs?id_prefix=0192abcd"`);
+    await visit(page, "/console/jobs?id_prefix=0192abcd");
     await shows(page, "No job matches the filter.");
     expectClean(page, service);
   });
@@ -133,7 +133,7 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
     await using service = await startService();
     await using page = await openPage(`${service.url}/console/dead-letters`);
     for (const query of ["code=%3Cimg%20src%3Dx%3E", "since=zzz", "tenant=A%20B"]) {
-      await page.evaluate(`location.href = "/console/dead-letters?${query}"`);
+      await visit(page, `/console/dead-letters?${query}`);
       await shows(page, "The address has a value that the service refuses.");
       await page.until(
         "each button has the reason",
@@ -142,7 +142,7 @@ describe.if(!("reason" in browser))("the console on jobs and dead letters", () =
       );
       expect(await page.evaluate<number>("document.querySelectorAll('main .error').length")).toBe(1);
     }
-    await page.evaluate(`location.href = "/console/dead-letters?cursor=zzz"`);
+    await visit(page, "/console/dead-letters?cursor=zzz");
     await shows(page, "The address has a value that the service refuses.");
     expect(await page.evaluate<number>("document.querySelectorAll('main .error').length")).toBe(1);
     await click(page, "main a", "Show all dead letters.");

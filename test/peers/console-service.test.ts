@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { findBrowser, openPage, type Page } from "../support/browser.ts";
-import { click, expectClean, press, shows } from "../support/console-page.ts";
+import { click, expectClean, press, shows, visit } from "../support/console-page.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { type Service, startService } from "../support/service.ts";
 
@@ -77,7 +77,7 @@ describe.if(!("reason" in browser))("the console and the state of its service", 
     await service.fetch("/operators/queue/pause", { method: "POST" });
     const submit = () => service.submit({ manifest_version: "v1", resources: [{ id: "c", url: `${origin.url}/c` }] });
     await submit();
-    await page.evaluate(`location.href = "/console/jobs?until=2100-01-01T00:00:00.000Z"`);
+    await visit(page, "/console/jobs?until=2100-01-01T00:00:00.000Z");
     await page.until(
       "the dry run finds the job",
       `(() => {

@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { BINARY } from "../support/binary.ts";
 import { findBrowser, openPage } from "../support/browser.ts";
-import { choose, click, expectClean, press, shows, type } from "../support/console-page.ts";
+import { choose, click, expectClean, press, shows, type, visit } from "../support/console-page.ts";
 import { eventually } from "../support/eventually.ts";
 import { startOrigin } from "../support/origin.ts";
 import { startService } from "../support/service.ts";
@@ -225,7 +225,7 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
       `dead-letters/${entries.at(-1)?.task_id}`,
     ];
     for (const path of paths) {
-      await page.evaluate(`location.href = ${JSON.stringify(`${service.url}/console/${path}`)}`);
+      await visit(page, `/console/${path}`);
       await shows(page, path.includes("tab=manifest") ? "z".repeat(1900) : markup);
       expect(await page.evaluate<number>("document.querySelectorAll('main img, main script, main b').length")).toBe(0);
       expect(await page.evaluate<string>("document.title")).not.toContain("owned");

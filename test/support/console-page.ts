@@ -7,6 +7,12 @@ export function shows(page: Page, text: string): Promise<true> {
   return page.until(`the page shows "${text}"`, `document.body?.innerText.includes(${JSON.stringify(text)}) || null`);
 }
 
+/** Goes to an address, and waits until its own document is there: what the last one showed answers no question. */
+export async function visit(page: Page, address: string): Promise<void> {
+  await page.evaluate(`window.isLeft = true; location.href = ${JSON.stringify(address)}`);
+  await page.until(`${address} is there`, "(!window.isLeft && document.body !== null) || null");
+}
+
 export function click(page: Page, selector: string, text = ""): Promise<true> {
   const found = `[...document.querySelectorAll(${JSON.stringify(selector)})]
     .find((each) => each.innerText.includes(${JSON.stringify(text)}) && !each.disabled)`;
