@@ -27,11 +27,11 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
-interface ConnectorOptions {
+export interface ConnectorOptions {
   readonly clock: Clock;
   /**
-   * Connects by Bun that may be pending or abandoned at a time, 128 by default; node makes further ones. An abandoned
-   * connect keeps its descriptor for about two minutes.
+   * Connects by Bun that may be pending or abandoned at a time, 128 by default; node makes further ones, each with
+   * 10 KB more memory for its socket. An abandoned connect keeps its descriptor for about two minutes.
    */
   readonly bunConnectsMax?: number;
 }

@@ -1,6 +1,5 @@
 import { isIPv6 } from "node:net";
-import type { Clock } from "../std/clock.ts";
-import { createConnector } from "./connect.ts";
+import { type ConnectorOptions, createConnector } from "./connect.ts";
 import { HttpConnection, type HttpResponse } from "./connection.ts";
 import { Places } from "./connection-places.ts";
 import { HttpError } from "./http-error.ts";
@@ -35,8 +34,7 @@ export interface HttpRequest {
   readonly onConnection?: (address: string) => void;
 }
 
-interface HttpClientOptions {
-  readonly clock: Clock;
+interface HttpClientOptions extends ConnectorOptions {
   readonly limits: ResponseLimits;
 }
 

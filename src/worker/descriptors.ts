@@ -11,6 +11,10 @@ const RESERVE_MAX = 16;
 const PER_WORKER = 3;
 /** There is a shortage while fewer can be opened. */
 const FREE_MIN = 4;
+/** Enough for the workers of a large service to connect at the same time. */
+const HANGING_CONNECTS_MAX = 1024;
+/** For a system that does not report its limit. */
+const LIMIT_AT_LEAST = 1024;
 /** The minimum length of a shortage, in milliseconds: failures in this time are due to it. */
 const SHORT_MS = 1000;
 
@@ -137,6 +141,11 @@ export function descriptorGuard(descriptors: Pick<Descriptors, "isBehind" | "pro
 export function workersThatFit(workers: number, limit: number | undefined): number {
   if (limit === undefined) return workers;
   return Math.max(1, Math.min(workers, Math.floor((limit - BASE - reserveOf(limit)) / PER_WORKER)));
+}
+
+/** Most connects that may keep a descriptor for two minutes after they were given up. */
+export function hangingConnectsThatFit(limit: number | undefined): number {
+  return Math.min(HANGING_CONNECTS_MAX, Math.floor((limit ?? LIMIT_AT_LEAST) / 8));
 }
 
 /** The limit that this number of workers needs. */

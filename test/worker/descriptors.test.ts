@@ -1,7 +1,13 @@
 import { expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import { Attempt } from "../../src/worker/attempt.ts";
-import { Descriptors, descriptorGuard, limitFor, workersThatFit } from "../../src/worker/descriptors.ts";
+import {
+  Descriptors,
+  descriptorGuard,
+  hangingConnectsThatFit,
+  limitFor,
+  workersThatFit,
+} from "../../src/worker/descriptors.ts";
 import { serviceOf } from "../../src/worker/service.ts";
 import { claimedTask } from "../support/claimed.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -51,6 +57,12 @@ test("while there are enough descriptors a failure stays as it is", async () => 
   expect(await service.call(new Attempt(claimedTask(), 1))).toEqual(failed);
   expect(told).toEqual([]);
   descriptors.close();
+});
+
+test("connects that were given up may keep an eighth of the limit, at most 1,024 descriptors", () => {
+  expect([undefined, 64, 1024, 4096, 8192, 1_048_576].map(hangingConnectsThatFit)).toEqual([
+    128, 8, 128, 512, 1024, 1024,
+  ]);
 });
 
 test("as many workers run as the limit has room for, and at least one", () => {

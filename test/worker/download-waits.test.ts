@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../src/jobs/failure.ts";
 import type { ObjectStore, Upload } from "../../src/jobs/object-store.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
 import { InterruptedError } from "../../src/worker/interrupted.ts";
 import { turn } from "../support/clock.ts";
 import { type DownloadRig, startRig } from "../support/download-rig.ts";
@@ -169,6 +170,23 @@ test("a large body takes little memory, though the storage is slow", async () =>
   expect((await rig.stored("/zeros/400000000")).bytes).toBe(400_000_000);
   expect(peak.bytes - before).toBeLessThan(190 * MIB);
 }, 60_000);
+
+test("a large body that waits for its host keeps none of the bytes that were stored", async () => {
+  await using rig = await startRig();
+  const attempts = Array.from({ length: 20 }, (_, id) => {
+    return new Attempt({ ...rig.claimed("/stalled-body/600000", { key: `r${id}` }), id }, 1);
+  });
+  const before = process.memoryUsage().arrayBuffers;
+  const runs = attempts.map((attempt) => rig.service.call(attempt));
+  await eventually(
+    "all wait",
+    () => rig.active.list().filter(({ trace }) => trace.bytes === 600_000).length === 20 || undefined,
+  );
+  Bun.gc(true);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20 * 10_000);
+  for (const attempt of attempts) attempt.abort(new InterruptedError("cancel"));
+  await Promise.all(runs);
+});
 
 describe("an attempt that is interrupted", () => {
   const stages: [string, string, (rig: DownloadRig) => Promise<unknown>][] = [

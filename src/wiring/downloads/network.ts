@@ -1,7 +1,12 @@
 import type { Config } from "../../config/schema.ts";
 import { createHttpClient, type HttpClient } from "../../http/http-client.ts";
 import type { Clock } from "../../std/clock.ts";
-import { type Descriptors, OutOfDescriptorsError } from "../../worker/descriptors.ts";
+import {
+  type Descriptors,
+  hangingConnectsThatFit,
+  OutOfDescriptorsError,
+  readDescriptorLimit,
+} from "../../worker/descriptors.ts";
 import { HostsFile } from "../../worker/names/hosts-file.ts";
 import { followNameServers, systemNameServers } from "../../worker/names/name-servers.ts";
 import { createResolver, lookUp, type Resolver } from "../../worker/names/names.ts";
@@ -36,5 +41,10 @@ export function createNetwork(
         })
       : Promise.resolve(addresses.map((address) => ({ address, ttl: HOSTS_TTL_SECONDS })));
   };
-  return { http: createHttpClient({ clock, limits }), resolve: createResolver({ lookup, clock }), clock };
+  const bunConnectsMax = hangingConnectsThatFit(readDescriptorLimit());
+  return {
+    http: createHttpClient({ clock, limits, bunConnectsMax }),
+    resolve: createResolver({ lookup, clock }),
+    clock,
+  };
 }

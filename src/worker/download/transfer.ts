@@ -1,6 +1,6 @@
 import type { HttpResponse } from "../../http/connection.ts";
 import type { HeaderFields } from "../../http/message/header-fields.ts";
-import { Failure, httpFailure, isAboutTheBody, withBodyStart } from "../../jobs/failure.ts";
+import { BODY_START_BYTES, Failure, httpFailure, isAboutTheBody, withBodyStart } from "../../jobs/failure.ts";
 import type { ObjectStore, OpenUpload, StoredObject, Upload } from "../../jobs/object-store.ts";
 import type { ClaimedTask, Integrity, Task } from "../../jobs/task.ts";
 import { isHtml, MEDIA_TYPE_LENGTH_MAX, matchesMediaType } from "../../net/media-type.ts";
@@ -96,7 +96,10 @@ export async function transfer(
       alone: (work) => deps.keys.remove(claimed.task, work, OWN_HOLDERS),
     });
     const next = resuming({ body, first: response.headers, watch, reopen, attempt, clock: deps.clock });
-    for (let chunk: Uint8Array | undefined = start; chunk !== undefined; chunk = await next()) {
+    let chunk: Uint8Array | undefined = start;
+    // A failure shows no more of it, and a slow download would hold the rest for hours.
+    start = new Uint8Array(start.subarray(0, BODY_START_BYTES));
+    for (; chunk !== undefined; chunk = await next()) {
       checkLength(body.bytes, claimed.task, deps.maxBytes);
       checksum.update(chunk);
       watch.pause();
