@@ -1,4 +1,3 @@
-import { BoundedMap } from "../std/collections/bounded-map.ts";
 import { embeddedIpv4, type IpAddress, isIn, type Network, parseIpAddress, parseNetwork } from "./ip-address.ts";
 
 /** Decides which addresses a download may connect to. It resolves no names: the caller asks about each address. */
@@ -63,42 +62,20 @@ const IPV6_BLOCKS = blocks([
 /** A translator (NAT64, RFC 6052) connects to the IPv4 address in the last 32 bits, so the policy judges that one. */
 const NAT64 = parseNetwork("64:ff9b::/96");
 
-/** The judgement of an address that never changes. */
-interface Judgement {
-  readonly address: IpAddress | undefined;
-  readonly denial: string | undefined;
-}
-
 const REMEDY = "which egress.allow_private can open";
-
-/** Most remembered judgements. */
-const JUDGED_MAX = 10_000;
 
 /** The policy of the configuration. Throws a TypeError if `allowPrivate` has an entry that is no CIDR. */
 export function createEgressPolicy({ allowPrivate, isOwn }: EgressPolicyOptions): EgressPolicy {
   const allowed = allowPrivate.map(parseNetwork);
-  const judged = new BoundedMap<string, Judgement>(JUDGED_MAX);
-
-  function judge(ip: string): Judgement {
-    const known = judged.get(ip);
-    if (known !== undefined) return known;
-    const parsed = parseIpAddress(ip);
-    if (parsed === undefined) return { address: undefined, denial: "not an IP address" };
-    const address = isIn(parsed, NAT64) ? embeddedIpv4(parsed, 0n) : parsed;
-    const isAllowed = allowed.some((network) => isIn(address, network) || isIn(parsed, network));
-    const reason = isAllowed ? undefined : reasonAgainst(address);
-    const judgement = { address, denial: reason === undefined ? undefined : `${reason}, ${REMEDY}` };
-    judged.set(ip, judgement);
-    return judgement;
-  }
 
   function denies(ip: string, port?: number): string | undefined {
-    const { address, denial } = judge(ip);
-    // This check is not remembered, because it depends on the port and the current interfaces.
-    if (address !== undefined && port !== undefined && isOwn?.(address, port) === true) {
-      return "FetchBox itself listens there";
-    }
-    return denial;
+    const parsed = parseIpAddress(ip);
+    if (parsed === undefined) return "not an IP address";
+    const address = parsed.family === 6 && isIn(parsed, NAT64) ? embeddedIpv4(parsed, 0n) : parsed;
+    if (port !== undefined && isOwn?.(address, port) === true) return "FetchBox itself listens there";
+    if (allowed.some((network) => isIn(address, network) || isIn(parsed, network))) return undefined;
+    const reason = reasonAgainst(address);
+    return reason === undefined ? undefined : `${reason}, ${REMEDY}`;
   }
 
   return {
@@ -123,10 +100,10 @@ export function listensOn(
   interfaceAddresses: () => readonly string[],
 ): (ip: IpAddress, port: number) => boolean {
   const host = bound.host === "localhost" ? undefined : parseIpAddress(bound.host);
-  const boundToAll = host?.bits === 0n;
+  const boundToAll = host !== undefined && isUnspecified(host);
   return (ip, port) => {
     if (port !== bound.port) return false;
-    if (ip.bits === 0n || equal(ip, host)) return true;
+    if (isUnspecified(ip) || equal(ip, host)) return true;
     if (host === undefined || boundToAll) {
       if (LOOPBACK.some((network) => isIn(ip, network))) return true;
     }
@@ -141,6 +118,11 @@ function reasonAgainst(address: IpAddress): string | undefined {
   const block = list.find(({ network }) => isIn(address, network));
   if (block !== undefined) return block.reason;
   return address.family === 4 || isIn(address, IPV6_GLOBAL) ? undefined : "not global unicast";
+}
+
+/** `0.0.0.0` or `::`. */
+function isUnspecified({ family, bits }: IpAddress): boolean {
+  return family === 4 ? bits === 0 : bits === 0n;
 }
 
 function equal(a: IpAddress, b: IpAddress | undefined): boolean {

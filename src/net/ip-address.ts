@@ -1,20 +1,19 @@
 import { isIP } from "node:net";
 
-/** An IP address as a number. */
-export interface IpAddress {
-  readonly family: 4 | 6;
-  /** 0 to 2^32 - 1 or 2^128 - 1. */
-  readonly bits: bigint;
-}
+/** An IP address as a number: 0 to 2^32 - 1, or to 2^128 - 1. */
+export type IpAddress =
+  // No bigint: a list of a million addresses is judged address by address.
+  { readonly family: 4; readonly bits: number } | { readonly family: 6; readonly bits: bigint };
 
 /** A range of addresses. */
 export interface Network {
   readonly family: IpAddress["family"];
   /** The `bits` of its first and last address. */
-  readonly first: bigint;
-  readonly last: bigint;
+  readonly first: IpAddress["bits"];
+  readonly last: IpAddress["bits"];
 }
 
+const ZERO = "0".charCodeAt(0);
 const MAPPED = networkOf({ family: 6, bits: 0xffff_0000_0000n }, 96);
 
 /**
@@ -25,7 +24,7 @@ export function parseIpAddress(text: string): IpAddress | undefined {
   const family = isIP(text);
   if (family === 4) return { family, bits: ipv4Bits(text) };
   if (family !== 6 || text.includes("%")) return undefined;
-  const address: IpAddress = { family, bits: ipv6Bits(text) };
+  const address = { family: 6, bits: ipv6Bits(text) } as const;
   return isIn(address, MAPPED) ? embeddedIpv4(address, 0n) : address;
 }
 
@@ -44,9 +43,14 @@ export function parseNetwork(text: string): Network {
 
 /** `prefixLength`: 0–32 or 0–128. */
 function networkOf({ family, bits }: IpAddress, prefixLength: number): Network {
-  const hostBits = BigInt((family === 4 ? 32 : 128) - prefixLength);
-  const first = (bits >> hostBits) << hostBits;
-  return { family, first, last: first | ((1n << hostBits) - 1n) };
+  if (family === 4) {
+    const size = 2 ** (32 - prefixLength);
+    const first = bits - (bits % size);
+    return { family, first, last: first + size - 1 };
+  }
+  const size = 1n << BigInt(128 - prefixLength);
+  const first = bits - (bits % size);
+  return { family, first, last: first + size - 1n };
 }
 
 export function isIn(address: IpAddress, network: Network): boolean {
@@ -54,15 +58,23 @@ export function isIn(address: IpAddress, network: Network): boolean {
 }
 
 /** The IPv4 address in 32 bits of an IPv6 address, `shift` bits before its end. */
-export function embeddedIpv4(address: IpAddress, shift: bigint): IpAddress {
-  return { family: 4, bits: (address.bits >> shift) & 0xffff_ffffn };
+export function embeddedIpv4({ bits }: Extract<IpAddress, { family: 6 }>, shift: bigint): IpAddress {
+  return { family: 4, bits: Number((bits >> shift) & 0xffff_ffffn) };
 }
 
-/** As a number until the end: a list of a million addresses is judged address by address. */
-function ipv4Bits(text: string): bigint {
+function ipv4Bits(text: string): number {
   let bits = 0;
-  for (const octet of text.split(".")) bits = bits * 256 + Number(octet);
-  return BigInt(bits);
+  let octet = 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit >= 0) {
+      octet = octet * 10 + digit;
+      continue;
+    }
+    bits = bits * 256 + octet;
+    octet = 0;
+  }
+  return bits * 256 + octet;
 }
 
 function ipv6Bits(text: string): bigint {
@@ -76,7 +88,7 @@ function groupsOf(side: string): bigint[] {
   if (side === "") return [];
   return side.split(":").flatMap((group) => {
     if (!group.includes(".")) return [BigInt(`0x${group}`)];
-    const bits = ipv4Bits(group);
+    const bits = BigInt(ipv4Bits(group));
     return [bits >> 16n, bits & 0xffffn];
   });
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Lane } from "../../src/jobs/lane.ts";
 import { turn } from "../support/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { acceptance, claimAll, complete, newJob, newTasks, present } from "../support/sample-jobs.ts";
@@ -23,6 +24,16 @@ test("a lane's number is never given again, though its lane is gone and a later 
   expect(later.length).toBe(5);
   expect(Math.min(...later)).toBeGreaterThan(Math.max(...first));
   await expectTrueCounters(stores);
+});
+
+test("an acceptance tells of the lanes that it wrote as they stand in the store, with its commit", async () => {
+  await using stores = openTestStores();
+  const told: Lane[] = [];
+  stores.queue.source.onLane((lane) => told.push(lane));
+  const hosts = Array.from({ length: 700 }, (_, at) => `h${at}.test`);
+  await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(1000, hosts))));
+  expect(told.length).toBe(700);
+  expect(told.toSorted((a, b) => a.id - b.id)).toEqual(await stores.queue.source.lanes(1000));
 });
 
 describe("a job ends", () => {
@@ -62,7 +73,9 @@ describe("a job ends", () => {
       toldIn.set(turns, (toldIn.get(turns) ?? 0) + 1);
       told.add(id);
     });
-    await stores.now(stores.queue.acceptor.accept(acceptance(newTasks(2500, hosts), { job })));
+    const tasksOfHosts = newTasks(2500, hosts);
+    const staged = await stores.now(stores.queue.acceptor.stage(job, tasksOfHosts.slice(0, 2000)));
+    await stores.now(stores.queue.acceptor.accept(acceptance(tasksOfHosts.slice(2000), { job, staged })));
     while (told.size < 2500) {
       turns++;
       await turn();

@@ -70,7 +70,8 @@ function isOutside(url: URL): boolean {
 async function addressesOf(file: string): Promise<string[]> {
   const blocks = (await corpusLines(file)).flatMap((line) => /^"?([0-9a-f.:]+\/\d+)/i.exec(line)?.[1] ?? []);
   return blocks.flatMap((block) => {
-    const { family, first, last } = parseNetwork(block); // of a mapped block, the IPv4 one
+    const { family, ...ends } = parseNetwork(block); // of a mapped block, the IPv4 one
+    const [first, last] = [BigInt(ends.first), BigInt(ends.last)];
     return [first, (first + last + 1n) / 2n, last].map((bits) => written(family, bits));
   });
 }

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { JobHeader } from "../../jobs/job.ts";
+import type { Lane } from "../../jobs/lane.ts";
 import {
   type Acceptance,
   type Acceptor,
@@ -21,27 +22,34 @@ import { addWaitsOfJob } from "./waits.ts";
 /** Rows that one commit deletes at most: a few milliseconds. */
 export const ROWS_PER_COMMIT = 1000;
 
+interface Staging {
+  readonly staged: StagedJob;
+  /** The job's lanes, where all of them are new. */
+  readonly lanes?: readonly NewLane[];
+}
+
+type NewLane = Omit<Lane, "job">;
+
 /** Writes tasks of a job that is not live yet; the first call also writes the job. Runs inside a transaction. */
 function stageTasks(
   context: QueueContext,
   job: NewJob,
   tasks: readonly Task[],
   before: StagedJob | undefined,
-): StagedJob {
+): Staging {
   const lastTask = nextNumber(context, "task", tasks.length);
   const firstTask = lastTask - tasks.length + 1;
   if (before === undefined) {
     const staged = { seq: nextNumber(context, "job", 1), firstTask, lastTask, total: tasks.length };
     insertJob(context, job, staged);
-    insertTasks(context, staged, tasks, insertLanes);
-    return staged;
+    return { staged, lanes: insertTasks(context, staged, tasks, insertLanes) };
   }
   const staged = { ...before, lastTask, total: before.total + tasks.length };
   context.db
     .query<never, [number, number, number]>("UPDATE jobs SET total = ?, last_task = ? WHERE seq = ?")
     .run(staged.total, staged.lastTask, staged.seq);
   insertTasks(context, { seq: staged.seq, firstTask }, tasks, addToLanes);
-  return staged;
+  return { staged };
 }
 
 /**
@@ -50,7 +58,7 @@ function stageTasks(
  */
 function acceptJob(context: QueueContext, acceptance: Acceptance, changes: Changes): JobHeader {
   const { job, idempotency } = acceptance;
-  const staged = stageTasks(context, job, acceptance.tasks, acceptance.staged);
+  const { staged, lanes } = stageTasks(context, job, acceptance.tasks, acceptance.staged);
   addPending(context, staged.total, acceptance.pendingMax);
   if (idempotency !== undefined) rememberKey(context, job, staged.seq, idempotency);
   context.db.query<never, [number]>("UPDATE jobs SET status = 'queued' WHERE seq = ?").run(staged.seq);
@@ -74,13 +82,25 @@ function acceptJob(context: QueueContext, acceptance: Acceptance, changes: Chang
     },
   });
   addWaitsOfJob(context, staged.seq);
-  const lanes = readLanesOfJob(context, staged.seq, undefined, LANES_AT_ONCE);
-  changes.after("notify", () => {
-    for (const lane of lanes) context.onLane(lane);
-    // The next start reads all lanes, should the store fail, or close, meanwhile.
-    if (lanes.length === LANES_AT_ONCE) notifyLanes(context, staged.seq, lanes.at(-1)).catch(() => {});
-  });
+  announceLanes(context, staged.seq, lanes, changes);
   return { ...job, seq: staged.seq };
+}
+
+/** Announces the lanes of a job that goes live; those of a staged job are read, a page in each turn. */
+function announceLanes(
+  context: QueueContext,
+  seq: number,
+  lanes: readonly NewLane[] | undefined,
+  changes: Changes,
+): void {
+  const job = context.jobs.get(seq);
+  const first = lanes?.map((lane) => ({ ...lane, job })) ?? readLanesOfJob(context, seq, undefined, LANES_AT_ONCE);
+  changes.after("notify", () => {
+    for (const lane of first) context.onLane(lane);
+    if (lanes !== undefined || first.length < LANES_AT_ONCE) return;
+    // The next start reads all lanes, should the store fail, or close, meanwhile.
+    notifyLanes(context, seq, first.at(-1)).catch(() => {});
+  });
 }
 
 /**
@@ -183,28 +203,28 @@ function insertJob(context: QueueContext, job: NewJob, { seq, total, firstTask, 
     );
 }
 
-/** `writeLanes` counts the tasks in the job's lanes. */
-function insertTasks(
+/** `writeLanes` counts the tasks in the job's lanes. Returns what it returns: those lanes. */
+function insertTasks<L extends Pick<Lane, "id">>(
   context: QueueContext,
   { seq: job, firstTask }: Pick<StagedJob, "seq" | "firstTask">,
   tasks: readonly Task[],
-  writeLanes: typeof addToLanes,
-): void {
+  writeLanes: WriteLanes<L>,
+): L[] {
   const now = context.clock.steady();
   const counts = new Map<string, LaneCount>();
   const laneOfTask = tasks.map(({ url, bucket }) => {
     const host = hostOf(url);
     const name = laneName(host, bucket);
     let count = counts.get(name);
-    if (count === undefined) counts.set(name, (count = { host, bucket, tasks: 0 }));
+    if (count === undefined) counts.set(name, (count = { host, bucket, at: counts.size, tasks: 0 }));
     count.tasks++;
-    return name;
+    return count.at;
   });
   const lanes = writeLanes(context, job, [...counts.values()], now);
   const rows = tasks.map((task, at): [number, number, number, number, Uint8Array] => {
-    const lane = lanes.get(laneOfTask[at] ?? "");
+    const lane = lanes[laneOfTask[at] ?? -1];
     if (lane === undefined) throw new Error("a lane was neither inserted nor found");
-    return [firstTask + at, job, lane, now, encodeTask(task)];
+    return [firstTask + at, job, lane.id, now, encodeTask(task)];
   });
   insertRows(
     context.db,
@@ -212,11 +232,17 @@ function insertTasks(
     "(?, ?, ?, 'pending', ?, ?)",
     rows,
   );
+  return lanes;
 }
+
+/** Returns the lanes in the order of `counts`. */
+type WriteLanes<L> = (context: QueueContext, job: number, counts: readonly LaneCount[], dueAt: number) => L[];
 
 interface LaneCount {
   readonly host: string;
   readonly bucket: string;
+  /** Its place among the lanes of the same call. */
+  readonly at: number;
   tasks: number;
 }
 
@@ -225,29 +251,31 @@ function laneName(host: string, bucket: string): string {
   return `${host} ${bucket}`;
 }
 
-/** Writes the lanes of a job that has none yet. Returns their numbers by name. */
-function insertLanes(
-  { db }: QueueContext,
-  job: number,
-  counts: readonly LaneCount[],
-  dueAt: number,
-): Map<string, number> {
+/** Writes the lanes of a job that has none yet. */
+function insertLanes({ db }: QueueContext, job: number, counts: readonly LaneCount[], nextDue: number): NewLane[] {
   // SQLite keeps the highest number that AUTOINCREMENT ever gave, and raises it with each number that it is given.
   const last = db.query<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'lanes'").get()?.seq ?? 0;
-  const rows = counts.map(({ host, bucket, tasks }, at) => [last + 1 + at, job, host, bucket, tasks, dueAt]);
+  const lanes = counts.map(({ host, bucket, at, tasks: waiting }) => ({
+    id: last + 1 + at,
+    host,
+    bucket,
+    waiting,
+    nextDue,
+  }));
+  const rows = lanes.map(({ id, host, bucket, waiting }) => [id, job, host, bucket, waiting, nextDue]);
   insertRows(db, "INSERT INTO lanes (id, job, host, bucket, waiting, next_due)", "(?, ?, ?, ?, ?, ?)", rows);
-  return new Map(counts.map(({ host, bucket }, at) => [laneName(host, bucket), last + 1 + at]));
+  return lanes;
 }
 
-/** Counts new tasks in a job's lanes, by one statement for all of them. Returns the lanes' numbers by name. */
+/** Counts new tasks in a job's lanes, by one statement for all of them. */
 function addToLanes(
   { db }: QueueContext,
   job: number,
   counts: readonly LaneCount[],
   dueAt: number,
-): Map<string, number> {
+): Pick<Lane, "id">[] {
   const rows = db
-    .query<{ id: number; host: string; bucket: string }, [number, number, string]>(
+    .query<Pick<Lane, "id" | "host" | "bucket">, [number, number, string]>(
       `INSERT INTO lanes (job, host, bucket, waiting, next_due)
        SELECT ?, value ->> 0, value ->> 1, value ->> 2, ? FROM json_each(?) WHERE true
        ON CONFLICT (job, host, bucket) DO UPDATE
@@ -255,7 +283,12 @@ function addToLanes(
        RETURNING id, host, bucket`,
     )
     .all(job, dueAt, JSON.stringify(counts.map(({ host, bucket, tasks }) => [host, bucket, tasks])));
-  return new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
+  // SQLite promises no order for the rows that RETURNING gives.
+  const ids = new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
+  return counts.flatMap(({ host, bucket }) => {
+    const id = ids.get(laneName(host, bucket));
+    return id === undefined ? [] : [{ id }];
+  });
 }
 
 /**
@@ -299,7 +332,7 @@ export class JobAcceptor implements Acceptor {
   }
 
   stage(job: NewJob, tasks: readonly Task[], before?: StagedJob): Promise<StagedJob> {
-    return this.#context.commit.run(() => stageTasks(this.#context, job, tasks, before));
+    return this.#context.commit.run(() => stageTasks(this.#context, job, tasks, before).staged);
   }
 
   unstage(staged: StagedJob): Promise<void> {
