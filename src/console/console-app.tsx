@@ -40,10 +40,11 @@ function Frame() {
   const [page = "", id = ""] = place.value.path;
   const path = pageRefusal("") === undefined ? "operators/overview" : undefined;
   const poll = usePoll<Overview>(path, page === "" ? OVERVIEW_MS : LIST_MS);
-  const name = poll.data?.instance.name;
+  // A role that may not read the overview has the name from the session.
+  const name = poll.data?.instance.name ?? instanceName.value;
   useEffect(() => {
-    instanceName.value = name ?? "";
-    const parts = [id, page || "overview", `FetchBox ${name ?? ""}`.trim()];
+    instanceName.value = name;
+    const parts = [id, page || "overview", `FetchBox ${name}`.trim()];
     document.title = parts.filter((part) => part !== "").join(" – ");
   }, [name, page, id]);
   return (

@@ -38,7 +38,8 @@ export function openHttp(
     isStarting: () => service.starting() !== undefined,
   });
   const { queueReport } = queueControl;
-  const overview = openOverview(config, foundation, work, { ...service, queueReport });
+  const instance = instanceName(hostname(), config.server.instance);
+  const overview = openOverview(config, foundation, work, { ...service, queueReport, name: instance });
   const api = createApi({
     ...service,
     ...queueControl,
@@ -68,6 +69,7 @@ export function openHttp(
     publicOrigin: URL.parse(config.server.public_url)?.origin,
     broken,
     version,
+    instance,
     clock,
     stopping: stopping.signal,
     newRequestId: () => Bun.randomUUIDv7(),
@@ -86,14 +88,12 @@ export function openHttp(
 
 /** The overview, with the periodic task that it needs. */
 function openOverview(
-  { server, queue }: Pick<Config, "server" | "queue">,
+  { queue }: Pick<Config, "queue">,
   { stores, version, clock, disks, componentErrors }: Foundation,
   work: OverviewDeps["work"],
-  { schedule, ...reports }: Pick<OverviewDeps, "queueReport" | "health"> & Schedule,
+  { schedule, ...reports }: Pick<OverviewDeps, "name" | "queueReport" | "health"> & Schedule,
 ): ApiDeps["overview"] {
-  const name = instanceName(hostname(), server.instance);
   const { read, periodicTask } = createOverview({
-    name,
     version,
     maxPending: queue.max_pending_tasks,
     stores,

@@ -164,6 +164,7 @@ export async function startTestApi(overrides: Partial<ApiDeps> = {}): Promise<Te
     auth: { mode: "token", tokens: [] },
     starting: () => undefined,
     version: "1.2.3",
+    instance: "prod-eu1",
     configuration: () => [],
     clock: { now: () => now, monotonic: () => now, after: systemClock.after },
     broken: new Promise(() => {}),

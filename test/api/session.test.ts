@@ -166,10 +166,13 @@ describe("a sign-in", () => {
 describe("the session", () => {
   const state = async (api: TestApi, headers: Record<string, string> = {}) =>
     (await api.fetch(PATH, { headers })).json();
+  const instanceFor = async (api: TestApi, headers: Record<string, string> = {}) =>
+    (await api.fetch(PATH, { headers })).headers.get("x-fetchbox-instance");
 
-  test("tells whether a sign-in is needed, and the rights of the sender", async () => {
+  test("shows whether a sign-in is needed, the rights of the sender, and the instance to a sender with rights", async () => {
     await using api = await startTestApi({ auth: auth() });
     expect(await state(api)).toEqual({ needed: true, role: null, expires_at: null });
+    expect(await instanceFor(api)).toBeNull();
     for (const role of ROLES) {
       const cookie = await cookieOf(api, SECRETS[role]);
       expect(await state(api, { cookie })).toEqual({
@@ -179,6 +182,7 @@ describe("the session", () => {
       });
       const bearer = { authorization: `Bearer ${SECRETS[role]}` };
       expect(await state(api, bearer)).toEqual({ needed: true, role, expires_at: null });
+      expect(await instanceFor(api, bearer)).toBe("prod-eu1");
     }
     // It is no place to try tokens without being counted.
     const guess = { authorization: "Bearer GUESSED-SECRET-OF-THIS-TEST" };
@@ -190,10 +194,16 @@ describe("the session", () => {
     expect(await state(api, { authorization: "Basic abc" })).toMatchObject({ role: null });
   });
 
+  test("names an instance of any name in a header", async () => {
+    await using api = await startTestApi({ auth: { mode: "token", tokens: [] }, instance: "prüf 1/7" });
+    expect(await instanceFor(api)).toBe("pr?f?1/7");
+  });
+
   test("is not needed at an open service", async () => {
     for (const open of [{ mode: "token", tokens: [] } as const, { ...auth(), mode: "none" } as const]) {
       await using api = await startTestApi({ auth: open });
       expect(await state(api)).toEqual({ needed: false, role: "operator", expires_at: null });
+      expect(await instanceFor(api)).toBe("prod-eu1");
       const response = await signIn(api, "any-token-of-this-test");
       expect([response.status, response.headers.get("set-cookie")]).toEqual([200, null]);
       expect(await response.json()).toEqual({ role: "operator", expires_at: null });

@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { hostname } from "node:os";
 import { BINARY } from "../support/binary.ts";
 import { findBrowser, openPage } from "../support/browser.ts";
 import { choose, click, expectClean, press, shows, type, visit } from "../support/console-page.ts";
@@ -53,6 +54,12 @@ describe.if(!("reason" in browser))("the console in a browser without a network"
     await click(page, "button", "Sign in");
     await shows(page, "completed");
     expect(await page.evaluate<string>("location.pathname")).toBe("/console/jobs");
+    // The role may not read the overview, but its user needs to know the instance, too.
+    await page.until(
+      "the header names the instance",
+      `document.querySelector("header .instance")?.innerText === ${JSON.stringify(hostname())} || null`,
+    );
+    expect(await page.evaluate<string>("document.title")).toBe(`jobs – FetchBox ${hostname()}`);
     expect(await page.evaluate<string>("document.querySelector('.live').innerText")).toStartWith("● live ");
     // The submit page asks the service for nothing, so the time since the last answer would only grow.
     await click(page, "header a", "Submit");

@@ -5452,6 +5452,8 @@ export interface operations {
             /** @description The rights of the sender. */
             200: {
                 headers: {
+                    /** @description Name of the instance, as in `GET /operators/overview`; absent without a role. */
+                    "X-Fetchbox-Instance"?: string;
                     [name: string]: unknown;
                 };
                 content: {

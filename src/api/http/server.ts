@@ -85,6 +85,8 @@ export interface ApiDeps
   /** The values of the configuration in use, with secrets masked. */
   readonly configuration: () => readonly PrintedValue[];
   readonly version: string;
+  /** Name of the instance, for people. */
+  readonly instance: string;
   readonly clock: Pick<Clock, "after" | "monotonic" | "now">;
   /** Ends the streams: the server is about to stop. */
   readonly stopping: AbortSignal;

@@ -50,6 +50,8 @@ export const SignedInSchema = closed({ role, expires_at: expiresAt }, "The new s
 const SIGN_IN = TypeCompiler.Compile(SignInRequestSchema);
 
 interface SessionEndpointsDeps extends SignInReports {
+  /** Name of the instance. */
+  readonly instance: string;
   /** True if everyone who can connect may use the API. */
   readonly isOpen: () => boolean;
   readonly tokens: KnownTokens;
@@ -64,9 +66,10 @@ export function sessionEndpoints(deps: SessionEndpointsDeps): Endpoint[] {
 }
 
 const EXPIRES_EXAMPLE = "2026-11-24T00:00:00.000Z";
+const INSTANCE = "X-Fetchbox-Instance";
 const SET_COOKIE = { "Set-Cookie": "The cookie of the session." };
 
-function readSession({ isOpen }: SessionEndpointsDeps): Endpoint {
+function readSession({ isOpen, instance }: SessionEndpointsDeps): Endpoint {
   return {
     method: "GET",
     path: PATH,
@@ -80,19 +83,27 @@ function readSession({ isOpen }: SessionEndpointsDeps): Endpoint {
           description: "The rights of the sender.",
           schema: "SessionState",
           example: { needed: true, role: "operator", expires_at: EXPIRES_EXAMPLE },
+          headers: { [INSTANCE]: "Name of the instance, as in `GET /operators/overview`; absent without a role." },
         },
       },
     },
     answer: ({ caller }) => {
       const needed = !isOpen();
+      const senderRole = needed ? (caller?.role ?? null) : "operator";
       const state: Static<typeof SessionStateSchema> = {
         needed,
-        role: needed ? (caller?.role ?? null) : "operator",
+        role: senderRole,
         expires_at: caller?.session === undefined ? null : isoTime(caller.session.expiresAt),
       };
-      return json(state);
+      // The endpoint is open to everyone, and the name is often that of the machine.
+      return json(state, senderRole === null ? {} : { headers: { [INSTANCE]: asciiOf(instance) } });
     },
   };
+}
+
+/** A field's value has no other characters (RFC 9110, section 5.5). */
+function asciiOf(text: string): string {
+  return text.replace(/[^\x21-\x7e]/g, "?");
 }
 
 function signIn(deps: SessionEndpointsDeps): Endpoint {

@@ -4,7 +4,7 @@ import { countedText, countText } from "../parts/format.ts";
 import { Foreign, Time } from "../parts/text.tsx";
 import type { Overview } from "../service/answers.ts";
 import { session, signOut } from "../service/browser-session.ts";
-import { instanceColor } from "../service/instance.ts";
+import { instanceColor, instanceName } from "../service/instance.ts";
 import { change, type Polled } from "../service/poll.ts";
 import { announce, announceFailure } from "./announcement.tsx";
 import { isHelpOpen } from "./keyboard.ts";
@@ -18,14 +18,14 @@ interface OverviewProps {
 }
 
 export function Header({ poll }: OverviewProps) {
-  const name = poll.data?.instance.name;
+  const name = instanceName.value;
   const [current = ""] = place.value.path;
   return (
     <header>
       <a class="brand" href={hrefOf([])}>
         FetchBox
       </a>
-      {name !== undefined && (
+      {name !== "" && (
         <span class="instance" style={{ background: instanceColor(name) }}>
           <Foreign text={name} />
         </span>

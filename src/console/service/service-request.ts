@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { timeLimit } from "./browser-time.ts";
+import { noteInstance } from "./instance.ts";
 import { noteAnswer } from "./service-time.ts";
 
 /** The path of the service, before `console/`. A router may put a prefix before it, so the script's address tells. */
@@ -105,6 +106,7 @@ async function send<T>(path: string, sending: Sending): Promise<T> {
     const response = await ask(path, { ...sending, ...(signal !== undefined && { signal }) });
     return { response, text: await response.text() };
   });
+  noteInstance(response.headers);
   if (response.ok || isHealth(path, text)) return (text === "" ? undefined : JSON.parse(text)) as T;
   const error = errorOf(response, text);
   if (error.status === 401 && !isSession(path)) isSignedOut.value = true;
