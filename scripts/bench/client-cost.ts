@@ -75,7 +75,7 @@ async function inOwnProcess(way: ClientWay, origin: string, items: number, certi
 
 async function measure(way: ClientWay, prefix: string, items: number): Promise<void> {
   const fetchOne = createFetcher(way);
-  await inLanes(items / 4, (at) => fetchOne(`${prefix}w${at}`)); // the compilers have their turn
+  await inLanes(items, (at) => fetchOne(`${prefix}w${at}`)); // the compilers have their turn
   const begunMain = await mainThreadSeconds(process.pid);
   const [begunAll, started] = [process.cpuUsage(), performance.now()];
   let bytes = 0;

@@ -103,7 +103,7 @@ export class Race<D extends Dial> {
  */
 export function interleaveFamilies(addresses: readonly string[]): string[] {
   const [first] = addresses;
-  if (first === undefined) return [];
+  if (first === undefined || addresses.length === 1) return [...addresses];
   const isOfFirst = (address: string) => isIPv6(address) === isIPv6(first);
   const leading = addresses.filter(isOfFirst);
   const other = addresses.filter((address) => !isOfFirst(address));
