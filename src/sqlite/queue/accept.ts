@@ -223,7 +223,7 @@ function insertTasks<L extends Pick<Lane, "id">>(
   const lanes = writeLanes(context, job, [...counts.values()], now);
   const rows = tasks.map((task, at): [number, number, number, number, Uint8Array] => {
     const lane = lanes[laneOfTask[at] ?? -1];
-    if (lane === undefined) throw new Error("a lane was neither inserted nor found");
+    if (lane === undefined) throw new Error("a task has no lane");
     return [firstTask + at, job, lane.id, now, encodeTask(task)];
   });
   insertRows(
@@ -285,9 +285,10 @@ function addToLanes(
     .all(job, dueAt, JSON.stringify(counts.map(({ host, bucket, tasks }) => [host, bucket, tasks])));
   // SQLite promises no order for the rows that RETURNING gives.
   const ids = new Map(rows.map(({ id, host, bucket }) => [laneName(host, bucket), id]));
-  return counts.flatMap(({ host, bucket }) => {
+  return counts.map(({ host, bucket }) => {
     const id = ids.get(laneName(host, bucket));
-    return id === undefined ? [] : [{ id }];
+    if (id === undefined) throw new Error("a lane was neither inserted nor found");
+    return { id };
   });
 }
 
