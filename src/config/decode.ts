@@ -3,6 +3,7 @@ import { KindGuard, type TObject, type TRecord, TransformKind, type TSchema } fr
 import { Value } from "@sinclair/typebox/value";
 import { errorText } from "../std/error-text.ts";
 import { suggest } from "../std/suggest.ts";
+import { MASK } from "../std/visible-text.ts";
 import { maskedNamesOf, mayHoldSecret, nameRuleOf, secretPartOf, wrapsSecrets } from "./field.ts";
 import { type KeyPath, shownKey } from "./sources/key-path.ts";
 import { emptyTree, FileText, isReference, isTree } from "./sources/tree.ts";
@@ -202,7 +203,7 @@ function unwrapTable(
 ): { value: unknown; shown: unknown } {
   if (raw instanceof FileText) {
     if (raw.problem !== undefined) report(path, raw.problem);
-    return { value: raw.text, shown: raw.hasReference ? "***" : raw.text };
+    return { value: raw.text, shown: raw.hasReference ? MASK : raw.text };
   }
   if (Array.isArray(raw)) {
     const items = raw.map((item, index) => unwrapTable(item, [...path, index], report));

@@ -1,3 +1,6 @@
+/** Stands for a secret wherever its place is shown. */
+export const MASK = "***";
+
 /**
  * Characters that a terminal obeys, or shows in another order: control characters of C0 (but for tab and line feed)
  * and C1, delete, the marks, embeddings and isolates of bidirectional text, and the separators of lines and paragraphs.

@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import { visibleText } from "../std/visible-text.ts";
+import { MASK, visibleText } from "../std/visible-text.ts";
 import { readableLine } from "./readable-line.ts";
 import { type LogDestination, standardOutput } from "./standard-output.ts";
 
@@ -56,7 +56,7 @@ function masked(fields: Record<string, unknown>): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined;
   for (const name in fields) {
     const value = fields[name];
-    const safe = isSecret(name) ? "***" : maskedBelow(value);
+    const safe = isSecret(name) ? MASK : maskedBelow(value);
     if (safe === value) continue;
     copy ??= { ...fields };
     copy[name] = safe;
@@ -68,7 +68,7 @@ function masked(fields: Record<string, unknown>): Record<string, unknown> {
 function maskedBelow(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !Object.keys(value).some(isSecret)) return value;
   return Object.fromEntries(
-    Object.entries(errorMembers(value) as object).map(([name, each]) => [name, isSecret(name) ? "***" : each]),
+    Object.entries(errorMembers(value) as object).map(([name, each]) => [name, isSecret(name) ? MASK : each]),
   );
 }
 

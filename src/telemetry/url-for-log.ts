@@ -1,3 +1,5 @@
+import { MASK } from "../std/visible-text.ts";
+
 /** A URL for the log: without userinfo and fragment, and with masked values in its query (`?token=***`). */
 export function urlForLog(url: string): string {
   // Nearly every URL contains no secret, and parsing would cost as much as the log line.
@@ -10,7 +12,7 @@ export function urlForLog(url: string): string {
   const query = parsed.search
     .slice(1)
     .split("&")
-    .map((pair) => (pair.includes("=") ? `${pair.slice(0, pair.indexOf("="))}=***` : pair && "***"))
+    .map((pair) => (pair.includes("=") ? `${pair.slice(0, pair.indexOf("="))}=${MASK}` : pair && MASK))
     .join("&");
   parsed.search = "";
   return query === "" ? parsed.href : `${parsed.href}?${query}`;

@@ -1,8 +1,8 @@
 import { Failure } from "../jobs/failure.ts";
 import type { AttemptRecord, TaskResult } from "../jobs/task.ts";
 import type { Outcome } from "../jobs/verdict.ts";
+import { MASK } from "../std/visible-text.ts";
 
-const MASK = "***";
 /** A truncated secret is recognised by this many of its first characters. */
 const BEGINNING = 8;
 

@@ -2,6 +2,7 @@ import { ConfigError, certificateCheckProblem } from "../../config/config-error.
 import { retryAfterMs } from "../../net/retry-after.ts";
 import { systemClock } from "../../std/clock.ts";
 import { roughDuration } from "../../std/duration-text.ts";
+import { MASK } from "../../std/visible-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { printable } from "../terminal/terminal-text.ts";
 
@@ -231,7 +232,7 @@ export class RemoteClient {
 
   /** A server's text for a terminal, with *** in place of the token: a wrong server may repeat it. */
   #shown(text: string): string {
-    return printable(this.#token === undefined ? text : text.replaceAll(this.#token, "***"));
+    return printable(this.#token === undefined ? text : text.replaceAll(this.#token, MASK));
   }
 
   #fetch(path: string, { headers, ...init }: Sent): Promise<Response> {

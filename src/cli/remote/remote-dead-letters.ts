@@ -1,6 +1,7 @@
 import type { Analysis, AttemptRow, DeadLetterDetail, DeadLetterRow, OperationRow } from "../../api/openapi/schemas.ts";
 import { ATTEMPTS_KEPT_MAX } from "../../jobs/task.ts";
 import { roughDuration } from "../../std/duration-text.ts";
+import { MASK } from "../../std/visible-text.ts";
 import { UsageError, WorkFailedError } from "../exit-code.ts";
 import { bodyStartText } from "../terminal/body-start.ts";
 import { dayText, minuteText, secondText } from "../terminal/moments.ts";
@@ -275,9 +276,6 @@ function rateOf(text: string): number {
   return rate;
 }
 
-/** The console and the log show this in place of a secret value, so a copied command may have it. */
-const MASK = "***";
-
 function headersOf(lines: readonly string[]): Record<string, string> | undefined {
   if (lines.length === 0) return undefined;
   const headers = new Map<string, readonly [name: string, value: string]>();
@@ -286,6 +284,7 @@ function headersOf(lines: readonly string[]): Record<string, string> | undefined
     if (colon < 1) throw new UsageError('--header must be like "Referer: https://example.com/"');
     const [name, value] = [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
     const shown = printable(name);
+    // A command that was copied from the console has it in place of a secret value.
     if (value === MASK)
       throw new UsageError(`--header ${shown}: *** stands for a secret; enter the value in its place`);
     if (headers.has(name.toLowerCase()))

@@ -1,3 +1,4 @@
+import { MASK } from "../../std/visible-text.ts";
 /** The path to a value: table keys and list positions. */
 export type KeyPath = readonly (string | number)[];
 
@@ -12,7 +13,7 @@ export function keyText(path: KeyPath): string {
 
 /** The key for a message. A part that may be a token, a URL or a header line instead of a name is `***`. */
 export function shownKey(path: KeyPath): string {
-  return keyText(path.map((part) => (typeof part === "string" && mayBeSecret(part) ? "***" : part)));
+  return keyText(path.map((part) => (typeof part === "string" && mayBeSecret(part) ? MASK : part)));
 }
 
 const HOST_WITH_PORT = /^(?:[\w.*-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;

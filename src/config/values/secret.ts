@@ -1,6 +1,5 @@
 import { inspect } from "node:util";
-
-const MASK = "***";
+import { MASK } from "../../std/visible-text.ts";
 
 /** A secret value: however it is printed, it is `***`. Only `reveal` returns it. */
 export class Secret {

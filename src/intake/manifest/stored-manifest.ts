@@ -1,8 +1,7 @@
 import { mayBeSecret } from "../../net/request-header.ts";
+import { MASK } from "../../std/visible-text.ts";
 import type { ParsedManifest } from "./manifest.ts";
 import type { Resource } from "./manifest-schema.ts";
-
-const MASK = "***";
 
 /** The job that a manifest became. */
 interface StoredManifestJob {

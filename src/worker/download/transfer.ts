@@ -71,13 +71,10 @@ export async function transfer(
     sniffHtml(start, claimed.task);
     watch.pause(); // a slow storage must not count as a silence of the host
     const contentEncoding = storedCodings(response.headers);
-    const labels = { job: claimed.job.jobId, task: String(claimed.id) };
     const removal = deps.keys.quiet(claimed.task, signal);
     if (removal !== undefined) await removal;
     const { onClosed, ...tracking } = attempt.track(deps.tokenOf(claimed));
-    const { attributes } = claimed.task;
-    const { jobType } = claimed.job;
-    const options = { contentType, contentEncoding, labels, attributes, jobType, signal, ...tracking };
+    const options = { ...ownersOf(claimed), contentType, contentEncoding, signal, ...tracking };
     if (body.ended) {
       checkSize(claimed.task, body.bytes);
       const sha256 = await checksum.verifyWhole(start);
@@ -176,6 +173,11 @@ async function record(upload: OpenUpload, claimed: ClaimedTask, deps: TransferDe
       cause,
     });
   }
+}
+
+/** What an object carries of its job and its task. */
+function ownersOf({ id, job, task }: ClaimedTask) {
+  return { labels: { job: job.jobId, task: String(id) }, attributes: task.attributes, jobType: job.jobType };
 }
 
 /** The answer's media type if every storage can keep it, else the fallback: a host must not cause a failed upload. */

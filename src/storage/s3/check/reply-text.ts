@@ -1,3 +1,4 @@
+import { MASK } from "../../../std/visible-text.ts";
 import type { S3Reply } from "../client/s3-client.ts";
 import { s3CodeIn } from "../client/s3-failure.ts";
 import { textOf } from "../client/xml.ts";
@@ -22,9 +23,9 @@ export function replyText({ status, body, ms }: TimedReply, secrets: readonly st
 /** One line of printable characters, without our keys and without text that looks like a signature. */
 function cleaned(message: string, secrets: readonly string[]): string {
   let text = message.replace(/[^\x20-\x7e]+/g, " ");
-  for (const secret of secrets) if (secret.length >= SECRET_CHARS_MIN) text = text.replaceAll(secret, "***");
+  for (const secret of secrets) if (secret.length >= SECRET_CHARS_MIN) text = text.replaceAll(secret, MASK);
   return text
-    .replace(/[A-Za-z0-9+/=]{40,}/g, "***")
+    .replace(/[A-Za-z0-9+/=]{40,}/g, MASK)
     .trim()
     .slice(0, MESSAGE_CHARS_MAX);
 }
