@@ -1,5 +1,5 @@
 import { deadLetterGroups, JOB_COUNTS } from "../sqlite/counters.ts";
-import type { SqlCheck } from "./sql-check.ts";
+import { type SqlCheck, wrongCounters } from "./sql-check.ts";
 
 const KNOWN_JOBS = "SELECT * FROM main.jobs WHERE status <> 'staged' AND pruning = 0";
 
@@ -93,10 +93,12 @@ export const PROJECTION_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "the groups of dead letters are recounts",
-    sql: `SELECT format('the counter is %d for dead letters of %s %s, there are %d', coalesce(g.letters, 0),
-        coalesce(g.grouping, r.grouping), coalesce(g.key, r.key), coalesce(r.letters, 0)) AS message
-      FROM dlq.groups g FULL JOIN (${deadLetterGroups("dlq.")}) r ON r.grouping = g.grouping AND r.key = g.key
-      WHERE g.letters IS NOT r.letters`,
+    sql: `SELECT format('the counter is %d for dead letters of %s %s, there are %d', coalesce(counter, 0), grouping, key,
+        coalesce(there, 0)) AS message FROM (${wrongCounters(
+          "grouping, key",
+          "SELECT grouping, key, letters FROM dlq.groups",
+          deadLetterGroups("dlq."),
+        )})`,
   },
   {
     rule: "a job outlives its dead letters",

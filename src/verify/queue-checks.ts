@@ -1,5 +1,5 @@
 import { DEPTHS, WAITS } from "../sqlite/counters.ts";
-import type { SqlCheck } from "./sql-check.ts";
+import { type SqlCheck, wrongCounters } from "./sql-check.ts";
 
 /** Tasks by job and state. */
 const RECOUNT = `SELECT job, count(*) AS total, sum(state = 'completed') AS completed, sum(state = 'failed') AS failed,
@@ -63,9 +63,8 @@ export const QUEUE_CHECKS: readonly SqlCheck[] = [
   },
   {
     rule: "the number of waiting tasks of a host is a recount",
-    sql: `SELECT format('the counter is %d for tasks that wait for %s, there are %d', coalesce(w.tasks, 0), coalesce(w.host, r.host),
-        coalesce(r.tasks, 0)) AS message
-      FROM waits w FULL JOIN (${WAITS}) r ON r.host = w.host WHERE w.tasks IS NOT r.tasks`,
+    sql: `SELECT format('the counter is %d for tasks that wait for %s, there are %d', coalesce(counter, 0), host,
+        coalesce(there, 0)) AS message FROM (${wrongCounters("host", "SELECT host, tasks FROM waits", WAITS)})`,
   },
   {
     rule: "a live task has its payload",
