@@ -6,14 +6,14 @@ import { delay } from "../std/clock.ts";
 import type { BrokerDeps } from "./broker-ports.ts";
 import { Channel } from "./channel.ts";
 import { LaneReader } from "./lane-reader.ts";
-import { type Chosen, Lanes } from "./lanes.ts";
+import { type Chosen, Lanes, type Limits } from "./lanes.ts";
+import { NEWCOMERS_AT_ONCE, NEWCOMERS_MAX, Newcomers } from "./newcomers.ts";
+import { RETRY_MS, Releases } from "./releases.ts";
 import { Throughput } from "./throughput.ts";
 import { NONE, those, Window } from "./window.ts";
 
 /** The broker wakes at least this often. */
 const ALARM_MAX_MS = 10_000;
-/** The delay after a claim or a release that failed, for example because the disk is full. */
-const RETRY_MS = 1000;
 /** A task that must wait longer than this does not wait in the window, where it would keep others out. */
 const WINDOW_WAIT_MAX_MS = 1000;
 /** Held hosts are looked at again after their time, but no sooner than this from now. */
@@ -63,6 +63,7 @@ export class Broker {
   readonly #reader: LaneReader;
   readonly #throughput = new Throughput();
   readonly #window = new Window();
+  readonly #newcomers = new Newcomers();
   #state: State = "starting";
   /** The state that a pause ends in. */
   #resumesTo: "starting" | "running" = "starting";
@@ -73,15 +74,14 @@ export class Broker {
   #alone: number | undefined;
   #claiming: Promise<void> | undefined;
   #alarm: { at: number; cancel(): void } | undefined;
-  readonly #releases = new Set<Promise<void>>();
-  /** By the monotonic clock. */
-  #releasesFrom = 0;
+  readonly #releases: Releases;
   readonly #stopping = new AbortController();
   #isWoken = false;
 
   constructor(deps: BrokerDeps) {
     this.#deps = deps;
     this.#windowSize = deps.windowSize;
+    this.#releases = new Releases(deps, (task) => this.#window.push(task));
     this.channel = new Channel(deps.channelSize, () => this.wake());
     this.#reader = new LaneReader({
       source: deps.source,
@@ -134,7 +134,7 @@ export class Broker {
   async stop(): Promise<ClaimedTask[]> {
     this.#enter("draining");
     await this.#claiming;
-    await Promise.all(this.#releases);
+    await this.#releases.ended();
     return [...this.channel.close(), ...this.#window.takeWhere(() => true)];
   }
 
@@ -150,7 +150,7 @@ export class Broker {
     }
     await this.#claiming;
     this.#pump();
-    await Promise.all(this.#releases);
+    await this.#releases.ended();
   }
 
   resume(): void {
@@ -201,7 +201,7 @@ export class Broker {
 
   /** Gives back tasks that were claimed ahead for hosts that have turned slow, the last first. */
   #releaseSurplus(): void {
-    if (!this.#canRelease) return;
+    if (!this.#releases.arePossible) return;
     const surplus: ClaimedTask[] = [];
     for (const host of this.#window.hosts()) {
       const ahead = this.#window.ofHost(host);
@@ -251,7 +251,7 @@ export class Broker {
 
   /** Gives back tasks that cannot run now, and tasks that would wait in the window for too long. */
   #releaseUnwanted(): void {
-    if (!this.#canRelease) return;
+    if (!this.#releases.arePossible) return;
     if (this.#state === "paused") return this.#release(this.#window.takeWhere(() => true));
     const { hosts, buckets, source } = this.#deps;
     const cancelling = those(this.#window.jobs(), (job) => source.isCancelling(job));
@@ -266,28 +266,11 @@ export class Broker {
     );
   }
 
-  /** Whether no release has failed just now. */
-  get #canRelease(): boolean {
-    return this.#deps.clock.monotonic() >= this.#releasesFrom;
-  }
-
   /** Gives tasks that have left the window back to the queue. A task whose release fails returns to the window. */
   #release(tasks: readonly ClaimedTask[]): void {
     for (const task of tasks) {
-      const released = this.#releaseOne(task).finally(() => this.#releases.delete(released));
-      this.#releases.add(released);
+      this.#releases.add(task);
       this.#freeLanes(task.host);
-    }
-  }
-
-  async #releaseOne(task: ClaimedTask): Promise<void> {
-    const { clock, source, onError } = this.#deps;
-    try {
-      await source.release(task);
-    } catch (error) {
-      onError(error);
-      this.#releasesFrom = clock.monotonic() + RETRY_MS;
-      this.#window.push(task);
     }
   }
 
@@ -302,18 +285,35 @@ export class Broker {
   }
 
   #refill(): void {
-    if (!this.#isToRefill) return;
-    const { hosts, buckets, clock } = this.#deps;
-    const limits = {
-      ofHost: (host: string) => this.#roomAhead(host),
-      closedFor: (host: string) => hosts.closedFor(host),
-      ofBucket: (bucket: string) => buckets.room(bucket) - this.#window.ofBucket(bucket),
-    };
+    if (!this.#isToRefill) return this.#admitNewcomers();
+    this.#newcomers.seen();
     const wanted = this.#windowSize - this.#window.size;
-    const chosen = this.#lanes.choose(wanted, limits, clock.steady());
+    const chosen = this.#lanes.choose(wanted, this.#limits(), this.#deps.clock.steady());
     if (chosen.length > 0) this.#claim(chosen);
     if (this.#lanes.hasUnseen) return void (chosen.length === 0 && this.#chooseAgain());
     this.#reader.continue(chosen.reduce((sum, { limit }) => sum + limit, 0) < wanted);
+  }
+
+  #admitNewcomers(): void {
+    const { clock } = this.#deps;
+    if (!this.#mayAdmit || !this.#newcomers.takeTurn(clock.monotonic())) return;
+    const isNew = (job: number) => !this.#window.hasJob(job);
+    const chosen = this.#lanes.choose(NEWCOMERS_AT_ONCE, this.#limits(), clock.steady(), isNew);
+    if (chosen.length > 0) this.#claim(chosen);
+  }
+
+  get #mayAdmit(): boolean {
+    const hasPlace = this.#window.size < this.#deps.windowSize + EXTRA_MAX + NEWCOMERS_MAX;
+    return this.#state === "running" && this.#claiming === undefined && hasPlace;
+  }
+
+  #limits(): Limits {
+    const { hosts, buckets } = this.#deps;
+    return {
+      ofHost: (host) => this.#roomAhead(host),
+      closedFor: (host) => hosts.closedFor(host),
+      ofBucket: (bucket) => buckets.room(bucket) - this.#window.ofBucket(bucket),
+    };
   }
 
   #claim(chosen: readonly Chosen[]): void {
@@ -357,6 +357,7 @@ export class Broker {
   #noteLane(lane: Lane): void {
     this.#reader.changed(lane.id);
     this.#lanes.set(lane, this.#deps.clock.steady());
+    if (!this.#window.hasJob(lane.job.seq)) this.#newcomers.came();
     this.wake();
   }
 
@@ -381,6 +382,7 @@ export class Broker {
     for (const due of this.#isToRefill ? [this.#lanes.nextDue(), this.#reader.dueAt] : []) {
       if (due !== undefined) at = Math.min(at, now + due - clock.steady());
     }
+    if (this.#mayAdmit) at = Math.min(at, this.#newcomers.dueAt ?? at);
     const opening = this.#isToRefill ? this.#lanes.nextOpening() : undefined;
     if (opening !== undefined) at = Math.min(at, Math.max(now + opening - clock.steady(), now + HELD_LOOK_MS));
     at = Math.max(at, now + 1);

@@ -55,8 +55,7 @@ interface Choice {
 
 /**
  * A bounded number of lanes that have waiting tasks: round-robin over jobs, weighted by priority, and within a job over
- * its hosts. A pure structure: it decides whose turn it is and changes nothing else. Neither its size nor the work of a
- * call grows with the number of lanes in queue.db.
+ * its hosts. It only decides whose turn it is. Neither its size nor the work of a call grows with the queue.
  *
  * A lane is in one of three places:
  *
@@ -149,10 +148,10 @@ export class Lanes {
   }
 
   /**
-   * Chooses up to `count` tasks by lane; `limits` tell how many more tasks of a host and of a bucket may be taken. A
-   * chosen task counts as gone until `set` corrects that. It may stop early: see `hasUnseen`.
+   * Chooses up to `count` tasks of wanted jobs by lane; `limits` tell how many more of a host and of a bucket may be
+   * taken. A chosen task counts as gone until `set` corrects that. It may stop early: see `hasUnseen`.
    */
-  choose(count: number, limits: Limits, now: number): Chosen[] {
+  choose(count: number, limits: Limits, now: number, isWanted: (job: number) => boolean = () => true): Chosen[] {
     this.#looks = 0;
     this.#openGates(limits, now);
     this.#wakeDue(now);
@@ -161,6 +160,7 @@ export class Lanes {
     for (const turn of this.#turns) {
       if (wanted <= 0 || this.#looks >= LOOKS_MAX) break;
       this.#look();
+      if (!isWanted(turn.seq)) continue;
       const taken = this.#takeTurn(turn, Math.min(turn.left, wanted), choice);
       wanted -= taken;
       turn.left -= taken;

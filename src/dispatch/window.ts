@@ -1,6 +1,7 @@
 import { isSuspect } from "../jobs/crash-limit.ts";
 import type { ClaimedTask } from "../jobs/task.ts";
 import { DueHeap } from "./due-heap.ts";
+import { obtain, WEIGHTS } from "./known-lane.ts";
 
 /** Entries of the heap that may be out of date before it is rebuilt. */
 const STALE_MAX = 1000;
@@ -10,10 +11,19 @@ interface Entry {
   readonly claimed: ClaimedTask;
 }
 
-/** The tasks of one host, first in first out. */
+/** The tasks of one host by their turns. */
 interface Line {
   readonly host: string;
   entries: Entry[];
+  /** The turn under which the line stands in the heap; another entry of it there is out of date. */
+  head: number | undefined;
+}
+
+/** The tasks of one job. */
+interface Share {
+  tasks: number;
+  /** The turn of the latest one. */
+  turn: number;
 }
 
 /** How to send tasks on. */
@@ -26,16 +36,23 @@ interface Outlet {
   readonly send: (claimed: ClaimedTask) => void;
 }
 
-/** Claimed tasks that wait for a permit of their host: a first-in-first-out line per host, and a heap of the lines. */
+/**
+ * Claimed tasks that wait for a permit of their host: a line per host, and a heap of the lines.
+ *
+ * Jobs share the turns by their weights: the tasks of a job stand 1 / weight apart, from the turn that was sent last.
+ * The first tasks of a new job thus come at once, however many of another job are there (start-time fair queueing,
+ * Goyal, Vin and Cheng 1996).
+ */
 export class Window {
   readonly #lines = new Map<string, Line>();
-  /** Lines by the turn of their first task; an entry that is out of date is skipped or put right. */
+  /** Lines by the turn of their first task. */
   readonly #heads = new DueHeap<Line>();
   readonly #byBucket = new Map<string, number>();
-  readonly #byJob = new Map<number, number>();
+  readonly #byJob = new Map<number, Share>();
   #suspects = 0;
   #size = 0;
-  #turns = 0;
+  /** The latest turn of a task that was sent. */
+  #sentTurn = 0;
 
   get size(): number {
     return this.#size;
@@ -58,6 +75,10 @@ export class Window {
     return this.#byJob.keys();
   }
 
+  hasJob(job: number): boolean {
+    return this.#byJob.has(job);
+  }
+
   ofHost(host: string): number {
     return this.#lines.get(host)?.entries.length ?? 0;
   }
@@ -67,16 +88,12 @@ export class Window {
   }
 
   push(claimed: ClaimedTask): void {
-    const entry = { turn: this.#turns++, claimed };
-    const line = this.#lines.get(claimed.host);
-    if (line === undefined) {
-      const added = { host: claimed.host, entries: [entry] };
-      this.#lines.set(claimed.host, added);
-      this.#heads.push(entry.turn, added);
-    } else {
-      line.entries.push(entry);
-    }
     this.#count(claimed, 1);
+    const turn = this.#nextTurn(claimed);
+    const line = obtain(this.#lines, claimed.host, (host): Line => ({ host, entries: [], head: undefined }));
+    const after = line.entries.findLastIndex((entry) => entry.turn <= turn);
+    line.entries.splice(after + 1, 0, { turn, claimed });
+    this.#stand(line);
     if (this.#heads.size > 2 * this.#lines.size + STALE_MAX) this.#rebuildHeads();
   }
 
@@ -91,11 +108,13 @@ export class Window {
         continue;
       }
       const entry = line.entries.shift();
-      if (entry !== undefined) this.#left(line, entry.claimed);
-      this.#standAgain(line);
-      if (entry !== undefined) send(entry.claimed);
+      if (entry === undefined) continue;
+      this.#sentTurn = Math.max(this.#sentTurn, entry.turn);
+      this.#left(line, entry.claimed);
+      this.#stand(line);
+      send(entry.claimed);
     }
-    for (const line of full) this.#standAgain(line);
+    for (const line of full) this.#stand(line);
   }
 
   /** The first task in the order of turns for which it is true; it stays. */
@@ -129,12 +148,21 @@ export class Window {
     return taken.map(({ claimed }) => claimed);
   }
 
+  #nextTurn({ job }: ClaimedTask): number {
+    const share = this.#byJob.get(job.seq);
+    const turn = Math.max(share?.turn ?? 0, this.#sentTurn) + 1 / WEIGHTS[job.priority];
+    if (share !== undefined) share.turn = turn;
+    return turn;
+  }
+
   #takeFirstLine(): Line | undefined {
     for (let first = this.#heads.first; first !== undefined; first = this.#heads.first) {
       const { due, item: line } = first;
       this.#heads.pop();
+      if (line.head !== due) continue;
+      line.head = undefined;
       if (line.entries[0]?.turn === due) return line;
-      this.#standAgain(line);
+      this.#stand(line);
     }
     return undefined;
   }
@@ -142,12 +170,17 @@ export class Window {
   /** Entries that are out of date must not pile up while nothing can be sent. */
   #rebuildHeads(): void {
     this.#heads.clear();
-    for (const line of this.#lines.values()) this.#standAgain(line);
+    for (const line of this.#lines.values()) {
+      line.head = undefined;
+      this.#stand(line);
+    }
   }
 
-  #standAgain(line: Line): void {
+  #stand(line: Line): void {
     const [first] = line.entries;
-    if (first !== undefined) this.#heads.push(first.turn, line);
+    if (first === undefined || first.turn === line.head) return;
+    line.head = first.turn;
+    this.#heads.push(first.turn, line);
   }
 
   #left(line: Line, claimed: ClaimedTask): void {
@@ -158,7 +191,9 @@ export class Window {
   #count(claimed: ClaimedTask, change: 1 | -1): void {
     this.#size += change;
     add(this.#byBucket, claimed.task.bucket, change);
-    add(this.#byJob, claimed.job.seq, change);
+    const share = obtain(this.#byJob, claimed.job.seq, (): Share => ({ tasks: 0, turn: 0 }));
+    share.tasks += change;
+    if (share.tasks <= 0) this.#byJob.delete(claimed.job.seq);
     if (isSuspect(claimed)) this.#suspects += change;
   }
 }

@@ -183,6 +183,43 @@ describe("the broker", () => {
     expect(shares.map(Math.round)).toEqual([16, 4, 1]);
   });
 
+  test("lets a new job of another host in at once, however many long tasks of a broad job are claimed", async () => {
+    await using rig = new BrokerRig({ channelSize: 1, windowSize: 128 });
+    const hosts = (name: string, count: number) => Array.from({ length: count }, (_, at) => `${name}${at}.test`);
+    await rig.accept(500, hosts("a", 500));
+    rig.broker.start();
+    const busy = await rig.take(8);
+    await rig.settleDown();
+    expect(rig.broker.buffered).toBeGreaterThan(100);
+    const jobs = [await rig.accept(2, hosts("b", 2)), await rig.accept(2, hosts("c", 2), { priority: "high" })];
+    await rig.advance(250);
+    const later: string[] = [];
+    for (const task of busy) {
+      rig.finish(task);
+      for (const { job } of await rig.take(1)) later.push(job.jobId);
+    }
+    // One task was in the channel already.
+    expect(jobs.map((job) => later.slice(0, 7).filter((id) => id === job).length)).toEqual([2, 2]);
+  });
+
+  test("claims beyond its window for new jobs up to a limit, and at an interval", async () => {
+    await using rig = new BrokerRig({ channelSize: 1, windowSize: 16 });
+    const hosts = Array.from({ length: 100 }, (_, at) => `a${at}.test`);
+    await rig.accept(100, hosts);
+    rig.broker.start();
+    await rig.settleDown();
+    const claims = rig.claims;
+    for (let at = 0; at < 600; at++) await rig.accept(1, [`b${at}.test`]);
+    await rig.advance(1000);
+    expect(rig.claims - claims).toBeLessThan(7);
+    for (let at = 0; at < 60; at++) {
+      rig.broker.wake();
+      await rig.advance(250);
+    }
+    expect(rig.broker.buffered).toBeGreaterThan(450);
+    expect(rig.broker.buffered).toBeLessThanOrEqual(16 + 384 + 64 + 16);
+  });
+
   test("does not let slow hosts keep a fast one out while workers are free", async () => {
     const workers = 32;
     await using rig = new BrokerRig({ hostLimit: 2, windowSize: 2 * workers, channelSize: 4 });

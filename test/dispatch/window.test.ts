@@ -1,17 +1,28 @@
 import { expect, test } from "bun:test";
 import { Window } from "../../src/dispatch/window.ts";
+import type { Priority } from "../../src/jobs/job.ts";
 import type { ClaimedTask } from "../../src/jobs/task.ts";
 import { newJob, newTasks } from "../support/sample-jobs.ts";
 
 let id = 0;
-function claimed(host: string, { job = 1, crashes = 0, bucket = "artifacts" } = {}): ClaimedTask {
+interface Given {
+  readonly job?: number;
+  readonly priority?: Priority;
+  readonly crashes?: number;
+  readonly bucket?: string;
+}
+
+function claimed(
+  host: string,
+  { job = 1, priority = "normal", crashes = 0, bucket = "artifacts" }: Given = {},
+): ClaimedTask {
   const [task] = newTasks(1, [host]);
   if (task === undefined) throw new Error("there is no task");
   return {
     id: ++id,
     claimId: 1,
     lane: 1,
-    job: { ...newJob(), seq: job },
+    job: { ...newJob(), seq: job, priority },
     task: { ...task, bucket },
     host,
     attempts: 0,
@@ -87,4 +98,25 @@ test("a window in which tasks come and go unsent sends the others in their order
   const late = claimed("b");
   window.push(late);
   expect(send(window, 9).map(({ host }) => host)).toEqual(["a", "b"]);
+});
+
+test.each([
+  ["low", 2, 4],
+  ["normal", 5, 1],
+  ["high", 8, 0],
+] as const)("a window gives a later job of %s priority its share at once", (priority, share, waits) => {
+  const window = windowOf(...Array.from({ length: 100 }, (_, at) => claimed(`a${at}`)));
+  send(window, 10);
+  for (let at = 0; at < 30; at++) window.push(claimed(`b${at}`, { job: 2, priority }));
+  const sent = send(window, 10).map(({ job }) => job.seq);
+  expect(sent.filter((job) => job === 2).length).toBe(share);
+  expect(sent.indexOf(2)).toBeLessThanOrEqual(waits);
+});
+
+test("a window gives a later job its share of one host, too", () => {
+  const window = windowOf(...Array.from({ length: 20 }, () => claimed("a")));
+  send(window, 4);
+  for (let at = 0; at < 3; at++) window.push(claimed("a", { job: 2 }));
+  expect(send(window, 6).filter(({ job }) => job.seq === 2).length).toBe(3);
+  expect(send(window, 99).length).toBe(13);
 });
