@@ -167,7 +167,8 @@ export const Egress = table({
   allow_private: Type.Array(ruled(networkProblem, { description: "A network in CIDR notation." }), {
     default: [],
     maxItems: 1000,
-    description: "Private, loopback, link-local and similar networks that downloads may reach.",
+    description:
+      "Private, loopback, link-local and similar networks that downloads may reach: 10.0.0.0/8, or 10.0.0.1/32 for one address.",
   }),
 });
 

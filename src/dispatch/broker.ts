@@ -9,7 +9,7 @@ import { LaneReader } from "./lane-reader.ts";
 import { type Chosen, Lanes, type Limits } from "./lanes.ts";
 import { NEWCOMERS_AT_ONCE, NEWCOMERS_MAX, Newcomers } from "./newcomers.ts";
 import { RETRY_MS, Releases } from "./releases.ts";
-import { Throughput } from "./throughput.ts";
+import { EXTRA_MAX, Throughput } from "./throughput.ts";
 import { NONE, those, Window } from "./window.ts";
 
 /** The broker wakes at least this often. */
@@ -20,11 +20,6 @@ const WINDOW_WAIT_MAX_MS = 1000;
 const HELD_LOOK_MS = 20;
 /** Claimed ahead for one host, as a multiple of its limit: enough that no worker waits for a commit. */
 const AHEAD = 2;
-/**
- * Tasks of all hosts that are claimed ahead beyond the window, at most, where tasks are short: a claim costs a commit,
- * however large it is. Other tasks do not wait long behind these: a host that turns slow gives them back.
- */
-const EXTRA_MAX = 384;
 
 /** See `Broker`. */
 type State = "starting" | "running" | "paused" | "draining";
@@ -220,7 +215,7 @@ export class Broker {
     if (this.#state !== "running" || this.#isHeldBySuspect()) return;
     const { hosts } = this.#deps;
     this.#window.send({
-      isOpen: () => this.channel.room > 0,
+      isOpen: () => this.#isChannelOpen,
       hasRoom: (host) => hosts.room(host) > 0,
       send: (task) => this.#sendOne(task),
     });
@@ -281,7 +276,12 @@ export class Broker {
   get #isToRefill(): boolean {
     const room = this.#windowSize - this.#window.size;
     if (this.#state !== "running" || this.#claiming !== undefined || room <= 0) return false;
-    return room >= this.#windowSize / 2 || this.channel.room > 0;
+    return room >= this.#windowSize / 2 || this.#isChannelOpen;
+  }
+
+  /** Tasks in the channel have no turn any more, so that few long ones are there: those of a third of a second. */
+  get #isChannelOpen(): boolean {
+    return this.channel.room > 0 && this.channel.length < Math.max(1, 4 * this.#throughput.inAll);
   }
 
   #refill(): void {

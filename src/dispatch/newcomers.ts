@@ -1,7 +1,7 @@
 /** Tasks of newcomers that one claim brings. */
-export const NEWCOMERS_AT_ONCE = 16;
+export const NEWCOMERS_AT_ONCE = 64;
 /** Tasks that the window may hold for newcomers beyond its largest size. */
-export const NEWCOMERS_MAX = 64;
+export const NEWCOMERS_MAX = 128;
 /** A claim costs a commit, so those for newcomers alone keep this distance. */
 const EVERY_MS = 250;
 

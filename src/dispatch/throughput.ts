@@ -1,3 +1,8 @@
+/**
+ * Tasks of all hosts that are claimed ahead beyond the window, at most, where tasks are short: a claim costs a commit,
+ * however large it is. Other tasks do not wait long behind these: a host that turns slow gives them back.
+ */
+export const EXTRA_MAX = 384;
 /** A rate is the number of tasks that start within this time, in milliseconds. */
 const MOMENT_MS = 80;
 /** A count over less time than this is too coarse. */

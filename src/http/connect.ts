@@ -13,6 +13,9 @@ import { TlsSessions } from "./transport/tls-sessions.ts";
 /** For this time node connects to an address that left one of Bun's connects without an answer. */
 const SILENT_FOR_MS = 5 * 60_000;
 const SILENT_MAX = 1024;
+/** For this time more connects by Bun go to an address that has answered: they will hardly be left pending. */
+const ANSWERED_FOR_MS = 60_000;
+const ANSWERED_MAX = 1024;
 
 export interface ConnectOptions {
   /** Vetted IPv4 and IPv6 addresses of one host, in the resolver's order; never names. */
@@ -34,6 +37,8 @@ export interface ConnectorOptions {
    * 10 KB more memory for its socket. An abandoned connect keeps its descriptor for about two minutes.
    */
   readonly bunConnectsMax?: number;
+  /** The same limit for addresses that answered a short time ago, if it is higher. */
+  readonly answeredConnectsMax?: number;
 }
 
 export interface Connector {
@@ -65,17 +70,21 @@ type DialBy<T extends SocketTransport> = (options: DialOptions, handler: DialHan
 class SocketConnector implements Connector {
   readonly clock: Clock;
   readonly #bunConnectsMax: number;
+  readonly #answeredConnectsMax: number;
   /** Addresses that left a connect without an answer a short time ago. */
   readonly #silent: ExpiringMap<true>;
+  readonly #answered: ExpiringMap<true>;
   readonly #sessions: TlsSessions;
   readonly #roots = new WeakMap<readonly string[], readonly string[]>();
   #modules: NodeModules | undefined;
   #pendingByBun = 0;
   #abandoned = 0;
 
-  constructor({ clock, bunConnectsMax = 128 }: ConnectorOptions) {
+  constructor({ clock, bunConnectsMax = 128, answeredConnectsMax = bunConnectsMax }: ConnectorOptions) {
     this.clock = clock;
     this.#bunConnectsMax = bunConnectsMax;
+    this.#answeredConnectsMax = Math.max(bunConnectsMax, answeredConnectsMax);
+    this.#answered = new ExpiringMap(clock, ANSWERED_FOR_MS, ANSWERED_MAX);
     this.#silent = new ExpiringMap(clock, SILENT_FOR_MS, SILENT_MAX);
     this.#sessions = new TlsSessions(clock);
   }
@@ -138,6 +147,7 @@ class SocketConnector implements Connector {
     return new BunDial(options, this.#sessions, {
       connected: () => {
         this.#pendingByBun--;
+        this.#answered.set(options.address, true);
         handler.connected();
       },
       failed: (error) => {
@@ -156,7 +166,8 @@ class SocketConnector implements Connector {
   }
 
   #mayUseBun(address: string): boolean {
-    return this.#pendingByBun < this.#bunConnectsMax && this.#silent.get(address) === undefined;
+    const most = this.#answered.get(address) === undefined ? this.#bunConnectsMax : this.#answeredConnectsMax;
+    return this.#pendingByBun < most && this.#silent.get(address) === undefined;
   }
 
   async #load(): Promise<NodeModules> {

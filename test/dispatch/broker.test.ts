@@ -217,7 +217,7 @@ describe("the broker", () => {
       await rig.advance(250);
     }
     expect(rig.broker.buffered).toBeGreaterThan(450);
-    expect(rig.broker.buffered).toBeLessThanOrEqual(16 + 384 + 64 + 16);
+    expect(rig.broker.buffered).toBeLessThanOrEqual(16 + 384 + 128 + 64);
   });
 
   test("does not let slow hosts keep a fast one out while workers are free", async () => {

@@ -24,13 +24,17 @@ interface Rig {
   readonly options: (more: Pick<ConnectOptions, "addresses" | "port"> & Partial<ConnectOptions>) => ConnectOptions;
 }
 
-function makeRig(bunConnectsMax?: number): Rig {
+function makeRig(bunConnectsMax?: number, answeredConnectsMax?: number): Rig {
   const clock = new FakeClock();
   const abort = new AbortController();
   return {
     clock,
     abort,
-    connector: createConnector({ clock, ...(bunConnectsMax !== undefined && { bunConnectsMax }) }),
+    connector: createConnector({
+      clock,
+      ...(bunConnectsMax !== undefined && { bunConnectsMax }),
+      ...(answeredConnectsMax !== undefined && { answeredConnectsMax }),
+    }),
     options: (more) => ({ connectTimeoutMs: 1000, tlsTimeoutMs: 500, signal: abort.signal, ...more }),
   };
 }
@@ -229,6 +233,33 @@ describe.skipIf(!canBeSilent)("an address that is silent", () => {
     await Promise.all(all);
     expect(connector.abandoned).toBe(3);
     expect(pendingConnects(hole.port)).toBe(before + 3);
+  });
+
+  test("more connects by Bun go to an address that has answered within the last minute", async () => {
+    const { clock, connector, options } = makeRig(3, 8);
+    await using server = await startServer(() => {}, "127.0.0.1");
+    const transport = await connector.connect(options({ addresses: ["127.0.0.1"], port: server.port }));
+    transport.destroy();
+    using hole = await startBlackHole("127.0.0.1");
+    const give = async () => {
+      const before = pendingConnects(hole.port);
+      const rig = new AbortController();
+      const all = Array.from({ length: 10 }, () =>
+        rejectionOf(
+          connector.connect({ ...options({ addresses: [hole.address], port: hole.port }), signal: rig.signal }),
+        ),
+      );
+      await eventually("10 connects", () => pendingConnects(hole.port) === before + 10 || undefined);
+      rig.abort();
+      await Promise.all(all);
+    };
+    await give();
+    expect(connector.abandoned).toBe(8);
+    await clock.advance(5 * 60_000);
+    await give();
+    expect(connector.abandoned).toBe(8);
+    await hole.open();
+    await eventually("the end of the connects", () => connector.abandoned === 0 || undefined);
   });
 
   test("an abandoned connect that comes to stand later is closed, and no longer counted", async () => {

@@ -41,9 +41,9 @@ export function createNetwork(
         })
       : Promise.resolve(addresses.map((address) => ({ address, ttl: HOSTS_TTL_SECONDS })));
   };
-  const bunConnectsMax = hangingConnectsThatFit(readDescriptorLimit());
+  const answeredConnectsMax = hangingConnectsThatFit(readDescriptorLimit());
   return {
-    http: createHttpClient({ clock, limits, bunConnectsMax }),
+    http: createHttpClient({ clock, limits, answeredConnectsMax }),
     resolve: createResolver({ lookup, clock }),
     clock,
   };
