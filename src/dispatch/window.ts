@@ -149,10 +149,9 @@ export class Window {
   }
 
   #nextTurn({ job }: ClaimedTask): number {
-    const share = this.#byJob.get(job.seq);
-    const turn = Math.max(share?.turn ?? 0, this.#sentTurn) + 1 / WEIGHTS[job.priority];
-    if (share !== undefined) share.turn = turn;
-    return turn;
+    const share = obtain(this.#byJob, job.seq, newShare);
+    share.turn = Math.max(share.turn, this.#sentTurn) + 1 / WEIGHTS[job.priority];
+    return share.turn;
   }
 
   #takeFirstLine(): Line | undefined {
@@ -191,11 +190,15 @@ export class Window {
   #count(claimed: ClaimedTask, change: 1 | -1): void {
     this.#size += change;
     add(this.#byBucket, claimed.task.bucket, change);
-    const share = obtain(this.#byJob, claimed.job.seq, (): Share => ({ tasks: 0, turn: 0 }));
+    const share = obtain(this.#byJob, claimed.job.seq, newShare);
     share.tasks += change;
     if (share.tasks <= 0) this.#byJob.delete(claimed.job.seq);
     if (isSuspect(claimed)) this.#suspects += change;
   }
+}
+
+function newShare(): Share {
+  return { tasks: 0, turn: 0 };
 }
 
 function add<K>(counts: Map<K, number>, name: K, change: number): void {

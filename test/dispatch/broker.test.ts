@@ -202,6 +202,23 @@ describe("the broker", () => {
     expect(jobs.map((job) => later.slice(0, 7).filter((id) => id === job).length)).toEqual([2, 2]);
   });
 
+  test("sends ahead of the workers one task while tasks are long, as it has no turn there any more", async () => {
+    await using rig = new BrokerRig({ channelSize: 16, windowSize: 64 });
+    await rig.accept(
+      100,
+      Array.from({ length: 100 }, (_, at) => `a${at}.test`),
+    );
+    rig.broker.start();
+    const busy = await rig.take(4);
+    expect(rig.broker.channel.length).toBe(1);
+    for (const task of busy) {
+      await rig.advance(3000);
+      rig.finish(task);
+      await rig.take(1);
+      expect(rig.broker.channel.length).toBe(1);
+    }
+  });
+
   test("claims beyond its window for new jobs up to a limit, and at an interval", async () => {
     await using rig = new BrokerRig({ channelSize: 1, windowSize: 16 });
     const hosts = Array.from({ length: 100 }, (_, at) => `a${at}.test`);
